@@ -1,0 +1,15 @@
+"""The base of every configuration: typed, frozen, and strict about what it does not know."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Config(BaseModel):
+    """A frozen set of values; an unknown key or a wrong type is an error.
+
+    Every field carries one line of help (its ``description``), and its default is the paper's
+    value unless the description says otherwise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

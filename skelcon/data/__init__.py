@@ -1,0 +1,30 @@
+"""Data: from files on disk to one packed, memory-mapped `SkeletonDataset`."""
+
+from skelcon.data.dataset import UNKNOWN, ClipInfo, DatasetWriter, SkeletonDataset
+from skelcon.data.importers import SkippedFile, detect, import_dataset, open_or_import
+from skelcon.data.layouts import KINECT_V1, KINECT_V2, LAYOUTS, SkeletonLayout, layout_named
+from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+
+__all__ = [
+    "KINECT_V1",
+    "KINECT_V2",
+    "LAYOUTS",
+    "PROTOCOLS",
+    "UNKNOWN",
+    "ClipInfo",
+    "DatasetWriter",
+    "Normalisation",
+    "Part",
+    "SkeletonDataset",
+    "SkeletonLayout",
+    "SkippedFile",
+    "canonical_protocol",
+    "choose_protocol",
+    "detect",
+    "import_dataset",
+    "layout_named",
+    "normalise",
+    "open_or_import",
+    "split",
+]

@@ -1,0 +1,71 @@
+"""UTD-MHAD: ``a{action}_s{subject}_t{trial}_skeleton.mat``, variable d_skel (20, 3, T), metres."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.layouts import KINECT_V1, SkeletonLayout
+from skelcon.data.splits import sides_of
+
+family = "utd-mhad"
+title = "UTD-MHAD"
+layout: SkeletonLayout = KINECT_V1
+class_names: tuple[str, ...] = (
+    "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot",
+    "draw x", "draw circle (clockwise)", "draw circle (counter clockwise)", "draw triangle",
+    "bowling", "boxing", "baseball swing", "tennis swing", "arm curl", "tennis serve", "push",
+    "knock", "catch", "pick up and throw", "jog", "walk", "sit to stand", "stand to sit",
+    "lunge", "squat",
+)  # fmt: skip
+
+_NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
+
+
+def find(source: Path) -> list[Path]:
+    """The clips' files at ``source``, by action, subject and trial."""
+    found = [path for path in source.iterdir() if _NAME.fullmatch(path.name)]
+    return sorted(found, key=lambda path: _numbers(path.name))
+
+
+def _numbers(name: str) -> tuple[int, int, int]:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"'{name}' is not named a#_s#_t#_skeleton.mat")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def read(path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
+    """The one clip of a file, as (1, T, 20, 3).
+
+    Raises:
+        ValueError: if the file is damaged, or is not what its name says.
+    """
+    action, subject, _ = _numbers(path.name)
+    if not 1 <= action <= len(class_names):
+        raise ValueError(f"action {action} is not one of 1 to {len(class_names)}")
+    try:
+        values = scipy.io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
+    except Exception as error:  # scipy lets many kinds of error through for a damaged file
+        raise ValueError(f"not a readable .mat file ({error})") from None
+    if values is None:
+        raise ValueError("has no variable d_skel")
+    if values.ndim != 3 or values.shape[:2] != (20, 3) or not values.shape[2]:
+        raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
+    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+        raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
+    clip = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
+    name = path.name.removesuffix("_skeleton.mat")
+    yield ClipInfo(name=name, label=action - 1, subject=subject), clip
+
+
+def splits(infos: tuple[ClipInfo, ...]) -> dict[str, NDArray[np.int8]]:
+    """Cross-subject: odd subjects train, even subjects test."""
+    subjects = np.array([info.subject for info in infos])
+    return {"xsub": sides_of(subjects % 2 == 1)}

@@ -1,0 +1,118 @@
+"""Skeleton layouts as data: the joints, the bones, and the bones that alignment uses."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from skelcon.errors import UserError, nearest
+
+
+@dataclass(frozen=True)
+class SkeletonLayout:
+    """The joints of one body and how they hang together.
+
+    Attributes:
+        name: what a file's header calls it.
+        joints: the name of each of the V joints, in file order.
+        bones: (child, parent) joint indices; a tree that covers all joints but the root.
+        centre: the joint that normalisation moves to the origin.
+        spine: (bottom, top) joints of the bone that is turned to z.
+        shoulders: (right, left) joints of the line that is turned to x.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    bones: tuple[tuple[int, int], ...]
+    centre: int
+    spine: tuple[int, int]
+    shoulders: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        parents = dict(self.bones)
+        roots = [v for v in range(len(self.joints)) if v not in parents]
+        if len(parents) != len(self.bones) or len(roots) != 1:
+            raise ValueError(f"layout '{self.name}': the bones must form one tree")
+
+    @property
+    def num_joints(self) -> int:
+        """V, the number of joints of a body."""
+        return len(self.joints)
+
+    @property
+    def root(self) -> int:
+        """The joint that has no parent."""
+        children = {child for child, _ in self.bones}
+        return next(v for v in range(self.num_joints) if v not in children)
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able description."""
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> SkeletonLayout:
+        """The layout that :meth:`to_dict` described."""
+        return SkeletonLayout(
+            name=str(values["name"]),
+            joints=tuple(values["joints"]),
+            bones=tuple((int(a), int(b)) for a, b in values["bones"]),
+            centre=int(values["centre"]),
+            spine=(int(values["spine"][0]), int(values["spine"][1])),
+            shoulders=(int(values["shoulders"][0]), int(values["shoulders"][1])),
+        )
+
+
+KINECT_V2 = SkeletonLayout(
+    name="kinect-v2",
+    joints=(
+        "spine_base", "spine_mid", "neck", "head",
+        "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+        "left_hip", "left_knee", "left_ankle", "left_foot",
+        "right_hip", "right_knee", "right_ankle", "right_foot",
+        "spine_shoulder", "left_hand_tip", "left_thumb", "right_hand_tip", "right_thumb",
+    ),
+    bones=(
+        (0, 1), (1, 20), (2, 20), (3, 2),
+        (4, 20), (5, 4), (6, 5), (7, 6),
+        (8, 20), (9, 8), (10, 9), (11, 10),
+        (12, 0), (13, 12), (14, 13), (15, 14),
+        (16, 0), (17, 16), (18, 17), (19, 18),
+        (21, 22), (22, 7), (23, 24), (24, 11),
+    ),
+    centre=1,
+    spine=(0, 1),
+    shoulders=(8, 4),
+)  # fmt: skip
+"""The 25 joints of NTU RGB+D and PKU-MMD."""
+
+KINECT_V1 = SkeletonLayout(
+    name="kinect-v1",
+    joints=(
+        "head", "shoulder_centre", "spine", "hip_centre",
+        "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+        "left_hip", "left_knee", "left_ankle", "left_foot",
+        "right_hip", "right_knee", "right_ankle", "right_foot",
+    ),
+    bones=(
+        (0, 1), (2, 1), (3, 2),
+        (4, 1), (5, 4), (6, 5), (7, 6),
+        (8, 1), (9, 8), (10, 9), (11, 10),
+        (12, 3), (13, 12), (14, 13), (15, 14),
+        (16, 3), (17, 16), (18, 17), (19, 18),
+    ),
+    centre=2,
+    spine=(3, 2),
+    shoulders=(8, 4),
+)  # fmt: skip
+"""The 20 joints of UTD-MHAD, in its file order."""
+
+LAYOUTS = {layout.name: layout for layout in (KINECT_V2, KINECT_V1)}
+
+
+def layout_named(name: str) -> SkeletonLayout:
+    """The built-in layout ``name``; raises :class:`UserError` for an unknown one."""
+    if name not in LAYOUTS:
+        raise UserError(f"unknown skeleton layout '{name}': {nearest(name, LAYOUTS)}")
+    return LAYOUTS[name]

@@ -1,0 +1,64 @@
+"""Normalisation of a clip as the paper's public code does it, one option a step.
+
+All functions take and give a clip of shape (M bodies, T frames, V joints, 3); a joint or a
+body that is absent is all zeros and stays so.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from skelcon.config import Config
+from skelcon.data.layouts import SkeletonLayout
+
+Clip = NDArray[np.floating]
+
+
+class Normalisation(Config):
+    """What is done to a clip's coordinates at import; recorded in the data set's fingerprint."""
+
+    centre: bool = Field(
+        True, description="subtract the main body's centre joint, frame by frame, from all bodies"
+    )
+    spine_to_z: bool = Field(
+        True, description="turn the main body's spine, as in its first frame, to the z axis"
+    )
+    shoulders_to_x: bool = Field(
+        True, description="then turn the line from left to right shoulder to the x axis"
+    )
+
+
+def rotation_between(source: NDArray[np.floating], target: NDArray[np.floating]) -> Clip:
+    """The (3, 3) rotation by the smallest angle that turns ``source`` to ``target``.
+
+    The identity where either vector vanishes or both are parallel (as the authors' code).
+    """
+    a, b = np.asarray(source, np.float64), np.asarray(target, np.float64)
+    axis = np.cross(a, b)
+    if np.abs(a).sum() < 1e-6 or np.abs(b).sum() < 1e-6 or np.abs(axis).sum() < 1e-6:
+        return np.eye(3)
+    axis = axis / np.linalg.norm(axis)
+    cosine = np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1.0, 1.0)
+    angle = np.arccos(cosine)
+    cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
+    return np.eye(3) + np.sin(angle) * cross + (1 - cosine) * (cross @ cross)
+
+
+def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Clip:
+    """A normalised float64 copy of ``clip`` (M, T, V, 3)."""
+    out = np.array(clip, dtype=np.float64)
+    present = np.any(out != 0, axis=-1, keepdims=True)
+    if not present.any():
+        return out
+    if options.centre:
+        out = (out - out[0][:, layout.centre][None, :, None]) * present
+    if options.spine_to_z:
+        bottom, top = layout.spine
+        out = out @ rotation_between(out[0, 0, top] - out[0, 0, bottom], np.array([0, 0, 1.0])).T
+    if options.shoulders_to_x:
+        right, left = layout.shoulders
+        line = out[0, 0, right] - out[0, 0, left]
+        out = out @ rotation_between(line, np.array([1.0, 0, 0])).T
+    return out

@@ -1,0 +1,23 @@
+"""The one error that is the user's to mend, and the nearest valid choice that it names."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in a flag, a file or a configuration.
+
+    Its text is one line that names the value, where it stood and what would be valid; the
+    command line prints it without a traceback and exits with 2.
+    """
+
+
+def nearest(value: str, choices: Iterable[str]) -> str:
+    """A hint for an unknown ``value``: the nearest of ``choices``, or all of them."""
+    known = sorted(choices)
+    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "valid: " + ", ".join(known)
