@@ -1,5 +1,6 @@
 """Data: from files on disk to one packed, memory-mapped `SkeletonDataset`."""
 
+from skelcon.data.bank import ClipBank
 from skelcon.data.dataset import UNKNOWN, ClipInfo, DatasetWriter, SkeletonDataset
 from skelcon.data.importers import SkippedFile, detect, import_dataset, open_or_import
 from skelcon.data.layouts import KINECT_V1, KINECT_V2, LAYOUTS, SkeletonLayout, layout_named
@@ -12,6 +13,7 @@ __all__ = [
     "LAYOUTS",
     "PROTOCOLS",
     "UNKNOWN",
+    "ClipBank",
     "ClipInfo",
     "DatasetWriter",
     "Normalisation",

@@ -1,0 +1,15 @@
+"""Augmentation: two random views of a batch (eqs. 1-4), every draw from a generator passed in."""
+
+from skelcon.augment.config import NAMES, AugmentConfig, CropConfig, JitterConfig, PoseConfig
+from skelcon.augment.views import augmented_view, test_view, train_view
+
+__all__ = [
+    "NAMES",
+    "AugmentConfig",
+    "CropConfig",
+    "JitterConfig",
+    "PoseConfig",
+    "augmented_view",
+    "test_view",
+    "train_view",
+]

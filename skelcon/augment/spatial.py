@@ -1,0 +1,56 @@
+"""Spatial augmentations: pose (eq. 1) and joint jittering (eq. 2), one matrix a sample.
+
+Both are the same operation, a 3x3 matrix applied to some joints of every frame and body: pose
+takes all joints and a shear, jitter takes |j| joints and a matrix without structure.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skelcon.augment.config import JitterConfig, PoseConfig
+
+
+def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Draws from the uniform distribution on [-1, 1]."""
+    return torch.rand(shape, generator=generator) * 2 - 1
+
+
+def shear(batch: int, config: PoseConfig, generator: torch.Generator) -> Tensor:
+    """(B, 3, 3) matrices of eq. 1: ones on the diagonal, uniform draws off it."""
+    matrix = uniform((batch, 3, 3), generator) * config.amplitude
+    matrix.diagonal(dim1=1, dim2=2).fill_(1)
+    return matrix
+
+
+def jitter_matrix(batch: int, config: JitterConfig, generator: torch.Generator) -> Tensor:
+    """(B, 3, 3) matrices of eq. 2; in ``mixed`` mode half of them are zero (authors' code)."""
+    matrix = uniform((batch, 3, 3), generator)
+    if config.mode == "mixed":
+        matrix *= (torch.rand((batch, 1, 1), generator=generator) >= 0.5).float()
+    return matrix
+
+
+def jitter_joints(
+    batch: int, num_joints: int, config: JitterConfig, generator: torch.Generator
+) -> Tensor:
+    """(B, V) bool: the subset j of eq. 2, drawn without replacement for each sample."""
+    order = torch.rand((batch, num_joints), generator=generator).argsort(dim=1)
+    return order < config.count(num_joints)
+
+
+def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:
+    """X[..., j, :] @ matrix for the selected joints, X for the others.
+
+    Args:
+        view: (B, M, T, V, 3).
+        matrix: (B, 3, 3), applied to row vectors as in the paper.
+        joints: (B, V) bool, the joints that are moved.
+
+    Returns:
+        A new (B, M, T, V, 3) tensor; absent (all zero) bodies stay zero.
+    """
+    B, M, T, V, C = view.shape
+    moved = torch.bmm(view.reshape(B, -1, C), matrix.to(view)).view(view.shape)
+    return torch.where(joints.view(B, 1, 1, V, 1), moved, view)

@@ -1,0 +1,140 @@
+"""Momentum contrast over one or more representations (sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.config import Config
+from skelcon.contrast.infonce import contrast_logits, info_nce, pairings
+from skelcon.encoders import Encoder, ProjectionHead
+
+
+class ContrastConfig(Config):
+    """The contrastive task."""
+
+    dim: int = Field(128, ge=1, description="size of the embedding")
+    head_hidden: int | None = Field(
+        None, ge=1, description="hidden units of the projection head; the feature size if not set"
+    )
+    temperature: float = Field(0.07, gt=0, description="tau of eq. 5")
+    queue: int = Field(16384, ge=1, description="number of negatives kept for each representation")
+    momentum: float = Field(
+        0.999, ge=0, le=1, description="of the key encoder's moving average (the authors' code)"
+    )
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """What a step gives: the loss to minimise, and how often the positive came first."""
+
+    loss: Tensor
+    top1: Tensor
+
+
+class _Branch(nn.Module):
+    """One representation: a query and a key network, and the queue of its keys."""
+
+    queue: Tensor
+
+    def __init__(
+        self, encoder: Encoder, config: ContrastConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        head = ProjectionHead(encoder.feature_size, config.head_hidden, config.dim)
+        self.query = nn.Sequential(encoder, head)
+        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        negatives = torch.randn(config.queue, config.dim, generator=generator)
+        self.register_buffer("queue", functional.normalize(negatives, dim=1))
+
+    @torch.no_grad()
+    def follow(self, momentum: float) -> None:
+        """Move the key's parameters towards the query's; buffers keep their own statistics."""
+        keys, queries = list(self.key.parameters()), list(self.query.parameters())
+        torch._foreach_lerp_(keys, queries, 1 - momentum)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, at: int) -> None:
+        """Replace the oldest entries by ``keys`` (B, D), around the end of the queue."""
+        size = len(self.queue)
+        rows = torch.arange(at, at + len(keys), device=keys.device) % size
+        self.queue[rows[-size:]] = keys[-size:].to(self.queue)
+
+
+class MomentumContrast(nn.Module):
+    """Query and key encoders with a queue for each representation, and the loss over all pairs.
+
+    The intra-skeleton contrast (eq. 5) is the case of one representation; for more, each query
+    meets the keys and the queue of every other representation (eqs. 6-8). As in the authors'
+    code the key encoder runs in training mode, its buffers are neither copied nor averaged,
+    and the loss is not symmetrised over the two views.
+
+    Args:
+        encoders: representation -> its query encoder; the key encoder starts as its copy.
+        config: the contrastive task.
+        generator: a CPU generator for the queues' random start.
+    """
+
+    pointer: Tensor
+
+    def __init__(
+        self, encoders: Mapping[str, Encoder], config: ContrastConfig, generator: torch.Generator
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.pairs = pairings(list(encoders))
+        self.branches = nn.ModuleDict(
+            {name: _Branch(encoder, config, generator) for name, encoder in encoders.items()}
+        )
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+
+    def encoder(self, representation: str) -> Encoder:
+        """The query encoder of ``representation``, without its projection head."""
+        encoder = self._branch(representation).query[0]
+        assert isinstance(encoder, Encoder)
+        return encoder
+
+    def queue(self, representation: str) -> Tensor:
+        """(K, D) the negatives of ``representation``."""
+        return self._branch(representation).queue
+
+    def query_parameters(self) -> list[nn.Parameter]:
+        """What the optimiser trains."""
+        return [p for name in self.branches for p in self._branch(name).query.parameters()]
+
+    def _branch(self, name: str) -> _Branch:
+        branch = self.branches[name]
+        assert isinstance(branch, _Branch)
+        return branch
+
+    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+        """One step on two views (B, M, T, V, C) of the same clips; the queues move on.
+
+        Returns:
+            The summed loss over the pairs and the mean top-1 of the contrast.
+        """
+        queries = {name: self._branch(name).query(query_view) for name in self.branches}
+        with torch.no_grad():
+            keys = {}
+            for name in self.branches:
+                self._branch(name).follow(self.config.momentum)
+                keys[name] = self._branch(name).key(key_view)
+        losses, hits = [], []
+        for query, key in self.pairs:
+            # A copy: the queue is overwritten before the backward pass needs it.
+            logits = contrast_logits(
+                queries[query], keys[key], self.queue(key).clone(), self.config.temperature
+            )
+            losses.append(info_nce(logits))
+            hits.append(logits.detach().argmax(dim=1).eq(0).float().mean())
+        at = int(self.pointer)
+        for name in self.branches:
+            self._branch(name).enqueue(keys[name], at)
+        self.pointer.fill_((at + len(query_view)) % self.config.queue)
+        return ContrastResult(torch.stack(losses).sum(), torch.stack(hits).mean())

@@ -1,0 +1,74 @@
+"""`ClipBank`: the clips of a data set as tensors on the training device, gathered by frame.
+
+Notation of tensor shapes, here and everywhere after: B clips of a batch, M bodies, T frames,
+V joints, C = 3 coordinates. A *view* is a (B, M, T, V, C) float tensor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skelcon.data.dataset import SkeletonDataset
+
+
+class ClipBank:
+    """All clips of a data set, ragged, on one device.
+
+    Attributes:
+        lengths: (N,) int64 frames of each clip.
+        labels: (N,) int64 class indices.
+        num_bodies: M.
+        num_joints: V.
+    """
+
+    def __init__(self, dataset: SkeletonDataset, device: torch.device | str = "cpu") -> None:
+        rows, joints, coords = dataset.frames.shape
+        # One more row, all zeros, is what a body outside its block gathers.
+        frames = np.zeros((rows + 1, joints * coords), np.float32)
+        frames[:rows] = dataset.frames.reshape(rows, -1)
+        self._frames = torch.from_numpy(frames).to(device)
+        self._zero_row = rows
+        self._blocks = torch.from_numpy(
+            np.stack([dataset.blocks[name] for name in ("offset", "start", "count")])
+        ).to(device)
+        self.lengths = torch.from_numpy(np.ascontiguousarray(dataset.lengths)).to(device)
+        self.labels = torch.from_numpy(np.ascontiguousarray(dataset.labels)).to(device)
+        self.num_bodies = dataset.max_bodies
+        self.num_joints = joints
+        self.device = self._frames.device
+
+    def frames(self, clips: Tensor, times: Tensor) -> Tensor:
+        """The frames ``times`` (B, T) of ``clips`` (B,), as (B, M, T, V, C)."""
+        offset, start, count = self._blocks[:, clips]
+        inside = times[:, None, :] - start[:, :, None]
+        rows = torch.where(
+            (inside >= 0) & (inside < count[:, :, None]),
+            offset[:, :, None] + inside,
+            self._zero_row,
+        )
+        gathered = self._frames.index_select(0, rows.reshape(-1))
+        return gathered.view(*rows.shape, self.num_joints, -1)
+
+    def resized(self, clips: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
+        """The crop [start, start + length) of each clip, resized linearly to ``size`` frames.
+
+        Only the 2 x ``size`` frames that it interpolates between are gathered. Positions are
+        those of half-pixel centres, as ``torch.nn.functional.interpolate`` has them with
+        ``align_corners=False``.
+
+        Args:
+            clips, start, length: (B,) int64, with 0 <= start and start + length <= the clip's.
+            size: the number of frames T of the result.
+
+        Returns:
+            (B, M, size, V, C) float32.
+        """
+        steps = torch.arange(size, device=self.device, dtype=torch.float32) + 0.5
+        at = (steps * (length[:, None].float() / size) - 0.5).clamp_(min=0)
+        lower = at.floor().long()
+        weight = (at - lower)[:, None, :, None, None]
+        upper = torch.minimum(lower + 1, length[:, None] - 1)
+        first = self.frames(clips, start[:, None] + lower)
+        return first.lerp_(self.frames(clips, start[:, None] + upper), weight)

@@ -1,0 +1,42 @@
+"""Features of clips from frozen encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from skelcon.encoders import Encoder
+
+
+@torch.no_grad()
+def extract(
+    encoders: Sequence[Encoder], clips: Tensor, view: Callable[[Tensor], Tensor], batch: int = 256
+) -> Tensor:
+    """Features of ``clips`` in file order, the encoders' features side by side.
+
+    The encoders are put into evaluation mode and back, and their state does not change: no
+    gradient, no dropout, no update of batch-norm statistics.
+
+    Args:
+        encoders: frozen encoders on the clips' device.
+        clips: (n,) int64.
+        view: from (B,) clips to a view (B, M, T, V, C).
+        batch: clips of a pass.
+
+    Returns:
+        (n, sum of feature sizes) float32.
+    """
+    modes = [encoder.training for encoder in encoders]
+    for encoder in encoders:
+        encoder.eval()
+    try:
+        parts = []
+        for some in clips.split(batch):
+            seen = view(some)
+            parts.append(torch.cat([encoder(seen) for encoder in encoders], dim=1))
+        return torch.cat(parts)
+    finally:
+        for encoder, mode in zip(encoders, modes, strict=True):
+            encoder.train(mode)

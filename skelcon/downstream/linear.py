@@ -1,0 +1,104 @@
+"""Linear evaluation: a linear classifier on a frozen encoder (A.1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.augment import test_view, train_view
+from skelcon.config import Config
+from skelcon.data import ClipBank
+from skelcon.downstream.features import extract
+from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.encoders import Encoder
+from skelcon.seeding import generator
+
+
+class LinearConfig(Config):
+    """Training of the linear classifier; defaults are A.1's, where silent the authors' code's."""
+
+    epochs: int = Field(80, ge=1, description="passes over the training clips")
+    lr: float = Field(0.1, gt=0, description="learning rate of SGD")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(0.0, ge=0, description="of SGD")
+    milestones: tuple[int, ...] = Field((50, 70), description="epochs at which lr becomes lr / 10")
+    batch: int = Field(64, ge=1, description="clips of a step")
+    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
+    crops: int | None = Field(
+        None,
+        ge=1,
+        description="random crops of each training clip, taken in turn; a fresh one each epoch "
+        "if not set",
+    )
+
+
+def linear_evaluation(
+    encoders: Sequence[Encoder],
+    bank: ClipBank,
+    train: Tensor,
+    test: Tensor,
+    num_classes: int,
+    frames: int,
+    config: LinearConfig,
+    seed: int,
+) -> EvaluationResult:
+    """Train a linear classifier on ``train`` and report its last epoch on ``test``.
+
+    Args:
+        encoders: frozen; of several the features stand side by side (Table 10).
+        bank: the clips.
+        train, test: (n,) int64 clips of the two sides.
+        num_classes: the number of classes.
+        frames: T, the frames of a view.
+        config: the classifier's training.
+        seed: the unit's seed.
+
+    Returns:
+        ``top1`` on the test side, ``top1_train`` on the last epoch's crops.
+    """
+    draws = generator(seed, "linear")
+    size = sum(encoder.feature_size for encoder in encoders)
+    weight = torch.randn(num_classes, size, generator=draws) * 0.01
+    classifier = nn.Linear(size, num_classes).to(bank.device)
+    with torch.no_grad():
+        classifier.weight.copy_(weight)
+        nn.init.zeros_(classifier.bias)
+    optimiser = torch.optim.SGD(
+        classifier.parameters(),
+        config.lr,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+    labels = bank.labels[train]
+
+    def cropped() -> Tensor:
+        return extract(
+            encoders, train, lambda some: train_view(bank, some, config.l_min, frames, draws)
+        )
+
+    kept = [cropped() for _ in range(min(config.crops or 0, config.epochs))]
+    hits = 0
+    for epoch in range(config.epochs):
+        features = kept[epoch % len(kept)] if kept else cropped()
+        for group in optimiser.param_groups:
+            group["lr"] = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
+        hits = 0
+        for some in torch.randperm(len(train), generator=draws).to(bank.device).split(config.batch):
+            logits = classifier(features[some])
+            optimiser.zero_grad(set_to_none=True)
+            functional.cross_entropy(logits, labels[some]).backward()
+            optimiser.step()
+            hits += int(logits.argmax(dim=1).eq(labels[some]).sum())
+    with torch.no_grad():
+        tested = extract(
+            encoders, test, lambda some: test_view(bank, some, config.test_ratio, frames)
+        )
+        result = scored(test, bank.labels[test], classifier(tested).argmax(dim=1))
+    result.metrics["top1_train"] = hits / len(train)
+    return result

@@ -1,0 +1,35 @@
+"""What an evaluation gives: metrics, and a prediction for every test clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Numbers and per-sample predictions of a downstream task.
+
+    Attributes:
+        metrics: name -> value; accuracies are fractions.
+        clips, labels, predictions: (n,) int64 over the test clips, in file order.
+    """
+
+    metrics: dict[str, float]
+    clips: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    predictions: NDArray[np.int64]
+
+
+def scored(clips: Tensor, labels: Tensor, predictions: Tensor) -> EvaluationResult:
+    """The top-1 accuracy of ``predictions`` (n,) against ``labels`` (n,)."""
+    hits = int(predictions.eq(labels).sum())
+    return EvaluationResult(
+        metrics={"top1": hits / len(labels)},
+        clips=clips.cpu().numpy(),
+        labels=labels.cpu().numpy(),
+        predictions=predictions.cpu().numpy(),
+    )

@@ -1,0 +1,59 @@
+"""Retrieval: the class of the nearest training clip by cosine similarity (A.1, k = 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from skelcon.augment import test_view
+from skelcon.config import Config
+from skelcon.data import ClipBank
+from skelcon.downstream.features import extract
+from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.encoders import Encoder
+
+
+class RetrievalConfig(Config):
+    """Nearest-neighbour retrieval."""
+
+    test_ratio: float = Field(
+        0.95, gt=0, le=1, description="the central part of a clip, on both sides"
+    )
+
+
+def retrieval(
+    encoders: Sequence[Encoder],
+    bank: ClipBank,
+    train: Tensor,
+    test: Tensor,
+    frames: int,
+    config: RetrievalConfig,
+) -> EvaluationResult:
+    """Give each ``test`` clip the class of its nearest ``train`` clip; nothing is trained.
+
+    (The authors' retrieval runs with dropout and batch statistics on; here both are off.)
+
+    Args:
+        encoders: frozen; of several the features stand side by side.
+        bank: the clips.
+        train, test: (n,) int64 clips of the two sides.
+        frames: T, the frames of a view.
+        config: which part of a clip is seen.
+
+    Returns:
+        ``top1`` on the test side.
+    """
+
+    def seen(clips: Tensor) -> Tensor:
+        features = extract(
+            encoders, clips, lambda some: test_view(bank, some, config.test_ratio, frames)
+        )
+        return functional.normalize(features, dim=1)
+
+    gallery, queries = seen(train), seen(test)
+    nearest = torch.cat([(some @ gallery.T).argmax(dim=1) for some in queries.split(1024)])
+    return scored(test, bank.labels[test], bank.labels[train][nearest])

@@ -1,0 +1,143 @@
+"""STG: the adaptive graph convolutional network (A-GCN), joint stream."""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.config import Config
+from skelcon.data.layouts import SkeletonLayout
+from skelcon.encoders.representations import InputNorm
+
+
+class AGCNConfig(Config):
+    """The graph encoder; the feature has the last unit's channels."""
+
+    channels: tuple[int, ...] = Field(
+        (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), description="output channels of each unit"
+    )
+    strides: tuple[int, ...] = Field(
+        (1, 1, 1, 1, 2, 1, 1, 2, 1, 1), description="temporal stride of each unit"
+    )
+    kernel: int = Field(9, ge=1, description="temporal kernel size (odd)")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.channels or len(self.channels) != len(self.strides):
+            raise ValueError("channels and strides must have one entry a unit")
+        if self.kernel % 2 == 0:
+            raise ValueError("the temporal kernel must be odd")
+        if any(c % 4 for c in self.channels):
+            raise ValueError("channels must be multiples of 4 (the attention uses a quarter)")
+        return self
+
+
+def spatial_graph(layout: SkeletonLayout) -> Tensor:
+    """(3, V, V) fixed adjacency: self, inward and outward links, each column summing to 1 or 0."""
+    V = layout.num_joints
+    adjacency = torch.zeros(3, V, V)
+    adjacency[0] = torch.eye(V)
+    for child, parent in layout.bones:
+        adjacency[1, parent, child] = 1
+        adjacency[2, child, parent] = 1
+    return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
+
+
+def _initialise(conv: nn.Conv2d, std: float | None = None) -> None:
+    if std is None:
+        nn.init.kaiming_normal_(conv.weight, mode="fan_out")
+    else:
+        nn.init.normal_(conv.weight, 0, std)
+    assert conv.bias is not None
+    nn.init.zeros_(conv.bias)
+
+
+class _GraphUnit(nn.Module):
+    """Adaptive graph convolution: fixed + learned + data-dependent adjacency, three subsets."""
+
+    def __init__(self, inputs: int, outputs: int, graph: Tensor) -> None:
+        super().__init__()
+        self.subsets, self.embedding = len(graph), outputs // 4
+        self.register_buffer("fixed", graph.clone(), persistent=False)
+        self.fixed: Tensor
+        self.learned = nn.Parameter(torch.full_like(graph, 1e-6))
+        # theta and phi of all subsets in one product, and their sum over subsets in another.
+        self.attention = nn.Conv2d(inputs, 2 * self.subsets * self.embedding, 1)
+        self.out = nn.Conv2d(self.subsets * inputs, outputs, 1)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.down: nn.Module = nn.Identity()
+        if inputs != outputs:
+            conv = nn.Conv2d(inputs, outputs, 1)
+            _initialise(conv)
+            self.down = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+        # kaiming fan_out of each subset's own convolution, as in the original
+        _initialise(self.attention, math.sqrt(2 / self.embedding))
+        _initialise(self.out, math.sqrt(2 / (outputs * inputs * self.subsets)))
+        nn.init.constant_(self.norm.weight, 1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, T, V) -> (N, outputs, T, V)."""
+        N, C, T, V = x.shape
+        pairs = self.attention(x).view(N, 2, self.subsets, self.embedding * T, V)
+        theta, phi = pairs[:, 0], pairs[:, 1]
+        scores = theta.transpose(2, 3) @ phi / (self.embedding * T)
+        adjacency = scores.softmax(dim=2) + self.fixed + self.learned
+        mixed = x.reshape(N, 1, C * T, V) @ adjacency
+        y = self.norm(self.out(mixed.view(N, self.subsets * C, T, V)))
+        return functional.relu(y + self.down(x))
+
+
+class _Unit(nn.Module):
+    """A graph convolution, then a temporal one, with a residual path."""
+
+    def __init__(
+        self, inputs: int, outputs: int, graph: Tensor, stride: int, kernel: int, residual: bool
+    ) -> None:
+        super().__init__()
+        self.spatial = _GraphUnit(inputs, outputs, graph)
+        self.temporal = self._temporal(outputs, outputs, kernel, stride)
+        self.residual: nn.Module | None = None
+        if residual and (inputs != outputs or stride != 1):
+            self.residual = self._temporal(inputs, outputs, 1, stride)
+        elif residual:
+            self.residual = nn.Identity()
+
+    @staticmethod
+    def _temporal(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+        conv = nn.Conv2d(
+            inputs, outputs, (kernel, 1), stride=(stride, 1), padding=((kernel - 1) // 2, 0)
+        )
+        _initialise(conv)
+        return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.temporal(self.spatial(x))
+        if self.residual is not None:
+            y = y + self.residual(x)
+        return functional.relu(y)
+
+
+class AGCN(nn.Module):
+    """Units over a body's spatio-temporal graph; the mean over bodies, frames and joints."""
+
+    def __init__(self, config: AGCNConfig, bodies: int, layout: SkeletonLayout) -> None:
+        super().__init__()
+        graph = spatial_graph(layout)
+        self.norm = InputNorm(bodies, layout.num_joints)
+        units, inputs = [], 3
+        for i, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
+            units.append(_Unit(inputs, channels, graph, stride, config.kernel, residual=i > 0))
+            inputs = channels
+        self.units = nn.Sequential(*units)
+        self.feature_size = inputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, M, C, T, V) -> features (B, channels of the last unit)."""
+        B, M = x.shape[:2]
+        out: Tensor = self.units(self.norm(x).reshape(B * M, *x.shape[2:]))
+        return out.view(B, M, out.shape[1], -1).mean(dim=(1, 3))

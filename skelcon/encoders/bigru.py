@@ -1,0 +1,69 @@
+"""SEQ: a bidirectional GRU over the frames (section 4.2: 3 layers, H = 1024)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from skelcon.config import Config
+
+
+class BiGRUConfig(Config):
+    """The sequence encoder."""
+
+    hidden: int = Field(1024, ge=1, description="H, units of each layer and direction")
+    layers: int = Field(3, ge=1, description="number of layers")
+    stepwise: bool = Field(
+        False, description="both directions run forward in time, as the authors' code has it"
+    )
+    input_norm: bool = Field(False, description="batch norm of the input (not in the paper)")
+
+
+class BiGRU(nn.Module):
+    """A (true) bidirectional GRU, or the authors' stepwise one.
+
+    By default the feature is the last layer's final state of both directions: forward after
+    the last frame, backward after the first. The authors' code feeds one frame at a time and
+    carries the state, so that both directions run forward in time, and takes the output of the
+    last step; ``stepwise`` gives the same numbers, computed a layer at a time: each direction
+    of a layer is then an ordinary forward GRU over the whole sequence.
+
+    The parameters have the same names and shapes in both modes, and the authors' initialisation
+    (Xavier-uniform weights).
+    """
+
+    def __init__(self, config: BiGRUConfig, bodies: int, joints: int) -> None:
+        super().__init__()
+        self.stepwise = config.stepwise
+        self.layers = config.layers
+        size = bodies * joints * 3
+        self.norm = nn.BatchNorm1d(size) if config.input_norm else None
+        self.gru = nn.GRU(size, config.hidden, config.layers, batch_first=True, bidirectional=True)
+        self.feature_size = 2 * config.hidden
+        for parameter in self.gru.parameters():
+            if parameter.dim() == 2:
+                nn.init.xavier_uniform_(parameter)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, T, V * C * M) -> features (B, 2 H)."""
+        if self.norm is not None:
+            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
+        if self.stepwise:
+            return self._stepwise(x)
+        _, state = self.gru(x)
+        return torch.cat((state[-2], state[-1]), dim=1)
+
+    def _stepwise(self, x: Tensor) -> Tensor:
+        initial = x.new_zeros(1, len(x), self.gru.hidden_size)
+        for layer in range(self.layers):
+            outputs = []
+            for suffix in ("", "_reverse"):
+                names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+                weights = [getattr(self.gru, f"{name}_l{layer}{suffix}") for name in names]
+                out, _ = torch._VF.gru(  # type: ignore[attr-defined]
+                    x, initial, weights, True, 1, 0.0, self.training, False, True
+                )
+                outputs.append(out)
+            x = torch.cat(outputs, dim=2)
+        return x[:, -1]

@@ -1,0 +1,95 @@
+"""IMG: the Hierarchical Co-occurrence Network (HCN), as the authors' code has it."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.config import Config
+from skelcon.encoders.representations import InputNorm
+
+
+class HCNConfig(Config):
+    """The image encoder; the feature has 4 * channels * (frames / 16) * (cooccurrence / 16)."""
+
+    channels: int = Field(64, ge=2, description="width of the first layer; later ones follow it")
+    cooccurrence: int = Field(
+        64, ge=16, multiple_of=16, description="channels that become an image axis after conv2"
+    )
+    dropout: float = Field(0.5, ge=0, lt=1, description="after conv4, conv5 and conv6")
+    input_norm: bool = Field(False, description="batch norm of the input (not in the paper)")
+
+
+class _Stream(nn.Module):
+    """conv1 to conv4 of one stream, position or motion: (N, C, T, V) -> (N, c, T/4, c2/4)."""
+
+    def __init__(self, config: HCNConfig, joints: int) -> None:
+        super().__init__()
+        c, c2 = config.channels, config.cooccurrence
+        self.conv1 = nn.Conv2d(3, c, 1)
+        self.conv2 = nn.Conv2d(c, c2, (3, 1), padding=(1, 0))
+        self.conv3 = nn.Conv2d(joints, c // 2, 3, padding=1)
+        self.conv4 = nn.Conv2d(c // 2, c, 3, padding=1)
+        self.dropout = nn.Dropout2d(config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv2(functional.relu(self.conv1(x)))
+        x = x.permute(0, 3, 2, 1)  # the joints become the channels: co-occurrence of all of them
+        x = functional.max_pool2d(self.conv3(x), 2)
+        return functional.max_pool2d(self.dropout(self.conv4(x)), 2)
+
+
+class HCN(nn.Module):
+    """Two streams (position, and motion between frames), shared by all bodies, maximum over them.
+
+    An absent body is an all-zero image. All absent bodies of a batch are computed once; in
+    training they therefore share one dropout mask.
+    """
+
+    def __init__(self, config: HCNConfig, bodies: int, joints: int, frames: int) -> None:
+        super().__init__()
+        if frames % 16:
+            raise ValueError(f"HCN halves the frames four times: {frames} is not a multiple of 16")
+        c = config.channels
+        self.norm = InputNorm(bodies, joints) if config.input_norm else None
+        self.position = _Stream(config, joints)
+        self.motion = _Stream(config, joints)
+        self.conv5 = nn.Conv2d(2 * c, 2 * c, 3, padding=1)
+        self.conv6 = nn.Conv2d(2 * c, 4 * c, 3, padding=1)
+        self.dropout = nn.Dropout2d(config.dropout)
+        self.feature_size = 4 * c * (frames // 16) * (config.cooccurrence // 16)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, M, C, T, V) -> features (B, feature_size)."""
+        B, M, C, T, V = x.shape
+        present = x.flatten(2).ne(0).any(dim=2).flatten()
+        if self.norm is not None:
+            x = self.norm(x)
+        bodies = x.reshape(B * M, C, T, V)
+        if M == 1:
+            return self._trunk(bodies).flatten(1)
+        if present.all():
+            features = self._trunk(bodies).flatten(1)
+        else:
+            # One absent body stands for all of them: its image is the same in every clip.
+            which = torch.cat((present.nonzero()[:, 0], (~present).nonzero()[:1, 0]))
+            some = self._trunk(bodies[which]).flatten(1)
+            place = torch.where(present, present.cumsum(0) - 1, len(which) - 1)
+            features = some[place]
+        return features.view(B, M, -1).amax(dim=1)
+
+    def _trunk(self, x: Tensor) -> Tensor:
+        N, C, T, V = x.shape
+        difference = (x[:, :, 1:] - x[:, :, :-1]).transpose(2, 3).flatten(1, 2)
+        stretched = functional.interpolate(difference, size=T, mode="linear", align_corners=False)
+        motion = stretched.view(N, C, V, T).transpose(2, 3)
+        out = torch.cat((self.position(x), self.motion(motion)), dim=1)
+        out = functional.max_pool2d(self.dropout(functional.relu(self.conv5(out))), 2)
+        return functional.max_pool2d(self.dropout(functional.relu(self.conv6(out))), 2)

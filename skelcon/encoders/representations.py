@@ -1,0 +1,41 @@
+"""The three representations of a view: what each encoder takes (section 3.3).
+
+Notation: B clips, M bodies, T frames, V joints, C coordinates.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+Representation = Literal["img", "stg", "seq"]
+REPRESENTATIONS: tuple[Representation, ...] = ("img", "stg", "seq")
+
+
+def represent(view: Tensor, name: Representation) -> Tensor:
+    """A view (B, M, T, V, C) as the representation ``name``.
+
+    Returns:
+        img: (B, M, C, T, V), a pseudo-image a body with the coordinates as its channels;
+        stg: (B, M, C, T, V), the node features of a spatio-temporal graph a body;
+        seq: (B, T, V * C * M), a time series, joint-major and body fastest.
+    """
+    if name == "seq":
+        return view.permute(0, 2, 3, 4, 1).flatten(2)
+    return view.permute(0, 1, 4, 2, 3)
+
+
+class InputNorm(nn.Module):
+    """Batch norm of each coordinate of each joint of each body over clips and frames."""
+
+    def __init__(self, bodies: int, joints: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(bodies * joints * 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, M, C, T, V) -> the same shape, normalised."""
+        B, M, C, T, V = x.shape
+        flat = x.permute(0, 1, 4, 2, 3).reshape(B, M * V * C, T)
+        normed: Tensor = self.norm(flat)
+        return normed.view(B, M, V, C, T).permute(0, 1, 3, 4, 2)

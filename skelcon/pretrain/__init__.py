@@ -1,0 +1,6 @@
+"""Pre-training: epochs, schedule, exact resume, and the weights that come of it."""
+
+from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
+from skelcon.pretrain.trainer import EpochMetrics, Pretraining
+
+__all__ = ["EpochMetrics", "OptimiserConfig", "PretrainConfig", "Pretraining"]

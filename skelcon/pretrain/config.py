@@ -1,0 +1,72 @@
+"""Everything that decides the outcome of a pre-training, beside its data and its seed."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from skelcon.augment import AugmentConfig
+from skelcon.config import Config
+from skelcon.contrast import ContrastConfig
+from skelcon.encoders import REPRESENTATIONS, EncodersConfig, Representation
+
+
+class OptimiserConfig(Config):
+    """The optimiser and its learning rate."""
+
+    name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (the paper) or adamw")
+    lr: float = Field(0.01, gt=0, description="learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (the authors' code)")
+    weight_decay: float = Field(1e-4, ge=0, description="on all parameters")
+    schedule: Literal["step", "cosine"] = Field(
+        "step", description="step: / 10 at each milestone; cosine: to zero at the last epoch"
+    )
+    milestones: tuple[int, ...] = Field((351,), description="epochs of the step schedule")
+    warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
+
+    def lr_at(self, epoch: int, epochs: int) -> float:
+        """The learning rate of ``epoch`` (from 0) of ``epochs``."""
+        warm = min(1.0, (epoch + 1) / (self.warmup + 1))
+        if self.schedule == "cosine":
+            return self.lr * warm * 0.5 * (1 + math.cos(math.pi * epoch / max(1, epochs)))
+        return self.lr * warm * math.prod(0.1 for at in self.milestones if epoch >= at)
+
+
+class PretrainConfig(Config):
+    """A contrastive pre-training. Defaults are the paper's, where silent its authors' code's."""
+
+    representations: tuple[Representation, ...] = Field(
+        ("seq",), min_length=1, description="one: intra-skeleton; two or three: inter-skeleton"
+    )
+    augment: AugmentConfig = AugmentConfig()
+    encoders: EncodersConfig = EncodersConfig()
+    contrast: ContrastConfig = ContrastConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    epochs: int = Field(451, ge=1, description="passes over the training clips")
+    batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is dropped")
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
+
+    @field_validator("representations")
+    @classmethod
+    def _in_one_order(cls, names: tuple[Representation, ...]) -> tuple[Representation, ...]:
+        if len(set(names)) != len(names):
+            raise ValueError("a representation is named twice")
+        return tuple(name for name in REPRESENTATIONS if name in names)
+
+    def resolved(self) -> dict[str, Any]:
+        """All that decides the outcome: what is in use, in full, and nothing that is not."""
+        values = self.model_dump(mode="json")
+        values["augment"] = self.augment.resolved()
+        values["encoders"] = {
+            name: value
+            for name, value in values["encoders"].items()
+            if name in self.representations or name == "frames"
+        }
+        unused = ("milestones",) if self.optimiser.schedule == "cosine" else ()
+        if self.optimiser.name == "adamw":
+            unused = (*unused, "momentum")
+        for name in unused:
+            del values["optimiser"][name]
+        return values

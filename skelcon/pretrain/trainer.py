@@ -1,0 +1,159 @@
+"""Contrastive pre-training: epochs that give the same bits however often they are interrupted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from skelcon.augment import augmented_view
+from skelcon.contrast import MomentumContrast
+from skelcon.data import ClipBank, SkeletonLayout
+from skelcon.encoders import Encoder
+from skelcon.errors import UserError
+from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
+from skelcon.seeding import generator, seeded_globally
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch: means over its steps, and its speed (clips, each of two views, per second)."""
+
+    epoch: int
+    loss: float
+    top1: float
+    lr: float
+    samples_per_s: float
+    seconds: float
+
+
+class Pretraining:
+    """A pre-training in progress; call :meth:`run_epoch` until :attr:`done`.
+
+    The randomness of an epoch is derived from the seed and the epoch's number, so that
+    :meth:`state_dict` between two epochs is all that an exact resume needs.
+
+    Args:
+        bank: the clips, on the device that trains.
+        clips: (n,) which of them train.
+        layout: their skeleton.
+        config: what is trained, and how.
+        seed: the unit's seed.
+
+    Raises:
+        UserError: if there are fewer clips than a batch needs.
+    """
+
+    def __init__(
+        self,
+        bank: ClipBank,
+        clips: NDArray[np.int64],
+        layout: SkeletonLayout,
+        config: PretrainConfig,
+        seed: int,
+    ) -> None:
+        if len(clips) < config.batch:
+            raise UserError(
+                f"batch {config.batch} is larger than the {len(clips)} training clips: "
+                "set pretrain.batch lower"
+            )
+        self.bank, self.config, self.seed = bank, config, seed
+        self._clips = torch.from_numpy(clips).to(bank.device)
+        self.epoch = 0
+        with seeded_globally(seed, "initialisation"):
+            encoders = {
+                name: Encoder(name, config.encoders, layout, bank.num_bodies)
+                for name in config.representations
+            }
+            queues = generator(seed, "queues")
+            self.contrast = MomentumContrast(encoders, config.contrast, queues).to(bank.device)
+        self._optimiser = _optimiser(self.contrast, config.optimiser)
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch has been run."""
+        return self.epoch >= self.config.epochs
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimisation steps of an epoch."""
+        return len(self._clips) // self.config.batch
+
+    def run_epoch(self) -> EpochMetrics:
+        """Train one epoch over the clips in a new random order."""
+        config, device = self.config, self.bank.device
+        began = time.perf_counter()
+        lr = config.optimiser.lr_at(self.epoch, config.epochs)
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        draws = generator(self.seed, f"epoch {self.epoch}")
+        order = torch.randperm(len(self._clips), generator=draws).to(device)
+        loss = torch.zeros((), device=device)
+        top1 = torch.zeros((), device=device)
+        autocast = torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+        )
+        self.contrast.train()
+        with seeded_globally(self.seed, f"dropout {self.epoch}"):
+            for step in range(self.steps_per_epoch):
+                clips = self._clips[order[step * config.batch : (step + 1) * config.batch]]
+                views = [
+                    augmented_view(
+                        self.bank, clips, config.augment, config.encoders.frames, draws
+                    )
+                    for _ in ("query", "key")
+                ]
+                with autocast:
+                    result = self.contrast(*views)
+                self._optimiser.zero_grad(set_to_none=True)
+                result.loss.backward()
+                self._optimiser.step()
+                loss += result.loss.detach()
+                top1 += result.top1
+        mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
+        if not np.isfinite(mean_loss):
+            raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
+        seconds = time.perf_counter() - began
+        metrics = EpochMetrics(
+            epoch=self.epoch,
+            loss=mean_loss,
+            top1=mean_top1,
+            lr=lr,
+            samples_per_s=self.steps_per_epoch * config.batch / seconds,
+            seconds=seconds,
+        )
+        self.epoch += 1
+        return metrics
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch depends on: tensors and plain values only."""
+        return {
+            "epoch": self.epoch,
+            "contrast": self.contrast.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken."""
+        self.contrast.load_state_dict(state["contrast"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self.epoch = int(state["epoch"])
+
+
+def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.optim.Optimizer:
+    parameters = contrast.query_parameters()
+    if config.name == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+            foreach=True,
+        )
+    return torch.optim.AdamW(
+        parameters, config.lr, weight_decay=config.weight_decay, foreach=True
+    )
