@@ -1,0 +1,1 @@
+"""The ablation engine: study -> plan -> Ray Tune trials -> store -> tables -> export."""

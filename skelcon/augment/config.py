@@ -62,4 +62,5 @@ class AugmentConfig(Config):
 
     def resolved(self) -> dict[str, Any]:
         """What decides a view: the parameters of the augmentations in use, and no others."""
-        return {name: getattr(self, name).model_dump() for name in self.use}
+        values = self.model_dump(mode="json")
+        return {key: value for key, value in values.items() if key == "use" or key in self.use}

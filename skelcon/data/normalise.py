@@ -19,14 +19,11 @@ Clip = NDArray[np.floating]
 class Normalisation(Config):
     """What is done to a clip's coordinates at import; recorded in the data set's fingerprint."""
 
-    centre: bool = Field(
-        True, description="subtract the main body's centre joint, frame by frame, from all bodies"
+    centre: bool = Field(default=True, description="subtract the main body's centre joint, frame by frame, from all bodies"
     )
-    spine_to_z: bool = Field(
-        True, description="turn the main body's spine, as in its first frame, to the z axis"
+    spine_to_z: bool = Field(default=True, description="turn the main body's spine, as in its first frame, to the z axis"
     )
-    shoulders_to_x: bool = Field(
-        True, description="then turn the line from left to right shoulder to the x axis"
+    shoulders_to_x: bool = Field(default=True, description="then turn the line from left to right shoulder to the x axis"
     )
 
 

@@ -1,375 +1,258 @@
 """Synthetic skeleton clips: forward kinematics over a table of actions, seen by noisy sensors.
 
-A stand-in for recorded data to try and to test a trainer on. Coordinates are metres in the
-frame of a depth sensor, right-handed: x to the right of a performer who faces the sensor, y up,
-z away from the sensor. Every clip is drawn from its own seed, made of what its name tells, so it
-is the same whatever else is generated beside it.
+A stand-in for recorded data, to try and to test a trainer on. Coordinates are metres before a depth
+sensor, right-handed: x to the right of a performer who faces it, y up, z away from it. Each clip
+is drawn from a seed made of what its name tells, so it is the same whatever is made beside it.
 """
 
 from __future__ import annotations
 
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, DatasetWriter, SkeletonDataset
 from skelcon.data.importers import cache_directory
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import Normalisation, normalise
-from skelcon.data.splits import TEST, TRAIN, sides_of
+from skelcon.data.splits import PROTOCOLS, sides_of
 from skelcon.errors import UserError
 
 GENERATOR_VERSION = 1
 """Raised when the same seed would give other clips than before."""
-FRAMES_PER_SECOND = 30
-MIN_FRAMES, MAX_FRAMES = 30, 150
+FRAMES_PER_SECOND, MIN_FRAMES, MAX_FRAMES = 30, 30, 150
+# Cameras 1, 2, 3 as NTU numbers them, positive to the performers' left: 1 tests in cross-view.
+_CAMERA_DEGREES = (-45.0, 0.0, 45.0)
 
 Array = NDArray[np.float64]
-Angles = dict[str, Array]
-
-_CAMERA_DEGREES = (-45.0, 0.0, 45.0)
-"""Cameras 1, 2 and 3, as NTU numbers them: 2 is in front and trains cross-view together with 3;
-1 tests. A positive angle is a camera to the performers' left."""
+_Keys = Mapping[str, tuple[float, ...]]
 
 
-@dataclass(frozen=True)
-class _Track:
-    """What one joint angle does in an action: keys evenly spaced in time, and an oscillation.
+class _Action(NamedTuple):
+    """An action: its keys, evenly spaced, start and (unless it ``stays``) end at rest.
 
-    Keys and ``swing`` (the oscillation's amplitude) are degrees added to the posture, metres
-    where the channel is a shift; ``cycles`` and ``phase`` are turns.
-    """
-
-    keys: tuple[float, ...]
-    swing: float = 0.0
-    cycles: float = 0.0
-    phase: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Action:
-    """An action as data: seconds it takes, its tracks, and those of the second body if any.
-
-    ``a.`` is the acting side, ``b.`` the other, ``ab.`` both, anything else the trunk.
-    ``side`` fixes the acting side; ``""`` leaves it to the performer's handedness.
+    ``keys`` are degrees (metres for shifts) on top of the posture; ``swings`` oscillate: amplitude,
+    cycles, phase in turns. ``a.`` is the acting ``side`` (or the performer's choice), ``b.`` the
+    other, ``ab.`` both, else the trunk. A pair stands ``apart`` metres; its second body follows
+    ``partner``, or the same keys.
     """
 
     name: str
     seconds: float
-    tracks: Mapping[str, _Track]
-    partner: Mapping[str, _Track] | None = None
+    keys: Mapping[str, tuple[float, ...]]
+    swings: Mapping[str, tuple[float, float, float]] = {}
     side: str = ""
-    distance: float = 0.0
+    stays: bool = False
+    apart: float = 0.0
+    partner: Mapping[str, tuple[float, ...]] | None = None
 
 
-def _k(*keys: float, osc: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> _Track:
-    return _Track(keys, *osc)
-
-
-_WAVE = {
-    "a.abduct": _k(0, 70, 75, 75, 0),
-    "a.twist": _k(0, -80, -85, -80, 0),
-    "a.elbow": _k(0, 85, 85, 85, 0, osc=(24, 3, 0)),
-}
-_SHAKE = {"a.flex": _k(0, 42, 45, 42, 0, osc=(7, 4, 0)), "a.elbow": _k(0, 35, 40, 35, 0),
-          "waist": _k(0, 6, 8, 6, 0)}  # fmt: skip
-_FIVE = {"a.flex": _k(0, 80, 125, 60, 0), "a.elbow": _k(0, 75, 45, 40, 0)}
-_HUG = {
-    "ab.flex": _k(0, 65, 75, 75, 0), "ab.swing": _k(0, -40, 30, 30, 0),
-    "ab.elbow": _k(0, 20, 55, 55, 0), "waist": _k(0, 4, 10, 10, 0),
-    "forward": _k(0, 0.1, 0.24, 0.24, 0),
-}  # fmt: skip
-
+_WAVE = {"a.abduct": (70, 75, 75), "a.twist": (-80, -85, -80), "a.elbow": (85, 85, 85)}
 _ACTIONS = (
-    _Action("wave right hand", 2.2, _WAVE, side="right"),
-    _Action("wave left hand", 2.2, _WAVE, side="left"),
-    _Action("clap", 2.0, {
-        "ab.flex": _k(0, 42, 45, 42, 0), "ab.elbow": _k(0, 75, 75, 75, 0),
-        "ab.twist": _k(0, 18, 20, 18, 0, osc=(20, 4, 0))}),
+    _Action("wave right hand", 2.2, _WAVE, {"a.elbow": (24, 3, 0)}, side="right"),
+    _Action("wave left hand", 2.2, _WAVE, {"a.elbow": (24, 3, 0)}, side="left"),
+    _Action("clap", 2.0, {"ab.flex": (44, 44), "ab.elbow": (75, 75), "ab.twist": (18, 20, 18)},
+            {"ab.twist": (20, 4, 0)}),
     _Action("throw", 1.5, {
-        "a.abduct": _k(0, 60, 85, 40, 10, 0), "a.twist": _k(0, -60, -90, -10, 15, 0),
-        "a.elbow": _k(0, 85, 100, 25, 10, 0), "a.flex": _k(0, 0, 15, 90, 35, 0),
-        "spine.yaw": _k(0, -15, -22, 20, 8, 0), "waist": _k(0, 0, -5, 15, 8, 0)}),
+        "a.abduct": (60, 85, 40, 10), "a.twist": (-60, -90, -10, 15), "a.flex": (0, 15, 90, 35),
+        "a.elbow": (85, 100, 25, 10), "spine.yaw": (-15, -22, 20, 8), "waist": (0, -5, 15, 8)}),
     _Action("punch", 1.3, {
-        "a.flex": _k(0, 30, 85, 45, 0), "a.elbow": _k(0, 110, 8, 80, 0),
-        "b.flex": _k(0, 25, 25, 25, 0), "b.elbow": _k(0, 80, 90, 70, 0),
-        "spine.yaw": _k(0, -8, 18, 5, 0)}),
-    _Action("push forwards", 1.6, {
-        "ab.flex": _k(0, 32, 84, 45, 0), "ab.elbow": _k(0, 105, 10, 75, 0),
-        "waist": _k(0, 2, 12, 5, 0)}),
-    _Action("drink", 2.3, {
-        "a.flex": _k(0, 40, 52, 50, 40, 0), "a.elbow": _k(0, 95, 128, 128, 95, 0),
-        "a.twist": _k(0, 20, 30, 30, 20, 0), "head.pitch": _k(0, 0, -14, -14, 0, 0)}),
-    _Action("answer phone", 2.3, {
-        "a.flex": _k(0, 25, 36, 36, 30, 0), "a.elbow": _k(0, 105, 140, 140, 105, 0),
-        "a.abduct": _k(0, 14, 28, 28, 18, 0), "head.roll": _k(0, 0, 8, 8, 0, 0)}),
-    _Action("point", 1.8, {
-        "a.flex": _k(0, 82, 86, 84, 0), "a.elbow": _k(0, 30, 8, 8, 0)}),
-    _Action("kick", 1.4, {
-        "a.hip": _k(0, -22, 62, 20, 0), "a.knee": _k(0, 65, 15, 30, 0),
-        "ab.abduct": _k(0, 18, 25, 15, 0), "waist": _k(0, 4, -10, -2, 0)}),
-    _Action("squat", 2.0, {
-        "ab.hip": _k(0, 45, 85, 45, 0), "ab.knee": _k(0, 55, 105, 55, 0),
-        "ab.flex": _k(0, 35, 65, 35, 0), "waist": _k(0, 14, 24, 14, 0)}),
-    _Action("sit down", 1.8, {
-        "ab.hip": _k(0, 40, 75, 80, 80), "ab.knee": _k(0, 45, 82, 85, 85),
-        "ab.flex": _k(0, 15, 25, 20, 15), "waist": _k(0, 28, 26, 8, 2)}),
-    _Action("bow", 2.0, {
-        "waist": _k(0, 32, 52, 32, 0), "head.pitch": _k(0, 14, 20, 14, 0)}),
+        "a.flex": (30, 85, 45), "a.elbow": (110, 8, 80), "b.flex": (25, 25, 25),
+        "b.elbow": (80, 90, 70), "spine.yaw": (-8, 18, 5)}),
+    _Action("push forwards", 1.6, {"ab.flex": (32, 84, 45), "ab.elbow": (105, 10, 75)}),
+    _Action("drink", 2.3, {"a.flex": (40, 54, 54, 40), "a.elbow": (90, 122, 122, 90),
+            "a.twist": (25, 35, 35, 25), "head.pitch": (0, -18, -18, 0)}),
+    _Action("answer phone", 2.3, {"a.flex": (22, 30, 30, 25), "a.elbow": (105, 140, 140, 105),
+            "a.abduct": (18, 34, 34, 20), "head.roll": (0, 10, 10, 0)}),
+    _Action("point", 1.8, {"a.flex": (82, 86, 84), "a.elbow": (30, 8, 8)}),
+    _Action("kick", 1.4, {"a.hip": (-22, 62, 20), "a.knee": (65, 15, 30), "waist": (4, -10, -2)}),
+    _Action("squat", 2.0, {"ab.hip": (45, 85, 45), "ab.knee": (55, 105, 55), "waist": (14, 24, 14),
+            "ab.flex": (35, 65, 35)}),
+    _Action("sit down", 1.8, {"ab.hip": (40, 75, 80, 80), "ab.knee": (45, 82, 85, 85),
+            "ab.flex": (15, 25, 20, 15), "waist": (28, 26, 8, 2)}, stays=True),
+    _Action("bow", 2.0, {"waist": (32, 52, 32), "head.pitch": (14, 20, 14)}),
     _Action("jump", 1.4, {
-        "ab.hip": _k(0, 42, 4, 4, 34, 0), "ab.knee": _k(0, 70, 4, 8, 58, 0),
-        "ab.flex": _k(0, -25, 70, 60, 15, 0), "waist": _k(0, 20, -2, 0, 14, 0),
-        "lift": _k(0, 0, 0.22, 0.2, 0, 0)}),
-    _Action("walk in place", 2.6, {
-        "a.hip": _k(0, 18, 20, 18, 0, osc=(22, 3, 0)), "b.hip": _k(0, 18, 20, 18, 0, osc=(22, 3, .5)),
-        "a.knee": _k(0, 28, 30, 28, 0, osc=(30, 3, 0)), "b.knee": _k(0, 28, 30, 28, 0, osc=(30, 3, .5)),
-        "a.flex": _k(0, 5, 5, 0, osc=(18, 3, .5)), "b.flex": _k(0, 5, 5, 0, osc=(18, 3, 0))}),
-    _Action("arm circles", 2.4, {
-        "ab.abduct": _k(0, 80, 85, 80, 0, osc=(18, 3, 0)), "ab.swing": _k(0, 0, osc=(20, 3, .25))}),
-    _Action("stretch", 2.6, {
-        "ab.abduct": _k(0, 85, 155, 155, 85, 0), "ab.elbow": _k(0, 40, 25, 20, 35, 0),
-        "waist": _k(0, 0, -9, -9, 0, 0)}),
-    _Action("shake hands", 2.2, _SHAKE, _SHAKE, distance=0.95),
-    _Action("high five", 1.5, _FIVE, _FIVE, distance=0.95),
+        "ab.hip": (42, 4, 4, 34), "ab.knee": (70, 4, 8, 58), "ab.flex": (-25, 70, 60, 15),
+        "waist": (20, -2, 0, 14), "lift": (0, 0.22, 0.2, 0)}),
+    _Action("walk in place", 2.6, {"ab.hip": (18, 20, 18), "ab.knee": (28, 30, 28)},
+            {"a.hip": (22, 3, 0), "a.knee": (30, 3, 0), "a.flex": (18, 3, 0.5),
+             "b.hip": (22, 3, 0.5), "b.knee": (30, 3, 0.5), "b.flex": (18, 3, 0)}),
+    _Action("shake hands", 2.2, {"a.flex": (42, 45, 42), "a.elbow": (35, 40, 35)},
+            {"a.flex": (7, 4, 0)}, side="right", apart=0.95),
     _Action("push each other", 1.6, {
-        "ab.flex": _k(0, 32, 84, 45, 0), "ab.elbow": _k(0, 100, 15, 75, 0),
-        "waist": _k(0, 2, 14, 5, 0)}, {
-        "waist": _k(0, 0, -4, -18, 0), "ab.flex": _k(0, 0, 10, 35, 0),
-        "forward": _k(0, 0, 0, -0.22, -0.22)}, distance=0.85),
-    _Action("hug", 2.4, _HUG, _HUG, distance=0.8),
+        "ab.flex": (32, 84, 45), "ab.elbow": (100, 15, 75), "waist": (2, 14, 5)}, apart=0.85,
+        partner={"waist": (0, -4, -18), "ab.flex": (0, 10, 35), "forward": (0, -0.1, -0.2)}),
+    _Action("hug", 2.4, {"ab.flex": (65, 75, 75), "ab.swing": (-40, 30, 30),
+            "ab.elbow": (20, 55, 55), "forward": (0.1, 0.24, 0.24)}, apart=0.8),
 )  # fmt: skip
 
 CLASS_NAMES = tuple(action.name for action in _ACTIONS)
 """The actions, in the order of their labels."""
-PAIR_LABELS = tuple(i for i, action in enumerate(_ACTIONS) if action.partner is not None)
-"""Labels of the actions that two bodies perform."""
+PAIR_LABELS = tuple(i for i, action in enumerate(_ACTIONS) if action.apart)
+"""Labels of what two bodies perform."""
 
-_SEGMENTS: tuple[tuple[str, str, tuple[float, float, float], str], ...] = (
-    ("spine_mid", "spine_base", (0, 0.28, 0), "trunk"),
-    ("spine_shoulder", "spine_mid", (0, 0.23, 0), "trunk"),
-    ("neck", "spine_shoulder", (0, 0.08, 0), "trunk"),
-    ("head", "neck", (0, 0.15, -0.02), "head"),
-    ("*shoulder", "spine_shoulder", (0.17, -0.04, 0), "breadth"),
-    ("*elbow", "*shoulder", (0, -0.28, 0), "upper arm"),
-    ("*wrist", "*elbow", (0, -0.25, 0), "forearm"),
-    ("*hand", "*wrist", (0, -0.08, 0), "hand"),
-    ("*hand_tip", "*hand", (0, -0.08, 0), "hand"),
-    ("*thumb", "*hand", (0, -0.03, -0.05), "hand"),
-    ("*hip", "spine_base", (0.09, -0.03, 0), "breadth"),
-    ("*knee", "*hip", (0, -0.42, 0), "thigh"),
-    ("*ankle", "*knee", (0, -0.40, 0), "shank"),
-    ("*foot", "*ankle", (0, -0.06, -0.13), "foot"),
+# Joint, what it hangs on, its offset at rest in metres, its turns from the outermost on: axis (a
+# capital: the other way) and channel. ``*`` is the right side; the left one is its mirror image.
+_BODY: tuple[tuple[str, str, tuple[float, float, float], str], ...] = (
+    ("spine_base", "spine_base", (0, 0, 0), "y:yaw X:waist z:roll"),
+    ("spine_mid", "spine_base", (0, 0.28, 0), "y:spine.yaw X:spine.pitch z:spine.roll"),
+    ("spine_shoulder", "spine_mid", (0, 0.23, 0), ""),
+    ("neck", "spine_shoulder", (0, 0.08, 0), "y:head.yaw X:head.pitch z:head.roll"),
+    ("head", "neck", (0, 0.15, -0.02), ""),
+    ("*shoulder", "spine_shoulder", (0.17, -0.04, 0), "y:*swing z:*abduct x:*flex y:*twist"),
+    ("*elbow", "*shoulder", (0, -0.28, 0), "x:*elbow"),
+    ("*wrist", "*elbow", (0, -0.25, 0), "x:*wrist"),
+    ("*hand", "*wrist", (0, -0.08, 0), ""),
+    ("*hand_tip", "*hand", (0, -0.08, 0), ""),
+    ("*thumb", "*hand", (0, -0.03, -0.05), ""),
+    # The legs take the waist's turn back: who bends forwards stays on the feet.
+    ("*hip", "spine_base", (0.09, -0.03, 0), "z:*splay x:*hip x:waist"),
+    ("*knee", "*hip", (0, -0.42, 0), "X:*knee"),
+    ("*ankle", "*knee", (0, -0.40, 0), "x:*ankle"),
+    ("*foot", "*ankle", (0, -0.06, -0.13), ""),
 )
-"""Joint, what it hangs on, its offset at rest (metres; ``*`` on the right side), size group."""
-
-_TURNS: Mapping[str, tuple[tuple[int, float, str], ...]] = {
-    "spine_base": ((1, 1, "yaw"), (0, -1, "waist"), (2, 1, "roll")),
-    "spine_mid": ((1, 1, "spine.yaw"), (0, -1, "spine.pitch"), (2, 1, "spine.roll")),
-    "neck": ((1, 1, "head.yaw"), (0, -1, "head.pitch"), (2, 1, "head.roll")),
-    "*shoulder": ((1, 1, "*swing"), (2, 1, "*abduct"), (0, 1, "*flex"), (1, 1, "*twist")),
-    "*elbow": ((0, 1, "*elbow"),),
-    "*wrist": ((0, 1, "*wrist"),),
-    # The legs take the waist's turn back: bending forwards leaves the feet where they are.
-    "*hip": ((2, 1, "*splay"), (0, 1, "*hip"), (0, 1, "waist")),
-    "*knee": ((0, -1, "*knee"),),
-    "*ankle": ((0, 1, "*ankle"),),
-}
-"""Turns about x (0), y (1) and z (2) at a joint, outermost first: axis, sign, channel. On the
-left side those about y and z change sign, so one table holds for both sides."""
-
-_POSTURE = {"waist": 4, "roll": 2, "spine.yaw": 4, "spine.pitch": 5, "spine.roll": 3, "head.yaw": 9,
-            "head.pitch": 7, "head.roll": 4, "*swing": 5, "*abduct": 5, "*flex": 7, "*twist": 10,
-            "*elbow": 9, "*wrist": 9, "*splay": 3, "*hip": 3, "*knee": 4, "*ankle": 3}  # fmt: skip
-"""Standard deviation, in degrees, of what performers differ by in a channel at rest."""
-_REST = {"*abduct": 9, "*elbow": 14, "*twist": 12, "*knee": 5, "*hip": 4}
-_LIMB_ENDS = tuple(
-    v for v, joint in enumerate(KINECT_V2.joints)
-    if joint.startswith(("left", "right")) and not joint.endswith(("shoulder", "hip"))
-)  # fmt: skip
-"""Joints that a sensor may lose; the trunk, which normalisation aligns by, is always found."""
+# A channel's mean and standard deviation over performers at rest: degrees (last two: metres).
+_REST = {
+    "yaw": (0, 0), "waist": (0, 4), "roll": (0, 2), "spine.yaw": (0, 4), "spine.pitch": (0, 5),
+    "spine.roll": (0, 3), "head.yaw": (0, 9), "head.pitch": (0, 7), "head.roll": (0, 4),
+    "*swing": (0, 5), "*abduct": (9, 5), "*flex": (0, 7), "*twist": (12, 10), "*elbow": (14, 9),
+    "*wrist": (0, 9), "*splay": (0, 3), "*hip": (4, 3), "*knee": (5, 4), "*ankle": (0, 3),
+    "forward": (0, 0), "lift": (0, 0),
+}  # fmt: skip
 
 
-def _sides(name: str) -> tuple[tuple[str, float], ...]:
-    """``*name`` on both sides with the sign of its x offset; a trunk's name as it is."""
-    if not name.startswith("*"):
-        return ((name, 1.0),)
-    return ((f"right_{name[1:]}", 1.0), (f"left_{name[1:]}", -1.0))
+def _sides(name: str) -> dict[str, float]:
+    """``*name`` on both sides, with the sign of x there; a trunk's name as it is."""
+    both = {f"right_{name[1:]}": 1.0, f"left_{name[1:]}": -1.0}
+    return both if name.startswith("*") else {name: 1.0}
 
 
-def _hung(parent: str, joint: str) -> str:
-    """The ``parent`` on the side of ``joint``."""
-    return parent.replace("*", joint.split("_")[0] + "_")
+_CHANNELS = {one: i for i, one in enumerate(s for name in _REST for s in _sides(name))}
+_MEAN, _SPREAD = np.array([_REST[name] for name in _REST for _ in _sides(name)], np.float64).T
+_OFFSETS, _ROWS = np.zeros((KINECT_V2.num_joints, 3)), np.zeros(KINECT_V2.num_joints, np.int64)
+_CHAIN: list[tuple[int, int, list[tuple[int, float, int]]]] = []
+for _row, (_name, _base, _offset, _turns) in enumerate(_BODY):
+    for _joint, _sign in _sides(_name).items():
+        _side, _at = _joint.split("_")[0] + "_", KINECT_V2.joints.index(_joint)
+        _OFFSETS[_at], _ROWS[_at], _steps = np.array(_offset) * (_sign, 1, 1), _row, []
+        for _axis, _channel in (turn.replace("*", _side).split(":") for turn in _turns.split()):
+            # A mirror image turns alike about x, and the other way about y and z.
+            _way = (1.0 if _axis in "xX" else _sign) * (1.0 if _axis.islower() else -1.0)
+            _steps.append(("xyz".index(_axis.lower()), _way, _CHANNELS[_channel]))
+        _CHAIN.append((_at, KINECT_V2.joints.index(_base.replace("*", _side)), _steps))
+# Joints that a sensor may lose; the trunk, which normalisation aligns by, is always found.
+_LIMBS = [at for at, _, _ in _CHAIN if _BODY[_ROWS[at]][1].startswith("*")]
 
 
-_CHANNELS = {side: (name, spread) for name, spread in _POSTURE.items() for side, _ in _sides(name)}
-
-
-def _rng(seed: int, *key: int) -> np.random.Generator:
+def _rng(seed: int, *key: int) -> Generator:
     return np.random.default_rng(np.random.SeedSequence((seed, *key)))
 
 
-@dataclass(frozen=True)
-class Performer:
-    """A body and its habits, drawn from (seed, subject).
-
-    Attributes:
-        offsets: (25, 3) each joint from what it hangs on, at rest, in metres.
-        posture: degrees added to every channel all the time.
-        tempo: a factor on how long actions take.
-        amplitude: a factor on how far they reach.
-        left_handed: how probable the left is as acting side, 0 to 1.
-        restless: a factor on fidgeting.
-    """
+class Performer(NamedTuple):
+    """A body (25, 3), metres from what a joint hangs on, at rest; its habits, mostly factors."""
 
     offsets: Array
-    posture: Mapping[str, float]
+    posture: Array
     tempo: float
     amplitude: float
-    left_handed: float
     restless: float
+    left_handed: float
 
 
 def performer(subject: int, *, seed: int = 0) -> Performer:
-    """The performer that ``subject`` (0 or more) stands for under ``seed``."""
+    """The performer that ``subject`` (0 or more) stands for under ``seed`` (0 or more)."""
     rng = _rng(seed, 1, subject)
-    height = rng.normal(1.0, 0.06)
-    groups = dict.fromkeys(group for *_, group in _SEGMENTS)
-    sizes = {group: height * rng.normal(1.0, 0.05) for group in groups}
-    offsets = np.zeros((KINECT_V2.num_joints, 3))
-    for name, _, offset, group in _SEGMENTS:
-        for joint, sign in _sides(name):
-            at = KINECT_V2.joints.index(joint)
-            offsets[at] = np.array(offset) * (sign, 1, 1) * sizes[group]
-    posture = {
-        channel: _REST.get(name, 0.0) + rng.normal(0.0, spread)
-        for channel, (name, spread) in _CHANNELS.items()
-    }
+    sizes = rng.normal(1.0, 0.06) * rng.normal(1.0, 0.05, len(_BODY))
     return Performer(
-        offsets=offsets,
-        posture=posture,
+        offsets=_OFFSETS * sizes[_ROWS, None],
+        posture=_MEAN + 0.8 * _SPREAD * rng.standard_normal(len(_MEAN)),
         tempo=float(np.exp(rng.normal(0.0, 0.16))),
-        amplitude=float(np.clip(rng.normal(0.95, 0.12), 0.7, 1.25)),
-        left_handed=0.85 if rng.random() < 0.25 else 0.15,
+        amplitude=float(np.clip(rng.normal(0.95, 0.1), 0.7, 1.2)),
         restless=float(rng.uniform(0.6, 1.5)),
+        left_handed=0.85 if rng.random() < 0.25 else 0.15,
     )
 
 
-def _wander(rng: np.random.Generator, frames: int, every: int, shape: tuple[int, ...]) -> Array:
-    """(frames, \\*shape) smooth noise of about unit variance: random points, ``every`` frames."""
-    points = rng.standard_normal((frames // every + 2, *shape))
-    at = np.arange(frames) / every
-    low = at.astype(np.int64)
-    part = (at - low).reshape(-1, *(1,) * len(shape))
-    blend = part * part * (3 - 2 * part)
-    return points[low] * (1 - blend) + points[low + 1] * blend
+def _between(points: Array, at: Array) -> Array:
+    """``points`` (n, ...) at the fractional rows ``at`` (T,), eased from one to the next."""
+    low = np.minimum(at.astype(np.int64), len(points) - 2)
+    part = (at - low).reshape(-1, *(1,) * (points.ndim - 1))
+    out: Array = points[low] + (points[low + 1] - points[low]) * part * part * (3 - 2 * part)
+    return out
 
 
-def _follow(track: _Track, when: Array, gain: float, cycles: float, phase: float) -> Array:
-    """A track's values at ``when`` (0 to 1 through the action), in the table's units."""
-    keys = np.array(track.keys)
-    at = np.clip(when, 0, 1) * (len(keys) - 1)
-    low = np.minimum(at.astype(np.int64), len(keys) - 2)
-    part = at - low
-    blend = part * part * (3 - 2 * part)
-    out = keys[low] * (1 - blend) + keys[low + 1] * blend
-    if track.swing:
-        envelope = np.clip(np.minimum(when, 1 - when) * 5, 0, 1)
-        turns = track.cycles * cycles * when + track.phase + phase
-        out = out + track.swing * envelope * np.sin(2 * np.pi * turns)
-    return out * gain
+def _wander(rng: Generator, frames: int, every: int, *shape: int) -> Array:
+    """(frames, *shape) smooth noise of about unit variance: random points, ``every`` frames."""
+    return _between(rng.standard_normal((frames // every + 2, *shape)), np.arange(frames) / every)
 
 
 def _move(
-    who: Performer,
-    tracks: Mapping[str, _Track],
-    side: str,
-    when: Array,
-    habit: np.random.Generator,
-    take: np.random.Generator,
-) -> Angles:
-    """Each channel's course in radians (metres for shifts), (T,) each, fidgeting included.
+    who: Performer, action: _Action, keys: _Keys, side: str, when: Array, *,
+    habit: Generator, take: Generator,
+) -> Array:  # fmt: skip
+    """Each channel's course, (T, channels) in degrees or metres, fidgeting included.
 
-    ``habit`` is the performer's way with this action, the same in all takes of it.
+    ``when`` is 0 to 1 through the action; ``habit`` is the performer's way with it in all takes.
     """
-    frames = len(when)
-    drift = _wander(take, frames, 24, (len(_CHANNELS),)) * who.restless * 0.45
-    shift = take.normal(0.0, 0.6, len(_CHANNELS))
-    out = {}
-    for i, (channel, (_, spread)) in enumerate(_CHANNELS.items()):
-        out[channel] = who.posture[channel] + spread * (drift[:, i] + shift[i])
-    out["forward"], out["lift"] = np.zeros(frames), np.zeros(frames)
-    other = "left" if side == "right" else "right"
+    drift = 0.45 * who.restless * _wander(take, len(when), 24, len(_MEAN))
+    out: Array = who.posture + _SPREAD * (drift + take.normal(0.0, 0.6, len(_MEAN)))
+    sides = {"a": (side,), "b": ("left" if side == "right" else "right",), "ab": ("right", "left")}
     cycles = float(np.exp(habit.normal(0, 0.12) + take.normal(0, 0.12)))
     phase = habit.normal(0, 0.1) + take.normal(0, 0.15)
-    for name, track in tracks.items():
-        gain = who.amplitude * habit.normal(1.0, 0.13) * take.normal(1.0, 0.1)
-        # Joints do not move in step: each lags a little, in its own way.
-        lag = habit.normal(0, 0.02) + take.normal(0, 0.02)
-        course = _follow(track, when - lag, gain, cycles, phase)
-        where, _, channel = name.rpartition(".")
-        chosen = {"a": (side,), "b": (other,), "ab": ("right", "left")}.get(where)
-        for target in [f"{one}_{channel}" for one in chosen] if chosen else [name]:
-            uneven = take.normal(1.0, 0.06)
-            out[target] = out[target] + course * uneven
+    for name in dict.fromkeys([*keys, *action.swings]):
+        # Joints do not move in step nor reach alike: each has its own lag and gain.
+        at: Array = np.clip(when - habit.normal(0, 0.02) - take.normal(0, 0.02), 0, 1)
+        inner = keys.get(name, ())
+        points = np.array([0.0, *inner, inner[-1] if action.stays else 0.0])
+        swing, turns, start = action.swings.get(name, (0.0, 0.0, 0.0))
+        envelope = np.clip(np.minimum(at, 1 - at) * 5, 0, 1)
+        course = _between(points, at * (len(points) - 1))
+        course += swing * envelope * np.sin(2 * np.pi * (turns * cycles * at + start + phase))
+        course *= who.amplitude * habit.normal(1.0, 0.1) * take.normal(1.0, 0.1)
+        where, _, channel = name.partition(".")
+        for target in [f"{one}_{channel}" for one in sides.get(where, ())] or [name]:
+            out[:, _CHANNELS[target]] += course * take.normal(1.0, 0.06)
     # Something that is no part of the action: a scratch, a shrug, a look aside.
     for _ in range(take.poisson(0.8 * who.restless)):
-        channel = list(_CHANNELS)[take.integers(len(_CHANNELS))]
-        centre, width = take.uniform(0, frames), take.uniform(5, 14)
-        bump = np.exp(-(((np.arange(frames) - centre) / width) ** 2))
-        out[channel] = out[channel] + _CHANNELS[channel][1] * take.normal(0, 4.0) * bump
-    return {
-        channel: values if channel in ("forward", "lift") else np.radians(values)
-        for channel, values in out.items()
-    }
+        chosen, far = take.integers(len(_MEAN)), np.arange(len(when)) - take.uniform(0, len(when))
+        bump = np.exp(-((far / take.uniform(5, 14)) ** 2))
+        out[:, chosen] += _SPREAD[chosen] * take.normal(0, 4.0) * bump
+    return out
 
 
-def _rotation(axis: int, angle: Array) -> Array:
-    """(T, 3, 3) right-handed turns by ``angle`` (T,) radians about a coordinate axis."""
-    out = np.zeros((len(angle), 3, 3))
-    one, two = (axis + 1) % 3, (axis + 2) % 3
-    out[:, axis, axis] = 1
+def _rotation(axis: int, degrees: Array) -> Array:
+    """(T, 3, 3) right-handed turns by ``degrees`` (T,) about a coordinate axis."""
+    (one, two), angle = ((axis + 1) % 3, (axis + 2) % 3), np.radians(degrees)
+    out = np.tile(np.eye(3), (len(angle), 1, 1))
     out[:, one, one] = out[:, two, two] = np.cos(angle)
     out[:, two, one] = np.sin(angle)
     out[:, one, two] = -out[:, two, one]
     return out
 
 
-def _pose(who: Performer, angles: Angles, yaw: float) -> Array:
-    """Forward kinematics: (T, 25, 3) metres, on the floor at the origin, facing ``yaw`` (0: -z)."""
-    frames = len(angles["forward"])
-    angles = {**angles, "yaw": np.full(frames, yaw)}
-    out = np.zeros((frames, KINECT_V2.num_joints, 3))
-    turned = {}
-
-    def turn(joint: str, base: str, sign: float, frame: Array | None) -> None:
-        for axis, direction, channel in _TURNS.get(base, ()):
-            # The mirror image (x to -x) of a turn about x is itself, of one about y or z its inverse.
-            mirrored = direction if axis == 0 else direction * sign
-            step = _rotation(axis, mirrored * angles[_hung(channel, joint)])
-            frame = step if frame is None else frame @ step
-        assert frame is not None
-        turned[joint] = frame
-
-    turn("spine_base", "spine_base", 1.0, None)
-    for name, hangs_on, _, _ in _SEGMENTS:
-        for joint, sign in _sides(name):
-            parent, at = _hung(hangs_on, joint), KINECT_V2.joints.index(joint)
-            out[:, at] = out[:, KINECT_V2.joints.index(parent)] + turned[parent] @ who.offsets[at]
-            turn(joint, name, sign, turned[parent])
-    out[..., 1] += (angles["lift"] - out[..., 1].min(axis=1))[:, None]
-    heading = np.array([-np.sin(yaw), 0.0, -np.cos(yaw)])
-    out += angles["forward"][:, None, None] * heading
-    return out
+def _pose(who: Performer, course: Array, yaw: float, ahead: float = 0.0) -> Array:
+    """Forward kinematics: (T, 25, 3) metres on the floor; a ``yaw`` of 0 degrees looks along -z."""
+    course[:, _CHANNELS["yaw"]] = yaw
+    out = np.zeros((len(course), KINECT_V2.num_joints, 3))
+    turned = {0: np.eye(3)}  # the spine base, where the chain starts
+    for at, parent, turns in _CHAIN:
+        frame = turned[parent]
+        out[:, at] = out[:, parent] + frame @ who.offsets[at]
+        for axis, way, channel in turns:
+            frame = frame @ _rotation(axis, way * course[:, channel])
+        turned[at] = frame
+    out[..., 1] += (course[:, _CHANNELS["lift"]] - out[..., 1].min(axis=1))[:, None]
+    heading = -_rotation(1, np.array([yaw]))[0, :, 2]
+    return out + (course[:, _CHANNELS["forward"]] + ahead)[:, None, None] * heading
 
 
-@dataclass(frozen=True)
-class Take:
+class Take(NamedTuple):
     """One recording; every number counts from 1, ``camera`` up to 3."""
 
     setup: int
@@ -381,85 +264,64 @@ class Take:
     @property
     def info(self) -> ClipInfo:
         """The clip's row in a data set, its name as NTU spells it."""
-        name = (
-            f"S{self.setup:03d}C{self.camera:03d}P{self.subject:03d}"
-            f"R{self.repetition:03d}A{self.action:03d}"
-        )
+        name = "".join(f"{key}{value:03d}" for key, value in zip("SCPRA", self, strict=True))
         return ClipInfo(name, self.action - 1, self.subject, self.camera, self.setup)
 
 
 def render(take: Take, *, seed: int = 0, noise: bool = True) -> Array:
     """What the sensor saw: (M, T, 25, 3) float64 metres in its frame, not normalised.
 
-    Args:
-        take: what to record. Each camera has a performance of its own, so that to recognise a
-            recording from another side is no way to recognise an action.
-        seed: of the whole data set.
-        noise: whether the sensor errs; without, all bones keep their lengths.
+    Each camera has a performance of its own, so that to recognise a recording from another side
+    is no way to recognise an action. Without ``noise`` all bones keep their lengths.
     """
     action = _ACTIONS[take.action - 1]
-    key = (take.action, take.subject)
-    habit = _rng(seed, 2, *key)
-    rng = _rng(seed, 3, *key, take.repetition, take.camera, take.setup)
+    ways = [_rng(seed, 2, take.action, take.subject, body) for body in (0, 1)]
+    rng = _rng(seed, 3, take.action, take.subject, take.repetition, take.camera, take.setup)
     who = performer(take.subject, seed=seed)
     side = action.side or ("left" if rng.random() < who.left_handed else "right")
-    busy = action.seconds * FRAMES_PER_SECOND * who.tempo * float(np.exp(rng.normal(0, 0.12)))
-    busy = min(busy, MAX_FRAMES - 20)
-    before, after = rng.gamma(1.5, 14.0, 2)
+    tempo = who.tempo * float(np.exp(rng.normal(0, 0.12)))
+    busy = min(action.seconds * FRAMES_PER_SECOND * tempo, MAX_FRAMES - 20)
+    before, after = rng.gamma(1.2, 22.0, 2)
     spare = min(1.0, (MAX_FRAMES - busy) / (before + after))
     frames = max(MIN_FRAMES, int(busy + (before + after) * spare))
     when = np.clip((np.arange(frames) - before * spare) / busy, 0, 1)
-    when = when ** float(np.exp(rng.normal(0, 0.12)))
-    yaw = float(np.radians(rng.normal(0, 14)))
-    if action.partner is None:
-        bodies = [_pose(who, _move(who, action.tracks, side, when, habit, rng), yaw)]
-    else:
-        # Pairs stand sideways to the middle camera. The partner is nobody's subject number: a
-        # body that trains must not appear among those that test.
-        yaw += float(np.pi / 2) * rng.choice((-1, 1))
-        other = performer(1000 + take.subject, seed=seed)
-        apart = action.distance * rng.normal(1.0, 0.06) / 2
-        heading = np.array([-np.sin(yaw), 0.0, -np.cos(yaw)])
-        delayed = np.clip(when - rng.uniform(0, 0.05), 0, 1)
-        facing = yaw + np.pi + float(np.radians(rng.normal(0, 8)))
-        first = _pose(who, _move(who, action.tracks, side, when, habit, rng), yaw)
-        second = _pose(other, _move(other, action.partner, side, delayed, habit, rng), facing)
-        bodies = [first - apart * heading, second + apart * heading]
+    when = when ** float(np.exp(rng.normal(0, 0.15)))
+    half = action.apart * rng.normal(0.5, 0.03)
+    # Pairs stand sideways to the middle camera.
+    yaw = rng.normal(0, 14) + (90 * rng.choice((-1, 1)) if action.apart else 0)
+    course = _move(who, action, action.keys, side, when, habit=ways[0], take=rng)
+    bodies = [_pose(who, course, yaw, -half)]
+    if action.apart:
+        # The partner is nobody's subject number: who trains must not appear among who tests.
+        other, keys = performer(1000 + take.subject, seed=seed), action.partner or action.keys
+        late = np.clip(when - rng.uniform(0, 0.05), 0, 1)
+        course = _move(other, action, keys, side, late, habit=ways[1], take=rng)
+        bodies.append(_pose(other, course, yaw + 180 + rng.normal(0, 8), -half))
         if rng.random() < 0.3:  # a tracker numbers bodies as it finds them
             bodies.reverse()
-    spot = rng.normal(0, 0.15, 3) * (1, 0, 1)
-    seen = _view(np.stack(bodies) + spot, take, seed)
+    place = _rng(seed, 4, take.setup)  # the setup's cameras look at a point 1 m above the floor
+    height, distance = place.uniform(0.9, 2.3), place.uniform(2.4, 3.6)
+    turn = _rotation(1, np.array([-_CAMERA_DEGREES[take.camera - 1]]))[0]
+    tilt = _rotation(0, np.degrees(np.arctan2([1.0 - height], distance)))[0]
+    room = np.stack(bodies) + rng.normal(0, 0.15, 3) * (1, 0, 1)
+    seen: Array = (room @ turn.T - (0.0, height, -distance)) @ tilt.T
     return _sensed(seen, rng) if noise else seen
 
 
-def _view(world: Array, take: Take, seed: int) -> Array:
-    """From the room's frame to the camera's; height, distance and tilt are the setup's."""
-    rng = _rng(seed, 4, take.setup)
-    height, distance = rng.uniform(0.9, 2.3), rng.uniform(2.4, 3.6)
-    turn = _rotation(1, np.radians([-_CAMERA_DEGREES[take.camera - 1]]))[0]
-    tilt = _rotation(0, -np.arctan([(height - 1.0) / distance]))[0]
-    return (world @ turn.T - (0.0, height, -distance)) @ tilt.T
-
-
-def _sensed(clip: Array, rng: np.random.Generator) -> Array:
+def _sensed(clip: Array, rng: Generator) -> Array:
     """The clip with a sensor's errors: noise, drift of what is hidden, and lost joints."""
-    out = clip.copy()
-    bodies, frames, joints, _ = clip.shape
+    out, (bodies, frames, joints, _) = clip.copy(), clip.shape
     for body in range(bodies):
         depth = clip[body, ..., 2:]
-        # A joint behind the trunk is guessed by the sensor: it wanders off, slowly.
-        behind = depth - depth[:, KINECT_V2.centre][:, None]
-        hidden = 1 / (1 + np.exp(-(behind - 0.1) / 0.05))
+        # A joint 10 cm or more behind the trunk is guessed by the sensor: it wanders off, slowly.
+        hidden = 1 / (1 + np.exp((depth[:, KINECT_V2.centre, None] - depth + 0.1) / 0.05))
         out[body] += rng.standard_normal((frames, joints, 3)) * 0.007 * (depth / 3) ** 2
-        out[body] += _wander(rng, frames, 7, (joints, 3)) * (0.010 + 0.035 * hidden)
+        out[body] += _wander(rng, frames, 7, joints, 3) * (0.010 + 0.035 * hidden)
         for _ in range(rng.poisson(1.5)):
-            joint = rng.choice(_LIMB_ENDS)
-            start, count = rng.integers(1, frames), rng.integers(2, 14)
+            joint, start, count = rng.choice(_LIMBS), rng.integers(1, frames), rng.integers(2, 14)
             kind, lost = rng.random(), out[body, start : start + count, joint]
-            if kind < 0.2:
-                lost[:] = 0.0
-            elif kind < 0.7:
-                lost[:] = out[body, start - 1, joint]
+            if kind < 0.7:
+                lost[:] = 0.0 if kind < 0.2 else out[body, start - 1, joint]
             else:
                 lost += rng.normal(0, 0.15, 3)
     if rng.random() < 0.03:
@@ -479,79 +341,55 @@ def synthesize(
     normalisation: Normalisation | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SkeletonDataset:
-    """Generate a packed data set of every action by every subject before every camera.
+    """Generate a packed data set: every action by every subject before every camera.
 
     A subject changes the setup with each repetition. Protocols are NTU's: odd subjects, cameras
-    2 and 3, and even setups train; one is left out where a side of it would be empty.
-
-    Args:
-        path: the directory to write; whatever stood there is replaced at the end.
-        subjects: how many performers.
-        repetitions: how often each does an action before each camera.
-        cameras: 1 to 3.
-        setups: how many placements of the cameras.
-        seed: the same gives the same fingerprint.
-        normalisation: what is done to the coordinates; everything by default.
-        progress: called with the numbers of clips done and of clips in all.
+    2 and 3, and even setups train; one is left out where a side of it would be empty. The same
+    ``seed`` gives the same fingerprint. What stood at ``path`` is replaced at the end; ``progress``
+    is called with the numbers of clips done and in all.
 
     Raises:
         UserError: if a number is out of range.
     """
-    limits = {"subjects": (subjects, 999), "repetitions": (repetitions, 999),
-              "cameras": (cameras, len(_CAMERA_DEGREES)), "setups": (setups, 999)}  # fmt: skip
-    for what, (given, most) in limits.items():
-        if not 1 <= given <= most:
-            raise UserError(f"synthetic data: {what} is {given}, it must be 1 to {most}")
+    counts = {"subjects": subjects, "repetitions": repetitions, "cameras": cameras}
+    for what, number in (*counts.items(), ("setups", setups)):
+        most = len(_CAMERA_DEGREES) if what == "cameras" else 999
+        if not 1 <= number <= most:
+            raise UserError(f"synthetic data: {what} is {number}, valid: 1 to {most}")
     if seed < 0:
-        raise UserError(f"synthetic data: seed is {seed}, it must not be negative")
+        raise UserError(f"synthetic data: seed is {seed}, valid: 0 or more")
     options = normalisation or Normalisation()
-    counts = (subjects, repetitions, cameras, len(_ACTIONS))
-    rounds = list(product(*(range(1, count + 1) for count in counts)))
+    rounds = list(product(*(range(1, n + 1) for n in (*counts.values(), len(_ACTIONS)))))
     with DatasetWriter(
-        path,
-        name="synthetic",
-        layout=KINECT_V2,
-        class_names=CLASS_NAMES,
-        family="synthetic",
-        normalisation=options,
-        synthetic=True,
-    ) as writer:
+        path, name="synthetic", layout=KINECT_V2, class_names=CLASS_NAMES, family="synthetic",
+        normalisation=options, synthetic=True,
+    ) as writer:  # fmt: skip
         for done, (subject, repetition, camera, action) in enumerate(rounds):
             setup = 1 + ((subject - 1) // 2 + repetition - 1) % setups
             take = Take(setup, camera, subject, repetition, action)
             writer.add(take.info, normalise(render(take, seed=seed), KINECT_V2, options))
             if progress is not None:
                 progress(done + 1, len(rounds))
-        return writer.close(_splits(writer.infos))
-
-
-def _splits(infos: tuple[ClipInfo, ...]) -> dict[str, NDArray[np.int8]]:
-    trains = {
-        "xsub": [info.subject % 2 == 1 for info in infos],
-        "xview": [info.camera != 1 for info in infos],
-        "xsetup": [info.setup % 2 == 0 for info in infos],
-    }
-    rows = {name: sides_of(np.array(row)) for name, row in trains.items()}
-    return {name: row for name, row in rows.items() if {TRAIN, TEST} <= set(row.tolist())}
+        columns = np.array([(info.subject, info.camera, info.setup) for info in writer.infos]).T
+        trains = (columns[0] % 2 == 1, columns[1] != 1, columns[2] % 2 == 0)
+        rows = {name: sides_of(who) for name, who in zip(PROTOCOLS, trains, strict=True)}
+        return writer.close({name: row for name, row in rows.items() if len(np.unique(row)) > 1})
 
 
 def open_embedded() -> SkeletonDataset:
-    """The data set of default size and seed, generated on first use into the cache.
-
-    A cache that is damaged is made anew.
+    """The data set of default size and seed; made on first use, or if damaged, in the cache.
 
     Raises:
         UserError: if the cache directory cannot be written.
     """
     cached = cache_directory() / f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}"
-    if (cached / "meta.json").is_file():
+    if zipfile.is_zipfile(cached / "index.npz"):
         try:
             dataset = SkeletonDataset.open(cached)
             if dataset.content_digest() == dataset.fingerprint:
                 return dataset
-        except (UserError, EOFError, zipfile.BadZipFile):
-            pass
-        shutil.rmtree(cached, ignore_errors=True)
+        except (UserError, EOFError, KeyError, zipfile.BadZipFile):
+            pass  # the writer replaces what stands there
     try:
         return synthesize(cached)
     except PermissionError as error:

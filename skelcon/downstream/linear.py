@@ -36,6 +36,11 @@ class LinearConfig(Config):
         description="random crops of each training clip, taken in turn; a fresh one each epoch "
         "if not set",
     )
+    standardise: bool = Field(
+        default=False,
+        description="zero mean and unit variance of each feature over the first training crops "
+        "(not in the paper)",
+    )
 
 
 def linear_evaluation(
@@ -76,16 +81,21 @@ def linear_evaluation(
         weight_decay=config.weight_decay,
     )
     labels = bank.labels[train]
+    shift, scale = torch.zeros(size, device=bank.device), torch.ones(size, device=bank.device)
 
     def cropped() -> Tensor:
         return extract(
             encoders, train, lambda some: train_view(bank, some, config.l_min, frames, draws)
         )
 
-    kept = [cropped() for _ in range(min(config.crops or 0, config.epochs))]
+    kept = [cropped() for _ in range(min(config.crops or 1, config.epochs))]
+    if config.standardise:
+        shift, deviation = kept[0].mean(dim=0), kept[0].std(dim=0)
+        scale = torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)
     hits = 0
     for epoch in range(config.epochs):
-        features = kept[epoch % len(kept)] if kept else cropped()
+        fresh = config.crops is None and epoch > 0
+        features = ((cropped() if fresh else kept[epoch % len(kept)]) - shift) * scale
         for group in optimiser.param_groups:
             group["lr"] = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
         hits = 0
@@ -99,6 +109,6 @@ def linear_evaluation(
         tested = extract(
             encoders, test, lambda some: test_view(bank, some, config.test_ratio, frames)
         )
-        result = scored(test, bank.labels[test], classifier(tested).argmax(dim=1))
+        result = scored(test, bank.labels[test], classifier((tested - shift) * scale).argmax(dim=1))
     result.metrics["top1_train"] = hits / len(train)
     return result

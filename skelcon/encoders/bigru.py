@@ -14,10 +14,9 @@ class BiGRUConfig(Config):
 
     hidden: int = Field(1024, ge=1, description="H, units of each layer and direction")
     layers: int = Field(3, ge=1, description="number of layers")
-    stepwise: bool = Field(
-        False, description="both directions run forward in time, as the authors' code has it"
+    stepwise: bool = Field(default=False, description="both directions run forward in time, as the authors' code has it"
     )
-    input_norm: bool = Field(False, description="batch norm of the input (not in the paper)")
+    input_norm: bool = Field(default=False, description="batch norm of the input (not in the paper)")
 
 
 class BiGRU(nn.Module):

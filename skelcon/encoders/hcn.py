@@ -19,7 +19,7 @@ class HCNConfig(Config):
         64, ge=16, multiple_of=16, description="channels that become an image axis after conv2"
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="after conv4, conv5 and conv6")
-    input_norm: bool = Field(False, description="batch norm of the input (not in the paper)")
+    input_norm: bool = Field(default=False, description="batch norm of the input (not in the paper)")
 
 
 class _Stream(nn.Module):

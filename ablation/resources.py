@@ -1,0 +1,47 @@
+"""What a run may take of a cluster, and who is told how it goes. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from ablation.plan import Unit
+from skelcon.errors import UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial asks of the cluster, and how many may run at once."""
+
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent: int | None = None
+    address: str | None = None
+    retries: int = 1
+
+    def check(self) -> None:
+        """Raise :class:`UserError` for an amount that makes no sense."""
+        if self.cpus_per_trial <= 0:
+            raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
+        if self.gpus_per_trial < 0:
+            raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
+
+
+class Listener(Protocol):
+    """Who is told how the units fare."""
+
+    def started(self, unit: Unit) -> None:
+        """A trial has begun to work on ``unit``."""
+
+    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
+        """``progress``: epoch, epochs, loss, samples_per_s."""
+
+    def finished(self, unit: Unit) -> None:
+        """``unit`` is done."""
+
+    def failed(self, unit: Unit, reason: str, log: Path) -> None:
+        """``unit`` has failed for good."""

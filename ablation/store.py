@@ -1,0 +1,149 @@
+"""The store: one directory a unit, and a DONE marker that is written last. It is the truth.
+
+Under ``units/<key>/``: config.json, metrics.jsonl (a line an epoch), log.txt and, in progress,
+checkpoint.pt; when done, result.json, provenance.json, predictions.npz (an evaluation) or
+weights.safetensors (a pre-training), and DONE. A unit that failed has failed.json instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from skelcon.errors import UserError
+
+State = Literal["done", "failed", "started", "absent"]
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Any) -> None:
+    """Write ``values`` as readable JSON, atomically."""
+    write_atomically(path, json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+class Store:
+    """The units under a results directory."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.units = results / "units"
+
+    def check_writable(self) -> None:
+        """Make the directory; :class:`UserError` if that, or a file in it, is impossible."""
+        try:
+            self.units.mkdir(parents=True, exist_ok=True)
+            probe = self.units / f".probe-{os.getpid()}"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise UserError(
+                f"cannot write to the results directory '{self.results}': {error.strerror}; "
+                "choose another with --results"
+            ) from None
+
+    def directory(self, key: str) -> Path:
+        """Where the unit ``key`` lives."""
+        return self.units / key
+
+    def is_done(self, key: str) -> bool:
+        """Whether the unit's DONE marker stands."""
+        return (self.directory(key) / "DONE").exists()
+
+    def state(self, key: str) -> State:
+        """How far the unit is, from what its directory holds."""
+        if self.is_done(key):
+            return "done"
+        directory = self.directory(key)
+        if (directory / "failed.json").exists():
+            return "failed"
+        return "started" if (directory / "config.json").exists() else "absent"
+
+    def failure(self, key: str) -> str:
+        """Why the unit failed, in a line."""
+        return str(self._read(key, "failed.json")["reason"])
+
+    def result(self, key: str) -> dict[str, Any]:
+        """The result of a unit that is done."""
+        return self._read(key, "result.json")
+
+    def provenance(self, key: str) -> dict[str, Any]:
+        """The provenance of a unit that is done."""
+        return self._read(key, "provenance.json")
+
+    def _read(self, key: str, name: str) -> dict[str, Any]:
+        path = self.directory(key) / name
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{path}' is damaged ({error}): delete its directory and run again"
+            ) from None
+        if not isinstance(values, dict):
+            raise UserError(f"'{path}' is damaged: delete its directory and run again")
+        return values
+
+    def begin(self, key: str, config: dict[str, Any]) -> Path:
+        """The unit's directory, with its config and without an earlier failure."""
+        directory = self.directory(key)
+        directory.mkdir(parents=True, exist_ok=True)
+        write_json(directory / "config.json", config)
+        (directory / "failed.json").unlink(missing_ok=True)
+        return directory
+
+    def finish(self, key: str) -> None:
+        """Mark the unit as done; its files have been written before."""
+        directory = self.directory(key)
+        (directory / "checkpoint.pt").unlink(missing_ok=True)
+        write_atomically(directory / "DONE", "")
+
+    def fail(self, key: str, reason: str) -> None:
+        """Record why the unit failed."""
+        write_json(self.directory(key) / "failed.json", {"reason": reason})
+
+    @contextlib.contextmanager
+    def locked(self, key: str, patience: float = 60.0) -> Iterator[Path]:
+        """Hold the unit's directory for this process alone.
+
+        The lock is the kernel's and goes with the process, however it dies. A worker that
+        outlives its killed driver for a moment is waited for.
+
+        Raises:
+            TimeoutError: if another process holds it for longer than ``patience`` seconds.
+        """
+        directory = self.directory(key)
+        directory.mkdir(parents=True, exist_ok=True)
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            give_up = time.monotonic() + patience
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > give_up:
+                        raise TimeoutError(
+                            f"another process is at work on unit {key}"
+                        ) from None
+                    time.sleep(0.2)
+            yield directory
+        finally:
+            os.close(handle)

@@ -1,0 +1,83 @@
+"""A unit as a Ray Tune trainable: the worker's side of scheduling."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from ablation.store import Store
+from ablation.work import UnitRun, log
+
+STEP_SECONDS = 1.0
+"""How long a trial works before it reports to the driver (one epoch at least)."""
+
+
+class UnitTrainable(tune.Trainable):  # type: ignore[misc, no-any-unimported]
+    """Runs one unit after another in the same process; the store is the only checkpoint.
+
+    ``config``: ``unit`` (its configuration as JSON), ``results`` and ``data`` (paths),
+    ``device`` and ``threads``.
+    """
+
+    _run: UnitRun | None = None
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Called once per worker; the unit itself begins with the first step."""
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.set_num_threads(config["threads"])
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        self.reset_config(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take up another unit in this process."""
+        self.cleanup()
+        self._settings = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Work for about a second; what fails is recorded in the unit's directory."""
+        settings = self._settings
+        store = Store(Path(settings["results"]))
+        unit = json.loads(settings["unit"])
+        try:
+            if self._run is None:
+                self._run = UnitRun(unit, store, Path(settings["data"]), settings["device"])
+            progress = self._run.step(STEP_SECONDS)
+        except Exception as error:
+            key = settings["key"]
+            log(store.directory(key), traceback.format_exc())
+            store.fail(key, reason_of(error))
+            raise
+        if progress.done:
+            self.cleanup()
+        return asdict(progress)
+
+    def cleanup(self) -> None:
+        """Let go of the unit."""
+        if self._run is not None:
+            self._run.close()
+            self._run = None
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the unit's directory holds its checkpoint."""
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Nothing: a unit goes on from what its directory holds."""
+
+
+def reason_of(error: Exception) -> str:
+    """A failure in one line, as a table prints it."""
+    text = " ".join(str(error).split())
+    memory = ("out of memory", "can't allocate memory", "not enough memory")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in text.lower() for words in memory
+    ):
+        return "failed: out of memory"
+    return f"failed: {type(error).__name__}: {text[:200]}"

@@ -1,0 +1,261 @@
+"""One unit's work, a few seconds at a time: what a trial does, without a word of Ray.
+
+A `UnitRun` trains or evaluates in its unit's directory, leaves a checkpoint from which the same
+unit goes on bit by bit, and marks the directory DONE when all is written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ablation.plan import unit_key
+from ablation.provenance import environment, peak_memory
+from ablation.store import Store, write_atomically, write_json
+from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.downstream import (
+    EvaluationResult,
+    LinearConfig,
+    RetrievalConfig,
+    linear_evaluation,
+    retrieval,
+)
+from skelcon.encoders import Encoder, EncodersConfig
+from skelcon.pretrain import PretrainConfig, Pretraining
+from skelcon.pretrain.weights import load_encoders, save_encoders
+from skelcon.seeding import seeded_globally
+
+CHECKPOINT_SHARE = 20
+"""A checkpoint is written when training since the last took this many times its writing."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a unit is; ``epoch`` of ``epochs`` is 0 of 0 for an evaluation."""
+
+    done: bool
+    epoch: int = 0
+    epochs: int = 0
+    loss: float | None = None
+    samples_per_s: float | None = None
+
+
+@functools.lru_cache(maxsize=2)
+def _bank(path: str, device: str) -> tuple[SkeletonDataset, ClipBank]:
+    """The data on the device, loaded once per worker and not once per unit."""
+    dataset = SkeletonDataset.open(path)
+    return dataset, ClipBank(dataset, device)
+
+
+class UnitRun:
+    """A unit of work in progress. Use :meth:`step` until it says done, then :meth:`close`.
+
+    Args:
+        config: the unit's own, from which its key follows.
+        store: where its directory is, and those of the units that it needs.
+        data: the packed data set's path; its fingerprint must be the unit's.
+        device: ``cpu`` or ``cuda``; not part of the key.
+    """
+
+    def __init__(self, config: dict[str, Any], store: Store, data: Path, device: str) -> None:
+        self.key, self.config, self.store = unit_key(config), config, store
+        self._stack = contextlib.ExitStack()
+        self.directory = self._stack.enter_context(store.locked(self.key))
+        self._pretraining: Pretraining | None = None
+        if store.is_done(self.key):
+            return
+        store.begin(self.key, config)
+        self._dataset, self._bank = _bank(str(data), device)
+        if self._dataset.fingerprint != config["data"]:
+            raise RuntimeError(f"'{data}' is not the data set {config['data']} of this unit")
+        self._seconds = 0.0
+        self._saved_at, self._save_cost = time.monotonic(), 0.0
+        if config["unit"] == "pretrain":
+            self._pretraining = self._start_pretraining()
+        else:
+            self._log("evaluation started")
+
+    def close(self) -> None:
+        """Let go of the unit's directory."""
+        self._stack.close()
+
+    def step(self, budget: float = 1.0) -> Progress:
+        """Work for about ``budget`` seconds, one epoch at least; an evaluation runs to its end."""
+        if self.store.is_done(self.key):
+            return Progress(done=True)
+        if self._pretraining is None:
+            began = time.monotonic()
+            self._finish_evaluation(self._evaluate(), began)
+            return Progress(done=True)
+        training = self._pretraining
+        stop = time.monotonic() + budget
+        metrics = None
+        while not training.done:
+            metrics = training.run_epoch()
+            self._seconds += metrics.seconds
+            with (self.directory / "metrics.jsonl").open("a") as file:
+                file.write(json.dumps(asdict(metrics)) + "\n")
+            self._save_when_due(training)
+            if time.monotonic() >= stop:
+                break
+        if training.done:
+            self._finish_pretraining(training)
+        return Progress(
+            done=training.done,
+            epoch=training.epoch,
+            epochs=training.config.epochs,
+            loss=metrics.loss if metrics else None,
+            samples_per_s=metrics.samples_per_s if metrics else None,
+        )
+
+    # -- pre-training ---------------------------------------------------------------------
+
+    def _new_pretraining(self) -> Pretraining:
+        return Pretraining(
+            self._bank,
+            split(self._dataset, self.config["protocol"], self.config["train"]),
+            self._dataset.layout,
+            PretrainConfig.model_validate(self.config["config"]),
+            self.config["seed"],
+        )
+
+    def _start_pretraining(self) -> Pretraining:
+        """Go on from the checkpoint, if there is one, and forget what was logged after it."""
+        training = self._new_pretraining()
+        checkpoint = self.directory / "checkpoint.pt"
+        if checkpoint.exists():
+            try:
+                state = torch.load(checkpoint, map_location=self._bank.device, weights_only=True)
+                training.load_state_dict(state["training"])
+                self._seconds = float(state["seconds"])
+            except Exception as error:  # whatever is wrong with it, starting anew is right
+                self._log(f"checkpoint unusable ({error!r}); from the start")
+                training = self._new_pretraining()
+        metrics = self.directory / "metrics.jsonl"
+        logged = metrics.read_text().splitlines() if metrics.exists() else []
+        if logged:
+            repeated = max(0, len(logged) - training.epoch)
+            self._log(f"resumed at epoch {training.epoch}; {repeated} epochs are trained again")
+        else:
+            self._log("training started")
+        write_atomically(metrics, "".join(f"{line}\n" for line in logged[: training.epoch]))
+        return training
+
+    def _save_when_due(self, training: Pretraining) -> None:
+        """Write a checkpoint as soon as that costs little next to the training since the last."""
+        now = time.monotonic()
+        if training.done or now - self._saved_at < max(0.5, CHECKPOINT_SHARE * self._save_cost):
+            return
+        buffer = io.BytesIO()
+        torch.save({"training": training.state_dict(), "seconds": self._seconds}, buffer)
+        write_atomically(self.directory / "checkpoint.pt", buffer.getvalue())
+        self._saved_at = time.monotonic()
+        self._save_cost = self._saved_at - now
+
+    def _finish_pretraining(self, training: Pretraining) -> None:
+        save_encoders(
+            self.directory / "weights.safetensors",
+            {name: training.contrast.encoder(name) for name in training.config.representations},
+            training.config.encoders,
+            self._dataset.layout,
+            self._dataset.max_bodies,
+        )
+        last = json.loads((self.directory / "metrics.jsonl").read_text().splitlines()[-1])
+        result = {name: last[name] for name in ("loss", "top1", "lr")}
+        self._finish({**result, "epochs": training.epoch})
+
+    # -- evaluation -----------------------------------------------------------------------
+
+    def _encoders(self) -> tuple[list[Encoder], int]:
+        """The encoders to evaluate, trained or random, and the frames of their views."""
+        names, source = self.config["representations"], self.config["encoder"]
+        if "pretrained" in source:
+            path = self.store.directory(unit_key(source["pretrained"])) / "weights.safetensors"
+            loaded, config = load_encoders(path)
+            encoders = [loaded[name] for name in names]
+        else:
+            config = EncodersConfig.model_validate(source["random"])
+            with seeded_globally(self.config["seed"], "initialisation"):
+                encoders = [
+                    Encoder(name, config, self._dataset.layout, self._dataset.max_bodies)
+                    for name in names
+                ]
+        return [encoder.to(self._bank.device) for encoder in encoders], config.frames
+
+    def _evaluate(self) -> EvaluationResult:
+        protocol, device = self.config["protocol"], self._bank.device
+        sides = [
+            torch.from_numpy(split(self._dataset, protocol, part)).to(device)
+            for part in (self.config["train"], self.config["test"])
+        ]
+        encoders, frames = self._encoders()
+        if self.config["task"] == "retrieval":
+            options = RetrievalConfig.model_validate(self.config["config"])
+            return retrieval(encoders, self._bank, *sides, frames, options)
+        return linear_evaluation(
+            encoders,
+            self._bank,
+            *sides,
+            self._dataset.num_classes,
+            frames,
+            LinearConfig.model_validate(self.config["config"]),
+            self.config["seed"],
+        )
+
+    def _finish_evaluation(self, result: EvaluationResult, began: float) -> None:
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            name=np.array([self._dataset.clip_names[i] for i in result.clips]),
+            clip=result.clips,
+            label=result.labels,
+            prediction=result.predictions,
+        )
+        write_atomically(self.directory / "predictions.npz", buffer.getvalue())
+        self._seconds = time.monotonic() - began
+        self._finish(result.metrics)
+
+    # -- both -----------------------------------------------------------------------------
+
+    def _finish(self, result: dict[str, Any]) -> None:
+        write_json(self.directory / "result.json", result)
+        provenance = {
+            "unit": self.key,
+            "data": {
+                "name": self._dataset.name,
+                "fingerprint": self._dataset.fingerprint,
+                "family": self._dataset.family,
+                "normalisation": self._dataset.normalisation.model_dump(),
+                "synthetic": self._dataset.synthetic,
+            },
+            "seed": self.config["seed"],
+            "seconds": self._seconds,
+            "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "device": str(self._bank.device),
+            "threads": torch.get_num_threads(),
+            "peak_memory": peak_memory(),
+            **environment(),
+        }
+        write_json(self.directory / "provenance.json", provenance)
+        self._log(f"done: {json.dumps(result)}")
+        self.store.finish(self.key)
+
+    def _log(self, text: str) -> None:
+        log(self.directory, text)
+
+
+def log(directory: Path, text: str) -> None:
+    """Append a line with the time to a unit's log."""
+    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    with (directory / "log.txt").open("a") as file:
+        file.write(f"{stamp} {text}\n")

@@ -1,0 +1,39 @@
+"""How both console scripts end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from skelcon.errors import UserError
+
+
+# Recent typer brings a click of its own, older ones use the package: both through one door.
+_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+def run_app(app: typer.Typer) -> None:
+    """Run a command line and exit; a mistake is one line on stderr, never a traceback."""
+    try:
+        code = app(standalone_mode=False)
+    except _UsageError as error:
+        text = error.format_message()  # type: ignore[attr-defined]
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(text)
+        else:
+            _complain(" ".join(text.split()))
+        sys.exit(2)
+    except UserError as error:
+        _complain(str(error))
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        _complain("interrupted; the same command goes on from here")
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    Console(stderr=True).print(f"error: {text}", style="red", highlight=False, markup=False,
+                               soft_wrap=True)  # fmt: skip

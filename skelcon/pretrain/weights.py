@@ -1,0 +1,68 @@
+"""Encoders on disk: safetensors with a header that says how to build them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from skelcon.data import SkeletonLayout
+from skelcon.encoders import Encoder, EncodersConfig, Representation
+from skelcon.errors import UserError
+
+
+def save_encoders(
+    path: Path,
+    encoders: Mapping[Representation, Encoder],
+    config: EncodersConfig,
+    layout: SkeletonLayout,
+    bodies: int,
+) -> None:
+    """Write query encoders, without their projection heads, whole or not at all."""
+    tensors = {
+        f"{name}.{key}": value.detach().cpu().contiguous()
+        for name, encoder in encoders.items()
+        for key, value in encoder.state_dict().items()
+    }
+    header = {
+        "representations": list(encoders),
+        "encoders": config.model_dump(mode="json"),
+        "layout": layout.to_dict(),
+        "bodies": bodies,
+    }
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(tensors, temporary, {"skelcon": json.dumps(header)})
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
+    """The encoders in a file of :func:`save_encoders`, on the CPU, and their configuration.
+
+    Raises:
+        UserError: if the file is missing, or is not one of ours.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()["skelcon"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except FileNotFoundError:
+        raise UserError(f"no weights at '{path}'") from None
+    except Exception as error:  # safetensors' own errors have no common base
+        raise UserError(f"'{path}' holds no weights of skelcon ({error})") from None
+    config = EncodersConfig.model_validate(header["encoders"])
+    layout = SkeletonLayout.from_dict(header["layout"])
+    encoders = {}
+    for name in header["representations"]:
+        encoder = Encoder(name, config, layout, int(header["bodies"]))
+        prefix = f"{name}."
+        encoder.load_state_dict(
+            {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        )
+        encoders[name] = encoder.eval()
+    return encoders, config
