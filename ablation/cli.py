@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
-from typer.core import TyperCommand as Command
 from typer.core import TyperGroup
 
 from ablation import display, export, tables
@@ -38,14 +37,16 @@ command again runs nothing.
     skelcon-ablate augmentations --data PATH --preset small --seeds 3
     skelcon-ablate augmentations --seeds 3 --plan             what would run; runs nothing
 """
+
+
 class StudyGroup(TyperGroup):
     """The commands, and one more for each study file: ``run`` with its file filled in."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """The commands' names, studies last."""
         return [*super().list_commands(ctx), *known_studies()]
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command, or the study, called ``cmd_name``."""
         if cmd_name not in known_studies():
             return super().get_command(ctx, cmd_name)
@@ -61,9 +62,7 @@ class StudyGroup(TyperGroup):
         command.short_help = f"{study.title} ({study.reproduces or 'study'})"
         return command
 
-    def resolve_command(
-        self, ctx: typer.Context, args: list[str]
-    ) -> tuple[str | None, Command | None, list[str]]:
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """As click's, and an unknown name is answered with the nearest."""
         names = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in names:
@@ -163,7 +162,11 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 def open_data(path: Path | None, console: Console) -> SkeletonDataset:
     """The embedded data, a packed data set, or an import of anything known; says what it skips."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+    )
     with Bar(*columns, TimeRemainingColumn(), console=console, transient=True,
              disable=not console.is_terminal) as bar:  # fmt: skip
         task = bar.add_task("reading the data", total=None)
@@ -407,19 +410,21 @@ def run(
     ] = 0,
     max_concurrent: Annotated[
         int | None,
-        typer.Option(help="At most so many trials at once. Default: what fits.",
-                     show_default=False),
+        typer.Option(
+            help="At most so many trials at once. Default: what fits.", show_default=False
+        ),
     ] = None,
     address: Annotated[
         str | None,
-        typer.Option(help="A running Ray cluster, such as auto or ray://head:10001.",
-                     show_default=False),
+        typer.Option(
+            help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
+        ),
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Tries more of a unit that fails.")] = 1,
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run; run nothing.")
     ] = False,
-    formats: FormatOption = ",".join(export.FORMATS),
+    formats: FormatOption = "csv,latex,markdown,json",
     as_json: JsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     verbose: Annotated[

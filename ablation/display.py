@@ -213,23 +213,19 @@ def print_plan(console: Console, plan: Plan, done: int) -> None:
 
 def print_table(console: Console, table: Table) -> None:
     """The table as a person reads it: the best of each column in bold."""
-    study = table.plan.study
-    grid = Grid(caption=None, show_edge=True, header_style="bold")
+    grid = Grid(header_style="bold")
     grid.add_column("row")
-    for tick in study.ticks.values():
-        grid.add_column(tick, justify="center")
     for column in table.columns:
         grid.add_column(table.column_label(column), justify="right")
 
     def add(row: str) -> None:
-        marks = ["✓" if tick in study.all_rows[row].ticks else "" for tick in study.ticks]
         values = []
         for column in table.columns:
             entry = table.entries[row, column]
             style = "bold" if entry.best else "red" if entry.mean is None and entry.reason else ""
             values.append(Text(text_of(entry, table.show_paper), style=style))
         style = "italic dim" if row in table.references else ""
-        grid.add_row(table.label(row), *marks, *values, style=style)
+        grid.add_row(table.label(row), *values, style=style)
 
     for row in table.rows:
         add(row)

@@ -76,7 +76,7 @@ class _Unpickled:
         return {}
 
 
-class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc, no-any-unimported]
+class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
     def __init__(self, queue: Queue, store: Store) -> None:
@@ -110,7 +110,7 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc, no-any-unimport
         """Nothing: the store is the record."""
 
 
-class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc, no-any-unimported]
+class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the listener."""
 
     def __init__(self, units: dict[str, Unit], store: Store, listener: Listener) -> None:

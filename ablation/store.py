@@ -140,9 +140,7 @@ class Store:
                     break
                 except BlockingIOError:
                     if time.monotonic() > give_up:
-                        raise TimeoutError(
-                            f"another process is at work on unit {key}"
-                        ) from None
+                        raise TimeoutError(f"another process is at work on unit {key}") from None
                     time.sleep(0.2)
             yield directory
         finally:

@@ -1,25 +1,25 @@
 """A study: what one table asks, read from a YAML file.
 
-    title: Benefit of skeleton augmentation       what the table is called
-    reproduces: Table 5                           the table of the paper, if it is one
-    protocols: [xview, xsub]                      the first that the data has is used
-    task: linear                                  linear or retrieval
-    base: {key.path: value}                       settings of every cell, after the preset's
-    ticks: {crop: Crop, pose: Pose}               tick columns of the printed table
-    rows:
-      crop+pose:
-        ticks: [crop, pose]
-        set: {pretrain.augment.use: [crop, pose]}
-    columns:
-      seq:
-        label: SEQ
-        representation: seq                       whose encoder is evaluated
-        set: {pretrain.representations: [seq]}
-    references:                                   rows beside the comparison
-      random: {label: random weights, pretrain: false}
-    paper:
-      source: Table 5, NTU RGB+D 60, x-view
-      values: {crop+pose: {seq: 73.8}}            percent
+title: Benefit of skeleton augmentation       what the table is called
+reproduces: Table 5                           the table of the paper, if it is one
+protocols: [xview, xsub]                      the first that the data has is used
+task: linear                                  linear or retrieval
+base: {key.path: value}                       settings of every cell, after the preset's
+ticks: {crop: Crop, pose: Pose}               tick columns of the printed table
+rows:
+  crop+pose:
+    ticks: [crop, pose]
+    set: {pretrain.augment.use: [crop, pose]}
+columns:
+  seq:
+    label: SEQ
+    representation: seq                       whose encoder is evaluated
+    set: {pretrain.representations: [seq]}
+references:                                   rows beside the comparison
+  random: {label: random weights, pretrain: false}
+paper:
+  source: Table 5, NTU RGB+D 60, x-view
+  values: {crop+pose: {seq: 73.8}}            percent
 """
 
 from __future__ import annotations
@@ -71,11 +71,11 @@ class Study(Config):
     protocols: tuple[str, ...] = ("xview", "xsub", "xsetup")
     task: Task = "linear"
     metric: str = "top1"
-    base: dict[str, Any] = {}
-    ticks: dict[str, str] = {}
+    base: dict[str, Any] = Field({}, description="see the module's text")
+    ticks: dict[str, str] = Field({}, description="see the module's text")
     rows: dict[str, Row] = Field(min_length=1)
     columns: dict[str, Column] = Field(min_length=1)
-    references: dict[str, Row] = {}
+    references: dict[str, Row] = Field({}, description="see the module's text")
     paper: PaperValues | None = None
 
     @model_validator(mode="after")

@@ -19,7 +19,7 @@ STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
 
 
-class UnitTrainable(tune.Trainable):  # type: ignore[misc, no-any-unimported]
+class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``unit`` (its configuration as JSON), ``results`` and ``data`` (paths),

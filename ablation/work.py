@@ -194,18 +194,19 @@ class UnitRun:
 
     def _evaluate(self) -> EvaluationResult:
         protocol, device = self.config["protocol"], self._bank.device
-        sides = [
+        train, test = (
             torch.from_numpy(split(self._dataset, protocol, part)).to(device)
             for part in (self.config["train"], self.config["test"])
-        ]
+        )
         encoders, frames = self._encoders()
         if self.config["task"] == "retrieval":
             options = RetrievalConfig.model_validate(self.config["config"])
-            return retrieval(encoders, self._bank, *sides, frames, options)
+            return retrieval(encoders, self._bank, train, test, frames, options)
         return linear_evaluation(
             encoders,
             self._bank,
-            *sides,
+            train,
+            test,
             self._dataset.num_classes,
             frames,
             LinearConfig.model_validate(self.config["config"]),

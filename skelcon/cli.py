@@ -52,9 +52,7 @@ def import_(
 ) -> None:
     """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
     _must_be_free(out)
-    options = Normalisation(
-        centre=centre, spine_to_z=spine_to_z, shoulders_to_x=shoulders_to_x
-    )
+    options = Normalisation(centre=centre, spine_to_z=spine_to_z, shoulders_to_x=shoulders_to_x)
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("importing", total=None)

@@ -9,7 +9,6 @@ from rich.console import Console
 
 from skelcon.errors import UserError
 
-
 # Recent typer brings a click of its own, older ones use the package: both through one door.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 

@@ -8,7 +8,8 @@ from pydantic import Field, field_validator
 
 from skelcon.config import Config
 
-NAMES = ("crop", "pose", "jitter")
+Name = Literal["crop", "pose", "jitter"]
+NAMES: tuple[Name, ...] = ("crop", "pose", "jitter")
 """Temporal crop-resize (eq. 3), pose augmentation (eq. 1) and joint jittering (eq. 2)."""
 
 
@@ -48,7 +49,7 @@ class JitterConfig(Config):
 class AugmentConfig(Config):
     """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random."""
 
-    use: tuple[Literal["crop", "pose", "jitter"], ...] = Field(
+    use: tuple[Name, ...] = Field(
         NAMES, description="any of crop, pose, jitter; with none the whole clip is resized"
     )
     crop: CropConfig = CropConfig()
@@ -57,7 +58,7 @@ class AugmentConfig(Config):
 
     @field_validator("use")
     @classmethod
-    def _in_one_order(cls, use: tuple[str, ...]) -> tuple[str, ...]:
+    def _in_one_order(cls, use: tuple[Name, ...]) -> tuple[Name, ...]:
         return tuple(name for name in NAMES if name in use)
 
     def resolved(self) -> dict[str, Any]:

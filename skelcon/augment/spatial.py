@@ -51,6 +51,5 @@ def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:
     Returns:
         A new (B, M, T, V, 3) tensor; absent (all zero) bodies stay zero.
     """
-    B, M, T, V, C = view.shape
-    moved = torch.bmm(view.reshape(B, -1, C), matrix.to(view)).view(view.shape)
-    return torch.where(joints.view(B, 1, 1, V, 1), moved, view)
+    moved = torch.bmm(view.flatten(1, 3), matrix.to(view)).view(view.shape)
+    return torch.where(joints[:, None, None, :, None], moved, view)

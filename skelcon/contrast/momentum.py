@@ -56,7 +56,8 @@ class _Branch(nn.Module):
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
         """Move the key's parameters towards the query's; buffers keep their own statistics."""
-        keys, queries = list(self.key.parameters()), list(self.query.parameters())
+        keys: list[Tensor] = list(self.key.parameters())
+        queries: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(keys, queries, 1 - momentum)
 
     @torch.no_grad()

@@ -14,11 +14,13 @@ A clip of T frames and M bodies has, for each body, a *block* of consecutive fra
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,13 +89,16 @@ class SkeletonDataset:
         path = Path(path)
         try:
             meta = json.loads((path / "meta.json").read_text())
-            with np.load(path / "index.npz", allow_pickle=False) as index:
+            with (path / "index.npz").open("rb") as file, np.load(file) as index:
                 arrays = {name: index[name] for name in index.files}
-            frames = np.load(path / "frames.npy", mmap_mode="r", allow_pickle=False)
+            frames = np.load(path / "frames.npy", mmap_mode="r")
             version = meta["format"]
+            missing = {*INDEX_COLUMNS, *BLOCK_COLUMNS} - set(arrays)
+            if missing:
+                raise KeyError(f"index.npz lacks {', '.join(sorted(missing))}")
         except FileNotFoundError:
             raise UserError(f"'{path}' is not a packed skelcon data set") from None
-        except (ValueError, KeyError, OSError) as error:
+        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"'{path}' is a damaged packed data set: {error}") from None
         if version != FORMAT_VERSION:
             raise UserError(
@@ -162,7 +167,7 @@ class SkeletonDataset:
         digest = hashlib.sha256()
         step = max(1, (64 << 20) // max(1, self.frames[:1].nbytes))
         for at in range(0, len(self.frames), step):
-            digest.update(np.ascontiguousarray(self.frames[at : at + step]))
+            digest.update(np.ascontiguousarray(self.frames[at : at + step]).data)
         return _fingerprint(digest.hexdigest(), {**self.columns, **self.blocks}, self.splits,
                             self.meta)  # fmt: skip
 
@@ -179,7 +184,7 @@ def _fingerprint(
     for name in sorted(named):
         values = np.ascontiguousarray(named[name])
         digest.update(f"{name} {values.dtype} {values.shape}".encode())
-        digest.update(values)
+        digest.update(values.data)
     header = {
         key: meta[key]
         for key in ("format", "layout", "class_names", "clip_names", "family", "normalisation")
@@ -288,9 +293,14 @@ class DatasetWriter:
     def close(self, splits: Mapping[str, NDArray[np.integer]]) -> SkeletonDataset:
         """Write the index with its ``splits`` (protocol -> (N,) 0/1/-1) and open the result."""
         self._finish(splits)
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self._tmp.replace(self.path)
+        replaced = self._tmp.with_suffix(".old")
+        with contextlib.suppress(FileNotFoundError):
+            self.path.rename(replaced)
+        self._tmp.rename(self.path)
+        if replaced.is_dir():
+            shutil.rmtree(replaced, ignore_errors=True)
+        else:
+            replaced.unlink(missing_ok=True)
         return SkeletonDataset.open(self.path)
 
     @property

@@ -19,11 +19,15 @@ Clip = NDArray[np.floating]
 class Normalisation(Config):
     """What is done to a clip's coordinates at import; recorded in the data set's fingerprint."""
 
-    centre: bool = Field(default=True, description="subtract the main body's centre joint, frame by frame, from all bodies"
+    centre: bool = Field(
+        default=True,
+        description="subtract the main body's centre joint, frame by frame, from all bodies",
     )
-    spine_to_z: bool = Field(default=True, description="turn the main body's spine, as in its first frame, to the z axis"
+    spine_to_z: bool = Field(
+        default=True, description="turn the main body's spine, as in its first frame, to the z axis"
     )
-    shoulders_to_x: bool = Field(default=True, description="then turn the line from left to right shoulder to the x axis"
+    shoulders_to_x: bool = Field(
+        default=True, description="then turn the line from left to right shoulder to the x axis"
     )
 
 
@@ -40,7 +44,8 @@ def rotation_between(source: NDArray[np.floating], target: NDArray[np.floating])
     cosine = np.clip(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)), -1.0, 1.0)
     angle = np.arccos(cosine)
     cross = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    return np.eye(3) + np.sin(angle) * cross + (1 - cosine) * (cross @ cross)
+    rotation: Clip = np.eye(3) + np.sin(angle) * cross + (1 - cosine) * (cross @ cross)
+    return rotation
 
 
 def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Clip:

@@ -7,7 +7,7 @@ is drawn from a seed made of what its name tells, so it is the same whatever is 
 
 from __future__ import annotations
 
-import zipfile
+import contextlib
 from collections.abc import Callable, Mapping
 from itertools import product
 from pathlib import Path
@@ -383,17 +383,14 @@ def open_embedded() -> SkeletonDataset:
         UserError: if the cache directory cannot be written.
     """
     cached = cache_directory() / f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}"
-    if zipfile.is_zipfile(cached / "index.npz"):
-        try:
-            dataset = SkeletonDataset.open(cached)
-            if dataset.content_digest() == dataset.fingerprint:
-                return dataset
-        except (UserError, EOFError, KeyError, zipfile.BadZipFile):
-            pass  # the writer replaces what stands there
+    with contextlib.suppress(UserError):  # the writer replaces what is damaged
+        dataset = SkeletonDataset.open(cached)
+        if dataset.content_digest() == dataset.fingerprint:
+            return dataset
     try:
         return synthesize(cached)
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
-            f"cannot write the cache of synthetic data: {error.filename}; set SKELCON_CACHE to a "
-            "directory that can be written"
+            f"cannot write the cache of synthetic data in '{cache_directory()}' "
+            f"({error.strerror}): set SKELCON_CACHE to a directory that can be written"
         ) from None

@@ -33,7 +33,7 @@ def extract(
         encoder.eval()
     try:
         parts = []
-        for some in clips.split(batch):
+        for some in torch.split(clips, batch):
             seen = view(some)
             parts.append(torch.cat([encoder(seen) for encoder in encoders], dim=1))
         return torch.cat(parts)

@@ -99,7 +99,8 @@ def linear_evaluation(
         for group in optimiser.param_groups:
             group["lr"] = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
         hits = 0
-        for some in torch.randperm(len(train), generator=draws).to(bank.device).split(config.batch):
+        order = torch.randperm(len(train), generator=draws).to(bank.device)
+        for some in torch.split(order, config.batch):
             logits = classifier(features[some])
             optimiser.zero_grad(set_to_none=True)
             functional.cross_entropy(logits, labels[some]).backward()

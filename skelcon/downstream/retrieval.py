@@ -55,5 +55,5 @@ def retrieval(
         return functional.normalize(features, dim=1)
 
     gallery, queries = seen(train), seen(test)
-    nearest = torch.cat([(some @ gallery.T).argmax(dim=1) for some in queries.split(1024)])
+    nearest = torch.cat([(some @ gallery.T).argmax(dim=1) for some in torch.split(queries, 1024)])
     return scored(test, bank.labels[test], bank.labels[train][nearest])

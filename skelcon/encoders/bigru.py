@@ -14,9 +14,13 @@ class BiGRUConfig(Config):
 
     hidden: int = Field(1024, ge=1, description="H, units of each layer and direction")
     layers: int = Field(3, ge=1, description="number of layers")
-    stepwise: bool = Field(default=False, description="both directions run forward in time, as the authors' code has it"
+    stepwise: bool = Field(
+        default=False,
+        description="both directions run forward in time, as the authors' code has it",
     )
-    input_norm: bool = Field(default=False, description="batch norm of the input (not in the paper)")
+    input_norm: bool = Field(
+        default=False, description="batch norm of the input (not in the paper)"
+    )
 
 
 class BiGRU(nn.Module):
@@ -60,7 +64,7 @@ class BiGRU(nn.Module):
             for suffix in ("", "_reverse"):
                 names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
                 weights = [getattr(self.gru, f"{name}_l{layer}{suffix}") for name in names]
-                out, _ = torch._VF.gru(  # type: ignore[attr-defined]
+                out, _ = torch._VF.gru(
                     x, initial, weights, True, 1, 0.0, self.training, False, True
                 )
                 outputs.append(out)

@@ -19,7 +19,19 @@ class HCNConfig(Config):
         64, ge=16, multiple_of=16, description="channels that become an image axis after conv2"
     )
     dropout: float = Field(0.5, ge=0, lt=1, description="after conv4, conv5 and conv6")
-    input_norm: bool = Field(default=False, description="batch norm of the input (not in the paper)")
+    batch_norm: bool = Field(
+        default=False, description="after conv2 to conv6 (not in the paper): learns in fewer steps"
+    )
+    input_norm: bool = Field(
+        default=False, description="batch norm of the input (not in the paper)"
+    )
+
+
+def _conv(inputs: int, outputs: int, kernel: tuple[int, int], config: HCNConfig) -> nn.Module:
+    """A convolution that keeps the image's size, with batch norm behind it if that is asked."""
+    padding = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
+    conv = nn.Conv2d(inputs, outputs, kernel, padding=padding)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if config.batch_norm else conv
 
 
 class _Stream(nn.Module):
@@ -29,9 +41,9 @@ class _Stream(nn.Module):
         super().__init__()
         c, c2 = config.channels, config.cooccurrence
         self.conv1 = nn.Conv2d(3, c, 1)
-        self.conv2 = nn.Conv2d(c, c2, (3, 1), padding=(1, 0))
-        self.conv3 = nn.Conv2d(joints, c // 2, 3, padding=1)
-        self.conv4 = nn.Conv2d(c // 2, c, 3, padding=1)
+        self.conv2 = _conv(c, c2, (3, 1), config)
+        self.conv3 = _conv(joints, c // 2, (3, 3), config)
+        self.conv4 = _conv(c // 2, c, (3, 3), config)
         self.dropout = nn.Dropout2d(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -56,8 +68,8 @@ class HCN(nn.Module):
         self.norm = InputNorm(bodies, joints) if config.input_norm else None
         self.position = _Stream(config, joints)
         self.motion = _Stream(config, joints)
-        self.conv5 = nn.Conv2d(2 * c, 2 * c, 3, padding=1)
-        self.conv6 = nn.Conv2d(2 * c, 4 * c, 3, padding=1)
+        self.conv5 = _conv(2 * c, 2 * c, (3, 3), config)
+        self.conv6 = _conv(2 * c, 4 * c, (3, 3), config)
         self.dropout = nn.Dropout2d(config.dropout)
         self.feature_size = 4 * c * (frames // 16) * (config.cooccurrence // 16)
         for module in self.modules():

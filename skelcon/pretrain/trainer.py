@@ -65,7 +65,7 @@ class Pretraining:
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0
         with seeded_globally(seed, "initialisation"):
-            encoders = {
+            encoders: dict[str, Encoder] = {
                 name: Encoder(name, config.encoders, layout, bank.num_bodies)
                 for name in config.representations
             }
@@ -102,9 +102,7 @@ class Pretraining:
             for step in range(self.steps_per_epoch):
                 clips = self._clips[order[step * config.batch : (step + 1) * config.batch]]
                 views = [
-                    augmented_view(
-                        self.bank, clips, config.augment, config.encoders.frames, draws
-                    )
+                    augmented_view(self.bank, clips, config.augment, config.encoders.frames, draws)
                     for _ in ("query", "key")
                 ]
                 with autocast:
@@ -154,6 +152,4 @@ def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.opt
             weight_decay=config.weight_decay,
             foreach=True,
         )
-    return torch.optim.AdamW(
-        parameters, config.lr, weight_decay=config.weight_decay, foreach=True
-    )
+    return torch.optim.AdamW(parameters, config.lr, weight_decay=config.weight_decay, foreach=True)

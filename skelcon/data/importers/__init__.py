@@ -6,10 +6,10 @@ Each layout family is a module with ``family``, ``title``, ``layout``, ``class_n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,17 +155,14 @@ def open_or_import(
         return SkeletonDataset.open(source), []
     importer, files = detect(source)
     cached = cache_directory() / f"{importer.family}-{_source_digest(importer, files)}"
-    if (cached / "import-report.json").is_file():
+    with contextlib.suppress(UserError, OSError, ValueError, KeyError):  # damaged: made anew
+        dataset = SkeletonDataset.open(cached)
         report = json.loads((cached / "import-report.json").read_text())
-        skipped = [SkippedFile(bad["file"], bad["reason"]) for bad in report["skipped"]]
-        try:
-            return SkeletonDataset.open(cached), skipped
-        except UserError:  # a cache that was damaged is made anew
-            shutil.rmtree(cached, ignore_errors=True)
+        return dataset, [SkippedFile(bad["file"], bad["reason"]) for bad in report["skipped"]]
     try:
         return import_dataset(source, cached, progress=progress)
-    except PermissionError as error:
+    except OSError as error:
         raise UserError(
-            f"cannot write the cache of imported data: {error.filename}; set SKELCON_CACHE to a "
-            "directory that can be written"
+            f"cannot write the cache of imported data in '{cache_directory()}' "
+            f"({error.strerror}): set SKELCON_CACHE to a directory that can be written"
         ) from None
