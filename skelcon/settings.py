@@ -101,7 +101,8 @@ def validated(model: type[ConfigT], tree: Mapping[str, Any], source: str) -> Con
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key also leaves the right one missing: the former says more.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         path = [str(part) for part in first["loc"]]
         dotted = ".".join(path)
         if first["type"] == "extra_forbidden":

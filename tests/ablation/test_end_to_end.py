@@ -1,0 +1,168 @@
+"""From raw files to LaTeX with Ray, as a user would: run, run again, kill, go on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from ablation_helpers import ablate, command
+
+from ablation.store import Store
+
+pytestmark = pytest.mark.slow
+
+
+def units(results: Path) -> dict[str, float]:
+    """Key -> time at which the unit was done."""
+    return {p.parent.name: p.stat().st_mtime for p in results.glob("units/*/DONE")}
+
+
+@pytest.fixture(scope="module")
+def finished(
+    utd: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    results = tmp_path_factory.mktemp("e2e") / "results"
+    done = ablate("run", study_file, "--data", utd, "--results", results, "--verbose")
+    return results, done
+
+
+def test_from_files_to_latex(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    results, done = finished
+    assert done.returncode == 0, done.stderr
+    assert "10 distinct units (4 pre-trainings, 6 evaluations), 0 done, 10 to run" in done.stdout
+    assert done.stdout.count("\ndone ") == 10
+    assert done.stderr == ""
+    assert len(units(results)) == 10
+    out = results / "tiny"
+    assert {p.name for p in out.iterdir()} == {
+        "cells.csv", "table.csv", "table.tex", "table.md", "table.json"
+    }  # fmt: skip
+    frame = pd.read_csv(out / "cells.csv")
+    assert list(frame["state"].unique()) == ["done"]
+    assert frame["value"].between(0, 1).all()
+    assert r"\toprule" in (out / "table.tex").read_text()
+    document = json.loads((out / "table.json").read_text())
+    assert document["provenance"]["data"][0]["family"] == "utd-mhad"
+    assert len(document["provenance"]["units"]) == 10
+
+
+def test_the_same_command_again_runs_nothing_and_does_not_start_ray(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], utd: Path, study_file: Path
+) -> None:
+    results, first = finished
+    before = units(results)
+    program = (
+        "import sys; sys.modules['ray'] = None; from ablation.cli import main; main()"  # no Ray
+    )
+    began = time.monotonic()
+    words = [*command()[:1], "-c", program, "run", str(study_file), "--data", str(utd)]
+    again = subprocess.run(
+        [*words, "--results", str(results)], capture_output=True, text=True, check=False
+    )
+    assert again.returncode == 0, again.stderr
+    assert time.monotonic() - began < 10
+    assert units(results) == before
+    table = first.stdout[first.stdout.index("A tiny study") :]
+    assert again.stdout == table
+
+
+def test_a_new_seed_runs_that_seed_only_and_a_failure_spoils_no_other_unit(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    utd: Path,
+    study_file: Path,
+    tmp_path: Path,
+) -> None:
+    results, _ = finished
+    before = units(results)
+    plan = ablate("plan", study_file, "--data", utd, "--seeds", 2, "--results", results, "--json")
+    to_run = json.loads(plan.stdout)[0]["to_run"]
+    assert {unit["config"]["seed"] for unit in to_run} == {1}
+    victim = next(unit for unit in to_run if unit["config"]["unit"] == "pretrain")
+    # A directory where the unit's log should be: this unit cannot succeed, the others can.
+    (results / "units" / victim["key"] / "metrics.jsonl").mkdir(parents=True)
+    words = ("run", study_file, "--data", utd, "--seeds", 2, "--results", results)
+    done = ablate(*words, "--verbose")
+    assert done.returncode == 1
+    log = results / "units" / victim["key"] / "log.txt"
+    assert str(log) in done.stdout.replace("\n", "")
+    assert log.read_text().count("Traceback") == 2  # tried, and retried once
+    after = units(results)
+    assert {key: at for key, at in after.items() if key in before} == before
+    assert len(after) == 18  # all but the pre-training and the evaluation that needs it
+    frame = pd.read_csv(results / "tiny" / "cells.csv")
+    (failed,) = frame[frame["state"] == "failed"].to_dict("records")
+    assert failed["reason"].startswith("pre-training failed: IsADirectoryError")
+    assert Store(results).state(victim["key"]) == "failed"
+    # Mended, the same command runs what is missing.
+    (results / "units" / victim["key"] / "metrics.jsonl").rmdir()
+    assert ablate(*words).returncode == 0
+    assert len(units(results)) == 20
+
+
+def test_a_trial_that_can_never_start_is_the_users_mistake(
+    utd: Path, study_file: Path, tmp_path: Path
+) -> None:
+    words = ("run", study_file, "--data", utd, "--results", tmp_path / "r")
+    done = ablate(*words, "--cpus-per-trial", 4096)
+    assert done.returncode == 2
+    assert "--cpus-per-trial 4096: the cluster has" in done.stderr
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_a_killed_driver_loses_nothing(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    utd: Path,
+    study_file: Path,
+    tmp_path: Path,
+    sent: signal.Signals,
+) -> None:
+    """Killed in mid-study, then the same command: the bits of a study that was never killed."""
+    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
+             "pretrain.epochs=400")  # fmt: skip
+    whole = ablate(*words, "--results", tmp_path / "whole")
+    assert whole.returncode == 0, whole.stderr
+    broken = tmp_path / "broken"
+    for _ in range(2):
+        driver = subprocess.Popen(
+            command(*words, "--results", broken),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        _wait_for_checkpoint(driver, broken)
+        os.kill(driver.pid, sent)
+        code = driver.wait(60)
+        assert code == (130 if sent == signal.SIGINT else -sent)
+    again = ablate(*words, "--results", broken)
+    assert again.returncode == 0, again.stderr
+    for name in ("cells.csv", "table.csv", "table.tex", "table.md"):
+        first, second = (r / "tiny" / name for r in (tmp_path / "whole", broken))
+        assert first.read_bytes() == second.read_bytes(), name
+    logs = [path.read_text() for path in broken.glob("units/*/log.txt")]
+    repeated = [
+        int(line.split("; ")[1].split()[0])
+        for text in logs
+        for line in text.splitlines()
+        if "epochs are trained again" in line
+    ]
+    assert repeated
+    assert max(repeated) < 200  # half a second of these tiny epochs, not the study
+
+
+def _wait_for_checkpoint(driver: subprocess.Popen[bytes], results: Path) -> None:
+    """Until a pre-training has a new checkpoint."""
+    old = {p: p.stat().st_mtime for p in results.glob("units/*/checkpoint.pt")}
+    give_up = time.monotonic() + 120
+    while time.monotonic() < give_up:
+        assert driver.poll() is None, "the study ended before it could be killed"
+        for path in results.glob("units/*/checkpoint.pt"):
+            if path.stat().st_mtime > old.get(path, 0):
+                return
+        time.sleep(0.05)
+    raise AssertionError("no checkpoint was written")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from ablation.store import Store, write_atomically
+from skelcon.errors import UserError
+
+
+def test_done_is_the_last_word(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.state("k") == "absent"
+    directory = store.begin("k", {"a": 1})
+    assert store.state("k") == "started"
+    store.fail("k", "failed: out of memory")
+    assert store.state("k") == "failed"
+    assert store.failure("k") == "failed: out of memory"
+    store.begin("k", {"a": 1})
+    assert store.state("k") == "started"
+    (directory / "checkpoint.pt").write_bytes(b"x")
+    store.finish("k")
+    assert store.state("k") == "done"
+    assert not (directory / "checkpoint.pt").exists()
+
+
+def test_an_atomic_write_leaves_the_old_file_or_the_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_damaged_result_names_its_file(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    directory = store.begin("k", {})
+    (directory / "result.json").write_text("{")
+    with pytest.raises(UserError, match=r"result\.json"):
+        store.result("k")
+
+
+def test_results_that_cannot_be_written_are_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--results"):
+        Store(tmp_path / "file" / "below").check_writable()
+
+
+def _hold(results: Path, held: object, release: object) -> None:
+    with Store(results).locked("k"):
+        held.set()  # type: ignore[attr-defined]
+        release.wait(20)  # type: ignore[attr-defined]
+
+
+def test_a_unit_belongs_to_one_process_and_its_death_frees_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    held, release = context.Event(), context.Event()
+    other = context.Process(target=_hold, args=(tmp_path, held, release))
+    other.start()
+    assert held.wait(60)
+    store = Store(tmp_path)
+    with pytest.raises(TimeoutError, match="another process"), store.locked("k", patience=0.3):
+        pass
+    other.kill()
+    with store.locked("k", patience=10) as directory:
+        assert directory == store.directory("k")
+    other.join(10)

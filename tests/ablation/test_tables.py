@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import shutil
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ablation.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
+from ablation.plan import Plan, make_plan
+from ablation.store import Store, write_json
+from ablation.study import load_study
+from ablation.tables import COLUMNS, Table, cells_frame, make_table, rank_correlation
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+TOP1 = {("none", "seq"): [0.5, 0.75, 0.25], ("crop+jitter", "seq"): [0.75, 0.75, 0.625]}
+
+
+@pytest.fixture
+def plan(dataset: SkeletonDataset, study_file: Path) -> Plan:
+    study = load_study(study_file)
+    return make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1, 2))
+
+
+@pytest.fixture
+def store(tmp_path: Path, plan: Plan) -> Store:
+    """SEQ is done, IMG of one row failed, the rest was never run."""
+    store = Store(tmp_path)
+    for cell in plan.cells:
+        assert cell.unit is not None
+        if (cell.row, cell.column) in TOP1:
+            directory = store.begin(cell.unit.key, cell.unit.config)
+            value = TOP1[cell.row, cell.column][cell.seed]
+            write_json(directory / "result.json", {"top1": value})
+            store.finish(cell.unit.key)
+        if (cell.row, cell.column) == ("none", "img"):
+            store.begin(cell.unit.needs[0], {})
+            store.fail(cell.unit.needs[0], "failed: out of memory")
+    return store
+
+
+@pytest.fixture
+def frame(plan: Plan, store: Store) -> pd.DataFrame:
+    return cells_frame(plan, store)
+
+
+@pytest.fixture
+def table(plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset) -> Table:
+    return make_table(plan, frame, dataset)
+
+
+def test_cells_are_long_form_with_a_state_and_a_reason(frame: pd.DataFrame) -> None:
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == 3 * 2 * 3
+    done = frame[frame["state"] == "done"]
+    assert sorted(done["value"]) == sorted(sum(TOP1.values(), []))
+    assert (done["reason"] == "").all()
+    rest = frame[frame["state"] != "done"]
+    assert rest["value"].isna().all()
+    assert (rest["reason"] != "").all()
+    failed = frame[frame["state"] == "failed"]
+    assert set(failed["reason"]) == {"pre-training failed: out of memory"}
+    assert set(frame[frame["row"] == "crop+jitter"]["paper"]) == {77.0, 80.0}
+
+
+def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
+    for (row, column), values in TOP1.items():
+        entry = table.entries[row, column]
+        percent = [100 * value for value in values]
+        assert entry.mean == pytest.approx(statistics.fmean(percent))
+        assert entry.spread == pytest.approx(statistics.stdev(percent))
+        assert entry.n == 3
+    assert table.entries["crop+jitter", "seq"].best
+    assert not table.entries["none", "seq"].best
+    assert "n = 3 seeds" in table.caption
+    assert "ddof = 1" in table.caption
+
+
+def test_one_seed_has_no_spread(
+    dataset: SkeletonDataset, study_file: Path, store: Store
+) -> None:
+    study = load_study(study_file)
+    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(1,))
+    table = make_table(plan, cells_frame(plan, store), dataset)
+    entry = table.entries["none", "seq"]
+    assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
+    assert "±" not in to_csv(table)
+    assert "n = 1 seed" in table.caption
+    assert "deviation" not in table.caption
+    # both rows have 75.0: both are the best
+    assert entry.best
+    assert table.entries["crop+jitter", "seq"].best
+
+
+def test_every_missing_cell_says_why(table: Table) -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(table))))
+    assert rows[0] == ["row", "img", "seq"]
+    assert all(all(cell.strip() for cell in row) for row in rows)
+    assert rows[1][1].startswith("pre-training failed")
+    assert any("out of memory" in note for note in table.notes)
+    assert any("not run yet" in note for note in table.notes)
+
+
+def test_rank_correlation_is_spearmans(plan: Plan, table: Table) -> None:
+    import scipy.stats
+
+    from ablation.tables import Entry
+
+    ours, paper = [3.0, 1.0, 2.0, 2.0], [4.0, 1.0, 3.0, 9.0]
+    rows = {str(i): plan.study.rows["none"] for i in range(4)}
+    wide = plan.study.model_copy(update={"rows": rows})
+    entries = {
+        (str(i), "seq"): Entry(mean=ours[i], spread=None, n=1, paper=paper[i]) for i in range(4)
+    }
+    from dataclasses import replace
+
+    value = rank_correlation(replace(plan, study=wide), entries, "seq")
+    assert value == pytest.approx(scipy.stats.spearmanr(ours, paper).statistic)
+    assert rank_correlation(plan, table.entries, "seq") is None  # two rows rank nothing
+
+
+def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
+    plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
+) -> None:
+    from dataclasses import replace
+
+    made_up = make_table(plan, frame, replace(dataset, synthetic=True))
+    for text in (made_up.caption, to_markdown(made_up), to_latex(made_up)):
+        assert "ynthetic" in text
+    assert "(80.0)" not in to_csv(made_up)
+    assert "(80.0)" in to_csv(make_table(plan, frame, dataset))
+
+
+def test_markdown_has_the_best_in_bold(table: Table) -> None:
+    text = to_markdown(table)
+    assert "| crop+jitter |" in text
+    assert "**70.8 ± 7.2** (80.0)" in text
+    assert text.startswith(table.caption)
+
+
+def test_all_formats_are_written_and_json_parses(
+    table: Table, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    written = export(table, frame, [], tmp_path / "out", FORMATS)
+    assert [path.name for path in written] == [
+        "cells.csv", "table.csv", "table.tex", "table.md", "table.json"
+    ]  # fmt: skip
+    document = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert document["caption"] == table.caption
+    again = pd.read_csv(tmp_path / "out" / "cells.csv", keep_default_na=False, na_values=[""])
+    assert list(again["value"].dropna()) == list(frame["value"].dropna())
+    assert not math.isnan(again["paper"][0])
+    with pytest.raises(UserError, match="did you mean 'latex'"):
+        parse_formats("csv,latx")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_as_an_input(table: Table, tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(to_latex(table))
+    (tmp_path / "main.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"
+        "\\begin{document}\\input{table.tex}\\end{document}"
+    )
+    subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (tmp_path / "main.pdf").stat().st_size > 1000
+
+
+def test_latex_escapes_what_a_user_writes(
+    plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
+) -> None:
+    from dataclasses import replace
+
+    study: Any = plan.study.model_copy(update={"title": r"50% of $x_1$ & \more{#}~^"})
+    text = to_latex(make_table(replace(plan, study=study), frame, dataset))
+    caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
+    assert r"50\% of \$x\_1\$ \& \textbackslash{}more\{\#\}\textasciitilde{}" in caption

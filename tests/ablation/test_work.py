@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ablation.plan import Unit, make_plan
+from ablation.store import Store
+from ablation.study import load_study
+from ablation.work import UnitRun
+from skelcon.data import SkeletonDataset
+
+
+def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> list[Unit]:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    plan = make_plan(
+        study,
+        dataset,
+        preset="paper",
+        preset_tree={},
+        seeds=(0,),
+        overrides={"pretrain.epochs": epochs},
+    )
+    return list(plan.units.values())
+
+
+def run(unit: Unit, store: Store, dataset: SkeletonDataset, steps: int | None = None) -> None:
+    """``steps`` steps of one epoch each and then no more, as after a crash; None: to the end."""
+    unit_run = UnitRun(unit.config, store, dataset.path, "cpu")
+    try:
+        taken = 0
+        while not unit_run.step(budget=0).done:
+            taken += 1
+            if steps is not None and taken >= steps:
+                return
+    finally:
+        unit_run.close()
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = UnitRun._save_when_due
+
+    def at_once(self: UnitRun, training: object) -> None:
+        self._saved_at -= 1e6
+        original(self, training)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(UnitRun, "_save_when_due", at_once)
+
+
+def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    for unit in units_of(dataset, study_file):
+        run(unit, straight, dataset)
+        for _ in range(3):
+            run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset)
+        for name in ("weights.safetensors", "result.json", "predictions.npz"):
+            first, second = (s.directory(unit.key) / name for s in (straight, broken))
+            assert first.exists() == second.exists()
+            if first.exists():
+                assert first.read_bytes() == second.read_bytes(), (unit.label, name)
+        if unit.kind == "pretrain":
+            text = (broken.directory(unit.key) / "log.txt").read_text()
+            assert text.count("resumed at epoch") == 2
+            assert "resumed at epoch 2; 0 epochs are trained again" in text
+            lines = [
+                json.loads(line)
+                for line in (broken.directory(unit.key) / "metrics.jsonl").read_text().splitlines()
+            ]
+            assert [line["epoch"] for line in lines] == list(range(6))
+            assert {"loss", "top1", "lr", "samples_per_s"} <= set(lines[0])
+
+
+@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def test_a_damaged_checkpoint_costs_its_epochs_and_no_number(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, damage: bytes | None
+) -> None:
+    unit = units_of(dataset, study_file)[0]
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    run(unit, straight, dataset)
+    run(unit, broken, dataset, steps=3)
+    path = broken.directory(unit.key) / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
+    run(unit, broken, dataset)
+    assert broken.result(unit.key) == straight.result(unit.key)
+    assert "3 epochs are trained again" in (broken.directory(unit.key) / "log.txt").read_text()
+
+
+def test_a_done_unit_is_not_touched(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    unit = units_of(dataset, study_file)[0]
+    run(unit, store, dataset)
+    before = {p.name: p.stat().st_mtime_ns for p in store.directory(unit.key).iterdir()}
+    run(unit, store, dataset)
+    assert before == {p.name: p.stat().st_mtime_ns for p in store.directory(unit.key).iterdir()}
+
+
+def test_a_unit_leaves_what_the_design_lists(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    for unit in units_of(dataset, study_file, epochs=1):
+        run(unit, store, dataset)
+        names = {path.name for path in store.directory(unit.key).iterdir()}
+        common = {"config.json", "result.json", "provenance.json", "log.txt", "DONE"}
+        own = (
+            {"metrics.jsonl", "weights.safetensors"}
+            if unit.kind == "pretrain"
+            else {"predictions.npz"}
+        )
+        assert names == common | own
+        assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.config
+        provenance = store.provenance(unit.key)
+        assert provenance["data"]["fingerprint"] == dataset.fingerprint
+        assert provenance["data"]["family"] == "utd-mhad"
+        assert provenance["seed"] == 0
+        assert provenance["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+        assert provenance["hardware"]["cores"] >= 1
+        assert provenance["seconds"] > 0
+        assert provenance["peak_memory"]["process_mib"] > 10
+
+
+def test_predictions_give_the_reported_accuracy(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    for unit in units_of(dataset, study_file, epochs=1):
+        run(unit, store, dataset)
+        if unit.kind == "evaluate":
+            with np.load(store.directory(unit.key) / "predictions.npz") as saved:
+                top1 = float((saved["prediction"] == saved["label"]).mean())
+                assert list(saved["name"]) == [dataset.clip_names[i] for i in saved["clip"]]
+            assert top1 == pytest.approx(store.result(unit.key)["top1"])
+
+
+def test_other_data_than_the_units_is_refused(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    unit = units_of(dataset, study_file)[0]
+    config = {**unit.config, "data": "0" * 16}
+    with pytest.raises(RuntimeError, match="is not the data set"):
+        UnitRun(config, Store(tmp_path), dataset.path, "cpu")

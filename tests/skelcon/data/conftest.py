@@ -1,0 +1,107 @@
+import gc
+import io
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.io
+
+from skelcon.data import ClipInfo, DatasetWriter, Normalisation, SkeletonDataset, SkeletonLayout
+from skelcon.errors import UserError
+
+TINY = SkeletonLayout(
+    name="tiny",
+    joints=("base", "top", "left", "right"),
+    bones=((1, 0), (2, 1), (3, 1)),
+    centre=0,
+    spine=(0, 1),
+    shoulders=(3, 2),
+)
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No test may read or write the user's own cache, nor wait for the disk."""
+    path = tmp_path / "cache"
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    monkeypatch.setenv("SKELCON_CACHE", str(path))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny() -> SkeletonLayout:
+    return TINY
+
+
+@pytest.fixture(scope="session")
+def write() -> Callable[..., SkeletonDataset]:
+    """Writes a data set of the tiny layout; every part of it can be replaced."""
+
+    def write(
+        path: Path,
+        infos: Sequence[ClipInfo],
+        clips: Sequence[np.ndarray] | None = None,
+        splits: dict[str, np.ndarray] | None = None,
+        **options: Any,
+    ) -> SkeletonDataset:
+        settings: dict[str, Any] = {
+            "name": "tried",
+            "layout": TINY,
+            "class_names": ["sit", "stand", "jump"],
+            "family": "made",
+            "normalisation": Normalisation(),
+        }
+        if clips is None:
+            clips = [np.full((1, 1, 4, 3), at + 1.0) for at in range(len(infos))]
+        with DatasetWriter(path, **{**settings, **options}) as writer:
+            for info, clip in zip(infos, clips, strict=True):
+                writer.add(info, clip)
+            return writer.close(splits or {})
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def user_error() -> Callable[..., str]:
+    """Calls what must fail with a one-line `UserError` that tells all of ``named``."""
+
+    def user_error(call: Callable[[], object], *named: object) -> str:
+        try:
+            call()
+        except UserError as error:
+            text = str(error)
+        else:
+            raise AssertionError("no UserError was raised")
+        gc.collect(1)  # a file left open is a ResourceWarning, and that an error
+        assert "\n" not in text
+        assert "\r" not in text
+        for what in named:
+            assert str(what) in text
+        return text
+
+    return user_error
+
+
+@pytest.fixture(scope="session")
+def mat_bytes() -> Callable[..., bytes]:
+    """A .mat file's content, as UTD-MHAD has it unless told otherwise."""
+
+    def mat_bytes(values: object, variable: str = "d_skel", *, packed: bool = True) -> bytes:
+        buffer = io.BytesIO()
+        scipy.io.savemat(buffer, {variable: values}, do_compression=packed)
+        return buffer.getvalue()
+
+    return mat_bytes
+
+
+@pytest.fixture(scope="session")
+def real_utd() -> Path:
+    override = os.environ.get("SKELCON_TEST_DATA")
+    root = Path(override) if override else Path(__file__).parents[3].parent / "shared" / "data"
+    path = root / "utd_mhad"
+    if not path.is_dir():
+        pytest.skip(f"no real data at '{path}' (set SKELCON_TEST_DATA to where it is)")
+    return path

@@ -1,0 +1,161 @@
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from skelcon.data import (
+    PROTOCOLS,
+    ClipInfo,
+    SkeletonDataset,
+    canonical_protocol,
+    choose_protocol,
+    split,
+)
+
+Write = Callable[..., SkeletonDataset]
+Make = Callable[..., SkeletonDataset]
+GROUPS = MappingProxyType({"xsub": "subject", "xview": "camera", "xsetup": "setup"})
+PARTS = ("train", "test", "fit", "validation")
+BASE = 40
+
+
+@pytest.fixture(scope="module")
+def make(write: Write, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Data sets of given groups and sides, (subject, camera, setup) a clip; a few are enough."""
+    made: dict[tuple, SkeletonDataset] = {}
+
+    def make(groups: list[tuple[int, int, int]], **splits: list[int]) -> SkeletonDataset:
+        key = (tuple(groups), tuple((name, tuple(row)) for name, row in splits.items()))
+        if key not in made:
+            infos = [ClipInfo(f"{at}", 0, *group) for at, group in enumerate(groups)]
+            rows = {name: np.array(row) for name, row in splits.items()}
+            path = tmp_path_factory.mktemp("split") / "set"
+            made[key] = write(path, infos, splits=rows)
+        return made[key]
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("spelling", "protocol"),
+    [
+        *((name, name) for name in PROTOCOLS),
+        *((name.upper(), name) for name in PROTOCOLS),
+        ("cross_view", "xview"), ("Cross-View", "xview"), ("CV", "xview"), (" cv ", "xview"),
+        ("X-View", "xview"),
+        ("Cross-Subject", "xsub"), ("cross_subject", "xsub"), ("CS", "xsub"), ("x-sub", "xsub"),
+        ("Cross-Setup", "xsetup"), ("cross_setup", "xsetup"), ("X-Set", "xsetup"),
+        ("xset", "xsetup"),
+    ],
+)  # fmt: skip
+def test_usual_spellings(spelling: str, protocol: str):
+    assert canonical_protocol(spelling) == protocol
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [("xsubb", "'xsub'"), ("cross_veiw", "'cross_view'"), ("X-Setp", "'x-setup'")],
+)
+def test_an_unknown_protocol_names_the_nearest(
+    user_error: Callable[..., str], wrong: str, meant: str
+):
+    user_error(lambda: canonical_protocol(wrong), f"'{wrong}'", meant)
+
+
+def test_a_protocol_like_no_other_lists_them_all(user_error: Callable[..., str]):
+    user_error(lambda: canonical_protocol("?"), "'?'", *PROTOCOLS)
+    user_error(lambda: canonical_protocol(""), *PROTOCOLS)
+
+
+def test_the_first_protocol_that_there_is_is_chosen(make: Make, user_error: Callable[..., str]):
+    dataset = make([(1, 1, 1), (2, 2, 2)], xsub=[0, 1], xsetup=[1, 0])
+    assert choose_protocol(dataset, ["xview", "xsetup", "xsub"]) == "xsetup"
+    assert choose_protocol(dataset, ["CV", "CS"]) == "xsub"
+    assert choose_protocol(dataset, ["Cross-Setup"]) == "xsetup"
+    user_error(lambda: choose_protocol(dataset, ["cross-view"]), "'tried'", "xview", "xsetup, xsub")
+    user_error(lambda: split(dataset, "xview", "train"), "xview", "xsetup", "xsub")
+    # A misspelt name is told, even where another would do.
+    user_error(lambda: choose_protocol(dataset, ["xsub", "xveiw"]), "'xveiw'")
+
+
+def test_both_sides_as_the_data_set_has_them(make: Make):
+    dataset = make([(s, 1, 1) for s in range(6)], xsub=[0, 1, -1, 0, 1, -1])
+    assert split(dataset, "cross-subject", "train").tolist() == [0, 3]
+    assert split(dataset, "xsub", "test").tolist() == [1, 4]
+
+
+columns = st.lists(
+    st.tuples(st.integers(1, 7), st.integers(1, 3), st.integers(1, 5)), min_size=2, max_size=BASE
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(columns, st.sampled_from(PROTOCOLS), st.data())
+def test_the_validation_side_is_made_of_trainers_only(
+    make: Make, groups: list[tuple[int, int, int]], protocol: str, data: st.DataObject
+):
+    """Two groups or more train; what does not test takes part or not, clip by clip."""
+    which = PROTOCOLS.index(protocol)
+    values = sorted({group[which] for group in groups})
+    trains = set(data.draw(st.sets(st.sampled_from(values), min_size=min(2, len(values)))))
+    groups = [*groups, (8, 8, 8), (9, 9, 9)]
+    trains |= {8, 9}
+    out = data.draw(st.sets(st.integers(0, len(groups) - 3), max_size=3))
+    sides = [-1 if at in out else int(group[which] not in trains)
+             for at, group in enumerate(groups)]  # fmt: skip
+    dataset = make(groups, **{protocol: sides})
+    train, test, fit, validation = (split(dataset, protocol, part) for part in PARTS)
+    column = dataset.columns[GROUPS[protocol]]
+    for rows in (train, test, fit, validation):
+        assert rows.dtype == np.int64
+        assert (np.diff(rows) > 0).all()  # file order
+    assert not set(train) & set(test)
+    assert not (set(train) | set(test)) & out
+    assert sorted([*fit, *validation]) == train.tolist()
+    assert len(fit)
+    assert len(validation)
+    assert not set(column[fit]) & set(column[validation])
+    assert not set(column[train]) & set(column[test])
+    shares = len(set(column[validation])), len(set(column[fit]))
+    assert shares[0] <= shares[1] <= 4 * shares[0]  # about two to one
+    again = split(dataset, protocol, "validation")
+    np.testing.assert_array_equal(again, validation)
+
+
+@pytest.mark.parametrize(("protocol", "which"), [("xview", 1), ("xsetup", 2)])
+def test_one_camera_that_trains_is_divided_by_subjects(make: Make, protocol: str, which: int):
+    groups = []
+    for subject in range(1, 7):
+        for side in (1, 2):
+            group = [subject, 1, 1]
+            group[which] = side
+            groups.append(tuple(group))
+    dataset = make(groups, **{protocol: [group[which] - 1 for group in groups]})
+    fit, validation = (split(dataset, protocol, part) for part in ("fit", "validation"))
+    subjects = dataset.columns["subject"]
+    assert sorted([*fit, *validation]) == split(dataset, protocol, "train").tolist()
+    assert len(fit)
+    assert len(validation)
+    assert not set(subjects[fit]) & set(subjects[validation])
+
+
+@pytest.mark.parametrize("part", ["fit", "validation"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_single_trainer_cannot_be_divided(
+    make: Make, user_error: Callable[..., str], protocol: str, part: str
+):
+    dataset = make([(3, 1, 1), (3, 1, 1), (4, 2, 2)], **{protocol: [0, 0, 1]})
+    user_error(lambda: split(dataset, protocol, part), "tried", protocol, GROUPS[protocol])
+    assert split(dataset, protocol, "train").tolist() == [0, 1]
+
+
+def test_unknown_subjects_cannot_be_divided(
+    write: Write, tmp_path: Path, user_error: Callable[..., str]
+):
+    infos = [ClipInfo(f"{at}", 0) for at in range(4)]
+    dataset = write(tmp_path / "set", infos, splits={"xsub": np.array([0, 0, 0, 1])})
+    user_error(lambda: split(dataset, "xsub", "fit"), "xsub", "subject")
