@@ -20,7 +20,6 @@ import json
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,40 +88,17 @@ class SkeletonDataset:
         path = Path(path)
         try:
             meta = json.loads((path / "meta.json").read_text())
-            with (path / "index.npz").open("rb") as file, np.load(file) as index:
-                arrays = {name: index[name] for name in index.files}
-            frames = np.load(path / "frames.npy", mmap_mode="r")
             version = meta["format"]
-            missing = {*INDEX_COLUMNS, *BLOCK_COLUMNS} - set(arrays)
-            if missing:
-                raise KeyError(f"index.npz lacks {', '.join(sorted(missing))}")
+            if version == FORMAT_VERSION:
+                return _opened(path, meta)
         except FileNotFoundError:
             raise UserError(f"'{path}' is not a packed skelcon data set") from None
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"'{path}' is a damaged packed data set: {error}") from None
-        if version != FORMAT_VERSION:
-            raise UserError(
-                f"'{path}' has data format {version}, this skelcon reads {FORMAT_VERSION}: "
-                "import it again"
-            )
-        return SkeletonDataset(
-            path=path,
-            frames=frames,
-            columns={name: arrays[name] for name in INDEX_COLUMNS},
-            blocks={name: arrays[name] for name in BLOCK_COLUMNS},
-            splits={
-                name.removeprefix("split_"): values
-                for name, values in arrays.items()
-                if name.startswith("split_")
-            },
-            layout=SkeletonLayout.from_dict(meta["layout"]),
-            class_names=tuple(meta["class_names"]),
-            clip_names=tuple(meta["clip_names"]),
-            family=meta["family"],
-            normalisation=Normalisation(**meta["normalisation"]),
-            fingerprint=meta["fingerprint"],
-            synthetic=bool(meta["synthetic"]),
-            meta=meta,
+        except Exception as error:  # whatever a damaged file makes of json, numpy or zipfile
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"'{path}' is a damaged packed data set ({reason})") from None
+        raise UserError(
+            f"'{path}' has data format {version}, this skelcon reads {FORMAT_VERSION}: "
+            "import it again"
         )
 
     def __len__(self) -> int:
@@ -170,6 +146,30 @@ class SkeletonDataset:
             digest.update(np.ascontiguousarray(self.frames[at : at + step]).data)
         return _fingerprint(digest.hexdigest(), {**self.columns, **self.blocks}, self.splits,
                             self.meta)  # fmt: skip
+
+
+def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
+    with (path / "index.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as index:
+        arrays = {name: index[name] for name in index.files}
+    return SkeletonDataset(
+        path=path,
+        frames=np.lib.format.open_memmap(path / "frames.npy", mode="r"),
+        columns={name: arrays[name] for name in INDEX_COLUMNS},
+        blocks={name: arrays[name] for name in BLOCK_COLUMNS},
+        splits={
+            name.removeprefix("split_"): values
+            for name, values in arrays.items()
+            if name.startswith("split_")
+        },
+        layout=SkeletonLayout.from_dict(meta["layout"]),
+        class_names=tuple(meta["class_names"]),
+        clip_names=tuple(meta["clip_names"]),
+        family=meta["family"],
+        normalisation=Normalisation(**meta["normalisation"]),
+        fingerprint=meta["fingerprint"],
+        synthetic=bool(meta["synthetic"]),
+        meta=meta,
+    )
 
 
 def _fingerprint(
@@ -230,6 +230,10 @@ class DatasetWriter:
     def __enter__(self) -> DatasetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._tmp = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        # mkdtemp hides its directory from others, who may share the data set.
+        umask = os.umask(0)
+        os.umask(umask)
+        self._tmp.chmod(0o777 & ~umask)
         self._raw = (self._tmp / "frames.raw").open("wb")
         return self
 
@@ -240,7 +244,8 @@ class DatasetWriter:
             ValueError: if the shape is not the layout's, a value is not finite, the label has
                 no class name, or no body is ever present.
         """
-        values = np.ascontiguousarray(clip, dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            values = np.ascontiguousarray(clip, dtype=np.float32)
         shape = (self._layout.num_joints, 3)
         if values.ndim != 4 or values.shape[2:] != shape or not values.shape[1]:
             raise ValueError(f"a clip is (M, T >= 1, {shape[0]}, 3), not {values.shape}")
@@ -293,11 +298,11 @@ class DatasetWriter:
     def close(self, splits: Mapping[str, NDArray[np.integer]]) -> SkeletonDataset:
         """Write the index with its ``splits`` (protocol -> (N,) 0/1/-1) and open the result."""
         self._finish(splits)
-        replaced = self._tmp.with_suffix(".old")
+        replaced = self._tmp.with_name(f"{self._tmp.name}.old")
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(replaced)
         self._tmp.rename(self.path)
-        if replaced.is_dir():
+        if replaced.is_dir() and not replaced.is_symlink():
             shutil.rmtree(replaced, ignore_errors=True)
         else:
             replaced.unlink(missing_ok=True)

@@ -30,8 +30,12 @@ class SkeletonLayout:
 
     def __post_init__(self) -> None:
         parents = dict(self.bones)
-        roots = [v for v in range(len(self.joints)) if v not in parents]
-        if len(parents) != len(self.bones) or len(roots) != 1:
+        joints = set(range(len(self.joints)))
+        reached = joints - set(parents)
+        one_root = len(reached) == 1
+        for _ in joints:
+            reached |= {child for child, parent in self.bones if parent in reached}
+        if len(parents) != len(self.bones) or not one_root or reached != joints:
             raise ValueError(f"layout '{self.name}': the bones must form one tree")
 
     @property

@@ -61,7 +61,7 @@ def test_cells_are_long_form_with_a_state_and_a_reason(frame: pd.DataFrame) -> N
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == 3 * 2 * 3
     done = frame[frame["state"] == "done"]
-    assert sorted(done["value"]) == sorted(sum(TOP1.values(), []))
+    assert sorted(done["value"]) == sorted(v for values in TOP1.values() for v in values)
     assert (done["reason"] == "").all()
     rest = frame[frame["state"] != "done"]
     assert rest["value"].isna().all()
@@ -84,9 +84,7 @@ def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
     assert "ddof = 1" in table.caption
 
 
-def test_one_seed_has_no_spread(
-    dataset: SkeletonDataset, study_file: Path, store: Store
-) -> None:
+def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, store: Store) -> None:
     study = load_study(study_file)
     plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(1,))
     table = make_table(plan, cells_frame(plan, store), dataset)

@@ -24,6 +24,8 @@ from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.errors import UserError
 
+FARTHEST = 1e4
+"""Metres; a sensor that reports more is damaged."""
 IMPORT_VERSION = 1
 """Raised when the same files would give other coordinates than before."""
 
@@ -110,11 +112,11 @@ def import_dataset(
         normalisation=options,
     ) as writer:
         for done, path in enumerate(files):
-            try:
-                for info, clip in importer.read(path):
+            for info, clip in _read(importer, path, skipped):
+                try:
                     writer.add(info, normalise(clip, importer.layout, options))
-            except (ValueError, OSError) as error:
-                skipped.append(SkippedFile(path.name, str(error)))
+                except ValueError as error:
+                    skipped.append(SkippedFile(path.name, str(error)))
             if progress is not None:
                 progress(done + 1, len(files))
         if not writer.infos:
@@ -134,11 +136,24 @@ def import_dataset(
     return dataset, skipped
 
 
+def _read(
+    importer: Importer, path: Path, skipped: list[SkippedFile]
+) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
+    """The clips of a file, or none and an entry in ``skipped`` if it is bad."""
+    try:
+        for info, clip in importer.read(path):
+            if not (np.abs(clip) < FARTHEST).all():
+                raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
+            yield info, clip
+    except (ValueError, OSError) as error:
+        skipped.append(SkippedFile(path.name, str(error)))
+
+
 def _source_digest(importer: Importer, files: list[Path]) -> str:
     """Changes with any file's name, size or time of change, and with the importer."""
     digest = hashlib.sha256(f"{importer.family} {FORMAT_VERSION} {IMPORT_VERSION}".encode())
     for path in files:
-        stat = path.stat()
+        stat = path.stat() if path.exists() else path.lstat()
         digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -155,7 +170,8 @@ def open_or_import(
         return SkeletonDataset.open(source), []
     importer, files = detect(source)
     cached = cache_directory() / f"{importer.family}-{_source_digest(importer, files)}"
-    with contextlib.suppress(UserError, OSError, ValueError, KeyError):  # damaged: made anew
+    with contextlib.suppress(UserError, OSError, ValueError, LookupError, TypeError):
+        # a cache that is damaged is made anew
         dataset = SkeletonDataset.open(cached)
         report = json.loads((cached / "import-report.json").read_text())
         return dataset, [SkippedFile(bad["file"], bad["reason"]) for bad in report["skipped"]]

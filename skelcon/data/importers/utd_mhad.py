@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,9 @@ class_names: tuple[str, ...] = (
     "lunge", "squat",
 )  # fmt: skip
 
+# Element types of a level 5 MAT file.
+_ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
+_LARGEST_SUBJECT = 10**6
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
 
 
@@ -41,6 +46,38 @@ def _numbers(name: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
+def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
+    """The (type, data) of each element of a level 5 MAT file, or of one of its arrays."""
+    at = 0
+    while at + 8 <= len(content):
+        kind, size = struct.unpack_from(f"{order}II", content, at)
+        if kind >> 16:  # a small element: its data is in its tag
+            yield kind & 0xFFFF, content[at + 4 : at + 4 + min(kind >> 16, 4)]
+            at += 8
+            continue
+        if at + 8 + size > len(content):
+            raise ValueError("an element is longer than the file")
+        yield kind, content[at + 8 : at + 8 + size]
+        at += 8 + size + (0 if kind == _COMPRESSED else -size % 8)
+
+
+def _check_elements(content: bytes) -> None:
+    """Refuse element types that scipy's reader trusts blindly: a wrong one ends the process."""
+    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
+    if order is None:
+        raise ValueError("no level 5 MAT header")
+    for outer, packed in _elements(content[128:], order):
+        element = outer, packed
+        if outer == _COMPRESSED:
+            element = next(_elements(zlib.decompress(packed), order))
+        kind, data = element
+        if kind != _ARRAY:
+            raise ValueError(f"unknown element type {kind}")
+        unknown = {inner for inner, _ in _elements(data, order)} - _NUMERIC
+        if unknown:
+            raise ValueError(f"unknown element type {min(unknown)}")
+
+
 def read(path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
     """The one clip of a file, as (1, T, 20, 3).
 
@@ -50,12 +87,19 @@ def read(path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
     action, subject, _ = _numbers(path.name)
     if not 1 <= action <= len(class_names):
         raise ValueError(f"action {action} is not one of 1 to {len(class_names)}")
+    if subject > _LARGEST_SUBJECT:
+        raise ValueError(f"subject {subject} is no subject")
     try:
+        _check_elements(path.read_bytes())
         values = scipy.io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
+    except OSError:
+        raise
     except Exception as error:  # scipy lets many kinds of error through for a damaged file
         raise ValueError(f"not a readable .mat file ({error})") from None
     if values is None:
         raise ValueError("has no variable d_skel")
+    if not isinstance(values, np.ndarray):
+        raise ValueError("d_skel is not an array")
     if values.ndim != 3 or values.shape[:2] != (20, 3) or not values.shape[2]:
         raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
