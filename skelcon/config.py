@@ -1,4 +1,4 @@
-"""The base of every configuration: typed, frozen, and strict about what it does not know."""
+"""The base of every configuration: typed, frozen, and without unknown keys."""
 
 from __future__ import annotations
 

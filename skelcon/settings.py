@@ -65,7 +65,9 @@ def put(tree: Tree, dotted: str, value: Any) -> None:
         if not isinstance(below, dict):
             raise UserError(f"unknown key '{dotted}': '{parent}' holds a value, not keys")
         tree = below
-    if isinstance(value, Mapping) and isinstance(tree.get(last), dict):
+    if isinstance(value, Mapping):
+        if not isinstance(tree.get(last), dict):
+            tree[last] = {}
         merge(tree[last], value)
     else:
         tree[last] = copy.deepcopy(value)

@@ -1,7 +1,7 @@
 """Augmentation: two random views of a batch (eqs. 1-4), every draw from a generator passed in."""
 
 from skelcon.augment.config import NAMES, AugmentConfig, CropConfig, JitterConfig, PoseConfig
-from skelcon.augment.views import augmented_view, test_view, train_view
+from skelcon.augment.views import augmented_view, evaluation_view, training_view
 
 __all__ = [
     "NAMES",
@@ -10,6 +10,6 @@ __all__ = [
     "JitterConfig",
     "PoseConfig",
     "augmented_view",
-    "test_view",
-    "train_view",
+    "evaluation_view",
+    "training_view",
 ]

@@ -54,7 +54,7 @@ def augmented_view(
     return spatial.apply(view, matrix.to(view.device), joints.to(view.device))
 
 
-def train_view(
+def training_view(
     bank: ClipBank, clips: Tensor, l_min: float, size: int, generator: torch.Generator
 ) -> Tensor:
     """A random crop of ratio [l_min, 1] without a spatial augmentation (A.1: training)."""
@@ -62,7 +62,7 @@ def train_view(
     return bank.resized(clips, start, length, size)
 
 
-def test_view(bank: ClipBank, clips: Tensor, ratio: float, size: int) -> Tensor:
+def evaluation_view(bank: ClipBank, clips: Tensor, ratio: float, size: int) -> Tensor:
     """The central ``ratio`` of each clip, resized (A.1: evaluation)."""
     start, length = centre_crop(bank.lengths[clips], ratio)
     return bank.resized(clips, start, length, size)

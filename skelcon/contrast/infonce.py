@@ -25,6 +25,7 @@ def contrast_logits(
     Returns:
         (B, 1 + K) logits, or (B, 1 + K + B).
     """
+    query, key, queue = query.float(), key.float(), queue.float()  # also under autocast
     parts = [(query * key).sum(dim=1, keepdim=True), query @ queue.T]
     if batch_negatives:
         own = torch.eye(len(query), dtype=torch.bool, device=query.device)

@@ -142,7 +142,8 @@ class MomentumContrast(nn.Module):
                 self.config.batch_negatives,
             )
             losses.append(info_nce(logits))
-            hits.append(logits.detach().argmax(dim=1).eq(0).float().mean())
+            ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is no hit
+            hits.append(ahead.float().mean())
         at = int(self.pointer)
         for name in self.branches:
             self._branch(name).enqueue(keys[name], at)

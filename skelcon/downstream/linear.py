@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.augment import test_view, train_view
+from skelcon.augment import evaluation_view, training_view
 from skelcon.config import Config
 from skelcon.data import ClipBank
 from skelcon.downstream.features import extract
@@ -70,7 +70,7 @@ def linear_evaluation(
     draws = generator(seed, "linear")
     size = sum(encoder.feature_size for encoder in encoders)
     weight = torch.randn(num_classes, size, generator=draws) * 0.01
-    classifier = nn.Linear(size, num_classes).to(bank.device)
+    classifier = nn.utils.skip_init(nn.Linear, size, num_classes, device=bank.device)
     with torch.no_grad():
         classifier.weight.copy_(weight)
         nn.init.zeros_(classifier.bias)
@@ -85,7 +85,7 @@ def linear_evaluation(
 
     def cropped() -> Tensor:
         return extract(
-            encoders, train, lambda some: train_view(bank, some, config.l_min, frames, draws)
+            encoders, train, lambda some: training_view(bank, some, config.l_min, frames, draws)
         )
 
     kept = [cropped() for _ in range(min(config.crops or 1, config.epochs))]
@@ -108,7 +108,7 @@ def linear_evaluation(
             hits += int(logits.argmax(dim=1).eq(labels[some]).sum())
     with torch.no_grad():
         tested = extract(
-            encoders, test, lambda some: test_view(bank, some, config.test_ratio, frames)
+            encoders, test, lambda some: evaluation_view(bank, some, config.test_ratio, frames)
         )
         result = scored(test, bank.labels[test], classifier((tested - shift) * scale).argmax(dim=1))
     result.metrics["top1_train"] = hits / len(train)

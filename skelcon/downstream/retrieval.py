@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
-from skelcon.augment import test_view
+from skelcon.augment import evaluation_view
 from skelcon.config import Config
 from skelcon.data import ClipBank
 from skelcon.downstream.features import extract
@@ -50,7 +50,7 @@ def retrieval(
 
     def seen(clips: Tensor) -> Tensor:
         features = extract(
-            encoders, clips, lambda some: test_view(bank, some, config.test_ratio, frames)
+            encoders, clips, lambda some: evaluation_view(bank, some, config.test_ratio, frames)
         )
         return functional.normalize(features, dim=1)
 

@@ -87,7 +87,8 @@ class HCN(nn.Module):
         bodies = x.reshape(B * M, C, T, V)
         if M == 1:
             return self._trunk(bodies).flatten(1)
-        if present.all():
+        if present.all() or self.norm is not None:
+            # (the input's norm gives an absent body another image in each slot)
             features = self._trunk(bodies).flatten(1)
         else:
             # One absent body stands for all of them: its image is the same in every clip.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from skelcon.augment import AugmentConfig
 from skelcon.config import Config
@@ -54,6 +54,12 @@ class PretrainConfig(Config):
         if len(set(names)) != len(names):
             raise ValueError("a representation is named twice")
         return tuple(name for name in REPRESENTATIONS if name in names)
+
+    @model_validator(mode="after")
+    def _frames_fit(self) -> Self:
+        if "img" in self.representations and self.encoders.frames % 16:
+            raise ValueError("encoders.frames must be a multiple of 16 for img (HCN halves it)")
+        return self
 
     def resolved(self) -> dict[str, Any]:
         """All that decides the outcome: what is in use, in full, and nothing that is not."""

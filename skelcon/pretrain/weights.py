@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -59,7 +60,8 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     layout = SkeletonLayout.from_dict(header["layout"])
     encoders = {}
     for name in header["representations"]:
-        encoder = Encoder(name, config, layout, int(header["bodies"]))
+        with torch.random.fork_rng(devices=[]):  # its first, random weights are thrown away
+            encoder = Encoder(name, config, layout, int(header["bodies"]))
         prefix = f"{name}."
         encoder.load_state_dict(
             {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -140,7 +140,7 @@ def test_centre_crop_drops_the_same_margin_at_both_ends(lengths: list[int], rati
 
 
 def test_the_view_of_an_evaluation_is_the_resized_centre(bank: ClipBank, clips: list[np.ndarray]):
-    view = augment.test_view(bank, torch.arange(len(clips)), 0.8, 32)
+    view = augment.evaluation_view(bank, torch.arange(len(clips)), 0.8, 32)
     for got, clip in zip(view, clips, strict=True):
         T = clip.shape[1]
         margin = int((1 - 0.8) * T / 2)
@@ -175,7 +175,7 @@ def test_the_crop_of_a_view_is_drawn_for_each_sample_and_each_view(
     views = []
     for _ in range(2):
         if kind == "train":
-            views.append(augment.train_view(bank, batch, 0.5, 8, draws))
+            views.append(augment.training_view(bank, batch, 0.5, 8, draws))
         else:
             config = AugmentConfig(use=("crop",), crop=CropConfig(l_min=0.5))
             views.append(augmented_view(bank, batch, config, 8, draws))

@@ -14,6 +14,7 @@ from skelcon.augment import (
     PoseConfig,
     augmented_view,
 )
+from skelcon.augment.spatial import apply
 from skelcon.data import ClipBank
 
 COMBINATIONS = [use for n in range(4) for use in itertools.combinations(NAMES, n)]
@@ -44,6 +45,16 @@ def fitted(plain: np.ndarray, view: np.ndarray) -> np.ndarray:
 def moved_joints(plain: np.ndarray, view: np.ndarray) -> np.ndarray:
     """(B, V) bool: joints that differ anywhere."""
     return (plain != view).any(axis=(1, 2, 4))
+
+
+def test_a_matrix_is_applied_to_row_vectors_of_the_selected_joints():
+    view, matrix = torch.randn(2, 2, 3, 5, 3), torch.randn(2, 3, 3)
+    joints = torch.tensor([[True, False, True, False, False], [False, True, True, True, True]])
+    got = apply(view, matrix, joints)
+    for b, m, t, v in np.ndindex(2, 2, 3, 5):
+        x = view[b, m, t, v].double().numpy()
+        expected = x @ matrix[b].double().numpy() if joints[b, v] else x
+        np.testing.assert_allclose(got[b, m, t, v], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.3])

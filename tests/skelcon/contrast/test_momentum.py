@@ -13,7 +13,7 @@ from skelcon.data import KINECT_V1
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig, HCNConfig
 
 ENCODERS = EncodersConfig(
-    img=HCNConfig(channels=2, cooccurrence=16, dropout=0.0),
+    img=HCNConfig(channels=8, cooccurrence=16, dropout=0.0),
     stg=AGCNConfig(channels=(4,), strides=(2,), kernel=3),
     seq=BiGRUConfig(hidden=4, layers=1, input_norm=True),
     frames=16,
@@ -34,7 +34,7 @@ def built(names: tuple[str, ...], seed: int = 0, **options: float) -> MomentumCo
     torch.manual_seed(seed)
     encoders = {name: Encoder(name, ENCODERS, KINECT_V1, bodies=2) for name in names}
     config = ContrastConfig.model_validate(
-        {"dim": 6, "head_hidden": 5, "temperature": 0.1, "queue": K, "momentum": 0.9, **options}
+        {"dim": 6, "head_hidden": 16, "temperature": 0.1, "queue": K, "momentum": 0.9, **options}
     )
     return MomentumContrast(encoders, config, torch.Generator().manual_seed(seed)).train()
 
@@ -241,6 +241,19 @@ def test_a_batch_as_large_as_the_queue_or_larger(queue: int):
         loss, _ = train(contrast, query_view, key_view)
         assert loss == pytest.approx(simulation.step(query_view, key_view)[0], rel=1e-4)
         close(contrast.queue("stg"), simulation.queue["stg"])
+
+
+def test_a_tie_is_no_hit():
+    """An encoder that has collapsed to one point ranks no positive first."""
+    contrast = built(("seq",), momentum=0.0, dim=4)
+    head = contrast.branches["seq"].query[1]
+    with torch.no_grad():
+        head.out.weight.zero_()
+        head.out.bias.fill_(1.0)
+        for pair in views(4):
+            result = contrast(*pair)
+    assert float(result.loss) == pytest.approx(np.log(1 + K))
+    assert float(result.top1) == 0
 
 
 def test_queue_and_pointer_are_part_of_the_state():

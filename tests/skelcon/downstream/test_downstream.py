@@ -60,7 +60,7 @@ class Standardised(Pooled):
 
 
 def features_of(bank: ClipBank, clips: Tensor, ratio: float) -> np.ndarray:
-    return Pooled()(augment.test_view(bank, clips, ratio, FRAMES)).double().numpy()
+    return Pooled()(augment.evaluation_view(bank, clips, ratio, FRAMES)).double().numpy()
 
 
 def encoders_in_training(layout: SkeletonLayout) -> list[Encoder]:
@@ -106,7 +106,7 @@ def test_features_are_those_of_evaluation_mode_in_order_side_by_side(
     encoders = encoders_in_training(small_layout)
 
     def view(clips: Tensor) -> Tensor:
-        return augment.test_view(small_bank, clips, 0.95, FRAMES)
+        return augment.evaluation_view(small_bank, clips, 0.95, FRAMES)
 
     got = extract(encoders, TRAIN, view, batch=4)
     assert not got.requires_grad
@@ -164,13 +164,14 @@ def test_retrieval_equals_nearest_neighbour_by_cosine(small_bank: ClipBank, rati
 
 
 def descent(
-    inputs: np.ndarray, labels: np.ndarray, weight: np.ndarray, config: LinearConfig
+    crops: list[np.ndarray], labels: np.ndarray, weight: np.ndarray, config: LinearConfig
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """Softmax regression by SGD with momentum on all clips at once, in float64."""
     weight, bias = weight.copy(), np.zeros(CLASSES)
     speed_w, speed_b, hits = 0.0, 0.0, 0.0
     for epoch in range(config.epochs):
         lr = config.lr * 0.1 ** sum(epoch >= at for at in config.milestones)
+        inputs = crops[epoch % len(crops)]
         logits = inputs @ weight.T + bias
         hits = float((logits.argmax(axis=1) == labels).mean())
         share = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -205,7 +206,7 @@ def test_linear_evaluation_equals_gradient_descent_in_float64(
         shift, scale = train.mean(axis=0), train.std(axis=0, ddof=1)
         train, test = (train - shift) / scale, (test - shift) / scale
     start = torch.randn(CLASSES, 60, generator=generator(7, "linear")).double().numpy() * 0.01
-    weight, bias, hits = descent(train, small_bank.labels[TRAIN].numpy(), start, config)
+    weight, bias, hits = descent([train], small_bank.labels[TRAIN].numpy(), start, config)
     result = linear_evaluation([Pooled()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, seed=7)
     assert result.predictions.tolist() == (test @ weight.T + bias).argmax(axis=1).tolist()
     assert result.metrics["top1_train"] == pytest.approx(hits)
@@ -215,7 +216,7 @@ def test_linear_evaluation_equals_gradient_descent_in_float64(
 def test_standardising_equals_an_encoder_that_does_it(small_bank: ClipBank):
     """Also where a feature is constant: it then counts for nothing."""
     options = {"l_min": 1.0, "epochs": 10, "lr": 0.3}
-    seen = Pooled()(augment.test_view(small_bank, TRAIN, 1.0, FRAMES))
+    seen = Pooled()(augment.evaluation_view(small_bank, TRAIN, 1.0, FRAMES))
     by_hand = Standardised(seen.mean(dim=0), 1 / seen.std(dim=0))
     first = linear(small_bank, [Pooled()], standardise=True, **options)
     second = linear(small_bank, [by_hand], **options)
@@ -240,13 +241,20 @@ def test_crops_are_taken_in_turn(small_bank: ClipBank, crops: int | None):
             seen.append(view.clone())
             return super().forward(view)
 
-    linear(small_bank, [Spy()], epochs=5, crops=crops)
+    config = LinearConfig(epochs=5, crops=crops, lr=0.3, milestones=())
+    result = linear_evaluation([Spy()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, seed=7)
     trained, tested = seen[:-1], seen[-1]
     assert len(trained) == (crops or 5)
     assert all(len(view) == len(TRAIN) for view in trained)
     for i, view in enumerate(trained):
         assert not any(torch.equal(view, other) for other in trained[:i])
-    assert torch.equal(tested, augment.test_view(small_bank, TEST, 0.95, FRAMES))
+    assert torch.equal(tested, augment.evaluation_view(small_bank, TEST, 0.95, FRAMES))
+    features = [Pooled()(view).double().numpy() for view in trained]
+    start = torch.randn(CLASSES, 60, generator=generator(7, "linear")).double().numpy() * 0.01
+    weight, bias, hits = descent(features, small_bank.labels[TRAIN].numpy(), start, config)
+    logits = features_of(small_bank, TEST, 0.95) @ weight.T + bias
+    assert result.predictions.tolist() == logits.argmax(axis=1).tolist()
+    assert result.metrics["top1_train"] == pytest.approx(hits)
 
 
 def test_the_seed_decides_a_linear_evaluation(small_bank: ClipBank, small_layout: SkeletonLayout):

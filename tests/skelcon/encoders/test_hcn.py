@@ -116,6 +116,17 @@ def test_gradients_count_each_absent_body():
         torch.testing.assert_close(mine, exact, rtol=1e-3, atol=1e-3 * float(exact.abs().max()))
 
 
+def test_dropout_follows_conv4_of_each_stream_conv5_and_conv6():
+    model, widths = built().train(), []
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout2d):
+            assert module.p == 0.5
+            module.register_forward_pre_hook(lambda _, given: widths.append(given[0].shape[1]))
+    model(batch([]))
+    c = SMALL["channels"]
+    assert widths == [c, c, 2 * c, 4 * c]
+
+
 def test_dropout_acts_in_training_only():
     model, x = built(), batch([])
     assert torch.equal(model(x), model(x))

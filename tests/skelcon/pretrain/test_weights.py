@@ -30,7 +30,7 @@ def test_encoders_on_disk_give_the_same_bits(
 ):
     encoders = {name: Encoder(name, CONFIG, small_layout, 2) for name in REPRESENTATIONS}
     clips = torch.arange(len(small_bank.lengths))
-    view = augment.test_view(small_bank, clips, 0.95, 16)
+    view = augment.evaluation_view(small_bank, clips, 0.95, 16)
     for encoder in encoders.values():
         encoder.train()(view)
     path = tmp_path / "weights.safetensors"
