@@ -10,27 +10,20 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def contrast_logits(
-    query: Tensor, key: Tensor, queue: Tensor, temperature: float, batch_negatives: bool = False
-) -> Tensor:
+def contrast_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: float) -> Tensor:
     """Similarities over temperature: the positive first, then every negative of the queue.
 
     Args:
         query, key: (B, D) unit vectors; row i of ``key`` is the positive of row i of ``query``.
         queue: (K, D) unit vectors, the negatives N of eq. 5.
         temperature: tau.
-        batch_negatives: the batch's other keys are negatives too, in B more columns; a query's
-            own key, which is its positive already, is minus infinity there.
 
     Returns:
-        (B, 1 + K) logits, or (B, 1 + K + B).
+        (B, 1 + K) float32 logits.
     """
     query, key, queue = query.float(), key.float(), queue.float()  # also under autocast
-    parts = [(query * key).sum(dim=1, keepdim=True), query @ queue.T]
-    if batch_negatives:
-        own = torch.eye(len(query), dtype=torch.bool, device=query.device)
-        parts.append((query @ key.T).masked_fill(own, -torch.inf))
-    return torch.cat(parts, dim=1) / temperature
+    positive = (query * key).sum(dim=1, keepdim=True)
+    return torch.cat((positive, query @ queue.T), dim=1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:

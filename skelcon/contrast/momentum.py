@@ -25,11 +25,6 @@ class ContrastConfig(Config):
     )
     temperature: float = Field(0.07, gt=0, description="tau of eq. 5")
     queue: int = Field(16384, ge=1, description="number of negatives kept for each representation")
-    batch_negatives: bool = Field(
-        default=False,
-        description="the batch's other keys are negatives too (not in the paper): the age of a key "
-        "and the batch's norm statistics then tell nothing, which matters where a queue is short",
-    )
     momentum: float = Field(
         0.999, ge=0, le=1, description="of the key encoder's moving average (the authors' code)"
     )
@@ -139,7 +134,6 @@ class MomentumContrast(nn.Module):
                 keys[key],
                 self.queue(key).clone(),
                 self.config.temperature,
-                self.config.batch_negatives,
             )
             losses.append(info_nce(logits))
             ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is no hit

@@ -36,18 +36,6 @@ def test_the_positive_is_column_0_and_the_queue_follows_in_order():
             assert float(logits[i, 1 + j]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_negatives_of_the_batch_are_the_other_keys():
-    query, key, queue = unit(5, 0), unit(5, 1), unit(11, 2)
-    q, k, n = (values.double().numpy() for values in (query, key, queue))
-    losses = []
-    for i in range(5):
-        positive = np.exp(q[i] @ k[i] / TAU)
-        others = [*n, *(k[j] for j in range(5) if j != i)]
-        losses.append(-np.log(positive / (positive + sum(np.exp(q[i] @ o / TAU) for o in others))))
-    loss = info_nce(contrast_logits(query, key, queue, TAU, batch_negatives=True))
-    assert float(loss) == pytest.approx(np.mean(losses), rel=1e-5)
-
-
 def test_the_gradient_pulls_the_positive_and_pushes_the_negatives_by_their_share():
     logits = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
     info_nce(logits).backward()
