@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from ablation_helpers import ablate
 
-from ablation.cli import main, parse_seeds
+from ablation.cli import main
+from ablation.commands import parse_seeds
 from ablation.display import duration
 from skelcon.errors import UserError
 
