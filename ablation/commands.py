@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -193,8 +194,8 @@ def show(
 
 
 def show_plan(console: Console, plans: list[tuple[Plan, list[Unit]]], as_json: bool) -> None:
+    """Print what each plan asks and which of its units are missing; together, if several."""
     if as_json:
-        console.file = sys.stdout
         document = [
             {
                 "study": plan.study.name,
@@ -210,7 +211,7 @@ def show_plan(console: Console, plans: list[tuple[Plan, list[Unit]]], as_json: b
             }
             for plan, missing in plans
         ]
-        console.print_json(data=document)
+        typer.echo(json.dumps(document, indent=1))
         return
     for plan, missing in plans:
         display.print_plan(console, plan, len(plan.units) - len(missing))
