@@ -34,7 +34,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         torch.set_num_threads(config["threads"])
         torch.use_deterministic_algorithms(True, warn_only=True)
         # Its filling of fresh memory finds reads of what was never written; here it only costs.
-        torch.utils.deterministic.fill_uninitialized_memory = False
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
