@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ablation.commands import open_data, plan_study, run_study, show_plan
+from ablation.commands import open_data, open_source, plan_study, run_study, show_plan
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.console import run_app
@@ -71,6 +71,14 @@ DataOption = Annotated[
     typer.Option(
         help="A packed data set or a directory in a known layout (imported once, then cached). "
         "Without it: the embedded synthetic data.",
+        show_default=False,
+    ),
+]
+SourceOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The data to pre-train on, in a study of transfer. Without it: embedded synthetic "
+        "data of other subjects.",
         show_default=False,
     ),
 ]
@@ -148,6 +156,7 @@ def list_studies() -> None:
 def plan(
     studies: Annotated[list[str], typer.Argument(help="Names of studies, or YAML files.")],
     data: DataOption = None,
+    source: SourceOption = None,
     preset: PresetOption = None,
     seeds: SeedsOption = "1",
     protocol: ProtocolOption = None,
@@ -164,7 +173,8 @@ def plan(
     for name in studies:
         study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else named_study(name)
         made = plan_study(
-            study, dataset, preset=preset, seeds=seeds, protocol=protocol,
+            study, dataset, open_source(study, source if study.transfer else None, console),
+            preset=preset, seeds=seeds, protocol=protocol,
             assignments=assignments, only=None, evaluate_on=evaluate_on,
         )  # fmt: skip
         found.append((made, [u for u in made.units.values() if not store.is_done(u.key)]))
@@ -175,6 +185,7 @@ def plan(
 def run(
     file: Annotated[Path, typer.Argument(help="The study's YAML file.")],
     data: DataOption = None,
+    source: SourceOption = None,
     preset: PresetOption = None,
     seeds: SeedsOption = "1",
     protocol: ProtocolOption = None,
@@ -217,7 +228,7 @@ def run(
         "max_concurrent": max_concurrent, "address": address, "retries": retries,
     }  # fmt: skip
     run_study(
-        load_study(file), data=data, preset=preset, seeds=seeds, protocol=protocol,
+        load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
         assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
         plan_only=plan_only, formats=formats, as_json=as_json, yes=yes, verbose=verbose,
         resources=resources,

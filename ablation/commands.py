@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def open_data(path: Path | None, console: Console) -> SkeletonDataset:
+def open_data(
+    path: Path | None, console: Console, embedded: Callable[[], SkeletonDataset] = open_embedded
+) -> SkeletonDataset:
     """The embedded data, a packed data set, or an import of anything known; says what it skips."""
     columns = (
         TextColumn("{task.description}"),
@@ -54,7 +57,7 @@ def open_data(path: Path | None, console: Console) -> SkeletonDataset:
             bar.update(task, completed=done, total=total)
 
         if path is None:
-            return open_embedded()
+            return embedded()
         dataset, skipped = open_or_import(path, progress)
     if skipped:
         console.print(
@@ -66,9 +69,19 @@ def open_data(path: Path | None, console: Console) -> SkeletonDataset:
     return dataset
 
 
+def open_source(study: Study, path: Path | None, console: Console) -> SkeletonDataset | None:
+    """The data that a transfer pre-trains on: ``--source``, or embedded data of other subjects."""
+    if not study.transfer:
+        if path is not None:
+            raise UserError(f"--source {path}: study '{study.name}' transfers nothing")
+        return None
+    return open_data(path, console, lambda: open_embedded(seed=1))
+
+
 def plan_study(
     study: Study,
     dataset: SkeletonDataset,
+    source: SkeletonDataset | None = None,
     *,
     preset: str | None,
     seeds: str,
@@ -95,14 +108,16 @@ def plan_study(
         protocol=protocol,
         evaluate_on=on[evaluate_on],
         overrides=overrides,
+        source=source,
     )
     for unit in plan.units.values():
         if unit.kind == "pretrain":
-            clips = len(split(dataset, plan.protocol, unit.config["train"]))
+            trained = plan.source or dataset
+            clips = len(split(trained, unit.config["protocol"], unit.config["train"]))
             if clips < unit.config["config"]["batch"]:
                 raise UserError(
                     f"pretrain.batch {unit.config['config']['batch']} is larger than the {clips} "
-                    f"training clips of '{dataset.name}', {plan.protocol}"
+                    f"training clips of '{trained.name}', {unit.config['protocol']}"
                 )
     return plan
 
@@ -111,6 +126,7 @@ def run_study(
     study: Study,
     *,
     data: Path | None,
+    source: Path | None,
     plan_only: bool,
     results: Path,
     formats: str,
@@ -126,7 +142,7 @@ def run_study(
     asked = Resources(**resources)
     asked.check()
     dataset = open_data(data, console)
-    plan = plan_study(study, dataset, **choices)
+    plan = plan_study(study, dataset, open_source(study, source, console), **choices)
     store = Store(results)
     missing = [unit for unit in plan.units.values() if not store.is_done(unit.key)]
     if plan_only:
@@ -137,8 +153,8 @@ def run_study(
     if missing:
         display.print_plan(console, plan, len(plan.units) - len(missing))
         _confirm(plan, asked, yes)
-        interrupted = not _run(console, plan, missing, store, dataset.path, asked, verbose)
-    failed = show(console, plan, store, dataset, results, chosen, as_json)
+        interrupted = not _run(console, plan, missing, store, asked, verbose)
+    failed = show(console, plan, store, results, chosen, as_json)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
         raise typer.Exit(130)
@@ -151,7 +167,6 @@ def _run(
     plan: Plan,
     missing: list[Unit],
     store: Store,
-    data: Path,
     asked: Resources,
     verbose: bool,
 ) -> bool:
@@ -160,6 +175,7 @@ def _run(
     cores = int((os.cpu_count() or 1) // asked.cpus_per_trial)
     slots = min(asked.max_concurrent or cores, max(1, cores))
     cached = len(plan.units) - len(missing)
+    data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     with display.Progress(console, missing, cached, slots, verbose) as progress:
         return run_units(missing, store, data, asked, progress)
 
@@ -168,14 +184,13 @@ def show(
     console: Console,
     plan: Plan,
     store: Store,
-    dataset: SkeletonDataset,
     results: Path,
     formats: tuple[str, ...],
     as_json: bool,
 ) -> bool:
     """Aggregate, print and export; whether a cell has failed."""
     frame = tables.cells_frame(plan, store)
-    table = tables.make_table(plan, frame, dataset)
+    table = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
     if as_json:
         typer.echo(export.to_json(table, provenance))

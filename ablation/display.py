@@ -63,9 +63,7 @@ class _Pace:
 
     @staticmethod
     def kind(unit: Unit) -> tuple[str, ...]:
-        config = unit.config
-        inner = config["config"] if unit.kind == "pretrain" else config
-        return (unit.kind, *inner["representations"])
+        return (unit.kind, str(unit.config.get("task", "")), *unit.representations)
 
     def add(self, unit: Unit, seconds: float) -> None:
         self.seconds.setdefault(self.kind(unit), []).append(seconds)
@@ -222,7 +220,8 @@ def print_table(console: Console, table: Table) -> None:
         values = []
         for column in table.columns:
             entry = table.entries[row, column]
-            style = "bold" if entry.best else "red" if entry.mean is None and entry.reason else ""
+            failed = entry.mean is None and entry.reason.startswith("failed")
+            style = "bold" if entry.best else "red" if failed else ""
             values.append(Text(text_of(entry, table.show_paper), style=style))
         style = "italic dim" if row in table.references else ""
         grid.add_row(table.label(row), *values, style=style)
@@ -233,6 +232,11 @@ def print_table(console: Console, table: Table) -> None:
         grid.add_section()
         for row in table.references:
             add(row)
+    if table.reported:
+        grid.add_section()
+    for name, other in table.reported.items():
+        values = [Text(table.reported_text(name, column)) for column in table.columns]
+        grid.add_row(f"{other.label} (reported)", *values, style="italic dim")
     console.print(Text(table.caption, style="bold"))
     console.print(grid)
     for note in table.notes:

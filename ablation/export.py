@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.store import write_atomically, write_json
-from ablation.tables import Entry, Table, summary, text_of
+from ablation.tables import Entry, Table, number, summary, text_of
 from skelcon.errors import UserError, nearest
 
 FORMATS = ("csv", "latex", "markdown", "json")
@@ -72,6 +72,9 @@ def to_csv(table: Table) -> str:
     for row in [*table.rows, *table.references]:
         texts = [text_of(table.entries[row, column], table.show_paper) for column in table.columns]
         writer.writerow([row, *texts])
+    for name in table.reported:
+        texts = [table.reported_text(name, column) for column in table.columns]
+        writer.writerow([f"{name} (reported)", *texts])
     return out.getvalue()
 
 
@@ -86,8 +89,7 @@ def to_markdown(table: Table) -> str:
     def cell(entry: Entry) -> str:
         text = text_of(entry, paper=False)
         text = f"**{text}**" if entry.best else text
-        shown = table.show_paper and entry.paper is not None and entry.mean is not None
-        return f"{text} ({entry.paper:.1f})" if shown else text
+        return text + paper_part(table, entry)
 
     lines = [
         table.caption,
@@ -101,8 +103,19 @@ def to_markdown(table: Table) -> str:
             label = f"*{label}*"
         values = [cell(table.entries[row, column]) for column in table.columns]
         lines.append("| " + " | ".join([label, *values]) + " |")
+    for name, other in table.reported.items():
+        label = f"*{other.label} (reported)*".replace("|", "\\|")
+        values = [table.reported_text(name, column) for column in table.columns]
+        lines.append("| " + " | ".join([label, *values]) + " |")
     lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"
+
+
+def paper_part(table: Table, entry: Entry) -> str:
+    """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
+    if not table.show_paper or entry.paper is None or entry.mean is None:
+        return ""
+    return f" ({number(entry.paper, entry.unit, of_paper=True)})"
 
 
 def escape_latex(text: str) -> str:
@@ -121,13 +134,15 @@ def to_latex(table: Table) -> str:
         if entry.mean is None:
             return rf"\textit{{{escape_latex(text)}}}"
         text = rf"\textbf{{{text}}}" if entry.best else text
-        if table.show_paper and entry.paper is not None:
-            text += rf" {{\footnotesize({entry.paper:.1f})}}"
-        return text
+        paper = paper_part(table, entry).strip()
+        return rf"{text} {{\footnotesize{paper}}}" if paper else text
+
+    def beside(label: str) -> list[str]:
+        return [rf"\multicolumn{{{lead}}}{{l}}{{\textit{{{escape_latex(label)}}}}}"]
 
     def line(row: str) -> str:
         if row in table.references:
-            first = [rf"\multicolumn{{{lead}}}{{l}}{{\textit{{{escape_latex(table.label(row))}}}}}"]
+            first = beside(table.label(row))
         elif ticks:
             marks = study.rows[row].ticks
             first = [r"$\checkmark$" if tick in marks else "--" for tick in ticks]
@@ -152,6 +167,11 @@ def to_latex(table: Table) -> str:
     ]
     if table.references:
         lines += [r"\midrule", *(line(row) for row in table.references)]
+    if table.reported:
+        lines.append(r"\midrule")
+    for name, other in table.reported.items():
+        values = [table.reported_text(name, column) for column in table.columns]
+        lines.append(" & ".join([*beside(f"{other.label} (reported)"), *values]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip", r"\begin{minipage}{\linewidth}"]
     lines += [r"\footnotesize " + " ".join(map(escape_latex, table.notes))]
     lines += [r"\end{minipage}", r"\end{table}"]

@@ -9,12 +9,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ablation.study import Study
-from skelcon.data import Part, SkeletonDataset, choose_protocol
+from ablation.study import Report, Study
+from skelcon.data import Part, SkeletonDataset, canonical_protocol, choose_protocol, common_layout
+from skelcon.encoders import Representation
+from skelcon.errors import UserError
+from skelcon.pretrain import PretrainConfig
 from skelcon.settings import Settings
 
 RECIPE = 1
@@ -50,8 +52,18 @@ class Unit:
 
     @property
     def epochs(self) -> int:
-        """Epochs of a pre-training; 0 for an evaluation."""
-        return int(self.config["config"]["epochs"]) if self.kind == "pretrain" else 0
+        """Epochs of a training; 0 for an evaluation that has none to count."""
+        config = self.config["config"]
+        if self.kind == "pretrain":
+            return int(config["epochs"])
+        return int(config["epochs"] * config["subsets"]) if self.config["task"] == "finetune" else 0
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """What it trains or evaluates."""
+        if self.kind == "pretrain":
+            return tuple(self.config["config"]["representations"])
+        return tuple(source["representation"] for source in self.config["encoders"])
 
 
 def unit_key(config: dict[str, Any]) -> str:
@@ -73,15 +85,39 @@ class Cell:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study needs on given data."""
+    """What a study needs on given data.
+
+    Attributes:
+        study: as asked, without the columns that the data cannot fill.
+        protocol: of every column that names none of its own.
+        source: the data of a transfer's pre-trainings.
+        notes: what the data made of the study.
+    """
 
     study: Study
+    dataset: SkeletonDataset
+    source: SkeletonDataset | None
     protocol: str
     evaluate_on: EvaluateOn
     preset: str
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     units: dict[str, Unit]
+    notes: tuple[str, ...]
+
+    @property
+    def report(self) -> Report | None:
+        """What the paper reports for the same table."""
+        source = self.source.name if self.source else None
+        return self.study.report(self.dataset.name, self.protocol, source)
+
+    def paper_value(self, row: str, column: str) -> float | None:
+        """What the paper reports for a cell, as it is printed there."""
+        return self.report.values.get(row, {}).get(column) if self.report else None
+
+    def metric(self, column: str) -> str:
+        """Which number of its units a column shows."""
+        return self.study.columns[column].metric or self.study.metric
 
     def count(self, kind: str) -> int:
         """How many distinct units of a kind there are."""
@@ -98,6 +134,7 @@ def make_plan(
     protocol: str | None = None,
     evaluate_on: EvaluateOn = "test",
     overrides: dict[str, Any] | None = None,
+    source: SkeletonDataset | None = None,
 ) -> Plan:
     """The cells of ``study`` and their distinct units, a pre-training before what needs it.
 
@@ -110,65 +147,142 @@ def make_plan(
         protocol: who trains and who tests; the first of the study's that the data has if not set.
         evaluate_on: ``validation`` holds out some training subjects and leaves the test side alone.
         overrides: the user's ``--set``.
+        source: the data of a transfer's pre-trainings.
 
     Raises:
         UserError: for an unknown protocol, key or value.
     """
+    if study.transfer and source is None:
+        raise UserError(f"study '{study.name}' needs --source, the data to pre-train on")
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
-    shared = {
-        "recipe": RECIPE,
-        "data": dataset.fingerprint,
-        "protocol": chosen,
-        "train": TRAIN_SIDE[evaluate_on],
-    }
+    study, notes = _fitted(study, dataset, chosen if protocol else None)
+    make = _Maker(study, dataset, source if study.transfer else None, evaluate_on)
     cells: list[Cell] = []
-    units: dict[str, Unit] = {}
-    for row_name, row in study.all_rows.items():
+    for row in study.all_rows:
         for column_name, column in study.columns.items():
-            settings = study.settings(row_name, column_name, preset_tree, overrides or {})
-            names = settings.pretrain.representations
+            behind = column.of or column_name
+            names = study.downstream_of(row, behind)
+            sets: list[tuple[Representation, ...] | None] = [None]
+            if study.columns[behind].separate:
+                sets = [(name,) for name in names]
+            settings = [
+                study.settings(row, behind, preset_tree, overrides or {}, each) for each in sets
+            ]
+            side = canonical_protocol(study.columns[behind].protocol or chosen)
             for seed in seeds:
-                if column.representation not in names:
-                    reason = "not applicable: the representation is not in the pre-training"
-                    cells.append(Cell(row_name, column_name, seed, None, reason))
-                    continue
-                for unit in _units_of(study, row.pretrain, column.representation, settings,
-                                      {**shared, "seed": seed}, evaluate_on,
-                                      f"{row_name} / {column_name} / seed {seed}"):  # fmt: skip
-                    units.setdefault(unit.key, unit)
-                cells.append(Cell(row_name, column_name, seed, units[unit.key]))
-    return Plan(study, chosen, evaluate_on, preset, seeds, tuple(cells), units)
+                unit, reason = make.cell(row, names, settings, side, seed)
+                if unit is not None and column.of is None:
+                    unit = replace(unit, label=f"{study.task} {row} / {column_name} / seed {seed}")
+                    make.units.setdefault(unit.key, unit)
+                cells.append(Cell(row, column_name, seed, unit, reason))
+    return Plan(
+        study, dataset, make.source, chosen, evaluate_on, preset, seeds, tuple(cells), make.units,
+        (*notes, *make.notes),
+    )  # fmt: skip
 
 
-def _units_of(
-    study: Study,
-    pretrained: bool,
-    representation: str,
-    settings: Settings,
-    shared: dict[str, Any],
-    evaluate_on: EvaluateOn,
-    label: str,
-) -> Iterator[Unit]:
-    """The pre-training behind a cell, if there is one, and last the evaluation that is the cell."""
-    encoder: dict[str, Any]
-    needs: tuple[str, ...] = ()
-    if pretrained:
-        config = {"unit": "pretrain", **shared, "config": settings.pretrain.resolved()}
-        unit = Unit(config, (), f"pretrain {label}")
-        yield unit
-        encoder, needs = {"pretrained": config}, (unit.key,)
-    else:
-        encoders = settings.pretrain.model_dump(mode="json")["encoders"]
-        kept = {name: encoders[name] for name in (representation, "frames")}
-        encoder = {"random": kept}
-    task = getattr(settings, study.task).model_dump(mode="json")
-    evaluation = {
-        "unit": "evaluate",
-        **shared,
-        "test": evaluate_on,
-        "task": study.task,
-        "config": task,
-        "representations": [representation],
-        "encoder": encoder,
-    }
-    yield Unit(evaluation, needs, f"{study.task} {label}")
+def _fitted(
+    study: Study, dataset: SkeletonDataset, asked: str | None
+) -> tuple[Study, tuple[str, ...]]:
+    """``study`` with the columns that the data, and the protocol asked for, can fill."""
+    columns, missing = {}, []
+    for name, column in study.columns.items():
+        own = study.columns[column.of or name].protocol
+        protocol = canonical_protocol(own) if own else None
+        if protocol is not None and protocol not in dataset.splits:
+            missing.append(protocol)
+        elif asked is None or protocol in (None, asked):
+            columns[name] = column
+    if not columns:
+        raise UserError(
+            f"study '{study.name}' has no column that data set '{dataset.name}' can fill: it asks "
+            f"{', '.join(dict.fromkeys(missing))}, and there is {', '.join(sorted(dataset.splits))}"
+        )
+    lacks = ", ".join(dict.fromkeys(missing))
+    notes = (f"Left out, as the data set has no such protocol: {lacks}.",) if missing else ()
+    return study.model_copy(update={"columns": columns}), notes
+
+
+class _Maker:
+    """Makes the units of a study's cells on given data, each once."""
+
+    def __init__(
+        self,
+        study: Study,
+        dataset: SkeletonDataset,
+        source: SkeletonDataset | None,
+        evaluate_on: EvaluateOn,
+    ) -> None:
+        self.study, self.dataset, self.source = study, dataset, source
+        self.evaluate_on = evaluate_on
+        self.units: dict[str, Unit] = {}
+        self.notes: tuple[str, ...] = ()
+        self._layout, self._bodies = dataset.layout, dataset.max_bodies
+        if source is not None:
+            self._layout = common_layout(source.layout, dataset.layout)
+            self._bodies = max(source.max_bodies, dataset.max_bodies)
+            self.notes = (
+                f"Pre-trained on {source.name} ({len(source)} clips, {source.num_classes} classes, "
+                f"{source.layout.num_joints} joints), data {source.fingerprint}, and fine-tuned on "
+                f"{dataset.name} ({dataset.layout.num_joints} joints), both on the "
+                f"{self._layout.num_joints} joints of {self._layout.name}.",
+            )
+
+    def _shared(self, dataset: SkeletonDataset, protocol: str, seed: int) -> dict[str, Any]:
+        """What every unit's configuration says of its data."""
+        values: dict[str, Any] = {
+            "recipe": RECIPE,
+            "data": dataset.fingerprint,
+            "protocol": protocol,
+            "train": TRAIN_SIDE[self.evaluate_on],
+            "seed": seed,
+        }
+        if (dataset.layout, dataset.max_bodies) != (self._layout, self._bodies):
+            values["as"] = {"layout": self._layout.name, "bodies": self._bodies}
+        return values
+
+    def cell(
+        self,
+        row: str,
+        names: tuple[Representation, ...],
+        settings: list[Settings],
+        protocol: str,
+        seed: int,
+    ) -> tuple[Unit | None, str]:
+        """The evaluation that is a cell, or why there is none; its pre-trainings are noted."""
+        configs = [settings[i % len(settings)].pretrain for i in range(len(names))]
+        if any(name not in c.representations for name, c in zip(names, configs, strict=True)):
+            return None, "not applicable: the representation is not in the pre-training"
+        encoders, needs = [], []
+        for name, pretrain in zip(names, configs, strict=True):
+            source: dict[str, Any]
+            if self.study.all_rows[row].pretrain:
+                unit = self._pretraining(row, pretrain, protocol, seed)
+                source = {"pretrained": unit.config}
+                needs.append(unit.key)
+            else:
+                known = pretrain.model_dump(mode="json")["encoders"]
+                source = {"random": {key: known[key] for key in (name, "frames")}}
+            encoders.append({"representation": name, **source})
+        task = getattr(settings[0], self.study.task).model_dump(mode="json")
+        config = {
+            "unit": "evaluate",
+            **self._shared(self.dataset, protocol, seed),
+            "test": self.evaluate_on,
+            "task": self.study.task,
+            "config": task,
+            "encoders": encoders,
+        }
+        return Unit(config, tuple(dict.fromkeys(needs)), ""), ""
+
+    def _pretraining(self, row: str, config: PretrainConfig, protocol: str, seed: int) -> Unit:
+        dataset = self.source or self.dataset
+        if self.source is not None:
+            protocol = choose_protocol(dataset, self.study.protocols)
+        shared = self._shared(dataset, protocol, seed)
+        unit = Unit(
+            {"unit": "pretrain", **shared, "config": config.resolved()},
+            (),
+            f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}",
+        )
+        return self.units.setdefault(unit.key, unit)

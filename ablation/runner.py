@@ -149,14 +149,18 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
 
 def run_units(
-    units: list[Unit], store: Store, data: Path, resources: Resources, listener: Listener
+    units: list[Unit],
+    store: Store,
+    data: Mapping[str, Path],
+    resources: Resources,
+    listener: Listener,
 ) -> bool:
     """Run ``units``, each after those it needs, and record failures in the store.
 
     Args:
         units: what is missing, in any order.
         store: where the results go.
-        data: the packed data set.
+        data: fingerprint -> packed data set.
         resources: what a trial may take.
         listener: is told how it goes.
 
@@ -182,7 +186,7 @@ def run_units(
             trainable,
             param_space={
                 "results": str(store.results.resolve()),
-                "data": str(data.resolve()),
+                "data": {key: str(path.resolve()) for key, path in data.items()},
                 "device": _device(resources),
                 "threads": max(1, int(resources.cpus_per_trial)),
             },

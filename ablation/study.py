@@ -1,25 +1,41 @@
-"""A study: what one table asks, read from a YAML file.
+"""A study: what one table asks, read from a YAML file. A table is data: no study has code.
 
 title: Benefit of skeleton augmentation       what the table is called
 reproduces: Table 5                           the table of the paper, if it is one
 protocols: [xview, xsub]                      the first that the data has is used
-task: linear                                  linear or retrieval
+task: linear                                  linear, retrieval or finetune
+downstream: [seq]                             whose encoders are evaluated, side by side
 base: {key.path: value}                       settings of every cell, after the preset's
 ticks: {crop: Crop, pose: Pose}               tick columns of the printed table
 rows:
   crop+pose:
+    label: crop and pose                      what is printed; the name if not set
     ticks: [crop, pose]
-    set: {pretrain.augment.use: [crop, pose]}
+    set: {pretrain.augment.use: [crop, pose]} settings of the row
+    downstream: [seq]                         in place of the column's
+    pretrain: true                            false: the encoder keeps its random weights
 columns:
   seq:
     label: SEQ
-    representation: seq                       whose encoder is evaluated
-    set: {pretrain.representations: [seq]}
-references:                                   rows beside the comparison
+    set: {pretrain.representations: [seq]}    settings of the column
+    downstream: [seq]                         in place of the study's
+    protocol: xview                           in place of the study's choice
+    separate: false                           true: each representation is pre-trained alone
+    of: intra                                 another number of the units behind that column:
+    metric: parameters                        which one, in place of the study's
+    unit: millions                            percent or millions
+references:                                   rows beside the comparison, as rows:
   random: {label: random weights, pretrain: false}
-paper:
-  source: Table 5, NTU RGB+D 60, x-view
+paper:                                        what the paper reports; the entry for the data at
+- source: Table 5, NTU RGB+D 60, x-view       hand is used, else the first
+  data: ntu60                                 name of a data set, and its protocol
+  protocol: xview
+  pretrained_on: pkummd1                      of a transfer: the source's name
   values: {crop+pose: {seq: 73.8}}            percent
+  others: {su: {label: Su et al., values: {seq: 59.3}}}   other methods' reported rows
+compare: [rows]                               the orders that are checked: rows, columns
+transfer: false                               true: the pre-training is on --source
+notes: [text]                                 what a reader must know
 """
 
 from __future__ import annotations
@@ -27,15 +43,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from skelcon.config import Config
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
-from skelcon.settings import Settings, load_yaml, resolve, validated
+from skelcon.settings import InvalidValueError, Settings, resolve, validated
+from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
-Task = Literal["linear", "retrieval"]
+Task = Literal["linear", "retrieval", "finetune"]
 
 
 class Row(Config):
@@ -44,22 +61,45 @@ class Row(Config):
     label: str | None = Field(None, description="what the table prints; the row's name if not set")
     ticks: tuple[str, ...] = Field((), description="the tick columns that are ticked")
     set: dict[str, Any] = Field({}, description="key path -> value")
+    downstream: tuple[Representation, ...] | None = Field(
+        None, min_length=1, description="whose encoders are evaluated, side by side"
+    )
     pretrain: bool = Field(default=True, description="false: the encoder keeps its random weights")
 
 
 class Column(Config):
-    """A column of a table: its settings and the encoder that it evaluates."""
+    """A column of a table: its settings, and which number of the evaluation it shows."""
 
     label: str | None = Field(None, description="what the table prints")
-    representation: Representation = Field(description="whose encoder is evaluated")
     set: dict[str, Any] = Field({}, description="key path -> value")
+    downstream: tuple[Representation, ...] | None = Field(
+        None, min_length=1, description="whose encoders are evaluated, side by side"
+    )
+    protocol: str | None = Field(None, description="in place of the study's choice")
+    separate: bool = Field(
+        default=False, description="each downstream representation is pre-trained alone"
+    )
+    of: str | None = Field(None, description="the column whose units it shows another number of")
+    metric: str | None = Field(None, description="in place of the study's")
+    unit: Literal["percent", "millions"] = Field("percent", description="how it is printed")
 
 
-class PaperValues(Config):
-    """What the paper reports for the same cells."""
+class Reported(Config):
+    """A row of another method: numbers that the paper reports, never ours."""
+
+    label: str = Field(description="what the table prints")
+    values: dict[str, float] = Field(description="column -> percent")
+
+
+class Report(Config):
+    """What the paper reports for the same cells on one data set."""
 
     source: str = Field(description="table, data set and protocol")
-    values: dict[str, dict[str, float]] = Field(description="row -> column -> percent")
+    data: str | None = Field(None, description="the data set's name")
+    protocol: str | None = Field(None, description="the protocol, if all columns have the same")
+    pretrained_on: str | None = Field(None, description="of a transfer: the source's name")
+    values: dict[str, dict[str, float]] = Field(description="row -> column -> printed value")
+    others: dict[str, Reported] = Field({}, description="other methods")
 
 
 class Study(Config):
@@ -68,15 +108,20 @@ class Study(Config):
     name: str
     title: str
     reproduces: str | None = None
-    protocols: tuple[str, ...] = ("xview", "xsub", "xsetup")
+    protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
     task: Task = "linear"
     metric: str = "top1"
+    downstream: tuple[Representation, ...] | None = Field(None, min_length=1)
     base: dict[str, Any] = Field({}, description="see the module's text")
     ticks: dict[str, str] = Field({}, description="see the module's text")
     rows: dict[str, Row] = Field(min_length=1)
     columns: dict[str, Column] = Field(min_length=1)
     references: dict[str, Row] = Field({}, description="see the module's text")
-    paper: PaperValues | None = None
+    paper: tuple[Report, ...] = ()
+    compare: tuple[Literal["rows", "columns"], ...] = ("rows",)
+    transfer: bool = False
+    notes: tuple[str, ...] = ()
+    _file: YamlFile | None = PrivateAttr(None)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
@@ -87,12 +132,32 @@ class Study(Config):
         clash = set(self.rows) & set(self.references)
         if clash:
             raise ValueError(f"'{min(clash)}' is both a row and a reference")
-        for row_name, columns in (self.paper.values if self.paper else {}).items():
-            if row_name not in self.rows:
-                raise ValueError(f"paper: unknown row '{row_name}'")
-            for column in columns:
-                if column not in self.columns:
-                    raise ValueError(f"paper: row '{row_name}': unknown column '{column}'")
+        for name, column in self.columns.items():
+            if column.of is not None:
+                other = self.columns.get(column.of)
+                if other is None or other.of is not None:
+                    raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
+                if column.metric is None:
+                    raise ValueError(f"column '{name}': 'of' needs a metric")
+            for row_name, row in {**self.rows, **self.references}.items():
+                if not (row.downstream or column.downstream or self.downstream or column.of):
+                    raise ValueError(
+                        f"row '{row_name}', column '{name}': say whose encoder is evaluated "
+                        "(downstream: [seq]) in the row, the column or the study"
+                    )
+        for report in self.paper:
+            for row_name, columns in report.values.items():
+                if row_name not in self.rows:
+                    raise ValueError(f"paper: unknown row '{row_name}'")
+                for column_name in columns:
+                    if column_name not in self.columns:
+                        raise ValueError(f"paper: row '{row_name}': unknown column '{column_name}'")
+            for other_name, reported in report.others.items():
+                if other_name in self.all_rows:
+                    raise ValueError(f"paper: others: '{other_name}' is a row of the study")
+                for column_name in reported.values:
+                    if column_name not in self.columns:
+                        raise ValueError(f"paper: others: unknown column '{column_name}'")
         return self
 
     @property
@@ -100,9 +165,21 @@ class Study(Config):
         """Rows and references, in the order of the table."""
         return {**self.rows, **self.references}
 
-    def paper_value(self, row: str, column: str) -> float | None:
-        """What the paper reports for a cell, in percent."""
-        return self.paper.values.get(row, {}).get(column) if self.paper else None
+    def report(self, data: str, protocol: str, source: str | None = None) -> Report | None:
+        """What the paper reports for these data, or else for the first that it names."""
+
+        def fit(report: Report) -> int:
+            if report.data != data:
+                return 0
+            return 1 + (report.protocol in (None, protocol)) + (report.pretrained_on == source)
+
+        return max(self.paper, key=fit, default=None)
+
+    def downstream_of(self, row: str, column: str) -> tuple[Representation, ...]:
+        """Whose encoders a cell evaluates."""
+        names = self.all_rows[row].downstream or self.columns[column].downstream or self.downstream
+        assert names is not None  # checked when the study was read
+        return names
 
     def only(self, names: tuple[str, ...]) -> Study:
         """The study with the rows ``names`` only; :class:`UserError` for an unknown one."""
@@ -118,27 +195,56 @@ class Study(Config):
         )
 
     def settings(
-        self, row: str, column: str, preset: dict[str, Any], overrides: dict[str, Any]
+        self,
+        row: str,
+        column: str,
+        preset: dict[str, Any],
+        overrides: dict[str, Any],
+        representations: tuple[Representation, ...] | None = None,
     ) -> Settings:
         """The settings of a cell: preset, then study, row and column, then the user's.
 
         A preset's ``by_representations`` changes what belongs to a set of representations, such
         as ``img`` or ``img+seq``; all cells of one pre-training thus agree on it.
+        ``representations`` replaces those that the row and the column name.
         """
         preset = dict(preset)
         special = preset.pop("by_representations", {})
-        cell = (self.base, self.all_rows[row].set, self.columns[column].set)
+        cell = [self.base, self.all_rows[row].set, self.columns[column].set]
+        if representations is not None:
+            cell.append({"pretrain.representations": list(representations)})
         source = f"study '{self.name}', row '{row}', column '{column}'"
-        names = resolve((preset, *cell), source).pretrain.representations
-        trees = (preset, special.get("+".join(names), {}), *cell)
-        checked = resolve(trees, source)
+        try:
+            names = resolve((preset, *cell), source).pretrain.representations
+            trees = (preset, special.get("+".join(names), {}), *cell)
+            checked = resolve(trees, source)
+        except InvalidValueError as error:
+            at = self._line_of(row, column, error.keys)
+            raise UserError(f"{at}: {error}" if at else str(error)) from None
         return checked if not overrides else resolve((*trees, overrides), "--set")
+
+    def _line_of(self, row: str, column: str, keys: tuple[str, ...]) -> str | None:
+        """``'file', line n`` of the setting of a cell that put the value at ``keys``."""
+        if self._file is None:
+            return None
+        for above in (("columns", column, "set"), ("rows", row, "set"),
+                      ("references", row, "set"), ("base",)):  # fmt: skip
+            tree: Any = self._file.values
+            for part in above:
+                tree = tree.get(part) or {}
+            for name in tree:
+                dotted = tuple(str(name).split("."))
+                if dotted[: len(keys)] == keys[: len(dotted)]:
+                    return self._file.at((*above, str(name), *keys[len(dotted) :]))
+        return None
 
 
 def load_study(path: Path) -> Study:
-    """Read and check a study; :class:`UserError` names the file and the key that is wrong."""
-    values = load_yaml(path)
-    return validated(Study, {**values, "name": path.stem}, f"'{path}'")
+    """Read and check a study; :class:`UserError` names the file, the line and the key."""
+    file = read_yaml(path)
+    study = validated(Study, {**file.values, "name": path.stem}, file.at)
+    study._file = file
+    return study
 
 
 def known_studies() -> dict[str, Path]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from ablation.notes import notes_of
 from ablation.plan import Cell, Plan
 from ablation.store import Store
-from skelcon.data import SkeletonDataset
+from ablation.study import Reported
 
 COLUMNS = (
     "study", "row", "column", "seed", "metric", "value", "state", "reason", "unit", "paper",
@@ -21,28 +22,36 @@ COLUMNS = (
 def cells_frame(plan: Plan, store: Store) -> pd.DataFrame:
     """One line per cell and seed, in table order; the columns are :data:`COLUMNS`.
 
-    ``value`` is a fraction, ``paper`` the paper's percentage; a cell without a value carries
-    its ``state`` (not run, failed, not applicable) and its ``reason``.
+    ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
+    is missing where a line is not of ours; a cell without a value carries its ``state`` (not run,
+    failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
+    and the source as their reason.
     """
-    lines = []
+    lines: list[tuple[Any, ...]] = []
+    study = plan.study.name
     for cell in plan.cells:
         value, state, reason = _outcome(cell, plan, store)
+        key = cell.unit.key if cell.unit else ""
+        metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
         lines.append(
-            (
-                plan.study.name,
-                cell.row,
-                cell.column,
-                cell.seed,
-                plan.study.metric,
-                value,
-                state,
-                reason,
-                cell.unit.key if cell.unit else "",
-                plan.study.paper_value(cell.row, cell.column),
-            )
+            (study, cell.row, cell.column, cell.seed, metric, value, state, reason, key, paper)
         )
+    for name, other in reported_rows(plan).items():
+        for column in plan.study.columns:
+            if column in other.values and plan.report is not None:
+                lines.append(
+                    (study, name, column, None, plan.metric(column), math.nan, "reported",
+                     plan.report.source, "", other.values[column])
+                )  # fmt: skip
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    return frame.astype({"value": "float64", "paper": "float64"})
+    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
+
+
+def reported_rows(plan: Plan) -> dict[str, Reported]:
+    """Other methods' rows, as the paper reports them; none beside made-up data."""
+    if plan.report is None or plan.dataset.synthetic:
+        return {}
+    return plan.report.others
 
 
 def _outcome(cell: Cell, plan: Plan, store: Store) -> tuple[float, str, str]:
@@ -51,7 +60,7 @@ def _outcome(cell: Cell, plan: Plan, store: Store) -> tuple[float, str, str]:
     key = cell.unit.key
     state = store.state(key)
     if state == "done":
-        return float(store.result(key)[plan.study.metric]), "done", ""
+        return float(store.result(key)[plan.metric(cell.column)]), "done", ""
     if state == "failed":
         return math.nan, "failed", store.failure(key)
     for needed in cell.unit.needs:
@@ -62,7 +71,10 @@ def _outcome(cell: Cell, plan: Plan, store: Store) -> tuple[float, str, str]:
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell over its seeds, in percent: ``spread`` is the sample standard deviation (ddof 1)."""
+    """A cell over its seeds as it is printed, in percent or millions.
+
+    ``spread`` is the sample standard deviation (ddof 1) of ``n`` > 1 seeds.
+    """
 
     mean: float | None
     spread: float | None
@@ -70,6 +82,7 @@ class Entry:
     paper: float | None
     reason: str = ""
     best: bool = False
+    unit: str = "percent"
 
 
 @dataclass(frozen=True)
@@ -78,12 +91,14 @@ class Table:
 
     Attributes:
         entries: (row, column) -> entry.
+        reported: other methods' rows, as the paper reports them.
         caption: what it shows, of which data, and what n and the spread are.
         notes: what a reader must know beside it.
     """
 
     plan: Plan
     entries: dict[tuple[str, str], Entry]
+    reported: dict[str, Reported]
     caption: str
     notes: tuple[str, ...]
     show_paper: bool
@@ -111,42 +126,54 @@ class Table:
         """What a column is called in print."""
         return self.plan.study.columns[column].label or column
 
+    def reported_text(self, name: str, column: str) -> str:
+        """What another method's row prints in a column."""
+        value = self.reported[name].values.get(column)
+        return "" if value is None else f"{value:.1f}"
 
-def make_table(plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset) -> Table:
+
+def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
     """Means, sample standard deviations, the best of each column, caption and notes."""
     entries: dict[tuple[str, str], Entry] = {}
-    for (row, column), group in frame.groupby(["row", "column"], sort=False):
-        values = (100 * group["value"].dropna()).tolist()
+    ours = frame[frame["state"] != "reported"]
+    for (row, column), group in ours.groupby(["row", "column"], sort=False):
+        unit = plan.study.columns[str(column)].unit
+        values = (group["value"].dropna() * (100 if unit == "percent" else 1e-6)).tolist()
         reasons = [text for text in group["reason"] if text]
         n = len(values)
+        spread = float(pd.Series(values).std(ddof=1)) if n > 1 and unit == "percent" else None
         entries[str(row), str(column)] = Entry(
             mean=math.fsum(values) / n if n else None,
-            spread=float(pd.Series(values).std(ddof=1)) if n > 1 else None,
+            spread=spread,
             n=n,
-            paper=plan.study.paper_value(str(row), str(column)),
+            paper=plan.paper_value(str(row), str(column)),
             reason=reasons[0] if reasons else "",
+            unit=unit,
         )
-    for column in plan.study.columns:
+    for column in _compared(plan):
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
         for row, mean in means.items():
             if mean is not None and top is not None and f"{mean:.1f}" == f"{top:.1f}":
-                old = entries[row, column]
-                entries[row, column] = Entry(
-                    old.mean, old.spread, old.n, old.paper, old.reason, best=True
-                )
+                entries[row, column] = replace(entries[row, column], best=True)
     return Table(
         plan=plan,
         entries=entries,
-        caption=_caption(plan, entries, dataset),
-        notes=tuple(_notes(plan, entries, frame, dataset)),
+        reported=reported_rows(plan),
+        caption=_caption(plan, entries),
+        notes=notes_of(plan, entries, ours),
         # On made-up data a number beside the paper's would suggest a comparison.
-        show_paper=plan.study.paper is not None and not dataset.synthetic,
+        show_paper=plan.report is not None and not plan.dataset.synthetic,
     )
 
 
-def _caption(plan: Plan, entries: dict[tuple[str, str], Entry], dataset: SkeletonDataset) -> str:
-    study = plan.study
+def _compared(plan: Plan) -> list[str]:
+    """The columns that rank the rows."""
+    return [name for name, column in plan.study.columns.items() if column.unit == "percent"]
+
+
+def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
+    study, dataset = plan.study, plan.dataset
     counts = sorted({entry.n for entry in entries.values() if entry.n})
     seeds = "no result yet"
     if counts:
@@ -157,77 +184,31 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry], dataset: Skeleto
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
     side = "" if plan.evaluate_on == "test" else ", on validation subjects of the training side"
     like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
+    own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
+    protocol = "" if own else f", {plan.protocol}"
     return (
         f"{study.title}{like}: {study.task} {study.metric.replace('top1', 'top-1')}, "
-        f"in percent, {data}, {plan.protocol}{side}, {plan.preset} preset, {seeds}."
+        f"in percent, {data}{protocol}{side}, {plan.preset} preset, {seeds}."
     )
-
-
-def _notes(
-    plan: Plan,
-    entries: dict[tuple[str, str], Entry],
-    frame: pd.DataFrame,
-    dataset: SkeletonDataset,
-) -> list[str]:
-    notes = [
-        f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
-        "the test side chose nothing."
-    ]
-    if dataset.synthetic:
-        notes.append("Synthetic data is for trying and testing: these numbers say nothing of real "
-                     "actions.")  # fmt: skip
-    paper = plan.study.paper
-    if paper:
-        shown = [
-            f"{plan.study.columns[column].label or column} {value:.2f}"
-            for column in plan.study.columns
-            if (value := rank_correlation(plan, entries, column)) is not None
-        ]
-        if shown:
-            notes.append(
-                f"Spearman's rank correlation of the rows with the paper's ({paper.source}): "
-                + ", ".join(shown) + "."
-            )  # fmt: skip
-        if not dataset.synthetic:
-            notes.append(
-                f"In parentheses the paper's value ({paper.source}): another data set and scale, "
-                "so compare the order and not the numbers."
-            )
-    missing = frame[frame["state"].isin(["failed", "not run"])]
-    for reason, group in missing.groupby("reason", sort=False):
-        where = ", ".join(
-            dict.fromkeys(f"{r} / {c}" for r, c in zip(group["row"], group["column"], strict=True))
-        )
-        notes.append(f"{len(group)} missing ({where}): {reason}.")
-    return notes
-
-
-def rank_correlation(
-    plan: Plan, entries: dict[tuple[str, str], Entry], column: str
-) -> float | None:
-    """Spearman's coefficient between our means and the paper's values; None below 3 rows."""
-    pairs = [
-        (entry.mean, entry.paper)
-        for row in plan.study.rows
-        if (entry := entries[row, column]).mean is not None and entry.paper is not None
-    ]
-    if len(pairs) < 3:
-        return None
-    ours, papers = (pd.Series(side).rank() for side in zip(*pairs, strict=True))
-    value = float(ours.corr(papers)) if ours.std() > 0 and papers.std() > 0 else math.nan
-    return None if math.isnan(value) else value
 
 
 def text_of(entry: Entry, paper: bool, plus_minus: str = " ± ") -> str:
     """An entry as the tables print it: ``61.2 ± 0.8 (82.5)``, or why there is no number."""
     if entry.mean is None:
         return entry.reason.split(":")[0] if entry.reason else "not run"
-    text = f"{entry.mean:.1f}"
+    text = number(entry.mean, entry.unit)
     if entry.spread is not None:
         text += f"{plus_minus}{entry.spread:.1f}"
     if paper and entry.paper is not None:
-        text += f" ({entry.paper:.1f})"
+        text += f" ({number(entry.paper, entry.unit, of_paper=True)})"
     return text
+
+
+def number(value: float, unit: str, *, of_paper: bool = False) -> str:
+    """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
+    if unit == "millions":
+        return f"{value:.1f}M" if of_paper else f"{value:.2f}M"
+    return f"{value:.1f}"
 
 
 def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -258,9 +239,14 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
                 "n": entry.n,
                 "paper": entry.paper,
                 "reason": entry.reason,
+                "unit": entry.unit,
             }
             for (row, column), entry in table.entries.items()
         ],
+        "reported": {
+            name: {"label": other.label, "values": other.values}
+            for name, other in table.reported.items()
+        },
         "provenance": {
             "units": sorted(item["unit"] for item in provenance),
             "data": distinct("data"),

@@ -22,7 +22,8 @@ STEP_SECONDS = 1.0
 class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
-    ``config``: ``unit`` (its configuration as JSON), ``results`` and ``data`` (paths),
+    ``config``: ``unit`` (its configuration as JSON), ``results`` (a path), ``data`` (fingerprint ->
+    path),
     ``device`` and ``threads``.
     """
 
@@ -50,7 +51,8 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         unit = json.loads(settings["unit"])
         try:
             if self._run is None:
-                self._run = UnitRun(unit, store, Path(settings["data"]), settings["device"])
+                data = {key: Path(path) for key, path in settings["data"].items()}
+                self._run = UnitRun(unit, store, data, settings["device"])
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
             key = settings["key"]

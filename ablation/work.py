@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,13 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ablation.plan import unit_key
 from ablation.provenance import environment, peak_memory
 from ablation.store import Store, write_atomically, write_json
-from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.data import ClipBank, SkeletonDataset, layout_named, split
 from skelcon.downstream import (
     EvaluationResult,
+    FinetuneConfig,
+    Finetuning,
     LinearConfig,
     RetrievalConfig,
     linear_evaluation,
@@ -51,10 +55,12 @@ class Progress:
 
 
 @functools.lru_cache(maxsize=2)
-def _bank(path: str, device: str) -> tuple[SkeletonDataset, ClipBank]:
+def _bank(
+    path: str, device: str, layout: str | None, bodies: int | None
+) -> tuple[SkeletonDataset, ClipBank]:
     """The data on the device, loaded once per worker and not once per unit."""
     dataset = SkeletonDataset.open(path)
-    return dataset, ClipBank(dataset, device)
+    return dataset, ClipBank(dataset, device, layout_named(layout) if layout else None, bodies)
 
 
 class UnitRun:
@@ -63,25 +69,30 @@ class UnitRun:
     Args:
         config: the unit's own, from which its key follows.
         store: where its directory is, and those of the units that it needs.
-        data: the packed data set's path; its fingerprint must be the unit's.
+        data: fingerprint -> path of a packed data set; the unit's must be among them.
         device: ``cpu`` or ``cuda``; not part of the key.
     """
 
-    def __init__(self, config: dict[str, Any], store: Store, data: Path, device: str) -> None:
+    def __init__(
+        self, config: dict[str, Any], store: Store, data: Mapping[str, Path], device: str
+    ) -> None:
         self.key, self.config, self.store = unit_key(config), config, store
         self._stack = contextlib.ExitStack()
         self.directory = self._stack.enter_context(store.locked(self.key))
-        self._pretraining: Pretraining | None = None
+        self._training: Pretraining | Finetuning | None = None
         if store.is_done(self.key):
             return
         store.begin(self.key, config)
-        self._dataset, self._bank = _bank(str(data), device)
+        path, seen_as = data[config["data"]], config.get("as", {})
+        self._dataset, self._bank = _bank(
+            str(path), device, seen_as.get("layout"), seen_as.get("bodies")
+        )
         if self._dataset.fingerprint != config["data"]:
-            raise RuntimeError(f"'{data}' is not the data set {config['data']} of this unit")
+            raise RuntimeError(f"'{path}' is not the data set {config['data']} of this unit")
         self._seconds = 0.0
         self._saved_at, self._save_cost = time.monotonic(), 0.0
-        if config["unit"] == "pretrain":
-            self._pretraining = self._start_pretraining()
+        if config["unit"] == "pretrain" or config["task"] == "finetune":
+            self._training = self._resumed()
         else:
             self._log("evaluation started")
 
@@ -93,11 +104,13 @@ class UnitRun:
         """Work for about ``budget`` seconds, one epoch at least; an evaluation runs to its end."""
         if self.store.is_done(self.key):
             return Progress(done=True)
-        if self._pretraining is None:
+        if self._training is None:
             began = time.monotonic()
-            self._finish_evaluation(self._evaluate(), began)
+            result = self._evaluate()
+            self._seconds = time.monotonic() - began
+            self._finish_evaluation(result)
             return Progress(done=True)
-        training = self._pretraining
+        training = self._training
         stop = time.monotonic() + budget
         metrics = None
         while not training.done:
@@ -109,29 +122,35 @@ class UnitRun:
             if time.monotonic() >= stop:
                 break
         if training.done:
-            self._finish_pretraining(training)
+            if isinstance(training, Pretraining):
+                self._finish_pretraining(training)
+            else:
+                self._finish_evaluation(training.result())
         return Progress(
             done=training.done,
             epoch=training.epoch,
-            epochs=training.config.epochs,
+            epochs=training.epochs,
             loss=metrics.loss if metrics else None,
             samples_per_s=metrics.samples_per_s if metrics else None,
         )
 
-    # -- pre-training ---------------------------------------------------------------------
+    # -- training -------------------------------------------------------------------------
 
-    def _new_pretraining(self) -> Pretraining:
+    def _new_training(self) -> Pretraining | Finetuning:
+        if self.config["unit"] == "evaluate":
+            options = FinetuneConfig.model_validate(self.config["config"])
+            return Finetuning(*self._task(), options, self.config["seed"])
         return Pretraining(
             self._bank,
             split(self._dataset, self.config["protocol"], self.config["train"]),
-            self._dataset.layout,
+            self._bank.layout,
             PretrainConfig.model_validate(self.config["config"]),
             self.config["seed"],
         )
 
-    def _start_pretraining(self) -> Pretraining:
+    def _resumed(self) -> Pretraining | Finetuning:
         """Go on from the checkpoint, if there is one, and forget what was logged after it."""
-        training = self._new_pretraining()
+        training = self._new_training()
         checkpoint = self.directory / "checkpoint.pt"
         if checkpoint.exists():
             try:
@@ -140,7 +159,7 @@ class UnitRun:
                 self._seconds = float(state["seconds"])
             except Exception as error:  # whatever is wrong with it, starting anew is right
                 self._log(f"checkpoint unusable ({error!r}); from the start")
-                training = self._new_pretraining()
+                training = self._new_training()
         metrics = self.directory / "metrics.jsonl"
         logged = metrics.read_text().splitlines() if metrics.exists() else []
         if logged:
@@ -151,7 +170,7 @@ class UnitRun:
         write_atomically(metrics, "".join(f"{line}\n" for line in logged[: training.epoch]))
         return training
 
-    def _save_when_due(self, training: Pretraining) -> None:
+    def _save_when_due(self, training: Pretraining | Finetuning) -> None:
         """Write a checkpoint as soon as that costs little next to the training since the last."""
         now = time.monotonic()
         if training.done or now - self._saved_at < max(0.5, CHECKPOINT_SHARE * self._save_cost):
@@ -167,8 +186,8 @@ class UnitRun:
             self.directory / "weights.safetensors",
             {name: training.contrast.encoder(name) for name in training.config.representations},
             training.config.encoders,
-            self._dataset.layout,
-            self._dataset.max_bodies,
+            self._bank.layout,
+            self._bank.num_bodies,
         )
         last = json.loads((self.directory / "metrics.jsonl").read_text().splitlines()[-1])
         result = {name: last[name] for name in ("loss", "top1", "lr")}
@@ -178,42 +197,49 @@ class UnitRun:
 
     def _encoders(self) -> tuple[list[Encoder], int]:
         """The encoders to evaluate, trained or random, and the frames of their views."""
-        names, source = self.config["representations"], self.config["encoder"]
-        if "pretrained" in source:
-            path = self.store.directory(unit_key(source["pretrained"])) / "weights.safetensors"
-            loaded, config = load_encoders(path)
-            encoders = [loaded[name] for name in names]
-        else:
-            config = EncodersConfig.model_validate(source["random"])
-            with seeded_globally(self.config["seed"], "initialisation"):
-                encoders = [
-                    Encoder(name, config, self._dataset.layout, self._dataset.max_bodies)
-                    for name in names
-                ]
-        return [encoder.to(self._bank.device) for encoder in encoders], config.frames
+        encoders, frames = [], set()
+        for source in self.config["encoders"]:
+            name = source["representation"]
+            if "pretrained" in source:
+                path = self.store.directory(unit_key(source["pretrained"])) / "weights.safetensors"
+                loaded, config = load_encoders(path)
+                encoder = loaded[name]
+            else:
+                config = EncodersConfig.model_validate(source["random"])
+                with seeded_globally(self.config["seed"], "initialisation"):
+                    encoder = Encoder(name, config, self._bank.layout, self._bank.num_bodies)
+            encoders.append(encoder.to(self._bank.device))
+            frames.add(config.frames)
+        if len(frames) > 1:
+            raise ValueError(f"encoders of views of {sorted(frames)} frames cannot be combined")
+        return encoders, frames.pop()
 
-    def _evaluate(self) -> EvaluationResult:
+    def _task(self) -> tuple[list[Encoder], ClipBank, Tensor, Tensor, int, int]:
+        """What every task with a classifier takes, beside its options and the seed."""
         protocol, device = self.config["protocol"], self._bank.device
         train, test = (
             torch.from_numpy(split(self._dataset, protocol, part)).to(device)
             for part in (self.config["train"], self.config["test"])
         )
         encoders, frames = self._encoders()
-        if self.config["task"] == "retrieval":
-            options = RetrievalConfig.model_validate(self.config["config"])
-            return retrieval(encoders, self._bank, train, test, frames, options)
-        return linear_evaluation(
-            encoders,
-            self._bank,
-            train,
-            test,
-            self._dataset.num_classes,
-            frames,
-            LinearConfig.model_validate(self.config["config"]),
-            self.config["seed"],
-        )
+        return encoders, self._bank, train, test, self._dataset.num_classes, frames
 
-    def _finish_evaluation(self, result: EvaluationResult, began: float) -> None:
+    def _evaluate(self) -> EvaluationResult:
+        encoders, bank, train, test, classes, frames = self._task()
+        values = self.config["config"]
+        if self.config["task"] == "retrieval":
+            options = RetrievalConfig.model_validate(values)
+            result = retrieval(encoders, bank, train, test, frames, options)
+        else:
+            result = linear_evaluation(
+                encoders, bank, train, test, classes, frames,
+                LinearConfig.model_validate(values), self.config["seed"],
+            )  # fmt: skip
+        parameters = sum(p.numel() for encoder in encoders for p in encoder.parameters())
+        result.metrics["parameters"] = parameters
+        return result
+
+    def _finish_evaluation(self, result: EvaluationResult) -> None:
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -223,7 +249,6 @@ class UnitRun:
             prediction=result.predictions,
         )
         write_atomically(self.directory / "predictions.npz", buffer.getvalue())
-        self._seconds = time.monotonic() - began
         self._finish(result.metrics)
 
     # -- both -----------------------------------------------------------------------------

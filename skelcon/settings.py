@@ -7,10 +7,10 @@ A run's settings are the defaults (the paper's), changed by a preset, then by a 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
-from pathlib import Path
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -19,6 +19,7 @@ from skelcon.config import Config
 from skelcon.downstream import LinearConfig, RetrievalConfig
 from skelcon.errors import UserError, nearest
 from skelcon.pretrain import PretrainConfig
+from skelcon.yamlfile import read_yaml
 
 PRESETS = ("quick", "small", "paper")
 Tree = dict[str, Any]
@@ -33,28 +34,12 @@ class Settings(Config):
     retrieval: RetrievalConfig = RetrievalConfig()
 
 
-def load_yaml(path: Path) -> Tree:
-    """The mapping in a YAML file; :class:`UserError` names the file, and the line of a fault."""
-    try:
-        values = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"cannot read '{path}': {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        at = getattr(error, "problem_mark", None)
-        where = f", line {at.line + 1}" if at is not None else ""
-        problem = getattr(error, "problem", None) or "not a text file"
-        raise UserError(f"'{path}'{where}: not valid YAML: {problem}") from None
-    if not isinstance(values, dict):
-        raise UserError(f"'{path}' holds no mapping of keys to values")
-    return values
-
-
 def preset_tree(name: str) -> Tree:
     """What the preset ``name`` changes; :class:`UserError` for an unknown one."""
     if name not in PRESETS:
         raise UserError(f"unknown preset '{name}': {nearest(name, PRESETS)}")
     with resources.as_file(resources.files("skelcon") / "presets" / f"{name}.yaml") as path:
-        return load_yaml(path)
+        return read_yaml(path).values
 
 
 def put(tree: Tree, dotted: str, value: Any) -> None:
@@ -98,31 +83,60 @@ def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
     return validated(Settings, tree, source)
 
 
-def validated(model: type[ConfigT], tree: Mapping[str, Any], source: str) -> ConfigT:
-    """``model`` from ``tree``; :class:`UserError` names the key, the value and what is valid."""
+class InvalidValueError(UserError):
+    """A value that a configuration does not admit.
+
+    Attributes:
+        keys: the path of keys to it.
+    """
+
+    def __init__(self, message: str, keys: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def validated(
+    model: type[ConfigT], tree: Mapping[str, Any], source: str | Callable[[tuple[str, ...]], str]
+) -> ConfigT:
+    """``model`` from ``tree``.
+
+    Args:
+        model: what ``tree`` must be.
+        tree: keys and values.
+        source: where ``tree`` is from, or a function from the path of keys to that.
+
+    Raises:
+        InvalidValueError: names the source, the key, the value and what is valid.
+    """
     try:
         return model.model_validate(tree)
     except ValidationError as error:
         # A misspelt key also leaves the right one missing: the former says more.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        path = [str(part) for part in first["loc"]]
-        dotted = ".".join(path)
+        keys = tuple(str(part) for part in first["loc"])
+        dotted = ".".join(keys)
+        where = source if isinstance(source, str) else source(keys)
         if first["type"] == "extra_forbidden":
-            hint = nearest(path[-1], _fields_at(model, path[:-1]))
-            raise UserError(f"{source}: unknown key '{dotted}': {hint}") from None
+            hint = nearest(keys[-1], _fields_at(model, keys[:-1]))
+            raise InvalidValueError(f"{where}: unknown key '{dotted}': {hint}", keys) from None
         message = first["msg"].removeprefix("Value error, ")
         given = first.get("input")
         shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
-        raise UserError(f"{source}: {dotted or 'value'}: {message}{shown}") from None
+        raise InvalidValueError(f"{where}: {dotted or 'value'}: {message}{shown}", keys) from None
 
 
-def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
+def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
     """The names that are valid below ``path`` of ``model``."""
+    current: Any = model
     for part in path:
-        field = model.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type):
-            return []
-        if not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
-    return list(model.model_fields)
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        else:  # a mapping or sequence of models: its last type argument is the item's
+            current = (get_args(current) or (None,))[-1]
+        kinds = [kind for kind in get_args(current) if kind is not NoneType]
+        if get_origin(current) in (Union, UnionType) and len(kinds) == 1:
+            current = kinds[0]
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return []

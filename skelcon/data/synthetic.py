@@ -376,19 +376,24 @@ def synthesize(
         return writer.close({name: row for name, row in rows.items() if len(np.unique(row)) > 1})
 
 
-def open_embedded() -> SkeletonDataset:
-    """The data set of default size and seed; made on first use, or if damaged, in the cache.
+def open_embedded(seed: int = 0) -> SkeletonDataset:
+    """The data set of default size; made on first use, or if damaged, in the cache.
+
+    Args:
+        seed: another one gives other subjects and clips of the same actions.
 
     Raises:
         UserError: if the cache directory cannot be written.
     """
     cached = cache_directory() / f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}"
+    if seed:
+        cached = cached.with_name(f"{cached.name}-{seed}")
     with contextlib.suppress(UserError):  # the writer replaces what is damaged
         dataset = SkeletonDataset.open(cached)
         if dataset.content_digest() == dataset.fingerprint:
             return dataset
     try:
-        return synthesize(cached)
+        return synthesize(cached, seed=seed)
     except OSError as error:
         raise UserError(
             f"cannot write the cache of synthetic data in '{cache_directory()}' "

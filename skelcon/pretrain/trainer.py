@@ -79,6 +79,11 @@ class Pretraining:
         return self.epoch >= self.config.epochs
 
     @property
+    def epochs(self) -> int:
+        """How many epochs there are in all."""
+        return self.config.epochs
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimisation steps of an epoch."""
         return len(self._clips) // self.config.batch

@@ -28,11 +28,11 @@ rows:
 references:
   random: {label: random weights, pretrain: false}
 columns:
-  img: {label: IMG, representation: img, set: {pretrain.representations: [img]}}
-  seq: {label: SEQ, representation: seq, set: {pretrain.representations: [seq]}}
+  img: {label: IMG, downstream: [img], set: {pretrain.representations: [img]}}
+  seq: {label: SEQ, downstream: [seq], set: {pretrain.representations: [seq]}}
 paper:
-  source: Table 5
-  values: {none: {img: 51.0, seq: 50.0}, crop+jitter: {img: 77.0, seq: 80.0}}
+  - source: Table 5
+    values: {none: {img: 51.0, seq: 50.0}, crop+jitter: {img: 77.0, seq: 80.0}}
 """
 
 

@@ -9,6 +9,7 @@ import pytest
 from ablation.plan import Plan, make_plan, unit_key
 from ablation.study import Study, load_study, named_study
 from skelcon.data import SkeletonDataset
+from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
 from skelcon.settings import preset_tree
 
@@ -41,19 +42,92 @@ def test_two_studies_share_the_same_pretraining(dataset: SkeletonDataset, study_
 
 
 def test_an_inter_pretraining_serves_all_its_columns(dataset: SkeletonDataset) -> None:
-    study = named_study("augmentations")
-    rows = {"pair": study.rows["crop"].model_copy(update={"set": {}})}
-    columns = {
-        name: column.model_copy(update={"set": {"pretrain.representations": ["img", "seq"]}})
-        for name, column in study.columns.items()
-    }
-    both = study.model_copy(update={"rows": rows, "columns": columns, "references": {}})
-    plan = plan_of(dataset, both)
+    plan = plan_of(dataset, named_study("rep-pairs").only(("img+seq",)))
     assert plan.count("pretrain") == 1
     assert plan.count("evaluate") == 2
     (missing,) = [cell for cell in plan.cells if cell.unit is None]
     assert missing.column == "stg"
     assert missing.reason.startswith("not applicable")
+
+
+def test_the_five_ablations_of_the_paper_share_31_pretrainings(dataset: SkeletonDataset) -> None:
+    """Counted by hand, for one seed and the paper's setting.
+
+    Table 5: 7 rows x 3 representations, all different: 21, and 3 cells of random weights.
+    Table 6: 3 intra, 3 pairs, 1 triple = 7; the 3 intra are the last row of Table 5. 21 cells.
+    Table 8: 5 numbers of joints; |j| = 15 is Table 5's jitter in IMG. 5 cells.
+    Table 9: 3 shortest crops; 0.1 is Table 5's crop in IMG. 3 cells.
+    Table 10: 3 intra (Table 5) and 3 pairs (Table 6) = 6, all known. 6 rows x 3 columns.
+    """
+    names = ("augmentations", "rep-pairs", "jitter-joints", "crop-length", "rep-combinations")
+    plans = [
+        plan_of(dataset, named_study(name), preset="paper", preset_tree=preset_tree("paper"))
+        for name in names
+    ]
+    assert [len(plan.cells) for plan in plans] == [21 + 3, 21, 5, 3, 18]
+    assert [plan.count("pretrain") for plan in plans] == [21, 7, 5, 3, 6]
+    distinct: set[str] = set()
+    new = []
+    for plan in plans:
+        own = {key for key, unit in plan.units.items() if unit.kind == "pretrain"}
+        new.append(len(own - distinct))
+        distinct |= own
+    assert new == [21, 4, 4, 2, 0]
+    assert len(distinct) == 31
+
+
+def test_intra_combines_encoders_that_were_trained_apart(dataset: SkeletonDataset) -> None:
+    plan = plan_of(dataset, named_study("rep-combinations").only(("img+stg",)))
+    trained = {
+        cell.column: [unit_key(e["pretrained"]) for e in cell.unit.config["encoders"]]
+        for cell in plan.cells
+        if cell.unit is not None
+    }
+    assert len(set(trained["intra"])) == 2
+    assert len(set(trained["inter"])) == 1
+    assert trained["parameters"] == trained["inter"]
+    for cell in plan.cells:
+        assert cell.unit is not None
+        assert set(cell.unit.needs) == set(trained[cell.column])
+
+
+def test_scratch_and_pretrained_see_the_same_task(dataset: SkeletonDataset) -> None:
+    plan = plan_of(dataset, named_study("semi-supervised"))
+    tasks: dict[str, list[Any]] = {}
+    for cell in plan.cells:
+        assert cell.unit is not None
+        own = {k: v for k, v in cell.unit.config.items() if k != "encoders"}
+        tasks.setdefault(cell.column, []).append(own)
+    assert all(scratch == inter for scratch, inter in tasks.values())
+    assert plan.count("pretrain") == 1
+
+
+def test_a_column_whose_protocol_the_data_lacks_is_left_out_and_said(
+    dataset: SkeletonDataset,
+) -> None:
+    plan = plan_of(dataset, named_study("recognition"))
+    assert list(plan.study.columns) == ["xsub"]
+    assert plan.notes == ("Left out, as the data set has no such protocol: xview, xsetup.",)
+    with pytest.raises(UserError, match="it has: xsub"):
+        plan_of(dataset, named_study("recognition"), protocol="xview")
+
+
+def test_a_transfer_pretrains_on_the_source_in_the_targets_joints(
+    dataset: SkeletonDataset, tmp_path: Any
+) -> None:
+    source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
+    study = named_study("transfer")
+    with pytest.raises(UserError, match="--source"):
+        plan_of(dataset, study)
+    plan = plan_of(dataset, study, source=source)
+    (pretraining,) = [u.config for u in plan.units.values() if u.kind == "pretrain"]
+    assert pretraining["data"] == source.fingerprint
+    assert pretraining["as"] == {"layout": "kinect-v1", "bodies": 2}
+    for unit in plan.units.values():
+        if unit.kind == "evaluate":
+            assert unit.config["data"] == dataset.fingerprint
+            assert unit.config["as"] == {"layout": "kinect-v1", "bodies": 2}
+    assert any("20 joints of kinect-v1" in note for note in plan.notes)
 
 
 def _leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

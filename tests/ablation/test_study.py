@@ -25,7 +25,7 @@ def test_augmentations_is_the_papers_table_5() -> None:
         "none", "crop", "pose", "jitter", "crop+pose", "crop+jitter", "crop+pose+jitter"
     ]  # fmt: skip
     assert list(study.columns) == ["img", "stg", "seq"]
-    assert study.paper_value("crop+jitter", "seq") == 80.0
+    assert study.paper[0].values["crop+jitter"]["seq"] == 80.0
     for name in study.rows:
         use = study.settings(name, "seq", {}, {}).pretrain.augment.use
         assert set(use) == (set(name.split("+")) - {"none"})
@@ -49,14 +49,19 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ("title: x\nrows:", "rows"),
-        ("title: x\nrows: {a: {}}\ncolumns: {c: {representation: sqe}}", "columns.c"),
-        ("titel: x\nrows: {a: {}}\ncolumns: {c: {representation: seq}}", "did you mean 'title'"),
-        ("title: x\nrows: {a: {ticks: [b]}}\ncolumns: {c: {representation: seq}}", "tick 'b'"),
+        ("title: x\nrows:", "line 2: rows"),
+        ("title: x\nrows: {a: {}}\ncolumns:\n  c: {downstream: [sqe]}", "line 4: columns.c"),
+        ("titel: x\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
+         "line 1: unknown key 'titel': did you mean 'title'"),
+        ("title: x\nrows:\n  a:\n    lable: b\ncolumns: {c: {downstream: [seq]}}",
+         "line 4: unknown key 'rows.a.lable': did you mean 'label'"),
+        ("title: x\nrows: {a: {ticks: [b]}}\ncolumns: {c: {downstream: [seq]}}", "tick 'b'"),
+        ("title: x\nrows: {a: {}}\ncolumns: {c: {}}", "whose encoder"),
+        ("title: x\nrows: {a: {}, a: {}}", "line 2: 'a' stands there twice"),
         ("title: [", "line 1"),
         ("- 1", "no mapping"),
     ],
-)
+)  # fmt: skip
 def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(change)
@@ -67,13 +72,39 @@ def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: st
     assert "\n" not in str(error.value)
 
 
-def test_a_wrong_setting_in_a_row_names_the_row_and_the_nearest_key(
-    tmp_path: Path, study_file: Path
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("pretrain.epoch: 1", r"unknown key 'pretrain.epoch': did you mean 'epochs'"),
+        ("pretrain: {augment: {uses: []}}", r"'pretrain.augment.uses': did you mean 'use'"),
+        ("pretrain.epochs: many", r"pretrain.epochs: .*\(given: 'many'\)"),
+    ],
+)
+def test_a_wrong_setting_names_its_line_its_row_and_the_nearest_key(
+    tmp_path: Path, study_file: Path, wrong: str, told: str
 ) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(study_file.read_text().replace("pretrain.augment.use: []", "pretrain.epoch: 1"))
-    with pytest.raises(UserError, match=r"row 'none'.*'pretrain.epoch'.*did you mean 'epochs'"):
+    path.write_text(study_file.read_text().replace("pretrain.augment.use: []", wrong))
+    line = 1 + path.read_text().splitlines().index(f"  none: {{set: {{{wrong}}}}}")
+    with pytest.raises(UserError, match=rf"mine.yaml', line {line}: .*row 'none'.*{told}"):
         load_study(path).settings("none", "seq", {}, {})
+
+
+def test_the_report_for_the_data_at_hand_is_chosen() -> None:
+    study = named_study("semi-supervised")
+
+    def source(*names: str) -> str:
+        report = study.report(*names)
+        assert report is not None
+        return report.source
+
+    assert source("ntu60", "xsub") == "Table 2, NTU RGB+D 60, x-sub"
+    assert source("ntu60", "xview") == "Table 2, NTU RGB+D 60, x-view"
+    assert source("pkummd1", "xsub") == "Table 2, PKU-MMD I, x-sub"
+    assert source("anything", "xsub") == "Table 2, NTU RGB+D 60, x-view"
+    transfer = named_study("transfer").report("pkummd2", "xsub", "ntu60")
+    assert transfer is not None
+    assert transfer.values["inter"]["target"] == 45.9
 
 
 def test_a_preset_can_depend_on_the_representations() -> None:

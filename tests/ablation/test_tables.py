@@ -2,22 +2,28 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import json
 import math
 import shutil
 import statistics
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ablation.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
+from ablation.notes import concordant, rank_correlation
 from ablation.plan import Plan, make_plan
 from ablation.store import Store, write_json
-from ablation.study import load_study
-from ablation.tables import COLUMNS, Table, cells_frame, make_table, rank_correlation
+from ablation.study import Column, Reported, load_study
+from ablation.tables import COLUMNS, Entry, Table, cells_frame, make_table
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
@@ -53,8 +59,8 @@ def frame(plan: Plan, store: Store) -> pd.DataFrame:
 
 
 @pytest.fixture
-def table(plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset) -> Table:
-    return make_table(plan, frame, dataset)
+def table(plan: Plan, frame: pd.DataFrame) -> Table:
+    return make_table(plan, frame)
 
 
 def test_cells_are_long_form_with_a_state_and_a_reason(frame: pd.DataFrame) -> None:
@@ -87,7 +93,7 @@ def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
 def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, store: Store) -> None:
     study = load_study(study_file)
     plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(1,))
-    table = make_table(plan, cells_frame(plan, store), dataset)
+    table = make_table(plan, cells_frame(plan, store))
     entry = table.entries["none", "seq"]
     assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
     assert "±" not in to_csv(table)
@@ -107,34 +113,77 @@ def test_every_missing_cell_says_why(table: Table) -> None:
     assert any("not run yet" in note for note in table.notes)
 
 
-def test_rank_correlation_is_spearmans(plan: Plan, table: Table) -> None:
-    import scipy.stats
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
+def test_rank_correlation_is_spearmans_and_pairs_are_kendalls(pairs: list[tuple[int, int]]) -> None:
+    line = [Entry(mean=float(a), spread=None, n=1, paper=float(b)) for a, b in pairs]
+    ours, paper = zip(*pairs, strict=True)
+    value = rank_correlation(line)
+    if len(set(ours)) > 1 and len(set(paper)) > 1:
+        assert value == pytest.approx(scipy.stats.spearmanr(ours, paper).statistic)
+    else:
+        assert value is None
+    same, compared = concordant(line)
+    assert compared == sum(p != q for p, q in itertools.combinations(paper, 2))
+    assert same == sum(
+        (a < c and b < d) or (a > c and b > d) for (a, b), (c, d) in itertools.combinations(pairs, 2)
+    )
+    assert rank_correlation(line[:2]) is None  # two rows rank nothing
 
-    from ablation.tables import Entry
 
-    ours, paper = [3.0, 1.0, 2.0, 2.0], [4.0, 1.0, 3.0, 9.0]
-    rows = {str(i): plan.study.rows["none"] for i in range(4)}
-    wide = plan.study.model_copy(update={"rows": rows})
-    entries = {
-        (str(i), "seq"): Entry(mean=ours[i], spread=None, n=1, paper=paper[i]) for i in range(4)
-    }
-    from dataclasses import replace
-
-    value = rank_correlation(replace(plan, study=wide), entries, "seq")
-    assert value == pytest.approx(scipy.stats.spearmanr(ours, paper).statistic)
-    assert rank_correlation(plan, table.entries, "seq") is None  # two rows rank nothing
+def test_the_notes_say_whether_the_papers_order_holds(table: Table) -> None:
+    (note,) = [note for note in table.notes if "order of the rows" in note]
+    assert "it holds here" in note
+    assert "SEQ 1 of 1" in note
 
 
 def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
     plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
 ) -> None:
-    from dataclasses import replace
-
-    made_up = make_table(plan, frame, replace(dataset, synthetic=True))
+    made_up = make_table(replace(plan, dataset=replace(dataset, synthetic=True)), frame)
     for text in (made_up.caption, to_markdown(made_up), to_latex(made_up)):
         assert "ynthetic" in text
     assert "(80.0)" not in to_csv(made_up)
-    assert "(80.0)" in to_csv(make_table(plan, frame, dataset))
+    assert "(80.0)" in to_csv(make_table(plan, frame))
+
+
+def test_rows_of_others_are_marked_as_reported_and_never_as_ours(
+    plan: Plan, store: Store
+) -> None:
+    others = {"su": Reported(label="Su & al.", values={"seq": 59.3})}
+    report = plan.study.paper[0].model_copy(update={"others": others})
+    plan = replace(plan, study=plan.study.model_copy(update={"paper": (report,)}))
+    frame = cells_frame(plan, store)
+    (line,) = frame[frame["state"] == "reported"].to_dict("records")
+    assert (line["row"], line["column"], line["paper"]) == ("su", "seq", 59.3)
+    assert math.isnan(line["value"])
+    assert line["unit"] == ""
+    table = make_table(plan, frame)
+    assert ("su", "seq") not in table.entries
+    assert "| *Su & al. (reported)* |  | 59.3 |" in to_markdown(table)
+    assert r"\textit{Su \& al. (reported)}" in to_latex(table)
+    assert "su (reported),,59.3" in to_csv(table)
+    synthetic = replace(plan, dataset=replace(plan.dataset, synthetic=True))
+    assert "reported" not in set(cells_frame(synthetic, store)["state"])
+
+
+def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    study = load_study(study_file)
+    extra = Column(of="seq", metric="parameters", unit="millions")
+    study = study.model_copy(update={"columns": {**study.columns, "size": extra}})
+    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1))
+    store = Store(tmp_path)
+    for cell in plan.cells:
+        assert cell.unit is not None
+        directory = store.begin(cell.unit.key, cell.unit.config)
+        write_json(directory / "result.json", {"top1": 0.5, "parameters": 519_424})
+        store.finish(cell.unit.key)
+    sized = [cell for cell in plan.cells if cell.column == "size"]
+    assert {c.unit for c in sized} == {c.unit for c in plan.cells if c.column == "seq"}
+    table = make_table(plan, cells_frame(plan, store))
+    assert to_csv(table).splitlines()[1] == "none,50.0 ± 0.0 (51.0),50.0 ± 0.0 (50.0),0.52M"
+    assert not table.entries["none", "size"].best
 
 
 def test_markdown_has_the_best_in_bold(table: Table) -> None:
@@ -177,12 +226,8 @@ def test_latex_compiles_as_an_input(table: Table, tmp_path: Path) -> None:
     assert (tmp_path / "main.pdf").stat().st_size > 1000
 
 
-def test_latex_escapes_what_a_user_writes(
-    plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
-) -> None:
-    from dataclasses import replace
-
+def test_latex_escapes_what_a_user_writes(plan: Plan, frame: pd.DataFrame) -> None:
     study: Any = plan.study.model_copy(update={"title": r"50% of $x_1$ & \more{#}~^"})
-    text = to_latex(make_table(replace(plan, study=study), frame, dataset))
+    text = to_latex(make_table(replace(plan, study=study), frame))
     caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
     assert r"50\% of \$x\_1\$ \& \textbackslash{}more\{\#\}\textasciitilde{}" in caption

@@ -29,7 +29,7 @@ def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> lis
 
 def run(unit: Unit, store: Store, dataset: SkeletonDataset, steps: int | None = None) -> None:
     """``steps`` steps of one epoch each and then no more, as after a crash; None: to the end."""
-    unit_run = UnitRun(unit.config, store, dataset.path, "cpu")
+    unit_run = UnitRun(unit.config, store, {dataset.fingerprint: dataset.path}, "cpu")
     try:
         taken = 0
         while not unit_run.step(budget=0).done:
@@ -147,4 +147,4 @@ def test_other_data_than_the_units_is_refused(
     unit = units_of(dataset, study_file)[0]
     config = {**unit.config, "data": "0" * 16}
     with pytest.raises(RuntimeError, match="is not the data set"):
-        UnitRun(config, Store(tmp_path), dataset.path, "cpu")
+        UnitRun(config, Store(tmp_path), {"0" * 16: dataset.path}, "cpu")

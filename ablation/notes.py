@@ -1,0 +1,136 @@
+"""What a reader must know beside a table, and whether the paper's order holds in it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import pandas as pd
+
+from ablation.plan import Plan
+from skelcon.augment import JitterConfig
+
+
+class Means(Protocol):
+    """What the notes ask of a table's entry: our mean and the paper's value."""
+
+    @property
+    def mean(self) -> float | None:
+        """Ours."""
+
+    @property
+    def paper(self) -> float | None:
+        """The paper's."""
+
+
+Entries = Mapping[tuple[str, str], Means]
+
+
+def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ...]:
+    """The notes of a table, the most general first."""
+    dataset = plan.dataset
+    notes = [
+        f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
+        "the test side chose nothing."
+    ]
+    if dataset.synthetic:
+        notes.append(
+            "Synthetic data is for trying and testing: these numbers say nothing of real actions."
+        )
+    notes += [*plan.notes, *plan.study.notes, *_jitter(plan), *_labels(plan)]
+    if plan.report is not None:
+        notes += _orders(plan, entries)
+        if not dataset.synthetic and plan.report.data != dataset.name:
+            notes.append(
+                f"In parentheses the paper's value ({plan.report.source}): another data set and "
+                "scale, so compare the order and not the numbers."
+            )
+        if plan.report.others and not dataset.synthetic:
+            notes.append(
+                f"Rows marked 'reported' are other methods' as the paper reports them "
+                f"({plan.report.source}); nothing of them was run here."
+            )
+    missing = frame[frame["state"].isin(["failed", "not run"])]
+    for reason, group in missing.groupby("reason", sort=False):
+        where = ", ".join(
+            dict.fromkeys(f"{r} / {c}" for r, c in zip(group["row"], group["column"], strict=True))
+        )
+        notes.append(f"{len(group)} missing ({where}): {reason}.")
+    return tuple(notes)
+
+
+def _jitter(plan: Plan) -> list[str]:
+    """What |j| means on a skeleton that has not 25 joints."""
+    found: dict[int, int] = {}
+    joints = plan.dataset.layout.num_joints
+    for unit in plan.units.values():
+        if unit.kind == "pretrain" and "jitter" in unit.config["config"]["augment"]["use"]:
+            config = JitterConfig.model_validate(unit.config["config"]["augment"]["jitter"])
+            found[config.joints] = config.count(joints)
+    if joints == 25 or plan.source is not None or not found:
+        return []
+    counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))
+    return [f"|j| is of 25 joints; of the {joints} joints here {counts}."]
+
+
+def _labels(plan: Plan) -> list[str]:
+    """How many clips a share of the labels is, where every class gives one at least."""
+    return []
+
+
+def _orders(plan: Plan, entries: Entries) -> list[str]:
+    """Whether pairs of our means are ordered as the paper's, along rows and along columns."""
+    study = plan.study
+    assert plan.report is not None
+    ranked = [name for name, column in study.columns.items() if column.unit == "percent"]
+    names = {name: study.columns[name].label or name for name in ranked}
+    labels = {name: row.label or name for name, row in study.rows.items()}
+    notes = []
+    if "rows" in study.compare:
+        lines = {names[c]: [entries[r, c] for r in study.rows] for c in ranked}
+        notes.append(_order("rows", lines, plan.report.source))
+    if "columns" in study.compare:
+        lines = {labels[r]: [entries[r, c] for c in ranked] for r in study.rows}
+        notes.append(_order("columns", lines, plan.report.source))
+    return [note for note in notes if note]
+
+
+def _order(what: str, lines: Mapping[str, Sequence[Means]], source: str) -> str:
+    parts, all_same, all_pairs = [], 0, 0
+    for label, line in lines.items():
+        same, pairs = concordant(line)
+        if pairs:
+            rho = rank_correlation(line)
+            spearman = f" (Spearman {rho:.2f})" if rho is not None else ""
+            parts.append(f"{label} {same} of {pairs}{spearman}")
+            all_same, all_pairs = all_same + same, all_pairs + pairs
+    if not all_pairs:
+        return ""
+    share = all_same / all_pairs
+    verdict = (
+        "it holds" if share == 1 else "it holds for the most part" if share >= 0.75
+        else "it holds in part" if share > 0.5 else "it does not hold"
+    )  # fmt: skip
+    return (
+        f"The paper's order of the {what} ({source}): {verdict} here. Pairs in the same order: "
+        f"{', '.join(parts)}."
+    )
+
+
+def concordant(line: Sequence[Means]) -> tuple[int, int]:
+    """How many pairs that differ in the paper are ordered alike in ours, and how many there are."""
+    known = [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
+    pairs = [(a, b) for a, b in itertools.combinations(known, 2) if a[1] != b[1]]
+    return sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs), len(pairs)
+
+
+def rank_correlation(line: Sequence[Means]) -> float | None:
+    """Spearman's coefficient between our means and the paper's values; None below 3 of them."""
+    known = [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
+    if len(known) < 3:
+        return None
+    ours, papers = (pd.Series(side).rank() for side in zip(*known, strict=True))
+    value = float(ours.corr(papers)) if ours.std() > 0 and papers.std() > 0 else math.nan
+    return None if math.isnan(value) else value

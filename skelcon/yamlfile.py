@@ -1,0 +1,73 @@
+"""YAML files that can say on which line a key stands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from skelcon.errors import UserError
+
+
+@dataclass(frozen=True)
+class YamlFile:
+    """A file's mapping, and where each of its keys stands.
+
+    Attributes:
+        path: the file.
+        values: what it holds.
+        lines: key path -> line, counted from 1.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    lines: dict[tuple[str, ...], int]
+
+    def at(self, keys: Sequence[str]) -> str:
+        """``'file', line n`` of the longest leading part of ``keys`` that the file has."""
+        for end in range(len(keys), 0, -1):
+            line = self.lines.get(tuple(keys[:end]))
+            if line is not None:
+                return f"'{self.path}', line {line}"
+        return f"'{self.path}'"
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """Read a mapping; :class:`UserError` names the file, and the line of a fault."""
+    try:
+        text = path.read_text()
+        values = yaml.safe_load(text)
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except OSError as error:
+        raise UserError(f"cannot read '{path}': {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        at = getattr(error, "problem_mark", None)
+        where = f", line {at.line + 1}" if at is not None else ""
+        problem = getattr(error, "problem", None) or "not a text file"
+        raise UserError(f"'{path}'{where}: not valid YAML: {problem}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"'{path}' holds no mapping of keys to values")
+    lines: dict[tuple[str, ...], int] = {}
+    if root is not None:
+        _find_lines(root, (), lines, path)
+    return YamlFile(path, values, lines)
+
+
+def _find_lines(
+    node: yaml.Node, keys: tuple[str, ...], lines: dict[tuple[str, ...], int], path: Path
+) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            below = (*keys, str(key.value))
+            if below in lines:
+                line = key.start_mark.line + 1
+                raise UserError(f"'{path}', line {line}: '{key.value}' stands there twice")
+            lines[below] = key.start_mark.line + 1
+            _find_lines(value, below, lines, path)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            lines[*keys, str(index)] = value.start_mark.line + 1
+            _find_lines(value, (*keys, str(index)), lines, path)
