@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from skelcon.config import Config
-from skelcon.downstream import LinearConfig, RetrievalConfig
+from skelcon.downstream import FinetuneConfig, LinearConfig, RetrievalConfig
 from skelcon.errors import UserError, nearest
 from skelcon.pretrain import PretrainConfig
 from skelcon.yamlfile import read_yaml
@@ -32,6 +32,7 @@ class Settings(Config):
     pretrain: PretrainConfig = PretrainConfig()
     linear: LinearConfig = LinearConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
 
 
 def preset_tree(name: str) -> Tree:

@@ -3,7 +3,15 @@
 from skelcon.data.bank import ClipBank
 from skelcon.data.dataset import UNKNOWN, ClipInfo, DatasetWriter, SkeletonDataset
 from skelcon.data.importers import SkippedFile, detect, import_dataset, open_or_import
-from skelcon.data.layouts import KINECT_V1, KINECT_V2, LAYOUTS, SkeletonLayout, layout_named
+from skelcon.data.layouts import (
+    KINECT_V1,
+    KINECT_V2,
+    LAYOUTS,
+    SkeletonLayout,
+    common_layout,
+    joint_mapping,
+    layout_named,
+)
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
 
@@ -23,8 +31,10 @@ __all__ = [
     "SkippedFile",
     "canonical_protocol",
     "choose_protocol",
+    "common_layout",
     "detect",
     "import_dataset",
+    "joint_mapping",
     "layout_named",
     "normalise",
     "open_or_import",

@@ -10,33 +10,65 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
+from skelcon.data.layouts import SkeletonLayout, joint_mapping
+from skelcon.errors import UserError
 
 
 class ClipBank:
     """All clips of a data set, ragged, on one device.
 
+    An encoder takes one skeleton and one number of bodies. For encoders that were trained on
+    another data set, ``layout`` and ``bodies`` put the clips on what those take.
+
+    Args:
+        dataset: whose clips.
+        device: where their tensors live.
+        layout: the skeleton to put them on; the data set's own if not set.
+        bodies: M; the data set's own number if not set. Bodies beyond it are absent in all clips.
+
     Attributes:
+        layout: the clips' skeleton.
         lengths: (N,) int64 frames of each clip.
         labels: (N,) int64 class indices.
         num_bodies: M.
         num_joints: V.
+
+    Raises:
+        UserError: if the clips cannot be put on ``layout``, or have more bodies than ``bodies``.
     """
 
-    def __init__(self, dataset: SkeletonDataset, device: torch.device | str = "cpu") -> None:
-        rows, joints, coords = dataset.frames.shape
+    def __init__(
+        self,
+        dataset: SkeletonDataset,
+        device: torch.device | str = "cpu",
+        layout: SkeletonLayout | None = None,
+        bodies: int | None = None,
+    ) -> None:
+        self.layout = layout or dataset.layout
+        self.num_bodies = dataset.max_bodies if bodies is None else bodies
+        missing = self.num_bodies - dataset.max_bodies
+        if missing < 0:
+            raise UserError(
+                f"data set '{dataset.name}' has {dataset.max_bodies} bodies in a clip, which do "
+                f"not fit {bodies}: {dataset.max_bodies} or more are valid"
+            )
+        mapping = joint_mapping(dataset.layout, self.layout)
+        self.num_joints = len(mapping)
+        rows, _, coords = dataset.frames.shape
         # One more row, all zeros, is what a body outside its block gathers.
-        frames = np.zeros((rows + 1, joints * coords), np.float32)
-        frames[:rows] = dataset.frames.reshape(rows, -1)
-        self._frames = torch.from_numpy(frames).to(device)
+        frames = np.zeros((rows + 1, self.num_joints, coords), np.float32)
+        if self.layout == dataset.layout:
+            frames[:rows] = dataset.frames
+        else:
+            # (with mode="raise" the result would be buffered: a second copy of all frames)
+            np.take(dataset.frames, mapping, axis=1, out=frames[:rows], mode="clip")
+        self._frames = torch.from_numpy(frames).flatten(1).to(device)
         self._zero_row = rows
-        self._blocks = torch.from_numpy(
-            np.stack([dataset.blocks[name] for name in ("offset", "start", "count")])
-        ).to(device)
+        blocks = np.stack([dataset.blocks[name] for name in BLOCK_COLUMNS])
+        self._blocks = torch.from_numpy(np.pad(blocks, ((0, 0), (0, 0), (0, missing)))).to(device)
         self.lengths = torch.from_numpy(np.ascontiguousarray(dataset.lengths)).to(device)
         self.labels = torch.from_numpy(np.ascontiguousarray(dataset.labels)).to(device)
-        self.num_bodies = dataset.max_bodies
-        self.num_joints = joints
         self.device = self._frames.device
 
     def frames(self, clips: Tensor, times: Tensor) -> Tensor:

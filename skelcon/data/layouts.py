@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,6 +113,19 @@ KINECT_V1 = SkeletonLayout(
 )  # fmt: skip
 """The 20 joints of UTD-MHAD, in its file order."""
 
+# The second sensor renamed the trunk's joints and added five: neck, hand tips and thumbs. A limb's
+# joints kept their names. The first sensor's shoulder centre is where the collar bones meet, from
+# which the arms and the head hang; that is the second's spine_shoulder. Its neck is a new joint
+# half way up to the head, and no arm hangs from it.
+RENAMED: Mapping[tuple[SkeletonLayout, SkeletonLayout], Mapping[str, str]] = {
+    (KINECT_V2, KINECT_V1): {
+        "shoulder_centre": "spine_shoulder",
+        "spine": "spine_mid",
+        "hip_centre": "spine_base",
+    }
+}
+"""(source, target) -> a target's joint -> the source's, where their names differ."""
+
 LAYOUTS = {layout.name: layout for layout in (KINECT_V2, KINECT_V1)}
 
 
@@ -120,3 +134,40 @@ def layout_named(name: str) -> SkeletonLayout:
     if name not in LAYOUTS:
         raise UserError(f"unknown skeleton layout '{name}': {nearest(name, LAYOUTS)}")
     return LAYOUTS[name]
+
+
+def joint_mapping(source: SkeletonLayout, target: SkeletonLayout) -> tuple[int, ...]:
+    """For each joint of ``target`` the joint of ``source`` that takes its place.
+
+    ``clip[..., joint_mapping(source, target), :]`` is a clip of ``source`` on ``target``.
+
+    Raises:
+        UserError: if a joint of ``target`` has no counterpart in ``source``.
+    """
+    if source == target:
+        return tuple(range(target.num_joints))
+    if (source, target) not in RENAMED:
+        pairs = ", ".join(f"{a.name} to {b.name}" for a, b in RENAMED)
+        raise UserError(
+            f"no way from skeleton layout '{source.name}' to '{target.name}'; there is: {pairs}"
+        )
+    renamed = RENAMED[source, target]
+    return tuple(source.joints.index(renamed.get(name, name)) for name in target.joints)
+
+
+def common_layout(one: SkeletonLayout, other: SkeletonLayout) -> SkeletonLayout:
+    """The layout that clips of both can be put on: the poorer of the two.
+
+    Raises:
+        UserError: if neither can be put on the other.
+    """
+    if one == other:
+        return one
+    for source, target in RENAMED:
+        if {source, target} == {one, other}:
+            return target
+    pairs = ", ".join(f"{a.name} and {b.name}" for a, b in RENAMED)
+    raise UserError(
+        f"skeleton layouts '{one.name}' and '{other.name}' have no common layout; "
+        f"these have one: {pairs}"
+    )

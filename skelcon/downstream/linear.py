@@ -43,6 +43,18 @@ class LinearConfig(Config):
     )
 
 
+def linear_classifier(
+    inputs: int, num_classes: int, draws: torch.Generator, device: torch.device
+) -> nn.Linear:
+    """A new classifier: weights from N(0, 0.01^2), no bias yet."""
+    weight = torch.randn(num_classes, inputs, generator=draws) * 0.01
+    classifier: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, num_classes, device=device)
+    with torch.no_grad():
+        classifier.weight.copy_(weight)
+        nn.init.zeros_(classifier.bias)
+    return classifier
+
+
 def linear_evaluation(
     encoders: Sequence[Encoder],
     bank: ClipBank,
@@ -69,11 +81,7 @@ def linear_evaluation(
     """
     draws = generator(seed, "linear")
     size = sum(encoder.feature_size for encoder in encoders)
-    weight = torch.randn(num_classes, size, generator=draws) * 0.01
-    classifier = nn.utils.skip_init(nn.Linear, size, num_classes, device=bank.device)
-    with torch.no_grad():
-        classifier.weight.copy_(weight)
-        nn.init.zeros_(classifier.bias)
+    classifier = linear_classifier(size, num_classes, draws, bank.device)
     optimiser = torch.optim.SGD(
         classifier.parameters(),
         config.lr,

@@ -15,7 +15,8 @@ class EvaluationResult:
 
     Attributes:
         metrics: name -> value; accuracies are fractions.
-        clips, labels, predictions: (n,) int64 over the test clips, in file order.
+        clips, labels: (n,) int64 over the test clips, in file order.
+        predictions: (n,) int64; (subsets, n) from a task that was run on several subsets.
     """
 
     metrics: dict[str, float]

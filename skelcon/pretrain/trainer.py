@@ -21,7 +21,10 @@ from skelcon.seeding import generator, seeded_globally
 
 @dataclass(frozen=True)
 class EpochMetrics:
-    """One epoch: means over its steps, and its speed (clips, each of two views, per second)."""
+    """One epoch: means over its clips, and its speed in clips per second.
+
+    In a pre-training a clip is seen in two views.
+    """
 
     epoch: int
     loss: float

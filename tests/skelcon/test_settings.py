@@ -28,6 +28,7 @@ def from_dotted(**values: object) -> Settings:
         ("pretrain.augment.crop.lmin", "did you mean 'l_min'?"),
         ("pretrain.encoders.seq.hiden", "did you mean 'hidden'?"),
         ("linear.learning", "valid: batch, crops, "),
+        ("finetune.label", "did you mean 'labels'?"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(key: str, nearest: str):
@@ -50,6 +51,9 @@ def test_an_unknown_key_names_the_nearest(key: str, nearest: str):
         ("pretrain.optimiser.milestones", "early"),
         ("linear.lr", "fast"),
         ("retrieval.test_ratio", -0.1),
+        ("finetune.labels", 0),
+        ("finetune.labels", 1.5),
+        ("finetune.subsets", 0),
     ],
 )
 def test_a_wrong_value_names_key_and_value(key: str, value: object):

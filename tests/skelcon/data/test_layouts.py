@@ -2,9 +2,21 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from skelcon.data import KINECT_V1, KINECT_V2, LAYOUTS, SkeletonLayout, layout_named
+from skelcon.data import (
+    KINECT_V1,
+    KINECT_V2,
+    LAYOUTS,
+    Normalisation,
+    SkeletonLayout,
+    common_layout,
+    joint_mapping,
+    layout_named,
+    normalise,
+)
+from skelcon.data.synthetic import Take, render
 
 Bones = tuple[tuple[int, int], ...]
 
@@ -63,3 +75,86 @@ def test_an_unknown_layout_names_the_nearest(user_error: Callable[..., str]):
 def test_bones_that_are_no_tree_are_refused(tiny: SkeletonLayout, bones: Bones):
     with pytest.raises(ValueError, match="tree"):
         replace(tiny, bones=bones)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
+def test_a_layout_is_mapped_to_itself_joint_by_joint(layout: SkeletonLayout):
+    read_again = SkeletonLayout.from_dict(layout.to_dict())
+    assert joint_mapping(read_again, layout) == tuple(range(layout.num_joints))
+    assert common_layout(read_again, layout) == layout
+
+
+def test_the_common_layout_of_both_sensors_is_the_first(tiny: SkeletonLayout):
+    assert common_layout(KINECT_V1, KINECT_V2) == KINECT_V1
+    assert common_layout(KINECT_V2, KINECT_V1) == KINECT_V1
+
+
+def test_layouts_without_a_way_between_them(tiny: SkeletonLayout, user_error: Callable[..., str]):
+    user_error(lambda: joint_mapping(KINECT_V1, KINECT_V2), "'kinect-v1' to 'kinect-v2'",
+               "kinect-v2 to kinect-v1")  # fmt: skip
+    user_error(lambda: joint_mapping(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
+    user_error(lambda: common_layout(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
+    # A layout is its joints and bones, not its name.
+    renamed = replace(KINECT_V2, joints=KINECT_V2.joints[::-1])
+    user_error(lambda: joint_mapping(renamed, KINECT_V1), "'kinect-v2' to 'kinect-v1'")
+
+
+V2_TO_V1 = joint_mapping(KINECT_V2, KINECT_V1)
+
+
+def path_between(layout: SkeletonLayout, one: int, other: int) -> list[int]:
+    """The joints on the way from ``one`` to ``other`` along the bones, both included."""
+    parents = dict(layout.bones)
+
+    def to_root(joint: int) -> list[int]:
+        return [joint, *to_root(parents[joint])] if joint in parents else [joint]
+
+    up, down = to_root(one), to_root(other)
+    while len(up) > 1 and len(down) > 1 and up[-2] == down[-2]:
+        up.pop()
+        down.pop()
+    return [*up, *down[-2::-1]]
+
+
+def test_a_mapped_limb_keeps_its_name_and_side():
+    assert len(set(V2_TO_V1)) == KINECT_V1.num_joints
+    trunk = {"shoulder_centre", "spine", "hip_centre"}
+    for name, at in zip(KINECT_V1.joints, V2_TO_V1, strict=True):
+        assert (KINECT_V2.joints[at] == name) == (name not in trunk), name
+
+
+def test_mapped_bones_are_chains_of_bones():
+    """No mapped joint lies inside another's chain; all chains but the neck's are single bones."""
+    for child, parent in KINECT_V1.bones:
+        path = path_between(KINECT_V2, V2_TO_V1[child], V2_TO_V1[parent])
+        assert not set(path[1:-1]) & set(V2_TO_V1)
+        inner = [KINECT_V2.joints[joint] for joint in path[1:-1]]
+        assert inner == (["neck"] if KINECT_V1.joints[child] == "head" else [])
+
+
+@pytest.fixture(scope="module")
+def seen() -> np.ndarray:
+    """A clip (M, T, 25, 3) of a body whose bones keep their lengths."""
+    return render(Take(1, 2, 1, 1, 3), noise=False)
+
+
+def test_mapped_bones_have_the_lengths_of_their_chains(seen: np.ndarray):
+    mapped = seen[:, :, V2_TO_V1]
+    for child, parent in KINECT_V1.bones:
+        length = np.linalg.norm(mapped[:, :, child] - mapped[:, :, parent], axis=-1)
+        path = path_between(KINECT_V2, V2_TO_V1[child], V2_TO_V1[parent])
+        steps = np.diff(seen[:, :, path], axis=2)
+        chain = np.linalg.norm(steps, axis=-1).sum(axis=-1)
+        np.testing.assert_allclose(chain, chain[:, :1].repeat(chain.shape[1], axis=1))
+        assert (length <= chain * (1 + 1e-9)).all()
+        # A neck bends, other bones do not.
+        assert (length >= chain * (0.9 if len(path) > 2 else 1 - 1e-9)).all()
+
+
+def test_normalising_and_mapping_can_change_places(seen: np.ndarray):
+    """Centre, spine and shoulders are the same joints in both layouts."""
+    options = Normalisation()
+    before = normalise(seen[:, :, V2_TO_V1], KINECT_V1, options)
+    after = normalise(seen, KINECT_V2, options)[:, :, V2_TO_V1]
+    assert np.abs(before - seen[:, :, V2_TO_V1]).max() > 0.1
+    np.testing.assert_allclose(before, after, atol=1e-9)

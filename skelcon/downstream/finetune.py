@@ -1,0 +1,271 @@
+"""Fine-tuning: encoder and linear classifier are trained jointly (A.1, A.2).
+
+One implementation of three tasks, which differ in what they start from and what they see:
+semi-supervised (pre-trained, a share of the labels), transfer (pre-trained on another data set)
+and supervised (random weights, all labels).
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from skelcon.augment import evaluation_view, training_view
+from skelcon.config import Config
+from skelcon.data import ClipBank
+from skelcon.downstream.features import extract
+from skelcon.downstream.linear import linear_classifier
+from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.encoders import Encoder
+from skelcon.pretrain import EpochMetrics
+from skelcon.seeding import generator, seeded_globally
+
+
+class FinetuneConfig(Config):
+    """Joint training of encoder and classifier by Adam; defaults are A.1's, batch the code's."""
+
+    epochs: int = Field(50, ge=1, description="passes over the labelled clips")
+    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
+    weight_decay: float = Field(0.0, ge=0, description="of Adam, on all parameters")
+    milestones: tuple[int, ...] = Field((30, 40), description="epochs at which lr becomes lr / 10")
+    batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is used")
+    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
+    labels: float = Field(
+        1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
+    )
+    subsets: int = Field(
+        1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of ``epoch`` (from 0) of a subset."""
+        return self.lr * math.prod(0.1 for at in self.milestones if epoch >= at)
+
+
+def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Tensor:
+    """Which clips keep their label: the same share of each class, one clip at least.
+
+    The draw depends on the arguments alone, so that whatever is trained on it with the same seed
+    sees the same clips; a larger share contains a smaller one.
+
+    Args:
+        labels: (n,) int64 classes of the training clips.
+        share: in (0, 1]; a class of c clips keeps max(1, round(share * c)) of them.
+        seed: the unit's seed.
+        subset: the number of the draw.
+
+    Returns:
+        (m,) int64 positions in ``labels``, ascending, on its device.
+    """
+    draws = generator(seed, f"labels {subset}")
+    classes = labels.cpu()
+    chosen = []
+    for label in classes.unique():
+        members = (classes == label).nonzero()[:, 0]
+        order = torch.randperm(len(members), generator=draws)
+        chosen.append(members[order[: max(1, round(share * len(members)))]])
+    return torch.cat(chosen).sort().values.to(labels.device)
+
+
+class Finetuning:
+    """A fine-tuning in progress; call :meth:`run_epoch` until :attr:`done`, then :meth:`result`.
+
+    The subsets of labelled clips follow one another; each starts from the given weights and a new
+    classifier. The randomness of an epoch is derived from the seed, the subset and the epoch's
+    number, so that :meth:`state_dict` between two epochs is all that an exact resume needs.
+
+    Args:
+        encoders: what training starts from; copied, and all their parameters trained. Of several
+            the features stand side by side (Table 10).
+        bank: the clips, on the device that trains.
+        train, test: (n,) int64 clips of the two sides.
+        num_classes: the number of classes.
+        frames: T, the frames of a view.
+        config: how to train, and on how many labels.
+        seed: the unit's seed.
+
+    Attributes:
+        epoch: how many epochs have been run, of all subsets together.
+        encoders, classifier: what is being trained.
+    """
+
+    def __init__(
+        self,
+        encoders: Sequence[Encoder],
+        bank: ClipBank,
+        train: Tensor,
+        test: Tensor,
+        num_classes: int,
+        frames: int,
+        config: FinetuneConfig,
+        seed: int,
+    ) -> None:
+        self.bank, self.config, self.seed = bank, config, seed
+        self._initial = copy.deepcopy(list(encoders))
+        self._train, self._test = train, test
+        self._num_classes, self._frames = num_classes, frames
+        self._predictions: list[Tensor] = []
+        self._top1_train: list[float] = []
+        self.epoch = 0
+        self._begin()
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all subsets together."""
+        return self.config.subsets * self.config.epochs
+
+    @property
+    def done(self) -> bool:
+        """Whether the last epoch of the last subset has been run."""
+        return self.epoch >= self.epochs
+
+    def run_epoch(self) -> EpochMetrics:
+        """Train one epoch over the labelled clips in a new random order.
+
+        A last batch of a single clip is left out (unless it is the only one): batch norm has no
+        statistics of one clip.
+        """
+        config, device = self.config, self.bank.device
+        began = time.perf_counter()
+        subset, epoch = divmod(self.epoch, config.epochs)
+        lr = config.lr_at(epoch)
+        for group in self._optimiser.param_groups:
+            group["lr"] = lr
+        draws = generator(self.seed, f"finetune {subset} epoch {epoch}")
+        order = torch.randperm(len(self._clips), generator=draws).to(device)
+        batches = torch.split(self._clips[order], config.batch)
+        if len(batches) > 1 and len(batches[-1]) == 1 and config.batch > 1:
+            batches = batches[:-1]
+        loss = torch.zeros((), device=device)
+        hits = torch.zeros((), device=device, dtype=torch.long)
+        autocast = torch.autocast(
+            device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
+        )
+        for encoder in self.encoders:
+            encoder.train()
+        with seeded_globally(self.seed, f"finetune {subset} dropout {epoch}"):
+            for clips in batches:
+                labels = self.bank.labels[clips]
+                view = training_view(self.bank, clips, config.l_min, self._frames, draws)
+                with autocast:
+                    features = [encoder(view) for encoder in self.encoders]
+                    logits = self.classifier(torch.cat(features, dim=1))
+                mean = functional.cross_entropy(logits.float(), labels)
+                self._optimiser.zero_grad(set_to_none=True)
+                mean.backward()
+                self._optimiser.step()
+                loss += mean.detach() * len(clips)
+                hits += logits.detach().argmax(dim=1).eq(labels).sum()
+        seen = sum(map(len, batches))
+        mean_loss, top1 = float(loss) / seen, int(hits) / seen
+        if not math.isfinite(mean_loss):
+            raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
+        self.epoch += 1
+        if epoch + 1 == config.epochs:
+            self._predictions.append(self._predicted())
+            self._top1_train.append(top1)
+            if not self.done:
+                self._begin()
+        seconds = time.perf_counter() - began
+        return EpochMetrics(
+            epoch=self.epoch - 1,
+            loss=mean_loss,
+            top1=top1,
+            lr=lr,
+            samples_per_s=seen / seconds,
+            seconds=seconds,
+        )
+
+    def result(self) -> EvaluationResult:
+        """The last epoch of each subset on the test side.
+
+        Returns:
+            The means over the subsets: ``top1`` on the test side, ``top1_train`` on the last
+            epoch's crops, and ``labelled``, the number of labelled clips. With two subsets or
+            more also ``top1_std``, the sample standard deviation of ``top1``, and predictions
+            of shape (subsets, n).
+
+        Raises:
+            RuntimeError: if epochs are left to run.
+        """
+        if not self.done:
+            raise RuntimeError(f"{self.epochs - self.epoch} of {self.epochs} epochs are left")
+        labels = self.bank.labels[self._test].cpu()
+        runs = [scored(self._test, labels, predicted) for predicted in self._predictions]
+        top1 = [run.metrics["top1"] for run in runs]
+        metrics = {
+            "top1": statistics.mean(top1),
+            "top1_train": statistics.mean(self._top1_train),
+            "labelled": float(len(self._clips)),  # the same in each subset
+        }
+        predictions = runs[0].predictions
+        if len(runs) > 1:
+            metrics["top1_std"] = statistics.stdev(top1)
+            predictions = np.stack([run.predictions for run in runs])
+        return EvaluationResult(metrics, runs[0].clips, runs[0].labels, predictions)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next epoch and the result depend on: tensors and plain values."""
+        return {
+            "epoch": self.epoch,
+            "encoders": [encoder.state_dict() for encoder in self.encoders],
+            "classifier": self.classifier.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "predictions": list(self._predictions),
+            "top1_train": list(self._top1_train),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from where :meth:`state_dict` was taken."""
+        self.epoch = int(state["epoch"])
+        self._begin()
+        for encoder, values in zip(self.encoders, state["encoders"], strict=True):
+            encoder.load_state_dict(values)
+        self.classifier.load_state_dict(state["classifier"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._predictions = [predicted.cpu() for predicted in state["predictions"]]
+        self._top1_train = [float(value) for value in state["top1_train"]]
+
+    def _begin(self) -> None:
+        """Set up the current subset, or the last one if all are done."""
+        config, device = self.config, self.bank.device
+        subset = min(self.epoch, self.epochs - 1) // config.epochs
+        labels = self.bank.labels[self._train]
+        self._clips = self._train[labelled_subset(labels, config.labels, self.seed, subset)]
+        # (to the device anew: a copy of a GRU has its weights scattered, which `to` mends)
+        self.encoders = [
+            copy.deepcopy(encoder).requires_grad_().to(device) for encoder in self._initial
+        ]
+        self.classifier = linear_classifier(
+            sum(encoder.feature_size for encoder in self.encoders),
+            self._num_classes,
+            generator(self.seed, f"finetune {subset} classifier"),
+            device,
+        )
+        trained = (*self.encoders, self.classifier)
+        parameters = [parameter for module in trained for parameter in module.parameters()]
+        self._optimiser = torch.optim.Adam(
+            parameters, config.lr, weight_decay=config.weight_decay, foreach=True
+        )
+
+    def _predicted(self) -> Tensor:
+        """(n,) classes of the test clips, on the CPU."""
+        ratio, frames = self.config.test_ratio, self._frames
+        features = extract(
+            self.encoders, self._test, lambda some: evaluation_view(self.bank, some, ratio, frames)
+        )
+        with torch.no_grad():
+            logits: Tensor = self.classifier(features)
+        return logits.argmax(dim=1).cpu()
