@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pandas as pd
+import torch
 
 from ablation.plan import Plan
 from skelcon.augment import JitterConfig
+from skelcon.data import split
+from skelcon.downstream import labelled_subset
 
 
 class Means(Protocol):
@@ -77,7 +80,18 @@ def _jitter(plan: Plan) -> list[str]:
 
 def _labels(plan: Plan) -> list[str]:
     """How many clips a share of the labels is, where every class gives one at least."""
-    return []
+    found: dict[float, int] = {}
+    total = 0
+    for unit in plan.units.values():
+        if unit.config.get("task") == "finetune" and unit.config["config"]["labels"] < 1:
+            train = split(plan.dataset, unit.config["protocol"], unit.config["train"])
+            labels = torch.from_numpy(plan.dataset.labels[train])
+            share, total = unit.config["config"]["labels"], len(train)
+            found[share] = len(labelled_subset(labels, share, seed=0, subset=0))
+    if not found:
+        return []
+    counts = ", ".join(f"{100 * share:g} % is {n}" for share, n in sorted(found.items()))
+    return [f"Of the {total} training clips {counts}; every class gives one at least."]
 
 
 def _orders(plan: Plan, entries: Entries) -> list[str]:

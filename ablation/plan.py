@@ -171,9 +171,9 @@ def make_plan(
             side = canonical_protocol(study.columns[behind].protocol or chosen)
             for seed in seeds:
                 unit, reason = make.cell(row, names, settings, side, seed)
-                if unit is not None and column.of is None:
-                    unit = replace(unit, label=f"{study.task} {row} / {column_name} / seed {seed}")
-                    make.units.setdefault(unit.key, unit)
+                if unit is not None:
+                    unit = replace(unit, label=f"{study.task} {row} / {behind} / seed {seed}")
+                    unit = make.units.setdefault(unit.key, unit)
                 cells.append(Cell(row, column_name, seed, unit, reason))
     return Plan(
         study, dataset, make.source, chosen, evaluate_on, preset, seeds, tuple(cells), make.units,
