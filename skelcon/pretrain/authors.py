@@ -217,13 +217,13 @@ def _kind(
     path: Path, prefix: str, tensors: Mapping[str, Tensor]
 ) -> tuple[Representation, Callable[[_Tensors], _Converted]]:
     """Which of the three encoders has tensors of such names, and its conversion."""
-    starts: tuple[tuple[Representation, str, Callable[[_Tensors], _Converted]], ...] = (
-        ("seq", "encoder.gru.", _bigru),
-        ("stg", "l1.", _agcn),
-        ("img", "conv1.", _hcn),
+    kinds: tuple[tuple[Representation, str, Callable[[_Tensors], _Converted]], ...] = (
+        ("seq", r"encoder\.gru\.", _bigru),
+        ("stg", r"data_bn\.|l\d+\.", _agcn),
+        ("img", r"conv\d", _hcn),
     )
-    for name, start, convert in starts:
-        if any(key.startswith(start) for key in tensors):
+    for name, pattern, convert in kinds:
+        if any(re.match(pattern, key) for key in tensors):
             return name, convert
     raise UserError(f"'{path}': {prefix} is none of the encoders GRU, A-GCN and HCN")
 
