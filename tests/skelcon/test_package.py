@@ -23,7 +23,7 @@ def test_importing_the_package_does_not_import_torch():
 
 def test_a_hint_names_the_nearest_or_the_valid():
     names = [f"clip {i:03}" for i in range(50)]
-    assert errors.nearest("clip 07", names) == "did you mean 'clip 007'?"
+    assert errors.nearest("clp 047", names) == "did you mean 'clip 047'?"
     assert errors.nearest("?", ["b", "a"]) == "valid: a, b"
     hint = errors.nearest("?", names)
     assert hint.startswith("valid: clip 000, clip 001, ")

@@ -221,7 +221,7 @@ def assert_equals_reference(name: str, state: State, encoder: nn.Module) -> None
     expected = REFERENCES[name]({k: v.double() for k, v in state.items()}, x.double())
     with torch.no_grad():
         got = encoder(x).double()
-    assert expected.std(dim=0).min() > 1e-4
+    assert (expected.std(dim=0) > 1e-3).double().mean() >= 0.5  # the others, ReLU has silenced
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=1e-5)
 
 
@@ -250,7 +250,7 @@ def test_an_intra_checkpoint_gives_the_features_of_its_query_encoder(
     assert_equals_reference(name, state, written[name])
 
 
-@pytest.mark.parametrize("pair", itertools.permutations(SHAPES, 2), ids="+".join)
+@pytest.mark.parametrize("pair", list(itertools.permutations(SHAPES, 2)), ids="+".join)
 def test_an_inter_checkpoint_gives_both(pair: tuple[str, str], tmp_path: Path):
     states = {name: filled(SHAPES[name]()) for name in pair}
     path = saved(tmp_path / "a.pth.tar", moco(*states.values()), parallel=True)
