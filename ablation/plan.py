@@ -12,8 +12,15 @@ import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from ablation.study import Report, Study
-from skelcon.data import Part, SkeletonDataset, canonical_protocol, choose_protocol, common_layout
+from ablation.study import Report, Study, Task
+from skelcon.data import (
+    Part,
+    SkeletonDataset,
+    SkeletonLayout,
+    canonical_protocol,
+    choose_protocol,
+    common_layout,
+)
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
@@ -124,6 +131,51 @@ class Plan:
         return sum(unit.kind == kind for unit in self.units.values())
 
 
+def data_config(
+    dataset: SkeletonDataset,
+    protocol: str,
+    train: Part,
+    seed: int,
+    layout: SkeletonLayout,
+    bodies: int,
+) -> dict[str, Any]:
+    """What every unit's configuration says of its data; ``as`` where it is put on other joints."""
+    values: dict[str, Any] = {
+        "recipe": RECIPE,
+        "data": dataset.fingerprint,
+        "protocol": protocol,
+        "train": train,
+        "seed": seed,
+    }
+    if (dataset.layout, dataset.max_bodies) != (layout, bodies):
+        values["as"] = {"layout": layout.name, "bodies": bodies}
+    return values
+
+
+def pretraining_config(data: dict[str, Any], config: PretrainConfig) -> dict[str, Any]:
+    """The configuration of a pre-training on ``data`` (of :func:`data_config`)."""
+    return {"unit": "pretrain", **data, "config": config.resolved()}
+
+
+def evaluation_config(
+    data: dict[str, Any],
+    on: EvaluateOn,
+    task: Task,
+    settings: Settings,
+    encoders: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """The configuration of an evaluation of ``encoders`` on ``data`` (of :func:`data_config`).
+
+    An encoder is a ``representation`` and one of ``pretrained`` (the configuration of its
+    pre-training), ``random`` (its own configuration) or ``weights`` (the SHA-256 of a file).
+    """
+    options = getattr(settings, task).model_dump(mode="json")
+    return {
+        "unit": "evaluate", **data, "test": on, "task": task, "config": options,
+        "encoders": encoders,
+    }  # fmt: skip
+
+
 def make_plan(
     study: Study,
     dataset: SkeletonDataset,
@@ -229,17 +281,9 @@ class _Maker:
             )
 
     def _shared(self, dataset: SkeletonDataset, protocol: str, seed: int) -> dict[str, Any]:
-        """What every unit's configuration says of its data."""
-        values: dict[str, Any] = {
-            "recipe": RECIPE,
-            "data": dataset.fingerprint,
-            "protocol": protocol,
-            "train": TRAIN_SIDE[self.evaluate_on],
-            "seed": seed,
-        }
-        if (dataset.layout, dataset.max_bodies) != (self._layout, self._bodies):
-            values["as"] = {"layout": self._layout.name, "bodies": self._bodies}
-        return values
+        return data_config(
+            dataset, protocol, TRAIN_SIDE[self.evaluate_on], seed, self._layout, self._bodies
+        )
 
     def cell(
         self,
@@ -264,15 +308,10 @@ class _Maker:
                 known = pretrain.model_dump(mode="json")["encoders"]
                 source = {"random": {key: known[key] for key in (name, "frames")}}
             encoders.append({"representation": name, **source})
-        task = getattr(settings[0], self.study.task).model_dump(mode="json")
-        config = {
-            "unit": "evaluate",
-            **self._shared(self.dataset, protocol, seed),
-            "test": self.evaluate_on,
-            "task": self.study.task,
-            "config": task,
-            "encoders": encoders,
-        }
+        config = evaluation_config(
+            self._shared(self.dataset, protocol, seed),
+            self.evaluate_on, self.study.task, settings[0], encoders,
+        )  # fmt: skip
         return Unit(config, tuple(dict.fromkeys(needs)), ""), ""
 
     def _pretraining(self, row: str, config: PretrainConfig, protocol: str, seed: int) -> Unit:
@@ -281,7 +320,7 @@ class _Maker:
             protocol = choose_protocol(dataset, self.study.protocols)
         shared = self._shared(dataset, protocol, seed)
         unit = Unit(
-            {"unit": "pretrain", **shared, "config": config.resolved()},
+            pretraining_config(shared, config),
             (),
             f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}",
         )

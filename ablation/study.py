@@ -48,7 +48,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from skelcon.config import Config
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
-from skelcon.settings import InvalidValueError, Settings, resolve, validated
+from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
@@ -204,24 +204,18 @@ class Study(Config):
     ) -> Settings:
         """The settings of a cell: preset, then study, row and column, then the user's.
 
-        A preset's ``by_representations`` changes what belongs to a set of representations, such
-        as ``img`` or ``img+seq``; all cells of one pre-training thus agree on it.
         ``representations`` replaces those that the row and the column name.
         """
-        preset = dict(preset)
-        special = preset.pop("by_representations", {})
         cell = [self.base, self.all_rows[row].set, self.columns[column].set]
         if representations is not None:
             cell.append({"pretrain.representations": list(representations)})
         source = f"study '{self.name}', row '{row}', column '{column}'"
         try:
-            names = resolve((preset, *cell), source).pretrain.representations
-            trees = (preset, special.get("+".join(names), {}), *cell)
-            checked = resolve(trees, source)
+            return resolve_with_preset(preset, cell, overrides, source)
         except InvalidValueError as error:
             at = self._line_of(row, column, error.keys)
-            raise UserError(f"{at}: {error}" if at else str(error)) from None
-        return checked if not overrides else resolve((*trees, overrides), "--set")
+            told = at is not None and not str(error).startswith("--set")
+            raise UserError(f"{at}: {error}" if told else str(error)) from None
 
     def _line_of(self, row: str, column: str, keys: tuple[str, ...]) -> str | None:
         """``'file', line n`` of the setting of a cell that put the value at ``keys``."""

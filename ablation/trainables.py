@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import traceback
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import torch
 from ray import tune
 
 from ablation.store import Store
-from ablation.work import UnitRun, log
+from ablation.work import UnitRun, record_failure
 
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
@@ -55,9 +54,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 self._run = UnitRun(unit, store, data, settings["device"])
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
-            key = settings["key"]
-            log(store.directory(key), traceback.format_exc())
-            store.fail(key, reason_of(error))
+            record_failure(store, settings["key"], error)
             raise
         if progress.done:
             self.cleanup()
@@ -74,14 +71,3 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Nothing: a unit goes on from what its directory holds."""
-
-
-def reason_of(error: Exception) -> str:
-    """A failure in one line, as a table prints it."""
-    text = " ".join(str(error).split())
-    memory = ("out of memory", "can't allocate memory", "not enough memory")
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in text.lower() for words in memory
-    ):
-        return "failed: out of memory"
-    return f"failed: {type(error).__name__}: {text[:200]}"

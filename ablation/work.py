@@ -11,6 +11,7 @@ import functools
 import io
 import json
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -36,7 +37,7 @@ from skelcon.downstream import (
 )
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import PretrainConfig, Pretraining
-from skelcon.pretrain.weights import load_encoders, save_encoders
+from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
 
 CHECKPOINT_SHARE = 20
@@ -71,12 +72,20 @@ class UnitRun:
         store: where its directory is, and those of the units that it needs.
         data: fingerprint -> path of a packed data set; the unit's must be among them.
         device: ``cpu`` or ``cuda``; not part of the key.
+        weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
+            are not in ``store``.
     """
 
     def __init__(
-        self, config: dict[str, Any], store: Store, data: Mapping[str, Path], device: str
+        self,
+        config: dict[str, Any],
+        store: Store,
+        data: Mapping[str, Path],
+        device: str,
+        weights: Mapping[str, Path] | None = None,
     ) -> None:
         self.key, self.config, self.store = unit_key(config), config, store
+        self._weights = weights or {}
         self._stack = contextlib.ExitStack()
         self.directory = self._stack.enter_context(store.locked(self.key))
         self._training: Pretraining | Finetuning | None = None
@@ -183,7 +192,7 @@ class UnitRun:
 
     def _finish_pretraining(self, training: Pretraining) -> None:
         save_encoders(
-            self.directory / "weights.safetensors",
+            self.directory / WEIGHTS_FILE,
             {name: training.contrast.encoder(name) for name in training.config.representations},
             training.config.encoders,
             self._bank.layout,
@@ -200,9 +209,8 @@ class UnitRun:
         encoders, frames = [], set()
         for source in self.config["encoders"]:
             name = source["representation"]
-            if "pretrained" in source:
-                path = self.store.directory(unit_key(source["pretrained"])) / "weights.safetensors"
-                loaded, config = load_encoders(path)
+            if "random" not in source:
+                loaded, config = load_encoders(self._weights_of(source))
                 encoder = loaded[name]
             else:
                 config = EncodersConfig.model_validate(source["random"])
@@ -213,6 +221,11 @@ class UnitRun:
         if len(frames) > 1:
             raise ValueError(f"encoders of views of {sorted(frames)} frames cannot be combined")
         return encoders, frames.pop()
+
+    def _weights_of(self, source: dict[str, Any]) -> Path:
+        """The file with the weights of an encoder that is not random."""
+        key = source["weights"] if "weights" in source else unit_key(source["pretrained"])
+        return self._weights.get(key) or self.store.directory(key) / WEIGHTS_FILE
 
     def _task(self) -> tuple[list[Encoder], ClipBank, Tensor, Tensor, int, int]:
         """What every task with a classifier takes, beside its options and the seed."""
@@ -285,3 +298,20 @@ def log(directory: Path, text: str) -> None:
     stamp = datetime.now().astimezone().isoformat(timespec="seconds")
     with (directory / "log.txt").open("a") as file:
         file.write(f"{stamp} {text}\n")
+
+
+def record_failure(store: Store, key: str, error: Exception) -> None:
+    """Write why a unit failed to its log, with the traceback, and to its directory."""
+    log(store.directory(key), "".join(traceback.format_exception(error)))
+    store.fail(key, reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """A failure in one line, as a table prints it."""
+    text = " ".join(str(error).split())
+    memory = ("out of memory", "can't allocate memory", "not enough memory")
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in text.lower() for words in memory
+    ):
+        return "failed: out of memory"
+    return f"failed: {type(error).__name__}: {text[:200]}"

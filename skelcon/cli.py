@@ -1,4 +1,4 @@
-"""``skelcon``: the data tool (and, one model at a time, the trainer)."""
+"""``skelcon``: the data tool, and what is done with one trained model."""
 
 from __future__ import annotations
 
@@ -11,19 +11,24 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from skelcon import cli_weights
 from skelcon.console import run_app
 from skelcon.data import Normalisation, SkeletonDataset, import_dataset, open_or_import, split
 from skelcon.data.synthetic import synthesize as make_synthetic
 from skelcon.errors import UserError
 
 app = typer.Typer(
-    help="Skeleton-contrastive action representation learning: the data tool.\n\n"
+    help="Skeleton-contrastive action representation learning: data sets, and features of clips "
+    "from trained encoders.\n\n"
     "Ablation tables are made by skelcon-ablate.",
     no_args_is_help=True, add_completion=False, rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )  # fmt: skip
 data_app = typer.Typer(help="Import, inspect and make data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command()(cli_weights.embed)
+app.command()(cli_weights.retrieve)
+app.command()(cli_weights.import_weights)
 
 
 def _version(asked: bool) -> None:

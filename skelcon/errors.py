@@ -15,9 +15,10 @@ class UserError(Exception):
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:
-    """A hint for an unknown ``value``: the nearest of ``choices``, or all of them."""
+    """A hint for an unknown ``value``: the nearest of ``choices``, or all (at most 30) of them."""
     known = sorted(choices)
     close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "valid: " + ", ".join(known)
+    more = f", and {len(known) - 30} more" if len(known) > 30 else ""
+    return "valid: " + ", ".join(known[:30]) + more

@@ -84,6 +84,26 @@ def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
     return validated(Settings, tree, source)
 
 
+def resolve_with_preset(
+    preset: Mapping[str, Any],
+    trees: Sequence[Mapping[str, Any]],
+    overrides: Mapping[str, Any],
+    source: str,
+) -> Settings:
+    """The settings after ``preset``, then each of ``trees``, then the user's ``overrides``.
+
+    A preset's ``by_representations`` changes what belongs to a set of representations, such
+    as ``img`` or ``img+seq``; whatever asks for a pre-training of these thus agrees on it.
+    """
+    general = {key: value for key, value in preset.items() if key != "by_representations"}
+    asked = resolve((general, *trees), source)
+    if overrides:
+        asked = resolve((general, *trees, overrides), "--set")
+    special = preset.get("by_representations", {}).get("+".join(asked.pretrain.representations), {})
+    checked = resolve((general, special, *trees), source)
+    return resolve((general, special, *trees, overrides), "--set") if overrides else checked
+
+
 class InvalidValueError(UserError):
     """A value that a configuration does not admit.
 

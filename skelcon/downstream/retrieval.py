@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
@@ -57,3 +59,17 @@ def retrieval(
     gallery, queries = seen(train), seen(test)
     nearest = torch.cat([(some @ gallery.T).argmax(dim=1) for some in torch.split(queries, 1024)])
     return scored(test, bank.labels[test], bank.labels[train][nearest])
+
+
+def nearest_clips(
+    query: NDArray[np.float32], gallery: NDArray[np.float32], k: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """The rows of ``gallery`` (n, D) most similar to ``query`` (D,), the nearest first.
+
+    Returns:
+        The rows, and their cosine similarities, each (min(k, n),). Of equals the first row wins.
+    """
+    unit = functional.normalize(torch.from_numpy(gallery), dim=1)
+    cosines = unit @ functional.normalize(torch.from_numpy(query), dim=0)
+    rows = cosines.argsort(descending=True, stable=True)[:k]
+    return rows.numpy(), cosines[rows].numpy()

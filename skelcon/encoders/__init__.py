@@ -39,7 +39,15 @@ class EncodersConfig(Config):
 
 
 class Encoder(nn.Module):
-    """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size)."""
+    """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
+
+    Attributes:
+        representation: ``img``, ``stg`` or ``seq``.
+        frames: T, the frames that its views must have.
+        layout: their skeleton, of V joints.
+        bodies: M.
+        feature_size: the size of a feature.
+    """
 
     def __init__(
         self,
@@ -50,6 +58,9 @@ class Encoder(nn.Module):
     ) -> None:
         super().__init__()
         self.representation = representation
+        self.frames = config.frames
+        self.layout = layout
+        self.bodies = bodies
         self.network: HCN | AGCN | BiGRU
         if representation == "img":
             self.network = HCN(config.img, bodies, layout.num_joints, config.frames)

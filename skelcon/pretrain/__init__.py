@@ -2,5 +2,6 @@
 
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
 from skelcon.pretrain.trainer import EpochMetrics, Pretraining
+from skelcon.pretrain.weights import load_encoder
 
-__all__ = ["EpochMetrics", "OptimiserConfig", "PretrainConfig", "Pretraining"]
+__all__ = ["EpochMetrics", "OptimiserConfig", "PretrainConfig", "Pretraining", "load_encoder"]

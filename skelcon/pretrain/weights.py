@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -13,7 +14,10 @@ from safetensors.torch import save_file
 
 from skelcon.data import SkeletonLayout
 from skelcon.encoders import Encoder, EncodersConfig, Representation
-from skelcon.errors import UserError
+from skelcon.errors import UserError, nearest
+
+WEIGHTS_FILE = "weights.safetensors"
+"""What a directory that holds weights calls them."""
 
 
 def save_encoders(
@@ -56,6 +60,43 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         raise UserError(f"no weights at '{path}'") from None
     except Exception as error:  # safetensors' own errors have no common base
         raise UserError(f"'{path}' holds no weights of skelcon ({error})") from None
+    try:
+        return _built(header, tensors)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # its header does not fit
+        reason = " ".join(str(error).split())
+        raise UserError(f"'{path}' holds weights that this skelcon cannot use ({reason})") from None
+
+
+def load_encoder(path: Path | str, representation: str | None = None) -> Encoder:
+    """One trained encoder, on the CPU and in evaluation mode.
+
+    It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames;
+    :func:`skelcon.embed` makes them of a data set's clips.
+
+    Args:
+        path: a ``weights.safetensors``, or a directory that holds one.
+        representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
+
+    Raises:
+        UserError: if the file is missing or is not one of ours, or does not hold the
+            representation, or holds several and none is named.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / WEIGHTS_FILE
+    encoders, _ = load_encoders(path)
+    if representation is None and len(encoders) > 1:
+        names = ", ".join(encoders)
+        raise UserError(f"'{path}' holds several representations, choose one: {names}")
+    name = representation or next(iter(encoders))
+    if name not in encoders:
+        raise UserError(f"'{path}' holds no representation '{name}': {nearest(name, encoders)}")
+    return encoders[name]
+
+
+def _built(
+    header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]
+) -> tuple[dict[str, Encoder], EncodersConfig]:
     config = EncodersConfig.model_validate(header["encoders"])
     layout = SkeletonLayout.from_dict(header["layout"])
     encoders = {}

@@ -125,7 +125,8 @@ def test_rank_correlation_is_spearmans_and_pairs_are_kendalls(pairs: list[tuple[
     same, compared = concordant(line)
     assert compared == sum(p != q for p, q in itertools.combinations(paper, 2))
     assert same == sum(
-        (a < c and b < d) or (a > c and b > d) for (a, b), (c, d) in itertools.combinations(pairs, 2)
+        (a < c and b < d) or (a > c and b > d)
+        for (a, b), (c, d) in itertools.combinations(pairs, 2)
     )
     assert rank_correlation(line[:2]) is None  # two rows rank nothing
 
@@ -146,9 +147,7 @@ def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
     assert "(80.0)" in to_csv(make_table(plan, frame))
 
 
-def test_rows_of_others_are_marked_as_reported_and_never_as_ours(
-    plan: Plan, store: Store
-) -> None:
+def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, store: Store) -> None:
     others = {"su": Reported(label="Su & al.", values={"seq": 59.3})}
     report = plan.study.paper[0].model_copy(update={"others": others})
     plan = replace(plan, study=plan.study.model_copy(update={"paper": (report,)}))

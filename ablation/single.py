@@ -1,0 +1,239 @@
+"""``skelcon``: to the data tool and the trained encoders' commands, the trainer for one model.
+
+``skelcon pretrain`` and ``skelcon evaluate`` are one unit of work each, with the configuration and
+in the store of the studies: what they have done a study finds done, and the other way round.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ablation.cli import DataOption, PresetOption, ResultsOption, SetOption
+from ablation.commands import open_data
+from ablation.plan import (
+    TRAIN_SIDE,
+    EvaluateOn,
+    Unit,
+    data_config,
+    evaluation_config,
+    pretraining_config,
+    unit_key,
+)
+from ablation.store import Store
+from ablation.study import Task
+from ablation.work import UnitRun, record_failure
+from skelcon.cli import app
+from skelcon.console import run_app
+from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
+from skelcon.errors import UserError, nearest
+from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders
+from skelcon.settings import (
+    Settings,
+    merge,
+    parse_assignment,
+    preset_tree,
+    resolve_with_preset,
+)
+
+PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
+
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="xsub, xview or xsetup. Default: that of the pre-training on the same data, or the "
+        "first of xview, xsub, xsetup that the data has.",
+        show_default=False,
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command()
+def pretrain(
+    data: DataOption = None,
+    preset: PresetOption = None,
+    protocol: ProtocolOption = None,
+    seed: SeedOption = 0,
+    assignments: SetOption = None,
+    results: ResultsOption = Path("results"),
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Pre-train the encoders of one configuration; goes on where it was interrupted.
+
+    \b
+    skelcon pretrain --set pretrain.representations=[seq,stg]
+    """
+    console = Console(stderr=True)
+    dataset = open_data(data, console)
+    settings = _settings(preset, dataset, assignments)
+    chosen = choose_protocol(dataset, [protocol] if protocol else PREFERRED)
+    clips = len(split(dataset, chosen, "train"))
+    if clips < settings.pretrain.batch:
+        raise UserError(
+            f"pretrain.batch {settings.pretrain.batch} is larger than the {clips} training clips "
+            f"of '{dataset.name}', {chosen}"
+        )
+    side = data_config(dataset, chosen, "train", seed, dataset.layout, dataset.max_bodies)
+    config = pretraining_config(side, settings.pretrain)
+    names = "+".join(settings.pretrain.representations)
+    unit = Unit(config, (), f"pre-training {names}, seed {seed}")
+    _run(unit, Store(results), dataset, device, console, as_json)
+
+
+@app.command()
+def evaluate(
+    weights: Annotated[
+        Path,
+        typer.Argument(help="What skelcon pretrain or a study left in units/, or a weights file."),
+    ],
+    task: Annotated[str, typer.Option(help="linear, retrieval or finetune.")] = "linear",
+    representation: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose encoder, or several side by side: seq,stg. Default: all in the file.",
+            show_default=False,
+        ),
+    ] = None,
+    data: DataOption = None,
+    preset: PresetOption = None,
+    protocol: ProtocolOption = None,
+    seed: SeedOption = 0,
+    assignments: SetOption = None,
+    results: ResultsOption = Path("results"),
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
+    console = Console(stderr=True)
+    tasks: dict[str, Task] = {name: name for name in get_args(Task)}
+    if task not in tasks:
+        raise UserError(f"unknown task '{task}': {nearest(task, tasks)}")
+    file = weights / WEIGHTS_FILE if weights.is_dir() else weights
+    loaded, _ = load_encoders(file)
+    names = [name.strip() for name in representation.split(",")] if representation else [*loaded]
+    for name in names:
+        if name not in loaded:
+            raise UserError(f"'{file}' has no encoder of '{name}': {nearest(name, loaded)}")
+    trained = _pretraining_at(weights)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    source: dict[str, Any] = {"pretrained": trained} if trained else {"weights": digest}
+
+    dataset = open_data(data, console)
+    on: EvaluateOn = "test"
+    wanted: tuple[str, ...] = PREFERRED
+    if trained is not None and trained["data"] == dataset.fingerprint:
+        wanted = (trained["protocol"],)
+        on = "test" if trained["train"] == "train" else "validation"
+    chosen = choose_protocol(dataset, [protocol] if protocol else wanted)
+    first = next(iter(loaded.values()))
+    if common_layout(dataset.layout, first.layout) != first.layout:
+        raise UserError(
+            f"'{file}' takes {first.layout.num_joints} joints ({first.layout.name}), and data set "
+            f"'{dataset.name}' has {dataset.layout.num_joints}"
+        )
+    side = data_config(dataset, chosen, TRAIN_SIDE[on], seed, first.layout, first.bodies)
+    settings = _settings(preset, dataset, assignments)
+    encoders = [{"representation": name, **source} for name in names]
+    config = evaluation_config(side, on, tasks[task], settings, encoders)
+    unit = Unit(config, (), f"{task} of {'+'.join(names)}, seed {seed}")
+    # Where the weights lie is no part of the key: they may be another store's.
+    key = unit_key(trained) if trained else digest
+    _run(unit, Store(results), dataset, device, console, as_json, {key: file})
+
+
+def _pretraining_at(weights: Path) -> dict[str, Any] | None:
+    """The configuration of the finished pre-training in the directory ``weights``, if it is one."""
+    directory = weights if weights.is_dir() else weights.parent
+    try:
+        config = json.loads((directory / "config.json").read_text())
+    except (OSError, ValueError):
+        return None
+    is_unit = isinstance(config, dict) and config.get("unit") == "pretrain"
+    return config if is_unit and (directory / "DONE").exists() else None
+
+
+def _settings(
+    preset: str | None, dataset: SkeletonDataset, assignments: list[str] | None
+) -> Settings:
+    scale = preset or ("quick" if dataset.synthetic else "small")
+    overrides: dict[str, Any] = {}
+    merge(overrides, dict(parse_assignment(text) for text in assignments or []))
+    return resolve_with_preset(preset_tree(scale), (), overrides, f"preset '{scale}'")
+
+
+def _run(
+    unit: Unit,
+    store: Store,
+    dataset: SkeletonDataset,
+    device: str,
+    console: Console,
+    as_json: bool,
+    weights: Mapping[str, Path] | None = None,
+) -> None:
+    """Do the unit in this process, and say what came of it. Raises ``typer.Exit(1)`` on failure."""
+    chosen = _device(device)
+    store.check_writable()
+    directory = store.directory(unit.key)
+    cached = store.is_done(unit.key)
+    if not cached:
+        try:
+            where = {dataset.fingerprint: dataset.path}
+            _work(UnitRun(unit.config, store, where, chosen, weights), unit, console)
+        except UserError:
+            raise
+        except Exception as error:
+            record_failure(store, unit.key, error)
+            console.print(f"{unit.label}: {store.failure(unit.key)}", style="red", soft_wrap=True)
+            console.print(f"log: {directory / 'log.txt'}", highlight=False, soft_wrap=True)
+            raise typer.Exit(1) from None
+    result = store.result(unit.key)
+    if as_json:
+        document = {"unit": unit.key, "directory": str(directory), "result": result}
+        typer.echo(json.dumps(document, indent=1))
+        return
+    again = " (done before)" if cached else ""
+    typer.echo(f"{unit.label}{again}")
+    for name, value in result.items():
+        shown = f"{100 * value:.1f} %" if name.startswith("top1") else f"{value:g}"
+        typer.echo(f"  {name:<12} {shown}")
+    typer.echo(f"  in {directory}")
+
+
+def _work(run: UnitRun, unit: Unit, console: Console) -> None:
+    """Step ``run`` to its end under a progress bar."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"))
+    try:
+        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True,
+                      disable=not console.is_terminal) as bar:  # fmt: skip
+            task = bar.add_task(unit.label, total=unit.epochs or None, now="")
+            while not (progress := run.step(1.0)).done:
+                now = f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}"
+                bar.update(task, completed=progress.epoch, now=now)
+    finally:
+        run.close()
+
+
+def _device(name: str) -> str:
+    known = ("auto", "cpu", "cuda")
+    if name not in known:
+        raise UserError(f"unknown device '{name}': {nearest(name, known)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here; give cpu or auto")
+    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def main() -> None:
+    """The console script."""
+    run_app(app)
