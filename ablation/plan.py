@@ -158,9 +158,7 @@ def _units_of(
         yield unit
         encoder, needs = {"pretrained": config}, (unit.key,)
     else:
-        encoders = settings.pretrain.model_dump(mode="json")["encoders"]
-        kept = {name: encoders[name] for name in (representation, "frames")}
-        encoder = {"random": kept}
+        encoder = {"random": settings.pretrain.encoders.resolved((representation,))}
     task = getattr(settings, study.task).model_dump(mode="json")
     evaluation = {
         "unit": "evaluate",

@@ -183,6 +183,8 @@ def run_units(
             param_space={
                 "results": str(store.results.resolve()),
                 "data": str(data.resolve()),
+                "plugins": list(resources.plugins),
+                "directory": str(Path.cwd()),  # where the plugins were found here
                 "device": _device(resources),
                 "threads": max(1, int(resources.cpus_per_trial)),
             },

@@ -14,6 +14,7 @@ from ray import tune
 
 from ablation.store import Store
 from ablation.work import UnitRun, log
+from skelcon.plugins import load_plugins
 
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
@@ -23,7 +24,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``unit`` (its configuration as JSON), ``results`` and ``data`` (paths),
-    ``device`` and ``threads``.
+    ``plugins`` (and the ``directory`` to look for them), ``device`` and ``threads``.
     """
 
     _run: UnitRun | None = None
@@ -50,6 +51,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         unit = json.loads(settings["unit"])
         try:
             if self._run is None:
+                load_plugins(settings["plugins"], Path(settings["directory"]))
                 self._run = UnitRun(unit, store, Path(settings["data"]), settings["device"])
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
