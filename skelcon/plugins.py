@@ -2,6 +2,7 @@
 
 A plugin is a Python module that calls the decorators below when it is imported::
 
+    import torch
     from skelcon import register_augmentation
 
     @register_augmentation("mirror", version="1")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -143,24 +145,22 @@ def _place(function: Callable[..., Any]) -> tuple[str, str]:
 def signature_options(function: Callable[..., Any], takes: tuple[str, ...]) -> OptionsCheck:
     """The check of a function's options: its parameters behind ``takes``, by their annotations.
 
-    An option without an annotation must have the type of its default, if that is a plain value.
+    An option without an annotation (or with one that exists for the type checker only) must have
+    the type of its default, if that is a plain value.
 
     Raises:
         TypeError: if it does not take ``takes``, or has an option whose type is not plain.
     """
-    try:
-        signature = inspect.signature(function, eval_str=True)
-    except Exception:  # an annotation that exists for the type checker only
-        signature = inspect.signature(function)
-    parameters = list(signature.parameters.values())
+    parameters = list(inspect.signature(function).parameters.values())
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     first, rest = parameters[: len(takes)], parameters[len(takes) :]
     if len(first) < len(takes) or any(p.kind not in positional for p in first):
         raise TypeError(f"it must take ({', '.join(takes)}), and then its options")
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in rest)
     named = [p for p in rest if p.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
+    scope = vars(sys.modules.get(getattr(function, "__module__", ""), object))
     try:
-        types = {p.name: TypeAdapter[Any](_type_of(p)) for p in named}
+        types = {p.name: TypeAdapter[Any](_type_of(p, scope)) for p in named}
     except PydanticSchemaGenerationError:
         raise TypeError("an option must be a number, a text, true, false or a list") from None
     defaults = {p.name: p.default for p in named if p.default is not p.empty}
@@ -179,8 +179,11 @@ def signature_options(function: Callable[..., Any], takes: tuple[str, ...]) -> O
     return check
 
 
-def _type_of(parameter: inspect.Parameter) -> Any:
+def _type_of(parameter: inspect.Parameter, scope: Mapping[str, Any]) -> Any:
     annotation, default = parameter.annotation, parameter.default
+    if isinstance(annotation, str):  # "from __future__ import annotations"
+        with contextlib.suppress(Exception):
+            annotation = eval(annotation, dict(scope))
     if annotation is not parameter.empty and not isinstance(annotation, str):
         return annotation
     return type(default) if isinstance(default, bool | int | float | str) else Any

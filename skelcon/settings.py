@@ -10,7 +10,7 @@ import copy
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -118,11 +118,14 @@ def validated(model: type[ConfigT], tree: Mapping[str, Any], source: str) -> Con
 
 def _fields_at(model: type[BaseModel], path: list[str]) -> list[str]:
     """The names that are valid below ``path`` of ``model``."""
-    for part in path:
+    parts = iter(path)
+    for part in parts:
         field = model.model_fields.get(part)
-        if field is None or not isinstance(field.annotation, type):
+        below = field.annotation if field is not None else None
+        if get_origin(below) is dict:
+            below = get_args(below)[1]
+            next(parts, None)  # the mapping's key
+        if not isinstance(below, type) or not issubclass(below, BaseModel):
             return []
-        if not issubclass(field.annotation, BaseModel):
-            return []
-        model = field.annotation
+        model = below
     return list(model.model_fields)

@@ -390,7 +390,7 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
         ({"augment.custom.mirror.p": [0.5]}, "augmentation 'mirror': option 'p': "),
         ({"augment.custom.noise.std": ".nan"}, "option 'std': "),
         ({"augment.custom.noise.std": float("nan")}, "option 'std' is no plain value"),
-        ({"augment.custom.noise.joints": [1.5]}, "option 'joints': .*given: \\[1.5\\]"),
+        ({"augment.custom.noise.joints": [1.5]}, "option .joints.: .*given: \\[1.5\\]"),
         ({"augment.custom.mirror": 0.5}, "augment.custom.mirror: .*given: 0.5"),
         ({"representations": ["moton"]}, "representations.0: unknown representation 'moton': did "
                                          "you mean 'motion'?"),
@@ -399,7 +399,7 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
         ({"encoders.custom.seq.encoder": "men-net"}, "unknown encoder 'men-net': did you mean "
                                                      "'mean-net'?"),
         ({"encoders.custom.seq.options.width": 3}, "custom.seq names no encoder"),
-        ({"encoders.custom.seq.encodr": "hcn"}, "unknown key '.*encodr'"),
+        ({"encoders.custom.seq.encodr": "hcn"}, "unknown key .*did you mean 'encoder'"),
         ({"encoders.custom.motion.options.width": 0}, "encoder 'mean-net': option 'width': .*: 0"),
         ({"encoders.custom.motion.options.wide": 1}, "unknown option 'wide': did you mean 'width'"),
         ({"encoders.custom.seq": {"encoder": "hcn", "options": {"channel": 1}}},
@@ -467,7 +467,10 @@ def test_registered_augmentations_follow_the_built_in_ones_in_the_order_of_use(
     ("function", "got"),
     [
         (lambda view, generator: view[:, :1], r"a \(6, 1, 8, 20, 3\) torch.float32 tensor on cpu"),
-        (lambda view, generator: view.double(), "torch.float64 tensor"),
+        (
+            lambda view, generator: view.double(),
+            r"a \(6, 2, 8, 20, 3\) torch.float64 tensor on cpu",
+        ),
         (lambda view, generator: None, "NoneType"),
     ],
 )
@@ -561,11 +564,7 @@ def test_an_option_of_a_custom_augmentation_changes_the_training(
         config = pretrain(augment={"use": ["mirror"], "custom": {"mirror": {"p": p}}}, epochs=1)
         training = Pretraining(small_bank, np.arange(24), small_layout, config, seed=3)
         losses.append(training.run_epoch().loss)
-    plain = Pretraining(
-        small_bank, np.arange(24), small_layout, pretrain(augment={"use": []}, epochs=1), seed=3
-    )
     assert losses[0] != losses[1]
-    assert np.isfinite(plain.run_epoch().loss)
 
 
 # -- weights -------------------------------------------------------------------------------
