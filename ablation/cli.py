@@ -17,6 +17,7 @@ from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.console import run_app
 from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
 
 HELP = """Ablation tables for self-supervised learning on 3D skeletons.
 
@@ -113,6 +114,16 @@ OnlyOption = Annotated[
     str | None, typer.Option(metavar="ROW[,ROW]", help="These rows only.", show_default=False)
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Where units and tables are kept.")]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Load a module (or a .py file) that registers augmentations, encoders or "
+        "representations of your own. Repeatable.",
+        show_default=False,
+    ),
+]
 EvaluateOnOption = Annotated[
     str,
     typer.Option(
@@ -161,11 +172,13 @@ def plan(
     seeds: SeedsOption = "1",
     protocol: ProtocolOption = None,
     assignments: SetOption = None,
+    plugins: PluginOption = None,
     evaluate_on: EvaluateOnOption = "test",
     results: ResultsOption = Path("results"),
     as_json: JsonOption = False,
 ) -> None:
     """What would run and what is cached; runs nothing. Several studies share their units."""
+    load_plugins(plugins or ())
     console = Console(stderr=as_json)
     dataset = open_data(data, console)
     store = Store(results)
@@ -191,6 +204,7 @@ def run(
     protocol: ProtocolOption = None,
     assignments: SetOption = None,
     only: OnlyOption = None,
+    plugins: PluginOption = None,
     evaluate_on: EvaluateOnOption = "test",
     results: ResultsOption = Path("results"),
     cpus_per_trial: Annotated[
@@ -223,9 +237,11 @@ def run(
     ] = False,
 ) -> None:
     """Run a study of your own from its YAML file."""
+    load_plugins(plugins or ())
     resources = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent, "address": address, "retries": retries,
+        "plugins": tuple(plugins or ()),
     }  # fmt: skip
     run_study(
         load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,

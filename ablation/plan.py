@@ -305,8 +305,7 @@ class _Maker:
                 source = {"pretrained": unit.config}
                 needs.append(unit.key)
             else:
-                known = pretrain.model_dump(mode="json")["encoders"]
-                source = {"random": {key: known[key] for key in (name, "frames")}}
+                source = {"random": pretrain.encoders.resolved((name,))}
             encoders.append({"representation": name, **source})
         config = evaluation_config(
             self._shared(self.dataset, protocol, seed),

@@ -13,13 +13,14 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial asks of the cluster, and how many may run at once."""
+    """What a trial asks of the cluster, how many may run at once, and which plugins they load."""
 
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
     max_concurrent: int | None = None
     address: str | None = None
     retries: int = 1
+    plugins: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise :class:`UserError` for an amount that makes no sense."""

@@ -187,6 +187,8 @@ def run_units(
             param_space={
                 "results": str(store.results.resolve()),
                 "data": {key: str(path.resolve()) for key, path in data.items()},
+                "plugins": list(resources.plugins),
+                "directory": str(Path.cwd()),  # where the plugins were found here
                 "device": _device(resources),
                 "threads": max(1, int(resources.cpus_per_trial)),
             },

@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ablation.cli import DataOption, PresetOption, ResultsOption, SetOption
+from ablation.cli import DataOption, PluginOption, PresetOption, ResultsOption, SetOption
 from ablation.commands import open_data
 from ablation.plan import (
     TRAIN_SIDE,
@@ -35,6 +35,7 @@ from skelcon.cli import app
 from skelcon.console import run_app
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
 from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders
 from skelcon.settings import (
     Settings,
@@ -66,6 +67,7 @@ def pretrain(
     protocol: ProtocolOption = None,
     seed: SeedOption = 0,
     assignments: SetOption = None,
+    plugins: PluginOption = None,
     results: ResultsOption = Path("results"),
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
@@ -75,6 +77,7 @@ def pretrain(
     \b
     skelcon pretrain --set pretrain.representations=[seq,stg]
     """
+    load_plugins(plugins or ())
     console = Console(stderr=True)
     dataset = open_data(data, console)
     settings = _settings(preset, dataset, assignments)
@@ -111,11 +114,13 @@ def evaluate(
     protocol: ProtocolOption = None,
     seed: SeedOption = 0,
     assignments: SetOption = None,
+    plugins: PluginOption = None,
     results: ResultsOption = Path("results"),
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
+    load_plugins(plugins or ())
     console = Console(stderr=True)
     tasks: dict[str, Task] = {name: name for name in get_args(Task)}
     if task not in tasks:

@@ -13,6 +13,7 @@ from ray import tune
 
 from ablation.store import Store
 from ablation.work import UnitRun, record_failure
+from skelcon.plugins import load_plugins
 
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
@@ -22,8 +23,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``unit`` (its configuration as JSON), ``results`` (a path), ``data`` (fingerprint ->
-    path),
-    ``device`` and ``threads``.
+    path), ``plugins`` (and the ``directory`` to look for them), ``device`` and ``threads``.
     """
 
     _run: UnitRun | None = None
@@ -50,6 +50,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         unit = json.loads(settings["unit"])
         try:
             if self._run is None:
+                load_plugins(settings["plugins"], Path(settings["directory"]))
                 data = {key: Path(path) for key, path in settings["data"].items()}
                 self._run = UnitRun(unit, store, data, settings["device"])
             progress = self._run.step(STEP_SECONDS)

@@ -8,24 +8,27 @@ What a trained encoder is used with stands here: :func:`load_encoder` and :func:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from skelcon.downstream import embed
+    from skelcon.plugins import register_augmentation, register_encoder, register_representation
     from skelcon.pretrain import load_encoder
-else:
 
-    def __getattr__(name: str) -> object:
-        """Both on first use, so that importing the package does not import torch."""
-        if name == "embed":
-            from skelcon.downstream import embed
+__all__ = [
+    "embed",
+    "load_encoder",
+    "register_augmentation",
+    "register_encoder",
+    "register_representation",
+]
 
-            return embed
-        if name == "load_encoder":
-            from skelcon.pretrain import load_encoder
-
-            return load_encoder
-        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+_HOME = {"embed": "skelcon.downstream", "load_encoder": "skelcon.pretrain"}
 
 
-__all__ = ["embed", "load_encoder"]
+def __getattr__(name: str) -> Any:
+    """Import what is public here when it is first asked for: it brings torch along."""
+    if name not in __all__:
+        raise AttributeError(f"module 'skelcon' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOME.get(name, "skelcon.plugins")), name)

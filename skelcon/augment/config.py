@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
+from torch import Tensor
 
 from skelcon.config import Config
+from skelcon.registry import Registry
 
-Name = Literal["crop", "pose", "jitter"]
-NAMES: tuple[Name, ...] = ("crop", "pose", "jitter")
+NAMES = ("crop", "pose", "jitter")
 """Temporal crop-resize (eq. 3), pose augmentation (eq. 1) and joint jittering (eq. 2)."""
+
+AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
+    "augmentation", ("view", "generator"), NAMES, reserved=("use", "custom", "versions")
+)
+"""The augmentations that plugins have registered, beside :data:`NAMES`."""
+
+Name = Annotated[str, AfterValidator(AUGMENTATIONS.known)]
 
 
 class CropConfig(Config):
@@ -47,21 +56,57 @@ class JitterConfig(Config):
 
 
 class AugmentConfig(Config):
-    """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random."""
+    """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random.
+
+    Registered ones follow, each on every view, in the order of ``use``.
+    """
 
     use: tuple[Name, ...] = Field(
-        NAMES, description="any of crop, pose, jitter; with none the whole clip is resized"
+        NAMES,
+        description="any of crop, pose, jitter and what plugins register; with none the whole "
+        "clip is resized",
     )
     crop: CropConfig = CropConfig()
     pose: PoseConfig = PoseConfig()
     jitter: JitterConfig = JitterConfig()
+    custom: dict[str, dict[str, Any]] = Field(
+        {}, description="registered augmentation -> its options"
+    )
+    versions: dict[str, str] = Field(
+        {}, description="registered augmentation -> its version; another one is an error"
+    )
 
     @field_validator("use")
     @classmethod
-    def _in_one_order(cls, use: tuple[Name, ...]) -> tuple[Name, ...]:
-        return tuple(name for name in NAMES if name in use)
+    def _in_one_order(cls, use: tuple[str, ...]) -> tuple[str, ...]:
+        """The built-in ones have one order; that of the registered ones is the user's."""
+        custom = dict.fromkeys(name for name in use if name not in NAMES)
+        return (*(name for name in NAMES if name in use), *custom)
+
+    @model_validator(mode="after")
+    def _registered_as_asked(self) -> Self:
+        for name in {**self.custom, **self.versions}:
+            if name in NAMES:
+                raise ValueError(f"custom is for registered augmentations; '{name}' is built in")
+        for name in {**self.custom, **self.versions, **dict.fromkeys(self.registered)}:
+            AUGMENTATIONS[name].expect(self.versions.get(name))
+            self.options(name)
+        return self
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """The registered augmentations in use, in the order in which they are applied."""
+        return tuple(name for name in self.use if name not in NAMES)
+
+    def options(self, name: str) -> dict[str, Any]:
+        """All options of a registered augmentation, defaults included."""
+        return AUGMENTATIONS[name].options(self.custom.get(name, {}))
 
     def resolved(self) -> dict[str, Any]:
         """What decides a view: the parameters of the augmentations in use, and no others."""
         values = self.model_dump(mode="json")
-        return {key: value for key, value in values.items() if key == "use" or key in self.use}
+        kept = {key: value for key, value in values.items() if key == "use" or key in self.use}
+        if self.registered:
+            kept["custom"] = {name: self.options(name) for name in self.registered}
+            kept["versions"] = {name: AUGMENTATIONS[name].version for name in self.registered}
+        return kept

@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from skelcon.augment import spatial
-from skelcon.augment.config import AugmentConfig, CropConfig
+from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig
 from skelcon.augment.temporal import centre_crop, random_crop
 from skelcon.data.bank import ClipBank
+from skelcon.errors import UserError
 
 
 def augmented_view(
@@ -17,7 +18,7 @@ def augmented_view(
     """One augmented view of each clip (eq. 4): crop-resize, then a spatial augmentation.
 
     With both spatial augmentations in use each sample draws one of them, p = 0.5, anew for
-    each view. Without the crop the whole clip is resized.
+    each view. Without the crop the whole clip is resized. Registered augmentations come last.
 
     Args:
         bank: the clips.
@@ -28,6 +29,9 @@ def augmented_view(
 
     Returns:
         (B, M, T, V, 3) float32.
+
+    Raises:
+        UserError: if a registered augmentation returns something else.
     """
     lengths = bank.lengths[clips]
     if "crop" in config.use:
@@ -35,11 +39,17 @@ def augmented_view(
     else:
         start, length = torch.zeros_like(lengths), lengths
     view = bank.resized(clips, start, length, size)
+    if "pose" in config.use or "jitter" in config.use:
+        view = _spatial(view, config, generator)
+    for name in config.registered:
+        view = _registered(view, name, config, generator)
+    return view
 
-    B, V = len(clips), bank.num_joints
+
+def _spatial(view: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+    """Pose or joint jittering, whichever is in use or is drawn."""
+    B, V = len(view), view.shape[3]
     pose, jitter = "pose" in config.use, "jitter" in config.use
-    if not (pose or jitter):
-        return view
     matrix, joints = torch.eye(3).repeat(B, 1, 1), torch.ones(B, V, dtype=torch.bool)
     if pose:
         matrix = spatial.shear(B, config.pose, generator)
@@ -52,6 +62,22 @@ def augmented_view(
         random = spatial.jitter_matrix(B, config.jitter, generator)
         matrix = torch.where(chosen[:, None, None], random, matrix)
     return spatial.apply(view, matrix.to(view.device), joints.to(view.device))
+
+
+def _registered(
+    view: Tensor, name: str, config: AugmentConfig, generator: torch.Generator
+) -> Tensor:
+    """What a plugin's augmentation makes of a view, if that is one."""
+    result = AUGMENTATIONS[name].function(view, generator, **config.options(name))
+    expected = (view.shape, view.dtype, view.device)
+    if not isinstance(result, Tensor) or expected != (result.shape, result.dtype, result.device):
+        got = _described(result) if isinstance(result, Tensor) else type(result).__name__
+        raise UserError(f"augmentation '{name}' returned {got}, not {_described(view)}")
+    return result
+
+
+def _described(tensor: Tensor) -> str:
+    return f"a {tuple(tensor.shape)} {tensor.dtype} tensor on {tensor.device}"
 
 
 def training_view(

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.config import Config
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.encoders.agcn import AGCN, AGCNConfig
 from skelcon.encoders.bigru import BiGRU, BiGRUConfig
+from skelcon.encoders.config import ENCODERS, CustomEncoder, EncodersConfig
 from skelcon.encoders.hcn import HCN, HCNConfig
-from skelcon.encoders.representations import REPRESENTATIONS, Representation, represent
+from skelcon.encoders.representations import (
+    REGISTERED,
+    REPRESENTATIONS,
+    Representation,
+    represent,
+)
+from skelcon.errors import UserError
 
 __all__ = [
     "AGCN",
+    "ENCODERS",
     "HCN",
+    "REGISTERED",
     "REPRESENTATIONS",
     "AGCNConfig",
     "BiGRU",
     "BiGRUConfig",
+    "CustomEncoder",
     "Encoder",
     "EncodersConfig",
     "HCNConfig",
@@ -29,29 +37,24 @@ __all__ = [
 ]
 
 
-class EncodersConfig(Config):
-    """One encoder a representation."""
-
-    img: HCNConfig = HCNConfig()
-    stg: AGCNConfig = AGCNConfig()
-    seq: BiGRUConfig = BiGRUConfig()
-    frames: int = Field(64, ge=16, description="T, the frames of a view")
-
-
 class Encoder(nn.Module):
     """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
 
     Attributes:
-        representation: ``img``, ``stg`` or ``seq``.
+        representation: ``img``, ``stg``, ``seq`` or a registered one.
         frames: T, the frames that its views must have.
         layout: their skeleton, of V joints.
         bodies: M.
         feature_size: the size of a feature.
+
+    Raises:
+        UserError: if a registered encoder is not a module with an int ``feature_size``, or does
+            not give features of that size.
     """
 
     def __init__(
         self,
-        representation: Representation,
+        representation: str,
         config: EncodersConfig,
         layout: SkeletonLayout,
         bodies: int,
@@ -61,18 +64,23 @@ class Encoder(nn.Module):
         self.frames = config.frames
         self.layout = layout
         self.bodies = bodies
-        self.network: HCN | AGCN | BiGRU
-        if representation == "img":
-            self.network = HCN(config.img, bodies, layout.num_joints, config.frames)
-        elif representation == "stg":
-            self.network = AGCN(config.stg, bodies, layout)
-        else:
-            self.network = BiGRU(config.seq, bodies, layout.num_joints)
-        self.feature_size = self.network.feature_size
+        chosen = config.chosen(representation)
+        self._component = str(chosen.component)
+        network = chosen.component.function(layout, bodies, config.frames, **chosen.options)
+        size = getattr(network, "feature_size", None)
+        if not isinstance(network, nn.Module) or not isinstance(size, int):
+            raise UserError(f"{self._component} is no torch module with an int feature_size")
+        self.network = network
+        self.feature_size: int = size
 
     def forward(self, view: Tensor) -> Tensor:
         """Features of a view, before the projection head."""
         features: Tensor = self.network(represent(view, self.representation))
+        if features.shape != (len(view), self.feature_size):
+            raise UserError(
+                f"{self._component} gave features of shape {tuple(features.shape)}, not "
+                f"{(len(view), self.feature_size)}"
+            )
         return features
 
 

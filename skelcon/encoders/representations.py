@@ -5,22 +5,48 @@ Notation: B clips, M bodies, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable
+from typing import Annotated
 
+from pydantic import AfterValidator
 from torch import Tensor, nn
 
-Representation = Literal["img", "stg", "seq"]
-REPRESENTATIONS: tuple[Representation, ...] = ("img", "stg", "seq")
+from skelcon.errors import UserError
+from skelcon.registry import Registry
+
+REPRESENTATIONS = ("img", "stg", "seq")
+
+REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
+    "representation",
+    ("view",),
+    REPRESENTATIONS,
+    reserved=("frames", "custom", *dir(nn.ModuleDict())),
+)
+"""The representations that plugins have registered, beside :data:`REPRESENTATIONS`."""
+
+Representation = Annotated[str, AfterValidator(REGISTERED.known)]
 
 
-def represent(view: Tensor, name: Representation) -> Tensor:
+def represent(view: Tensor, name: str) -> Tensor:
     """A view (B, M, T, V, C) as the representation ``name``.
 
     Returns:
         img: (B, M, C, T, V), a pseudo-image a body with the coordinates as its channels;
         stg: (B, M, C, T, V), the node features of a spatio-temporal graph a body;
-        seq: (B, T, V * C * M), a time series, joint-major and body fastest.
+        seq: (B, T, V * C * M), a time series, joint-major and body fastest;
+        a registered one: (B, ...), whatever its encoder takes.
+
+    Raises:
+        UserError: if a registered one returns something else.
     """
+    if name in REGISTERED:
+        result = REGISTERED[name].function(view)
+        if not isinstance(result, Tensor) or not result.dim() or len(result) != len(view):
+            got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
+            raise UserError(
+                f"representation '{name}' returned {got}, not a tensor of {len(view)} clips"
+            )
+        return result
     if name == "seq":
         return view.permute(0, 2, 3, 4, 1).flatten(2)
     return view.permute(0, 1, 4, 2, 3)

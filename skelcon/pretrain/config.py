@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from skelcon.augment import AugmentConfig
 from skelcon.config import Config
 from skelcon.contrast import ContrastConfig
-from skelcon.encoders import REPRESENTATIONS, EncodersConfig, Representation
+from skelcon.encoders import REGISTERED, EncodersConfig, Representation
 
 
 class OptimiserConfig(Config):
@@ -38,7 +38,7 @@ class PretrainConfig(Config):
     """A contrastive pre-training. Defaults are the paper's, where silent its authors' code's."""
 
     representations: tuple[Representation, ...] = Field(
-        ("seq",), min_length=1, description="one: intra-skeleton; two or three: inter-skeleton"
+        ("seq",), min_length=1, description="one: intra-skeleton; two or more: inter-skeleton"
     )
     augment: AugmentConfig = AugmentConfig()
     encoders: EncodersConfig = EncodersConfig()
@@ -50,26 +50,26 @@ class PretrainConfig(Config):
 
     @field_validator("representations")
     @classmethod
-    def _in_one_order(cls, names: tuple[Representation, ...]) -> tuple[Representation, ...]:
+    def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) != len(names):
             raise ValueError("a representation is named twice")
-        return tuple(name for name in REPRESENTATIONS if name in names)
+        return tuple(name for name in REGISTERED.names() if name in names)
 
     @model_validator(mode="after")
     def _frames_fit(self) -> Self:
-        if "img" in self.representations and self.encoders.frames % 16:
-            raise ValueError("encoders.frames must be a multiple of 16 for img (HCN halves it)")
+        for name in self.representations:
+            encoder = self.encoders.chosen(name).component.name
+            if encoder == "hcn" and self.encoders.frames % 16:
+                raise ValueError(
+                    f"encoders.frames must be a multiple of 16 for {name} (HCN halves it)"
+                )
         return self
 
     def resolved(self) -> dict[str, Any]:
         """All that decides the outcome: what is in use, in full, and nothing that is not."""
         values = self.model_dump(mode="json")
         values["augment"] = self.augment.resolved()
-        values["encoders"] = {
-            name: value
-            for name, value in values["encoders"].items()
-            if name in self.representations or name == "frames"
-        }
+        values["encoders"] = self.encoders.resolved(self.representations)
         unused = ("milestones",) if self.optimiser.schedule == "cosine" else ()
         if self.optimiser.name == "adamw":
             unused = (*unused, "momentum")

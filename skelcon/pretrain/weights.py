@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from skelcon.data import SkeletonLayout
-from skelcon.encoders import Encoder, EncodersConfig, Representation
+from skelcon.encoders import ENCODERS, REGISTERED, Encoder, EncodersConfig
 from skelcon.errors import UserError, nearest
+from skelcon.registry import Registry
 
 WEIGHTS_FILE = "weights.safetensors"
 """What a directory that holds weights calls them."""
@@ -22,7 +23,7 @@ WEIGHTS_FILE = "weights.safetensors"
 
 def save_encoders(
     path: Path,
-    encoders: Mapping[Representation, Encoder],
+    encoders: Mapping[str, Encoder],
     config: EncodersConfig,
     layout: SkeletonLayout,
     bodies: int,
@@ -35,10 +36,18 @@ def save_encoders(
     }
     header = {
         "representations": list(encoders),
-        "encoders": config.model_dump(mode="json"),
+        "encoders": {
+            **config.model_dump(mode="json", exclude={"custom"}),
+            **config.resolved(list(encoders)),
+        },
         "layout": layout.to_dict(),
         "bodies": bodies,
     }
+    if components := config.components(list(encoders)):
+        header["plugins"] = [
+            {name: getattr(component, name) for name in ("kind", "name", "version", "module")}
+            for component in components
+        ]
     temporary = path.with_name(f".{path.name}.tmp")
     save_file(tensors, temporary, {"skelcon": json.dumps(header)})
     with temporary.open("rb") as file:
@@ -49,8 +58,11 @@ def save_encoders(
 def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     """The encoders in a file of :func:`save_encoders`, on the CPU, and their configuration.
 
+    A plugin that made them must have been loaded: a file of weights never runs code by itself.
+
     Raises:
-        UserError: if the file is missing, or is not one of ours.
+        UserError: if the file is missing, is not one of ours, or needs a plugin that is not
+            loaded or has another version by now.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -60,6 +72,7 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         raise UserError(f"no weights at '{path}'") from None
     except Exception as error:  # safetensors' own errors have no common base
         raise UserError(f"'{path}' holds no weights of skelcon ({error})") from None
+    _check_plugins(path, header.get("plugins", []))
     try:
         return _built(header, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:  # its header does not fit
@@ -109,3 +122,22 @@ def _built(
         )
         encoders[name] = encoder.eval()
     return encoders, config
+
+
+def _check_plugins(path: Path, needed: Sequence[Mapping[str, str]]) -> None:
+    """Whether the registered components that a file needs are there, in the same version."""
+    registries: dict[str, Registry[Any]] = {r.kind: r for r in (ENCODERS, REGISTERED)}
+    for need in needed:
+        what, registry = f"{need['kind']} '{need['name']}'", registries[need["kind"]]
+        if need["name"] not in registry:
+            raise UserError(
+                f"'{path}' needs the {what}, version {need['version']}, which no loaded plugin "
+                f"registers: it was in the module '{need['module']}' (--plugin {need['module']}, "
+                f"or skelcon.plugins.load_plugins(['{need['module']}']))"
+            )
+        loaded = registry[need["name"]].version
+        if loaded != need["version"]:
+            raise UserError(
+                f"'{path}' was made with version {need['version']} of the {what}, but version "
+                f"{loaded} is loaded"
+            )

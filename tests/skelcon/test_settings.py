@@ -7,13 +7,14 @@ from skelcon.errors import UserError
 from skelcon.settings import (
     PRESETS,
     Settings,
-    load_yaml,
     merge,
     parse_assignment,
     preset_tree,
     put,
     resolve,
+    resolve_with_preset,
 )
+from skelcon.yamlfile import read_yaml
 
 
 def from_dotted(**values: object) -> Settings:
@@ -144,7 +145,7 @@ def test_parse_assignment_refuses(text: str):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_presets_load_and_validate(name: str):
-    settings = resolve([preset_tree(name)], name)
+    settings = resolve_with_preset(preset_tree(name), (), {}, name)
     assert Settings.model_validate(settings.model_dump(mode="json")) == settings
     assert (settings == Settings()) == (name == "paper")
 
@@ -157,13 +158,13 @@ def test_an_unknown_preset_names_the_nearest():
 def test_a_file_that_is_no_mapping_or_no_yaml(tmp_path: Path):
     path = tmp_path / "study.yaml"
     with pytest.raises(UserError, match="cannot read"):
-        load_yaml(path)
+        read_yaml(path)
     path.write_text("- 1\n- 2\n")
     with pytest.raises(UserError, match="holds no mapping"):
-        load_yaml(path)
+        read_yaml(path)
     path.write_text("a: 1\nb: [1\n")
     with pytest.raises(UserError, match=r"study\.yaml', line \d: not valid YAML"):
-        load_yaml(path)
+        read_yaml(path)
     path.write_text("a: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(UserError, match="not valid YAML"):
-        load_yaml(path)
+        read_yaml(path)

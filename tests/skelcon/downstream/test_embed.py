@@ -73,7 +73,9 @@ def test_what_does_not_fit_the_encoder_is_told(dataset: SkeletonDataset):
         embed(encoder_of(dataset, bodies=1), dataset)
     joints = dataset.layout.joints
     swapped = dataclasses.replace(dataset.layout, name="swapped", joints=joints[::-1])
-    with pytest.raises(UserError, match=f"from skeleton layout 'swapped' to '{dataset.layout.name}'"):
+    with pytest.raises(
+        UserError, match=f"from skeleton layout 'swapped' to '{dataset.layout.name}'"
+    ):
         embed(encoder_of(dataset), dataclasses.replace(dataset, layout=swapped))
 
 

@@ -1,0 +1,145 @@
+"""Which encoder each representation gets: the paper's, or one of the user's choice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+from torch import nn
+
+from skelcon.config import Config
+from skelcon.data.layouts import SkeletonLayout
+from skelcon.encoders.agcn import AGCN, AGCNConfig
+from skelcon.encoders.bigru import BiGRU, BiGRUConfig
+from skelcon.encoders.hcn import HCN, HCNConfig
+from skelcon.encoders.representations import REGISTERED, REPRESENTATIONS
+from skelcon.registry import Component, Registry
+
+EncoderFactory = Callable[..., nn.Module]
+
+
+def _hcn(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> HCN:
+    return HCN(HCNConfig(**options), bodies, layout.num_joints, frames)
+
+
+def _agcn(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> AGCN:
+    return AGCN(AGCNConfig(**options), bodies, layout)
+
+
+def _bigru(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> BiGRU:
+    return BiGRU(BiGRUConfig(**options), bodies, layout.num_joints)
+
+
+def _builtin(name: str, build: EncoderFactory, config: type[Config]) -> Component[EncoderFactory]:
+    def check(given: Mapping[str, Any]) -> dict[str, Any]:
+        return config.model_validate(given).model_dump(mode="json")
+
+    return Component("encoder", name, None, build, __name__, check)
+
+
+BUILTIN = {
+    "hcn": _builtin("hcn", _hcn, HCNConfig),
+    "agcn": _builtin("agcn", _agcn, AGCNConfig),
+    "bigru": _builtin("bigru", _bigru, BiGRUConfig),
+}
+"""The paper's encoders, of ``img``, ``stg`` and ``seq``."""
+
+ENCODERS: Registry[EncoderFactory] = Registry(
+    "encoder", ("layout", "bodies", "frames"), tuple(BUILTIN)
+)
+"""The encoders that plugins have registered, beside :data:`BUILTIN`."""
+
+
+class CustomEncoder(Config):
+    """The encoder of one representation, by name."""
+
+    encoder: str | None = Field(
+        None,
+        description="hcn, agcn, bigru or a registered one; the representation's own if not set",
+    )
+    options: dict[str, Any] = Field({}, description="the encoder's options")
+    version: str | None = Field(
+        None, description="of a registered encoder; if given, another one is an error"
+    )
+    representation_version: str | None = Field(
+        None, description="of a registered representation; if given, another one is an error"
+    )
+
+
+@dataclass(frozen=True)
+class ChosenEncoder:
+    """The encoder that a representation gets, and all its options."""
+
+    component: Component[EncoderFactory]
+    options: dict[str, Any]
+
+
+class EncodersConfig(Config):
+    """One encoder a representation: ``img``, ``stg`` and ``seq`` have the paper's."""
+
+    img: HCNConfig = HCNConfig()
+    stg: AGCNConfig = AGCNConfig()
+    seq: BiGRUConfig = BiGRUConfig()
+    frames: int = Field(64, ge=16, description="T, the frames of a view")
+    custom: dict[str, CustomEncoder] = Field(
+        {}, description="representation -> an encoder of your choice instead"
+    )
+
+    @model_validator(mode="after")
+    def _registered_as_asked(self) -> Self:
+        for name, custom in self.custom.items():
+            if REGISTERED.known(name) in REPRESENTATIONS and custom.encoder is None:
+                raise ValueError(f"custom.{name} names no encoder: {name} keeps the paper's then, "
+                                 f"whose options are encoders.{name}")  # fmt: skip
+            if name in REGISTERED:
+                REGISTERED[name].expect(custom.representation_version)
+            elif custom.representation_version is not None:
+                raise ValueError(f"custom.{name}.representation_version: {name} is built in")
+            self.chosen(name).component.expect(custom.version)
+        return self
+
+    def chosen(self, representation: str) -> ChosenEncoder:
+        """The encoder of ``representation``; ValueError if there is none, or a wrong option."""
+        custom = self.custom.get(representation, CustomEncoder())
+        if representation in REPRESENTATIONS and custom.encoder is None:
+            name = dict(zip(REPRESENTATIONS, BUILTIN, strict=True))[representation]
+            return ChosenEncoder(BUILTIN[name], getattr(self, representation).model_dump())
+        chosen = custom.encoder or REGISTERED[representation].encoder
+        if chosen is None:
+            raise ValueError(
+                f"representation '{representation}' has no encoder: set encoders.custom."
+                f"{representation}.encoder ({', '.join(ENCODERS.names())})"
+            )
+        component = BUILTIN.get(chosen) or ENCODERS[chosen]
+        return ChosenEncoder(component, component.options(custom.options))
+
+    def components(self, representations: Sequence[str]) -> list[Component[Any]]:
+        """What ``representations`` need of plugins."""
+        found: list[Component[Any]] = []
+        for name in representations:
+            found += [REGISTERED[name]] if name in REGISTERED else []
+            component = self.chosen(name).component
+            found += [component] if component.name in ENCODERS else []
+        return found
+
+    def resolved(self, representations: Sequence[str]) -> dict[str, Any]:
+        """What decides the encoders of ``representations``, in full, and nothing else."""
+        values = self.model_dump(mode="json")
+        kept: dict[str, Any] = {}
+        custom: dict[str, dict[str, Any]] = {}
+        for name in REGISTERED.names():
+            if name not in representations:
+                continue
+            if name in REPRESENTATIONS and name not in self.custom:
+                kept[name] = values[name]
+                continue
+            chosen = self.chosen(name)
+            custom[name] = {"encoder": chosen.component.name, "options": chosen.options}
+            if chosen.component.version:
+                custom[name]["version"] = chosen.component.version
+            if name in REGISTERED:
+                custom[name]["representation_version"] = REGISTERED[name].version
+        kept["frames"] = values["frames"]
+        return {**kept, "custom": custom} if custom else kept

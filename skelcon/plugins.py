@@ -1,0 +1,199 @@
+"""Components of one's own: a module outside this package adds them, and settings name them.
+
+A plugin is a Python module that calls the decorators below when it is imported::
+
+    import torch
+    from skelcon import register_augmentation
+
+    @register_augmentation("mirror", version="1")
+    def mirror(view, generator, p: float = 0.5):
+        chosen = torch.rand(len(view), generator=generator) < p
+        sign = torch.where(chosen, -1.0, 1.0).to(view.device)
+        return view * torch.stack([sign, sign.abs(), sign.abs()], dim=1)[:, None, None, None]
+
+Its name can then be used in settings, such as ``pretrain.augment.use: [crop, mirror]``. The key of
+a unit holds the name, the version and every option of each component in use: raise the version
+when the same options give other numbers than before.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from skelcon.augment import AUGMENTATIONS
+from skelcon.encoders import ENCODERS, REGISTERED
+from skelcon.errors import UserError, nearest
+
+GROUP = "skelcon.plugins"
+"""The entry-point group of installed plugins."""
+
+AugmentationT = TypeVar("AugmentationT", bound=Callable[..., Tensor])
+EncoderT = TypeVar("EncoderT", bound=Callable[..., nn.Module])
+RepresentationT = TypeVar("RepresentationT", bound=Callable[[Tensor], Tensor])
+
+
+def register_augmentation(
+    name: str, *, version: str | int
+) -> Callable[[AugmentationT], AugmentationT]:
+    """Register ``function(view, generator, **options) -> view`` as an augmentation.
+
+    It is applied to every view after the built-in ones, in the order of
+    ``pretrain.augment.use``; its options stand in ``pretrain.augment.custom.<name>``.
+
+    Args of the function:
+        view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero.
+        generator: a CPU generator; every random draw must come from it.
+        options: parameters of plain types; annotations are checked, defaults go into the key.
+
+    Raises:
+        UserError: if the name is taken or the function cannot take these.
+    """
+
+    def decorate(function: AugmentationT) -> AugmentationT:
+        AUGMENTATIONS.register(name, version, function)
+        return function
+
+    return decorate
+
+
+def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], EncoderT]:
+    """Register ``factory(layout, bodies, frames, **options) -> nn.Module`` as an encoder.
+
+    It is used where ``pretrain.encoders.custom.<representation>.encoder`` names it, with the
+    ``options`` beside that. The factory may be the module's class.
+
+    Args of the factory:
+        layout: the :class:`skelcon.data.SkeletonLayout` of the data.
+        bodies, frames: M and T of a view.
+        options: parameters of plain types; annotations are checked, defaults go into the key.
+
+    The module takes the representation's tensor (:func:`skelcon.encoders.represent`), gives
+    (B, feature_size) and has the int attribute ``feature_size``.
+
+    Raises:
+        UserError: if the name is taken or the factory cannot take these.
+    """
+
+    def decorate(factory: EncoderT) -> EncoderT:
+        ENCODERS.register(name, version, factory)
+        return factory
+
+    return decorate
+
+
+def register_representation(
+    name: str, *, version: str | int, encoder: str | None = None
+) -> Callable[[RepresentationT], RepresentationT]:
+    """Register ``function(view) -> tensor`` as a representation, contrasted like the paper's.
+
+    Args:
+        name: what ``pretrain.representations`` calls it.
+        version: part of the key.
+        encoder: the encoder that it gets unless ``pretrain.encoders.custom.<name>`` names
+            another: hcn, agcn, bigru (which then see what img, stg or seq have) or a registered
+            one.
+
+    The function takes a view (B, M, T, V, 3) and gives (B, ...), what its encoder takes.
+
+    Raises:
+        UserError: if the name is taken or the function cannot take a view.
+    """
+
+    def decorate(function: RepresentationT) -> RepresentationT:
+        REGISTERED.register(name, version, function, encoder)
+        return function
+
+    return decorate
+
+
+def load_plugins(names: Sequence[str] = (), directory: Path | None = None) -> None:
+    """Import the plugins ``names`` and all installed ones; what is imported already stays.
+
+    Args:
+        names: modules (``my_plugin``, ``my_package.plugin``) or paths of .py files.
+        directory: where modules are looked for behind the installed ones, and where relative
+            paths begin; the current directory if not set.
+
+    Raises:
+        UserError: for a plugin that cannot be imported, naming it, the reason and its line.
+    """
+    for entry in metadata.entry_points(group=GROUP):
+        _guarded(f"installed plugin '{entry.value}'", entry.load)
+    directory = (directory or Path.cwd()).resolve()
+    for name in names:
+        load = _import_file if name.endswith(".py") else _import_module
+        _guarded(f"plugin '{name}'", functools.partial(load, name, directory))
+
+
+def _import_module(name: str, directory: Path) -> None:
+    _search_too(directory)
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # something else that the plugin imports
+        here = [path.stem for path in directory.glob("*.py")]
+        hint = nearest(name, here) if here else "there is no .py file"
+        raise UserError(f"no such module, installed or in '{directory}': {hint}") from None
+    if module.__file__ is None:
+        raise UserError("it is a directory and no module")
+
+
+def _import_file(file: str, directory: Path) -> None:
+    """Import a file under its own name, as if its directory were the current one."""
+    path = (directory / file).resolve()
+    name = path.stem
+    if not path.is_file():
+        raise UserError(f"there is no file '{path}'")
+    known: ModuleType | None = sys.modules.get(name)
+    if known is not None and getattr(known, "__file__", None) == str(path):
+        return
+    if known is not None or name in sys.stdlib_module_names:
+        raise UserError(f"another module is called '{name}': rename the file")
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    _search_too(path.parent)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+
+
+def _search_too(directory: Path) -> None:
+    """Let ``directory`` be searched for modules, behind the installed ones: it shadows none."""
+    if str(directory) not in sys.path:
+        sys.path.append(str(directory))
+    importlib.invalidate_caches()  # a file that has just been written
+
+
+def _guarded(what: str, load: Callable[[], object]) -> None:
+    """Run ``load``; whatever goes wrong in it is one line."""
+    try:
+        load()
+    except UserError as error:
+        raise UserError(f"{what}: {error}") from None
+    except (Exception, SystemExit) as error:  # it is the user's code: anything may go wrong
+        if isinstance(error, SyntaxError):
+            where, reason = f"{error.filename}, line {error.lineno}", error.msg
+        else:
+            frames = traceback.extract_tb(error.__traceback__)
+            last = [frame for frame in frames if not frame.filename.startswith("<frozen")][-1]
+            where, reason = f"{last.filename}, line {last.lineno}", " ".join(str(error).split())
+        raise UserError(
+            f"{what} cannot be imported: {type(error).__name__}: {reason} ({where})"
+        ) from None
