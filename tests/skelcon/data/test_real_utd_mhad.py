@@ -1,9 +1,19 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from skelcon.data import KINECT_V1, Normalisation, SkeletonDataset, import_dataset, split
+from skelcon.data import (
+    KINECT_V1,
+    KINECT_V2,
+    Normalisation,
+    SkeletonDataset,
+    SkeletonLayout,
+    import_dataset,
+    joint_mapping,
+    split,
+)
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 HIP_CENTRE = KINECT_V1.joints.index("hip_centre")
@@ -42,6 +52,38 @@ def test_bodies_are_of_human_size(utd: SkeletonDataset):
     for limb in ("elbow", "wrist", "knee", "ankle"):
         assert bones[f"left_{limb}"] == pytest.approx(bones[f"right_{limb}"], rel=0.15)
         assert 0.15 < bones[f"left_{limb}"] < 0.5
+
+
+def heights(frames: np.ndarray, layout: SkeletonLayout, bottom: str) -> dict[str, float]:
+    """Each joint's place on the line from ``bottom`` (0) to the head (1), the median."""
+    start = frames[:, [layout.joints.index(bottom)]]
+    line = frames[:, [layout.joints.index("head")]] - start
+    along = ((frames - start) * line).sum(axis=-1) / (line**2).sum(axis=-1)
+    return dict(zip(layout.joints, np.median(along, axis=0).tolist(), strict=True))
+
+
+def test_the_trunks_of_both_sensors_are_mapped_by_height(utd: SkeletonDataset, real_utd: Path):
+    """Of the second sensor's joints at the neck, the shoulder centre's is the nearest."""
+    video = real_utd.parent / "pku_mmd" / "A10N08-L.txt"
+    if not video.is_file():
+        pytest.skip(f"no recording of the second sensor at '{video}'")
+    frames = np.loadtxt(video).reshape(-1, 2, 25, 3)[:, 0]
+    frames = frames[np.any(frames != 0, axis=(1, 2))]
+    first = heights(utd.frames, KINECT_V1, "hip_centre")
+    second = heights(frames, KINECT_V2, "spine_base")
+    counterpart = {
+        name: KINECT_V2.joints[at]
+        for name, at in zip(KINECT_V1.joints, joint_mapping(KINECT_V2, KINECT_V1), strict=True)
+    }
+    near = min(
+        ("spine_mid", "spine_shoulder", "neck", "head"),
+        key=lambda name: abs(second[name] - first["shoulder_centre"]),
+    )
+    assert counterpart["shoulder_centre"] == near == "spine_shoulder"
+    trunk = ("hip_centre", "spine", "shoulder_centre", "head")
+    for lower, upper in pairwise(trunk):
+        assert first[lower] < first[upper]
+        assert second[counterpart[lower]] < second[counterpart[upper]]
 
 
 def resized(clip: np.ndarray, frames: int) -> np.ndarray:

