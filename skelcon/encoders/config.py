@@ -44,7 +44,10 @@ BUILTIN = {
     "agcn": _builtin("agcn", _agcn, AGCNConfig),
     "bigru": _builtin("bigru", _bigru, BiGRUConfig),
 }
-"""The paper's encoders, of ``img``, ``stg`` and ``seq``."""
+"""The paper's encoders."""
+
+PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
+"""Which representation has which (section 4.2)."""
 
 ENCODERS: Registry[EncoderFactory] = Registry(
     "encoder", ("layout", "bodies", "frames"), tuple(BUILTIN)
@@ -59,7 +62,11 @@ class CustomEncoder(Config):
         None,
         description="hcn, agcn, bigru or a registered one; the representation's own if not set",
     )
-    options: dict[str, Any] = Field({}, description="the encoder's options")
+    options: dict[str, Any] = Field(
+        {},
+        description="the encoder's options; of hcn, agcn and bigru those that differ "
+        "from encoders.img, .stg and .seq",
+    )
     version: str | None = Field(
         None, description="of a registered encoder; if given, another one is an error"
     )
@@ -101,19 +108,26 @@ class EncodersConfig(Config):
         return self
 
     def chosen(self, representation: str) -> ChosenEncoder:
-        """The encoder of ``representation``; ValueError if there is none, or a wrong option."""
+        """The encoder of ``representation``; ValueError if there is none, or a wrong option.
+
+        A built-in encoder has the options of the representation that is its own, unless others
+        are given: bigru for a registered one is as large as it is for ``seq``.
+        """
         custom = self.custom.get(representation, CustomEncoder())
-        if representation in REPRESENTATIONS and custom.encoder is None:
-            name = dict(zip(REPRESENTATIONS, BUILTIN, strict=True))[representation]
-            return ChosenEncoder(BUILTIN[name], getattr(self, representation).model_dump())
-        chosen = custom.encoder or REGISTERED[representation].encoder
+        own = PAPER.get(representation) or REGISTERED[representation].encoder
+        chosen = custom.encoder or own
         if chosen is None:
             raise ValueError(
                 f"representation '{representation}' has no encoder: set encoders.custom."
                 f"{representation}.encoder ({', '.join(ENCODERS.names())})"
             )
-        component = BUILTIN.get(chosen) or ENCODERS[chosen]
-        return ChosenEncoder(component, component.options(custom.options))
+        if chosen in BUILTIN:
+            component = BUILTIN[chosen]
+            home = next(name for name, encoder in PAPER.items() if encoder == chosen)
+            given = {**getattr(self, home).model_dump(), **custom.options}
+        else:
+            component, given = ENCODERS[chosen], custom.options
+        return ChosenEncoder(component, component.options(given))
 
     def components(self, representations: Sequence[str]) -> list[Component[Any]]:
         """What ``representations`` need of plugins."""
@@ -126,20 +140,19 @@ class EncodersConfig(Config):
 
     def resolved(self, representations: Sequence[str]) -> dict[str, Any]:
         """What decides the encoders of ``representations``, in full, and nothing else."""
-        values = self.model_dump(mode="json")
         kept: dict[str, Any] = {}
         custom: dict[str, dict[str, Any]] = {}
         for name in REGISTERED.names():
             if name not in representations:
                 continue
-            if name in REPRESENTATIONS and name not in self.custom:
-                kept[name] = values[name]
-                continue
             chosen = self.chosen(name)
+            if chosen.component.name == PAPER.get(name):
+                kept[name] = chosen.options
+                continue
             custom[name] = {"encoder": chosen.component.name, "options": chosen.options}
             if chosen.component.version:
                 custom[name]["version"] = chosen.component.version
             if name in REGISTERED:
                 custom[name]["representation_version"] = REGISTERED[name].version
-        kept["frames"] = values["frames"]
+        kept["frames"] = self.frames
         return {**kept, "custom": custom} if custom else kept

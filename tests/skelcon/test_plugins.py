@@ -334,7 +334,8 @@ def test_settings_name_custom_components_and_the_key_holds_version_and_all_optio
     assert resolved["encoders"]["custom"] == {
         "bone": {
             "encoder": "bigru",
-            "options": {"hidden": 6, "layers": 3, "stepwise": False, "input_norm": False},
+            # layers: what encoders.seq has
+            "options": {"hidden": 6, "layers": 1, "stepwise": False, "input_norm": False},
             "representation_version": "1",
         },
         "motion": {
@@ -361,6 +362,12 @@ def test_what_is_resolved_resolves_to_itself(loaded: Path):
     assert set(resolved["augment"]["custom"]) == {"mirror"}  # noise is not in use
     assert set(resolved["encoders"]["custom"]) == {"img", "motion"}  # nor is seq
     assert "img" not in resolved["encoders"]
+
+
+def test_the_encoder_that_a_representation_has_anyway_gives_the_same_key():
+    plain = pretrain(encoders={"seq": {"hidden": 6}})
+    custom = {"seq": {"encoder": "bigru", "options": {"hidden": 6}}}
+    assert pretrain(encoders={"custom": custom}).resolved() == plain.resolved()
 
 
 def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
