@@ -139,7 +139,9 @@ def test_the_units_of_custom_components_run(
     load_plugins(["my_plugin"], study_with_plugin.parent)
     store = Store(tmp_path / "results")
     for unit in planned(dataset, study_with_plugin).units.values():
-        run = UnitRun(json.loads(json.dumps(unit.config)), store, {dataset.fingerprint: dataset.path}, "cpu")
+        run = UnitRun(
+            json.loads(json.dumps(unit.config)), store, {dataset.fingerprint: dataset.path}, "cpu"
+        )
         while not run.step(0).done:
             pass
         run.close()

@@ -11,7 +11,9 @@ from ablation.plan import Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
 from ablation.work import UnitRun
+from skelcon import load_encoder
 from skelcon.data import SkeletonDataset
+from skelcon.data.synthetic import synthesize
 
 
 def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> list[Unit]:
@@ -75,6 +77,57 @@ def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
             ]
             assert [line["epoch"] for line in lines] == list(range(6))
             assert {"loss", "top1", "lr", "samples_per_s"} <= set(lines[0])
+
+
+def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    study = study.model_copy(update={"task": "finetune"})
+    change = {"finetune": {"epochs": 3, "labels": 0.5, "subsets": 2}}
+    plan = make_plan(
+        study, dataset, preset="paper", preset_tree={}, seeds=(0,), overrides=change
+    )  # fmt: skip
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    for unit in plan.units.values():
+        run(unit, straight, dataset)
+        run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset)
+        if unit.kind == "evaluate":
+            assert unit.epochs == 6
+            for name in ("result.json", "predictions.npz"):
+                first, second = (s.directory(unit.key) / name for s in (straight, broken))
+                assert first.read_bytes() == second.read_bytes(), (unit.label, name)
+            log = (broken.directory(unit.key) / "log.txt").read_text()
+            assert log.count("; 0 epochs are trained again") == 2
+            result = straight.result(unit.key)
+            assert result["labelled"] == 9  # half of six clips of each of three classes
+            assert {"top1", "top1_std", "top1_train"} <= set(result)
+
+
+def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    study = study.model_copy(update={"task": "finetune", "transfer": True})
+    plan = make_plan(
+        study, dataset, preset="paper", preset_tree={}, seeds=(0,), source=source,
+        overrides={"pretrain.epochs": 1, "finetune.epochs": 1},
+    )  # fmt: skip
+    store = Store(tmp_path / "r")
+    where = {each.fingerprint: each.path for each in (dataset, source)}
+    for unit in plan.units.values():
+        unit_run = UnitRun(unit.config, store, where, "cpu")
+        while not unit_run.step().done:
+            pass
+        unit_run.close()
+        family = store.provenance(unit.key)["data"]["family"]
+        assert family == ("synthetic" if unit.kind == "pretrain" else "utd-mhad")
+        if unit.kind == "pretrain":
+            encoder = load_encoder(store.directory(unit.key))
+            assert (encoder.layout.num_joints, encoder.bodies) == (20, 2)
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])

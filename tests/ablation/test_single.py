@@ -1,0 +1,106 @@
+"""``skelcon pretrain`` and ``evaluate``: one unit each, in the store of the studies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablation.commands import plan_study
+from ablation.single import main
+from ablation.study import load_study
+from skelcon.data import open_or_import
+
+TINY = [
+    "pretrain.epochs=3", "pretrain.batch=8",
+    "pretrain.contrast={queue: 16, dim: 8, head_hidden: 8}",
+    "pretrain.encoders.frames=16", "pretrain.encoders.seq={hidden: 4, layers: 1}",
+    "pretrain.encoders.img={channels: 4, cooccurrence: 16}", "linear={epochs: 3, crops: 1}",
+    "finetune={epochs: 2, labels: 0.5}",
+]  # fmt: skip
+
+
+@pytest.fixture
+def skelcon(
+    utd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run ``skelcon`` on the tiny data; gives its exit code, what it printed and its errors."""
+    settings = [word for setting in TINY for word in ("--set", setting)]
+
+    def call(*words: object) -> tuple[int, str, str]:
+        fixed = ["--data", str(utd), "--results", str(tmp_path / "r"), "--device", "cpu"]
+        monkeypatch.setattr(
+            sys, "argv", ["skelcon", str(words[0]), *fixed, *settings, *map(str, words[1:])]
+        )
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+def test_a_model_is_trained_once_and_evaluated_by_every_task(skelcon: Any, utd: Path) -> None:
+    pair = ("--set", "pretrain.representations=[seq,img]")
+    code, out, err = skelcon("pretrain", "--json", *pair)
+    assert code == 0, err
+    trained = json.loads(out)
+    assert trained["result"]["epochs"] == 3
+    assert "done before" in skelcon("pretrain", *pair)[1]
+    tops = {}
+    for task in ("linear", "retrieval", "finetune"):
+        words = ("evaluate", trained["directory"], "--task", task, "--representation", "seq")
+        code, out, err = skelcon(*words, "--json")
+        assert code == 0, err
+        tops[task] = json.loads(out)
+        assert 0 <= tops[task]["result"]["top1"] <= 1
+    both = json.loads(skelcon("evaluate", trained["directory"], "--json")[1])
+    assert both["result"]["parameters"] > tops["linear"]["result"]["parameters"]
+    # A file without its unit's directory is named by its content.
+    loose = utd.parent / "loose.safetensors"
+    loose.write_bytes((Path(trained["directory"]) / "weights.safetensors").read_bytes())
+    code, out, err = skelcon("evaluate", loose, "--representation", "seq", "--json")
+    assert code == 0, err
+    same = json.loads(out)
+    assert same["unit"] != tops["linear"]["unit"]
+    assert same["result"]["top1"] == tops["linear"]["result"]["top1"]
+
+
+def test_a_study_finds_what_the_trainer_did(skelcon: Any, utd: Path, study_file: Path) -> None:
+    words = ("--set", "pretrain.representations=[seq]", "--set", "pretrain.augment.use=[]")
+    code, out, err = skelcon("pretrain", "--preset", "small", "--json", *words)
+    assert code == 0, err
+    dataset, _ = open_or_import(utd)
+    plan = plan_study(
+        load_study(study_file), dataset, preset="small", seeds="1", protocol=None,
+        assignments=TINY, only=None, evaluate_on="test",
+    )  # fmt: skip
+    # The tiny study sets more than TINY does, so that only a like-minded one shares its units.
+    assert json.loads(out)["unit"] not in plan.units
+    same = load_study(study_file).model_copy(update={"base": {}})
+    plan = plan_study(
+        same, dataset, preset="small", seeds="1", protocol=None, assignments=TINY, only=None,
+        evaluate_on="test",
+    )  # fmt: skip
+    assert json.loads(out)["unit"] in plan.units
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["evaluate", "/nowhere"], "no weights at '/nowhere'"),
+        (["evaluate", "/nowhere", "--task", "linaer"], "did you mean 'linear'"),
+        (["pretrain", "--device", "tpu"], "unknown device 'tpu'"),
+        (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'epochs'"),
+        (["pretrain", "--set", "pretrain.batch=999"], "pretrain.batch 999"),
+        (["pretrain", "--protocol", "xview"], "it has: xsub"),
+    ],
+)
+def test_a_mistake_is_one_line(skelcon: Any, words: list[str], told: str) -> None:
+    code, out, err = skelcon(*words)
+    assert (code, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert told in err
