@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Self
 
 import torch
 from pydantic import Field
@@ -29,11 +28,6 @@ class ContrastConfig(Config):
     momentum: float = Field(
         0.999, ge=0, le=1, description="of the key encoder's moving average (the authors' code)"
     )
-    key_norm: Literal["batch", "running"] = Field(
-        "batch",
-        description="batch norm of the key encoder: by its batch (the authors' code), or by the "
-        "query encoder's running statistics, so that no batch can be told from another",
-    )
 
 
 @dataclass(frozen=True)
@@ -56,16 +50,8 @@ class _Branch(nn.Module):
         head = ProjectionHead(encoder.feature_size, config.head_hidden, config.dim)
         self.query = nn.Sequential(encoder, head)
         self.key = copy.deepcopy(self.query).requires_grad_(False)
-        self._key_norm = config.key_norm
         negatives = torch.randn(config.queue, config.dim, generator=generator)
         self.register_buffer("queue", functional.normalize(negatives, dim=1))
-
-    def train(self, mode: bool = True) -> Self:
-        """As every module's; the key stays in evaluation mode if it uses running statistics."""
-        super().train(mode)
-        if self._key_norm == "running":
-            self.key.eval()
-        return self
 
     @torch.no_grad()
     def follow(self, momentum: float) -> None:
@@ -73,9 +59,6 @@ class _Branch(nn.Module):
         keys: list[Tensor] = list(self.key.parameters())
         queries: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(keys, queries, 1 - momentum)
-        if self._key_norm == "running":
-            for key, query in zip(self.key.buffers(), self.query.buffers(), strict=True):
-                key.copy_(query)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, at: int) -> None:
