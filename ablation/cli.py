@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from ablation.commands import open_data, open_source, plan_study, run_study, show_plan
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
+from skelcon.cli_weights import DataOption, PluginOption
 from skelcon.console import run_app
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
@@ -67,14 +68,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )  # fmt: skip
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="A packed data set or a directory in a known layout (imported once, then cached). "
-        "Without it: the embedded synthetic data.",
-        show_default=False,
-    ),
-]
 SourceOption = Annotated[
     Path | None,
     typer.Option(
@@ -114,16 +107,6 @@ OnlyOption = Annotated[
     str | None, typer.Option(metavar="ROW[,ROW]", help="These rows only.", show_default=False)
 ]
 ResultsOption = Annotated[Path, typer.Option(help="Where units and tables are kept.")]
-PluginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin",
-        metavar="MODULE",
-        help="Load a module (or a .py file) that registers augmentations, encoders or "
-        "representations of your own. Repeatable.",
-        show_default=False,
-    ),
-]
 EvaluateOnOption = Annotated[
     str,
     typer.Option(

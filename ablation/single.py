@@ -17,7 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ablation.cli import DataOption, PluginOption, PresetOption, ResultsOption, SetOption
+from ablation.cli import PresetOption, ResultsOption, SetOption
 from ablation.commands import open_data
 from ablation.plan import (
     TRAIN_SIDE,
@@ -32,6 +32,7 @@ from ablation.store import Store
 from ablation.study import Task
 from ablation.work import UnitRun, record_failure
 from skelcon.cli import app
+from skelcon.cli_weights import DataOption, PluginOption
 from skelcon.console import run_app
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
 from skelcon.errors import UserError, nearest

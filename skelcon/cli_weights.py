@@ -24,6 +24,7 @@ from skelcon.downstream import embed as features_of
 from skelcon.downstream import nearest_clips
 from skelcon.encoders import Encoder
 from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
 from skelcon.pretrain.authors import import_weights as converted
 from skelcon.pretrain.weights import load_encoder
 
@@ -38,6 +39,15 @@ DataOption = Annotated[
         show_default=False,
     ),
 ]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Load a module (or a .py file) that registers components of your own. Repeatable.",
+        show_default=False,
+    ),
+]
 RepresentationOption = Annotated[
     str | None,
     typer.Option(help="img, stg or seq, where the weights hold several.", show_default=False),
@@ -49,6 +59,7 @@ def embed(
     out: Annotated[Path, typer.Argument(help="The .npz file to write.")],
     data: DataOption = None,
     representation: RepresentationOption = None,
+    plugins: PluginOption = None,
     protocol: Annotated[
         str | None,
         typer.Option(
@@ -65,6 +76,7 @@ def embed(
     clip_names   (n,)
     class_names  (classes,)
     """
+    load_plugins(plugins or ())
     _must_end_in(out, ".npz")
     console = Console(stderr=True)
     encoder = load_encoder(weights, representation)
@@ -86,6 +98,7 @@ def retrieve(
     query: Annotated[str, typer.Option(help="The name of a clip of the data set.")],
     data: DataOption = None,
     representation: RepresentationOption = None,
+    plugins: PluginOption = None,
     k: Annotated[int, typer.Option("-k", min=1, help="How many clips.")] = 5,
     protocol: Annotated[
         str | None,
@@ -98,6 +111,7 @@ def retrieve(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
     """The training clips nearest to a clip by cosine similarity (but never the clip itself)."""
+    load_plugins(plugins or ())
     console = Console(stderr=True)
     encoder = load_encoder(weights, representation)
     dataset = _opened(console, data)
