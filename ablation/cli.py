@@ -65,7 +65,7 @@ class StudyGroup(TyperGroup):
 
 app = typer.Typer(
     cls=StudyGroup, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False, context_settings={"max_content_width": 110},
 )  # fmt: skip
 
 SourceOption = Annotated[

@@ -18,11 +18,11 @@ from skelcon.data.synthetic import synthesize as make_synthetic
 from skelcon.errors import UserError
 
 app = typer.Typer(
-    help="Skeleton-contrastive action representation learning: data sets, and features of clips "
-    "from trained encoders.\n\n"
+    help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
+    "pre-training, evaluation, features.\n\n"
     "Ablation tables are made by skelcon-ablate.",
     no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-    pretty_exceptions_enable=False,
+    pretty_exceptions_enable=False, context_settings={"max_content_width": 110},
 )  # fmt: skip
 data_app = typer.Typer(help="Import, inspect and make data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")

@@ -1,4 +1,4 @@
-"""All ten studies on synthetic data, quick preset cut short: every cell has a number or a reason."""
+"""All ten studies on synthetic data, the quick preset cut short: every cell has a number."""
 
 from __future__ import annotations
 
