@@ -42,7 +42,7 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
         notes.append(
             "Synthetic data is for trying and testing: these numbers say nothing of real actions."
         )
-    notes += [*plan.notes, *plan.study.notes, *_jitter(plan), *_labels(plan)]
+    notes += [*plan.notes, *plan.study.notes, *_epochs(plan), *_jitter(plan), *_labels(plan)]
     if plan.report is not None:
         notes += _orders(plan, entries)
         if not dataset.synthetic and plan.report.data != dataset.name:
@@ -62,6 +62,19 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
         )
         notes.append(f"{len(group)} missing ({where}): {reason}.")
     return tuple(notes)
+
+
+def _epochs(plan: Plan) -> list[str]:
+    """How long the pre-trainings are, where they are not all as long."""
+    found: dict[int, dict[str, None]] = {}
+    for unit in plan.units.values():
+        if unit.kind == "pretrain":
+            names = "+".join(unit.representations).upper()
+            found.setdefault(unit.epochs, {})[names] = None
+    if len(found) < 2:
+        return []
+    parts = ", ".join(f"{' and '.join(names)} {n}" for n, names in sorted(found.items()))
+    return [f"Epochs of pre-training: {parts}."]
 
 
 def _jitter(plan: Plan) -> list[str]:
