@@ -383,6 +383,23 @@ def test_the_seed_decides_everything(small_bank: ClipBank, small_layout: Skeleto
     assert_same_bits(one, same)
 
 
+def test_dropout_is_drawn_anew_in_each_epoch(small_bank: ClipBank):
+    """Whatever the state of the global generator."""
+    drawn: list[float] = []
+
+    class Noisy(Projected):
+        def forward(self, view: Tensor) -> Tensor:
+            if self.training:
+                drawn.append(float(torch.rand(())))
+            return super().forward(view)
+
+    training = begun(small_bank, [Noisy()], batch=64, subsets=2)
+    for _ in range(training.epochs):
+        torch.manual_seed(0)
+        training.run_epoch()
+    assert len(drawn) == len(set(drawn)) == 6
+
+
 # -- what is reported ---------------------------------------------------------------------
 
 
