@@ -148,7 +148,7 @@ def data_config(
         "seed": seed,
     }
     if (dataset.layout, dataset.max_bodies) != (layout, bodies):
-        values["as"] = {"layout": layout.name, "bodies": bodies}
+        values["as"] = {"layout": layout.to_dict(), "bodies": bodies}
     return values
 
 

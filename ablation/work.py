@@ -25,7 +25,7 @@ from torch import Tensor
 from ablation.plan import unit_key
 from ablation.provenance import environment, peak_memory
 from ablation.store import Store, write_atomically, write_json
-from skelcon.data import ClipBank, SkeletonDataset, layout_named, split
+from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
 from skelcon.downstream import (
     EvaluationResult,
     FinetuneConfig,
@@ -57,11 +57,11 @@ class Progress:
 
 @functools.lru_cache(maxsize=2)
 def _bank(
-    path: str, device: str, layout: str | None, bodies: int | None
+    path: str, device: str, layout: SkeletonLayout | None, bodies: int | None
 ) -> tuple[SkeletonDataset, ClipBank]:
     """The data on the device, loaded once per worker and not once per unit."""
     dataset = SkeletonDataset.open(path)
-    return dataset, ClipBank(dataset, device, layout_named(layout) if layout else None, bodies)
+    return dataset, ClipBank(dataset, device, layout, bodies)
 
 
 class UnitRun:
@@ -92,9 +92,10 @@ class UnitRun:
         if store.is_done(self.key):
             return
         store.begin(self.key, config)
-        path, seen_as = data[config["data"]], config.get("as", {})
+        path, seen_as = data[config["data"]], config.get("as")
+        layout = SkeletonLayout.from_dict(seen_as["layout"]) if seen_as else None
         self._dataset, self._bank = _bank(
-            str(path), device, seen_as.get("layout"), seen_as.get("bodies")
+            str(path), device, layout, seen_as["bodies"] if seen_as else None
         )
         if self._dataset.fingerprint != config["data"]:
             raise RuntimeError(f"'{path}' is not the data set {config['data']} of this unit")

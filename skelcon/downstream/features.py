@@ -27,6 +27,9 @@ def extract(
 
     Returns:
         (n, sum of feature sizes) float32.
+
+    Raises:
+        FloatingPointError: if a feature is not finite.
     """
     modes = [encoder.training for encoder in encoders]
     for encoder in encoders:
@@ -36,7 +39,10 @@ def extract(
         for some in torch.split(clips, batch):
             seen = view(some)
             parts.append(torch.cat([encoder(seen) for encoder in encoders], dim=1))
-        return torch.cat(parts)
+        features = torch.cat(parts)
+        if not features.isfinite().all():
+            raise FloatingPointError("an encoder gives features that are not finite")
+        return features
     finally:
         for encoder, mode in zip(encoders, modes, strict=True):
             encoder.train(mode)

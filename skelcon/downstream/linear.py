@@ -114,6 +114,8 @@ def linear_evaluation(
             functional.cross_entropy(logits, labels[some]).backward()
             optimiser.step()
             hits += int(logits.argmax(dim=1).eq(labels[some]).sum())
+    if not classifier.weight.isfinite().all():
+        raise FloatingPointError("the linear classifier's weights became infinite: lower linear.lr")
     with torch.no_grad():
         tested = extract(
             encoders, test, lambda some: evaluation_view(bank, some, config.test_ratio, frames)

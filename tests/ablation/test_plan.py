@@ -122,11 +122,11 @@ def test_a_transfer_pretrains_on_the_source_in_the_targets_joints(
     plan = plan_of(dataset, study, source=source)
     (pretraining,) = [u.config for u in plan.units.values() if u.kind == "pretrain"]
     assert pretraining["data"] == source.fingerprint
-    assert pretraining["as"] == {"layout": "kinect-v1", "bodies": 2}
+    assert pretraining["as"] == {"layout": dataset.layout.to_dict(), "bodies": 2}
     for unit in plan.units.values():
         if unit.kind == "evaluate":
             assert unit.config["data"] == dataset.fingerprint
-            assert unit.config["as"] == {"layout": "kinect-v1", "bodies": 2}
+            assert unit.config["as"] == {"layout": dataset.layout.to_dict(), "bodies": 2}
     assert any("20 joints of kinect-v1" in note for note in plan.notes)
 
 
