@@ -22,12 +22,16 @@ from ablation.study import Study
 from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.errors import UserError
-from skelcon.settings import merge, parse_assignment, preset_tree
+from skelcon.settings import Settings, merge, parse_assignment, preset_tree
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """``3`` -> (0, 1, 2); ``0,5,7`` -> (0, 5, 7); :class:`UserError` for anything else."""
-    parts = [part.strip() for part in text.split(",")]
+    """``3`` -> (0, 1, 2); ``0,5,7`` -> (0, 5, 7); ``5,`` -> (5,).
+
+    Raises:
+        UserError: for anything else.
+    """
+    parts = [part.strip() for part in text.removesuffix(",").split(",")]
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"--seeds {text}: give a number of seeds, or a list such as 0,5,7")
     numbers = [int(part) for part in parts]
@@ -78,6 +82,16 @@ def open_source(study: Study, path: Path | None, console: Console) -> SkeletonDa
     return open_data(path, console, lambda: open_embedded(seed=1))
 
 
+def overrides_of(assignments: list[str] | None, used: tuple[str, ...]) -> dict[str, Any]:
+    """What ``--set`` asks; UserError for a setting that nothing would use."""
+    overrides: dict[str, Any] = {}
+    merge(overrides, dict(parse_assignment(text) for text in assignments or []))
+    for name in overrides:
+        if name in Settings.model_fields and name not in used:
+            raise UserError(f"--set {name}...: not used here, only {' and '.join(used)}")
+    return overrides
+
+
 def plan_study(
     study: Study,
     dataset: SkeletonDataset,
@@ -95,8 +109,7 @@ def plan_study(
     if evaluate_on not in on:
         raise UserError(f"--evaluate-on {evaluate_on}: give test or validation")
     scale = preset or ("quick" if dataset.synthetic else "small")
-    overrides: dict[str, Any] = {}
-    merge(overrides, dict(parse_assignment(text) for text in assignments or []))
+    overrides = overrides_of(assignments, ("pretrain", study.task))
     if only:
         study = study.only(tuple(name.strip() for name in only.split(",")))
     plan = make_plan(
@@ -196,6 +209,9 @@ def show(
         typer.echo(export.to_json(table, provenance))
     else:
         display.print_table(console, table)
+    earlier = export.caption_in(results / plan.study.name)
+    if earlier not in (None, table.caption) and not as_json:
+        console.print(f"Replaces an earlier table: {earlier}", style="yellow", highlight=False)
     try:
         written = export.export(table, frame, provenance, results / plan.study.name, formats)
     except OSError as error:

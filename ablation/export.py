@@ -64,6 +64,15 @@ def export(
     return written
 
 
+def caption_in(directory: Path) -> str | None:
+    """The caption of the table that ``directory`` holds, if it holds one."""
+    try:
+        caption = json.loads((directory / "table.json").read_text())["caption"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return str(caption)
+
+
 def to_csv(table: Table) -> str:
     """The table as printed, one row a line."""
     out = io.StringIO()
@@ -94,21 +103,25 @@ def to_markdown(table: Table) -> str:
     lines = [
         table.caption,
         "",
-        "| " + " | ".join(["row", *map(table.column_label, table.columns)]) + " |",
+        "| " + " | ".join(["row", *(_cell(table.column_label(c)) for c in table.columns)]) + " |",
         "| " + " | ".join(["---"] + ["---:"] * len(table.columns)) + " |",
     ]
     for row in [*table.rows, *table.references]:
-        label = table.label(row).replace("|", "\\|")
+        label = _cell(table.label(row))
         if row in table.references:
             label = f"*{label}*"
         values = [cell(table.entries[row, column]) for column in table.columns]
         lines.append("| " + " | ".join([label, *values]) + " |")
     for name, other in table.reported.items():
-        label = f"*{other.label} (reported)*".replace("|", "\\|")
+        label = f"*{_cell(other.label)} (reported)*"
         values = [table.reported_text(name, column) for column in table.columns]
         lines.append("| " + " | ".join([label, *values]) + " |")
     lines += ["", *(f"- {note}" for note in table.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def paper_part(table: Table, entry: Entry) -> str:

@@ -14,6 +14,7 @@ from ablation.plan import Plan
 from skelcon.augment import JitterConfig
 from skelcon.data import split
 from skelcon.downstream import labelled_subset
+from skelcon.settings import assignments
 
 
 class Means(Protocol):
@@ -38,19 +39,21 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
         f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
         "the test side chose nothing."
     ]
-    if dataset.synthetic:
+    if plan.synthetic:
         notes.append(
             "Synthetic data is for trying and testing: these numbers say nothing of real actions."
         )
-    notes += [*plan.notes, *plan.study.notes, *_epochs(plan), *_jitter(plan), *_labels(plan)]
+    if plan.overrides:
+        notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
+    notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
     if plan.report is not None:
         notes += _orders(plan, entries)
-        if not dataset.synthetic and plan.report.data != dataset.name:
-            notes.append(
-                f"In parentheses the paper's value ({plan.report.source}): another data set and "
-                "scale, so compare the order and not the numbers."
-            )
-        if plan.report.others and not dataset.synthetic:
+        if not plan.synthetic:
+            other = "" if plan.like_the_paper else (
+                ": another data set, protocol or scale, so compare the order and not the numbers"
+            )  # fmt: skip
+            notes.append(f"In parentheses the paper's value ({plan.report.source}){other}.")
+        if plan.report.others and not plan.synthetic:
             notes.append(
                 f"Rows marked 'reported' are other methods' as the paper reports them "
                 f"({plan.report.source}); nothing of them was run here."
@@ -64,17 +67,20 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
     return tuple(notes)
 
 
-def _epochs(plan: Plan) -> list[str]:
-    """How long the pre-trainings are, where they are not all as long."""
-    found: dict[int, dict[str, None]] = {}
+def _schedules(plan: Plan) -> list[str]:
+    """How long and how fast the pre-trainings are, where they are not all alike."""
+    found: dict[tuple[int, float], dict[str, None]] = {}
     for unit in plan.units.values():
         if unit.kind == "pretrain":
-            names = "+".join(unit.representations).upper()
-            found.setdefault(unit.epochs, {})[names] = None
+            schedule = (unit.epochs, float(unit.config["config"]["optimiser"]["lr"]))
+            found.setdefault(schedule, {})["+".join(unit.representations).upper()] = None
     if len(found) < 2:
         return []
-    parts = ", ".join(f"{' and '.join(names)} {n}" for n, names in sorted(found.items()))
-    return [f"Epochs of pre-training: {parts}."]
+    parts = [f"{' and '.join(names)} {n} epochs at {lr:g}" for (n, lr), names in found.items()]
+    return [
+        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Where such rows or columns "
+        "are compared, so is this."
+    ]
 
 
 def _jitter(plan: Plan) -> list[str]:

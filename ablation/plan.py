@@ -24,7 +24,7 @@ from skelcon.data import (
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
-from skelcon.settings import Settings
+from skelcon.settings import Settings, assignments
 
 RECIPE = 1
 """Raised when the same configuration would give other numbers than before."""
@@ -98,6 +98,7 @@ class Plan:
         study: as asked, without the columns that the data cannot fill.
         protocol: of every column that names none of its own.
         source: the data of a transfer's pre-trainings.
+        overrides: the user's ``--set``.
         notes: what the data made of the study.
     """
 
@@ -110,7 +111,25 @@ class Plan:
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     units: dict[str, Unit]
+    overrides: dict[str, Any]
     notes: tuple[str, ...]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its numbers come of made-up data."""
+        return self.dataset.synthetic or (self.source is not None and self.source.synthetic)
+
+    @property
+    def like_the_paper(self) -> bool:
+        """Whether the report is of the same data and protocol, at the same scale."""
+        report, source = self.report, self.source.name if self.source else None
+        return (
+            report is not None
+            and (report.data, report.pretrained_on) == (self.dataset.name, source)
+            and report.protocol in (None, self.protocol)
+            and self.preset == "paper"
+            and not self.overrides
+        )
 
     @property
     def report(self) -> Report | None:
@@ -208,7 +227,8 @@ def make_plan(
         raise UserError(f"study '{study.name}' needs --source, the data to pre-train on")
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
     study, notes = _fitted(study, dataset, chosen if protocol else None)
-    make = _Maker(study, dataset, source if study.transfer else None, evaluate_on)
+    _leave_rows_apart(study, overrides or {})
+    make = _Maker(study, dataset, source if study.transfer else None, evaluate_on, protocol)
     cells: list[Cell] = []
     for row in study.all_rows:
         for column_name, column in study.columns.items():
@@ -229,7 +249,7 @@ def make_plan(
                 cells.append(Cell(row, column_name, seed, unit, reason))
     return Plan(
         study, dataset, make.source, chosen, evaluate_on, preset, seeds, tuple(cells), make.units,
-        (*notes, *make.notes),
+        overrides or {}, (*notes, *make.notes),
     )  # fmt: skip
 
 
@@ -246,13 +266,30 @@ def _fitted(
         elif asked is None or protocol in (None, asked):
             columns[name] = column
     if not columns:
+        asks = [canonical_protocol(c.protocol) for c in study.columns.values() if c.protocol]
         raise UserError(
-            f"study '{study.name}' has no column that data set '{dataset.name}' can fill: it asks "
-            f"{', '.join(dict.fromkeys(missing))}, and there is {', '.join(sorted(dataset.splits))}"
+            f"study '{study.name}' has columns of {', '.join(dict.fromkeys(asks))}: none is left "
+            f"of {asked or 'data set ' + repr(dataset.name)}"
         )
     lacks = ", ".join(dict.fromkeys(missing))
     notes = (f"Left out, as the data set has no such protocol: {lacks}.",) if missing else ()
     return study.model_copy(update={"columns": columns}), notes
+
+
+def _leave_rows_apart(study: Study, overrides: dict[str, Any]) -> None:
+    """UserError if the user's ``--set`` would make rows or columns alike that differ in it."""
+    asked = [tuple(text.partition("=")[0].split(".")) for text in assignments(overrides)]
+    for kind, group in (("row", study.all_rows), ("column", study.columns)):
+        for name, member in group.items():
+            for text in assignments(member.set):
+                key = tuple(text.partition("=")[0].split("."))
+                for each in asked:
+                    short = min(len(key), len(each))
+                    if key[:short] == each[:short]:
+                        raise UserError(
+                            f"--set {'.'.join(each)}: {kind} '{name}' of study '{study.name}' sets "
+                            f"'{'.'.join(key)}' itself; copy the study's file to change that"
+                        )
 
 
 class _Maker:
@@ -264,6 +301,7 @@ class _Maker:
         dataset: SkeletonDataset,
         source: SkeletonDataset | None,
         evaluate_on: EvaluateOn,
+        protocol: str | None,
     ) -> None:
         self.study, self.dataset, self.source = study, dataset, source
         self.evaluate_on = evaluate_on
@@ -273,9 +311,13 @@ class _Maker:
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
             self._bodies = max(source.max_bodies, dataset.max_bodies)
+            asked = canonical_protocol(protocol) if protocol else None
+            kept = asked if asked in source.splits else None
+            self._source_protocol = kept or choose_protocol(source, study.protocols)
             self.notes = (
-                f"Pre-trained on {source.name} ({len(source)} clips, {source.num_classes} classes, "
-                f"{source.layout.num_joints} joints), data {source.fingerprint}, and fine-tuned on "
+                f"Pre-trained on {source.name} ({self._source_protocol}, {len(source)} clips, "
+                f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
+                f"{source.fingerprint}, and fine-tuned on "
                 f"{dataset.name} ({dataset.layout.num_joints} joints), both on the "
                 f"{self._layout.num_joints} joints of {self._layout.name}.",
             )
@@ -316,7 +358,7 @@ class _Maker:
     def _pretraining(self, row: str, config: PretrainConfig, protocol: str, seed: int) -> Unit:
         dataset = self.source or self.dataset
         if self.source is not None:
-            protocol = choose_protocol(dataset, self.study.protocols)
+            protocol = self._source_protocol
         shared = self._shared(dataset, protocol, seed)
         unit = Unit(
             pretraining_config(shared, config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -31,9 +32,22 @@ def environment() -> dict[str, Any]:
     }
 
 
+def reset_peak_memory() -> None:
+    """Forget earlier peaks, of units that this process did before."""
+    with contextlib.suppress(OSError):  # Linux only; elsewhere the process's whole life counts
+        Path("/proc/self/clear_refs").write_text("5")
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
 def peak_memory() -> dict[str, float]:
-    """The largest memory of this process so far, and of its GPU, in MiB."""
-    peak = {"process_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    """The largest memory of this process, and of its GPU, since the last reset, in MiB."""
+    kib = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                kib = float(line.split()[1])
+    peak = {"process_mib": kib / 1024}
     if torch.cuda.is_available():
         peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
     return peak

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 # Ray reads these when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -101,7 +99,7 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
         unit = self._unit_of[trial_id]
         if self._store.is_done(unit.key):
             self._queue.done(unit)
-        elif error:
+        elif error or (result or {}).get("done"):
             self._queue.fail(unit)
 
     def save(self, checkpoint_path: str) -> None:
@@ -137,6 +135,13 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
         if self._store.is_done(unit.key):
             self.tried.add(unit.key)
             self._listener.finished(unit)
+        elif trial.last_result.get("done"):
+            self._store.fail(
+                unit.key,
+                "failed: it ended where the driver does not see it: --results must be a path that "
+                "all nodes share",
+            )
+            self.on_trial_error(iteration, trials, trial, **info)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         unit = self._unit(trial)
@@ -189,7 +194,7 @@ def run_units(
                 "data": {key: str(path.resolve()) for key, path in data.items()},
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
-                "device": _device(resources),
+                "gpu": resources.gpus_per_trial > 0,
                 "threads": max(1, int(resources.cpus_per_trial)),
             },
             tune_config=tune.TuneConfig(
@@ -242,6 +247,7 @@ def _cluster(resources: Resources) -> Iterator[Mapping[str, float]]:
         else:
             # Everything binds to loopback; data goes by path, so the object store stays small.
             ray.init(
+                address="local",  # whatever RAY_ADDRESS says
                 include_dashboard=False,
                 _node_ip_address="127.0.0.1",
                 object_store_memory=100 << 20,
@@ -262,8 +268,3 @@ def _check_fits(resources: Resources, total: Mapping[str, float]) -> None:
                 f"--{name.lower()}s-per-trial {amount:g}: the cluster has "
                 f"{total.get(name, 0):g} {name}s, so no trial could ever start"
             )
-
-
-def _device(resources: Resources) -> str:
-    """The GPU where a trial asks for one and torch sees one; logical GPUs train on the CPU."""
-    return "cuda" if resources.gpus_per_trial > 0 and torch.cuda.is_available() else "cpu"

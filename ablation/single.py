@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ablation.cli import PresetOption, ResultsOption, SetOption
-from ablation.commands import open_data
+from ablation.commands import open_data, overrides_of
 from ablation.plan import (
     TRAIN_SIDE,
     EvaluateOn,
@@ -30,21 +30,21 @@ from ablation.plan import (
 )
 from ablation.store import Store
 from ablation.study import Task
-from ablation.work import UnitRun, record_failure
+from ablation.work import UnitRun, prepare, record_failure
 from skelcon.cli import app
 from skelcon.cli_weights import DataOption, PluginOption
 from skelcon.console import run_app
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
+from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders
 from skelcon.settings import (
     Settings,
-    merge,
-    parse_assignment,
     preset_tree,
     resolve_with_preset,
 )
+from skelcon.settings import assignments as assignments_of
 
 PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 
@@ -58,7 +58,22 @@ ProtocolOption = Annotated[
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
 DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")]
+ThreadsOption = Annotated[
+    int, typer.Option(min=1, help="CPU threads; as many give the same bits as a study's trial.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command(name="settings")
+def list_settings(
+    preset: Annotated[str, typer.Option(help="quick, small or paper.")] = "paper",
+) -> None:
+    """Print every setting with its value in a preset, as --set and studies name them."""
+    tree = preset_tree(preset)
+    shown = resolve_with_preset(tree, (), {}, f"preset '{preset}'").model_dump(mode="json")
+    typer.echo("\n".join(assignments_of(shown)))
+    for names, changes in tree.get("by_representations", {}).items():
+        typer.echo(f"# for {names}: {', '.join(assignments_of(changes))}")
 
 
 @app.command()
@@ -71,6 +86,7 @@ def pretrain(
     plugins: PluginOption = None,
     results: ResultsOption = Path("results"),
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Pre-train the encoders of one configuration; goes on where it was interrupted.
@@ -81,7 +97,7 @@ def pretrain(
     load_plugins(plugins or ())
     console = Console(stderr=True)
     dataset = open_data(data, console)
-    settings = _settings(preset, dataset, assignments)
+    settings = _settings(preset, dataset, assignments, "pretrain")
     chosen = choose_protocol(dataset, [protocol] if protocol else PREFERRED)
     clips = len(split(dataset, chosen, "train"))
     if clips < settings.pretrain.batch:
@@ -93,6 +109,7 @@ def pretrain(
     config = pretraining_config(side, settings.pretrain)
     names = "+".join(settings.pretrain.representations)
     unit = Unit(config, (), f"pre-training {names}, seed {seed}")
+    prepare(threads)
     _run(unit, Store(results), dataset, device, console, as_json)
 
 
@@ -113,11 +130,15 @@ def evaluate(
     data: DataOption = None,
     preset: PresetOption = None,
     protocol: ProtocolOption = None,
-    seed: SeedOption = 0,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Default: that of the pre-training, or 0.", show_default=False),
+    ] = None,
     assignments: SetOption = None,
     plugins: PluginOption = None,
     results: ResultsOption = Path("results"),
     device: DeviceOption = "auto",
+    threads: ThreadsOption = 1,
     as_json: JsonOption = False,
 ) -> None:
     """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
@@ -132,7 +153,8 @@ def evaluate(
     for name in names:
         if name not in loaded:
             raise UserError(f"'{file}' has no encoder of '{name}': {nearest(name, loaded)}")
-    trained = _pretraining_at(weights)
+    names.sort(key=REGISTERED.names().index)  # as studies have them
+    trained = _pretraining_at(file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     source: dict[str, Any] = {"pretrained": trained} if trained else {"weights": digest}
 
@@ -143,6 +165,14 @@ def evaluate(
         wanted = (trained["protocol"],)
         on = "test" if trained["train"] == "train" else "validation"
     chosen = choose_protocol(dataset, [protocol] if protocol else wanted)
+    if trained is not None and trained["data"] == dataset.fingerprint:
+        if chosen != trained["protocol"]:
+            raise UserError(
+                f"--protocol {chosen}: the encoders were pre-trained on the training side of "
+                f"{trained['protocol']} of the same data, which holds clips that {chosen} tests"
+            )
+        seed = trained["seed"] if seed is None else seed
+    seed = seed or 0
     first = next(iter(loaded.values()))
     if common_layout(dataset.layout, first.layout) != first.layout:
         raise UserError(
@@ -150,32 +180,37 @@ def evaluate(
             f"'{dataset.name}' has {dataset.layout.num_joints}"
         )
     side = data_config(dataset, chosen, TRAIN_SIDE[on], seed, first.layout, first.bodies)
-    settings = _settings(preset, dataset, assignments)
+    settings = _settings(preset, dataset, assignments, task)
     encoders = [{"representation": name, **source} for name in names]
     config = evaluation_config(side, on, tasks[task], settings, encoders)
     unit = Unit(config, (), f"{task} of {'+'.join(names)}, seed {seed}")
     # Where the weights lie is no part of the key: they may be another store's.
     key = unit_key(trained) if trained else digest
+    prepare(threads)
     _run(unit, Store(results), dataset, device, console, as_json, {key: file})
 
 
-def _pretraining_at(weights: Path) -> dict[str, Any] | None:
-    """The configuration of the finished pre-training in the directory ``weights``, if it is one."""
-    directory = weights if weights.is_dir() else weights.parent
+def _pretraining_at(file: Path) -> dict[str, Any] | None:
+    """The configuration of the finished pre-training that made ``file``, if one did."""
+    directory = file.resolve().parent
     try:
         config = json.loads((directory / "config.json").read_text())
     except (OSError, ValueError):
         return None
-    is_unit = isinstance(config, dict) and config.get("unit") == "pretrain"
-    return config if is_unit and (directory / "DONE").exists() else None
+    is_unit = (
+        isinstance(config, dict)
+        and config.get("unit") == "pretrain"
+        and (file.name, unit_key(config)) == (WEIGHTS_FILE, directory.name)
+        and (directory / "DONE").exists()
+    )
+    return config if is_unit else None
 
 
 def _settings(
-    preset: str | None, dataset: SkeletonDataset, assignments: list[str] | None
+    preset: str | None, dataset: SkeletonDataset, assignments: list[str] | None, used: str
 ) -> Settings:
     scale = preset or ("quick" if dataset.synthetic else "small")
-    overrides: dict[str, Any] = {}
-    merge(overrides, dict(parse_assignment(text) for text in assignments or []))
+    overrides = overrides_of(assignments, (used,))
     return resolve_with_preset(preset_tree(scale), (), overrides, f"preset '{scale}'")
 
 

@@ -11,7 +11,6 @@ import contextlib
 import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -113,35 +112,27 @@ class Store:
         """Mark the unit as done; its files have been written before."""
         directory = self.directory(key)
         (directory / "checkpoint.pt").unlink(missing_ok=True)
+        (directory / "failed.json").unlink(missing_ok=True)
         write_atomically(directory / "DONE", "")
 
     def fail(self, key: str, reason: str) -> None:
         """Record why the unit failed."""
+        self.directory(key).mkdir(parents=True, exist_ok=True)
         write_json(self.directory(key) / "failed.json", {"reason": reason})
 
     @contextlib.contextmanager
-    def locked(self, key: str, patience: float = 60.0) -> Iterator[Path]:
-        """Hold the unit's directory for this process alone.
+    def locked(self, key: str) -> Iterator[Path]:
+        """Hold the unit's directory for this process alone; wait while another one has it.
 
-        The lock is the kernel's and goes with the process, however it dies. A worker that
-        outlives its killed driver for a moment is waited for.
-
-        Raises:
-            TimeoutError: if another process holds it for longer than ``patience`` seconds.
+        The lock is the kernel's and goes with the process, however it dies. It is another
+        command's that works on the same unit, which is then found done, or that of a worker that
+        outlives its killed driver for a moment.
         """
         directory = self.directory(key)
         directory.mkdir(parents=True, exist_ok=True)
         handle = os.open(directory, os.O_RDONLY)
         try:
-            give_up = time.monotonic() + patience
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > give_up:
-                        raise TimeoutError(f"another process is at work on unit {key}") from None
-                    time.sleep(0.2)
+            fcntl.flock(handle, fcntl.LOCK_EX)
             yield directory
         finally:
             os.close(handle)

@@ -46,13 +46,21 @@ from typing import Any, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from skelcon.config import Config
-from skelcon.encoders import Representation
+from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
 Task = Literal["linear", "retrieval", "finetune"]
+
+
+METRICS: dict[Task, tuple[str, ...]] = {
+    "linear": ("top1", "top1_train", "parameters"),
+    "retrieval": ("top1", "parameters"),
+    "finetune": ("top1", "top1_std", "top1_train", "labelled", "parameters"),
+}
+"""What an evaluation of each task gives."""
 
 
 class Row(Config):
@@ -133,7 +141,15 @@ class Study(Config):
         if clash:
             raise ValueError(f"'{min(clash)}' is both a row and a reference")
         for name, column in self.columns.items():
+            for metric in (self.metric, column.metric):
+                if metric is not None and metric not in METRICS[self.task]:
+                    hint = nearest(metric, METRICS[self.task])
+                    raise ValueError(f"unknown metric '{metric}' of task {self.task}: {hint}")
             if column.of is not None:
+                if column.set or column.protocol or column.separate or column.downstream:
+                    raise ValueError(
+                        f"column '{name}' shows column '{column.of}': it can set nothing else"
+                    )
                 other = self.columns.get(column.of)
                 if other is None or other.of is not None:
                     raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
@@ -179,7 +195,8 @@ class Study(Config):
         """Whose encoders a cell evaluates."""
         names = self.all_rows[row].downstream or self.columns[column].downstream or self.downstream
         assert names is not None  # checked when the study was read
-        return names
+        # One order, so that the same encoders are the same unit however they are named.
+        return tuple(sorted(names, key=REGISTERED.names().index))
 
     def only(self, names: tuple[str, ...]) -> Study:
         """The study with the rows ``names`` only; :class:`UserError` for an unknown one."""
@@ -236,6 +253,10 @@ class Study(Config):
 def load_study(path: Path) -> Study:
     """Read and check a study; :class:`UserError` names the file, the line and the key."""
     file = read_yaml(path)
+    if "name" in file.values:
+        raise UserError(f"{file.at(['name'])}: a study is called by its file's name")
+    if path.stem == "units":
+        raise UserError(f"'{path}': a study cannot be called 'units': that is where units are kept")
     study = validated(Study, {**file.values, "name": path.stem}, file.at)
     study._file = file
     return study

@@ -13,6 +13,9 @@ from ablation.notes import notes_of
 from ablation.plan import Cell, Plan
 from ablation.store import Store
 from ablation.study import Reported
+from skelcon.settings import preset_tree
+
+_OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
 
 COLUMNS = (
     "study", "row", "column", "seed", "metric", "value", "state", "reason", "unit", "paper",
@@ -49,9 +52,13 @@ def cells_frame(plan: Plan, store: Store) -> pd.DataFrame:
 
 def reported_rows(plan: Plan) -> dict[str, Reported]:
     """Other methods' rows, as the paper reports them; none beside made-up data."""
-    if plan.report is None or plan.dataset.synthetic:
+    if plan.report is None or plan.synthetic:
         return {}
-    return plan.report.others
+    return {
+        name: other
+        for name, other in plan.report.others.items()
+        if any(column in other.values for column in plan.study.columns)
+    }
 
 
 def _outcome(cell: Cell, plan: Plan, store: Store) -> tuple[float, str, str]:
@@ -129,7 +136,7 @@ class Table:
     def reported_text(self, name: str, column: str) -> str:
         """What another method's row prints in a column."""
         value = self.reported[name].values.get(column)
-        return "" if value is None else f"{value:.1f}"
+        return "not reported" if value is None else f"{value:.1f}"
 
 
 def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
@@ -150,7 +157,7 @@ def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
             reason=reasons[0] if reasons else "",
             unit=unit,
         )
-    for column in _compared(plan):
+    for column in _compared(plan) if len(plan.study.rows) > 1 else []:
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
         for row, mean in means.items():
@@ -163,7 +170,7 @@ def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
         caption=_caption(plan, entries),
         notes=notes_of(plan, entries, ours),
         # On made-up data a number beside the paper's would suggest a comparison.
-        show_paper=plan.report is not None and not plan.dataset.synthetic,
+        show_paper=plan.report is not None and not plan.synthetic,
     )
 
 
@@ -182,20 +189,24 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
         if counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
+    if plan.source is not None and plan.source.synthetic and not dataset.synthetic:
+        data += " after synthetic data made by skelcon"
+    changed = ", changed by --set" if plan.overrides else ""
     side = "" if plan.evaluate_on == "test" else ", on validation subjects of the training side"
     like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
     own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
     protocol = "" if own else f", {plan.protocol}"
     return (
         f"{study.title}{like}: {study.task} {study.metric.replace('top1', 'top-1')}, "
-        f"in percent, {data}{protocol}{side}, {plan.preset} preset, {seeds}."
+        f"in percent, {data}{protocol}{side}, {plan.preset} preset{changed}, {seeds}."
     )
 
 
 def text_of(entry: Entry, paper: bool, plus_minus: str = " ± ") -> str:
     """An entry as the tables print it: ``61.2 ± 0.8 (82.5)``, or why there is no number."""
     if entry.mean is None:
-        return entry.reason.split(":")[0] if entry.reason else "not run"
+        whole = entry.reason.endswith("out of memory")
+        return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
     text = number(entry.mean, entry.unit)
     if entry.spread is not None:
         text += f"{plus_minus}{entry.spread:.1f}"
@@ -230,6 +241,11 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
         "preset": plan.preset,
         "evaluated_on": plan.evaluate_on,
         "seeds": list(plan.seeds),
+        "settings": {
+            "preset": preset_tree(plan.preset),
+            "study": plan.study.model_dump(mode="json", include=_OF_THE_STUDY),
+            "set": plan.overrides,
+        },
         "cells": [
             {
                 "row": row,

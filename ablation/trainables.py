@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import torch
 from ray import tune
 
 from ablation.store import Store
-from ablation.work import UnitRun, record_failure
+from ablation.work import UnitRun, prepare, record_failure
 from skelcon.plugins import load_plugins
 
 STEP_SECONDS = 1.0
@@ -23,18 +22,17 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``unit`` (its configuration as JSON), ``results`` (a path), ``data`` (fingerprint ->
-    path), ``plugins`` (and the ``directory`` to look for them), ``device`` and ``threads``.
+    path), ``plugins`` (and the ``directory`` to look for them), ``gpu`` (whether to use one) and
+    ``threads``.
     """
 
     _run: UnitRun | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Called once per worker; the unit itself begins with the first step."""
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.set_num_threads(config["threads"])
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        # Its filling of fresh memory finds reads of what was never written; here it only costs.
-        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        prepare(config["threads"])
+        # The GPU where a trial asks for one and this node has one; logical GPUs train on the CPU.
+        self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -52,7 +50,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
             if self._run is None:
                 load_plugins(settings["plugins"], Path(settings["directory"]))
                 data = {key: Path(path) for key, path in settings["data"].items()}
-                self._run = UnitRun(unit, store, data, settings["device"])
+                self._run = UnitRun(unit, store, data, self._device)
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
             record_failure(store, settings["key"], error)

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import json
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -23,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ablation.plan import unit_key
-from ablation.provenance import environment, peak_memory
+from ablation.provenance import environment, peak_memory, reset_peak_memory
 from ablation.store import Store, write_atomically, write_json
 from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
 from skelcon.downstream import (
@@ -64,6 +65,15 @@ def _bank(
     return dataset, ClipBank(dataset, device, layout, bodies)
 
 
+def prepare(threads: int) -> None:
+    """Set up this process so that a unit gives the same bits in every process of its kind."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Its filling of fresh memory finds reads of what was never written; here it only costs.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+
+
 class UnitRun:
     """A unit of work in progress. Use :meth:`step` until it says done, then :meth:`close`.
 
@@ -92,6 +102,7 @@ class UnitRun:
         if store.is_done(self.key):
             return
         store.begin(self.key, config)
+        reset_peak_memory()
         path, seen_as = data[config["data"]], config.get("as")
         layout = SkeletonLayout.from_dict(seen_as["layout"]) if seen_as else None
         self._dataset, self._bank = _bank(
@@ -249,11 +260,13 @@ class UnitRun:
                 encoders, bank, train, test, classes, frames,
                 LinearConfig.model_validate(values), self.config["seed"],
             )  # fmt: skip
-        parameters = sum(p.numel() for encoder in encoders for p in encoder.parameters())
-        result.metrics["parameters"] = parameters
         return result
 
     def _finish_evaluation(self, result: EvaluationResult) -> None:
+        encoders, _ = self._encoders()
+        result.metrics["parameters"] = sum(
+            p.numel() for each in encoders for p in each.parameters()
+        )
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -303,6 +316,7 @@ def log(directory: Path, text: str) -> None:
 
 def record_failure(store: Store, key: str, error: Exception) -> None:
     """Write why a unit failed to its log, with the traceback, and to its directory."""
+    store.directory(key).mkdir(parents=True, exist_ok=True)
     log(store.directory(key), "".join(traceback.format_exception(error)))
     store.fail(key, reason_of(error))
 

@@ -27,6 +27,11 @@ def run_app(app: typer.Typer) -> None:
     except UserError as error:
         _complain(str(error))
         sys.exit(2)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _complain(f"'{error.filename}': {error.strerror}")
+        sys.exit(2)
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; the same command goes on from here")
         sys.exit(130)

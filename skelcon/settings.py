@@ -65,6 +65,17 @@ def merge(tree: Tree, changes: Mapping[str, Any]) -> None:
         put(tree, str(key), value)
 
 
+def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
+    """``key.path=value`` for each value of nested mappings."""
+    found = []
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found += assignments(value, f"{above}{key}.")
+        else:
+            found.append(f"{above}{key}={value}")
+    return found
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """``key.path=value`` of ``--set``, its value read as YAML."""
     key, equals, value = text.partition("=")
@@ -72,7 +83,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise UserError(f"--set takes key.path=value, not '{text}'")
     try:
         return key.strip(), yaml.safe_load(value)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {key.strip()}: '{value}' is not a valid value") from None
 
 

@@ -43,16 +43,19 @@ def read_yaml(path: Path) -> YamlFile:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no text, or an impossible date
         at = getattr(error, "problem_mark", None)
         where = f", line {at.line + 1}" if at is not None else ""
-        problem = getattr(error, "problem", None) or "not a text file"
+        problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"'{path}'{where}: not valid YAML: {problem}") from None
     if not isinstance(values, dict):
         raise UserError(f"'{path}' holds no mapping of keys to values")
     lines: dict[tuple[str, ...], int] = {}
-    if root is not None:
-        _find_lines(root, (), lines, path)
+    try:
+        if root is not None:
+            _find_lines(root, (), lines, path)
+    except RecursionError:
+        raise UserError(f"'{path}' holds a value that contains itself") from None
     return YamlFile(path, values, lines)
 
 

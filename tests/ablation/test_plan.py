@@ -225,6 +225,14 @@ def test_seeds_are_an_axis_and_a_new_seed_asks_for_new_units_only(
     assert {u.config["seed"] for k, u in two.units.items() if k not in one.units} == {1}
 
 
+def test_set_must_not_make_rows_alike(dataset: SkeletonDataset) -> None:
+    for change in ({"pretrain": {"augment": {"use": ["crop"]}}}, {"pretrain": {"augment": 3}}):
+        with pytest.raises(UserError, match=r"--set pretrain.augment.*row 'none'.*sets"):
+            plan_of(dataset, overrides=change)
+    with pytest.raises(UserError, match=r"column 'img'"):
+        plan_of(dataset, overrides={"pretrain": {"representations": ["seq"]}})
+
+
 def test_an_unknown_override_names_the_nearest(dataset: SkeletonDataset) -> None:
     with pytest.raises(UserError, match=r"--set: unknown key 'pretrain.epoch'.*'epochs'"):
         plan_of(dataset, overrides={"pretrain.epoch": 3})

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -68,10 +69,26 @@ def test_a_unit_belongs_to_one_process_and_its_death_frees_it(tmp_path: Path) ->
     other = context.Process(target=_hold, args=(tmp_path, held, release))
     other.start()
     assert held.wait(60)
-    store = Store(tmp_path)
-    with pytest.raises(TimeoutError, match="another process"), store.locked("k", patience=0.3):
-        pass
+    store, got = Store(tmp_path), threading.Event()
+
+    def wait_for_it() -> None:
+        with store.locked("k") as directory:
+            assert directory == store.directory("k")
+            got.set()
+
+    waiting = threading.Thread(target=wait_for_it)
+    waiting.start()
+    assert not got.wait(0.5)
     other.kill()
-    with store.locked("k", patience=10) as directory:
-        assert directory == store.directory("k")
+    assert got.wait(10)
     other.join(10)
+    waiting.join(10)
+
+
+def test_a_unit_that_is_done_has_not_failed(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.fail("k", "failed: for a while")
+    assert store.state("k") == "failed"
+    store.finish("k")
+    assert store.state("k") == "done"
+    assert not (store.directory("k") / "failed.json").exists()

@@ -59,6 +59,14 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ("title: x\nrows: {a: {}}\ncolumns: {c: {}}", "whose encoder"),
         ("title: x\nrows: {a: {}, a: {}}", "line 2: 'a' stands there twice"),
         ("title: [", "line 1"),
+        ("title: 2024-99-99", "not valid YAML"),
+        ("title: &a [*a]", "contains itself"),
+        ("name: x\ntitle: y", "line 1: a study is called by its file's name"),
+        ("title: x\nmetric: top\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
+         "unknown metric 'top' of task linear: did you mean 'top1'"),
+        ("title: x\ndownstream: [seq]\nrows: {a: {}}\n"
+         "columns: {c: {}, d: {of: c, metric: top1_train, separate: true}}",
+         "column 'd' shows column 'c': it can set nothing else"),
         ("- 1", "no mapping"),
     ],
 )  # fmt: skip

@@ -23,8 +23,9 @@ from ablation.notes import concordant, rank_correlation
 from ablation.plan import Plan, make_plan
 from ablation.store import Store, write_json
 from ablation.study import Column, Reported, load_study
-from ablation.tables import COLUMNS, Entry, Table, cells_frame, make_table
+from ablation.tables import COLUMNS, Entry, Table, cells_frame, make_table, summary
 from skelcon.data import SkeletonDataset
+from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
 
 TOP1 = {("none", "seq"): [0.5, 0.75, 0.25], ("crop+jitter", "seq"): [0.75, 0.75, 0.625]}
@@ -158,11 +159,59 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     assert line["unit"] == ""
     table = make_table(plan, frame)
     assert ("su", "seq") not in table.entries
-    assert "| *Su & al. (reported)* |  | 59.3 |" in to_markdown(table)
+    assert "| *Su & al. (reported)* | not reported | 59.3 |" in to_markdown(table)
     assert r"\textit{Su \& al. (reported)}" in to_latex(table)
-    assert "su (reported),,59.3" in to_csv(table)
+    assert "su (reported),not reported,59.3" in to_csv(table)
     synthetic = replace(plan, dataset=replace(plan.dataset, synthetic=True))
     assert "reported" not in set(cells_frame(synthetic, store)["state"])
+
+
+def test_a_single_row_is_the_best_of_nothing(
+    dataset: SkeletonDataset, study_file: Path, store: Store
+) -> None:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1, 2))
+    entry = make_table(plan, cells_frame(plan, store)).entries["crop+jitter", "seq"]
+    assert entry.mean is not None
+    assert not entry.best
+
+
+def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
+    dataset: SkeletonDataset, study_file: Path
+) -> None:
+    study = load_study(study_file)
+    report = study.paper[0].model_copy(update={"data": dataset.name, "protocol": "xsub"})
+    study = study.model_copy(update={"paper": (report,)})
+
+    def table_of(preset: str, overrides: dict[str, Any]) -> Table:
+        plan = make_plan(
+            study, dataset, preset=preset, preset_tree={}, seeds=(0,), overrides=overrides
+        )
+        return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
+
+    as_in_the_paper = table_of("paper", {})
+    assert "In parentheses the paper's value (Table 5)." in as_in_the_paper.notes
+    assert "--set" not in as_in_the_paper.caption
+    for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
+        assert any("so compare the order and not the numbers" in note for note in table.notes)
+    assert "changed by --set" in table.caption
+    assert "Changed by --set: linear.epochs=2." in table.notes
+    assert summary(table, [])["settings"]["set"] == {"linear": {"epochs": 2}}
+
+
+def test_a_transfer_from_made_up_data_is_called_so(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
+    study = load_study(study_file).model_copy(update={"task": "finetune", "transfer": True})
+    plan = make_plan(
+        study, dataset, preset="small", preset_tree={}, seeds=(0,), source=source, protocol="xsub"
+    )
+    table = make_table(plan, cells_frame(plan, Store(tmp_path)))
+    assert "after synthetic data made by skelcon" in table.caption
+    assert not table.show_paper
+    assert any("say nothing of real actions" in note for note in table.notes)
+    assert any("(xsub, 36 clips" in note for note in table.notes)
 
 
 def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
