@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -210,7 +211,7 @@ def show(
     else:
         display.print_table(console, table)
     earlier = export.caption_in(results / plan.study.name)
-    if earlier not in (None, table.caption) and not as_json:
+    if earlier is not None and not as_json and not same_question(earlier, table.caption):
         console.print(f"Replaces an earlier table: {earlier}", style="yellow", highlight=False)
     try:
         written = export.export(table, frame, provenance, results / plan.study.name, formats)
@@ -222,6 +223,12 @@ def show(
             f"Written to {results / plan.study.name}: {names}", highlight=False, soft_wrap=True
         )
     return bool((frame["state"] == "failed").any())
+
+
+def same_question(one: str, other: str) -> bool:
+    """Whether two captions differ in their seeds at most."""
+    before = [re.split(r", (?:n = |no result yet)", caption)[0] for caption in (one, other)]
+    return before[0] == before[1]
 
 
 def show_plan(console: Console, plans: list[tuple[Plan, list[Unit]]], as_json: bool) -> None:

@@ -200,8 +200,10 @@ class Progress:
 def print_plan(console: Console, plan: Plan, done: int) -> None:
     """How much a study asks, and how much of it there is already."""
     units = len(plan.units)
+    where = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
     console.print(
-        f"{plan.study.name}: {len(plan.cells)} cells, {units} distinct units "
+        f"{plan.study.name} on {where}, {plan.preset} preset: "
+        f"{len(plan.cells)} cells, {units} distinct units "
         f"({plan.count('pretrain')} pre-trainings, {plan.count('evaluate')} evaluations), "
         f"{done} done, {units - done} to run.",
         highlight=False,

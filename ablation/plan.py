@@ -20,6 +20,7 @@ from skelcon.data import (
     canonical_protocol,
     choose_protocol,
     common_layout,
+    split,
 )
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
@@ -314,8 +315,9 @@ class _Maker:
             asked = canonical_protocol(protocol) if protocol else None
             kept = asked if asked in source.splits else None
             self._source_protocol = kept or choose_protocol(source, study.protocols)
+            clips = split(source, self._source_protocol, TRAIN_SIDE[evaluate_on])
             self.notes = (
-                f"Pre-trained on {source.name} ({self._source_protocol}, {len(source)} clips, "
+                f"Pre-trained on {source.name} ({self._source_protocol}, {len(clips)} clips, "
                 f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
                 f"{source.fingerprint}, and fine-tuned on "
                 f"{dataset.name} ({dataset.layout.num_joints} joints), both on the "

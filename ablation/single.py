@@ -123,7 +123,7 @@ def evaluate(
     representation: Annotated[
         str | None,
         typer.Option(
-            help="Whose encoder, or several side by side: seq,stg. Default: all in the file.",
+            help="Whose encoder, or several side by side: seq,stg. Not needed where there is one.",
             show_default=False,
         ),
     ] = None,
@@ -150,6 +150,12 @@ def evaluate(
     file = weights / WEIGHTS_FILE if weights.is_dir() else weights
     loaded, _ = load_encoders(file)
     names = [name.strip() for name in representation.split(",")] if representation else [*loaded]
+    if representation is None and len(loaded) > 1:
+        both = ",".join(loaded)
+        raise UserError(
+            f"'{file}' holds several encoders: say which with --representation ({', '.join(loaded)}"
+            f", or {both} for their features side by side)"
+        )
     for name in names:
         if name not in loaded:
             raise UserError(f"'{file}' has no encoder of '{name}': {nearest(name, loaded)}")

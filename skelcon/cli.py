@@ -68,8 +68,11 @@ def import_(
         dataset, skipped = import_dataset(source, out, options, progress)
     for bad in skipped[:10]:
         console.print(f"skipped {bad.name}: {bad.reason}", highlight=False, soft_wrap=True)
-    if len(skipped) > 10:
-        console.print(f"... and {len(skipped) - 10} more, all in {out / 'import-report.json'}")
+    if skipped:
+        console.print(
+            f"{len(skipped)} files skipped in all, listed in {out / 'import-report.json'}",
+            highlight=False, soft_wrap=True,
+        )  # fmt: skip
     _describe(console, dataset)
 
 

@@ -50,7 +50,9 @@ PluginOption = Annotated[
 ]
 RepresentationOption = Annotated[
     str | None,
-    typer.Option(help="img, stg or seq, where the weights hold several.", show_default=False),
+    typer.Option(
+        help="img, stg or seq: needed where the weights hold several.", show_default=False
+    ),
 ]
 
 

@@ -100,7 +100,7 @@ def load_encoder(path: Path | str, representation: str | None = None) -> Encoder
     encoders, _ = load_encoders(path)
     if representation is None and len(encoders) > 1:
         names = ", ".join(encoders)
-        raise UserError(f"'{path}' holds several representations, choose one: {names}")
+        raise UserError(f"'{path}' holds several representations: say which ({names})")
     name = representation or next(iter(encoders))
     if name not in encoders:
         raise UserError(f"'{path}' holds no representation '{name}': {nearest(name, encoders)}")

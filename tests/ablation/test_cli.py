@@ -8,7 +8,7 @@ import pytest
 from ablation_helpers import ablate
 
 from ablation.cli import main
-from ablation.commands import parse_seeds
+from ablation.commands import parse_seeds, same_question
 from ablation.display import duration
 from skelcon.errors import UserError
 
@@ -93,6 +93,13 @@ def test_plan_counts_and_runs_nothing(utd: Path, tmp_path: Path) -> None:
     (document,) = json.loads(done.stdout)
     assert (document["cells"], document["units"], document["done"]) == (24, 45, 0)
     assert len({unit["key"] for unit in document["to_run"]}) == 45
+
+
+def test_a_table_is_replaced_without_a_word_only_by_the_same_question() -> None:
+    caption = "Title: linear top-1, UTD-MHAD, xsub, small preset{}, {}."
+    first = caption.format("", "no result yet")
+    assert same_question(first, caption.format("", "n = 3 seeds, mean ± ..."))
+    assert not same_question(first, caption.format(", changed by --set", "n = 1 seed"))
 
 
 def test_list_names_the_papers_tables() -> None:

@@ -61,8 +61,12 @@ def test_a_model_is_trained_once_and_evaluated_by_every_task(skelcon: Any, utd: 
         assert code == 0, err
         tops[task] = json.loads(out)
         assert 0 <= tops[task]["result"]["top1"] <= 1
-    both = json.loads(skelcon("evaluate", trained["directory"], *SHORT["linear"], "--json")[1])
+    words = ("evaluate", trained["directory"], *SHORT["linear"], "--json")
+    both = json.loads(skelcon(*words, "--representation", "seq,img")[1])
     assert both["result"]["parameters"] > tops["linear"]["result"]["parameters"]
+    code, _, err = skelcon(*words)
+    assert code == 2
+    assert "--representation (img, seq, or img,seq for their features side by side)" in err
     # A file without its unit's directory is named by its content.
     loose = utd.parent / "loose.safetensors"
     loose.write_bytes((Path(trained["directory"]) / "weights.safetensors").read_bytes())

@@ -211,7 +211,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
     assert "after synthetic data made by skelcon" in table.caption
     assert not table.show_paper
     assert any("say nothing of real actions" in note for note in table.notes)
-    assert any("(xsub, 36 clips" in note for note in table.notes)
+    assert any("(xsub, 18 clips" in note for note in table.notes)
 
 
 def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(

@@ -115,7 +115,7 @@ def test_retrieve_finds_the_nearest_training_clips(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["embed", "{weights}", "{tmp}/a.npz"], "several representations, choose one: stg, seq"),
+        (["embed", "{weights}", "{tmp}/a.npz"], "several representations: say which (stg, seq)"),
         (["embed", "{weights}", "{tmp}/a.npz", "--representation", "img"], "valid: seq, stg"),
         (["embed", "{tmp}", "{tmp}/a.npz"], "no weights at"),
         (["embed", "{weights}", "{tmp}/a.txt", "--representation", "seq"], "must be a file"),

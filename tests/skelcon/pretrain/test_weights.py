@@ -102,7 +102,7 @@ def test_a_single_encoder_needs_no_name(small_layout: SkeletonLayout, tmp_path: 
 
 @pytest.mark.usefixtures("saved")
 def test_of_several_encoders_one_must_be_named(tmp_path: Path):
-    with pytest.raises(UserError, match="several representations, choose one: img, seq"):
+    with pytest.raises(UserError, match=r"several representations: say which \(img, seq\)"):
         load_encoder(tmp_path)
 
 
