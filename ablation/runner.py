@@ -245,11 +245,10 @@ def _cluster(resources: Resources) -> Iterator[Mapping[str, float]]:
                     f"{str(error).splitlines()[0]}"
                 ) from None
         else:
-            # Everything binds to loopback; data goes by path, so the object store stays small.
+            # Data goes by path, so the object store stays small.
             ray.init(
                 address="local",  # whatever RAY_ADDRESS says
                 include_dashboard=False,
-                _node_ip_address="127.0.0.1",
                 object_store_memory=100 << 20,
                 **common,
             )

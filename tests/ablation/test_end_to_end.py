@@ -182,3 +182,41 @@ def _wait_for_checkpoint(driver: subprocess.Popen[bytes], results: Path) -> None
             return
         time.sleep(0.02)
     raise AssertionError("no checkpoint was written")
+
+
+def _listening(group: int) -> set[str]:
+    """Local addresses, in /proc's hexadecimal, on which the processes of a session listen."""
+    inodes = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(process.name)) != group:
+                continue
+            links = [str(fd.readlink()) for fd in (process / "fd").iterdir()]
+        except (OSError, ProcessLookupError):
+            continue  # it has just ended
+        inodes |= {link[8:-1] for link in links if link.startswith("socket:[")}
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and rest[5] in inodes:
+                found.add(local.split(":")[0])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
+def test_no_port_is_open_beyond_loopback(utd: Path, study_file: Path, tmp_path: Path) -> None:
+    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
+             "pretrain.epochs=200", "--results", tmp_path)  # fmt: skip
+    driver = subprocess.Popen(
+        command(*words),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    _wait_for_checkpoint(driver, tmp_path)  # Ray is up, and so are its workers
+    addresses = _listening(driver.pid)
+    assert driver.wait(120) == 0
+    assert addresses
+    loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+    assert addresses <= loopback
