@@ -121,6 +121,11 @@ def _orders(plan: Plan, entries: Entries) -> list[str]:
     names = {name: study.columns[name].label or name for name in ranked}
     labels = {name: row.label or name for name, row in study.rows.items()}
     notes = []
+    if len(study.rows) == 1:
+        return [
+            f"The paper's order of the rows ({plan.report.source}): one of them is run here, so "
+            "there is none to check."
+        ]
     if "rows" in study.compare:
         lines = {names[c]: [entries[r, c] for r in study.rows] for c in ranked}
         notes.append(_order("rows", lines, plan.report.source))
