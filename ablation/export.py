@@ -145,10 +145,10 @@ def to_latex(table: Table) -> str:
     def cell(entry: Entry) -> str:
         text = text_of(entry, paper=False, plus_minus=r" $\pm$ ")
         if entry.mean is None:
-            return rf"\textit{{{escape_latex(text)}}}"
+            return rf"{{\scriptsize\textit{{{escape_latex(text)}}}}}"
         text = rf"\textbf{{{text}}}" if entry.best else text
         paper = paper_part(table, entry).strip()
-        return rf"{text} {{\footnotesize{paper}}}" if paper else text
+        return rf"{text} {{\scriptsize{paper}}}" if paper else text
 
     def beside(label: str) -> list[str]:
         return [rf"\multicolumn{{{lead}}}{{l}}{{\textit{{{escape_latex(label)}}}}}"]
@@ -172,6 +172,7 @@ def to_latex(table: Table) -> str:
         r"\centering",
         rf"\caption{{{escape_latex(table.caption)}}}",
         rf"\label{{tab:{study.name}}}",
+        r"\par\smallskip\footnotesize\setlength{\tabcolsep}{4pt}",
         rf"\begin{{tabular}}{{{('c' * lead if ticks else 'l') + 'r' * len(table.columns)}}}",
         r"\toprule",
         " & ".join(header) + r" \\",
