@@ -208,7 +208,7 @@ def quick_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A cache of its own; the returned list grows with each generation (of a small set)."""
     made: list[Path] = []
 
-    def generate(path: Path) -> SkeletonDataset:
+    def generate(path: Path, seed: int = 0) -> SkeletonDataset:
         made.append(path)
         return synthesize(path, subjects=1, repetitions=1, cameras=1)
 
@@ -245,9 +245,16 @@ def test_a_damaged_cache_is_made_anew(quick_cache: list[Path], file: str, how: s
 
 
 def test_a_cache_that_cannot_be_written_names_the_variable(quick_cache, monkeypatch):
-    def refuse(path: Path) -> SkeletonDataset:
+    def refuse(path: Path, seed: int = 0) -> SkeletonDataset:
         raise PermissionError(13, "denied", str(path))
 
     monkeypatch.setattr(synthetic, "synthesize", refuse)
     with pytest.raises(UserError, match="SKELCON_CACHE"):
         synthetic.open_embedded()
+
+
+def test_another_seed_is_another_data_set_in_the_cache(quick_cache: list[Path]):
+    first, other = synthetic.open_embedded(), synthetic.open_embedded(seed=1)
+    assert first.path != other.path
+    assert synthetic.open_embedded(seed=1).path == other.path
+    assert len(quick_cache) == 2
