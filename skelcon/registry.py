@@ -9,7 +9,8 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import SimpleNamespace
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
@@ -182,8 +183,10 @@ def signature_options(function: Callable[..., Any], takes: tuple[str, ...]) -> O
 def _type_of(parameter: inspect.Parameter, scope: Mapping[str, Any]) -> Any:
     annotation, default = parameter.annotation, parameter.default
     if isinstance(annotation, str):  # "from __future__ import annotations"
-        with contextlib.suppress(Exception):
-            annotation = eval(annotation, dict(scope))
+        alone = SimpleNamespace(__annotations__={"option": annotation})
+        with contextlib.suppress(Exception):  # one that exists for the type checker only
+            hints = get_type_hints(alone, dict(scope), include_extras=True)
+            annotation = hints["option"]
     if annotation is not parameter.empty and not isinstance(annotation, str):
         return annotation
     return type(default) if isinstance(default, bool | int | float | str) else Any

@@ -385,9 +385,8 @@ def open_embedded(seed: int = 0) -> SkeletonDataset:
     Raises:
         UserError: if the cache directory cannot be written.
     """
-    cached = cache_directory() / f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}"
-    if seed:
-        cached = cached.with_name(f"{cached.name}-{seed}")
+    name = f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}" + (f"-{seed}" if seed else "")
+    cached = cache_directory() / name
     with contextlib.suppress(UserError):  # the writer replaces what is damaged
         dataset = SkeletonDataset.open(cached)
         if dataset.content_digest() == dataset.fingerprint:

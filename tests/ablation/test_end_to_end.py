@@ -213,6 +213,7 @@ def test_no_port_is_open_beyond_loopback(utd: Path, study_file: Path, tmp_path: 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        env={**os.environ, "RAY_ADDRESS": "127.0.0.1:1"},  # without --address it means nothing
     )
     _wait_for_checkpoint(driver, tmp_path)  # Ray is up, and so are its workers
     addresses = _listening(driver.pid)

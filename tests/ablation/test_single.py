@@ -13,6 +13,7 @@ from ablation.commands import plan_study
 from ablation.single import main
 from ablation.study import load_study
 from skelcon.data import open_or_import
+from skelcon.data.synthetic import synthesize
 
 TINY = [
     "pretrain.epochs=3", "pretrain.batch=8",
@@ -109,6 +110,18 @@ def test_weights_that_are_not_their_directorys_unit_are_named_by_their_content(
         for path in (directory, directory / "weights.safetensors", foreign)
     ]
     assert units[0] == units[1] != units[2]
+
+
+def test_clips_that_were_pretrained_on_are_not_tested_on(skelcon: Any, tmp_path: Path) -> None:
+    data = synthesize(tmp_path / "views", subjects=2, repetitions=1).path
+    words = ("--set", "pretrain.representations=[seq]", "--protocol", "xview", "--data", data)
+    code, out, err = skelcon("pretrain", "--json", *words)
+    assert code == 0, err
+    words = ("evaluate", json.loads(out)["directory"], "--task", "retrieval", "--data", data)
+    code, _, err = skelcon(*words, "--protocol", "xsub")
+    assert code == 2
+    assert "pre-trained on the training side of xview" in err
+    assert skelcon(*words)[0] == 0  # by the pre-training's own protocol
 
 
 @pytest.mark.parametrize(

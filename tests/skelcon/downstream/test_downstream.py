@@ -80,6 +80,18 @@ def linear(
     return linear_evaluation(encoders, bank, train, test, CLASSES, FRAMES, config, seed)
 
 
+def test_what_is_not_finite_gives_no_number(small_bank: ClipBank, small_layout: SkeletonLayout):
+    encoders = encoders_in_training(small_layout)
+    with pytest.raises(FloatingPointError, match=r"linear\.lr"):
+        linear(small_bank, encoders, lr=1e38)
+    with torch.no_grad():
+        next(encoders[0].parameters()).fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        linear(small_bank, encoders)
+    with pytest.raises(FloatingPointError, match="not finite"):
+        retrieval(encoders, small_bank, TRAIN, TEST, FRAMES, RetrievalConfig())
+
+
 @pytest.mark.parametrize("protocol", ["linear", "retrieval"])
 def test_a_frozen_encoder_does_not_move(
     small_bank: ClipBank, small_layout: SkeletonLayout, protocol: str
