@@ -1,10 +1,11 @@
 """Data: from files on disk to one packed, memory-mapped `SkeletonDataset`."""
 
 from skelcon.data.bank import ClipBank
-from skelcon.data.dataset import UNKNOWN, ClipInfo, DatasetWriter, SkeletonDataset
-from skelcon.data.importers import SkippedFile, detect, import_dataset, open_or_import
+from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
+from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
 from skelcon.data.layouts import (
     KINECT_V1,
+    KINECT_V1_SDK,
     KINECT_V2,
     LAYOUTS,
     SkeletonLayout,
@@ -14,9 +15,11 @@ from skelcon.data.layouts import (
 )
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.writer import DatasetWriter
 
 __all__ = [
     "KINECT_V1",
+    "KINECT_V1_SDK",
     "KINECT_V2",
     "LAYOUTS",
     "PROTOCOLS",
@@ -29,6 +32,7 @@ __all__ = [
     "SkeletonDataset",
     "SkeletonLayout",
     "SkippedFile",
+    "Source",
     "canonical_protocol",
     "choose_protocol",
     "common_layout",

@@ -113,22 +113,48 @@ KINECT_V1 = SkeletonLayout(
 )  # fmt: skip
 """The 20 joints of UTD-MHAD, in its file order."""
 
+KINECT_V1_SDK = SkeletonLayout(
+    name="kinect-v1-sdk",
+    joints=(
+        "hip_centre", "spine", "shoulder_centre", "head",
+        "left_shoulder", "left_elbow", "left_wrist", "left_hand",
+        "right_shoulder", "right_elbow", "right_wrist", "right_hand",
+        "left_hip", "left_knee", "left_ankle", "left_foot",
+        "right_hip", "right_knee", "right_ankle", "right_foot",
+    ),
+    bones=(
+        (3, 2), (1, 2), (0, 1),
+        (4, 2), (5, 4), (6, 5), (7, 6),
+        (8, 2), (9, 8), (10, 9), (11, 10),
+        (12, 0), (13, 12), (14, 13), (15, 14),
+        (16, 0), (17, 16), (18, 17), (19, 18),
+    ),
+    centre=1,
+    spine=(0, 1),
+    shoulders=(8, 4),
+)  # fmt: skip
+"""The same 20 joints in the sensor's own order, which Northwestern-UCLA has."""
+
 # The second sensor renamed the joints of the trunk and added five: neck, hand tips and thumbs. A
 # limb's joints kept their names. On the line from the hips (0) to the head (1) the first sensor
 # has its shoulder centre at 0.69; the second has spine_shoulder at 0.74, from which the arms hang
 # as from the shoulder centre, and the neck at 0.84. The spine is the joint between shoulders and
 # hips in both, but not at the same height: 0.11 against 0.43. (Medians over UTD-MHAD and a video
 # of PKU-MMD.)
+_RENAMED = {
+    "shoulder_centre": "spine_shoulder",
+    "spine": "spine_mid",
+    "hip_centre": "spine_base",
+}
 RENAMED: Mapping[tuple[SkeletonLayout, SkeletonLayout], Mapping[str, str]] = {
-    (KINECT_V2, KINECT_V1): {
-        "shoulder_centre": "spine_shoulder",
-        "spine": "spine_mid",
-        "hip_centre": "spine_base",
-    }
+    (KINECT_V2, KINECT_V1): _RENAMED,
+    (KINECT_V2, KINECT_V1_SDK): _RENAMED,
+    (KINECT_V1_SDK, KINECT_V1): {},
+    (KINECT_V1, KINECT_V1_SDK): {},
 }
 """(source, target) -> a target's joint -> the source's, where their names differ."""
 
-LAYOUTS = {layout.name: layout for layout in (KINECT_V2, KINECT_V1)}
+LAYOUTS = {layout.name: layout for layout in (KINECT_V2, KINECT_V1, KINECT_V1_SDK)}
 
 
 def layout_named(name: str) -> SkeletonLayout:

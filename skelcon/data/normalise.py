@@ -48,19 +48,40 @@ def rotation_between(source: NDArray[np.floating], target: NDArray[np.floating])
     return rotation
 
 
+def _main_body(present: NDArray[np.bool_]) -> int:
+    """The first body that is ever present, given (M, T, V, 1)."""
+    return int(present.any(axis=(1, 2, 3)).argmax())
+
+
+def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(T, 3) with each row that is all zeros replaced by the last other one, or the first."""
+    known = np.any(values != 0, axis=-1)
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values)), known.argmax()))
+    return values[last]
+
+
 def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Clip:
-    """A normalised float64 copy of ``clip`` (M, T, V, 3)."""
+    """A normalised float64 copy of ``clip`` (M, T, V, 3).
+
+    The main body is the first that is ever present. Where it is absent, or its centre joint is,
+    the others are centred on where that was last; the turns are those of its first frame. (The
+    paper's public code does not centre such frames, and its first frame is never empty, as it
+    moves a body that appears late to the beginning of the clip.)
+    """
     out = np.array(clip, dtype=np.float64)
     present = np.any(out != 0, axis=-1, keepdims=True)
     if not present.any():
         return out
+    main = _main_body(present)
+    first = int(present[main].any(axis=(1, 2)).argmax())
     if options.centre:
-        out = (out - out[0][:, layout.centre][None, :, None]) * present
+        out = (out - _held(out[main][:, layout.centre])[None, :, None]) * present
     if options.spine_to_z:
         bottom, top = layout.spine
-        out = out @ rotation_between(out[0, 0, top] - out[0, 0, bottom], np.array([0, 0, 1.0])).T
+        bone = out[main, first, top] - out[main, first, bottom]
+        out = out @ rotation_between(bone, np.array([0, 0, 1.0])).T
     if options.shoulders_to_x:
         right, left = layout.shoulders
-        line = out[0, 0, right] - out[0, 0, left]
+        line = out[main, first, right] - out[main, first, left]
         out = out @ rotation_between(line, np.array([1.0, 0, 0])).T
     return out

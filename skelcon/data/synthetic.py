@@ -17,11 +17,12 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, DatasetWriter, SkeletonDataset
+from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, SkeletonDataset
 from skelcon.data.importers import cache_directory
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, sides_of
+from skelcon.data.writer import DatasetWriter
 from skelcon.errors import UserError
 
 GENERATOR_VERSION = 1

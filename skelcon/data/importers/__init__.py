@@ -1,62 +1,41 @@
 """Importers: from what people have on disk to a `SkeletonDataset`.
 
-Each layout family is a module with ``family``, ``title``, ``layout``, ``class_names``,
-``find(source)`` (its files there), ``read(path)`` (the clips of one file) and ``splits(infos)``.
+``source`` is what an importer gives, one module a layout family; ``pipeline`` is the way of all of
+them: ``parts`` (pieces of work on disk), made by ``workers``, packed to one data set.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.importers.parts import ImportOptions
+from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
+from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
+from skelcon.data.importers.utd_mhad import UtdMhad
+from skelcon.data.normalise import Normalisation
+from skelcon.data.writer import REPORT
+from skelcon.errors import UserError, nearest
 
-from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, DatasetWriter, SkeletonDataset
-from skelcon.data.importers import utd_mhad
-from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.normalise import Normalisation, normalise
-from skelcon.errors import UserError
+__all__ = [
+    "FAMILIES",
+    "RAW",
+    "RawClip",
+    "SkippedFile",
+    "Source",
+    "cache_directory",
+    "detect",
+    "import_dataset",
+    "open_or_import",
+]
 
-FARTHEST = 1e4
-"""Metres; a sensor that reports more is damaged."""
-IMPORT_VERSION = 1
-"""Raised when the same files would give other coordinates than before."""
-
-
-class Importer(Protocol):
-    """What an importer module offers."""
-
-    family: str
-    title: str
-    layout: SkeletonLayout
-    class_names: tuple[str, ...]
-
-    def find(self, source: Path) -> list[Path]:
-        """The files of this family at ``source``; empty if there are none."""
-
-    def read(self, path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
-        """The clips of one file, raw, as (M, T, V, 3); ``ValueError`` for a bad file."""
-
-    def splits(self, infos: tuple[ClipInfo, ...]) -> dict[str, NDArray[np.int8]]:
-        """The protocols of what was read."""
-
-
-IMPORTERS: tuple[Importer, ...] = (utd_mhad,)
-
-
-@dataclass(frozen=True)
-class SkippedFile:
-    """A file that could not be used, and why."""
-
-    name: str
-    reason: str
+_SOURCES: tuple[type[Source], ...] = (UtdMhad,)
+FAMILIES: dict[str, type[Source]] = {source.family: source for source in _SOURCES}
+"""Every layout family, by the name that ``--format`` takes."""
 
 
 def cache_directory() -> Path:
@@ -67,116 +46,96 @@ def cache_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skelcon"
 
 
-def detect(source: Path) -> tuple[Importer, list[Path]]:
-    """The importer for ``source`` and its files; :class:`UserError` if nothing fits."""
-    if not source.exists():
-        raise UserError(f"data path '{source}' does not exist")
-    if source.is_dir():
-        for importer in IMPORTERS:
-            files = importer.find(source)
-            if files:
-                return importer, files
-    known = ", ".join(importer.title for importer in IMPORTERS)
-    raise UserError(f"'{source}' holds no clip of a known layout ({known}; or a packed data set)")
+def detect(path: Path, family: str | None = None) -> Source:
+    """What is at ``path``: of the family, or of the one family that it has files of.
+
+    Raises:
+        UserError: if there is nothing of a known family, or files of several.
+    """
+    if not path.exists():
+        raise UserError(f"data path '{path}' does not exist")
+    if family is not None:
+        if family not in FAMILIES:
+            raise UserError(f"unknown data format '{family}': {nearest(family, FAMILIES)}")
+        source = FAMILIES[family].find(path)
+        if source is None:
+            raise UserError(f"'{path}' holds no clip of format {family}")
+        return source
+    found = [source for kind in FAMILIES.values() if (source := kind.find(path)) is not None]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(source.family for source in found)
+        raise UserError(f"'{path}' holds clips of several formats ({names}): say --format, or give "
+                        "the path of one of them")  # fmt: skip
+    known = ", ".join(kind.title for kind in FAMILIES.values())
+    raise UserError(f"'{path}' holds no clip of a known layout ({known}; or a packed data set)")
 
 
 def import_dataset(
-    source: Path,
+    source: Path | Source,
     destination: Path,
     normalisation: Normalisation | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    *,
+    max_bodies: int = 2,
+    exclude: Collection[str] = (),
+    max_bad: float = MAX_BAD,
+    workers: int | None = None,
 ) -> tuple[SkeletonDataset, list[SkippedFile]]:
     """Import ``source`` to the packed data set ``destination``.
 
     A bad file is skipped and listed (also in ``import-report.json``); it does not end the
-    import of the others.
+    import of the others. An import that is interrupted goes on where it was.
 
     Args:
-        source: a directory in one of the known layouts.
+        source: a path in one of the known layouts, or what :func:`detect` found there.
         destination: the directory to write; whatever stood there is replaced at the end.
         normalisation: what is done to the coordinates; everything by default.
-        progress: called with the numbers of files done and of files in all.
+        progress: called with the numbers of clips done and of clips in all.
+        max_bodies: how many bodies of a clip are kept: those that move most.
+        exclude: names of clips or files to leave out.
+        max_bad: the share of clips that may be bad.
+        workers: processes; as many as there are cores if not set, one for what is small.
 
     Raises:
-        UserError: if nothing of a known layout is at ``source``, or no file of it is good.
+        UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
-    importer, files = detect(source)
-    options = normalisation or Normalisation()
-    skipped: list[SkippedFile] = []
-    with DatasetWriter(
-        destination,
-        name=importer.title,
-        layout=importer.layout,
-        class_names=importer.class_names,
-        family=importer.family,
-        normalisation=options,
-    ) as writer:
-        for done, path in enumerate(files):
-            for info, clip in _read(importer, path, skipped):
-                try:
-                    writer.add(info, normalise(clip, importer.layout, options))
-                except ValueError as error:
-                    skipped.append(SkippedFile(path.name, str(error)))
-            if progress is not None:
-                progress(done + 1, len(files))
-        if not writer.infos:
-            first = skipped[0]
-            raise UserError(
-                f"none of the {len(files)} files at '{source}' is usable; "
-                f"the first, {first.name}: {first.reason}"
-            )
-        dataset = writer.close(importer.splits(writer.infos))
-    report = {
-        "family": importer.family,
-        "files": len(files),
-        "clips": len(dataset),
-        "skipped": [{"file": bad.name, "reason": bad.reason} for bad in skipped],
-    }
-    (destination / "import-report.json").write_text(json.dumps(report, indent=1) + "\n")
-    return dataset, skipped
-
-
-def _read(
-    importer: Importer, path: Path, skipped: list[SkippedFile]
-) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
-    """The clips of a file, or none and an entry in ``skipped`` if it is bad."""
-    try:
-        for info, clip in importer.read(path):
-            if not (np.abs(clip) < FARTHEST).all():
-                raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-            yield info, clip
-    except (ValueError, OSError) as error:
-        skipped.append(SkippedFile(path.name, str(error)))
-
-
-def _source_digest(importer: Importer, files: list[Path]) -> str:
-    """Changes with any file's name, size or time of change, and with the importer."""
-    digest = hashlib.sha256(f"{importer.family} {FORMAT_VERSION} {IMPORT_VERSION}".encode())
-    for path in files:
-        stat = path.stat() if path.exists() else path.lstat()
-        digest.update(f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()[:16]
+    found = source if isinstance(source, Source) else detect(source)
+    options = ImportOptions(
+        normalisation=normalisation or Normalisation(),
+        max_bodies=max_bodies,
+        exclude=frozenset(exclude),
+    )
+    return run_import(
+        found, destination, options, max_bad=max_bad, workers=workers, progress=progress
+    )
 
 
 def open_or_import(
-    source: Path, progress: Callable[[int, int], None] | None = None
+    path: Path, progress: Progress | None = None
 ) -> tuple[SkeletonDataset, list[SkippedFile]]:
     """Open a packed data set, or import any known layout once and cache it.
+
+    The cache is found again as long as no file's name, size or time of change is another.
 
     Raises:
         UserError: if nothing usable is there, or the cache directory cannot be written.
     """
-    if (source / "meta.json").is_file():
-        return SkeletonDataset.open(source), []
-    importer, files = detect(source)
-    cached = cache_directory() / f"{importer.family}-{_source_digest(importer, files)}"
+    if (path / "meta.json").is_file():
+        return SkeletonDataset.open(path), []
+    source = detect(path)
+    options = ImportOptions()
+    cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError, OSError, ValueError, LookupError, TypeError):
         # a cache that is damaged is made anew
         dataset = SkeletonDataset.open(cached)
-        report = json.loads((cached / "import-report.json").read_text())
-        return dataset, [SkippedFile(bad["file"], bad["reason"]) for bad in report["skipped"]]
+        report = json.loads((cached / REPORT).read_text())
+        return dataset, [
+            SkippedFile(bad["file"], bad["reason"], bad.get("line")) for bad in report["skipped"]
+        ]
     try:
-        return import_dataset(source, cached, progress=progress)
+        return run_import(source, cached, options, progress=progress)
     except OSError as error:
         raise UserError(
             f"cannot write the cache of imported data in '{cache_directory()}' "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +13,11 @@ import scipy.io
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.layouts import KINECT_V1, SkeletonLayout
+from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
 
-family = "utd-mhad"
-title = "UTD-MHAD"
-layout: SkeletonLayout = KINECT_V1
-class_names: tuple[str, ...] = (
+CLASS_NAMES = (
     "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot",
     "draw x", "draw circle (clockwise)", "draw circle (counter clockwise)", "draw triangle",
     "bowling", "boxing", "baseball swing", "tennis swing", "arm curl", "tennis serve", "push",
@@ -31,12 +29,6 @@ class_names: tuple[str, ...] = (
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
 _LARGEST_SUBJECT = 10**6
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
-
-
-def find(source: Path) -> list[Path]:
-    """The clips' files at ``source``, by action, subject and trial."""
-    found = [path for path in source.iterdir() if _NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: _numbers(path.name))
 
 
 def _numbers(name: str) -> tuple[int, int, int]:
@@ -78,17 +70,42 @@ def _check_elements(content: bytes) -> None:
             raise ValueError(f"unknown element type {min(unknown)}")
 
 
-def read(path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
-    """The one clip of a file, as (1, T, 20, 3).
+class UtdMhad(Source):
+    """UTD-MHAD: 27 actions, 8 subjects, one body, a file a clip."""
 
-    Raises:
-        ValueError: if the file is damaged, or is not what its name says.
-    """
-    action, subject, _ = _numbers(path.name)
-    if not 1 <= action <= len(class_names):
-        raise ValueError(f"action {action} is not one of 1 to {len(class_names)}")
-    if subject > _LARGEST_SUBJECT:
-        raise ValueError(f"subject {subject} is no subject")
+    family = "utd-mhad"
+    title = "UTD-MHAD"
+    batch = 64
+    name = "UTD-MHAD"
+    layout = KINECT_V1
+    class_names = CLASS_NAMES
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The clips' files in a directory, by action, subject and trial."""
+        if not path.is_dir():
+            return None
+        found = [file for file in path.iterdir() if _NAME.fullmatch(file.name)]
+        return cls(path, sorted(found, key=lambda file: _numbers(file.name))) if found else None
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """The one clip of a file; ``ValueError`` if it is damaged, or is not what its name says."""
+        action, subject, _ = _numbers(item.name)
+        if not 1 <= action <= len(CLASS_NAMES):
+            raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
+        if subject > _LARGEST_SUBJECT:
+            raise ValueError(f"subject {subject} is no subject")
+        info = ClipInfo(item.name.removesuffix("_skeleton.mat"), action - 1, subject)
+        yield RawClip(info, _coordinates(item), item.name)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Cross-subject: odd subjects train, even subjects test."""
+        subjects = np.array([info.subject for info in infos])
+        return {"xsub": sides_of(subjects % 2 == 1)}
+
+
+def _coordinates(path: Path) -> NDArray[np.float64]:
+    """(1, T, 20, 3) metres; ``ValueError`` if the file is damaged."""
     try:
         _check_elements(path.read_bytes())
         values = scipy.io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
@@ -104,12 +121,5 @@ def read(path: Path) -> Iterator[tuple[ClipInfo, NDArray[np.float64]]]:
         raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
     if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
         raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
-    clip = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
-    name = path.name.removesuffix("_skeleton.mat")
-    yield ClipInfo(name=name, label=action - 1, subject=subject), clip
-
-
-def splits(infos: tuple[ClipInfo, ...]) -> dict[str, NDArray[np.int8]]:
-    """Cross-subject: odd subjects train, even subjects test."""
-    subjects = np.array([info.subject for info in infos])
-    return {"xsub": sides_of(subjects % 2 == 1)}
+    clip: NDArray[np.float64] = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
+    return clip

@@ -7,6 +7,7 @@ import pytest
 
 from skelcon.data import (
     KINECT_V1,
+    KINECT_V1_SDK,
     KINECT_V2,
     LAYOUTS,
     Normalisation,
@@ -87,6 +88,20 @@ def test_a_layout_is_mapped_to_itself_joint_by_joint(layout: SkeletonLayout):
 def test_the_common_layout_of_both_sensors_is_the_first(tiny: SkeletonLayout):
     assert common_layout(KINECT_V1, KINECT_V2) == KINECT_V1
     assert common_layout(KINECT_V2, KINECT_V1) == KINECT_V1
+
+
+def test_the_two_orders_of_the_first_sensor_are_mapped_by_name():
+    there, back = (joint_mapping(KINECT_V1, KINECT_V1_SDK), joint_mapping(KINECT_V1_SDK, KINECT_V1))
+    assert [KINECT_V1.joints[at] for at in there] == list(KINECT_V1_SDK.joints)
+    assert [there[at] for at in back] == list(range(KINECT_V1.num_joints))
+    named = {
+        layout: {(layout.joints[a], layout.joints[b]) for a, b in layout.bones}
+        for layout in (KINECT_V1, KINECT_V1_SDK)
+    }
+    assert named[KINECT_V1] == named[KINECT_V1_SDK]
+    for one, other in ((KINECT_V1, KINECT_V1_SDK), (KINECT_V1_SDK, KINECT_V1)):
+        assert common_layout(one, other) == KINECT_V1
+    assert common_layout(KINECT_V2, KINECT_V1_SDK) == KINECT_V1_SDK
 
 
 def test_layouts_without_a_way_between_them(tiny: SkeletonLayout, user_error: Callable[..., str]):

@@ -32,9 +32,14 @@ def reference(clip: np.ndarray, layout: SkeletonLayout, options: Normalisation) 
     """The description word by word, joint by joint."""
     out = np.array(clip, np.float64)
     bodies, frames, joints, _ = out.shape
+    main = next((body for body in range(bodies) if out[body].any()), 0)
+    first = next((frame for frame in range(frames) if out[main, frame].any()), 0)
     if options.centre:
+        centres = [point.copy() for point in out[main, :, layout.centre]]
+        known = [point for point in centres if point.any()]
+        origin = known[0] if known else np.zeros(3)
         for frame in range(frames):
-            origin = out[0, frame, layout.centre].copy()
+            origin = centres[frame] if centres[frame].any() else origin
             for body in range(bodies):
                 for joint in range(joints):
                     if out[body, frame, joint].any():
@@ -44,7 +49,7 @@ def reference(clip: np.ndarray, layout: SkeletonLayout, options: Normalisation) 
         (options.shoulders_to_x, layout.shoulders[::-1], X),
     ):
         if wanted:
-            bone = out[0, 0, end] - out[0, 0, start]
+            bone = out[main, first, end] - out[main, first, start]
             for body, frame, joint in product(range(bodies), range(frames), range(joints)):
                 out[body, frame, joint] = turned(out[body, frame, joint], bone, axis)
     return out
@@ -159,13 +164,23 @@ def test_a_degenerate_bone_turns_nothing(layout: SkeletonLayout, what: str):
     np.testing.assert_array_equal(normalise(clip, layout, options), clip)
 
 
-def test_a_main_body_that_comes_later_turns_and_moves_nobody_before():
-    clip = np.random.default_rng(0).normal(1, 0.5, (2, 4, 25, 3))
-    clip[0, :2] = 0
+def test_where_the_main_body_is_absent_the_others_stay_where_they_would_be():
+    """It comes late and is lost in between: nobody jumps, and its first frame turns the clip."""
+    clip = np.random.default_rng(0).normal(1, 0.5, (2, 6, 25, 3))
+    clip[0, :, KINECT_V2.centre] = (1.0, 2.0, 3.0)  # who stands still
+    whole = normalise(clip[:, 2:], KINECT_V2, ALL)
+    clip[0, :2] = clip[0, 4] = 0
     found = normalise(clip, KINECT_V2, ALL)
-    np.testing.assert_array_equal(found[:, :2], clip[:, :2])
-    origin = clip[0, 2:, KINECT_V2.centre][:, None]
-    np.testing.assert_array_equal(found[1, 2:], clip[1, 2:] - origin)
+    np.testing.assert_array_equal(found[1, 2:], whole[1])
+    np.testing.assert_array_equal(found[0, [2, 3, 5]], whole[0, [0, 1, 3]])
+    assert not found[0, [0, 1, 4]].any()
+
+
+def test_a_first_body_that_is_never_there_is_not_the_main_one():
+    clip = np.random.default_rng(0).normal(1, 0.5, (2, 6, 25, 3))
+    clip[0] = 0
+    expected = normalise(clip[1:], KINECT_V2, ALL)
+    np.testing.assert_array_equal(normalise(clip, KINECT_V2, ALL)[1:], expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 20, 3), (3, 5, 20, 3)])

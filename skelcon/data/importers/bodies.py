@@ -1,0 +1,35 @@
+"""Which bodies of a clip are kept: the sensor tracks up to six, some of them phantoms."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Clip = NDArray[np.floating]
+
+
+def motion(clip: Clip) -> NDArray[np.float64]:
+    """(M,) how much each body of ``clip`` (M, T, V, 3) moves, in metres.
+
+    The sum over the three coordinates of their standard deviation over the frames in which the
+    body is present and all joints; 0 for an absent body. As the paper's public code has it.
+    """
+    out = np.zeros(len(clip))
+    for body, frames in enumerate(np.asarray(clip, np.float64)):
+        present = frames[frames.sum(axis=(1, 2)) != 0]
+        if len(present):
+            out[body] = present.std(axis=(0, 1)).sum()
+    return out
+
+
+def by_motion(clip: Clip) -> Clip:
+    """``clip`` with the body that moves most first; of two that move alike the later first."""
+    return clip[np.argsort(motion(clip), kind="stable")[::-1]]
+
+
+def most_moving(clip: Clip, bodies: int) -> Clip:
+    """The ``bodies`` bodies of ``clip`` (M, T, V, 3) that move most, in the order they stood in."""
+    if len(clip) <= bodies:
+        return clip
+    order = np.argsort(motion(clip), kind="stable")[::-1]
+    return clip[np.sort(order[:bodies])]

@@ -1,0 +1,130 @@
+"""What every importer gives: a `Source`, the files of one layout family at one place.
+
+An importer is a subclass of :class:`Source` in a module of its own. It says what is at a path
+(:meth:`Source.find`), in which *items* it is read (a file, a stretch of an array), and what the
+clips of an item are (:meth:`Source.read`). Choosing bodies, leaving out, normalising, checking,
+packing, resuming and parallel work are not its business: :mod:`~skelcon.data.importers.pipeline`
+does them for all. Items are read in any order and in several processes, so that ``read`` depends
+on nothing but the item and the files.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.normalise import Normalisation
+
+RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
+"""Nothing is done to the coordinates."""
+
+
+@dataclass(frozen=True)
+class RawClip:
+    """A clip as its file has it: ``coordinates`` (M, T, V, 3), absent bodies and joints zeros.
+
+    ``file`` is what a report calls it, where that is not the clip's name.
+    """
+
+    info: ClipInfo
+    coordinates: NDArray[np.floating]
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file, or a clip of one, that could not be used, and why; ``line`` counts from 1."""
+
+    name: str
+    reason: str
+    line: int | None = None
+
+
+class BadLineError(ValueError):
+    """A file is bad, and it is known where: ``line`` counts from 1."""
+
+    def __init__(self, reason: str, line: int) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+class Source(ABC):
+    """The files of one layout family at a path.
+
+    Nothing but names of files is looked at before :attr:`items` is asked for, so that finding
+    what has been imported already costs nothing.
+
+    Attributes:
+        family: the family's name, as ``--format`` takes it and the data set's header records it.
+        title: what the family is called in a sentence.
+        batch: how many items are read in one piece of work, some ten to a hundred clips.
+        normalised: what the makers of such files have done to the coordinates already.
+        path: where it was looked for.
+        files: all files that decide what is imported, in a fixed order.
+    """
+
+    family: ClassVar[str]
+    title: ClassVar[str]
+    batch: ClassVar[int] = 1
+    normalised: ClassVar[Normalisation] = RAW
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.path = path
+        self.files = tuple(files)
+
+    @classmethod
+    @abstractmethod
+    def find(cls, path: Path) -> Source | None:
+        """The files of this family at ``path``, a directory or a file; None if there are none.
+
+        Raises:
+            UserError: if there are some, but they make no data set (a part of them is missing).
+        """
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """What tables call the data set (``ntu60``, ``ntu120``, ``pkummd1``, ``pkummd2``, ...)."""
+
+    @property
+    @abstractmethod
+    def layout(self) -> SkeletonLayout:
+        """The joints of the files."""
+
+    @property
+    @abstractmethod
+    def class_names(self) -> Sequence[str]:
+        """The name of each class, in the order of the labels."""
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """What is read one by one, in the order of the data set; the files if not overridden."""
+        return self.files
+
+    def clips_in(self, item: Any) -> int:
+        """How many clips ``item`` is likely to give: for the progress bar alone."""
+        return 1
+
+    @abstractmethod
+    def read(self, item: Any) -> Iterator[RawClip | SkippedFile]:
+        """The clips of one item; a clip that is bad among good ones is a ``SkippedFile``.
+
+        Raises:
+            ValueError, OSError: the whole item is bad (:class:`BadLineError` if it is known where).
+        """
+
+    @abstractmethod
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Protocol -> an (N,) row for the clips that were read: 0 trains, 1 tests, -1 neither."""
+
+    def name_of(self, item: Any) -> str:
+        """What an item is called where it is bad as a whole."""
+        return item.name if isinstance(item, Path) else str(item)
