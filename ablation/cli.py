@@ -209,6 +209,17 @@ def run(
         ),
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Tries more of a unit that fails.")] = 1,
+    fail_fast: Annotated[
+        bool, typer.Option("--fail-fast", help="Stop all at the first unit that fails for good.")
+    ] = False,
+    checkpoint_every: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            help="Training between two checkpoints. Default: as often as it costs little.",
+            show_default=False,
+        ),
+    ] = None,
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run; run nothing.")
     ] = False,
@@ -224,6 +235,7 @@ def run(
     resources = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent, "address": address, "retries": retries,
+        "fail_fast": fail_fast, "checkpoint_every": checkpoint_every,
         "plugins": tuple(plugins or ()),
     }  # fmt: skip
     run_study(

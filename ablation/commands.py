@@ -158,7 +158,7 @@ def run_study(
     dataset = open_data(data, console)
     plan = plan_study(study, dataset, open_source(study, source, console), **choices)
     store = Store(results)
-    missing = [unit for unit in plan.units.values() if not store.is_done(unit.key)]
+    missing = missing_units(plan, store, console, mend=not plan_only)
     if plan_only:
         show_plan(console, [(plan, missing)], as_json)
         return
@@ -174,6 +174,26 @@ def run_study(
         raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
+
+
+def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> list[Unit]:
+    """The units that are not done, or whose files are damaged; those are said, and set aside.
+
+    What a unit that is not done needs is looked at thoroughly.
+    """
+    done = {key for key in plan.units if store.is_done(key)}
+    needed = {key for key, unit in plan.units.items() if key not in done for key in unit.needs}
+    for key in sorted(done):
+        damage = store.damage(key, thorough=key in needed)
+        if damage is None:
+            continue
+        done.remove(key)
+        place = f", it is now {store.set_aside(key)}" if mend else ""
+        console.print(
+            f"warning: unit {key} is damaged ({damage}) and runs again{place}",
+            style="yellow", highlight=False, soft_wrap=True,
+        )  # fmt: skip
+    return [unit for key, unit in plan.units.items() if key not in done]
 
 
 def _run(

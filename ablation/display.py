@@ -16,6 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ablation.plan import Plan, Unit
+from ablation.queue import Verdict
 from ablation.tables import Table, text_of
 
 
@@ -27,6 +28,17 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _last_lines(log: Path, count: int = 6) -> list[str]:
+    """The end of a unit's log, for who wants to know at once."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-count:]
 
 
 @dataclass
@@ -96,7 +108,8 @@ class Progress:
         self._total, self._cached, self._slots = len(units) + cached, cached, max(1, slots)
         self._running: dict[str, _Running] = {}
         self._pace = _Pace()
-        self._failures = 0
+        self._failures = self._failures_shown = 0
+        self._waiting = ""
         self._verbose = verbose
         self._began = time.monotonic()
         self._live: Live | None = None
@@ -121,6 +134,7 @@ class Progress:
 
     def started(self, unit: Unit) -> None:
         """A trial has begun to work on ``unit``."""
+        self._waiting = ""
         self._running[unit.key] = _Running(unit, time.monotonic())
         self._say(f"started  {unit.key}  {unit.label}")
 
@@ -145,12 +159,27 @@ class Progress:
             self._pace.add(unit, running.seconds)
         self._say(f"done     {unit.key}  {unit.label}")
 
-    def failed(self, unit: Unit, reason: str, log: Path) -> None:
-        """``unit`` has failed for good: said at once, terminal or not."""
+    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
+        """``unit`` has failed: said at once, terminal or not; the first time with its log."""
         self._running.pop(unit.key, None)
-        self._left.pop(unit.key, None)
-        self._failures += 1
-        self._console.print(Text(f"{unit.label}: {reason}\n  log: {log}", style="red"))
+        tail = _last_lines(log) if not self._failures_shown else []
+        self._failures_shown += 1
+        what_now = {
+            "again": "; it is tried again",
+            "alone": "; it is tried again alone on its device",
+            "failed": "",
+        }[verdict]
+        if verdict == "failed":
+            self._left.pop(unit.key, None)
+            self._failures += 1
+        lines = [f"{unit.label}: {reason}{what_now}", f"  log: {log}", *(f"  | {x}" for x in tail)]
+        self._console.print(Text("\n".join(lines), style="red"), soft_wrap=True)
+
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present: shown below the bar, or said once if there is none."""
+        if why != self._waiting and self._live is None:
+            self._console.print(Text(f"waiting: {why}"), soft_wrap=True)
+        self._waiting = why
 
     def _say(self, text: str) -> None:
         if self._verbose:
@@ -194,6 +223,8 @@ class Progress:
                 f"{running.samples_per_s:.0f}" if running.samples_per_s else "",
                 duration(left) if left is not None else "",
             )
+        if self._waiting and not self._running:
+            return Group(head, Text(f"waiting: {self._waiting}", style="yellow"))
         return Group(head, body) if self._running else head
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from ablation.plan import Unit
+from ablation.queue import Verdict
 from skelcon.errors import UserError
 
 
@@ -20,6 +21,8 @@ class Resources:
     max_concurrent: int | None = None
     address: str | None = None
     retries: int = 1
+    fail_fast: bool = False
+    checkpoint_every: float | None = None
     plugins: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -28,8 +31,55 @@ class Resources:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:
             raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
+        if self.checkpoint_every is not None and self.checkpoint_every <= 0:
+            raise UserError(
+                f"--checkpoint-every {self.checkpoint_every:g}: give more than 0 seconds"
+            )
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
+
+    @property
+    def asks(self) -> str:
+        """What a trial asks, in words."""
+        gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
+        return f"{self.cpus_per_trial:g} CPUs{gpus}"
+
+    def of_trial(self, nodes: Sequence[Mapping[str, float]], *, alone: bool) -> dict[str, float]:
+        """What a trial asks of Ray; ``alone`` on its device: a whole GPU, or all of a node."""
+        cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
+        if alone and gpus:
+            gpus = max(gpus, 1.0)
+        elif alone:
+            cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
+        return {"cpu": cpus, "gpu": gpus}
+
+
+def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise :class:`UserError` if no node could ever start a trial.
+
+    Args:
+        resources: what a trial asks.
+        nodes: the resources of each node of the cluster, as Ray names them.
+    """
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    for name, amount in asked.items():
+        total = sum(node.get(name, 0.0) for node in nodes)
+        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        option = f"--{name.lower()}s-per-trial {amount:g}"
+        if amount > total:
+            raise UserError(
+                f"{option}: the cluster has {total:g} {name}s, so no trial could ever start"
+            )
+        if amount > most:
+            raise UserError(
+                f"{option}: no node of the cluster has more than {most:g} {name}s, so no trial "
+                "could ever start"
+            )
+    if not any(all(node.get(n, 0.0) >= amount for n, amount in asked.items()) for node in nodes):
+        raise UserError(
+            f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
+            "ever start: lower --cpus-per-trial or --gpus-per-trial"
+        )
 
 
 class Listener(Protocol):
@@ -44,5 +94,8 @@ class Listener(Protocol):
     def finished(self, unit: Unit) -> None:
         """``unit`` is done."""
 
-    def failed(self, unit: Unit, reason: str, log: Path) -> None:
-        """``unit`` has failed for good."""
+    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
+        """``unit`` has failed; ``verdict`` says whether it is tried again."""
+
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present, and why."""

@@ -9,12 +9,12 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import tempfile
+import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,8 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# A unit that is handed out is this driver's: no more of them than are about to start.
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
 # Workers keep freed memory: a training step allocates the same large blocks again and again, and
 # giving them back to the system costs a page fault for each of their pages.
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
@@ -32,43 +34,18 @@ import ray
 from ray import tune
 from ray.tune.search import Searcher
 
+from ablation.claims import Claims
 from ablation.plan import Unit
-from ablation.resources import Listener, Resources
+from ablation.queue import Queue
+from ablation.resources import Listener, Resources, check_fits
 from ablation.store import Store
-from ablation.trainables import UnitTrainable
+from ablation.trainables import UNSHARED, UnitTrainable
+from ablation.work import OUT_OF_MEMORY
 from skelcon.errors import UserError
 
-
-class Queue:
-    """The units still to be handed out, each after the units that it needs."""
-
-    def __init__(self, units: list[Unit], is_done: Callable[[str], bool]) -> None:
-        self._waiting = list(units)
-        self._done = {key for unit in units for key in unit.needs if is_done(key)}
-        self._failed: set[str] = set()
-
-    def next(self) -> Unit | None:
-        """A unit that can be run now; evaluations first, so that the table fills early."""
-        ready = [unit for unit in self._waiting if self._done.issuperset(unit.needs)]
-        if not ready:
-            return None
-        unit = min(ready, key=lambda unit: unit.kind != "evaluate")
-        self._waiting.remove(unit)
-        return unit
-
-    def done(self, unit: Unit) -> None:
-        """``unit`` is done: what needs it may run."""
-        self._done.add(unit.key)
-
-    def fail(self, unit: Unit) -> None:
-        """``unit`` failed: what needs it never runs."""
-        self._failed.add(unit.key)
-        self._waiting = [u for u in self._waiting if self._failed.isdisjoint(u.needs)]
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing is left to hand out, now or later."""
-        return not self._waiting
+PENDING_SECONDS = 4.0
+"""How long nothing may run before it is said why."""
+SHARED = "--results must be a path that all nodes share"
 
 
 class _Unpickled:
@@ -81,26 +58,23 @@ class _Unpickled:
 class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
-    def __init__(self, queue: Queue, store: Store) -> None:
+    def __init__(self, queue: Queue, store: Store, listener: Listener) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._queue, self._store = queue, store
-        self._unit_of: dict[str, Unit] = {}
+        self._queue, self._store, self._listener = queue, store, listener
 
     def suggest(self, trial_id: str) -> Any:
-        unit = self._queue.next()
-        if unit is None:
+        offer = self._queue.next()
+        if offer is None:
+            if self._queue.waiting_for_others:
+                self._listener.waiting("the units that are left are another run's at present")
             return Searcher.FINISHED if self._queue.exhausted else None
-        self._unit_of[trial_id] = unit
-        return {"unit": json.dumps(unit.config), "key": unit.key}
+        self._store.begin(offer.unit.key, offer.unit.config)
+        return {"key": offer.unit.key, "alone": offer.alone}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        unit = self._unit_of[trial_id]
-        if self._store.is_done(unit.key):
-            self._queue.done(unit)
-        elif error or (result or {}).get("done"):
-            self._queue.fail(unit)
+        """Nothing: :class:`_Relay` is told the same, and of what the trial died."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the store is the record."""
@@ -113,16 +87,21 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
 
 
 class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
-    """Passes Tune's events on to the listener."""
+    """Passes Tune's events on to the queue and the listener."""
 
-    def __init__(self, units: dict[str, Unit], store: Store, listener: Listener) -> None:
-        self._units, self._store, self._listener = units, store, listener
-        self.tried: set[str] = set()
+    def __init__(
+        self, units: dict[str, Unit], queue: Queue, store: Store, listener: Listener, asks: str
+    ) -> None:
+        self._units, self._queue, self._store = units, queue, store
+        self._listener, self._asks = listener, asks
+        self._started: set[str] = set()
+        self._idle_since: float | None = None
 
     def _unit(self, trial: Any) -> Unit:
         return self._units[trial.config["key"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        self._started.add(trial.trial_id)
         self._listener.started(self._unit(trial))
 
     def on_trial_result(
@@ -132,25 +111,69 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         unit = self._unit(trial)
+        self._started.discard(trial.trial_id)
         if self._store.is_done(unit.key):
-            self.tried.add(unit.key)
+            self._queue.done(unit)
             self._listener.finished(unit)
         elif trial.last_result.get("done"):
-            self._store.fail(
-                unit.key,
-                "failed: it ended where the driver does not see it: --results must be a path that "
-                "all nodes share",
-            )
-            self.on_trial_error(iteration, trials, trial, **info)
+            self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
+        else:
+            self._queue.interrupt(unit)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         unit = self._unit(trial)
-        self.tried.add(unit.key)
-        directory = self._store.directory(unit.key)
-        if self._store.state(unit.key) != "failed":
-            directory.mkdir(parents=True, exist_ok=True)
-            self._store.fail(unit.key, "failed: the worker process died")
-        self._listener.failed(unit, self._store.failure(unit.key), directory / "log.txt")
+        self._started.discard(trial.trial_id)
+        if self._store.state(unit.key) == "failed":
+            self._fail(unit, self._store.failure(unit.key))
+        else:
+            self._fail(unit, _reason_of_death(trial))
+
+    def _fail(self, unit: Unit, reason: str) -> None:
+        with contextlib.suppress(OSError):  # of a disk that is full: the table says so too
+            self._store.fail(unit.key, reason)
+        verdict = self._queue.fail(unit, reason)
+        self._listener.failed(unit, reason, self._store.directory(unit.key) / "log.txt", verdict)
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Say why nothing runs, if nothing has for some seconds."""
+        now = time.monotonic()
+        if self._started or not self._queue.handed_out:
+            self._idle_since = None
+        elif self._idle_since is None:
+            self._idle_since = now
+        elif now - self._idle_since > PENDING_SECONDS:
+            self._idle_since = now
+            free = ray.available_resources()
+            self._listener.waiting(
+                f"a trial asks {self._asks}; free at present: {free.get('CPU', 0):g} CPUs and "
+                f"{free.get('GPU', 0):g} GPUs of the cluster"
+            )
+
+
+def _reason_of_death(trial: Any) -> str:
+    """Why a worker ended that left no word itself."""
+    text = str(trial.get_error() or "")
+    if "OutOfMemoryError" in text or "memory pressure" in text:
+        return OUT_OF_MEMORY
+    if UNSHARED in text:
+        return f"failed: its worker does not see the results directory: {SHARED}"
+    return "failed: the worker process died"
+
+
+class _Stop(tune.Stopper):  # type: ignore[misc]
+    """A trial ends when its unit is done; all do after a failure that is to end the run."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return bool(result["done"])
+
+    def stop_all(self) -> bool:
+        return self._queue.stopped
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
 
 
 def run_units(
@@ -175,31 +198,37 @@ def run_units(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    by_key = {unit.key: unit for unit in units}
-    relay = _Relay(by_key, store, listener)
     with (
         warnings.catch_warnings(),
-        _cluster(resources) as total,
+        _cluster(resources) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
+        Claims(store) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
-        _check_fits(resources, total)
-        trainable = tune.with_resources(
-            UnitTrainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-        )
+        check_fits(resources, nodes)
+        queue = Queue(
+            units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
+            elsewhere=listener.finished,
+        )  # fmt: skip
+        relay = _Relay({unit.key: unit for unit in units}, queue, store, listener, resources.asks)
+
+        def asked(config: Mapping[str, Any]) -> dict[str, float]:
+            return resources.of_trial(nodes, alone=config["alone"])
+
         tune.Tuner(
-            trainable,
+            tune.with_resources(UnitTrainable, asked),
             param_space={
                 "results": str(store.results.resolve()),
                 "data": {key: str(path.resolve()) for key, path in data.items()},
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
-                "gpu": resources.gpus_per_trial > 0,
+                "gpu": resources.gpus_per_trial,
                 "threads": max(1, int(resources.cpus_per_trial)),
+                "checkpoint_every": resources.checkpoint_every,
             },
             tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(Queue(units, store.is_done), store),
-                num_samples=len(units),
+                search_alg=_UnitSearcher(queue, store, listener),
+                num_samples=len(units) * (resources.retries + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=_trial_id,
@@ -207,17 +236,16 @@ def run_units(
             run_config=tune.RunConfig(
                 name="units",
                 storage_path=scratch,
-                stop={"done": True},
+                stop=_Stop(queue),
                 callbacks=[relay],
-                failure_config=tune.FailureConfig(max_failures=resources.retries),
+                failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(
                     checkpoint_at_end=False, checkpoint_frequency=0
                 ),
                 verbose=0,
             ),
         ).fit()
-    blocked = {u.key for u in units if any(store.state(k) == "failed" for k in u.needs)}
-    return all(key in relay.tried or key in blocked for key in by_key)
+        return queue.exhausted
 
 
 def _trial_id(trial: Any) -> str:
@@ -225,7 +253,7 @@ def _trial_id(trial: Any) -> str:
 
 
 @contextlib.contextmanager
-def _cluster(resources: Resources) -> Iterator[Mapping[str, float]]:
+def _cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     """A Ray cluster: the one at ``--address``, one already joined, or one of this machine."""
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -253,17 +281,7 @@ def _cluster(resources: Resources) -> Iterator[Mapping[str, float]]:
                 **common,
             )
     try:
-        yield ray.cluster_resources()
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
     finally:
         if ours:
             ray.shutdown()
-
-
-def _check_fits(resources: Resources, total: Mapping[str, float]) -> None:
-    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
-    for name, amount in asked.items():
-        if amount > total.get(name, 0):
-            raise UserError(
-                f"--{name.lower()}s-per-trial {amount:g}: the cluster has "
-                f"{total.get(name, 0):g} {name}s, so no trial could ever start"
-            )

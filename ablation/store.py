@@ -2,13 +2,16 @@
 
 Under ``units/<key>/``: config.json, metrics.jsonl (a line an epoch), log.txt and, in progress,
 checkpoint.pt; when done, result.json, provenance.json, predictions.npz (an evaluation) or
-weights.safetensors (a pre-training), and DONE. A unit that failed has failed.json instead.
+weights.safetensors (a pre-training), and DONE, which holds the checksums of the others. A unit that
+failed has failed.json instead.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -18,6 +21,13 @@ from typing import Any, Literal
 from skelcon.errors import UserError
 
 State = Literal["done", "failed", "started", "absent"]
+PRODUCTS = (
+    "config.json", "result.json", "provenance.json", "metrics.jsonl", "predictions.npz",
+    "weights.safetensors",
+)  # fmt: skip
+"""What a unit that is done may hold and never changes again."""
+QUICK_BYTES = 64 << 10
+"""Files of this size are read whenever a plan is made."""
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -37,6 +47,14 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 def write_json(path: Path, values: Any) -> None:
     """Write ``values`` as readable JSON, atomically."""
     write_atomically(path, json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _file_sum(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        return {
+            "bytes": path.stat().st_size,
+            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
+        }
 
 
 class Store:
@@ -62,6 +80,10 @@ class Store:
     def directory(self, key: str) -> Path:
         """Where the unit ``key`` lives."""
         return self.units / key
+
+    def config(self, key: str) -> dict[str, Any]:
+        """The configuration of a unit that has begun."""
+        return self._read(key, "config.json")
 
     def is_done(self, key: str) -> bool:
         """Whether the unit's DONE marker stands."""
@@ -113,7 +135,40 @@ class Store:
         directory = self.directory(key)
         (directory / "checkpoint.pt").unlink(missing_ok=True)
         (directory / "failed.json").unlink(missing_ok=True)
-        write_atomically(directory / "DONE", "")
+        sums = {
+            name: _file_sum(directory / name) for name in PRODUCTS if (directory / name).exists()
+        }
+        write_json(directory / "DONE", sums)
+
+    def damage(self, key: str, *, thorough: bool = False) -> str | None:
+        """What is wrong with a unit that is done, in a few words; None if nothing is.
+
+        All its files must be there in their full size; their content is looked at where that is
+        quick, or if it is to be ``thorough``. (Units of before checksums were kept pass.)
+        """
+        directory = self.directory(key)
+        try:
+            text = (directory / "DONE").read_text()
+            for name, sums in (json.loads(text) if text else {}).items():
+                path = directory / name
+                size = path.stat().st_size
+                if size != sums["bytes"]:
+                    return f"{name} has {size} bytes, not {sums['bytes']}"
+                quick = size <= QUICK_BYTES
+                if (thorough or quick) and _file_sum(path)["sha256"] != sums["sha256"]:
+                    return f"{name} is not what was written"
+        except FileNotFoundError as error:
+            return f"{Path(error.filename).name} is missing"
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            return " ".join(str(error).split())
+        return None
+
+    def set_aside(self, key: str) -> Path:
+        """Move a damaged unit out of the way, to ``damaged/``; gives where it is now."""
+        place = self.results / "damaged"
+        place.mkdir(exist_ok=True)
+        number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
+        return self.directory(key).rename(place / f"{key}-{number}")
 
     def fail(self, key: str, reason: str) -> None:
         """Record why the unit failed."""

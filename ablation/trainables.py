@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,8 @@ from ablation.store import Store
 from ablation.work import UnitRun, prepare, record_failure
 from skelcon.plugins import load_plugins
 
+UNSHARED = "the results directory is not seen here"
+"""The error of a worker to which the unit's directory, that the driver made, is not there."""
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
 
@@ -21,9 +22,9 @@ STEP_SECONDS = 1.0
 class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
-    ``config``: ``unit`` (its configuration as JSON), ``results`` (a path), ``data`` (fingerprint ->
-    path), ``plugins`` (and the ``directory`` to look for them), ``gpu`` (whether to use one) and
-    ``threads``.
+    ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
+    ``data`` (fingerprint -> path), ``plugins`` (and the ``directory`` to look for them), ``gpu``
+    (how much of one to use), ``threads`` and ``checkpoint_every``.
     """
 
     _run: UnitRun | None = None
@@ -33,6 +34,9 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         prepare(config["threads"])
         # The GPU where a trial asks for one and this node has one; logical GPUs train on the CPU.
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
+        if self._device == "cuda":
+            # Who shares a device may not take more of its memory than was asked for.
+            torch.cuda.set_per_process_memory_fraction(min(1.0, config["gpu"]))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -45,12 +49,16 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         """Work for about a second; what fails is recorded in the unit's directory."""
         settings = self._settings
         store = Store(Path(settings["results"]))
-        unit = json.loads(settings["unit"])
+        if not store.directory(settings["key"]).is_dir():
+            raise RuntimeError(UNSHARED)
         try:
             if self._run is None:
                 load_plugins(settings["plugins"], Path(settings["directory"]))
                 data = {key: Path(path) for key, path in settings["data"].items()}
-                self._run = UnitRun(unit, store, data, self._device)
+                self._run = UnitRun(
+                    store.config(settings["key"]), store, data, self._device,
+                    checkpoint_every=settings["checkpoint_every"],
+                )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
             record_failure(store, settings["key"], error)
@@ -60,10 +68,13 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         return asdict(progress)
 
     def cleanup(self) -> None:
-        """Let go of the unit."""
+        """Let go of the unit, keeping what has been trained, and of the memory that it took."""
         if self._run is not None:
-            self._run.close()
-            self._run = None
+            run, self._run = self._run, None
+            run.close()
+            del run
+            if self._device == "cuda":
+                torch.cuda.empty_cache()
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the unit's directory holds its checkpoint."""

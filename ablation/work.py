@@ -41,6 +41,8 @@ from skelcon.pretrain import PretrainConfig, Pretraining
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
 
+OUT_OF_MEMORY = "failed: out of memory"
+"""The reason of a unit that a larger device, or a device of its own, would have let through."""
 CHECKPOINT_SHARE = 20
 """A checkpoint is written when training since the last took this many times its writing."""
 
@@ -84,6 +86,8 @@ class UnitRun:
         device: ``cpu`` or ``cuda``; not part of the key.
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in ``store``.
+        checkpoint_every: seconds of training between two checkpoints; as often as it costs little
+            if not set.
     """
 
     def __init__(
@@ -93,14 +97,25 @@ class UnitRun:
         data: Mapping[str, Path],
         device: str,
         weights: Mapping[str, Path] | None = None,
+        checkpoint_every: float | None = None,
     ) -> None:
+        self._checkpoint_every = checkpoint_every
         self.key, self.config, self.store = unit_key(config), config, store
         self._weights = weights or {}
         self._stack = contextlib.ExitStack()
         self.directory = self._stack.enter_context(store.locked(self.key))
         self._training: Pretraining | Finetuning | None = None
+        self._unsaved = False
         if store.is_done(self.key):
             return
+        try:
+            self._begin(data, device)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def _begin(self, data: Mapping[str, Path], device: str) -> None:
+        config, store = self.config, self.store
         store.begin(self.key, config)
         reset_peak_memory()
         path, seen_as = data[config["data"]], config.get("as")
@@ -118,8 +133,13 @@ class UnitRun:
             self._log("evaluation started")
 
     def close(self) -> None:
-        """Let go of the unit's directory."""
-        self._stack.close()
+        """Let go of the unit's directory; of a training that is not done, keep what there is."""
+        try:
+            # (In the middle of an epoch there is nothing that could be gone on from.)
+            if self._training is not None and self._unsaved and not self._training.done:
+                self._save(self._training)
+        finally:
+            self._stack.close()
 
     def step(self, budget: float = 1.0) -> Progress:
         """Work for about ``budget`` seconds, one epoch at least; an evaluation runs to its end."""
@@ -135,7 +155,9 @@ class UnitRun:
         stop = time.monotonic() + budget
         metrics = None
         while not training.done:
+            self._unsaved = False
             metrics = training.run_epoch()
+            self._unsaved = True
             self._seconds += metrics.seconds
             with (self.directory / "metrics.jsonl").open("a") as file:
                 file.write(json.dumps(asdict(metrics)) + "\n")
@@ -186,21 +208,29 @@ class UnitRun:
         if logged:
             repeated = max(0, len(logged) - training.epoch)
             self._log(f"resumed at epoch {training.epoch}; {repeated} epochs are trained again")
+            with (self.directory / "resumed.jsonl").open("a") as file:
+                file.write(json.dumps({"epoch": training.epoch, "repeated": repeated}) + "\n")
         else:
             self._log("training started")
         write_atomically(metrics, "".join(f"{line}\n" for line in logged[: training.epoch]))
         return training
 
     def _save_when_due(self, training: Pretraining | Finetuning) -> None:
-        """Write a checkpoint as soon as that costs little next to the training since the last."""
-        now = time.monotonic()
-        if training.done or now - self._saved_at < max(0.5, CHECKPOINT_SHARE * self._save_cost):
-            return
+        """Write a checkpoint when it is time: when that costs little, if nothing else is asked."""
+        every = self._checkpoint_every
+        if every is None:
+            every = max(0.5, CHECKPOINT_SHARE * self._save_cost)
+        if not training.done and time.monotonic() - self._saved_at >= every:
+            self._save(training)
+
+    def _save(self, training: Pretraining | Finetuning) -> None:
+        began = time.monotonic()
         buffer = io.BytesIO()
         torch.save({"training": training.state_dict(), "seconds": self._seconds}, buffer)
         write_atomically(self.directory / "checkpoint.pt", buffer.getvalue())
         self._saved_at = time.monotonic()
-        self._save_cost = self._saved_at - now
+        self._save_cost = self._saved_at - began
+        self._unsaved = False
 
     def _finish_pretraining(self, training: Pretraining) -> None:
         save_encoders(
@@ -282,6 +312,9 @@ class UnitRun:
 
     def _finish(self, result: dict[str, Any]) -> None:
         write_json(self.directory / "result.json", result)
+        resumed = self.directory / "resumed.jsonl"
+        lines = resumed.read_text().splitlines() if resumed.exists() else []
+        again = [int(json.loads(line)["repeated"]) for line in lines]
         provenance = {
             "unit": self.key,
             "data": {
@@ -293,6 +326,8 @@ class UnitRun:
             },
             "seed": self.config["seed"],
             "seconds": self._seconds,
+            "resumed": len(again),
+            "epochs_trained_again": sum(again),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "device": str(self._bank.device),
             "threads": torch.get_num_threads(),
@@ -328,5 +363,5 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
         words in text.lower() for words in memory
     ):
-        return "failed: out of memory"
+        return OUT_OF_MEMORY
     return f"failed: {type(error).__name__}: {text[:200]}"
