@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,14 @@ class Resources:
         elif alone:
             cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
         return {"cpu": cpus, "gpu": gpus}
+
+    def stay_on_loopback(self) -> None:
+        """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
+        if self.address is None:
+            # Ray's switch for a cluster of this machine alone, read when it is imported: every port
+            # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer
+            # address.)
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:

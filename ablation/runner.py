@@ -9,28 +9,21 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Ray reads these when it is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-# A unit that is handed out is this driver's: no more of them than are about to start.
-os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
-# Workers keep freed memory: a training step allocates the same large blocks again and again, and
-# giving them back to the system costs a page fault for each of their pages.
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
+# isort: off
+from ablation.cluster_session import (  # sets what Ray reads, then imports it
+    cluster,
+    free_resources,
+    holds_resources,
+)
+# isort: on
 
-import ray
 from ray import tune
 from ray.tune.search import Searcher
 
@@ -41,7 +34,6 @@ from ablation.resources import Listener, Resources, check_fits
 from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
 from ablation.work import OUT_OF_MEMORY
-from skelcon.errors import UserError
 
 PENDING_SECONDS = 4.0
 """How long nothing may run before it is said why."""
@@ -143,11 +135,8 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
             self._idle_since = now
         elif now - self._idle_since > PENDING_SECONDS:
             self._idle_since = now
-            free = ray.available_resources()
-            self._listener.waiting(
-                f"a trial asks {self._asks}; free at present: {free.get('CPU', 0):g} CPUs and "
-                f"{free.get('GPU', 0):g} GPUs of the cluster"
-            )
+            if not holds_resources():  # else its worker is starting
+                self._listener.waiting(f"a trial asks {self._asks}; {free_resources()}")
 
 
 def _reason_of_death(trial: Any) -> str:
@@ -200,7 +189,7 @@ def run_units(
     """
     with (
         warnings.catch_warnings(),
-        _cluster(resources) as nodes,
+        cluster(resources) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
         Claims(store) as claims,
     ):
@@ -250,38 +239,3 @@ def run_units(
 
 def _trial_id(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-@contextlib.contextmanager
-def _cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
-    """A Ray cluster: the one at ``--address``, one already joined, or one of this machine."""
-    for name in ("ray", "ray.tune", "ray.train", "ray.air"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    ours = not ray.is_initialized()
-    if ours:
-        common: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.CRITICAL,
-            "configure_logging": False,
-        }
-        if resources.address:
-            try:
-                ray.init(address=resources.address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(
-                    f"no Ray cluster answers at --address {resources.address}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from None
-        else:
-            # Data goes by path, so the object store stays small.
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                include_dashboard=False,
-                object_store_memory=100 << 20,
-                **common,
-            )
-    try:
-        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    finally:
-        if ours:
-            ray.shutdown()

@@ -1,0 +1,103 @@
+"""The Ray cluster of one command: quiet, on loopback unless one is given, and gone at its end.
+
+Importing this module imports Ray (seconds): only a command that has something to run does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Ray reads these when it is imported.
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+# A unit that is handed out is this driver's: no more of them than are about to start.
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
+# Workers keep freed memory: a training step allocates the same large blocks again and again, and
+# giving them back to the system costs a page fault for each of their pages.
+os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
+os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
+
+import ray
+
+from ablation.resources import Resources
+from skelcon.errors import UserError
+
+
+@contextlib.contextmanager
+def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
+    """A Ray cluster: the one at ``--address``, one already joined, or one of this machine.
+
+    Gives the resources of each of its nodes, as Ray names them.
+    """
+    for name in ("ray", "ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    ours = not ray.is_initialized()
+    if ours:
+        common: dict[str, Any] = {
+            "log_to_driver": False,
+            "logging_level": logging.CRITICAL,
+            "configure_logging": False,
+        }
+        if resources.address:
+            try:
+                ray.init(address=resources.address, **common)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise UserError(
+                    f"no Ray cluster answers at --address {resources.address}: "
+                    f"{str(error).splitlines()[0]}"
+                ) from None
+        else:
+            # Data goes by path, so the object store stays small.
+            ray.init(
+                address="local",  # whatever RAY_ADDRESS says
+                include_dashboard=False,
+                object_store_memory=100 << 20,
+                **common,
+            )
+    try:
+        with _terminated_like_interrupted():
+            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def holds_resources() -> bool:
+    """Whether the cluster has given this driver anything for a trial yet."""
+    job = ray.get_runtime_context().get_job_id()
+    return any(
+        group["state"] == "CREATED" and name.endswith(job)  # a group's id ends with its job's
+        for name, group in ray.util.placement_group_table().items()
+    )
+
+
+def free_resources() -> str:
+    """What nobody uses at present, in words."""
+    free, total = ray.available_resources(), ray.cluster_resources()
+    shares = [
+        f"{free.get(name, 0):g} of {total[name]:g} {name}s"
+        for name in ("CPU", "GPU")
+        if name in total
+    ]
+    return f"free at present: {' and '.join(shares)}"
+
+
+@contextlib.contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
