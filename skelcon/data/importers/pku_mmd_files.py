@@ -182,7 +182,7 @@ def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> lis
     With ``itself`` also what holds ``path``, and what holds that. Folders called otherwise are
     left alone, as they may be other data sets.
     """
-    for place in path.absolute().parents[:2]:
+    for place in Path(os.path.normpath(path.absolute())).parents[:2]:
         here = _contents(place) if place != place.parent else None
         if here is None:
             continue

@@ -54,6 +54,7 @@ def values_of(video: str) -> np.ndarray:
 
 
 def rows_of(values: np.ndarray, end: str = "\n") -> bytes:
+    """``end`` may have blanks before the end of the line."""
     lines = [" ".join(f"{value:.6f}" for value in row) for row in values]
     return (end.join(lines) + end).encode()
 
@@ -105,7 +106,7 @@ def check_clips(dataset: SkeletonDataset, labels: Mapping[str, Sequence[Row]]) -
         np.testing.assert_array_equal(dataset.clip(at), expected)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", " \n"])
 def test_what_was_written_is_imported(tmp_path: Path, end: str):
     lists = {"Split/cross-view.txt": CROSS_VIEW, "Split/cross-subject.txt": CROSS_SUBJECT}
     source = write_videos(tmp_path / "pku", LABELS, lists=lists, end=end)
@@ -209,6 +210,29 @@ def test_several_processes_give_the_same(source: Path, tmp_path: Path):
     one, _ = import_dataset(source, tmp_path / "one", RAW, workers=1)
     two, _ = import_dataset(source / "PKU_Skeleton_Renew", tmp_path / "two", RAW, workers=2)
     assert two.fingerprint == one.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("left_out", "count"),
+    [({"0002-L"}, 3), ({"0002-L.txt", "0003-R-002"}, 4), ({"0002-L-002", "0004-M-001"}, 2)],
+)
+def test_videos_and_clips_can_be_left_out(
+    source: Path, tmp_path: Path, left_out: set[str], count: int
+):
+    dataset, skipped = import_dataset(source, tmp_path / "set", RAW, exclude=left_out)
+    assert skipped == []
+    assert len(dataset) == 7 - count
+    stems = {name.removesuffix(".txt") for name in left_out}
+    assert not [name for name in dataset.clip_names if name in stems or name[:6] in stems]
+    report = json.loads((dataset.path / "import-report.json").read_text())
+    assert report["excluded"] == count
+
+
+def test_a_path_with_dots(source: Path, monkeypatch: pytest.MonkeyPatch):
+    below = source / "PKU_Skeleton_Renew" / "below"
+    below.mkdir()
+    monkeypatch.chdir(below)
+    assert len(detect(Path("..")).files) == 10
 
 
 @pytest.mark.parametrize("file", ["Label/Train_Label_PKU_final/0004-M.txt", "Split/cross-view.txt"])
