@@ -52,8 +52,9 @@ def split(dataset: SkeletonDataset, protocol: str, part: Part) -> NDArray[np.int
     """The clips of one side of a protocol, in file order.
 
     ``train`` and ``test`` are the protocol's own. ``fit`` and ``validation`` divide ``train``
-    by its groups (subjects; cameras or setups where that is what the protocol crosses and at
-    least two of them train), about two to one: no test clip is in either.
+    by its groups, about two to one: no test clip is in either. Its groups are what the protocol
+    crosses (subjects, cameras, setups); where fewer than two of them train, or they are not known,
+    subjects, and else setups.
 
     Returns:
         (n,) int64 clip indices.
@@ -64,11 +65,12 @@ def split(dataset: SkeletonDataset, protocol: str, part: Part) -> NDArray[np.int
         return np.flatnonzero(sides == (TRAIN if part == "train" else TEST))
     train = np.flatnonzero(sides == TRAIN)
     crossed = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}[name]
-    groups = dataset.columns[crossed][train]
-    if len(np.unique(groups)) < 2:
-        groups = dataset.columns["subject"][train]
-    ordered = np.unique(groups)
-    if len(ordered) < 2:
+    for column in (crossed, "subject", "setup"):
+        groups = dataset.columns[column][train]
+        ordered = np.unique(groups)
+        if len(ordered) >= 2:
+            break
+    else:
         raise UserError(
             f"data set '{dataset.name}', {name}: the training side has a single {crossed}, "
             "so no validation side can be made of it"

@@ -90,6 +90,7 @@ def write_part(
                     names = {found.name}
                 else:
                     names = {found.info.name, found.file}
+                names.add(source.name_of(source.items[at]))
                 if not options.exclude.isdisjoint(names | {Path(name).stem for name in names}):
                     excluded += 1
                     continue

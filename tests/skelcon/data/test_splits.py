@@ -159,3 +159,23 @@ def test_unknown_subjects_cannot_be_divided(
     infos = [ClipInfo(f"{at}", 0) for at in range(4)]
     dataset = write(tmp_path / "set", infos, splits={"xsub": np.array([0, 0, 0, 1])})
     user_error(lambda: split(dataset, "xsub", "fit"), "xsub", "subject")
+
+
+@pytest.mark.parametrize("protocol", ["xsub", "xview"])
+def test_what_has_no_known_subjects_is_divided_by_setups(
+    write: Write, tmp_path: Path, protocol: str
+):
+    """As PKU-MMD I, whose files tell the recording but not who acts."""
+    infos = [ClipInfo(f"{at}", 0, camera=1 + at // 12, setup=at % 6) for at in range(24)]
+    dataset = write(tmp_path / "set", infos, splits={protocol: np.repeat([0, 1], 12)})
+    fit, validation = (split(dataset, protocol, part) for part in ("fit", "validation"))
+    setups = dataset.columns["setup"]
+    assert sorted([*fit, *validation]) == list(range(12))
+    assert set(setups[validation]) == {2, 5}
+    assert set(setups[fit]) == {0, 1, 3, 4}
+
+
+def test_subjects_come_before_setups(make: Make):
+    groups = [(subject, 1, setup) for subject in (1, 2, 3) for setup in (1, 2)]
+    dataset = make([*groups, (9, 2, 1)], xview=[0] * 6 + [1])
+    assert split(dataset, "xview", "validation").tolist() == [4, 5]

@@ -1,0 +1,172 @@
+"""Northwestern-UCLA: ``a##_s##_e##_v##.json``, T x 20 joints x 3 in metres, as CTR-GCN has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V1_SDK
+from skelcon.data.splits import sides_of
+from skelcon.errors import UserError
+
+CLASS_NAMES = (
+    "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
+    "stand up", "donning", "doffing", "throw", "carry",
+)  # fmt: skip
+ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
+"""The action in a file's name, of each class in turn; the label in the file counts from 1."""
+VIEWS = (1, 2, 3)
+LARGEST = 16 << 20
+"""Bytes; some ten thousand frames, where a clip has at most some hundred."""
+_JOINTS = KINECT_V1_SDK.num_joints
+_NAME = re.compile(r"a([0-9]{1,4})_s([0-9]{1,4})_e([0-9]{1,4})_v([0-9]{1,4})\.json")
+
+
+def _numbers(name: str) -> tuple[int, int, int, int]:
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"'{name}' is not named a##_s##_e##_v##.json")
+    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
+
+
+def _clips_at(path: Path) -> list[Path]:
+    """The clips' files in a directory, by action, subject, repetition and view."""
+    try:
+        found = [file for file in path.iterdir() if _NAME.fullmatch(file.name)]
+    except OSError:  # no directory, or not ours to read
+        return []
+    return sorted(found, key=lambda file: (_numbers(file.name), file.name))
+
+
+def _folders_in(path: Path) -> list[Path]:
+    """The directories in a directory, by name."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    except OSError:
+        return []
+
+
+class NuclaJson(Source):
+    """Northwestern-UCLA: 10 actions, 10 subjects, three views, one body, a file a clip.
+
+    Clips of a single frame and clips that repeat others are kept as they are. The repetition
+    (``e``) is in a clip's name only: it is no setup.
+    """
+
+    family = "nucla-json"
+    title = "N-UCLA"
+    batch = 64
+    name = "nucla"
+    layout = KINECT_V1_SDK
+    class_names = CLASS_NAMES
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The clips' files in a directory, or in the one below it that has some."""
+        found = _clips_at(path)
+        if not found:
+            folders = [files for folder in _folders_in(path) if (files := _clips_at(folder))]
+            if len(folders) > 1:
+                one, other = folders[0][0].parent, folders[1][0].parent
+                raise UserError(
+                    f"'{one}' and '{other}' both have clips of N-UCLA: give the path of one of them"
+                )
+            found = folders[0] if folders else []
+        return cls(path, found) if found else None
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """The one clip of a file; ``ValueError`` if it is damaged, or is not what its name says."""
+        action, subject, _, view = _numbers(item.name)
+        if action not in ACTIONS:
+            raise ValueError(f"action {action} is not one of {', '.join(map(str, ACTIONS))}")
+        if view not in VIEWS:
+            raise ValueError(f"view {view} is not one of 1 to {len(VIEWS)}")
+        content = _content(item)
+        told = content.get("file_name", item.stem)
+        if told not in (item.stem, item.name):
+            raise ValueError(f"its file_name is {_shown(told)}, not '{item.stem}'")
+        label = ACTIONS.index(action) + 1
+        if isinstance(content["label"], bool) or content["label"] != label:
+            raise ValueError(
+                f"its label is {_shown(content['label'])}, not the {label} of action {action}"
+            )
+        info = ClipInfo(item.stem, label - 1, subject, view)
+        yield RawClip(info, _coordinates(content["skeletons"]), item.name)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Cross-view: views 1 and 2 train, view 3 tests."""
+        return {"xview": sides_of(np.array([info.camera for info in infos]) != 3)}
+
+
+def _shown(value: object) -> str:
+    """A value as a reason has it: short, on one line."""
+    if isinstance(value, str):
+        return ascii(value[:40])
+    if isinstance(value, (list, dict)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The object in a file, all its numbers floats; ``ValueError`` if it is damaged."""
+    if not path.is_file():  # reading a pipe would never end
+        raise ValueError("is not a file")
+    size = path.stat().st_size
+    if size > LARGEST:
+        raise ValueError(f"has {size >> 20} MiB, more than the {LARGEST >> 20} of any clip")
+    try:
+        content = json.loads(
+            path.read_bytes().decode("utf-8-sig"),
+            parse_int=float,  # as large as it may be
+            parse_constant=_not_a_number,
+            object_pairs_hook=_without_doubles,
+        )
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not whole JSON ({error.msg}, line {error.lineno})") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    if not isinstance(content, dict):
+        raise ValueError("is not a JSON object")
+    for key in ("skeletons", "label"):
+        if key not in content:
+            raise ValueError(f"has no '{key}'")
+    return content
+
+
+def _not_a_number(text: str) -> NoReturn:
+    raise ValueError(f"holds {text}, which is no number")
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) != len(pairs):
+        raise ValueError("has a key twice")
+    return out
+
+
+def _coordinates(frames: object) -> NDArray[np.float64]:
+    """(1, T, 20, 3) metres; ``ValueError`` if it is another shape, or not numbers."""
+    if not isinstance(frames, list) or not frames:
+        raise ValueError("its skeletons are not a list of frames")
+    for number, frame in enumerate(frames, 1):
+        if not isinstance(frame, list) or len(frame) != _JOINTS:
+            raise ValueError(f"frame {number} is not {_JOINTS} joints")
+        if any(not isinstance(joint, list) or len(joint) != 3 for joint in frame):
+            raise ValueError(f"frame {number} has a joint that is not 3 numbers")
+    values = list(chain.from_iterable(chain.from_iterable(frames)))
+    if set(map(type, values)) != {float}:
+        raise ValueError("a coordinate is not a number")
+    return np.array(values, np.float64).reshape(1, len(frames), _JOINTS, 3)

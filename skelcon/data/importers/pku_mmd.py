@@ -1,0 +1,212 @@
+"""PKU-MMD I and II: untrimmed videos, one clip a row of their labels.
+
+A skeleton file has a row a frame: 150 numbers, 2 bodies x 25 joints x (x, y, z) in metres, in the
+joints' order of NTU RGB+D, an absent body zeros. A label file has rows ``class,start,end,
+confidence``. Nothing official says from where frames are counted. Here a clip is the frames
+``start`` to ``end`` - 1, counted from 0, as most public code cuts it, since some actions of phase
+II start at 0; AimCLR and its descendants count from 1 and take one frame more at the beginning.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.pku_mmd_files import (
+    CAMERAS,
+    NUMBERS,
+    Video,
+    VideoFiles,
+    find_videos,
+)
+from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V2
+from skelcon.data.splits import sides_of
+
+CLASS_NAMES = (
+    "bow", "brushing hair", "brushing teeth", "check time (from watch)", "cheer up", "clapping",
+    "cross hands in front (say stop)", "drink water", "drop", "eat meal/snack", "falling",
+    "giving something to other person", "hand waving", "handshaking",
+    "hopping (one foot jumping)", "hugging other person", "jump up", "kicking other person",
+    "kicking something", "make a phone call/answer phone", "pat on back of other person",
+    "pickup", "playing with phone/tablet", "point finger at the other person",
+    "pointing to something with finger", "punching/slapping other person",
+    "pushing other person", "put on a hat/cap", "put something inside pocket", "reading",
+    "rub two hands together", "salute", "sitting down", "standing up", "take off a hat/cap",
+    "take off glasses", "take off jacket", "take out something from pocket", "taking a selfie",
+    "tear up paper", "throw", "touch back (backache)", "touch chest (stomachache/heart pain)",
+    "touch head (headache)", "touch neck (neckache)", "typing on a keyboard",
+    "use a fan (with hand or paper)/feeling warm", "wear jacket", "wear on glasses",
+    "wipe face", "writing",
+)  # fmt: skip
+"""The same 51 classes in both phases, of which phase II has 41."""
+
+TEST_SUBJECTS = (2, 3, 7)
+"""Of phase II, by its list."""
+_ROW_OF_LABELS = 12
+"""Bytes, about."""
+_LONGEST_ROW = 64 << 10
+
+
+def read_video(path: Path) -> NDArray[np.float64]:
+    """(2, T, 25, 3) metres: all frames of a skeleton file; an absent body is zeros.
+
+    Raises:
+        ValueError: if the file is empty (:class:`BadLineError` if a row is not 150 numbers).
+        OSError: if it cannot be read.
+    """
+    if not path.is_file():  # reading a pipe would never end
+        raise ValueError("is not a file")
+    content = path.read_bytes().rstrip()
+    if not content:
+        raise ValueError("is empty")
+    rows = content.count(b"\n") + 1
+    for number, line in enumerate(io.BytesIO(content), 1):
+        if len(line) > _LONGEST_ROW:  # before its numbers fill the memory
+            raise BadLineError(f"a row of {len(line)} characters, not {NUMBERS} numbers", number)
+    try:
+        values = np.loadtxt(io.BytesIO(content), comments=None, ndmin=2, encoding="latin1")
+    except ValueError:
+        raise _bad_line(content) from None
+    if values.shape != (rows, NUMBERS):
+        raise _bad_line(content)
+    bodies: NDArray[np.float64] = values.reshape(rows, 2, KINECT_V2.num_joints, 3)
+    return bodies.transpose(1, 0, 2, 3)
+
+
+def _bad_line(content: bytes) -> ValueError:
+    """What is wrong with the first bad row."""
+    for number, line in enumerate(io.BytesIO(content), 1):
+        fields = line.split()
+        if len(fields) != NUMBERS:
+            return BadLineError(f"a row of {len(fields)} numbers, not {NUMBERS}", number)
+        for text in fields:
+            try:
+                float(text)
+            except ValueError:
+                return BadLineError(f"{text.decode('latin1')[:40]!a} is not a number", number)
+    return ValueError(f"not rows of {NUMBERS} numbers")
+
+
+class PkuMmd(Source):
+    """PKU-MMD, phase I (66 subjects, not named) or phase II (13 subjects), three cameras.
+
+    A clip is called by its video and the number of its row of labels: ``0005-L-003``. Its setup
+    is the recording, 5, so that a validation side can be made of recordings where subjects are
+    unknown; cameras L, M and R are 1, 2 and 3.
+    """
+
+    family = "pku-mmd"
+    title = "PKU-MMD"
+    batch = 4
+    layout = KINECT_V2
+    class_names = CLASS_NAMES
+
+    def __init__(self, path: Path, videos: VideoFiles) -> None:
+        labels = [
+            videos.labels[file.name] for file in videos.skeletons if file.name in videos.labels
+        ]
+        super().__init__(path, (*videos.skeletons, *labels, *videos.lists))
+        self._videos = videos
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The videos of one phase, with their labels and the lists of who trains."""
+        videos = find_videos(path)
+        return None if videos is None else cls(path, videos)
+
+    @property
+    def name(self) -> str:
+        """``pkummd1`` or ``pkummd2``."""
+        return f"pkummd{self._videos.phase}"
+
+    @property
+    def items(self) -> Sequence[Path]:
+        """The skeleton files, by name."""
+        return self._videos.skeletons
+
+    def clips_in(self, item: Path) -> int:
+        """The rows of the video's labels, by their size."""
+        labels = self._videos.labels.get(item.name)
+        try:
+            return max(1, labels.stat().st_size // _ROW_OF_LABELS) if labels else 1
+        except OSError:
+            return 1
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """The clips of a video; ``ValueError`` if it has no labels, or a row is damaged."""
+        labels = self._videos.labels.get(item.name)
+        if labels is None:
+            raise ValueError(f"has no label file '{item.name}' in any folder of labels")
+        rows = _rows(labels)
+        name = f"{labels.parent.name}/{labels.name}"
+        if not rows:
+            raise ValueError(f"its label file '{name}' is empty")
+        video = Video.named(item.name)
+        bodies = read_video(item)
+        for number, (line, row) in enumerate(rows, 1):
+            clip = f"{item.stem}-{number:03d}"
+            try:
+                label, start, end = _cut(row, bodies.shape[1])
+            except ValueError as error:
+                yield SkippedFile(clip, f"label file '{name}': {error}", line)
+                continue
+            info = ClipInfo(clip, label, video.subject, video.camera, video.recording)
+            yield RawClip(info, bodies[:, start:end])
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Who trains by the lists; a video that is in none takes no part.
+
+        Without a list: cross-view of phase I by its rule (the middle camera tests), cross-subject
+        of phase II by its subjects (2, 3 and 7 test), and nothing else.
+        """
+        rules: dict[tuple[str, int], Callable[[ClipInfo], bool]] = {
+            ("xview", 1): lambda info: info.camera != CAMERAS["M"],
+            ("xsub", 2): lambda info: info.subject not in TEST_SUBJECTS,
+        }
+        out: dict[str, NDArray[np.int8]] = {}
+        for protocol in ("xsub", "xview"):
+            trains = rules.get((protocol, self._videos.phase))
+            if protocol in self._videos.sides:
+                sides = self._videos.sides[protocol]
+                videos = [info.name.rpartition("-")[0] for info in infos]
+                out[protocol] = np.array([sides.get(video, -1) for video in videos], np.int8)
+            elif trains is not None:
+                out[protocol] = sides_of(np.array([trains(info) for info in infos]))
+        return out
+
+
+def _rows(labels: Path) -> list[tuple[int, str]]:
+    """(line, text) of each row of a label file that is not blank."""
+    if not labels.is_file():
+        raise ValueError(f"its label file '{labels.parent.name}/{labels.name}' is not a file")
+    lines = labels.read_bytes().decode("utf-8-sig", "replace").split("\n")
+    return [(number, line.strip()) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _cut(row: str, frames: int) -> tuple[int, int, int]:
+    """(label, start, end) of a row of labels; ``ValueError`` if it is not of this video."""
+    shown = ascii(row[:40])
+    fields = row.split(",")
+    try:
+        values = [float(text) for text in fields]
+    except ValueError:
+        values = []
+    if len(values) != 4 or "_" in row or not all(map(math.isfinite, values)):
+        raise ValueError(f"{shown} is not class,start,end,confidence")
+    if not all(value.is_integer() for value in values[:3]):
+        raise ValueError(f"{shown} has a class or a frame that is no whole number")
+    number, start, end = (int(value) for value in values[:3])
+    if not 1 <= number <= len(CLASS_NAMES):
+        raise ValueError(f"class {values[0]:g} is not one of 1 to {len(CLASS_NAMES)}")
+    if not 0 <= start < end <= frames:
+        raise ValueError(
+            f"frames {values[1]:g} to {values[2]:g} are no part of a video of {frames} frames"
+        )
+    return number - 1, start, end
