@@ -90,6 +90,23 @@ def free_resources() -> str:
     return f"free at present: {' and '.join(shares)}"
 
 
+class SessionLostError(Exception):
+    """The Ray of this machine that the driver started has died under it."""
+
+
+def check_session() -> None:
+    """Raise :class:`SessionLostError` if a process that Ray cannot do without has died.
+
+    Ray itself would wait for it for ever. (Of a cluster that was joined Ray knows more than this
+    machine does.)
+    """
+    node = ray._private.worker._global_node
+    if node is not None and any(
+        kind in ("raylet", "gcs_server") for kind, _ in node.dead_processes()
+    ):
+        raise SessionLostError
+
+
 @contextlib.contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
     """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on."""

@@ -18,6 +18,8 @@ from typing import Any
 
 # isort: off
 from ablation.cluster_session import (  # sets what Ray reads, then imports it
+    SessionLostError,
+    check_session,
     cluster,
     free_resources,
     holds_resources,
@@ -35,6 +37,8 @@ from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
 from ablation.work import OUT_OF_MEMORY
 
+SESSIONS = 5
+"""How often a Ray that has died is started again."""
 PENDING_SECONDS = 4.0
 """How long nothing may run before it is said why."""
 SHARED = "--results must be a path that all nodes share"
@@ -113,6 +117,7 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
             self._queue.interrupt(unit)
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        check_session()  # what dies with Ray has not failed
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
         if self._store.state(unit.key) == "failed":
@@ -128,6 +133,7 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
         """Say why nothing runs, if nothing has for some seconds."""
+        check_session()
         now = time.monotonic()
         if self._started or not self._queue.handed_out:
             self._idle_since = None
@@ -187,6 +193,22 @@ def run_units(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
+    for _ in range(SESSIONS):
+        missing = [unit for unit in units if not store.is_done(unit.key)]
+        with contextlib.suppress(SessionLostError):
+            return _run_session(missing, store, data, resources, listener)
+        listener.waiting("Ray has died and is started again")
+    raise RuntimeError(f"Ray has died {SESSIONS} times: the same command goes on from here")
+
+
+def _run_session(
+    units: list[Unit],
+    store: Store,
+    data: Mapping[str, Path],
+    resources: Resources,
+    listener: Listener,
+) -> bool:
+    """:func:`run_units` as long as Ray lives; ``SessionLostError`` if it dies."""
     with (
         warnings.catch_warnings(),
         cluster(resources) as nodes,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,13 @@ STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
 
 
+def _die_with(parent: int) -> None:
+    """End this process soon after Ray's on this node has died: it would keep its unit locked."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
@@ -32,6 +42,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         """Called once per worker; the unit itself begins with the first step."""
         prepare(config["threads"])
+        threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
         # The GPU where a trial asks for one and this node has one; logical GPUs train on the CPU.
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
         if self._device == "cuda":
