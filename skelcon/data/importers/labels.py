@@ -26,12 +26,14 @@ class Labels:
     """The labels of the clips of one array.
 
     Attributes:
+        where: what messages call their file.
         values: one a clip, as far as they can be read.
         names: the clips' names; None if they are lost.
         count: how many there should be.
         columns: the number of classes, where the labels are one-hot rows.
     """
 
+    where: str
     values: Sequence[Label]
     count: int
     names: Sequence[object] | None = None
@@ -75,7 +77,7 @@ def array_labels(array: StoredArray) -> Labels:
     except (ValueError, OSError) as error:
         damage = f"its label cannot be read ({error})"
     values += [damage] * (min(array.count, array.whole) - len(values))
-    return Labels(values, array.count, columns=columns)
+    return Labels(array.where, values, array.count, columns=columns)
 
 
 def pickled_labels(path: Path) -> Labels:
@@ -95,7 +97,7 @@ def pickled_labels(path: Path) -> Labels:
         raise ValueError("holds no (names, labels)")
     if names is not None and len(names) != len(values):
         raise ValueError(f"holds {len(names)} names and {len(values)} labels")
-    return Labels([label_of(value) for value in values], len(values), names)
+    return Labels(path.name, [label_of(value) for value in values], len(values), names)
 
 
 def _listed(values: object) -> list[object] | None:

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,8 +163,8 @@ class PaddedSource(Source):
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
         said = dataset_in(self.path)
-        if self._infos:
-            return NTU120 if said == NTU120 else ntu_facts.dataset_name(self._infos.values())
+        if self._ntu is not None:
+            return NTU120 if said == NTU120 else ntu_facts.dataset_name(self._ntu)
         if said == NTU:
             return NTU120 if self._told_classes > CLASSES[NTU60] else NTU60
         return said or own_name(self.path)
@@ -172,40 +172,38 @@ class PaddedSource(Source):
     @cached_property
     def class_names(self) -> Sequence[str]:
         """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
-        columns = max((side.labels.columns or 0 for side in self.sides), default=0)
-        count = columns or CLASSES.get(self.name) or self._told_classes
+        count = self._columns or CLASSES.get(self.name) or self._told_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
             return ntu_facts.class_names(count)
         return tuple(f"class {number}" for number in range(1, count + 1))
 
-    @property
+    @cached_property
+    def _columns(self) -> int:
+        """The number of classes that one-hot labels have; 0 if there are none."""
+        return max((side.labels.columns or 0 for side in self.sides), default=0)
+
+    @cached_property
     def _told_classes(self) -> int:
         """As many classes as the labels need."""
         labels = chain.from_iterable(side.labels.values for side in self.sides)
         told = [value for value in labels if isinstance(value, int) and value < LARGEST_CLASS]
-        columns = max((side.labels.columns or 0 for side in self.sides), default=0)
-        return max(columns, max(told, default=0) + 1)
+        return max(self._columns, max(told, default=0) + 1)
 
     @cached_property
-    def _infos(self) -> dict[str, ClipInfo]:
+    def _ntu(self) -> list[ClipInfo] | None:
         """What NTU's names say, of the clips whose label says the same.
 
-        Nothing if most clips have other names.
+        None if most clips have other names.
         """
-        found: dict[str, ClipInfo] = {}
-        named = other = 0
+        found = []
+        named = 0
         for side in self.sides:
-            labels = [*side.labels.values, *[None] * side.count]
-            for name, label in zip(side.names, labels, strict=False):
-                try:
-                    info = ntu_info(name)
-                except ValueError:
-                    other += 1
-                    continue
-                named += 1
-                if info.label == label:
-                    found[name] = info
-        return found if named > other else {}
+            for name, label in zip_longest(side.names, side.labels.values):
+                info = _ntu_info(name)
+                if info is not None:
+                    named += 1
+                    found += [info] if info.label == label else []
+        return found if 2 * named > sum(side.count for side in self.sides) else None
 
     @cached_property
     def _wanted(self) -> list[NDArray[np.int64]]:
@@ -279,14 +277,14 @@ class PaddedSource(Source):
 
     def _clip(self, side: Side, at: int, clip: NDArray[Any]) -> RawClip:
         """The clip ``at`` of a side, cut to its length; ``ValueError`` if it is bad."""
-        info = self._info(side, at)
+        info = self._told(side, at)
         given = None if side.lengths is None else int(side.lengths[at])
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
         return RawClip(info, _floating(clip[:, :length]))
 
-    def _info(self, side: Side, at: int) -> ClipInfo:
+    def _told(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""
         name = side.names[at]
         if at >= len(side.labels.values):
@@ -296,17 +294,15 @@ class PaddedSource(Source):
             raise ValueError(label)
         if not 0 <= label < len(self.class_names):
             raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
-        if self._infos and name not in self._infos:
-            try:
-                action = ntu_info(name).label
-            except ValueError:
-                return ClipInfo(name, label)
-            raise ValueError(f"label {label} is not the one of its name, {action}")
-        return self._infos.get(name) or ClipInfo(name, label)
+        if self._ntu is not None and (info := _ntu_info(name)) is not None:
+            if info.label != label:
+                raise ValueError(f"label {label} is not the {info.label} of its name")
+            return info
+        return ClipInfo(name, label)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each side's own protocol, and with NTU's names the other protocols of NTU as well."""
-        derived = ntu_facts.protocols(infos, self.name) if self._infos else {}
+        derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):
             row = self._parts(infos, protocol)
@@ -328,26 +324,33 @@ class PaddedSource(Source):
         name's clips one may have been skipped: those before and behind a clip tell which it is,
         where the clips are read from this protocol.)
         """
-        sides = [side for side in self.sides if side.protocol == protocol]
-        told = [(name, side.part) for side in sides for name in side.names]
         parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        sides = [side for side in self.sides if side.protocol == protocol]
+        told = ((name, side.part) for side in sides for name in side.names)
         for place, (name, part) in enumerate(told):
             parts[name].append((place, part))
+        read_here = protocol == self.sides[0].protocol
         row = np.full(len(infos), -1, np.int8)
         seen: Counter[str] = Counter()
         last = -1
-        for at, info in enumerate(infos):
-            places = parts.get(info.name)
-            if not places:
+        for at, name in enumerate(info.name for info in infos):
+            places = parts.get(name)
+            if places is None:
                 continue
-            ahead = [entry for entry in places if entry[0] > last]
-            chosen = places[0]
-            if len(places) > 1:
-                chosen = ahead[0] if ahead else places[min(seen[info.name], len(places) - 1)]
-                seen[info.name] += 1
-            row[at] = chosen[1]
-            last = chosen[0] if protocol == self.sides[0].protocol else -1
+            if len(places) == 1 or not read_here:
+                last, row[at] = places[min(seen[name], len(places) - 1)]
+            else:
+                last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
+            seen[name] += 1
         return row
+
+
+def _ntu_info(name: str) -> ClipInfo | None:
+    """What a name of NTU's says; None if it is none."""
+    try:
+        return ntu_info(name)
+    except ValueError:
+        return None
 
 
 def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:
