@@ -18,9 +18,7 @@ _PROTOCOL = re.compile(
     + ")(?![a-z])"
 )
 _NTU = re.compile(r"(?<![a-z])ntu[-_ ]*(?:rgb[-_+ ]*d)?[-_ ]*(60|120)?(?![a-z0-9])")
-_PKU = re.compile(
-    r"(?<![a-z])pku[-_ ]*(?:mmd)?[-_ ]*(?:part|phase|v)?[-_ ]*(1|2|ii|i)(?![a-z0-9])"
-)
+_PKU = re.compile(r"(?<![a-z])pku[-_ ]*(?:mmd)?[-_ ]*(?:part|phase|v)?[-_ ]*(1|2|ii|i)(?![a-z0-9])")
 _LEVELS = 4
 """How far up a path its names still speak of the data."""
 

@@ -311,11 +311,7 @@ class PaddedSource(Source):
                 "xsub",
             )
             rows[named] = row
-        return {
-            name: row
-            for name, row in ({**derived, **rows}).items()
-            if (row >= 0).any()
-        }
+        return {name: row for name, row in ({**derived, **rows}).items() if (row >= 0).any()}
 
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.

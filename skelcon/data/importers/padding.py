@@ -29,8 +29,7 @@ def replayed_length(clip: Clip) -> int:
     length = zero_padded_length(clip)
     if length < clip.shape[1] or not length:
         return length
-    main = int(np.any(clip != 0, axis=(1, 2, 3)).argmax())
-    return _period(clip[main])
+    return _period(next(body for body in clip if body.any()))
 
 
 def given_length(frames: int, clip: Clip) -> int:
@@ -56,4 +55,4 @@ def _period(body: Clip) -> int:
             border = borders[border - 1]
         border += frame == frames[border]
         borders.append(border)
-    return len(frames) - border
+    return len(frames) - int(border)
