@@ -89,6 +89,10 @@ class PaddedNpy(PaddedSource):
             if cls.lengths is not None and f"{part}{cls.lengths}" in present:
                 yield place / f"{part}{cls.lengths}"
 
+    @property
+    def _place(self) -> Path:
+        return self.files[0].parent
+
     def _sides(self) -> list[Side]:
         """A side a part of each directory, in the order of their files."""
         sides = []
