@@ -247,7 +247,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
     if dtype.kind not in kinds or dtype.hasobject:
         raise ValueError(f"holds {_brief(dtype)}, not {'text' if 'U' in kinds else 'real numbers'}")
     if dtype.kind == "U":  # numpy raises SystemError for what is no character
-        shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(np.uint32).newbyteorder(dtype.str[0])
+        shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(f"{dtype.byteorder}u4")
     if not shape or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"its header says that its shape is {_brief(shape)}")
     header = Header(shape, dtype, bool(fortran) and len(shape) > 1, start.tell())

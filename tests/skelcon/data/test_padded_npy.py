@@ -497,6 +497,16 @@ def test_families_do_not_claim_each_others_files(tmp_path: Path, user_error: Use
     assert detect(tmp_path / "both", "stgcn-npy").family == "stgcn-npy"
 
 
+def test_labels_without_clips(layout: Layout, tmp_path: Path, user_error: UserErrorOf):
+    folder = layout.protocol(tmp_path, "xsub")
+    missing = folder / f"val_{layout.array}.npy"
+    missing.unlink()
+    user_error(lambda: detect(tmp_path), "val_label.pkl", missing.name)
+    (folder / "val_label.pkl").unlink()
+    dataset, _ = import_dataset(tmp_path, tmp_path / "set", RAW)
+    assert set(dataset.splits["xsub"]) == {0}
+
+
 def test_directories_that_are_not_one_for_each_protocol(tmp_path: Path, user_error: UserErrorOf):
     STGCN.write(tmp_path / "xsub", "train", NAMES[:3])
     STGCN.write(tmp_path / "cross_subject", "train", NAMES[:3])
