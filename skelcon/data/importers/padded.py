@@ -136,7 +136,7 @@ class PaddedSource(Source):
         for side in sides:
             if isinstance(side.clips, StoredArray) and side.clips.count != side.labels.count:
                 raise UserError(
-                    f"{side.clips.where} holds {side.clips.count} clips, and there are "
+                    f"'{self.path}': {side.where} holds {side.clips.count} clips, and there are "
                     f"{side.labels.count} labels for them ({side.labels.where}): which label is "
                     "whose cannot be told"
                 )
@@ -255,8 +255,13 @@ class PaddedSource(Source):
 
     def clips_in(self, item: Stretch) -> int:
         """How many clips are read from a stretch."""
-        first, last = np.searchsorted(self._wanted[item.side], (item.start, item.stop))
-        return int(last - first)
+        return len(self._stretch(item))
+
+    def _stretch(self, item: Stretch) -> NDArray[np.int64]:
+        """Which of the clips of a stretch are read."""
+        wanted = self._wanted[item.side]
+        first, last = np.searchsorted(wanted, (item.start, item.stop))
+        return wanted[first:last]
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
@@ -265,7 +270,7 @@ class PaddedSource(Source):
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
         side = self.sides[item.side]
-        wanted = set(self._wanted[item.side].tolist())
+        wanted = set(self._stretch(item).tolist())
         rows: Iterator[NDArray[Any]] = iter(())
         fault = frames = None
         if item.start == 0:

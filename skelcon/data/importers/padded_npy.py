@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -103,19 +104,20 @@ class PaddedNpy(PaddedSource):
             part = array.name.split("_", maxsplit=1)[0]
             if array.name != f"{part}{self.array}":
                 continue
+            where = os.path.relpath(array, self.path if self.path.is_dir() else array.parent)
             beside = {file.name: file for file in self.files if file.parent == array.parent}
             label = next(beside[name] for end in self.labels if (name := f"{part}{end}") in beside)
-            labels = _labels(label)
+            labels = _labels(label, _beside(where, label))
             lengths, notes = None, []
             if self.lengths is not None and f"{part}{self.lengths}" in beside:
                 file = beside[f"{part}{self.lengths}"]
                 told = read_lengths(partial(MappedArray, file, file.name), labels.count)
                 if isinstance(told, str):
-                    notes.append(SkippedFile(f"{part}{self.lengths}", told))
+                    notes.append(SkippedFile(_beside(where, file), told))
                 else:
                     lengths = told
             try:
-                clips: StoredArray | str = MappedArray(array, array.name)
+                clips: StoredArray | str = MappedArray(array, where)
             except (ValueError, OSError) as error:
                 clips = str(error)
             sides.append(
@@ -125,7 +127,7 @@ class PaddedNpy(PaddedSource):
                     clips=clips,
                     labels=labels,
                     prefix=part,
-                    where=array.name,
+                    where=where,
                     lengths=lengths,
                     notes=tuple(notes),
                 )
@@ -206,12 +208,17 @@ def _below(path: Path, family: type[PaddedNpy]) -> list[Path]:
     return [place for place in places if family._has_array(place)]
 
 
-def _labels(path: Path) -> Labels:
+def _beside(where: str, file: Path) -> str:
+    """What messages call a file that stands beside the array that they call ``where``."""
+    return str(Path(where).with_name(file.name))
+
+
+def _labels(path: Path, where: str) -> Labels:
     """The labels in a file; ``UserError`` if there are none that can be read."""
     try:
         if path.suffix == ".npy":
-            return array_labels(MappedArray(path, path.name))
-        return pickled_labels(path)
+            return array_labels(MappedArray(path, where))
+        return replace(pickled_labels(path), where=where)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"the labels '{path}' cannot be read: {reason}") from None
