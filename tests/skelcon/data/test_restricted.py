@@ -71,7 +71,7 @@ def load(tmp_path: Path) -> Load:
 @pytest.fixture
 def refusal(load: Load) -> Callable[[bytes], str]:
     def refusal(content: bytes) -> str:
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError, match=r".") as caught:
             load(content)
         told = str(caught.value)
         assert told.isprintable()
