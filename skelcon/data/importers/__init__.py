@@ -15,6 +15,7 @@ from pathlib import Path
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
+from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
 from skelcon.data.normalise import Normalisation
@@ -33,7 +34,7 @@ __all__ = [
     "open_or_import",
 ]
 
-_SOURCES: tuple[type[Source], ...] = (UtdMhad,)
+_SOURCES: tuple[type[Source], ...] = (UtdMhad, PysklPkl)
 FAMILIES: dict[str, type[Source]] = {source.family: source for source in _SOURCES}
 """Every layout family, by the name that ``--format`` takes."""
 
