@@ -20,7 +20,7 @@ ALIASES = {
     "cross_subject": "xsub", "cross-subject": "xsub", "cs": "xsub", "x-sub": "xsub",
     "cross_view": "xview", "cross-view": "xview", "cv": "xview", "x-view": "xview",
     "cross_setup": "xsetup", "cross-setup": "xsetup", "x-setup": "xsetup", "xset": "xsetup",
-    "x-set": "xsetup", "csetup": "xsetup",
+    "x-set": "xsetup", "csetup": "xsetup", "cset": "xsetup", "csub": "xsub",
 }  # fmt: skip
 
 Part = Literal["train", "test", "fit", "validation"]

@@ -13,6 +13,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
+from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pyskl_pkl import PysklPkl
@@ -34,7 +36,14 @@ __all__ = [
     "open_or_import",
 ]
 
-_SOURCES: tuple[type[Source], ...] = (UtdMhad, PysklPkl)
+_SOURCES: tuple[type[Source], ...] = (
+    AgcnNpy,
+    StgcnNpy,
+    Frame50Npy,
+    CtrgcnNpz,
+    PysklPkl,
+    UtdMhad,
+)
 FAMILIES: dict[str, type[Source]] = {source.family: source for source in _SOURCES}
 """Every layout family, by the name that ``--format`` takes."""
 

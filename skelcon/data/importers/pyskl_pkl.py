@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in
 from skelcon.data.importers.restricted import load_plain
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import KINECT_V1, KINECT_V2, SkeletonLayout
@@ -78,8 +79,10 @@ class PysklPkl(Source):
 
     @property
     def name(self) -> str:
-        """``ntu60`` or ``ntu120`` if the clips are named so, else as the file."""
-        return self._facts.ntu or self.files[0].stem
+        """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
+        said = dataset_in(self.files[0])
+        known = said if said in (PKUMMD1, PKUMMD2) else None
+        return self._facts.ntu or known or self.files[0].stem
 
     @property
     def layout(self) -> SkeletonLayout:
@@ -188,7 +191,7 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Fac
     labels = [each.get("label") for each in dicts]
     good = [label for label in labels if type(label) is int and 0 <= label <= _LARGEST_LABEL]
     ntu = None
-    class_names = tuple(f"class {label}" for label in range(max(good, default=0) + 1))
+    class_names = tuple(f"class {number}" for number in range(1, max(good, default=0) + 2))
     if len(known) * 2 > len(infos):
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu

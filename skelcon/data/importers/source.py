@@ -66,7 +66,6 @@ class Source(ABC):
         family: the family's name, as ``--format`` takes it and the data set's header records it.
         title: what the family is called in a sentence.
         batch: how many items are read in one piece of work, some ten to a hundred clips.
-        normalised: what the makers of such files have done to the coordinates already.
         path: where it was looked for.
         files: all files that decide what is imported, in a fixed order.
     """
@@ -74,7 +73,6 @@ class Source(ABC):
     family: ClassVar[str]
     title: ClassVar[str]
     batch: ClassVar[int] = 1
-    normalised: ClassVar[Normalisation] = RAW
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
@@ -103,6 +101,11 @@ class Source(ABC):
     @abstractmethod
     def class_names(self) -> Sequence[str]:
         """The name of each class, in the order of the labels."""
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the makers of such files have done to the coordinates already."""
+        return RAW
 
     @property
     def items(self) -> Sequence[Any]:

@@ -1,0 +1,140 @@
+"""CTR-GCN and what is made after it: one ``.npz`` of padded arrays a protocol.
+
+Keys ``x_train``, ``y_train``, ``x_test``, ``y_test``: x is (N, T, M * V * 3), padded with zeros,
+y one-hot (N, classes) or class indices (N,). The clips' names are lost, unless the file has
+``names_train`` and ``names_test`` (text, (N,)); ``num_frame_train`` and ``num_frame_test`` tell the
+lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from skelcon.data.importers.arrays import StoredArray, archive_members, open_member
+from skelcon.data.importers.labels import Labels, array_labels
+from skelcon.data.importers.lengths import read_lengths
+from skelcon.data.importers.naming import dataset_in, protocol_in
+from skelcon.data.importers.padded import Frames, PaddedSource, Side
+from skelcon.data.importers.padding import given_length, zero_padded_length
+from skelcon.data.importers.source import SkippedFile, Source
+from skelcon.data.splits import TEST, TRAIN
+from skelcon.errors import UserError
+
+PARTS = {"train": TRAIN, "test": TEST}
+WIDTHS = {150: (2, 25), 120: (2, 20), 75: (1, 25), 60: (1, 20)}
+"""The numbers of a frame -> bodies and joints."""
+_LONGEST_NAME = 1 << 12
+"""Bytes of a clip's name."""
+
+
+class CtrgcnNpz(PaddedSource):
+    """One ``.npz`` of one protocol; both sides of it, or one."""
+
+    family = "ctrgcn-npz"
+    title = "CTR-GCN npz"
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The file, or the only one in a directory.
+
+        In a directory a file of another name than theirs (``NTU120_CSub.npz``, ``PKUv1_XSub.npz``)
+        counts if its table of contents, a few bytes at its end, has their keys.
+
+        Raises:
+            UserError: if a directory has several.
+        """
+        if not path.is_dir():
+            return cls(path, [path]) if path.suffix == ".npz" else None
+        found = [file for file in sorted(path.glob("*.npz")) if _is_one(file)]
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise UserError(f"'{path}' holds several data sets ({names}): give one of these files")
+        return cls(path, found) if found else None
+
+    def _sides(self) -> list[Side]:
+        (file,) = self.files
+        try:
+            members = archive_members(file)
+        except (ValueError, OSError) as error:
+            raise UserError(f"'{file}' cannot be read: {error}") from None
+        parts = [part for part in PARTS if {f"x_{part}", f"y_{part}"} <= set(members)]
+        if not parts:
+            raise UserError(f"'{file}' has neither x_train and y_train nor x_test and y_test")
+        return [self._side(file, members, part) for part in parts]
+
+    def _side(self, file: Path, members: dict[str, zipfile.ZipInfo], part: str) -> Side:
+        def opened(key: str, kinds: str = "fiu") -> StoredArray:
+            return open_member(file, members[key], f"{key} of {file.name}", kinds)
+
+        try:
+            labels = array_labels(opened(f"y_{part}"))
+        except (ValueError, OSError) as error:
+            raise UserError(f"y_{part} of '{file}' cannot be read: {error}") from None
+        notes: list[SkippedFile] = []
+        key = f"names_{part}"
+        if key in members:
+            try:
+                labels = _named(labels, opened(key, "U"))
+            except (ValueError, OSError) as error:
+                notes.append(SkippedFile(f"{key} of {file.name}", f"{error}: clips are numbered"))
+        lengths = None
+        key = f"num_frame_{part}"
+        if key in members:
+            told = read_lengths(lambda: opened(key), labels.count)
+            if isinstance(told, str):
+                notes.append(SkippedFile(f"{key} of {file.name}", told))
+            else:
+                lengths = told
+        try:
+            clips: StoredArray | str = opened(f"x_{part}")
+        except (ValueError, OSError) as error:
+            clips = str(error)
+        return Side(
+            protocol=protocol_in(file.stem),
+            part=PARTS[part],
+            clips=clips,
+            labels=labels,
+            prefix=part,
+            where=f"x_{part} of {file.name}",
+            lengths=lengths,
+            notes=tuple(notes),
+        )
+
+    def _frames(self, shape: tuple[int, ...]) -> Frames:
+        if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
+            known = ", ".join(str(width) for width in WIDTHS)
+            raise ValueError(f"has shape {shape}, not (N, T, D) with D one of {known}")
+        bodies, joints = WIDTHS[shape[2]]
+        return Frames(shape[1], joints, bodies)
+
+    def _arranged(self, stored: NDArray[Any], frames: Frames) -> NDArray[Any]:
+        by_frame = stored.reshape(frames.frames, frames.bodies, frames.joints, 3)
+        return by_frame.transpose(1, 0, 2, 3)
+
+    def _length(self, clip: NDArray[Any], given: int | None) -> int:
+        return zero_padded_length(clip) if given is None else given_length(given, clip)
+
+
+def _is_one(file: Path) -> bool:
+    """Whether a file is of this family, by its name or else by its keys."""
+    if protocol_in(file.stem) and dataset_in(Path("/") / file.stem):
+        return True
+    try:
+        members = archive_members(file)
+    except (ValueError, OSError):
+        return False
+    return any({f"x_{part}", f"y_{part}"} <= set(members) for part in PARTS)
+
+
+def _named(labels: Labels, names: StoredArray) -> Labels:
+    """``labels`` with the names of an array; ``ValueError`` if it has not one each."""
+    if names.header.shape != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
+        raise ValueError(f"has shape {names.header.shape} for {labels.count} clips")
+    told = [str(name[()]) for name in names.rows(0, labels.count)]
+    if len(told) < labels.count:
+        raise ValueError("is truncated")
+    return Labels(labels.where, labels.values, labels.count, told, labels.columns)

@@ -1,0 +1,357 @@
+"""What the layouts of padded arrays have in common: sides of protocols, and clips cut to length.
+
+A *side* is who trains, or who tests, in one protocol: an array of padded clips and their labels.
+The same clips may stand in the sides of several protocols; they are read from the first of these,
+and the others only say who trains and who tests there, joined by the clips' names.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain, zip_longest
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.arrays import StoredArray
+from skelcon.data.importers.labels import LARGEST_CLASS, Labels
+from skelcon.data.importers.naming import NTU, PKUMMD1, PKUMMD2, dataset_in, own_name
+from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info
+from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V1, KINECT_V2, SkeletonLayout
+from skelcon.data.splits import PROTOCOLS
+from skelcon.errors import UserError
+
+STRETCH = 64
+"""Clips that are one item."""
+LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
+CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
+
+
+class Frames(NamedTuple):
+    """How the clips of an array are laid out: frames, joints and bodies of each."""
+
+    frames: int
+    joints: int
+    bodies: int
+
+
+class Stretch(NamedTuple):
+    """The clips of one side from ``start`` up to ``stop``."""
+
+    side: int
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
+
+    Attributes:
+        clips: their padded coordinates, or why these cannot be read at all.
+        labels: their labels, and their names if there are any.
+        lengths: the frames of each clip, where a file tells.
+        notes: what was not used of the side, beside clips.
+        prefix: what clips without a name are called by (``train``).
+        where: what messages call its array.
+    """
+
+    protocol: str | None
+    part: int
+    clips: StoredArray | str
+    labels: Labels
+    prefix: str
+    where: str
+    lengths: NDArray[np.int64] | None = None
+    notes: tuple[SkippedFile, ...] = field(default=())
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of each clip for which there is a label."""
+        told = self.labels.names or [None] * self.count
+        return [
+            name.removesuffix(".skeleton")
+            if isinstance(name, str) and name.isprintable() and name
+            else f"{self.prefix}-{at:05d}"
+            for at, name in enumerate(told[: self.count])
+        ]
+
+    @property
+    def count(self) -> int:
+        """How many clips the side has: as many as labels can be read, or are in the array."""
+        whole = self.clips.whole if isinstance(self.clips, StoredArray) else 0
+        return max(len(self.labels.values), min(self.labels.count, whole))
+
+    @property
+    def seekable(self) -> bool:
+        """Whether its clips may be read in stretches."""
+        return isinstance(self.clips, str) or self.clips.seekable
+
+
+class PaddedSource(Source):
+    """Sides of one or more protocols, each an array of padded clips.
+
+    A protocol of which no name says what it is, is the one of NTU RGB+D that has the same sides,
+    if the clips have NTU's names, and is called ``xsub`` otherwise.
+    """
+
+    @abstractmethod
+    def _sides(self) -> list[Side]:
+        """The sides; those of one protocol one behind the other."""
+
+    @abstractmethod
+    def _frames(self, shape: tuple[int, ...]) -> Frames:
+        """What the shape of an array of clips means; ``ValueError`` if it is none."""
+
+    @abstractmethod
+    def _arranged(self, stored: NDArray[Any], frames: Frames) -> NDArray[Any]:
+        """A clip (M, T, V, 3) as the array has it, padding and all."""
+
+    @abstractmethod
+    def _length(self, clip: NDArray[Any], given: int | None) -> int:
+        """How many frames of ``clip`` are its own; ``given`` is what a file of lengths says."""
+
+    @cached_property
+    def sides(self) -> list[Side]:
+        """All sides; their labels are read when this is first asked for.
+
+        Raises:
+            UserError: if an array and its labels cannot be brought together, or cannot be read.
+        """
+        sides = self._sides()
+        for side in sides:
+            if isinstance(side.clips, StoredArray) and side.clips.count != side.labels.count:
+                raise UserError(
+                    f"{side.clips.where} holds {side.clips.count} clips, and there are "
+                    f"{side.labels.count} labels for them ({side.labels.where}): which label is "
+                    "whose cannot be told"
+                )
+        return sides
+
+    @cached_property
+    def layout(self) -> SkeletonLayout:
+        """By the number of joints in the first array that can be read.
+
+        Raises:
+            UserError: if no array can be read, or none has a known number of joints.
+        """
+        reasons = []
+        for side in self.sides:
+            if isinstance(side.clips, str):
+                reasons.append(f"{side.where}: {side.clips}")
+                continue
+            try:
+                joints = self._frames(side.clips.header.shape).joints
+            except ValueError as error:
+                reasons.append(f"{side.where}: {error}")
+                continue
+            if joints in LAYOUTS:
+                return LAYOUTS[joints]
+            known = " or ".join(str(number) for number in sorted(LAYOUTS))
+            reasons.append(f"{side.where} has {joints} joints, known are {known}")
+        raise UserError(f"'{self.path}' cannot be imported: {reasons[0]}")
+
+    @cached_property
+    def name(self) -> str:
+        """By the clips' names, else by the path, else what the directory is called."""
+        said = dataset_in(self.path)
+        if self._ntu is not None:
+            return NTU120 if said == NTU120 else ntu_facts.dataset_name(self._ntu)
+        if said == NTU:
+            return NTU120 if self._told_classes > CLASSES[NTU60] else NTU60
+        return said or own_name(self.path)
+
+    @cached_property
+    def class_names(self) -> Sequence[str]:
+        """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        count = self._columns or CLASSES.get(self.name) or self._told_classes
+        if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
+            return ntu_facts.class_names(count)
+        return tuple(f"class {number}" for number in range(1, count + 1))
+
+    @cached_property
+    def _columns(self) -> int:
+        """The number of classes that one-hot labels have; 0 if there are none."""
+        return max((side.labels.columns or 0 for side in self.sides), default=0)
+
+    @cached_property
+    def _told_classes(self) -> int:
+        """As many classes as the labels need."""
+        labels = chain.from_iterable(side.labels.values for side in self.sides)
+        told = [value for value in labels if isinstance(value, int) and value < LARGEST_CLASS]
+        return max(self._columns, max(told, default=0) + 1)
+
+    @cached_property
+    def _ntu(self) -> list[ClipInfo] | None:
+        """What NTU's names say, of the clips whose label says the same.
+
+        None if most clips have other names.
+        """
+        found = []
+        named = 0
+        for side in self.sides:
+            for name, label in zip_longest(side.names, side.labels.values):
+                info = _ntu_info(name)
+                if info is not None:
+                    named += 1
+                    found += [info] if info.label == label else []
+        return found if 2 * named > sum(side.count for side in self.sides) else None
+
+    @cached_property
+    def _wanted(self) -> list[NDArray[np.int64]]:
+        """For each side, which of its clips are read there: those of no protocol before."""
+        before: dict[str, str | None] = {}
+        out = []
+        for side in self.sides:
+            wanted = [before.setdefault(name, side.protocol) == side.protocol
+                      for name in side.names]  # fmt: skip
+            out.append(np.flatnonzero(wanted))
+        return out
+
+    @cached_property
+    def items(self) -> Sequence[Stretch]:
+        """Stretches of clips, side by side; whole sides where there is no way to begin within."""
+        assert self.layout  # an error is told before any work is done
+        found = []
+        for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
+            if not side.seekable or not side.count:
+                found.append(Stretch(at, 0, side.count))
+                continue
+            for block in np.unique(wanted // STRETCH).tolist():
+                stop = min((block + 1) * STRETCH, side.count)
+                found.append(Stretch(at, block * STRETCH, stop))
+        return found
+
+    def clips_in(self, item: Stretch) -> int:
+        """How many clips are read from a stretch."""
+        first, last = np.searchsorted(self._wanted[item.side], (item.start, item.stop))
+        return int(last - first)
+
+    def name_of(self, item: Stretch) -> str:
+        """What a stretch is called where it is bad as a whole."""
+        return f"{self.sides[item.side].where}, clips {item.start} to {item.stop - 1}"
+
+    def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
+        """The clips of a stretch; after damage in the array all that follow are skipped."""
+        side = self.sides[item.side]
+        wanted = set(self._wanted[item.side].tolist())
+        rows: Iterator[NDArray[Any]] = iter(())
+        fault = frames = None
+        if item.start == 0:
+            yield from side.notes
+        try:
+            if isinstance(side.clips, str):
+                raise ValueError(side.clips)
+            frames = self._frames(side.clips.header.shape)
+            if frames.joints != self.layout.num_joints:
+                raise ValueError(
+                    f"{side.where} has {frames.joints} joints, not {self.layout.num_joints}"
+                )
+            rows = side.clips.rows(item.start, item.stop)
+        except ValueError as error:
+            fault = str(error)
+        for at in range(item.start, item.stop):
+            row = None
+            try:
+                row = None if fault else next(rows, None)
+            except (ValueError, OSError) as error:
+                fault = str(error)
+            if row is None and fault is None:
+                fault = f"{side.where} ends before it: the file is truncated"
+            if at not in wanted:
+                continue
+            try:
+                if row is None or frames is None:
+                    raise ValueError(fault)
+                yield self._clip(side, at, self._arranged(row, frames))
+            except ValueError as error:
+                yield SkippedFile(side.names[at], str(error))
+
+    def _clip(self, side: Side, at: int, clip: NDArray[Any]) -> RawClip:
+        """The clip ``at`` of a side, cut to its length; ``ValueError`` if it is bad."""
+        info = self._told(side, at)
+        given = None if side.lengths is None else int(side.lengths[at])
+        length = self._length(clip, given)
+        if not length:
+            raise ValueError("nobody is present in any frame")
+        return RawClip(info, _floating(clip[:, :length]))
+
+    def _told(self, side: Side, at: int) -> ClipInfo:
+        """What is known of a clip; ``ValueError`` if its label is none of its classes."""
+        name = side.names[at]
+        if at >= len(side.labels.values):
+            raise ValueError("has no label: the file of labels is truncated")
+        label = side.labels.values[at]
+        if isinstance(label, str):
+            raise ValueError(label)
+        if not 0 <= label < len(self.class_names):
+            raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
+        if self._ntu is not None and (info := _ntu_info(name)) is not None:
+            if info.label != label:
+                raise ValueError(f"label {label} is not the {info.label} of its name")
+            return info
+        return ClipInfo(name, label)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Each side's own protocol, and with NTU's names the other protocols of NTU as well."""
+        derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
+        rows: dict[str, NDArray[np.int8]] = {}
+        for protocol in dict.fromkeys(side.protocol for side in self.sides):
+            row = self._parts(infos, protocol)
+            named = protocol or next(
+                (known for known in PROTOCOLS if np.array_equal(derived.get(known, ()), row)),
+                "xsub",
+            )
+            rows[named] = row
+        return {name: row for name, row in ({**derived, **rows}).items() if (row >= 0).any()}
+
+    def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
+        """(N,) who trains and who tests in a protocol.
+
+        A name that stands there more than once is taken in the order of the clips. (Of such a
+        name's clips one may have been skipped: those before and behind a clip tell which it is,
+        where the clips are read from this protocol.)
+        """
+        parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        sides = [side for side in self.sides if side.protocol == protocol]
+        told = ((name, side.part) for side in sides for name in side.names)
+        for place, (name, part) in enumerate(told):
+            parts[name].append((place, part))
+        read_here = protocol == self.sides[0].protocol
+        row = np.full(len(infos), -1, np.int8)
+        seen: Counter[str] = Counter()
+        last = -1
+        for at, name in enumerate(info.name for info in infos):
+            places = parts.get(name)
+            if places is None:
+                continue
+            if len(places) == 1 or not read_here:
+                last, row[at] = places[min(seen[name], len(places) - 1)]
+            else:
+                last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
+            seen[name] += 1
+        return row
+
+
+def _ntu_info(name: str) -> ClipInfo | None:
+    """What a name of NTU's says; None if it is none."""
+    try:
+        return ntu_info(name)
+    except ValueError:
+        return None
+
+
+def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:
+    """``clip`` as float32, or as float64 where that is needed to hold its numbers."""
+    narrow = clip.dtype.kind == "f" and clip.dtype.itemsize <= 4
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        out: NDArray[np.floating] = clip.astype(np.float32 if narrow else np.float64)
+    return out

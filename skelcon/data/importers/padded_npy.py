@@ -1,0 +1,213 @@
+"""Padded arrays in ``.npy`` files: the layouts of 2s-AGCN, of ST-GCN, and of 50 resized frames.
+
+Each is ``{train,val}_*.npy`` (N, 3, T, V, M) with ``{train,val}_label.pkl`` beside it, in one
+directory a protocol (``xview``, ``xsub``, ...). What may be given is such a directory, a directory
+of such directories, or one of the arrays, which stands for the directory that it is in.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable
+from functools import cached_property, partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.importers.arrays import MappedArray, StoredArray
+from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
+from skelcon.data.importers.lengths import read_lengths
+from skelcon.data.importers.naming import protocol_in
+from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side
+from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
+from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V2
+from skelcon.data.normalise import Normalisation
+from skelcon.data.splits import TEST, TRAIN
+from skelcon.errors import UserError
+
+PARTS = {"train": TRAIN, "val": TEST}
+
+
+class PaddedNpy(PaddedSource):
+    """One such layout; ``array`` is how the names of its arrays end, ``labels`` those of labels."""
+
+    array: ClassVar[str]
+    labels: ClassVar[tuple[str, ...]] = ("_label.pkl",)
+    lengths: ClassVar[str | None] = None
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The arrays and their labels in a directory, or in the directories in it.
+
+        Raises:
+            UserError: if labels are missing, or it is not clear how directories belong together.
+        """
+        if not path.is_dir():
+            ours = {f"{part}{cls.array}" for part in PARTS}
+            return cls.find(path.parent) if path.name in ours else None
+        places = [path] if cls._arrays(path) else _below(path, cls)
+        files = [file for place in places for file in cls._files(place)]
+        if len(places) > 1:
+            names = [place.name for place in places]
+            protocols = [protocol_in(name) for name in names]
+            if None in protocols or len(set(protocols)) < len(protocols):
+                raise UserError(
+                    f"'{path}' holds several directories of clips ({', '.join(names)}) that are "
+                    "not one for each protocol: give the path of one of them"
+                )
+            if nameless := [file.name for file in files if file.name.endswith("_label.npy")]:
+                raise UserError(
+                    f"'{path}' holds the clips of several protocols ({', '.join(names)}) without "
+                    f"names to join them by ({nameless[0]}): give the path of one of them"
+                )
+        return cls(path, files) if files else None
+
+    @classmethod
+    def _arrays(cls, place: Path) -> list[str]:
+        """Which parts have an array in a directory."""
+        present = {file.name for file in place.iterdir()}
+        return [part for part in PARTS if f"{part}{cls.array}" in present]
+
+    @classmethod
+    def _files(cls, place: Path) -> Iterable[Path]:
+        """The files of one directory that decide what is imported; ``UserError`` if any lacks."""
+        present = {file.name for file in place.iterdir()}
+        for part in PARTS:
+            array = f"{part}{cls.array}"
+            labels = [name for end in cls.labels if (name := f"{part}{end}") in present]
+            if array not in present:
+                continue
+            if not labels:
+                wanted = " or ".join(f"{part}{end}" for end in cls.labels)
+                raise UserError(f"'{place / array}' has no labels: {wanted} is not beside it")
+            yield place / array
+            yield place / labels[0]
+            if cls.lengths is not None and f"{part}{cls.lengths}" in present:
+                yield place / f"{part}{cls.lengths}"
+
+    def _sides(self) -> list[Side]:
+        """A side a part of each directory, in the order of their files."""
+        sides = []
+        for array in self.files:
+            part = array.name.split("_", maxsplit=1)[0]
+            if array.name != f"{part}{self.array}":
+                continue
+            beside = {file.name: file for file in self.files if file.parent == array.parent}
+            label = next(beside[name] for end in self.labels if (name := f"{part}{end}") in beside)
+            labels = _labels(label)
+            lengths, notes = None, []
+            if self.lengths is not None and f"{part}{self.lengths}" in beside:
+                file = beside[f"{part}{self.lengths}"]
+                told = read_lengths(partial(MappedArray, file, file.name), labels.count)
+                if isinstance(told, str):
+                    notes.append(SkippedFile(f"{part}{self.lengths}", told))
+                else:
+                    lengths = told
+            try:
+                clips: StoredArray | str = MappedArray(array, array.name)
+            except (ValueError, OSError) as error:
+                clips = str(error)
+            sides.append(
+                Side(
+                    protocol=protocol_in(array.absolute().parent.name),
+                    part=PARTS[part],
+                    clips=clips,
+                    labels=labels,
+                    prefix=part,
+                    where=array.name,
+                    lengths=lengths,
+                    notes=tuple(notes),
+                )
+            )
+        return sides
+
+    def _frames(self, shape: tuple[int, ...]) -> Frames:
+        if len(shape) != 5 or shape[1] != 3 or 0 in shape[1:]:
+            raise ValueError(f"has shape {shape}, not (N, 3, T, V, M)")
+        return Frames(shape[2], shape[3], shape[4])
+
+    def _arranged(self, stored: NDArray[Any], frames: Frames) -> NDArray[Any]:
+        return stored.transpose(3, 1, 2, 0)
+
+
+class AgcnNpy(PaddedNpy):
+    """2s-AGCN, and what is made after it: ``{train,val}_data_joint.npy``.
+
+    Padded by replaying the clip; centred and turned by its makers. ``{train,val}_num_frame.npy``
+    tells the lengths where it is there (the paper's public code writes it, 2s-AGCN does not).
+    """
+
+    family = "agcn-npy"
+    title = "AGCN npy"
+    array = "_data_joint.npy"
+    lengths = "_num_frame.npy"
+    normalised = Normalisation()
+
+    def _length(self, clip: NDArray[Any], given: int | None) -> int:
+        return replayed_length(clip) if given is None else given_length(given, clip)
+
+
+class StgcnNpy(PaddedNpy):
+    """ST-GCN: ``{train,val}_data.npy``, metres as the sensor has them, padded with zeros."""
+
+    family = "stgcn-npy"
+    title = "ST-GCN npy"
+    array = "_data.npy"
+
+    def _length(self, clip: NDArray[Any], given: int | None) -> int:
+        return zero_padded_length(clip)
+
+
+class Frame50Npy(PaddedNpy):
+    """CrosSCLR and what is made after it: ``{train,val}_position.npy``, clips of 50 (64) frames.
+
+    All frames count. The makers' own tools leave labels without names, ``_label.npy`` (N, 1).
+    """
+
+    family = "frame50-npy"
+    title = "frame50 npy"
+    array = "_position.npy"
+    labels = ("_label.pkl", "_label.npy")
+
+    @cached_property
+    def normalised(self) -> Normalisation:
+        """Whether the clips are centred, judged by the first of them.
+
+        The makers' tools centre each body, frame by frame, on its joint between the shoulders,
+        so that this is zero as if it were absent: to centre once more would leave it behind.
+        """
+        first = islice(chain.from_iterable(map(self.read, self.items[:1])), STRETCH)
+        clips = [clip.coordinates for clip in first if isinstance(clip, RawClip)]
+        centres = {self.layout.centre, KINECT_V2.joints.index("spine_shoulder")} if clips else set()
+        for clip in clips:
+            main = clip[clip.any(axis=(1, 2, 3)).argmax()]
+            centres &= set(np.flatnonzero(~main.any(axis=(0, 2))).tolist())
+        return Normalisation(centre=bool(centres), spine_to_z=False, shoulders_to_x=False)
+
+    def _length(self, clip: NDArray[Any], given: int | None) -> int:
+        return clip.shape[1] if clip.any() else 0
+
+
+def _below(path: Path, family: type[PaddedNpy]) -> list[Path]:
+    """The directories in ``path`` that hold arrays of a family, by name."""
+    found = []
+    for place in sorted(path.iterdir()):
+        with contextlib.suppress(OSError):  # one that may not be looked into
+            if place.is_dir() and family._arrays(place):
+                found.append(place)
+    return found
+
+
+def _labels(path: Path) -> Labels:
+    """The labels in a file; ``UserError`` if there are none that can be read."""
+    try:
+        if path.suffix == ".npy":
+            return array_labels(MappedArray(path, path.name))
+        return pickled_labels(path)
+    except (ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"the labels '{path}' cannot be read: {reason}") from None

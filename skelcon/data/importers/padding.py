@@ -1,0 +1,58 @@
+"""From clips that are padded to one number of frames back to their own lengths.
+
+All functions take a clip (M bodies, T frames, V joints, 3), absent bodies and joints zeros, and
+give a number of frames from 0 (nobody is ever present) to T.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Clip = NDArray[np.floating]
+
+
+def zero_padded_length(clip: Clip) -> int:
+    """The frames up to the last in which anybody is present."""
+    (present,) = np.nonzero(np.any(clip != 0, axis=(0, 2, 3)))
+    return int(present[-1]) + 1 if len(present) else 0
+
+
+def replayed_length(clip: Clip) -> int:
+    """The frames before the main body, the first that is ever present, is seen again.
+
+    The makers of such clips (2s-AGCN) repeat the frames of each body to the end, so that the
+    clip's length is the period of the main body. Another body of another period keeps what the
+    main body's length leaves of it: once all are centred on the main body its own period can no
+    longer be seen. Where nothing is repeated all frames count, but those in which nobody is.
+    """
+    length = zero_padded_length(clip)
+    if length < clip.shape[1] or not length:
+        return length
+    return _period(next(body for body in clip if body.any()))
+
+
+def given_length(frames: int, clip: Clip) -> int:
+    """What a file of lengths says, cut to the frames that there are; ``ValueError`` below 1."""
+    if frames < 1:
+        raise ValueError(f"its number of frames is {frames}")
+    return min(frames, clip.shape[1])
+
+
+def _period(body: Clip) -> int:
+    """The smallest p with body[f] == body[f - p] for all f >= p; T if there is no smaller one.
+
+    T less the longest end that is also a beginning: in linear time (Knuth, Morris and Pratt), so
+    that no clip, however much of it is alike, takes long.
+    """
+    content = (np.ascontiguousarray(body) + 0).tobytes()  # adding 0 makes -0.0 the same as 0.0
+    size = len(content) // len(body)
+    frames = [content[at : at + size] for at in range(0, len(content), size)]
+    borders = [0]
+    border = 0
+    for frame in frames[1:]:
+        while border and frame != frames[border]:
+            border = borders[border - 1]
+        border += frame == frames[border]
+        borders.append(border)
+    return len(frames) - int(border)
