@@ -3,7 +3,8 @@
 Keys ``x_train``, ``y_train``, ``x_test``, ``y_test``: x is (N, T, M * V * 3), padded with zeros,
 y one-hot (N, classes) or class indices (N,). The clips' names are lost, unless the file has
 ``names_train`` and ``names_test`` (text, (N,)); ``num_frame_train`` and ``num_frame_test`` tell the
-lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``).
+lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``), or
+else ``protocol`` (text, (1,)), where it is there.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ class CtrgcnNpz(PaddedSource):
         except (ValueError, OSError) as error:
             clips = str(error)
         return Side(
-            protocol=protocol_in(file.stem),
+            protocol=protocol_in(file.stem) or _told_protocol(file, members),
             part=PARTS[part],
             clips=clips,
             labels=labels,
@@ -128,6 +129,15 @@ def _is_one(file: Path) -> bool:
     except (ValueError, OSError):
         return False
     return any({f"x_{part}", f"y_{part}"} <= set(members) for part in PARTS)
+
+
+def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | None:
+    """The protocol that the file itself tells."""
+    try:
+        (told,) = open_member(file, members["protocol"], "protocol", "U").rows(0, 1)
+        return protocol_in(str(told[()]))
+    except (KeyError, ValueError, OSError):
+        return None
 
 
 def _named(labels: Labels, names: StoredArray) -> Labels:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in
 from skelcon.data.importers.restricted import load_plain
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
@@ -28,8 +29,6 @@ from skelcon.errors import UserError
 
 _LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
 _SIDE = re.compile(r"(.+)_(train|val|test)")
-_LARGEST_LABEL = 9999
-"""A label beyond is damaged: no data set has as many classes, and each is given a name."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +188,7 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Fac
     infos = [_info(each["frame_dir"]) for each in dicts if isinstance(each.get("frame_dir"), str)]
     known = [info for info in infos if info is not None]
     labels = [each.get("label") for each in dicts]
-    good = [label for label in labels if type(label) is int and 0 <= label <= _LARGEST_LABEL]
+    good = [label for label in labels if type(label) is int and 0 <= label <= LARGEST_CLASS]
     ntu = None
     class_names = tuple(f"class {number}" for number in range(1, max(good, default=0) + 2))
     if len(known) * 2 > len(infos):
@@ -224,7 +223,7 @@ def _clip(
     name = _plain(name)
     try:
         coordinates = _coordinates(annotation, layout)
-        if type(label) is not int or not 0 <= label <= _LARGEST_LABEL:
+        if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
             raise ValueError("has no label that counts from 0")
         info = _info(name) or ClipInfo(name, label)
         if info.label != label:
