@@ -222,7 +222,8 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
 
     Args:
         file: a file, or a member of an archive.
-        kinds: the kinds of dtypes that are expected: f, i and u are numbers, U is text.
+        kinds: the kinds of dtypes that are expected: f, i and u are numbers, U is text. Text is
+            read as numbers along one more axis, the code points of its characters.
 
     Raises:
         ValueError: if it is damaged, or tells of no array of numbers.
@@ -245,6 +246,8 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
         raise ValueError(f"not a readable .npy header ({reason})") from None
     if dtype.kind not in kinds or dtype.hasobject:
         raise ValueError(f"holds {_brief(dtype)}, not {'text' if 'U' in kinds else 'real numbers'}")
+    if dtype.kind == "U":  # numpy raises SystemError for what is no character
+        shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(f"{dtype.byteorder}u4")
     if not shape or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"its header says that its shape is {_brief(shape)}")
     header = Header(shape, dtype, bool(fortran) and len(shape) > 1, start.tell())

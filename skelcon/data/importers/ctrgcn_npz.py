@@ -56,6 +56,10 @@ class CtrgcnNpz(PaddedSource):
             raise UserError(f"'{path}' holds several data sets ({names}): give one of these files")
         return cls(path, found) if found else None
 
+    @property
+    def _place(self) -> Path:
+        return self.files[0]
+
     def _sides(self) -> list[Side]:
         (file,) = self.files
         try:
@@ -142,9 +146,10 @@ def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | Non
 
 def _named(labels: Labels, names: StoredArray) -> Labels:
     """``labels`` with the names of an array; ``ValueError`` if it has not one each."""
-    if names.header.shape != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
-        raise ValueError(f"has shape {names.header.shape} for {labels.count} clips")
-    told = [str(name[()]) for name in names.rows(0, labels.count)]
+    if names.header.shape[:-1] != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
+        raise ValueError(f"has shape {names.header.shape[:-1]} for {labels.count} clips")
+    rows = names.rows(0, labels.count)
+    told = ["".join(map(chr, row.tolist())).rstrip("\0") for row in rows]
     if len(told) < labels.count:
         raise ValueError("is truncated")
     return Labels(labels.where, labels.values, labels.count, told, labels.columns)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain, zip_longest
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -103,6 +104,11 @@ class PaddedSource(Source):
     if the clips have NTU's names, and is called ``xsub`` otherwise.
     """
 
+    @property
+    @abstractmethod
+    def _place(self) -> Path:
+        """The file or the directory of which the name may tell the data set."""
+
     @abstractmethod
     def _sides(self) -> list[Side]:
         """The sides; those of one protocol one behind the other."""
@@ -138,36 +144,53 @@ class PaddedSource(Source):
 
     @cached_property
     def layout(self) -> SkeletonLayout:
-        """By the number of joints in the first array that can be read.
+        """By the number of joints in the array that has most whole clips: its header is right.
 
         Raises:
             UserError: if no array can be read, or none has a known number of joints.
         """
-        reasons = []
+        best, found, reasons = -1, None, []
         for side in self.sides:
-            if isinstance(side.clips, str):
-                reasons.append(f"{side.where}: {side.clips}")
-                continue
             try:
-                joints = self._frames(side.clips.header.shape).joints
+                array, frames = self._array(side)
             except ValueError as error:
-                reasons.append(f"{side.where}: {error}")
+                reasons.append(str(error))
                 continue
-            if joints in LAYOUTS:
-                return LAYOUTS[joints]
-            known = " or ".join(str(number) for number in sorted(LAYOUTS))
-            reasons.append(f"{side.where} has {joints} joints, known are {known}")
-        raise UserError(f"'{self.path}' cannot be imported: {reasons[0]}")
+            if frames.joints not in LAYOUTS:
+                known = " or ".join(str(number) for number in sorted(LAYOUTS))
+                reasons.append(f"{side.where} has {frames.joints} joints, known are {known}")
+            elif array.whole > best:
+                best, found = array.whole, LAYOUTS[frames.joints]
+        if found is None:
+            raise UserError(f"'{self.path}' cannot be imported: {reasons[0]}")
+        return found
+
+    def _array(self, side: Side) -> tuple[StoredArray, Frames]:
+        """The clips of a side, and how they are laid out; ``ValueError`` if there are none."""
+        if isinstance(side.clips, str):
+            raise ValueError(f"{side.where}: {side.clips}")
+        try:
+            return side.clips, self._frames(side.clips.header.shape)
+        except ValueError as error:
+            raise ValueError(f"{side.where} {error}") from None
+
+    def _whole(self, side: Side) -> int:
+        """How many clips, from the first on, an array has that fits the layout."""
+        try:
+            array, frames = self._array(side)
+        except ValueError:
+            return 0
+        return array.whole if frames.joints == self.layout.num_joints else 0
 
     @cached_property
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
-        said = dataset_in(self.path)
+        said = dataset_in(self._place)
         if self._ntu is not None:
             return NTU120 if said == NTU120 else ntu_facts.dataset_name(self._ntu)
         if said == NTU:
             return NTU120 if self._told_classes > CLASSES[NTU60] else NTU60
-        return said or own_name(self.path)
+        return said or own_name(self._place)
 
     @cached_property
     def class_names(self) -> Sequence[str]:
@@ -248,14 +271,12 @@ class PaddedSource(Source):
         if item.start == 0:
             yield from side.notes
         try:
-            if isinstance(side.clips, str):
-                raise ValueError(side.clips)
-            frames = self._frames(side.clips.header.shape)
+            array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
                 raise ValueError(
                     f"{side.where} has {frames.joints} joints, not {self.layout.num_joints}"
                 )
-            rows = side.clips.rows(item.start, item.stop)
+            rows = array.rows(item.start, item.stop)
         except ValueError as error:
             fault = str(error)
         for at in range(item.start, item.stop):
@@ -316,16 +337,22 @@ class PaddedSource(Source):
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
 
-        A name that stands there more than once is taken in the order of the clips. (Of such a
-        name's clips one may have been skipped: those before and behind a clip tell which it is,
-        where the clips are read from this protocol.)
+        A name that stands there more than once is taken in the order of the clips, where these
+        are read from this protocol: what is known to be lost, and the clips before and behind,
+        tell which of them it is.
         """
-        parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
-        sides = [side for side in self.sides if side.protocol == protocol]
-        told = ((name, side.part) for side in sides for name in side.names)
-        for place, (name, part) in enumerate(told):
-            parts[name].append((place, part))
         read_here = protocol == self.sides[0].protocol
+        parts: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        place = 0
+        for side in self.sides:
+            if side.protocol != protocol:
+                continue
+            labels = side.labels.values
+            whole = min(self._whole(side), len(labels)) if read_here else side.count
+            for at, name in enumerate(side.names[:whole]):
+                if not read_here or isinstance(labels[at], int):
+                    parts[name].append((place, side.part))
+                    place += 1
         row = np.full(len(infos), -1, np.int8)
         seen: Counter[str] = Counter()
         last = -1

@@ -7,8 +7,9 @@ of such directories, or one of the arrays, which stands for the directory that i
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable
+import os
+import re
+from collections.abc import Iterator
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -49,7 +50,7 @@ class PaddedNpy(PaddedSource):
         if not path.is_dir():
             ours = {f"{part}{cls.array}" for part in PARTS}
             return cls.find(path.parent) if path.name in ours else None
-        places = [path] if cls._arrays(path) else _below(path, cls)
+        places = [path] if cls._has_array(path) else _below(path, cls)
         files = [file for place in places for file in cls._files(place)]
         if len(places) > 1:
             names = [place.name for place in places]
@@ -67,19 +68,21 @@ class PaddedNpy(PaddedSource):
         return cls(path, files) if files else None
 
     @classmethod
-    def _arrays(cls, place: Path) -> list[str]:
-        """Which parts have an array in a directory."""
-        present = {file.name for file in place.iterdir()}
-        return [part for part in PARTS if f"{part}{cls.array}" in present]
+    def _has_array(cls, place: Path) -> bool:
+        """Whether there is an array of the family in a directory."""
+        return any(os.path.lexists(place / f"{part}{cls.array}") for part in PARTS)
 
     @classmethod
-    def _files(cls, place: Path) -> Iterable[Path]:
-        """The files of one directory that decide what is imported; ``UserError`` if any lacks."""
+    def _files(cls, place: Path) -> Iterator[Path]:
+        """The files of one directory that decide what is imported; ``UserError`` if one lacks."""
         present = {file.name for file in place.iterdir()}
         for part in PARTS:
             array = f"{part}{cls.array}"
             labels = [name for end in cls.labels if (name := f"{part}{end}") in present]
             if array not in present:
+                # (Nothing is missing where another family has the labels' array.)
+                if labels and not any(re.match(f"{part}_(data|position).*npy", n) for n in present):
+                    raise UserError(f"'{place / labels[0]}' has no clips: {array} is not beside it")
                 continue
             if not labels:
                 wanted = " or ".join(f"{part}{end}" for end in cls.labels)
@@ -88,6 +91,10 @@ class PaddedNpy(PaddedSource):
             yield place / labels[0]
             if cls.lengths is not None and f"{part}{cls.lengths}" in present:
                 yield place / f"{part}{cls.lengths}"
+
+    @property
+    def _place(self) -> Path:
+        return self.files[0].parent
 
     def _sides(self) -> list[Side]:
         """A side a part of each directory, in the order of their files."""
@@ -194,12 +201,9 @@ class Frame50Npy(PaddedNpy):
 
 def _below(path: Path, family: type[PaddedNpy]) -> list[Path]:
     """The directories in ``path`` that hold arrays of a family, by name."""
-    found = []
-    for place in sorted(path.iterdir()):
-        with contextlib.suppress(OSError):  # one that may not be looked into
-            if place.is_dir() and family._arrays(place):
-                found.append(place)
-    return found
+    with os.scandir(path) as entries:  # (of ten thousands of files none is looked at)
+        places = sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    return [place for place in places if family._has_array(place)]
 
 
 def _labels(path: Path) -> Labels:

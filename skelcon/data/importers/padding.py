@@ -29,14 +29,15 @@ def replayed_length(clip: Clip) -> int:
     length = zero_padded_length(clip)
     if length < clip.shape[1] or not length:
         return length
-    return _period(next(body for body in clip if body.any()))
+    main = next(body for body in clip if np.any(body != 0))
+    return _period(main)
 
 
 def given_length(frames: int, clip: Clip) -> int:
     """What a file of lengths says, cut to the frames that there are; ``ValueError`` below 1."""
     if frames < 1:
         raise ValueError(f"its number of frames is {frames}")
-    return min(frames, clip.shape[1])
+    return min(frames, int(clip.shape[1]))
 
 
 def _period(body: Clip) -> int:
