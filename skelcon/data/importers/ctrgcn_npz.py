@@ -138,18 +138,25 @@ def _is_one(file: Path) -> bool:
 def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | None:
     """The protocol that the file itself tells."""
     try:
-        (told,) = open_member(file, members["protocol"], "protocol", "U").rows(0, 1)
-        return protocol_in(str(told[()]))
+        array = open_member(file, members["protocol"], "protocol", "U")
+        if array.header.row_bytes > _LONGEST_NAME:
+            return None
+        (told,) = _texts(array, 1)
+        return protocol_in(told)
     except (KeyError, ValueError, OSError):
         return None
+
+
+def _texts(array: StoredArray, count: int) -> list[str]:
+    """The first ``count`` texts of an array of them, of which a row is the code points."""
+    return ["".join(map(chr, row.tolist())).rstrip("\0") for row in array.rows(0, count)]
 
 
 def _named(labels: Labels, names: StoredArray) -> Labels:
     """``labels`` with the names of an array; ``ValueError`` if it has not one each."""
     if names.header.shape[:-1] != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
         raise ValueError(f"has shape {names.header.shape[:-1]} for {labels.count} clips")
-    rows = names.rows(0, labels.count)
-    told = ["".join(map(chr, row.tolist())).rstrip("\0") for row in rows]
+    told = _texts(names, labels.count)
     if len(told) < labels.count:
         raise ValueError("is truncated")
     return Labels(labels.where, labels.values, labels.count, told, labels.columns)

@@ -234,6 +234,24 @@ def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format
     assert back.splits["xsub"].tolist() == [0] * COUNT
 
 
+@pytest.mark.parametrize(
+    ("told", "protocol"),
+    [
+        (["xview"], "xview"), (["Cross-Setup"], "xsetup"), (["none"], "xsub"), ([], "xsub"),
+        ("xview", "xsub"), ([3], "xsub"), (["x" * 10**4], "xsub"), (["\ud800"], "xsub"),
+    ],
+)  # fmt: skip
+def test_the_protocol_that_an_archive_tells(
+    made: Made, tmp_path: Path, told: object, protocol: str
+):
+    (out,) = export_dataset(made("own"), tmp_path / "own.npz", "ctrgcn-npz")
+    with np.load(out) as arrays:
+        np.savez(tmp_path / "other.npz", **{**arrays, "protocol": np.array(told)})
+    back, skipped = import_dataset(tmp_path / "other.npz", tmp_path / "back", RAW)
+    assert skipped == []
+    assert list(back.splits) == [protocol]
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_progress_is_told(made: Made, tmp_path: Path, format: str):
     done = []
