@@ -139,7 +139,7 @@ def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | Non
     """The protocol that the file itself tells."""
     try:
         array = open_member(file, members["protocol"], "protocol", "U")
-        if array.header.row_bytes > _LONGEST_NAME:
+        if array.header.shape[:-1] != (1,) or array.header.row_bytes > _LONGEST_NAME:
             return None
         (told,) = _texts(array, 1)
         return protocol_in(told)
