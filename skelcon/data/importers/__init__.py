@@ -20,6 +20,7 @@ from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
 from skelcon.data.importers.nucla_json import NuclaJson
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.pku_mmd import PkuMmd
+from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.utd_mhad import UtdMhad
 from skelcon.data.normalise import Normalisation
 from skelcon.data.writer import REPORT
@@ -43,6 +44,7 @@ _SOURCES: tuple[type[Source], ...] = (
     StgcnNpy,
     Frame50Npy,
     CtrgcnNpz,
+    PysklPkl,
     NuclaJson,
     UtdMhad,
 )

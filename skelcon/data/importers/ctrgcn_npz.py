@@ -3,7 +3,8 @@
 Keys ``x_train``, ``y_train``, ``x_test``, ``y_test``: x is (N, T, M * V * 3), padded with zeros,
 y one-hot (N, classes) or class indices (N,). The clips' names are lost, unless the file has
 ``names_train`` and ``names_test`` (text, (N,)); ``num_frame_train`` and ``num_frame_test`` tell the
-lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``).
+lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``), or
+else ``protocol`` (text, (1,)), where it is there.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class CtrgcnNpz(PaddedSource):
         except (ValueError, OSError) as error:
             clips = str(error)
         return Side(
-            protocol=protocol_in(file.stem),
+            protocol=protocol_in(file.stem) or _told_protocol(file, members),
             part=PARTS[part],
             clips=clips,
             labels=labels,
@@ -134,12 +135,28 @@ def _is_one(file: Path) -> bool:
     return any({f"x_{part}", f"y_{part}"} <= set(members) for part in PARTS)
 
 
+def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | None:
+    """The protocol that the file itself tells."""
+    try:
+        array = open_member(file, members["protocol"], "protocol", "U")
+        if array.header.shape[:-1] != (1,) or array.header.row_bytes > _LONGEST_NAME:
+            return None
+        (told,) = _texts(array, 1)
+        return protocol_in(told)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+def _texts(array: StoredArray, count: int) -> list[str]:
+    """The first ``count`` texts of an array of them, of which a row is the code points."""
+    return ["".join(map(chr, row.tolist())).rstrip("\0") for row in array.rows(0, count)]
+
+
 def _named(labels: Labels, names: StoredArray) -> Labels:
     """``labels`` with the names of an array; ``ValueError`` if it has not one each."""
     if names.header.shape[:-1] != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
         raise ValueError(f"has shape {names.header.shape[:-1]} for {labels.count} clips")
-    rows = names.rows(0, labels.count)
-    told = ["".join(map(chr, row.tolist())).rstrip("\0") for row in rows]
+    told = _texts(names, labels.count)
     if len(told) < labels.count:
         raise ValueError("is truncated")
     return Labels(labels.where, labels.values, labels.count, told, labels.columns)

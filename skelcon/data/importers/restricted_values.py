@@ -23,6 +23,7 @@ class Call(Enum):
     SCALAR = auto()
     FROM_BUFFER = auto()
     ENCODE = auto()
+    LIST = auto()
     DICT = auto()
     SET = auto()
     FROZENSET = auto()
@@ -43,7 +44,7 @@ for _core in ("numpy.core", "numpy._core"):
     KNOWN[f"{_core}.multiarray", "scalar"] = Call.SCALAR
     KNOWN[f"{_core}.numeric", "_frombuffer"] = Call.FROM_BUFFER
 for _builtins in ("builtins", "__builtin__"):
-    for _name in ("set", "frozenset", "bytes", "bytearray", "complex"):
+    for _name in ("list", "set", "frozenset", "bytes", "bytearray", "complex"):
         KNOWN[_builtins, _name] = Call[_name.upper()]
 
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[US]\d{0,6}|O[48]?)")
@@ -124,6 +125,10 @@ def value_of(call: Call, arguments: tuple[Any, ...], budget: Budget) -> object:
             return _array_of_buffer(raw, dtype, shape, *rest)
         case Call.ENCODE, (str(text), "latin1" | "latin-1"):
             return budget.raw(text)
+        case Call.NDARRAY, (tuple(shape), str(code), bytes() | bytearray() as raw):
+            return _array_of_bytes(raw, _plain_dtype(code), shape)
+        case Call.LIST, ():
+            return []
         case Call.DICT, ():
             return {}
         case Call.DICT, (list(pairs),):

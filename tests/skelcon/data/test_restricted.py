@@ -71,7 +71,7 @@ def load(tmp_path: Path) -> Load:
 @pytest.fixture
 def refusal(load: Load) -> Callable[[bytes], str]:
     def refusal(content: bytes) -> str:
-        with pytest.raises(ValueError, match=".") as caught:
+        with pytest.raises(ValueError, match=r".") as caught:
             load(content)
         told = str(caught.value)
         assert told.isprintable()
@@ -262,6 +262,12 @@ def array_pickle(
     )  # fmt: skip
 
 
+def made_array(shape: bytes, code: bytes, rest: bytes = b"") -> bytes:
+    """An array as ``numpy.ndarray(shape, dtype, buffer)``, of 8 bytes."""
+    raw = b"C\x08" + bytes(8)
+    return b"\x80\x04cnumpy\nndarray\n(" + shape + code + raw + rest + b"tR."
+
+
 HUGE = b"\x8a\x08" + (2**62).to_bytes(8, "little")
 CRAFTED: dict[str, tuple[str, bytes]] = {
     "objects from bytes": ("pointers", array_pickle(code=b"U\x02O8")),
@@ -294,6 +300,13 @@ CRAFTED: dict[str, tuple[str, bytes]] = {
         "itself",
         array_pickle(code=b"U\x01O", raw=b"](h\x01e", shape=b"K\x01\x85").replace(
             b"U\x01b\x87R", b"U\x01b\x87Rq\x01")),
+    "an array made of too little": ("8 bytes", made_array(b"K\x02\x85", b"U\x02f8")),
+    "an array made of objects": ("8 bytes", made_array(b"K\x01\x85", b"U\x01O")),
+    "an array made of fields": ("V8", made_array(b"K\x01\x85", b"U\x02V8")),
+    "an array made of nothing": ("arguments", b"\x80\x02cnumpy\nndarray\n" + HUGE + b"\x85\x85R."),
+    "an array made with strides": (
+        "arguments", made_array(b"K\x01\x85", b"U\x02f8", b"K\x00" + HUGE + b"\x85")),
+    "a list made of something": ("arguments", b"\x80\x02c__builtin__\nlist\nU\x01a\x85R."),
     "a scalar of an object": (
         "", b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x01O\x85R(K\x03U\x01|NNNtb"
         b"U\x08" + bytes(8) + b"\x86R."),
@@ -303,6 +316,11 @@ CRAFTED: dict[str, tuple[str, bytes]] = {
 def test_the_array_that_the_crafted_ones_differ_from(load: Load):
     assert same(load(array_pickle()), np.zeros(2))
     assert same(load(array_pickle(code=b"U\x01O", raw=b"](K\x07Ne")), np.array([7, None], object))
+
+
+def test_an_array_made_by_its_class(load: Load):
+    assert same(load(made_array(b"K\x02K\x01\x86", b"U\x03<f4")), np.zeros((2, 1), np.float32))
+    assert load(b"\x80\x02c__builtin__\nlist\n)R(K\x01K\x02e.") == [1, 2]
 
 
 @pytest.mark.parametrize("case", CRAFTED)

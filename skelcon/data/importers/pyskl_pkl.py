@@ -1,0 +1,250 @@
+"""pyskl and mmaction2: one pickle of all clips, ``ntu60_3danno.pkl``, ``ntu60_3d.pkl`` and so on.
+
+A dict of ``split`` (``xsub_train``, ``xsub_val``, ...: names of clips) and ``annotations``, a list
+of dicts with ``frame_dir`` (the clip's name), ``label``, ``keypoint`` (M, T, V, C), in half or
+single precision, and ``total_frames``. Files made by hand may hold None entries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.labels import LARGEST_CLASS
+from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in
+from skelcon.data.importers.restricted import load_plain
+from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V1, KINECT_V2, SkeletonLayout
+from skelcon.data.splits import TEST, TRAIN, canonical_protocol
+from skelcon.errors import UserError
+
+_LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
+_SIDE = re.compile(r"(.+)_(train|val|test)")
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is to be known of a file beside its clips.
+
+    ``ntu`` is ``ntu60`` or ``ntu120`` if its names are NTU's; ``sides`` are the names in each
+    entry of ``split`` that is known: protocol -> train, val or test -> names.
+    """
+
+    count: int
+    layout: SkeletonLayout
+    ntu: str | None
+    class_names: tuple[str, ...]
+    sides: dict[str, dict[str, frozenset[str]]]
+
+
+class PysklPkl(Source):
+    """One pickle of all clips. No code in it is run.
+
+    The file is one item, which is in memory as a whole while it is read (a pickle cannot be read
+    in part): as many bytes as the file has.
+    """
+
+    family = "pyskl-pkl"
+    title = "pyskl pkl"
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        super().__init__(path, files)
+        self._loaded: _Facts | None = None
+        self._annotations: list[Any] | None = None
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such."""
+        if path.is_file():
+            known = path.suffix in (".pkl", ".pickle") and not path.name.endswith("_label.pkl")
+            return cls(path, [path]) if known else None
+        if not path.is_dir():
+            return None
+        endings = ("_3danno.pkl", "_3d.pkl")
+        found = sorted(f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir())
+        if len(found) > 1:
+            names = ", ".join(file.name for file in found)
+            raise UserError(f"'{path}' holds several data sets ({names}): give the path of one")
+        return cls(path, found) if found else None
+
+    @property
+    def name(self) -> str:
+        """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
+        said = dataset_in(self.files[0])
+        known = said if said in (PKUMMD1, PKUMMD2) else None
+        return self._facts.ntu or known or self.files[0].stem
+
+    @property
+    def layout(self) -> SkeletonLayout:
+        """By the number of joints that most clips have."""
+        return self._facts.layout
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those of NTU; without them there are as many classes as labels."""
+        return self._facts.class_names
+
+    def clips_in(self, item: Path) -> int:
+        """The number of annotations. The file is loaded for it, as is needed to read it."""
+        return self._facts.count
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """All clips, each let go when the next is asked for."""
+        facts = self._facts
+        annotations, self._annotations = self._annotations, None
+        if annotations is None:  # it has been read before
+            annotations = _load(item)[1]
+        seen: set[str] = set()
+        for at in range(len(annotations)):
+            annotation, annotations[at] = annotations[at], None
+            yield _clip(annotation, at, facts.layout, seen)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """The file's own protocols; those that it lacks by the names, where these are NTU's.
+
+        ``_train`` trains, ``_test`` tests, and ``_val`` does where there is no ``_test``. A clip
+        named on both sides tests; one named on none takes no part.
+        """
+        facts = self._facts
+        self._annotations = None
+        rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
+        for protocol, sides in facts.sides.items():
+            train = sides.get("train", frozenset())
+            test = sides.get("test") or sides.get("val", frozenset())
+            row = np.array([_side(info.name, train, test) for info in infos], np.int8)
+            if (row >= 0).any():
+                rows[protocol] = row
+        return rows
+
+    @property
+    def _facts(self) -> _Facts:
+        """Of the file, which is loaded when this is first asked for; its clips wait to be read."""
+        if self._loaded is None:
+            path = self.files[0]
+            try:
+                split, annotations = _load(path)
+                self._loaded = _facts_of(path, split, annotations)
+            except ValueError as error:
+                raise UserError(f"'{path}': {error}") from None
+            except OSError as error:
+                raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
+            self._annotations = annotations
+        return self._loaded
+
+
+def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
+    if name in test:
+        return TEST
+    return TRAIN if name in train else -1
+
+
+def _load(path: Path) -> tuple[dict[Any, Any], list[Any]]:
+    """The two entries of the file; ``ValueError`` if it has not both."""
+    content = load_plain(path)
+    if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
+        raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
+    split = content.get("split")
+    return split if isinstance(split, dict) else {}, content["annotations"]
+
+
+def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Facts:
+    """Of what most clips are, so that a damaged one decides nothing; ``ValueError`` if unknown."""
+    dicts = [each for each in annotations if isinstance(each, dict)]
+    keypoints = [each.get("keypoint") for each in dicts]
+    shapes = Counter(
+        each.shape[2:] for each in keypoints if isinstance(each, np.ndarray) and each.ndim == 4
+    )
+    if not shapes:
+        raise ValueError("holds no annotation with keypoints (M, T, V, 3)")
+    joints, coordinates = shapes.most_common(1)[0][0]
+    if coordinates == 2:
+        raise ValueError("holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
+                         "ntu60_3danno.pkl")  # fmt: skip
+    if joints not in _LAYOUTS or coordinates != 3:
+        raise ValueError(
+            f"has {joints} joints of {coordinates} coordinates; known are 25 joints (Kinect v2) "
+            "and 20 (Kinect v1) of 3"
+        )
+    sides: dict[str, dict[str, frozenset[str]]] = {}
+    for key, names in split.items():
+        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
+        if match is None or not isinstance(names, list | tuple | set | np.ndarray):
+            continue
+        try:
+            protocol = canonical_protocol(match[1])
+        except UserError:
+            continue  # a protocol of its own
+        told = {_plain(name) for name in names if isinstance(name, str)}
+        sides.setdefault(protocol, {})[match[2]] = frozenset(told)
+    infos = [_info(each["frame_dir"]) for each in dicts if isinstance(each.get("frame_dir"), str)]
+    known = [info for info in infos if info is not None]
+    labels = [each.get("label") for each in dicts]
+    good = [label for label in labels if type(label) is int and 0 <= label <= LARGEST_CLASS]
+    ntu = None
+    class_names = tuple(f"class {number}" for number in range(1, max(good, default=0) + 2))
+    if len(known) * 2 > len(infos):
+        ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
+        ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
+        class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
+    return _Facts(len(annotations), _LAYOUTS[joints], ntu, class_names, sides)
+
+
+def _plain(name: str) -> str:
+    return name.removesuffix(".skeleton")
+
+
+def _info(name: str) -> ClipInfo | None:
+    """What a name says, if it is NTU's."""
+    try:
+        return ntu_facts.ntu_info(name)
+    except ValueError:
+        return None
+
+
+def _clip(
+    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str]
+) -> RawClip | SkippedFile:
+    """The clip of one annotation, the ``at``-th counted from 0; ``seen`` are the names so far."""
+    place = f"annotation {at}"
+    if not isinstance(annotation, dict):
+        return SkippedFile(place, f"is {type(annotation).__name__}, no annotation")
+    name, label = annotation.get("frame_dir"), annotation.get("label")
+    if not isinstance(name, str) or not 0 < len(name) < 256 or not name.isprintable():
+        return SkippedFile(place, "has no frame_dir that can be the name of its clip")
+    name = _plain(name)
+    try:
+        coordinates = _coordinates(annotation, layout)
+        if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
+            raise ValueError("has no label that counts from 0")
+        info = _info(name) or ClipInfo(name, label)
+        if info.label != label:
+            raise ValueError(f"label {label}, and the name says {info.label}")
+        if name in seen:
+            raise ValueError("is there twice")
+    except ValueError as error:
+        return SkippedFile(name, f"{place}: {error}")
+    seen.add(name)
+    return RawClip(replace(info, name=name), coordinates)
+
+
+def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[np.float32]:
+    """(M, T, V, 3) of an annotation; ``ValueError`` if it has them not."""
+    keypoint, frames = annotation.get("keypoint"), annotation.get("total_frames")
+    if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
+        raise ValueError("has no keypoints")
+    if keypoint.ndim != 4 or keypoint.shape[2:] != (layout.num_joints, 3):
+        raise ValueError(f"has keypoints {keypoint.shape}, not (M, T, {layout.num_joints}, 3)")
+    if frames is not None and (type(frames) is not int or frames != keypoint.shape[1]):
+        told = frames if type(frames) is int else type(frames).__name__
+        raise ValueError(f"total_frames is {told}, and {keypoint.shape[1]} frames are there")
+    with np.errstate(over="ignore"):  # what overflows is refused by all imports
+        return keypoint.astype(np.float32)
