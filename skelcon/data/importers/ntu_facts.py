@@ -1,0 +1,137 @@
+"""What is known of NTU RGB+D beside its files: names, actions, and who trains.
+
+Of the data set's own page (names, actions) and of the papers of NTU RGB+D (2016) and NTU RGB+D
+120 (2019). Whatever layout the clips come in, these are the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import UNKNOWN, ClipInfo
+from skelcon.data.splits import sides_of
+
+CLASS_NAMES = (
+    "drink water", "eat meal/snack", "brushing teeth", "brushing hair", "drop", "pickup", "throw",
+    "sitting down", "standing up (from sitting position)", "clapping", "reading", "writing",
+    "tear up paper", "wear jacket", "take off jacket", "wear a shoe", "take off a shoe",
+    "wear on glasses", "take off glasses", "put on a hat/cap", "take off a hat/cap", "cheer up",
+    "hand waving", "kicking something",
+    "put something inside pocket / take out something from pocket", "hopping (one foot jumping)",
+    "jump up", "make a phone call/answer phone", "playing with phone/tablet",
+    "typing on a keyboard", "pointing to something with finger", "taking a selfie",
+    "check time (from watch)", "rub two hands together", "nod head/bow", "shake head", "wipe face",
+    "salute", "put the palms together", "cross hands in front (say stop)", "sneeze/cough",
+    "staggering", "falling", "touch head (headache)", "touch chest (stomachache/heart pain)",
+    "touch back (backache)", "touch neck (neckache)", "nausea or vomiting condition",
+    "use a fan (with hand or paper)/feeling warm", "punching/slapping other person",
+    "kicking other person", "pushing other person", "pat on back of other person",
+    "point finger at the other person", "hugging other person",
+    "giving something to other person", "touch other person's pocket", "handshaking",
+    "walking towards each other", "walking apart from each other",
+    # From here on NTU RGB+D 120 only.
+    "put on headphone", "take off headphone", "shoot at the basket", "bounce ball",
+    "tennis bat swing", "juggling table tennis balls", "hush (quiet)", "flick hair", "thumb up",
+    "thumb down", "make ok sign", "make victory sign", "staple book", "counting money",
+    "cutting nails", "cutting paper (using scissors)", "snapping fingers", "open bottle",
+    "sniff (smell)", "squat down", "toss a coin", "fold paper", "ball up paper",
+    "play magic cube", "apply cream on face", "apply cream on hand back", "put on bag",
+    "take off bag", "put something into a bag", "take something out of a bag", "open a box",
+    "move heavy objects", "shake fist", "throw up cap/hat", "hands up (both hands)", "cross arms",
+    "arm circles", "arm swings", "running on the spot", "butt kicks (kick backward)",
+    "cross toe touch", "side kick", "yawn", "stretch oneself", "blow nose",
+    "hit other person with something", "wield knife towards other person",
+    "knock over other person (hit with body)", "grab other person's stuff",
+    "shoot at other person with a gun", "step on foot", "high-five", "cheers and drink",
+    "carry something with other person", "take a photo of other person", "follow other person",
+    "whisper in other person's ear", "exchange things with other person",
+    "support somebody with one's hand (someone is sick, help him to walk)",
+    "finger-guessing game (playing rock-paper-scissors)",
+)  # fmt: skip
+"""The 120 actions, A1 first."""
+
+NTU60, NTU120 = "ntu60", "ntu120"
+NTU60_CLASSES, NTU60_SETUPS = 60, 17
+"""The first data set has the actions and the setups up to these; 120 has all."""
+
+_XSUB_60 = (1, 2, 4, 5, 8, 9, 13, 14, 15, 16, 17, 18, 19, 25, 27, 28, 31, 34, 35, 38)
+_XSUB_120 = (
+    *_XSUB_60,
+    *(45, 46, 47, 49, 50, 52, 53, 54, 55, 56, 57, 58, 59, 70, 74, 78, 80, 81, 82, 83, 84, 85, 86),
+    *(89, 91, 92, 93, 94, 95, 97, 98, 100, 103),
+)
+_TRAINING_SUBJECTS = {NTU60: _XSUB_60, NTU120: _XSUB_120}
+_TRAINING_CAMERAS = (2, 3)
+
+_NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
+_LARGEST = {"setup": 32, "camera": 3, "performer": 106, "replication": 2, "action": 120}
+
+
+def ntu_info(name: str) -> ClipInfo:
+    """What ``S###C###P###R###A###``, with or without ``.skeleton``, says of its clip.
+
+    Setup, camera, performer (the subject), replication and action, all counted from 1. The
+    clip's name is without the suffix, its label is the action's counted from 0.
+
+    Raises:
+        ValueError: if it is no such name, or one of the numbers is not in use.
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(f"'{name}' is not named S###C###P###R###A###")
+    numbers = dict(zip(_LARGEST, map(int, match.groups()), strict=True))
+    for what, number in numbers.items():
+        if not 1 <= number <= _LARGEST[what]:
+            raise ValueError(f"{what} {number} of '{name}' is not one of 1 to {_LARGEST[what]}")
+    return ClipInfo(
+        name=name.removesuffix(".skeleton"),
+        label=numbers["action"] - 1,
+        subject=numbers["performer"],
+        camera=numbers["camera"],
+        setup=numbers["setup"],
+    )
+
+
+def dataset_name(clips: Iterable[ClipInfo | int]) -> str:
+    """``ntu120`` if a clip, or a label counted from 0, is beyond NTU-60, else ``ntu60``."""
+    for clip in clips:
+        if not isinstance(clip, ClipInfo):
+            beyond = clip >= NTU60_CLASSES
+        else:
+            beyond = clip.label >= NTU60_CLASSES or clip.setup > NTU60_SETUPS
+        if beyond:
+            return NTU120
+    return NTU60
+
+
+def class_names(count: int) -> tuple[str, ...]:
+    """The names of the first ``count`` actions: 60 or 120 of them."""
+    if not 0 < count <= len(CLASS_NAMES):
+        raise ValueError(f"NTU RGB+D has {len(CLASS_NAMES)} actions, not {count}")
+    return CLASS_NAMES[:count]
+
+
+def protocols(infos: Sequence[ClipInfo], name: str) -> dict[str, NDArray[np.int8]]:
+    """The protocols of ``name`` (``ntu60`` or ``ntu120``): 0 trains, 1 tests, -1 neither.
+
+    NTU-60 is crossed by subject and by view (cameras 2 and 3 train), NTU-120 by subject and by
+    setup (even setups train). A clip of which the subject, camera or setup is not known takes no
+    part in the protocol that crosses it; a protocol in which no clip takes part is left out.
+    """
+
+    def sides(numbers: list[int], training: Iterable[int]) -> NDArray[np.int8]:
+        out = sides_of(np.isin(numbers, list(training)))
+        out[np.array(numbers, np.int64) == UNKNOWN] = -1
+        return out
+
+    rows = {"xsub": sides([info.subject for info in infos], _TRAINING_SUBJECTS[name])}
+    if name == NTU60:
+        rows["xview"] = sides([info.camera for info in infos], _TRAINING_CAMERAS)
+    else:
+        even = range(2, _LARGEST["setup"] + 1, 2)
+        rows["xsetup"] = sides([info.setup for info in infos], even)
+    return {protocol: row for protocol, row in rows.items() if (row >= 0).any()}
