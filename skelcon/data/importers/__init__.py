@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.importers.ntu import Ntu
 from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
@@ -33,7 +34,7 @@ __all__ = [
     "open_or_import",
 ]
 
-_SOURCES: tuple[type[Source], ...] = (UtdMhad,)
+_SOURCES: tuple[type[Source], ...] = (Ntu, UtdMhad)
 FAMILIES: dict[str, type[Source]] = {source.family: source for source in _SOURCES}
 """Every layout family, by the name that ``--format`` takes."""
 
