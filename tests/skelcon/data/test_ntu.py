@@ -252,7 +252,7 @@ BAD: dict[str, tuple[str | bytes, int | None]] = {
     "far": ("".join(LINES[:9]) + "0.1 1e300 " + LINES[9].split(" ", 2)[2]
             + "".join(LINES[10:]), 10),
     "zero bytes": (GOOD.encode() + bytes(512), 86),
-    "no text": (GOOD.encode()[:200] + b"\xff\xfe" + GOOD.encode()[202:], GOOD.count("\n", 0, 200) + 1),
+    "no text": (GOOD[:200].encode() + b"\xff" + GOOD[201:].encode(), GOOD.count("\n", 0, 200) + 1),
     "utf-16": (GOOD.encode("utf-16"), 1),
     "hardly a body": ("200000\n" + "0\n" * 199_999 + "".join(LINES[1:29]), None),
 }  # fmt: skip
