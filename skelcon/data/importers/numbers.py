@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _u = np.uint64
-_AT_ONCE = 4096
+_AT_ONCE = 8192
 """Numbers, so that the arrays of a step stay in the processor's cache."""
 _WINDOW = 16
 """Bytes of a number that are looked at: two words."""
@@ -36,6 +36,11 @@ _USED = np.array(
     _u,
 )
 """The bits of its two words that belong to a number, by its digits behind the point."""
+_JOINS = (
+    (_u(10), _u(8), _u(0x00FF00FF00FF00FF)),
+    (_u(100), _u(16), _u(0x0000FFFF0000FFFF)),
+    (_u(10_000), _u(32), _u(0xFFFFFFFF)),
+)
 
 
 class NumberError(ValueError):
@@ -76,21 +81,26 @@ def _plain_numbers(
     """The numbers, and which of them are written plainly; the others are anything."""
     negative = np.frombuffer(text, np.uint8)[starts] == ord("-")
     starts = starts + negative
+    digits = stops - starts - 2
     # From every byte of the text on 16 of them, one window over the other.
     windows = np.ndarray((len(text) - _WINDOW + 1,), f"V{_WINDOW}", text, strides=(1,))
-    inside = starts < len(windows)
-    words = windows[np.minimum(starts, len(windows) - 1)].view("<u8").reshape(-1, 2)
-    digits = stops - starts - 2
-    plain = inside & (digits >= 1) & (digits <= _DIGITS)
-    plain &= (words[:, 0] >> _u(8)) & _u(0xFF) == _u(ord("."))
-    # Digits as their values, zeros behind the last.
-    words = (words ^ _each(ord("0"))) & _USED.take(np.clip(digits, 0, _DIGITS), axis=0)
-    front, back = words[:, 0], words[:, 1]
-    front = (front & ~_u(0xFFFF)) | ((front & _u(0xFF)) << _u(8))  # without the point
+    chosen = windows[np.minimum(starts, len(windows) - 1)]
+    characters, words = (
+        chosen.view(np.uint8).reshape(-1, _WINDOW),
+        chosen.view("<u8").reshape(-1, 2),
+    )
+    plain = (digits >= 1) & (digits <= _DIGITS) & (starts < len(windows))
+    plain &= characters[:, 1] == ord(".")
+    # Digits as their values, zeros behind the last; the first digit in the place of the point.
+    words ^= _each(ord("0"))
+    words &= _USED.take(digits, axis=0, mode="clip")
+    characters[:, 1] = characters[:, 0]
+    characters[:, 0] = 0
     # 0x76 takes a byte above 9 to the highest bit.
-    beyond = front | (front + _each(0x76)) | back | (back + _each(0x76))
-    plain &= beyond & _each(0x80) == 0
-    values = (_of_eight_digits(front) * _u(10**8) + _of_eight_digits(back)).astype(np.float64)
+    beyond = (words + _each(0x76)) | words
+    plain &= (beyond[:, 0] | beyond[:, 1]) & _each(0x80) == 0
+    halves = _of_eight_digits(words)
+    values = (halves[:, 0] * _u(10**8) + halves[:, 1]).astype(np.float64)
     values /= 10.0**_DIGITS
     np.negative(values, out=values, where=negative)
     return values, plain
@@ -101,6 +111,6 @@ def _of_eight_digits(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
     Neighbours are joined to pairs, pairs to fours, and fours to the whole.
     """
-    words = (words * _u(10) + (words >> _u(8))) & _u(0x00FF00FF00FF00FF)
-    words = (words * _u(100) + (words >> _u(16))) & _u(0x0000FFFF0000FFFF)
-    return (words * _u(10_000) + (words >> _u(32))) & _u(0xFFFFFFFF)
+    for joined, bits, mask in _JOINS:
+        words = ((words * joined) + (words >> bits)) & mask
+    return words
