@@ -8,6 +8,7 @@ frame, up to four of them, and the one that moves most comes first.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -54,8 +55,9 @@ class Ntu(Source):
             return None
         files = _files_in(path)
         if not files:
-            below = sorted(entry.path for entry in os.scandir(path) if entry.is_dir())
-            files = [file for directory in below for file in _files_in(Path(directory))]
+            for directory in sorted(entry.path for entry in os.scandir(path) if entry.is_dir()):
+                with contextlib.suppress(PermissionError):  # nothing of ours, as it seems
+                    files += _files_in(Path(directory))
         files.sort(key=lambda file: file.name)
         for one, other in itertools.pairwise(files):
             if one.name == other.name:

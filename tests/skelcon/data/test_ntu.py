@@ -1,4 +1,6 @@
 import math
+import os
+import tracemalloc
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -271,6 +273,19 @@ def test_a_bad_file_says_what_and_where(case: str, end: str):
     assert len(str(error.value)) < 150
 
 
+@pytest.mark.parametrize(
+    "case", [case for case in BAD if "billion" in case or "beyond" in case or "hardly" in case]
+)
+def test_an_absurd_count_takes_no_memory(case: str):
+    data = BAD[case][0].encode()  # type: ignore[union-attr]
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"^.+$"):
+        read_skeleton(data)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100_000 + 20 * len(data)
+
+
 def test_bad_files_are_listed_and_lose_no_good_one(source: Path, tmp_path: Path):
     bad = {}
     for at, (content, line) in enumerate(BAD.values()):
@@ -284,7 +299,8 @@ def test_bad_files_are_listed_and_lose_no_good_one(source: Path, tmp_path: Path)
         (source / name).write_text(GOOD)
     (source / "S001C003P003R001A001.skeleton").mkdir()
     (source / "S001C003P003R001A002.skeleton").symlink_to(tmp_path / "nowhere")
-    bad |= {"S001C003P003R001A001.skeleton": None, "S001C003P003R001A002.skeleton": None}
+    os.mkfifo(source / "S001C003P003R001A003.skeleton")
+    bad |= {f"S001C003P003R001A{at:03d}.skeleton": None for at in (1, 2, 3)}
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW, max_bad=1)
     assert dataset.clip_names == tuple(sorted(NAMES))
     assert dataset.name == "ntu60"
