@@ -1,6 +1,9 @@
 """Data: from files on disk to one packed, memory-mapped `SkeletonDataset`."""
 
-from skelcon.data.bank import ClipBank
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
 from skelcon.data.layouts import (
@@ -16,6 +19,9 @@ from skelcon.data.layouts import (
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
 from skelcon.data.writer import DatasetWriter
+
+if TYPE_CHECKING:
+    from skelcon.data.bank import ClipBank
 
 __all__ = [
     "KINECT_V1",
@@ -44,3 +50,12 @@ __all__ = [
     "open_or_import",
     "split",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `ClipBank` when it is first asked for: it brings torch along, no import needs it."""
+    if name != "ClipBank":
+        raise AttributeError(f"module 'skelcon.data' has no attribute '{name}'")
+    from skelcon.data.bank import ClipBank
+
+    return ClipBank

@@ -38,7 +38,8 @@ class DatasetWriter:
     """Writes a packed data set clip by clip, in bounded memory, and puts it in place whole.
 
     Use as a context manager: nothing stands at ``path`` until the block ends without an error.
-    ``origin`` says in the header how the clips were made; no number depends on it.
+    ``origin`` says in the header how the clips were made; no number depends on it. Until it is
+    whole the data set stands in ``scratch``, on the same disk; beside ``path`` if not given.
     """
 
     def __init__(
@@ -52,8 +53,10 @@ class DatasetWriter:
         normalisation: Normalisation,
         synthetic: bool = False,
         origin: Mapping[str, Any] | None = None,
+        scratch: Path | None = None,
     ) -> None:
         self.path = Path(path)
+        self._scratch = scratch or self.path.parent
         self._layout = layout
         self._meta: dict[str, Any] = {
             "format": FORMAT_VERSION,
@@ -68,7 +71,7 @@ class DatasetWriter:
 
     def __enter__(self) -> DatasetWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._tmp = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        self._tmp = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self._scratch))
         # mkdtemp hides its directory from others, who may share the data set.
         umask = os.umask(0)
         os.umask(umask)

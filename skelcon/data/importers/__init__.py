@@ -17,6 +17,7 @@ from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
+from skelcon.data.importers.ntu import Ntu
 from skelcon.data.importers.nucla_json import NuclaJson
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.pku_mmd import PkuMmd
@@ -39,6 +40,7 @@ __all__ = [
 ]
 
 _SOURCES: tuple[type[Source], ...] = (
+    Ntu,
     PkuMmd,
     AgcnNpy,
     StgcnNpy,

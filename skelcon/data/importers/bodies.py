@@ -24,6 +24,8 @@ def motion(clip: Clip) -> NDArray[np.float64]:
 
 def by_motion(clip: Clip) -> Clip:
     """``clip`` with the body that moves most first; of two that move alike the later first."""
+    if len(clip) == 1:
+        return clip
     return clip[np.argsort(motion(clip), kind="stable")[::-1]]
 
 

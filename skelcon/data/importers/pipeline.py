@@ -10,23 +10,25 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import (
     ImportOptions,
     batches,
-    part_file,
+    is_done,
+    keep_freed_memory,
     read_part,
     write_part,
 )
 from skelcon.data.importers.source import SkippedFile, Source
-from skelcon.data.importers.workers import write_parts
+from skelcon.data.importers.workers import WorkerEndedError, write_parts
 from skelcon.data.normalise import Normalisation
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
@@ -82,7 +84,8 @@ def run_import(
     pieces = batches(source)
     sizes = [sum(source.clips_in(source.items[at]) for at in piece) for piece in pieces]
     done = 0
-    with _staging(destination, import_digest(source, options)) as parts:
+    keep_freed_memory()
+    with _staging(destination, import_digest(source, options)) as (parts, lock):
 
         def advance(clips: int) -> None:
             nonlocal done
@@ -90,12 +93,16 @@ def run_import(
             if progress is not None:
                 progress(min(done, sum(sizes)), sum(sizes))
 
-        missing = [n for n in range(len(pieces)) if not part_file(parts, n).exists()]
+        missing = [n for n in range(len(pieces)) if not is_done(parts, n, source)]
         advance(sum(sizes) - sum(sizes[number] for number in missing))
         count = _workers(source, len(missing)) if workers is None else min(workers, len(missing))
         if count > 1:
-            for number in write_parts(parts, missing, source, options, count):
-                advance(sizes[number])
+            # Closed here and now, whatever happens: a worker must not outlive the lock.
+            with contextlib.closing(
+                write_parts(parts, missing, source, options, count, lock)
+            ) as made:
+                for number in made:
+                    advance(sizes[number])
         else:
             for number in missing:
                 write_part(parts, number, source, options, advance)
@@ -103,30 +110,57 @@ def run_import(
 
 
 def _workers(source: Source, pieces: int) -> int:
-    size = sum(path.stat().st_size for path in source.files if path.exists())
-    return min(len(os.sched_getaffinity(0)), pieces) if size >= PARALLEL_BYTES else 1
+    sizes = itertools.accumulate(path.stat().st_size for path in source.files if path.exists())
+    large = any(size >= PARALLEL_BYTES for size in sizes)
+    return min(len(os.sched_getaffinity(0)), pieces) if large else 1
 
 
 @contextlib.contextmanager
-def _staging(destination: Path, recipe: str) -> Iterator[Path]:
-    """The directory of the parts, for one process at a time; gone unless it was interrupted."""
+def _staging(destination: Path, recipe: str) -> Iterator[tuple[Path, int]]:
+    """The directory of the parts, for one import at a time, and the file that locks it.
+
+    It stays where an import was interrupted, for the next one to go on from.
+    """
     destination.parent.mkdir(parents=True, exist_ok=True)
     directory = destination.with_name(f".{destination.name}.importing")
-    directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(directory) as lock:
         with contextlib.suppress(FileNotFoundError):
             if (directory / "recipe").read_text() != recipe:
                 for path in directory.glob("[0-9]*"):
                     path.unlink()
-        directory.mkdir(exist_ok=True)  # the process waited for may have taken it away
+        for path in directory.glob(".*"):  # a data set that was being put together
+            shutil.rmtree(path, ignore_errors=True)
         (directory / "recipe").write_text(recipe)
         try:
-            yield directory
+            yield directory, lock
+        except WorkerEndedError:
+            raise
         except (UserError, OSError):
             shutil.rmtree(directory, ignore_errors=True)
             raise
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[int]:
+    """Make ``directory`` and hold its lock; waits for whoever has it."""
+    while (lock := _lock_of(directory)) is None:
+        pass
+    with lock:
+        yield lock.fileno()
+
+
+def _lock_of(directory: Path) -> IO[str] | None:
+    """None if who had the lock has taken the directory away, or another made it anew."""
+    path = directory / "lock"
+    directory.mkdir(exist_ok=True)
+    with contextlib.ExitStack() as open_files, contextlib.suppress(FileNotFoundError):
+        lock = open_files.enter_context(path.open("w"))
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
+            open_files.pop_all()
+            return lock
+    return None
 
 
 def _assemble(
@@ -137,7 +171,7 @@ def _assemble(
     count: int,
     max_bad: float,
 ) -> tuple[SkeletonDataset, list[SkippedFile]]:
-    """The parts, one behind the other, as a data set; each is removed when it has been used."""
+    """The parts, one behind the other, as a data set."""
     skipped: list[SkippedFile] = []
     excluded = 0
     done = Normalisation(
@@ -152,6 +186,7 @@ def _assemble(
         family=source.family,
         normalisation=done,
         origin={"max_bodies": options.max_bodies},
+        scratch=directory,
     ) as writer:
         for number in range(count):
             part = read_part(directory, number)

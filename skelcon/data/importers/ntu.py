@@ -1,0 +1,232 @@
+"""NTU RGB+D: ``S###C###P###R###A###.skeleton``, the text of its authors, metres.
+
+The number of frames; for each frame the number of bodies; for each body a line of ten numbers, a
+line with the number of joints, and for each joint a line of twelve, of which the first three are
+its place. Read as the paper's public code does: body m of a clip is whatever stands m-th in each
+frame, up to four of them, and the one that moves most comes first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.bodies import by_motion
+from skelcon.data.importers.numbers import NumberError, read_numbers
+from skelcon.data.importers.parts import FARTHEST
+from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
+from skelcon.data.layouts import KINECT_V2
+from skelcon.errors import UserError
+
+MOST_BODIES = 4
+"""Bodies of a frame that are read; the sensor tracks up to six."""
+_JOINTS = KINECT_V2.num_joints
+_BODY_LINES = 2 + _JOINTS
+_NUMBERS = 12
+"""Of a joint's line."""
+_SPARSE_BYTES = 64 << 20
+"""A clip may be this large, or as large as its file: a whole file is larger than its clip."""
+_NAME = re.compile(r"S[0-9]{3}C[0-9]{3}P[0-9]{3}R[0-9]{3}A[0-9]{3}\.skeleton")
+_SUFFIX = ".skeleton"
+
+
+class Ntu(Source):
+    """NTU RGB+D and NTU RGB+D 120: 25 joints, a file a clip; the name of a file tells the rest."""
+
+    family = "ntu"
+    title = "NTU RGB+D"
+    batch = 64
+    layout = KINECT_V2
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The files in a directory, or in the directories right below it, by name."""
+        if not path.is_dir():
+            return None
+        files = _files_in(path)
+        if not files:
+            for directory in sorted(entry.path for entry in os.scandir(path) if entry.is_dir()):
+                with contextlib.suppress(PermissionError):  # nothing of ours, as it seems
+                    files += _files_in(Path(directory))
+        files.sort(key=lambda file: file.name)
+        for one, other in itertools.pairwise(files):
+            if one.name == other.name:
+                raise UserError(
+                    f"'{one.name}' is in '{one.parent}' and in '{other.parent}': give the path "
+                    "of one of them"
+                )
+        return cls(path, files) if files else None
+
+    @cached_property
+    def name(self) -> str:
+        """``ntu120`` if the name of a file is beyond the first data set, else ``ntu60``."""
+        return ntu_facts.dataset_name(_infos(self.files))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """All actions of the data set, whichever of them are there."""
+        return ntu_facts.class_names(60 if self.name == ntu_facts.NTU60 else 120)
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """The one clip of a file; ``ValueError`` if it is damaged, or its name tells nothing."""
+        info = ntu_facts.ntu_info(item.name)
+        if not item.is_file():
+            raise ValueError("is not a file")
+        yield RawClip(info, by_motion(read_skeleton(item.read_bytes())), item.name)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """The protocols of the data set."""
+        return ntu_facts.protocols(infos, self.name)
+
+
+def _files_in(directory: Path) -> list[Path]:
+    """Its clips; also what ends alike, if there are any: a file misnamed is one to be told of."""
+    names = [
+        entry.name
+        for entry in os.scandir(directory)
+        if entry.name.endswith(_SUFFIX) and not entry.name.startswith(".")
+    ]
+    return [directory / name for name in names] if any(map(_NAME.fullmatch, names)) else []
+
+
+def _infos(files: Sequence[Path]) -> Iterator[ClipInfo]:
+    for file in files:
+        try:
+            yield ntu_facts.ntu_info(file.name)
+        except ValueError:  # read() says so
+            continue
+
+
+def read_skeleton(data: bytes) -> NDArray[np.float64]:
+    """(M, T, 25, 3) metres, at most four bodies, from the content of a file.
+
+    Raises:
+        ValueError: if the file is damaged; :class:`BadLineError` if it is known where.
+    """
+    if not data or data.isspace():
+        raise ValueError("the file is empty")
+    if 0 in data or not data.isascii():
+        before = re.match(rb"[\x01-\x7f]*", data)
+        assert before is not None
+        raise BadLineError("a byte that is no text", before[0].count(b"\n") + 1)
+    try:
+        return _Skeletons(data).coordinates()
+    except ValueError:
+        # There may be more space between the numbers than the sensor puts there.
+        tidy = _tidied(data)
+        if tidy == data:
+            raise
+    return _Skeletons(tidy).coordinates()
+
+
+def _tidied(data: bytes) -> bytes:
+    """The same lines with one space between numbers, and none before or behind them."""
+    text = data.rstrip().translate(bytes.maketrans(b"\t\r\v\f", b"    "))
+    while b"  " in text:
+        text = text.replace(b"  ", b" ")
+    return text.replace(b" \n", b"\n").replace(b"\n ", b"\n").lstrip(b" ") + b"\n"
+
+
+class _Skeletons:
+    """A file's text and where its numbers begin and end; a line counts from 0."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data if data.endswith(b"\n") else data + b"\n"
+        characters = np.frombuffer(self.data, np.uint8)
+        self.gaps = np.flatnonzero(characters <= ord(" "))
+        """Where the spaces and line ends are: between two of them is a number."""
+        self.ends = np.flatnonzero(characters[self.gaps] == ord("\n"))
+        """Which of the gaps end a line."""
+        self.stops = memoryview(self.gaps[self.ends].data)  # faster one by one
+
+    def coordinates(self) -> NDArray[np.float64]:
+        """(M, T, 25, 3)."""
+        found: list[tuple[int, int, int]] = []
+        try:
+            frames = self._walk(found)
+        finally:
+            # Where a line is lost, or one too many, the joints tell it before a count does.
+            frame, rank, first = np.array(found, np.int64).reshape(-1, 3).T
+            lines = first[:, None] + np.arange(_JOINTS)
+            self._check_lengths(lines)
+        if not found:
+            raise ValueError("no body in any frame")
+        read = rank < MOST_BODIES
+        bodies = int(rank[read].max()) + 1
+        if bodies * frames * _JOINTS * 3 * 8 > max(_SPARSE_BYTES, len(self.data)):
+            raise ValueError(f"{frames} frames, nearly all of them without a body")
+        values = self._places(lines[read].ravel())
+        out = np.zeros((bodies, frames, _JOINTS, 3))
+        out[rank[read], frame[read]] = values.reshape(-1, _JOINTS, 3)
+        return out
+
+    def _walk(self, found: list[tuple[int, int, int]]) -> int:
+        """The number of frames; ``found`` is told of each body the frame, its rank there and the
+        line of its first joint.
+        """
+        frames = self._count(0, "frames")
+        line = 1
+        for frame in range(frames):
+            if line >= len(self.stops):
+                raise BadLineError(f"the file ends after {frame} of {frames} frames", line)
+            bodies = self._count(line, "bodies")
+            if line + bodies * _BODY_LINES >= len(self.stops):
+                raise BadLineError(
+                    f"{bodies} bodies in frame {frame + 1} of {frames}, but the file ends before",
+                    line + 1,
+                )
+            for rank in range(bodies):
+                joints = self._count(line + 2, "joints")
+                if joints != _JOINTS:
+                    raise BadLineError(f"{joints} joints, not {_JOINTS}", line + 3)
+                found.append((frame, rank, line + 3))
+                line += _BODY_LINES
+            line += 1
+        if self.data[self.stops[line - 1] :].strip():
+            raise BadLineError(f"the file goes on after its {frames} frames", line + 1)
+        return frames
+
+    def _count(self, line: int, what: str) -> int:
+        """The number that is all of a line."""
+        start = self.stops[line - 1] + 1 if line else 0
+        text = self.data[start : self.stops[line]].strip()
+        if not text.isdigit() or len(text) > 9:
+            raise BadLineError(
+                f"{text[:24].decode()!r} where the number of {what} is to be", line + 1
+            )
+        return int(text)
+
+    def _check_lengths(self, lines: NDArray[np.int64]) -> None:
+        """Every joint must have its twelve numbers: a line that is short has lost some."""
+        gaps = self.ends[lines] - self.ends[lines - 1]
+        returns = self.data[self.stops[0] - 1] == ord("\r")  # one gap more
+        wrong = gaps != _NUMBERS + returns
+        if wrong.any():
+            raise BadLineError(
+                f"{gaps[wrong][0] - returns} numbers, not {_NUMBERS}", int(lines[wrong][0]) + 1
+            )
+
+    def _places(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(3 L,) the first three numbers of each of the (L,) lines."""
+        around = self.gaps[self.ends[lines - 1][:, None] + np.arange(4)]
+        try:
+            values = read_numbers(self.data, (around[:, :3] + 1).ravel(), around[:, 1:].ravel())
+        except NumberError as error:
+            raise BadLineError(str(error), int(lines[error.index // 3]) + 1) from None
+        far = ~(np.abs(values) < FARTHEST)
+        if far.any():
+            raise BadLineError(
+                f"a coordinate is not finite, or beyond {FARTHEST:g} m",
+                int(lines[far.argmax() // 3]) + 1,
+            )
+        return values

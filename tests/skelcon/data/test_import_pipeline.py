@@ -1,0 +1,298 @@
+"""What holds for imports of every layout, tried with NTU RGB+D: its clips are small text files."""
+
+import contextlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skelcon.data import SkeletonDataset, import_dataset
+from skelcon.data.importers.ntu import Ntu
+
+UserErrorOf = Callable[..., str]
+Progress = Callable[[int, int], None]
+PARTS = 4
+
+
+def skeleton_text(seed: int) -> str:
+    """Two frames of a body."""
+    rng = np.random.default_rng(seed)
+    lines = ["2"]
+    for _ in range(2):
+        lines += ["1", "1 0 0 0 0 0 0 0 0 2", "25"]
+        lines += [" ".join([*map(str, joint), *["0"] * 9]) for joint in rng.normal(2, 0.5, (25, 3))]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files enough for several parts, and one that is bad."""
+    folder = tmp_path_factory.mktemp("ntu")
+    for at in range(PARTS * Ntu.batch - 10):
+        name = f"S001C{at % 3 + 1:03d}P{at // 60 + 1:03d}R001A{at % 60 + 1:03d}.skeleton"
+        (folder / name).write_text(skeleton_text(at))
+    (folder / "S001C001P030R001A001.skeleton").write_text("none")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def fingerprint(source: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of an import that nothing disturbed."""
+    dataset, skipped = import_dataset(source, tmp_path_factory.mktemp("plain") / "set", workers=1)
+    assert [bad.name for bad in skipped] == ["S001C001P030R001A001.skeleton"]
+    return dataset.fingerprint
+
+
+@pytest.fixture
+def reads() -> Iterator[list[str]]:
+    """The names of the .skeleton files that this process has opened."""
+    names: list[str] = []
+
+    def audit(event: str, args: tuple) -> None:
+        if watching and event == "open" and str(args[0]).endswith(".skeleton"):
+            names.append(Path(str(args[0])).name)
+
+    watching = [True]
+    sys.addaudithook(audit)
+    yield names
+    watching.clear()  # a hook cannot be removed
+
+
+def children() -> list[int]:
+    """The processes that this one has started and not yet waited for."""
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            found += (task / "children").read_text().split()
+    return [int(pid) for pid in found]
+
+
+def imported(source: Path, destination: Path, **options: object) -> SkeletonDataset:
+    """The data set, when all that should be gone is gone."""
+    dataset, skipped = import_dataset(source, destination, **options)  # type: ignore[arg-type]
+    assert len(skipped) == 1
+    assert [path.name for path in destination.parent.iterdir()] == [destination.name]
+    assert dataset.fingerprint == dataset.content_digest()
+    return dataset
+
+
+def interrupt_at(clips: int) -> Progress:
+    def progress(done: int, _: int) -> None:
+        if done >= clips:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_an_import_goes_on_where_it_was_interrupted(
+    source: Path, tmp_path: Path, fingerprint: str, reads: list[str], workers: int
+):
+    place = tmp_path / "sets" / "set"
+    before = children()
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(source, place, progress=interrupt_at(Ntu.batch + 1), workers=workers)
+    assert children() == before
+    assert [path.name for path in place.parent.iterdir()] == [".set.importing"]
+    done = len(list((place.parent / ".set.importing").glob("*.json"))) - (workers > 1)
+    assert 1 <= done < PARTS
+    reads.clear()
+    told: list[tuple[int, int]] = []
+    dataset = imported(source, place, progress=lambda *counts: told.append(counts), workers=1)
+    assert len(reads) == len(list(source.iterdir())) - done * Ntu.batch
+    assert told[0][0] == done * Ntu.batch
+    assert told[-1] == (told[0][1],) * 2
+    assert dataset.fingerprint == fingerprint
+
+
+def test_other_options_do_not_go_on_with_these_parts(
+    source: Path, tmp_path: Path, fingerprint: str
+):
+    place = tmp_path / "sets" / "set"
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(
+            source, place, max_bodies=1, exclude={"S001C001P001R001A001"},
+            progress=interrupt_at(Ntu.batch + 1), workers=1,
+        )  # fmt: skip
+    assert imported(source, place, workers=1).fingerprint == fingerprint
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b'{"index": 1}', None])
+def test_a_part_that_was_left_damaged_is_made_anew(
+    source: Path, tmp_path: Path, fingerprint: str, content: bytes | None
+):
+    place = tmp_path / "sets" / "set"
+    with pytest.raises(KeyboardInterrupt):
+        import_dataset(source, place, progress=interrupt_at(Ntu.batch + 1), workers=1)
+    parts = place.parent / ".set.importing"
+    if content is None:
+        with (parts / "000000.raw").open("r+b") as raw:
+            raw.truncate(1000)
+    else:
+        (parts / "000000.json").write_bytes(content)
+    (parts / ".set.abandoned").mkdir()
+    assert imported(source, place, workers=1).fingerprint == fingerprint
+
+
+KILLED = """
+import sys, time
+from pathlib import Path
+from skelcon.data import import_dataset
+
+def progress(done, whole):
+    if done:
+        print(done, flush=True)
+        time.sleep(100)
+
+import_dataset(Path(sys.argv[1]), Path(sys.argv[2]), progress=progress, workers=2)
+"""
+
+
+def test_an_import_goes_on_where_it_was_killed(source: Path, tmp_path: Path, fingerprint: str):
+    place = tmp_path / "sets" / "set"
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(source), str(place)], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) > 0
+        process.kill()
+    assert [path.name for path in place.parent.iterdir()] == [".set.importing"]
+    told: list[int] = []
+    dataset = imported(source, place, progress=lambda done, _: told.append(done), workers=1)
+    assert told[0] >= Ntu.batch
+    assert dataset.fingerprint == fingerprint
+
+
+def test_several_processes_give_the_same_data_set(source: Path, tmp_path: Path, fingerprint: str):
+    told: list[tuple[int, int]] = []
+    dataset = imported(
+        source, tmp_path / "sets" / "set", workers=2, progress=lambda *counts: told.append(counts)
+    )
+    assert dataset.fingerprint == fingerprint
+    assert told == sorted(told)
+    assert told[-1][0] == told[-1][1]
+
+
+def test_a_worker_that_is_killed(
+    source: Path, tmp_path: Path, fingerprint: str, user_error: UserErrorOf
+):
+    place = tmp_path / "sets" / "set"
+    before = children()
+
+    def kill(done: int, _: int) -> None:
+        if done:
+            for worker in set(children()) - set(before):
+                os.kill(worker, signal.SIGKILL)
+
+    user_error(lambda: import_dataset(source, place, progress=kill, workers=2), "SIGKILL")
+    assert children() == before
+    told: list[int] = []
+    dataset = imported(source, place, progress=lambda done, _: told.append(done), workers=2)
+    assert told[0] >= Ntu.batch
+    assert dataset.fingerprint == fingerprint
+
+
+NOISE = """
+import sys
+def audit(event, args):
+    if event == "open" and str(args[0]).endswith(".skeleton"):
+        print("noise")
+        sys.stderr.write("noise" * 20_000)
+sys.addaudithook(audit)
+"""
+
+
+def test_what_a_library_prints_in_a_worker_does_no_harm(
+    source: Path, tmp_path: Path, fingerprint: str, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path" / "sitecustomize.py").write_text(NOISE)
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    dataset = imported(source, tmp_path / "sets" / "set", workers=2)
+    assert dataset.fingerprint == fingerprint
+
+
+@pytest.mark.parametrize(
+    ("code", "named"), [("raise MemoryError('no room')", "no room"), ("os._exit(0)", "no word")]
+)
+def test_a_worker_that_fails_says_why(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_error: UserErrorOf,
+    code: str, named: str,
+):  # fmt: skip
+    (tmp_path / "path").mkdir()
+    text = NOISE.replace("import sys", "import os, sys").replace(".skeleton", "options.json")
+    text = text.replace('print("noise")', code).replace("sys.stderr.write", "str")
+    (tmp_path / "path" / "sitecustomize.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path / "path")
+    user_error(lambda: import_dataset(source, tmp_path / "set", workers=2), named)
+    assert not (tmp_path / "set").exists()
+
+
+def test_files_that_change_meanwhile(tmp_path: Path, user_error: UserErrorOf):
+    folder = tmp_path / "ntu"
+    folder.mkdir()
+    for at in range(Ntu.batch + 1):
+        (folder / f"S001C001P{at + 1:03d}R001A001.skeleton").write_text(skeleton_text(at))
+
+    def progress(*_: int) -> None:
+        (folder / "S001C001P001R001A002.skeleton").write_text(skeleton_text(0))
+
+    user_error(
+        lambda: import_dataset(folder, tmp_path / "set", progress=progress, workers=2),
+        folder, "changing",
+    )  # fmt: skip
+
+
+def test_two_imports_at_once_take_turns(source: Path, tmp_path: Path, fingerprint: str):
+    place = tmp_path / "sets" / "set"
+    found: list[str] = []
+
+    def run() -> None:
+        dataset, _ = import_dataset(source, place, workers=1, progress=lambda *_: time.sleep(0))
+        found.append(dataset.fingerprint)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert found == [fingerprint] * 3
+    assert [path.name for path in place.parent.iterdir()] == ["set"]
+
+
+def test_excluded_names_are_not_bad(source: Path, tmp_path: Path):
+    out = {"S001C001P030R001A001", "S001C002P001R001A002.skeleton"}
+    dataset, skipped = import_dataset(source, tmp_path / "set", exclude=out, workers=1)
+    assert skipped == []
+    assert "S001C002P001R001A002" not in dataset.clip_names
+    report = json.loads((dataset.path / "import-report.json").read_text())
+    assert report["excluded"] == 2
+    assert report["files"] == report["clips"] + 2
+
+
+def test_the_lists_of_missing_skeletons(source: Path, tmp_path: Path, real_utd: Path):
+    lists = sorted((real_utd.parent / "lists").glob("*.txt"))
+    names = {
+        name
+        for path in lists
+        for name in re.findall(r"^S\d+C\d+P\d+R\d+A\d+$", path.read_text(), re.MULTILINE)
+    }
+    assert len(names) == 535  # all of the smaller list are in the larger
+    folder = tmp_path / "ntu"
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.skeleton").write_text("5\n0\n0\n0\n0\n0\n")
+    (folder / "S001C001P001R001A001.skeleton").write_text(skeleton_text(0))
+    dataset, skipped = import_dataset(folder, tmp_path / "set", exclude=names)
+    assert skipped == []
+    assert dataset.clip_names == ("S001C001P001R001A001",)
+    assert json.loads((dataset.path / "import-report.json").read_text())["excluded"] == 535
