@@ -13,15 +13,15 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skelcon.data.dataset import SkeletonDataset
-from skelcon.data.importers.parts import ImportOptions
-from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
-from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
 from skelcon.data.importers.ntu import Ntu
 from skelcon.data.importers.nucla_json import NuclaJson
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
+from skelcon.data.importers.parts import ImportOptions
+from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
+from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
 from skelcon.data.normalise import Normalisation
 from skelcon.data.writer import REPORT
