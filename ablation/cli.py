@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from ablation import cli_store
 from ablation.commands import open_data, open_source, plan_study, run_study
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
@@ -30,7 +31,8 @@ command again runs nothing.
 \b
     skelcon-ablate augmentations                              embedded data, a few minutes
     skelcon-ablate augmentations --data PATH --preset small --seeds 3
-    skelcon-ablate augmentations --seeds 3 --plan             what would run; runs nothing
+    skelcon-ablate augmentations --seeds 3 --plan             what would run, and its cost
+    skelcon-ablate status                                     what is running, from another shell
 """
 
 
@@ -190,7 +192,7 @@ def plan(
     probe: ProbeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What would run, what is cached and what it costs; runs nothing.
+    """What would run, what is cached, what it costs; runs nothing.
 
     Several studies share their units. Time and disk are estimated from finished units that are
     like those to run; --probe measures what none tells of.
@@ -256,6 +258,10 @@ def run(
         plan_only=plan_only, probe=probe, formats=formats, as_json=as_json, yes=yes,
         verbose=verbose, resources=resources,
     )  # fmt: skip
+
+
+for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
+    app.command()(_command)
 
 
 def main() -> None:
