@@ -162,11 +162,11 @@ def _document(plan: Plan, missing: list[Unit], costing: Costing) -> dict[str, ob
 
 def print_counts(console: Console, plan: Plan, done: int) -> None:
     """How much a study asks, and how much of it there is already."""
-    units = len(plan.units)
+    units, rows = len(plan.units), len(plan.study.all_rows)
     where = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
     _say(
         console,
-        f"{plan.study.name} on {where}, {plan.preset} preset: {len(plan.study.all_rows)} rows, "
+        f"{plan.study.name} on {where}, {plan.preset} preset: {rows} row{'s' * (rows != 1)}, "
         f"{len(plan.cells)} cells, {units} distinct units "
         f"({plan.count('pretrain')} pre-trainings, {plan.count('evaluate')} evaluations), "
         f"{done} done, {units - done} to run.",
