@@ -12,7 +12,10 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ablation.commands import open_data, open_source, plan_study, run_study, show_plan
+from ablation import cli_store
+from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
+from ablation.planning_view import Costing, show_plan
+from ablation.resources import Resources
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.cli_weights import DataOption, PluginOption
@@ -28,7 +31,8 @@ command again runs nothing.
 \b
     skelcon-ablate augmentations                              embedded data, a few minutes
     skelcon-ablate augmentations --data PATH --preset small --seeds 3
-    skelcon-ablate augmentations --seeds 3 --plan             what would run; runs nothing
+    skelcon-ablate augmentations --seeds 3 --plan             what would run, and its cost
+    skelcon-ablate status                                     what is running, from another shell
 """
 
 
@@ -114,6 +118,28 @@ EvaluateOnOption = Annotated[
         "(for choosing settings)."
     ),
 ]
+CpusOption = Annotated[float, typer.Option(help="CPU cores (and torch threads) of a trial.")]
+GpusOption = Annotated[float, typer.Option(help="GPUs of a trial; a fraction shares one.")]
+ConcurrentOption = Annotated[
+    int | None,
+    typer.Option(help="At most so many trials at once. Default: what fits.", show_default=False),
+]
+AddressOption = Annotated[
+    str | None,
+    typer.Option(
+        help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
+    ),
+]
+ProbeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="STEPS",
+        help="In a plan: train so many steps of each kind of unit that no earlier result tells "
+        "of, and estimate from those.",
+        show_default=False,
+    ),
+]
 FormatOption = Annotated[
     str, typer.Option("--format", help="The files to write, of csv, latex, markdown, json.")
 ]
@@ -155,12 +181,24 @@ def plan(
     seeds: SeedsOption = "1",
     protocol: ProtocolOption = None,
     assignments: SetOption = None,
+    only: OnlyOption = None,
     plugins: PluginOption = None,
     evaluate_on: EvaluateOnOption = "test",
     results: ResultsOption = Path("results"),
+    cpus_per_trial: CpusOption = 1,
+    gpus_per_trial: GpusOption = 0,
+    max_concurrent: ConcurrentOption = None,
+    address: AddressOption = None,
+    probe: ProbeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What would run and what is cached; runs nothing. Several studies share their units."""
+    """What would run, what is cached, what it costs; runs nothing.
+
+    Several studies share their units. Time and disk are estimated from finished units that are
+    like those to run; --probe measures what none tells of.
+    """
+    asked = Resources(cpus_per_trial, gpus_per_trial, max_concurrent, address)
+    asked.check()
     load_plugins(plugins or ())
     console = Console(stderr=as_json)
     dataset = open_data(data, console)
@@ -171,10 +209,11 @@ def plan(
         made = plan_study(
             study, dataset, open_source(study, source if study.transfer else None, console),
             preset=preset, seeds=seeds, protocol=protocol,
-            assignments=assignments, only=None, evaluate_on=evaluate_on,
+            assignments=assignments, only=only, evaluate_on=evaluate_on,
         )  # fmt: skip
-        found.append((made, [u for u in made.units.values() if not store.is_done(u.key)]))
-    show_plan(console, found, as_json)
+        found.append((made, missing_units(made, store, console, mend=False)))
+    costing = Costing.of(store, [made for made, _ in found], asked, ask_cluster=True)
+    show_plan(console, found, as_json, costing, probe)
 
 
 @app.command()
@@ -190,24 +229,10 @@ def run(
     plugins: PluginOption = None,
     evaluate_on: EvaluateOnOption = "test",
     results: ResultsOption = Path("results"),
-    cpus_per_trial: Annotated[
-        float, typer.Option(help="CPU cores (and torch threads) of a trial.")
-    ] = 1,
-    gpus_per_trial: Annotated[
-        float, typer.Option(help="GPUs of a trial; a fraction shares one.")
-    ] = 0,
-    max_concurrent: Annotated[
-        int | None,
-        typer.Option(
-            help="At most so many trials at once. Default: what fits.", show_default=False
-        ),
-    ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
-        ),
-    ] = None,
+    cpus_per_trial: CpusOption = 1,
+    gpus_per_trial: GpusOption = 0,
+    max_concurrent: ConcurrentOption = None,
+    address: AddressOption = None,
     retries: Annotated[int, typer.Option(min=0, help="Tries more of a unit that fails.")] = 1,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop all at the first unit that fails for good.")
@@ -223,6 +248,7 @@ def run(
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run; run nothing.")
     ] = False,
+    probe: ProbeOption = None,
     formats: FormatOption = "csv,latex,markdown,json",
     as_json: JsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
@@ -241,9 +267,13 @@ def run(
     run_study(
         load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
         assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
-        plan_only=plan_only, formats=formats, as_json=as_json, yes=yes, verbose=verbose,
-        resources=resources,
+        plan_only=plan_only, probe=probe, formats=formats, as_json=as_json, yes=yes,
+        verbose=verbose, resources=resources,
     )  # fmt: skip
+
+
+for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
+    app.command()(_command)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -16,7 +15,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 from ablation import display, export, tables
+from ablation.cost import check_disk
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
+from ablation.planning_view import Costing, print_start, show_plan
 from ablation.resources import Resources
 from ablation.store import Store
 from ablation.study import Study
@@ -142,6 +143,7 @@ def run_study(
     data: Path | None,
     source: Path | None,
     plan_only: bool,
+    probe: int | None,
     results: Path,
     formats: str,
     as_json: bool,
@@ -155,17 +157,23 @@ def run_study(
     chosen = export.parse_formats(formats)
     asked = Resources(**resources)
     asked.check()
+    if probe is not None and not plan_only:
+        raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
     dataset = open_data(data, console)
     plan = plan_study(study, dataset, open_source(study, source, console), **choices)
     store = Store(results)
     missing = missing_units(plan, store, console, mend=not plan_only)
     if plan_only:
-        show_plan(console, [(plan, missing)], as_json)
+        costing = Costing.of(store, [plan], asked, ask_cluster=True)
+        show_plan(console, [(plan, missing)], as_json, costing, probe)
         return
+    if missing:
+        cost = Costing.of(store, [plan], asked).cost(missing)
+        check_disk(results, cost)
     store.check_writable()
     interrupted = False
     if missing:
-        display.print_plan(console, plan, len(plan.units) - len(missing))
+        print_start(console, plan, missing, cost)
         _confirm(plan, asked, yes)
         interrupted = not _run(console, plan, missing, store, asked, verbose)
     failed = show(console, plan, store, results, chosen, as_json)
@@ -250,41 +258,6 @@ def same_question(one: str, other: str) -> bool:
     """Whether two captions differ in their seeds at most."""
     before = [re.split(r", (?:n = |no result yet)", caption)[0] for caption in (one, other)]
     return before[0] == before[1]
-
-
-def show_plan(console: Console, plans: list[tuple[Plan, list[Unit]]], as_json: bool) -> None:
-    """Print what each plan asks and which of its units are missing; together, if several."""
-    if as_json:
-        document = [
-            {
-                "study": plan.study.name,
-                "protocol": plan.protocol,
-                "preset": plan.preset,
-                "cells": len(plan.cells),
-                "units": len(plan.units),
-                "done": len(plan.units) - len(missing),
-                "to_run": [
-                    {"key": u.key, "label": u.label, "needs": list(u.needs), "config": u.config}
-                    for u in missing
-                ],
-            }
-            for plan, missing in plans
-        ]
-        typer.echo(json.dumps(document, indent=1))
-        return
-    for plan, missing in plans:
-        display.print_plan(console, plan, len(plan.units) - len(missing))
-    if len(plans) > 1:
-        units = {key: unit for plan, _ in plans for key, unit in plan.units.items()}
-        to_run = {unit.key for _, missing in plans for unit in missing}
-        named = sum(plan.count("pretrain") for plan, _ in plans)
-        distinct = sum(unit.kind == "pretrain" for unit in units.values())
-        console.print(
-            f"together: {sum(len(plan.cells) for plan, _ in plans)} cells, {len(units)} distinct "
-            f"units, {named} pre-trainings named, {distinct} distinct, {len(to_run)} units to run.",
-            highlight=False,
-            soft_wrap=True,
-        )
 
 
 def _confirm(plan: Plan, asked: Resources, yes: bool) -> None:

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.plan import Plan, Unit
+from ablation.plan import Unit
 from ablation.queue import Verdict
 from ablation.tables import Table, text_of
 
@@ -226,20 +226,6 @@ class Progress:
         if self._waiting and not self._running:
             return Group(head, Text(f"waiting: {self._waiting}", style="yellow"))
         return Group(head, body) if self._running else head
-
-
-def print_plan(console: Console, plan: Plan, done: int) -> None:
-    """How much a study asks, and how much of it there is already."""
-    units = len(plan.units)
-    where = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
-    console.print(
-        f"{plan.study.name} on {where}, {plan.preset} preset: "
-        f"{len(plan.cells)} cells, {units} distinct units "
-        f"({plan.count('pretrain')} pre-trainings, {plan.count('evaluate')} evaluations), "
-        f"{done} done, {units - done} to run.",
-        highlight=False,
-        soft_wrap=True,
-    )
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -20,13 +20,17 @@ PACKAGES = ("skelcon", "torch", "numpy", "scipy", "pandas", "ray")
 @functools.cache
 def environment() -> dict[str, Any]:
     """Package versions, git revision and hardware of this process."""
+    gpu: dict[str, Any] = {"gpu": None}
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory
+        gpu = {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
     return {
         "versions": {"python": platform.python_version(), **_versions()},
         "revision": _revision(),
         "hardware": {
             "cpu": _cpu_name(),
             "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+            **gpu,
             "system": f"{platform.system()} {platform.machine()}",
         },
     }
