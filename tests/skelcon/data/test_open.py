@@ -60,6 +60,31 @@ def long_header(path: Path) -> None:
     (path / "frames.npy").write_bytes(content)
 
 
+def of_other_numbers(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", frames.astype(np.float64))
+
+
+def of_other_order(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", np.asfortranarray(frames))
+
+
+def of_other_joints(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", frames[:, :3])
+
+
+def behind_the_frames(value: bytes) -> Damage:
+    """The row of zeros (48 bytes) is replaced."""
+
+    def damage(path: Path) -> None:
+        content = (path / "frames.npy").read_bytes()
+        (path / "frames.npy").write_bytes(content[:-48] + value)
+
+    return damage
+
+
 def directory(path: Path) -> None:
     (path / "frames.npy").unlink()
     (path / "frames.npy").mkdir()
@@ -96,6 +121,12 @@ DAMAGES: dict[str, Damage] = {
     "index.npz is an array": lambda p: shutil.copy(p / "frames.npy", p / "index.npz"),
     "frames.npy has a long header": long_header,
     "frames.npy is a directory": directory,
+    "frames.npy is float64": of_other_numbers,
+    "frames.npy is in Fortran's order": of_other_order,
+    "frames.npy has 3 joints": of_other_joints,
+    "a short row behind the frames": behind_the_frames(bytes(47)),
+    "a long row behind the frames": behind_the_frames(bytes(49)),
+    "a row of ones behind the frames": behind_the_frames(b"\1" * 48),
 }  # fmt: skip
 
 
