@@ -1,6 +1,7 @@
 """Data: from files on disk to one packed, memory-mapped `SkeletonDataset`."""
 
 from skelcon.data.bank import ClipBank
+from skelcon.data.check import Finding, Findings, check_dataset
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
 from skelcon.data.layouts import (
@@ -27,6 +28,8 @@ __all__ = [
     "ClipBank",
     "ClipInfo",
     "DatasetWriter",
+    "Finding",
+    "Findings",
     "Normalisation",
     "Part",
     "SkeletonDataset",
@@ -34,6 +37,7 @@ __all__ = [
     "SkippedFile",
     "Source",
     "canonical_protocol",
+    "check_dataset",
     "choose_protocol",
     "common_layout",
     "detect",

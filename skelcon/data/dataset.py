@@ -150,8 +150,15 @@ class SkeletonDataset:
 
 
 def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
+    clip_names = tuple(meta["clip_names"])
     with (path / "index.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as index:
         arrays = {name: index[name] for name in index.files}
+    for name, values in arrays.items():
+        axes = 2 if name in BLOCK_COLUMNS else 1
+        if values.ndim != axes or values.dtype.kind != "i" or len(values) != len(clip_names):
+            raise ValueError(
+                f"index.npz, {name}: {values.dtype} {values.shape} for {len(clip_names)} clips"
+            )
     layout = SkeletonLayout.from_dict(meta["layout"])
     frames, padded = _mapped(path / "frames.npy", (layout.num_joints, 3))
     return SkeletonDataset(
@@ -166,7 +173,7 @@ def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
         },
         layout=layout,
         class_names=tuple(meta["class_names"]),
-        clip_names=tuple(meta["clip_names"]),
+        clip_names=clip_names,
         family=meta["family"],
         normalisation=Normalisation(**meta["normalisation"]),
         fingerprint=meta["fingerprint"],

@@ -44,6 +44,15 @@ def without(column: str) -> Damage:
     return damage
 
 
+def column(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    def damage(path: Path) -> None:
+        with np.load(path / "index.npz") as index:
+            arrays = {each: index[each] for each in index.files}
+        np.savez(path / "index.npz", **(arrays | {name: change(arrays[name])}))
+
+    return damage
+
+
 def header(change: Callable[[dict], object]) -> Damage:
     def damage(path: Path) -> None:
         meta = json.loads((path / "meta.json").read_text())
@@ -99,6 +108,11 @@ DAMAGES: dict[str, Damage] = {
         f"no column {name}": without(name)
         for name in ("label", "subject", "camera", "setup", "length", "offset", "start", "count")
     },
+    "numbers that are not whole": column("offset", lambda values: values + 0.5),
+    "a clip without a label": column("label", lambda values: values[:-1]),
+    "a block without bodies": column("count", lambda values: values[:, 0]),
+    "a side too many": column("split_xsub", lambda values: np.append(values, 0)),
+    "a clip name too many": header(lambda meta: meta["clip_names"].append("more")),
     **{
         f"meta.json is {text}": replaced("meta.json", text)
         for text in (b"{}", b"[]", b"null", b"1", b'"text"', b"\xff\xfe", b'{"format": 1}')
