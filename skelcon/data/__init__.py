@@ -16,6 +16,7 @@ from skelcon.data.layouts import (
 )
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "SkeletonLayout",
     "SkippedFile",
     "Source",
+    "Summary",
     "canonical_protocol",
     "check_dataset",
     "choose_protocol",
@@ -47,4 +49,5 @@ __all__ = [
     "normalise",
     "open_or_import",
     "split",
+    "summarise",
 ]

@@ -41,7 +41,8 @@ class _View(NamedTuple):
     """A clip on paper.
 
     Attributes:
-        points: (M, T, V, 2) metres to the right and up; NaN where a joint is missing.
+        points: (M, T, V, 2) metres to the right and up; NaN where a joint is missing. Bodies that
+            are never present are left out.
         low, high: (2,) corners of all that is drawn.
     """
 
@@ -52,10 +53,11 @@ class _View(NamedTuple):
 
 def _seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisation) -> _View:
     values = np.asarray(clip, np.float64)
+    values = values[np.any(values != 0, axis=(1, 2, 3))]
     there = np.any(values != 0, axis=-1)
-    if done.centre:  # the main body's centre joint is at zero, which is no sign that it is missing
-        main = int(there.any(axis=(1, 2)).argmax())
-        there[main, :, layout.centre] |= there[main].any(axis=-1)
+    if done.centre and len(there):
+        # the main body's centre joint is at zero, which is no sign that it is missing
+        there[0, :, layout.centre] |= there[0].any(axis=-1)
     points = np.where(there[..., None], values[..., [0, 2 if done.spine_to_z else 1]], np.nan)
     if not there.any():
         return _View(points, np.zeros(2), np.ones(2))
@@ -91,7 +93,7 @@ def strip(
     height = max(0.9, view.high[1] - view.low[1] + 0.2)
     scale = min(2.3 / height, 16 / (width * len(chosen)))  # inches a metre
     columns, rows = scale * width, scale * height
-    inches, figure = _sheet((columns * len(chosen), rows), title, len(clip))
+    inches, figure = _sheet((columns * len(chosen), rows), title, len(view.points))
     left = (inches[0] - columns * len(chosen)) / 2
     for number, (at, middle) in enumerate(zip(chosen, middles, strict=True)):
         place = (left + number * columns, 0.35, columns, rows)
@@ -124,21 +126,24 @@ def animate(
     corner = (view.low + view.high) / 2 - size / 2
     scale = min(3.0 / size[1], 6.0 / size[0])
     width, height = scale * size
-    inches, figure = _sheet((width, height), title, len(clip))
+    inches, figure = _sheet((width, height), title, len(view.points))
     place = ((inches[0] - width) / 2, 0.35, width, height)
     axes = _axes(figure, inches, place, (corner[0], corner[1]), (size[0], size[1]))
     number = figure.text(0.5, 0.13 / inches[1], "", ha="center", fontsize=8, color=_FAINT)
     writer = _writer(out, FRAMES_PER_SECOND / step)
     draft = out.with_name(f".draft.{out.name}")
     _freeze(figure, number)
-    with writer.saving(figure, str(draft), _DPI):
-        for at in range(0, count, step):
-            artists = _draw(axes, view.points[:, at], layout, scale)
-            number.set_text(f"{at + 1} of {count}")
-            writer.grab_frame()
-            for artist in artists:
-                artist.remove()
-    draft.replace(out)
+    try:
+        with writer.saving(figure, str(draft), _DPI):
+            for at in range(0, count, step):
+                artists = _draw(axes, view.points[:, at], layout, scale)
+                number.set_text(f"{at + 1} of {count}")
+                writer.grab_frame()
+                for artist in artists:
+                    artist.remove()
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _writer(out: Path, rate: float) -> AbstractMovieWriter:
