@@ -29,9 +29,12 @@ def summary(console: Console, told: Summary, source: str | None = None) -> None:
     """A data set in some twenty lines; ``source`` is what it was imported from."""
     line(console, Text(told.name + (" (synthetic)" if told.synthetic else ""), style="bold"))
     smallest, largest = told.classes.smallest, told.classes.largest
-    sizes = f"{smallest[1]:,} to {largest[1]:,} clips each"
+    sizes = f"{smallest[1]:,} clips each"
     if smallest[1] != largest[1]:
-        sizes += f" (fewest: {smallest[0]}; most: {largest[0]})"
+        sizes = (
+            f"{smallest[1]:,} to {largest[1]:,} clips each "
+            f"(fewest: {smallest[0]}; most: {largest[0]})"
+        )
     bodies = [f"{count} in {clips:,} clips" for count, clips in told.bodies.items()]
     facts = [
         ("path", told.path),
@@ -160,4 +163,4 @@ def _ranges(numbers: tuple[int, ...]) -> str:
     if len(runs) > 8:
         return f"{len(numbers)} between {numbers[0]} and {numbers[-1]}"
     told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-    return told if len(numbers) == 1 else f"{len(numbers)}: {told}"
+    return f"{len(numbers)}: {told}"

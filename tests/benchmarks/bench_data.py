@@ -156,7 +156,7 @@ def main() -> None:
         print(f"a batch of {BATCH}   {measured['batch_ms']:.2f} ms, "
               f"{megabytes['batch_bytes']:.1f} MB")  # fmt: skip
         print(f"memory          {megabytes['anonymous_bytes']:.1f} MB of its own after {BATCHES} "
-              f"batches, and {megabytes['file_bytes']:.0f} MB of the file's cached pages")  # fmt: skip
+              f"batches, {megabytes['file_bytes']:.0f} MB of the file's cached pages")  # fmt: skip
         print(f"missed          {'; '.join(missed) or 'nothing'}")
     sys.exit(1 if missed else 0)
 

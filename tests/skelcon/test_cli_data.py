@@ -327,7 +327,10 @@ def test_synthesize(run: Run, here: Path):
     code, told, error = run("synthesize", "out", "--subjects", "2", "--seed", "3")
     assert (code, error) == (0, "")
     assert told.splitlines()[0] == "synthetic (synthetic)"
-    assert facts_of(told)["fingerprint"] == SkeletonDataset.open(here / "out").fingerprint
+    facts = facts_of(told)
+    assert facts["fingerprint"] == SkeletonDataset.open(here / "out").fingerprint
+    assert facts["classes"] == "18, 12 clips each"
+    assert facts["cameras"] == "3: 1-3"
     (here / "mine").write_text("mine")
     assert run("synthesize", "mine")[0] == 2
     assert (here / "mine").read_text() == "mine"
