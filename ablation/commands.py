@@ -11,8 +11,6 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bar
 
 from ablation import display, export, tables
 from ablation.cost import check_disk
@@ -21,6 +19,7 @@ from ablation.planning_view import Costing, print_start, show_plan
 from ablation.resources import Resources
 from ablation.store import Store
 from ablation.study import Study
+from skelcon.console import progress_bar
 from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.errors import UserError
@@ -50,20 +49,9 @@ def open_data(
     path: Path | None, console: Console, embedded: Callable[[], SkeletonDataset] = open_embedded
 ) -> SkeletonDataset:
     """The embedded data, a packed data set, or an import of anything known; says what it skips."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-    )
-    with Bar(*columns, TimeRemainingColumn(), console=console, transient=True,
-             disable=not console.is_terminal) as bar:  # fmt: skip
-        task = bar.add_task("reading the data", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        if path is None:
-            return embedded()
+    if path is None:
+        return embedded()
+    with progress_bar(console, "reading the data") as progress:
         dataset, skipped = open_or_import(path, progress)
     if skipped:
         console.print(

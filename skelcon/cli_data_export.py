@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
+from skelcon.console import progress_bar
 from skelcon.data import PROTOCOLS, Normalisation, open_or_import
 from skelcon.data.export import FORMATS, export_dataset, export_target
 
@@ -34,14 +34,9 @@ def export(
     """
     export_target(out, format)  # before an import, which may take long
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("importing", total=None)
-
-        def progress(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
+    with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(path, progress)
-        bar.update(task, description="exporting", completed=0, total=None)
+    with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
     if skipped:
         console.print(f"{len(skipped)} files were skipped at import.")

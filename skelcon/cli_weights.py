@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,9 +14,9 @@ import typer
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
+from skelcon.console import can_write, progress_bar
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.downstream import embed as features_of
@@ -90,7 +89,7 @@ def embed(
     arrays["labels"] = dataset.labels
     arrays["clip_names"] = np.array(dataset.clip_names, np.str_)
     arrays["class_names"] = np.array(dataset.class_names, np.str_)
-    with _can_write(out):
+    with can_write(out):
         _write_npz(out, arrays)
     typer.echo(f"{out}: {len(features)} clips, {features.shape[1]} features each")
 
@@ -175,7 +174,7 @@ def import_weights(
     and projection heads are dropped. No code in the checkpoint is run.
     """
     _must_end_in(out, ".safetensors")
-    with _can_write(out):
+    with can_write(out):
         encoders = converted(checkpoint, out, frames)
     for name, encoder in encoders.items():
         typer.echo(
@@ -188,7 +187,7 @@ def _opened(console: Console, data: Path | None) -> SkeletonDataset:
     """The data set of ``--data``; files that its import skipped are counted on stderr."""
     if data is None:
         return open_embedded()
-    with _progress(console, "importing") as progress:
+    with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(data, progress)
     if skipped:
         console.print(f"{len(skipped)} files were skipped at import.")
@@ -203,32 +202,14 @@ def _embedded(
 ) -> NDArray[np.float32]:
     """Features, on a GPU if there is one."""
     encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu")
-    with _progress(console, "embedding") as progress:
+    with progress_bar(console, "embedding") as progress:
         return features_of(encoder, dataset, clips, progress=progress)
-
-
-@contextmanager
-def _progress(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, and what moves it."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _must_end_in(out: Path, suffix: str) -> None:
     """So that two swapped arguments overwrite nothing."""
     if out.suffix != suffix or out.is_dir():
         raise UserError(f"'{out}' must be a file that ends in {suffix}")
-
-
-@contextmanager
-def _can_write(out: Path) -> Iterator[None]:
-    """The directory of ``out`` is made; where that or the writing fails, it is said in one line."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        raise UserError(f"cannot write '{out}': {error.strerror or error}") from None
 
 
 def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:

@@ -1,11 +1,24 @@
-"""How both console scripts end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped."""
+"""What the console scripts have in common.
+
+How they end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from skelcon.errors import UserError
 
@@ -36,6 +49,26 @@ def run_app(app: typer.Typer) -> None:
         _complain("interrupted; the same command goes on from here")
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time that is left, on a terminal alone; what moves it is given."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as bar:  # fmt: skip
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def can_write(out: Path) -> Iterator[None]:
+    """The directory of ``out`` is made; where that or the writing fails, it is said in one line."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write '{out}': {error.strerror or error}") from None
 
 
 def _complain(text: str) -> None:

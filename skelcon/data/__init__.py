@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from skelcon.data.check import Finding, Findings, check_dataset
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
 from skelcon.data.layouts import (
@@ -18,6 +19,7 @@ from skelcon.data.layouts import (
 )
 from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
 
 if TYPE_CHECKING:
@@ -33,13 +35,17 @@ __all__ = [
     "ClipBank",
     "ClipInfo",
     "DatasetWriter",
+    "Finding",
+    "Findings",
     "Normalisation",
     "Part",
     "SkeletonDataset",
     "SkeletonLayout",
     "SkippedFile",
     "Source",
+    "Summary",
     "canonical_protocol",
+    "check_dataset",
     "choose_protocol",
     "common_layout",
     "detect",
@@ -49,6 +55,7 @@ __all__ = [
     "normalise",
     "open_or_import",
     "split",
+    "summarise",
 ]
 
 

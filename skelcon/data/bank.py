@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
@@ -17,6 +18,9 @@ from skelcon.errors import UserError
 
 class ClipBank:
     """All clips of a data set, ragged, on one device.
+
+    On the CPU their frames stay on disk, memory-mapped, unless they are put on another skeleton:
+    a data set larger than memory can be trained on, and processes share what is cached of it.
 
     An encoder takes one skeleton and one number of bodies. For encoders that were trained on
     another data set, ``layout`` and ``bodies`` put the clips on what those take.
@@ -55,16 +59,10 @@ class ClipBank:
             )
         mapping = joint_mapping(dataset.layout, self.layout)
         self.num_joints = len(mapping)
-        rows, _, coords = dataset.frames.shape
         # One more row, all zeros, is what a body outside its block gathers.
-        frames = np.zeros((rows + 1, self.num_joints, coords), np.float32)
-        if self.layout == dataset.layout:
-            frames[:rows] = dataset.frames
-        else:
-            # (with mode="raise" the result would be buffered: a second copy of all frames)
-            np.take(dataset.frames, mapping, axis=1, out=frames[:rows], mode="clip")
-        self._frames = torch.from_numpy(frames).flatten(1).to(device)
-        self._zero_row = rows
+        self._zero_row = len(dataset.frames)
+        rows = _mapped_to(dataset, mapping)
+        self._frames = torch.from_numpy(rows).flatten(1).to(device)
         blocks = np.stack([dataset.blocks[name] for name in BLOCK_COLUMNS])
         self._blocks = torch.from_numpy(np.pad(blocks, ((0, 0), (0, 0), (0, missing)))).to(device)
         self.lengths = torch.from_numpy(np.ascontiguousarray(dataset.lengths)).to(device)
@@ -104,3 +102,18 @@ class ClipBank:
         upper = torch.minimum(lower + 1, length[:, None] - 1)
         first = self.frames(clips, start[:, None] + lower)
         return first.lerp_(self.frames(clips, start[:, None] + upper), weight)
+
+
+def _mapped_to(dataset: SkeletonDataset, mapping: tuple[int, ...]) -> NDArray[np.float32]:
+    """All frames on other joints, and a row of zeros: (F + 1, V, 3), not copied if need not be."""
+    rows, joints, coords = dataset.frames.shape
+    same = mapping == tuple(range(joints))
+    if same and dataset.padded is not None:
+        return dataset.padded
+    frames = np.zeros((rows + 1, len(mapping), coords), np.float32)
+    if same:
+        frames[:rows] = dataset.frames
+    else:
+        # (with mode="raise" the result would be buffered: a second copy of all frames)
+        np.take(dataset.frames, mapping, axis=1, out=frames[:rows], mode="clip")
+    return frames

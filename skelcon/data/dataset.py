@@ -2,14 +2,16 @@
 
 On disk a data set is a directory of three files:
 
-    frames.npy   (F, V, 3) float32: the frames in which a body is present, body after body
+    frames.npy   (F, V, 3) float32: the frames in which a body is present, body after body; behind
+                 them, not counted in the file's header, one more row of zeros
     index.npz    one row a clip: label, subject, camera, setup, length, where its bodies' frames
                  stand in frames.npy, and one int8 row per split
     meta.json    layout, class names, clip names, layout family, normalisation, fingerprint
 
 A clip of T frames and M bodies has, for each body, a *block* of consecutive frames: ``offset``
 (its first row in frames.npy), ``start`` (the frame of the clip at which it begins) and ``count``
-(0 where the body is absent). Outside its block a body is all zeros.
+(0 where the body is absent). Outside its block a body is all zeros: who gathers frames by row takes
+the row of zeros there. (Data sets of earlier versions do without.)
 """
 
 from __future__ import annotations
@@ -54,6 +56,9 @@ class SkeletonDataset:
 
     Attributes:
         frames: (F, V, 3) float32, memory-mapped, metres.
+        padded: (F + 1, V, 3), the same memory and the row of zeros; None where the file has none.
+            It is a copy-on-write map: torch takes it as it is, and what is written there stays
+            in this process.
         columns: label, subject, camera, setup and length, each (N,) int64.
         blocks: offset, start and count, each (N, M) int64.
         splits: protocol -> (N,) int8: 0 trains, 1 tests, -1 takes no part.
@@ -72,6 +77,7 @@ class SkeletonDataset:
     fingerprint: str
     synthetic: bool = False
     meta: Mapping[str, Any] = field(default_factory=dict)
+    padded: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
     def open(path: Path | str) -> SkeletonDataset:
@@ -144,11 +150,20 @@ class SkeletonDataset:
 
 
 def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
+    clip_names = tuple(meta["clip_names"])
     with (path / "index.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as index:
         arrays = {name: index[name] for name in index.files}
+    for name, values in arrays.items():
+        axes = 2 if name in BLOCK_COLUMNS else 1
+        if values.ndim != axes or values.dtype.kind != "i" or len(values) != len(clip_names):
+            raise ValueError(
+                f"index.npz, {name}: {values.dtype} {values.shape} for {len(clip_names)} clips"
+            )
+    layout = SkeletonLayout.from_dict(meta["layout"])
+    frames, padded = _mapped(path / "frames.npy", (layout.num_joints, 3))
     return SkeletonDataset(
         path=path,
-        frames=np.lib.format.open_memmap(path / "frames.npy", mode="r"),
+        frames=frames,
         columns={name: arrays[name] for name in INDEX_COLUMNS},
         blocks={name: arrays[name] for name in BLOCK_COLUMNS},
         splits={
@@ -156,15 +171,34 @@ def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
             for name, values in arrays.items()
             if name.startswith("split_")
         },
-        layout=SkeletonLayout.from_dict(meta["layout"]),
+        layout=layout,
         class_names=tuple(meta["class_names"]),
-        clip_names=tuple(meta["clip_names"]),
+        clip_names=clip_names,
         family=meta["family"],
         normalisation=Normalisation(**meta["normalisation"]),
         fingerprint=meta["fingerprint"],
         synthetic=bool(meta["synthetic"]),
         meta=meta,
+        padded=padded,
     )
+
+
+def _mapped(
+    path: Path, row: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """``frames`` and ``padded`` of a data set; ``ValueError`` if the file has no such rows."""
+    stored = np.lib.format.open_memmap(path, mode="r")
+    if stored.dtype != np.float32 or stored.shape[1:] != row or not stored.flags.c_contiguous:
+        raise ValueError(f"frames.npy holds {stored.dtype} {stored.shape}, not float32 (F, *{row})")
+    behind = path.stat().st_size - stored.offset - stored.nbytes
+    if not behind:
+        return stored, None
+    padded = np.memmap(path, np.float32, "c", stored.offset, (len(stored) + 1, *row))
+    if behind != padded[-1].nbytes or np.any(padded[-1]):
+        raise ValueError("no row of zeros is all that stands behind the frames of frames.npy")
+    frames = padded[:-1]
+    frames.flags.writeable = False
+    return frames, padded
 
 
 def fingerprint_of(

@@ -93,6 +93,7 @@ class DatasetWriter:
         index = self._packer.index
         if not index.infos:
             raise UserError(f"no clip to write to '{self.path}'")
+        self._frames.write(bytes(self._layout.num_joints * 3 * 4))  # the row of zeros
         self._frames.seek(0)
         self._frames.write(_npy_header((index.rows, self._layout.num_joints, 3)))
         self._frames.flush()

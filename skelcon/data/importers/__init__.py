@@ -29,6 +29,7 @@ from skelcon.errors import UserError, nearest
 
 __all__ = [
     "FAMILIES",
+    "MAX_BAD",
     "RAW",
     "RawClip",
     "SkippedFile",

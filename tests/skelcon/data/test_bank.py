@@ -1,4 +1,6 @@
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +35,30 @@ def test_by_default_clips_are_as_they_are_stored(
         assert (bank.num_bodies, bank.num_joints) == (2, layout.num_joints)
         for index, clip in enumerate(clips):
             assert np.array_equal(clip_of(bank, index), clip)
+
+
+def test_frames_stay_on_disk(dataset: SkeletonDataset):
+    bank = ClipBank(dataset)
+    assert bank._frames.data_ptr() == dataset.frames.ctypes.data
+    assert not dataset.frames.flags.writeable
+
+
+def test_a_file_without_the_row_of_zeros_gives_the_same_bits(
+    dataset: SkeletonDataset, clips: list[np.ndarray], tmp_path: Path
+):
+    older = tmp_path / "older"
+    shutil.copytree(dataset.path, older)
+    row = dataset.frames[0].nbytes
+    content = (older / "frames.npy").read_bytes()
+    assert content[-row:] == bytes(row)
+    (older / "frames.npy").write_bytes(content[:-row])
+    opened = SkeletonDataset.open(older)
+    assert opened.padded is None
+    assert opened.content_digest() == dataset.fingerprint
+    banks = ClipBank(opened), ClipBank(dataset)
+    for index in range(len(clips)):
+        one, other = (clip_of(bank, index).view(np.int32) for bank in banks)
+        assert np.array_equal(one, other)
 
 
 @from_v2

@@ -44,6 +44,15 @@ def without(column: str) -> Damage:
     return damage
 
 
+def column(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Damage:
+    def damage(path: Path) -> None:
+        with np.load(path / "index.npz") as index:
+            arrays = {each: index[each] for each in index.files}
+        np.savez(path / "index.npz", **(arrays | {name: change(arrays[name])}))
+
+    return damage
+
+
 def header(change: Callable[[dict], object]) -> Damage:
     def damage(path: Path) -> None:
         meta = json.loads((path / "meta.json").read_text())
@@ -60,6 +69,31 @@ def long_header(path: Path) -> None:
     (path / "frames.npy").write_bytes(content)
 
 
+def of_other_numbers(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", frames.astype(np.float64))
+
+
+def of_other_order(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", np.asfortranarray(frames))
+
+
+def of_other_joints(path: Path) -> None:
+    frames = np.load(path / "frames.npy")
+    np.save(path / "frames.npy", frames[:, :3])
+
+
+def behind_the_frames(value: bytes) -> Damage:
+    """The row of zeros (48 bytes) is replaced."""
+
+    def damage(path: Path) -> None:
+        content = (path / "frames.npy").read_bytes()
+        (path / "frames.npy").write_bytes(content[:-48] + value)
+
+    return damage
+
+
 def directory(path: Path) -> None:
     (path / "frames.npy").unlink()
     (path / "frames.npy").mkdir()
@@ -74,6 +108,11 @@ DAMAGES: dict[str, Damage] = {
         f"no column {name}": without(name)
         for name in ("label", "subject", "camera", "setup", "length", "offset", "start", "count")
     },
+    "numbers that are not whole": column("offset", lambda values: values + 0.5),
+    "a clip without a label": column("label", lambda values: values[:-1]),
+    "a block without bodies": column("count", lambda values: values[:, 0]),
+    "a side too many": column("split_xsub", lambda values: np.append(values, 0)),
+    "a clip name too many": header(lambda meta: meta["clip_names"].append("more")),
     **{
         f"meta.json is {text}": replaced("meta.json", text)
         for text in (b"{}", b"[]", b"null", b"1", b'"text"', b"\xff\xfe", b'{"format": 1}')
@@ -96,6 +135,12 @@ DAMAGES: dict[str, Damage] = {
     "index.npz is an array": lambda p: shutil.copy(p / "frames.npy", p / "index.npz"),
     "frames.npy has a long header": long_header,
     "frames.npy is a directory": directory,
+    "frames.npy is float64": of_other_numbers,
+    "frames.npy is in Fortran's order": of_other_order,
+    "frames.npy has 3 joints": of_other_joints,
+    "a short row behind the frames": behind_the_frames(bytes(47)),
+    "a long row behind the frames": behind_the_frames(bytes(49)),
+    "a row of ones behind the frames": behind_the_frames(b"\1" * 48),
 }  # fmt: skip
 
 

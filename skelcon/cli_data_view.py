@@ -1,0 +1,166 @@
+"""How the data tool prints: summaries, findings, what an import skipped.
+
+Nothing is cut, and no line is broken inside a path or a name, however narrow the terminal is.
+"""
+
+from __future__ import annotations
+
+import textwrap
+
+from rich.console import Console
+from rich.text import Text
+
+from skelcon.data.check import Finding, Findings
+from skelcon.data.importers.report import ImportReport, by_reason
+from skelcon.data.summary import Lengths, Summary
+
+WIDTH = 80
+_LABEL = 16
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_SHOWN = 5
+
+
+def line(console: Console, text: str | Text) -> None:
+    """Print one line as it is: no markup, no colours guessed, nothing folded."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def summary(console: Console, told: Summary, source: str | None = None) -> None:
+    """A data set in some twenty lines; ``source`` is what it was imported from."""
+    line(console, Text(told.name + (" (synthetic)" if told.synthetic else ""), style="bold"))
+    smallest, largest = told.classes.smallest, told.classes.largest
+    sizes = f"{smallest[1]:,} clips each"
+    if smallest[1] != largest[1]:
+        sizes = (
+            f"{smallest[1]:,} to {largest[1]:,} clips each "
+            f"(fewest: {smallest[0]}; most: {largest[0]})"
+        )
+    bodies = [f"{count} in {clips:,} clips" for count, clips in told.bodies.items()]
+    facts = [
+        ("path", told.path),
+        ("imported from", source or ""),
+        ("layout", f"{told.layout}, {told.joints} joints"),
+        ("layout family", told.family),
+        ("normalisation", ", ".join(told.normalisation).replace("_", "-") or "none"),
+        ("fingerprint", told.fingerprint),
+        ("on disk", _size(told.bytes)),
+        ("clips", f"{told.clips:,}"),
+        ("classes", f"{told.classes.count}, {sizes}"),
+        ("subjects", _ranges(told.subjects)),
+        ("cameras", _ranges(told.cameras)),
+        ("setups", _ranges(told.setups)),
+        ("bodies", ", ".join(bodies)),
+        ("missing joints", f"{100 * told.missing_joints:.2f} %"),
+    ]
+    for each in told.protocols:
+        neither = f", {each.neither:,} neither" if each.neither else ""
+        facts.append((each.protocol, f"{each.train:,} train, {each.test:,} test{neither}"))
+    facts.append(("frames", f"{told.lengths.min:,} to {told.lengths.max:,} a clip, median "
+                  f"{told.lengths.median:g}, {told.lengths.total:,} in all"))  # fmt: skip
+    for name, value in facts:
+        # A path is one word, and stays on one line: what is behind it is to be copied.
+        rows = [value] if name == "path" else _folded(console, value, _LABEL + 2)
+        for number, row in enumerate(rows):
+            label = "" if number else name
+            line(console, Text.assemble((f"  {label:<{_LABEL}}", "dim"), row))
+    _histogram(console, told.lengths)
+
+
+def _histogram(console: Console, lengths: Lengths) -> None:
+    """How many clips there are of which length, a bar a line."""
+    blocks = "" if console.options.ascii_only else _EIGHTHS
+    most = max(clips for _, _, clips in lengths.bins)
+    room = max(8, min(console.width, WIDTH) - _LABEL - 2 - len(f" {most:,}"))
+    for first, last, clips in lengths.bins:
+        label = f"{first}-{last}" if last > first else str(first)
+        eighths = -(-clips * room * 8 // most)  # never nothing for something
+        if blocks:
+            bar = blocks[8] * (eighths // 8) + blocks[eighths % 8].strip()
+        else:
+            bar = "#" * -(-eighths // 8)
+        text = Text.assemble((f"{label:>{_LABEL}}  ", "dim"), (bar, "cyan"), f" {clips:,}")
+        line(console, text)
+
+
+def findings(console: Console, told: Findings) -> None:
+    """Everything that was found, errors first."""
+    line(console, Text.assemble((told.name, "bold"), f", {told.clips:,} clips, {told.fingerprint}"))
+    line(console, Text(told.path, style="dim"))
+    for each in told.findings:
+        _finding(console, each)
+
+
+def _finding(console: Console, found: Finding) -> None:
+    style = "bold red" if found.severity == "error" else "yellow"
+    about = f" ({found.protocol})" if found.protocol else ""
+    line(console, "")
+    line(console, Text.assemble((f"{found.severity}: {found.kind}{about}", style)))
+    _wrapped(console, found.text)
+    shown = [f"{one} = {other}" for one, other in found.pairs] or list(found.names)
+    _listed(console, shown, found.count)
+
+
+def skipped(console: Console, report: ImportReport | None) -> None:
+    """What the import left out, by reason; nothing where it left out nothing."""
+    if report is None or not (report.skipped or report.excluded):
+        return
+    line(console, "")
+    told = [f"{len(report.skipped):,} skipped"] if report.skipped else []
+    told += [f"{report.excluded:,} left out as told"] if report.excluded else []
+    line(console, Text(f"import: {', '.join(told)}, {report.clips:,} clips made", style="yellow"))
+    for group in by_reason(report.skipped):
+        alike = "" if group.count == 1 else f"{group.count:,} like this: "
+        _wrapped(console, alike + group.reason)
+        _listed(console, list(group.names), group.count)
+
+
+def verdict(console: Console, told: Findings) -> None:
+    """The last line: whether the data can be used."""
+    numbers = (len(told.errors), "error"), (len(told.notes), "note")
+    counts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in numbers if n]
+    line(console, "")
+    style = "bold red" if told.errors else "green"
+    line(console, Text(", ".join(counts) or "nothing wrong", style=style))
+
+
+def _folded(console: Console, text: str, indent: int) -> list[str]:
+    """``text`` in rows that fit behind ``indent``; a word is never broken, it may be a path."""
+    width = max(20, min(console.width, WIDTH) - indent)
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+
+def _wrapped(console: Console, text: str, style: str = "") -> None:
+    """Words under a heading."""
+    for row in _folded(console, text, 2):
+        line(console, Text(f"  {row}", style=style))
+
+
+def _listed(console: Console, names: list[str], count: int) -> None:
+    if names:
+        more = f", and {count - _SHOWN:,} more" if count > _SHOWN else ""
+        _wrapped(console, ", ".join(names[:_SHOWN]) + more, "dim")
+
+
+def _size(count: int) -> str:
+    """Bytes, in the largest unit (1000 of the next) that leaves one or more."""
+    value, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}"
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """``8: 1-3, 5, 7-10``; what is scattered is told by its ends alone."""
+    if not numbers:
+        return "unknown"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    if len(runs) > 8:
+        return f"{len(numbers)} between {numbers[0]} and {numbers[-1]}"
+    told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return f"{len(numbers)}: {told}"
