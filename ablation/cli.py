@@ -144,7 +144,13 @@ FormatOption = Annotated[
     str, typer.Option("--format", help="The files to write, of csv, latex, markdown, json.")
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON document instead of text. A study that runs writes events to standard "
+        "error meanwhile, one JSON object a line (plan, started, progress, done, failed, waiting, "
+        "message, finished); if that is a terminal it shows the live view instead.",
+    ),
 ]
 
 
@@ -253,7 +259,8 @@ def run(
     as_json: JsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="A line for each unit's start and end.")
+        bool,
+        typer.Option("--verbose", help="A line for each unit's start and end, on a terminal too."),
     ] = False,
 ) -> None:
     """Run a study of your own from its YAML file."""

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import typer
 from rich.console import Console
 
 from ablation import display, export, tables
 from ablation.cost import check_disk
+from ablation.events import Events, EventStream
+from ablation.listeners import Listeners
+from ablation.live_table import TableSoFar
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
-from ablation.planning_view import Costing, print_start, show_plan
-from ablation.resources import Resources
+from ablation.planning_view import Costing, counts_of, print_start, show_plan
+from ablation.resources import Listener, Resources
+from ablation.standing import Standing
 from ablation.store import Store
 from ablation.study import Study
 from skelcon.console import progress_bar
@@ -125,8 +128,25 @@ def plan_study(
     return plan
 
 
-def run_study(
+def run_study(study: Study, *, plan_only: bool, as_json: bool, **options: Any) -> None:
+    """Plan, run what is missing, aggregate, print and export. Raises ``typer.Exit(1 or 130)``."""
+    # Events are for scripts: who looks at a terminal sees the live view there.
+    if not as_json or plan_only or sys.stderr.isatty():
+        console = Console(stderr=as_json)
+        _run_study(study, console, None, plan_only=plan_only, as_json=as_json, **options)
+        return
+    stream = EventStream(sys.stderr, study.name)
+    with stream.finishing():
+        _run_study(
+            study, Console(file=cast(TextIO, stream)), stream,
+            plan_only=False, as_json=True, **options,
+        )  # fmt: skip
+
+
+def _run_study(
     study: Study,
+    console: Console,
+    stream: EventStream | None,
     *,
     data: Path | None,
     source: Path | None,
@@ -140,8 +160,7 @@ def run_study(
     resources: dict[str, Any],
     **choices: Any,
 ) -> None:
-    """Plan, run what is missing, aggregate, print and export. Raises ``typer.Exit(1 or 130)``."""
-    console = Console(stderr=as_json)
+    """:func:`run_study`, with events in place of the live view if there is a ``stream``."""
     chosen = export.parse_formats(formats)
     asked = Resources(**resources)
     asked.check()
@@ -155,15 +174,27 @@ def run_study(
         costing = Costing.of(store, [plan], asked, ask_cluster=True)
         show_plan(console, [(plan, missing)], as_json, costing, probe)
         return
+    cost = None
     if missing:
         cost = Costing.of(store, [plan], asked).cost(missing)
         check_disk(results, cost)
     store.check_writable()
+    if stream is not None:
+        stream.emit("plan", **counts_of(plan, missing), seconds=cost.seconds if cost else 0.0)
     interrupted = False
-    if missing:
-        print_start(console, plan, missing, cost)
+    if cost is not None:
+        if stream is None:
+            print_start(console, plan, missing, cost)
         _confirm(plan, asked, yes)
-        interrupted = not _run(console, plan, missing, store, asked, verbose)
+        standing = Standing(missing, len(plan.units) - len(missing), cost.slots, cost.known)
+        if stream is not None:
+            listener = Listeners(standing, Events(stream, standing))
+            interrupted = not _run(plan, missing, store, asked, listener)
+        else:
+            table = TableSoFar(plan, store)
+            with display.Progress(console, standing, study.name, table, verbose) as progress:
+                listener = Listeners(standing, progress)
+                interrupted = not _run(plan, missing, store, asked, listener)
     failed = show(console, plan, store, results, chosen, as_json)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
@@ -193,22 +224,13 @@ def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> 
 
 
 def _run(
-    console: Console,
-    plan: Plan,
-    missing: list[Unit],
-    store: Store,
-    asked: Resources,
-    verbose: bool,
+    plan: Plan, missing: list[Unit], store: Store, asked: Resources, listener: Listener
 ) -> bool:
     asked.stay_on_loopback()
     from ablation.runner import run_units
 
-    cores = int((os.cpu_count() or 1) // asked.cpus_per_trial)
-    slots = min(asked.max_concurrent or cores, max(1, cores))
-    cached = len(plan.units) - len(missing)
     data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
-    with display.Progress(console, missing, cached, slots, verbose) as progress:
-        return run_units(missing, store, data, asked, progress)
+    return run_units(missing, store, data, asked, listener)
 
 
 def show(

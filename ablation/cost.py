@@ -80,6 +80,11 @@ class Cost:
     unknown_size: int
     gpu_share: float | None
 
+    @property
+    def known(self) -> dict[str, float]:
+        """Key -> seconds of the units of which they are known."""
+        return {key: e.seconds for key, e in self.estimates.items() if e.seconds is not None}
+
 
 def cost_of(
     units: Sequence[Unit], history: History, store: Store, resources: Resources, slots: int | None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,9 +14,16 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
+from ablation.live_table import TableSoFar
 from ablation.plan import Unit
 from ablation.queue import Verdict
+from ablation.standing import Standing
 from ablation.tables import Table, text_of
+
+WIDE = 100
+"""From this width on a unit that runs has a bar."""
+NARROW = 76
+"""Below this width its samples per second are left out."""
 
 
 def duration(seconds: float) -> str:
@@ -41,77 +47,36 @@ def _last_lines(log: Path, count: int = 6) -> list[str]:
     return [line for line in text.splitlines() if line.strip()][-count:]
 
 
-@dataclass
-class _Running:
-    unit: Unit
-    began: float
-    epoch: int = 0
-    first_epoch: int | None = None
-    loss: float | None = None
-    samples_per_s: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.began
-
-    def total(self) -> float | None:
-        """Seconds this unit takes in all, as far as its epochs so far tell."""
-        fresh = self.epoch - (self.first_epoch or 0)
-        if not self.unit.epochs or fresh <= 0:
-            return None
-        return self.seconds * (self.unit.epochs - (self.first_epoch or 0)) / fresh
-
-    def left(self) -> float | None:
-        """Seconds this unit still takes."""
-        total = self.total()
-        return None if total is None else max(0.0, total - self.seconds)
-
-
-@dataclass
-class _Pace:
-    """Mean durations by kind of unit, for the estimate of what is left."""
-
-    seconds: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
-
-    @staticmethod
-    def kind(unit: Unit) -> tuple[str, ...]:
-        return (unit.kind, str(unit.config.get("task", "")), *unit.representations)
-
-    def add(self, unit: Unit, seconds: float) -> None:
-        self.seconds.setdefault(self.kind(unit), []).append(seconds)
-
-    def of(self, unit: Unit, running: Mapping[str, _Running]) -> float | None:
-        known = self.seconds.get(self.kind(unit)) or [
-            total
-            for other in running.values()
-            if self.kind(other.unit) == self.kind(unit) and (total := other.total()) is not None
-        ]
-        if not known and unit.kind == "pretrain":
-            known = [x for kind, xs in self.seconds.items() if kind[0] == "pretrain" for x in xs]
-            known += [t for r in running.values() if (t := r.total()) is not None]
-        elif not known:
-            known = [1.0]  # an evaluation is short; its first result corrects this
-        return sum(known) / len(known) if known else None
-
-
 class Progress:
-    """Listens to the runner: a live view on a terminal, plain lines with ``verbose``, else quiet.
+    """Listens to the runner: a live view on a terminal, else plain lines.
 
     Use as a context manager around the run.
+
+    Args:
+        console: where to show it.
+        standing: how the study stands; hears of everything before this does.
+        title: the study's name.
+        table: the table so far, for the live view.
+        verbose: lines for each unit on a terminal as well.
+        every: seconds between two lines that say how the study stands, without a terminal.
     """
 
     def __init__(
-        self, console: Console, units: list[Unit], cached: int, slots: int, verbose: bool
+        self,
+        console: Console,
+        standing: Standing,
+        title: str,
+        table: TableSoFar | None = None,
+        verbose: bool = False,
+        every: float = 30.0,
     ) -> None:
-        self._console = console
-        self._left = {unit.key: unit for unit in units}
-        self._total, self._cached, self._slots = len(units) + cached, cached, max(1, slots)
-        self._running: dict[str, _Running] = {}
-        self._pace = _Pace()
-        self._failures = self._failures_shown = 0
+        self._console, self._standing, self._title = console, standing, title
+        self._table, self._every = table, every
+        self._lines = verbose or not console.is_terminal
+        self._failure_shown = False
         self._waiting = ""
-        self._verbose = verbose
-        self._began = time.monotonic()
+        self._over = threading.Event()
+        self._reporter: threading.Thread | None = None
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(
@@ -121,6 +86,9 @@ class Progress:
     def __enter__(self) -> Progress:
         if self._live is not None:
             self._live.start()
+        else:
+            self._reporter = threading.Thread(target=self._report, daemon=True)
+            self._reporter.start()
         return self
 
     def __exit__(
@@ -129,49 +97,37 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._over.set()
         if self._live is not None:
             self._live.stop()
+        if self._reporter is not None:
+            self._reporter.join()
 
     def started(self, unit: Unit) -> None:
         """A trial has begun to work on ``unit``."""
         self._waiting = ""
-        self._running[unit.key] = _Running(unit, time.monotonic())
         self._say(f"started  {unit.key}  {unit.label}")
 
     def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
-        """Note the epoch, the loss and the speed of ``unit``."""
-        running = self._running.get(unit.key)
-        if running is None:
-            return
-        if running.first_epoch is None:
-            # The first report covers work of its own: what stood before it was resumed.
-            running.first_epoch = max(0, int(progress.get("epoch", 0)) - 1)
-            running.began = time.monotonic()
-        running.epoch = int(progress.get("epoch", 0))
-        running.loss = progress.get("loss")
-        running.samples_per_s = progress.get("samples_per_s")
+        """Nothing: the standing has noted it."""
 
     def finished(self, unit: Unit) -> None:
         """``unit`` is done."""
-        running = self._running.pop(unit.key, None)
-        self._left.pop(unit.key, None)
-        if running is not None:
-            self._pace.add(unit, running.seconds)
+        if self._table is not None:
+            self._table.changed()
         self._say(f"done     {unit.key}  {unit.label}")
 
     def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
         """``unit`` has failed: said at once, terminal or not; the first time with its log."""
-        self._running.pop(unit.key, None)
-        tail = _last_lines(log) if not self._failures_shown else []
-        self._failures_shown += 1
+        if self._table is not None:
+            self._table.changed()
+        tail = [] if self._failure_shown else _last_lines(log)
+        self._failure_shown = True
         what_now = {
             "again": "; it is tried again",
             "alone": "; it is tried again alone on its device",
             "failed": "",
         }[verdict]
-        if verdict == "failed":
-            self._left.pop(unit.key, None)
-            self._failures += 1
         lines = [f"{unit.label}: {reason}{what_now}", f"  log: {log}", *(f"  | {x}" for x in tail)]
         self._console.print(Text("\n".join(lines), style="red"), soft_wrap=True)
 
@@ -181,51 +137,107 @@ class Progress:
             self._console.print(Text(f"waiting: {why}"), soft_wrap=True)
         self._waiting = why
 
+    # -- plain lines ------------------------------------------------------------------------
+
     def _say(self, text: str) -> None:
-        if self._verbose:
+        if self._lines:
             self._console.print(Text(text), highlight=False, soft_wrap=True)
 
-    def _eta(self) -> float | None:
-        work = 0.0
-        for unit in self._left.values():
-            running = self._running.get(unit.key)
-            seconds = running.left() if running else None
-            if seconds is None:
-                seconds = self._pace.of(unit, self._running)
-            if seconds is None:
-                return None
-            work += seconds
-        return work / min(self._slots, max(1, len(self._left)))
+    def _report(self) -> None:
+        while not self._over.wait(self._every):
+            with self._standing.held() as standing:
+                text = f"{standing.done}/{standing.total} units done, {_counts(standing)}"
+                text += f", {duration(standing.gone)} gone, ETA {_eta(standing.eta())}"
+            self._say(text)
+
+    # -- the live view ----------------------------------------------------------------------
 
     def _render(self) -> RenderableType:
-        done = self._total - len(self._left) - self._failures
-        eta = self._eta()
-        head = Grid.grid(padding=(0, 2))
+        width, height = self._console.size
+        if self._table is not None:
+            self._table.look()
+        with self._standing.held() as standing:
+            parts = self._head(standing, width)
+            space = height - len(parts) - 1  # the line of the cursor
+            table = None
+            # The table is left out where it would hide all that runs.
+            if self._table is not None and self._table.height + 5 <= space:
+                table = self._table.grid(standing.running, width)
+            if table is not None and self._table is not None:
+                space -= self._table.height + 1
+            if standing.running:
+                parts += ["", _running(standing, width, space - 1)]
+        if table is not None:
+            parts += ["", table]
+        return Group(*parts)
+
+    def _head(self, standing: Standing, width: int) -> list[RenderableType]:
+        counts = f"{standing.done}/{standing.total} units"
+        eta = f"ETA {_eta(standing.eta())}"
+        # (The room of the longest ETA is kept, so that the bar stays as long as it is.)
+        bar = max(10, min(60, width - len(self._title) - len(counts) - len("ETA 10 min 10 s") - 6))
+        head = Grid.grid(padding=(0, 2, 0, 0))
         head.add_row(
-            Text(f"{done}/{self._total} units", style="bold"),
-            ProgressBar(total=self._total, completed=done, width=28),
-            f"{self._cached} cached, {len(self._running)} running"
-            + (f", {self._failures} failed" if self._failures else ""),
-            f"{duration(time.monotonic() - self._began)} gone",
-            "ETA " + (duration(eta) if eta is not None else "..."),
+            Text(self._title, style="bold"),
+            ProgressBar(total=max(1, standing.total), completed=standing.progress, width=bar),
+            Text(counts, style="bold"),
+            eta,
         )
-        body = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        body.add_column("running")
-        for name in ("epoch", "loss", "samples/s", "ETA"):
-            body.add_column(name, justify="right")
-        for running in self._running.values():
-            left = running.left()
-            epochs = running.unit.epochs
-            body.add_row(
-                running.unit.label,
-                f"{running.epoch}/{epochs}" if epochs else "",
-                f"{running.loss:.3f}" if running.loss is not None else "",
-                f"{running.samples_per_s:.0f}" if running.samples_per_s else "",
-                duration(left) if left is not None else "",
-            )
-        if self._waiting and not self._running:
-            return Group(head, Text(f"waiting: {self._waiting}", style="yellow"))
-        return Group(head, body) if self._running else head
+        text = Text(f"{_counts(standing)}, {duration(standing.gone)} gone", style="dim")
+        text.highlight_regex(r"\d+ failed|\d+ cannot run", "not dim red")
+        lines: list[RenderableType] = [head, text]
+        if standing.waiting_for and not standing.running:
+            lines.append(Text(f"waiting: {standing.waiting_for}", style="yellow"))
+        return lines
+
+
+def _eta(seconds: float | None) -> str:
+    return "..." if seconds is None else duration(seconds)
+
+
+def _counts(standing: Standing) -> str:
+    parts = [f"{len(standing.running)} running", f"{standing.to_come} to come"]
+    if standing.cached:
+        parts.append(f"{standing.cached} cached")
+    if standing.failures:
+        parts.append(f"{standing.failures} failed")
+    if standing.lost:
+        parts.append(f"{standing.lost} cannot run")
+    return ", ".join(parts)
+
+
+def _running(standing: Standing, width: int, lines: int) -> RenderableType:
+    """The units that run, as many as there are lines for."""
+    grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    names = ["epoch", "loss", "samples/s", "ETA"]
+    if width < NARROW:
+        names.remove("samples/s")
+    room_of_label = width - 11 * len(names) - 2
+    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=room_of_label)
+    if width >= WIDE:
+        grid.add_column("", no_wrap=True)
+    for name in names:
+        grid.add_column(name, justify="right", no_wrap=True)
+    shown = list(standing.running.values())
+    room = max(1, lines - 1)
+    if len(shown) > room:
+        shown = shown[: max(1, room - 1)]
+    for running in shown:
+        left, epochs = standing.left_of(running), running.unit.epochs
+        cells: list[RenderableType] = [running.unit.label]
+        if width >= WIDE:
+            bar = ProgressBar(total=epochs, completed=running.epoch, width=16)
+            cells.append(bar if epochs else "")
+        values = {
+            "epoch": f"{running.epoch}/{epochs}" if epochs else "",
+            "loss": f"{running.loss:.3f}" if running.loss is not None else "",
+            "samples/s": f"{running.samples_per_s:.0f}" if running.samples_per_s else "",
+            "ETA": duration(left) if left is not None else "",
+        }
+        grid.add_row(*cells, *(values[name] for name in names))
+    if len(shown) < len(standing.running):
+        grid.add_row(Text(f"and {len(standing.running) - len(shown)} more", style="dim"))
+    return grid
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -137,14 +137,13 @@ def show_plan(
 
 def _document(plan: Plan, missing: list[Unit], costing: Costing) -> dict[str, object]:
     cost = costing.cost(missing)
+    done = counts_of(plan, missing)
+    del done["to_run"]  # the units themselves are below
     return {
         "study": plan.study.name,
         "protocol": plan.protocol,
         "preset": plan.preset,
-        "rows": len(plan.study.all_rows),
-        "cells": len(plan.cells),
-        "units": len(plan.units),
-        "done": len(plan.units) - len(missing),
+        **done,
         "cost": to_json(cost, missing),
         "to_run": [
             {
@@ -158,6 +157,17 @@ def _document(plan: Plan, missing: list[Unit], costing: Costing) -> dict[str, ob
             }
             for unit in missing
         ],
+    }
+
+
+def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
+    """How much a study asks, how much of it there is, and how much is to run."""
+    return {
+        "rows": len(plan.study.all_rows),
+        "cells": len(plan.cells),
+        "units": len(plan.units),
+        "done": len(plan.units) - len(missing),
+        "to_run": len(missing),
     }
 
 

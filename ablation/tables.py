@@ -22,20 +22,31 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def cells_frame(plan: Plan, store: Store) -> pd.DataFrame:
+Outcome = tuple[float, str, str]
+"""Value, state and reason of a cell for one seed."""
+
+
+def cells_frame(
+    plan: Plan, store: Store, known: dict[tuple[str, str], Outcome] | None = None
+) -> pd.DataFrame:
     """One line per cell and seed, in table order; the columns are :data:`COLUMNS`.
 
     ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
     is missing where a line is not of ours; a cell without a value carries its ``state`` (not run,
     failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
-    and the source as their reason.
+    and the source as their reason. ``known`` remembers (unit, metric) -> the outcome of what is
+    done, for who asks again and again.
     """
+    known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
     study = plan.study.name
     for cell in plan.cells:
-        value, state, reason = _outcome(cell, plan, store)
         key = cell.unit.key if cell.unit else ""
         metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
+        outcome = known.get((key, metric)) or _outcome(cell, plan, store)
+        value, state, reason = outcome
+        if state == "done":
+            known[key, metric] = outcome
         lines.append(
             (study, cell.row, cell.column, cell.seed, metric, value, state, reason, key, paper)
         )
@@ -61,7 +72,7 @@ def reported_rows(plan: Plan) -> dict[str, Reported]:
     }
 
 
-def _outcome(cell: Cell, plan: Plan, store: Store) -> tuple[float, str, str]:
+def _outcome(cell: Cell, plan: Plan, store: Store) -> Outcome:
     if cell.unit is None:
         return math.nan, "not applicable", cell.reason
     key = cell.unit.key
@@ -140,7 +151,25 @@ class Table:
 
 
 def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
-    """Means, sample standard deviations, the best of each column, caption and notes."""
+    """The entries with caption and notes."""
+    entries = entries_of(plan, frame)
+    return Table(
+        plan=plan,
+        entries=entries,
+        reported=reported_rows(plan),
+        caption=_caption(plan, entries),
+        notes=notes_of(plan, entries, frame[frame["state"] != "reported"]),
+        show_paper=_shows_paper(plan),
+    )
+
+
+def _shows_paper(plan: Plan) -> bool:
+    """Not on made-up data: a number beside the paper's would suggest a comparison."""
+    return plan.report is not None and not plan.synthetic
+
+
+def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
+    """(row, column) -> mean, sample standard deviation, and whether it is its column's best."""
     entries: dict[tuple[str, str], Entry] = {}
     ours = frame[frame["state"] != "reported"]
     for (row, column), group in ours.groupby(["row", "column"], sort=False):
@@ -163,15 +192,7 @@ def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
         for row, mean in means.items():
             if mean is not None and top is not None and f"{mean:.1f}" == f"{top:.1f}":
                 entries[row, column] = replace(entries[row, column], best=True)
-    return Table(
-        plan=plan,
-        entries=entries,
-        reported=reported_rows(plan),
-        caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, ours),
-        # On made-up data a number beside the paper's would suggest a comparison.
-        show_paper=plan.report is not None and not plan.synthetic,
-    )
+    return entries
 
 
 def _compared(plan: Plan) -> list[str]:

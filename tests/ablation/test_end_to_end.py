@@ -29,7 +29,7 @@ def finished(
     utd: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
     results = tmp_path_factory.mktemp("e2e") / "results"
-    done = ablate("run", study_file, "--data", utd, "--results", results, "--verbose")
+    done = ablate("run", study_file, "--data", utd, "--results", results)
     return results, done
 
 
@@ -131,8 +131,18 @@ def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) 
     done = run("--gpus-per-trial", 4)
     assert done.returncode == 2
     assert "--gpus-per-trial 4: the cluster has 2 GPUs" in done.stderr
-    assert run("--gpus-per-trial", 0.5).returncode == 0
+    done = run("--gpus-per-trial", 0.5, "--json")
+    assert done.returncode == 0
     assert len(units(tmp_path)) == 4
+    # Standard output holds one document, standard error a line of JSON for each event.
+    assert json.loads(done.stdout)["study"] == "tiny"
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1]) == ("plan", "finished")
+    assert (names.count("started"), names.count("done")) == (4, 4)
+    assert (events[0]["to_run"], events[-1]["state"]) == (4, "done")
+    assert {e["unit"] for e in events if e["event"] == "done"} == set(units(tmp_path))
+    assert [e["units_done"] for e in events if e["event"] == "done"] == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])

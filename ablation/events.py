@@ -1,0 +1,143 @@
+"""What happens in a study as lines of JSON, for scripts: one object a line on standard error.
+
+Every line has ``event``, ``time`` (ISO 8601) and ``study``. By ``event``:
+
+plan      rows, cells, units, done, to_run, seconds (estimated; null if nothing tells)
+started   unit, label, epochs
+progress  unit, label, epoch, epochs, loss, samples_per_s, eta_s; every few seconds a unit
+done      unit, label, seconds (here; null if another driver did it)
+failed    unit, label, reason, log, again (whether it is tried again)
+waiting   reason; nothing runs at present
+message   text; what a person would read, such as a warning
+finished  state (done, failed, interrupted, or error with the reason), seconds
+
+From ``started`` to ``waiting`` each says how the study stands as well: ``units_done``,
+``units_running``, ``units_failed``, ``units`` (all, cached ones among them) and ``study_eta_s``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TextIO
+
+import typer
+
+from ablation.plan import Unit
+from ablation.queue import Verdict
+from ablation.standing import Standing
+
+EVERY = 2.0
+"""Seconds between two progress events of a unit."""
+
+
+class EventStream(io.TextIOBase):
+    """Writes events. As a text file it takes what is said to people, line by line, as messages.
+
+    A reader that has gone away ends the events and nothing else.
+
+    Args:
+        out: where the lines go.
+        study: its name.
+    """
+
+    def __init__(self, out: TextIO, study: str) -> None:
+        self._out, self._study, self._partial = out, study, ""
+
+    def emit(self, event: str, **values: Any) -> None:
+        """Write one event."""
+        now = datetime.now().astimezone().isoformat(timespec="milliseconds")
+        line = json.dumps({"event": event, "time": now, "study": self._study, **values})
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(f"{line}\n")
+            self._out.flush()
+
+    @contextlib.contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Emit ``finished`` when the command ends, however it does."""
+        began, state, more = time.monotonic(), "done", {}
+        try:
+            yield
+        except typer.Exit as end:
+            state = {1: "failed", 130: "interrupted"}.get(end.exit_code, "done")
+            raise
+        except (KeyboardInterrupt, typer.Abort):
+            state = "interrupted"
+            raise
+        except Exception as error:
+            state, more = "error", {"reason": str(error)}
+            raise
+        finally:
+            self.emit("finished", state=state, **more, seconds=_rounded(time.monotonic() - began))
+
+    def write(self, text: str) -> int:
+        """Take text for people."""
+        *lines, self._partial = (self._partial + text).split("\n")
+        for line in lines:
+            if line.strip():
+                self.emit("message", text=line.rstrip())
+        return len(text)
+
+
+class Events:
+    """Listens to the runner and writes what it hears to a stream; ``standing`` has heard it."""
+
+    def __init__(self, stream: EventStream, standing: Standing, every: float = EVERY) -> None:
+        self._stream, self._standing, self._every = stream, standing, every
+        self._began: dict[str, float] = {}
+        self._told: dict[str, float] = {}
+
+    def started(self, unit: Unit) -> None:
+        """A trial has begun to work on ``unit``."""
+        self._began[unit.key] = time.monotonic()
+        self._emit("started", unit, epochs=unit.epochs)
+
+    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
+        """Where ``unit`` is, unless that was said a moment ago."""
+        now = time.monotonic()
+        if not unit.epochs or now - self._told.get(unit.key, -self._every) < self._every:
+            return
+        self._told[unit.key] = now
+        running = self._standing.running.get(unit.key)
+        left = self._standing.left_of(running) if running else None
+        values = {name: progress.get(name) for name in ("epoch", "loss", "samples_per_s")}
+        self._emit("progress", unit, **values, epochs=unit.epochs, eta_s=_rounded(left))
+
+    def finished(self, unit: Unit) -> None:
+        """``unit`` is done."""
+        began = self._began.pop(unit.key, None)
+        self._told.pop(unit.key, None)
+        seconds = None if began is None else time.monotonic() - began
+        self._emit("done", unit, seconds=_rounded(seconds))
+
+    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
+        """``unit`` has failed."""
+        self._told.pop(unit.key, None)
+        self._emit("failed", unit, reason=reason, log=str(log), again=verdict != "failed")
+
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present."""
+        self._emit("waiting", None, reason=why)
+
+    def _emit(self, event: str, unit: Unit | None, **values: Any) -> None:
+        if unit is not None:
+            values = {"unit": unit.key, "label": unit.label, **values}
+        with self._standing.held() as standing:
+            self._stream.emit(
+                event,
+                **values,
+                units_done=standing.done,
+                units_running=len(standing.running),
+                units_failed=standing.failures,
+                units=standing.total,
+                study_eta_s=_rounded(standing.eta()),
+            )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
