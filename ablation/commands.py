@@ -184,10 +184,7 @@ def _run(
     asked: Resources,
     verbose: bool,
 ) -> bool:
-    if asked.address is None:
-        # Ray's switch for a cluster of this machine alone, read when it is imported: every port
-        # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer address.)
-        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+    asked.stay_on_loopback()
     from ablation.runner import run_units
 
     cores = int((os.cpu_count() or 1) // asked.cpus_per_trial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,14 @@ class Resources:
             raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
+
+    def stay_on_loopback(self) -> None:
+        """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
+        if self.address is None:
+            # Ray's switch for a cluster of this machine alone, read when it is imported: every port
+            # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer
+            # address.)
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 class Listener(Protocol):

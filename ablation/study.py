@@ -255,8 +255,11 @@ def load_study(path: Path) -> Study:
     file = read_yaml(path)
     if "name" in file.values:
         raise UserError(f"{file.at(['name'])}: a study is called by its file's name")
-    if path.stem == "units":
-        raise UserError(f"'{path}': a study cannot be called 'units': that is where units are kept")
+    if path.stem in ("units", "search"):
+        raise UserError(
+            f"'{path}': a study cannot be called '{path.stem}': that is where the results "
+            f"directory keeps {'units' if path.stem == 'units' else 'searches'}"
+        )
     study = validated(Study, {**file.values, "name": path.stem}, file.at)
     study._file = file
     return study

@@ -117,6 +117,11 @@ class UnitRun:
         else:
             self._log("evaluation started")
 
+    @property
+    def training(self) -> Pretraining | Finetuning | None:
+        """The training in progress, if the unit is one and not done."""
+        return self._training
+
     def close(self) -> None:
         """Let go of the unit's directory."""
         self._stack.close()
