@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from ablation.commands import open_data, open_source, plan_study, run_study, show_plan
+from ablation.search.cli import search
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.cli_weights import DataOption, PluginOption
@@ -232,6 +233,9 @@ def run(
         plan_only=plan_only, formats=formats, as_json=as_json, yes=yes, verbose=verbose,
         resources=resources,
     )  # fmt: skip
+
+
+app.command(name="search")(search)
 
 
 def main() -> None:
