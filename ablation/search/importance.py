@@ -61,15 +61,13 @@ def importance(space: Mapping[str, Domain], trials: Sequence[Trial], pbt: bool) 
             for report in trial.reports
             if report.epoch == epoch
         }
-        if 2 * len(values) >= len(inside):
+        if len(values) >= max(FEWEST, len(inside) / 2):
             break
     else:
-        return Importance("not computed: no trial within the space has a number")
+        return Importance(f"not computed: {FEWEST} trials of as many epochs are needed")
     seen = [trial for trial in inside if trial.number in values]
     numbers = [values[trial.number] for trial in seen]
     of = f"of {len(seen)} trials after {epoch} epochs each"
-    if len(seen) < FEWEST:
-        return Importance(f"not computed: {len(seen)} comparable trials, {FEWEST} are needed")
     shares = _fanova(space, seen, numbers)
     method = f"Spearman's rank correlation {of}"
     if isinstance(shares, str):

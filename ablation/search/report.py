@@ -48,7 +48,8 @@ class Summary:
     @property
     def default(self) -> Trial | None:
         """The trial that changes nothing."""
-        return next((trial for trial in self.trials if trial.number == DEFAULT), None)
+        found = next((trial for trial in self.trials if trial.number == DEFAULT), None)
+        return found if found is not None and found.parameters == found.first else None
 
     def count(self, state: str) -> int:
         """How many trials are in ``state``."""
@@ -122,7 +123,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         value = "diverged" if trial.state == "diverged" else "-"
         if trial.value is not None and trial.state != "diverged":
             value = f"{100 * trial.value:.1f}"
-        name = f"{trial.number}{' (default)' if trial.number == DEFAULT else ''}"
+        name = f"{trial.number}{' (default)' if trial is summary.default else ''}"
         cells = [name, value, str(trial.epoch), *(_shown(trial.parameters[p]) for p in paths)]
         grid.add_row(*(Text(cell) for cell in cells), style=style)
 

@@ -92,6 +92,11 @@ class Pbt(PopulationBasedTraining):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it for a restore that is never used
 
+    def _quantiles(self) -> tuple[list[Any], list[Any]]:
+        """Who is replaced and who is copied; the default's member stays itself, to compare with."""
+        lower, upper = super()._quantiles()
+        return [trial for trial in lower if number_of(trial) != DEFAULT], upper
+
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[dict[str, Any], Any]:
         """The other's parameters, moved; the number stays the member's own."""
         number, space = number_of(trial), self._question.space
