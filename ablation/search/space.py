@@ -28,9 +28,9 @@ seed: 0                                    of the trials, and of what is drawn
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from ablation.search.domains import Domain
 from ablation.study import STUDIES
@@ -93,14 +93,6 @@ class Space(Config):
     seed: int = Field(0, ge=0, description="of the trials, and of what is drawn")
     _file: YamlFile | None = PrivateAttr(None)
 
-    @model_validator(mode="after")
-    def _can_be_searched(self) -> Self:
-        for path in self.space:
-            for fixed, reason in FIXED.items():
-                if path == fixed:
-                    raise ValueError(f"'{path}' cannot be searched: {reason}")
-        return self
-
     def at(self, *keys: str) -> str:
         """Where in the file ``keys`` stand, for a message."""
         return self._file.at(keys) if self._file else f"search '{self.name}'"
@@ -140,6 +132,9 @@ def load_space(path: Path) -> Space:
         raise UserError(f"'{path}' is a study, not a search space: skelcon-ablate run {path}")
     space = validated(Space, {**file.values, "name": path.stem}, file.at)
     space._file = file
+    for key, reason in FIXED.items():
+        if key in space.space:
+            raise UserError(f"{space.at('space', key)}: '{key}' cannot be searched: {reason}")
     return space
 
 
