@@ -68,6 +68,8 @@ def importance(space: Mapping[str, Domain], trials: Sequence[Trial], pbt: bool) 
     seen = [trial for trial in inside if trial.number in values]
     numbers = [values[trial.number] for trial in seen]
     of = f"of {len(seen)} trials after {epoch} epochs each"
+    if epoch < epochs[0]:
+        of += f" of {epochs[0]} (what learns fast is not always best at the end)"
     shares = _fanova(space, seen, numbers)
     method = f"Spearman's rank correlation {of}"
     if isinstance(shares, str):

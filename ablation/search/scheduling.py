@@ -92,6 +92,27 @@ class Pbt(PopulationBasedTraining):  # type: ignore[misc]
     def __getstate__(self) -> dict[str, Any]:
         return {}  # Tune pickles it for a restore that is never used
 
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> None:
+        """Nobody waits for a member that is over (done, diverged)."""
+        super().on_trial_complete(tune_controller, trial, result)
+        self._wait_no_longer(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Nobody waits for a member that has failed."""
+        super().on_trial_error(tune_controller, trial)
+        self._wait_no_longer(tune_controller, trial)
+
+    def _wait_no_longer(self, tune_controller: Any, gone: Any) -> None:
+        """Let the others go on if ``gone`` was the last that they waited for.
+
+        (Tune lets them wait for ever: it only looks when a member reports. This exchange is left
+        out.)
+        """
+        others = [trial for trial in tune_controller.get_live_trials() if trial is not gone]
+        times = [self._trial_state[trial].last_train_time for trial in others]
+        if times and min(times) >= self._next_perturbation_sync:
+            self._next_perturbation_sync = max(times) + self._perturbation_interval
+
     def _quantiles(self) -> tuple[list[Any], list[Any]]:
         """Who is replaced and who is copied; the default's member stays itself, to compare with."""
         lower, upper = super()._quantiles()
