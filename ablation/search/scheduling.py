@@ -76,6 +76,8 @@ class Pbt(PopulationBasedTraining):  # type: ignore[misc]
         configured: number and parameters -> what a trial's configuration holds.
     """
 
+    _next_perturbation_sync: float
+
     def __init__(
         self, question: Question, configured: Callable[[int, dict[str, Any]], str]
     ) -> None:

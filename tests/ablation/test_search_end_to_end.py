@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from ablation_helpers import ablate, command
-from test_search import SPACE
+from search_helpers import SPACE
 
 from ablation.search.cli import search
 from ablation.search.record import Record, Trial
