@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scipy import stats
-
 from ablation.search.domains import Domain
 from ablation.search.record import Trial
 
@@ -86,6 +84,8 @@ def importance(space: Mapping[str, Domain], trials: Sequence[Trial], pbt: bool) 
 def _spearman(
     domain: Domain, path: str, trials: Sequence[Trial], values: Sequence[float]
 ) -> float | None:
+    from scipy import stats  # half a second, which other commands need not spend
+
     given = [trial.parameters[path] for trial in trials]
     if domain.kind == "choice" or len(set(given)) < 2 or len(set(values)) < 2:
         return None
