@@ -129,8 +129,10 @@ def search(
         return
     load_plugins(plugins or ())
     asked = Resources(
-        cpus_per_trial, gpus_per_trial, max_concurrent, address, retries, tuple(plugins or ())
-    )
+        cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent, address=address, retries=retries,
+        plugins=tuple(plugins or ()),
+    )  # fmt: skip
     asked.check()
     _one_of("--scheduler", scheduler, SCHEDULERS)
     _one_of("--algorithm", algorithm, ALGORITHMS)

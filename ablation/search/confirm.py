@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ablation import commands, display, export, tables
 from ablation.plan import EvaluateOn
+from ablation.planning_view import print_counts
 from ablation.resources import Resources
 from ablation.search.question import Question
 from ablation.search.record import Trial
@@ -45,10 +46,10 @@ def confirm(
     rows = {"best": question.changes(best.parameters), "default": {}}
     plan = question.plan(rows, on, tuple(range(first, first + count)), (NOTES[on],))
     store = Store(results)
-    missing = [unit for unit in plan.units.values() if not store.is_done(unit.key)]
+    missing = commands.missing_units(plan, store, console, mend=True)
     interrupted = False
     if missing:
-        display.print_plan(console, plan, len(plan.units) - len(missing))
+        print_counts(console, plan, len(plan.units) - len(missing))
         interrupted = not commands._run(console, plan, missing, store, asked, verbose)
     frame = tables.cells_frame(plan, store)
     table = tables.make_table(plan, frame)
