@@ -76,7 +76,7 @@ class CtrgcnNpz(PaddedSource):
             return open_member(file, members[key], f"{key} of {file.name}", kinds)
 
         try:
-            labels = array_labels(opened(f"y_{part}"))
+            labels = array_labels(opened(f"y_{part}", "biuf"))
         except (ValueError, OSError) as error:
             raise UserError(f"y_{part} of '{file}' cannot be read: {error}") from None
         notes: list[SkippedFile] = []

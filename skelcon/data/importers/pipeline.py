@@ -55,7 +55,9 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     for path in source.files:
         stat = path.stat() if path.exists() else path.lstat()
         name = os.path.relpath(path, base)
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()[:16]
 
 

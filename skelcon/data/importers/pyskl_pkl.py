@@ -28,6 +28,8 @@ from skelcon.data.splits import TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
 
 _LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
+_MOST_REPEATS = 8
+"""A pickle may name one array several times; a file of few bytes need not fill the disk."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 
 
@@ -165,6 +167,9 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Fac
     )
     if not shapes:
         raise ValueError("holds no annotation with keypoints (M, T, V, 3)")
+    content = sum(each.nbytes for each in keypoints if isinstance(each, np.ndarray))
+    if content > _MOST_REPEATS * path.stat().st_size:
+        raise ValueError(f"names the same keypoints again and again, {content >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
     if coordinates == 2:
         raise ValueError("holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
