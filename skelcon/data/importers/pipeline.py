@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import (
     ImportOptions,
@@ -61,6 +63,7 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     return digest.hexdigest()[:16]
 
 
+@np.errstate(all="ignore")  # what damage makes of numbers is refused, not warned of
 def run_import(
     source: Source,
     destination: Path,
