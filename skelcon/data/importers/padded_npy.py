@@ -35,6 +35,10 @@ from skelcon.errors import UserError
 PARTS = {"train": TRAIN, "val": TEST}
 
 
+LAYOUT = "layout.txt"
+"""Beside the arrays: the name of their layout. Only an export of skelcon writes it."""
+
+
 class PaddedNpy(PaddedSource):
     """One such layout; ``array`` is how the names of its arrays end, ``labels`` those of labels."""
 
@@ -97,10 +101,18 @@ class PaddedNpy(PaddedSource):
             yield place / labels[0]
             if cls.lengths is not None and f"{part}{cls.lengths}" in present:
                 yield place / f"{part}{cls.lengths}"
+        if LAYOUT in present:
+            yield place / LAYOUT
 
     @property
     def _place(self) -> Path:
         return self.files[0].parent
+
+    def _told_layout(self) -> str | None:
+        for file in self.files:
+            if file.name == LAYOUT and file.is_file() and file.stat().st_size < 1000:
+                return file.read_bytes().decode(errors="replace").strip()
+        return None
 
     def _sides(self) -> list[Side]:
         """A side a part of each directory, in the order of their files."""
