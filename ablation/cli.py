@@ -144,6 +144,14 @@ ProbeOption = Annotated[
 FormatOption = Annotated[
     str, typer.Option("--format", help="The files to write, of csv, latex, markdown, json.")
 ]
+TrackOption = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME[,NAME]",
+        help="Trackers that get a run for each unit, beside TensorBoard: wandb, mlflow.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool,
     typer.Option(
@@ -257,6 +265,7 @@ def run(
     ] = False,
     probe: ProbeOption = None,
     formats: FormatOption = "csv,latex,markdown,json",
+    track: TrackOption = "",
     as_json: JsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     verbose: Annotated[
@@ -275,7 +284,7 @@ def run(
     run_study(
         load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
         assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
-        plan_only=plan_only, probe=probe, formats=formats, as_json=as_json, yes=yes,
+        plan_only=plan_only, probe=probe, formats=formats, track=track, as_json=as_json, yes=yes,
         verbose=verbose, resources=resources,
     )  # fmt: skip
 

@@ -12,12 +12,12 @@ from typing import Annotated
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from ablation.display import duration
 from ablation.housekeeping import REASONS, Item, delete, find
 from ablation.housekeeping import merge as merge_units
+from ablation.live_view import counts, eta, head, running_grid, table_grid
 from ablation.sizes import readable
 from ablation.status import Status, UnitStatus, find_unit, follow, status_of
 from ablation.store import Store
@@ -36,7 +36,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is done, running, failed or left, from another shell."""
+    """What is done, running, failed or left, and what the studies that run show, from any shell."""
     store = Store(results)
     if as_json:
         if watch:
@@ -46,10 +46,10 @@ def status(
     console = Console()
     now = status_of(store)
     if watch and console.is_terminal:
-        with Live(_shown(now), console=console, auto_refresh=False) as live:
+        with Live(_shown(now, console.width), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_SECONDS)
-                live.update(_shown(status_of(store)), refresh=True)
+                live.update(_shown(status_of(store), console.width), refresh=True)
     _print(console, now)
     before = _lines(now)
     while watch:
@@ -92,21 +92,36 @@ def _parts(unit: UnitStatus) -> tuple[str, ...]:
 
 def _lines(now: Status) -> list[str]:
     """Plain lines: the same at every width, for pipes and logs."""
-    return [_head(now), *("  ".join(filter(None, _parts(unit))) for unit in now.units)]
+    studies = [
+        f"{study.study}: {study.done}/{study.units} units, {counts(study)}, "
+        f"{duration(study.seconds)} gone, ETA {eta(study.eta_s)}"
+        for study in now.studies
+    ]
+    units = ["  ".join(filter(None, _parts(unit))) for unit in now.units]
+    return [_head(now), *studies, *units]
 
 
-def _shown(now: Status) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    styles = {"running": "green", "failed": "red", "abandoned": "yellow"}
-    for unit in now.units:
-        state, *rest = _parts(unit)
-        table.add_row(Text(state, style=styles[unit.doing]), *map(Text, rest))
-    return Group(Text(_head(now), style="bold"), table)
+def _shown(now: Status, width: int) -> RenderableType:
+    """What the live views of the studies show, and what is wrong or left."""
+    parts: list[RenderableType] = [Text(_head(now), style="bold")]
+    for study in now.studies:
+        parts += ["", *head(study, width)]
+        table = table_grid(study.table, width) if study.table else None
+        parts += ["", table] if table is not None else []
+    if now.running:
+        parts += ["", running_grid(now.running, width)]
+    styles = {"failed": "red", "abandoned": "yellow"}
+    rest = [unit for unit in now.units if unit.doing != "running"]
+    parts += [""] * bool(rest)
+    for unit in rest:
+        state, *others = filter(None, _parts(unit))
+        parts.append(Text.assemble((state, styles[unit.doing]), "  ", "  ".join(others)))
+    return Group(*parts)
 
 
 def _print(console: Console, now: Status) -> None:
     if console.is_terminal:
-        console.print(_shown(now))
+        console.print(_shown(now, console.width), highlight=False)
     else:
         typer.echo("\n".join(_lines(now)))
 

@@ -6,22 +6,22 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
 import typer
 from rich.console import Console
 
 from ablation import display, export, tables
-from ablation.cost import check_disk
-from ablation.events import Events, EventStream
+from ablation.audience import Audience, audience
+from ablation.cost import Cost, check_disk
 from ablation.listeners import Listeners
-from ablation.live_table import TableSoFar
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
-from ablation.planning_view import Costing, counts_of, print_start, show_plan
-from ablation.resources import Listener, Resources
-from ablation.standing import Standing
+from ablation.planning_view import Costing, show_plan
+from ablation.resources import Resources
 from ablation.store import Store
 from ablation.study import Study
+from ablation.trackers import parse_trackers
+from ablation.tracking import Tracking
 from skelcon.console import progress_bar
 from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
@@ -128,74 +128,84 @@ def plan_study(
     return plan
 
 
-def run_study(study: Study, *, plan_only: bool, as_json: bool, **options: Any) -> None:
+def run_study(
+    study: Study,
+    *,
+    plan_only: bool,
+    as_json: bool,
+    verbose: bool,
+    formats: str,
+    probe: int | None,
+    track: str,
+    resources: dict[str, Any],
+    **options: Any,
+) -> None:
     """Plan, run what is missing, aggregate, print and export. Raises ``typer.Exit(1 or 130)``."""
-    # Events are for scripts: who looks at a terminal sees the live view there.
-    if not as_json or plan_only or sys.stderr.isatty():
-        console = Console(stderr=as_json)
-        _run_study(study, console, None, plan_only=plan_only, as_json=as_json, **options)
-        return
-    stream = EventStream(sys.stderr, study.name)
-    with stream.finishing():
-        _run_study(
-            study, Console(file=cast(TextIO, stream)), stream,
-            plan_only=False, as_json=True, **options,
-        )  # fmt: skip
+    with audience(
+        as_json=as_json, verbose=verbose, events=not plan_only, study=study.name
+    ) as seen_by:
+        chosen, trackers = export.parse_formats(formats), parse_trackers(track)
+        asked = Resources(**resources)
+        asked.check()
+        if probe is not None and not plan_only:
+            raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+        if plan_only:
+            _show_plan(study, asked, seen_by.console, as_json, probe, **options)
+        else:
+            _run_study(study, asked, seen_by, chosen, trackers, as_json, **options)
+
+
+def _planned(
+    study: Study, console: Console, data: Path | None, source: Path | None, **choices: Any
+) -> Plan:
+    dataset = open_data(data, console)
+    return plan_study(study, dataset, open_source(study, source, console), **choices)
+
+
+def _show_plan(
+    study: Study,
+    asked: Resources,
+    console: Console,
+    as_json: bool,
+    probe: int | None,
+    *,
+    results: Path,
+    yes: bool,
+    **choices: Any,
+) -> None:
+    plan, store = _planned(study, console, **choices), Store(results)
+    missing = missing_units(plan, store, console, mend=False)
+    costing = Costing.of(store, [plan], asked, ask_cluster=True)
+    show_plan(console, [(plan, missing)], as_json, costing, probe)
 
 
 def _run_study(
     study: Study,
-    console: Console,
-    stream: EventStream | None,
-    *,
-    data: Path | None,
-    source: Path | None,
-    plan_only: bool,
-    probe: int | None,
-    results: Path,
-    formats: str,
+    asked: Resources,
+    seen_by: Audience,
+    formats: tuple[str, ...],
+    trackers: tuple[str, ...],
     as_json: bool,
+    *,
+    results: Path,
     yes: bool,
-    verbose: bool,
-    resources: dict[str, Any],
     **choices: Any,
 ) -> None:
-    """:func:`run_study`, with events in place of the live view if there is a ``stream``."""
-    chosen = export.parse_formats(formats)
-    asked = Resources(**resources)
-    asked.check()
-    if probe is not None and not plan_only:
-        raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
-    dataset = open_data(data, console)
-    plan = plan_study(study, dataset, open_source(study, source, console), **choices)
-    store = Store(results)
-    missing = missing_units(plan, store, console, mend=not plan_only)
-    if plan_only:
-        costing = Costing.of(store, [plan], asked, ask_cluster=True)
-        show_plan(console, [(plan, missing)], as_json, costing, probe)
-        return
+    console = seen_by.console
+    plan, store = _planned(study, console, **choices), Store(results)
+    missing = missing_units(plan, store, console, mend=True)
     cost = None
     if missing:
         cost = Costing.of(store, [plan], asked).cost(missing)
         check_disk(results, cost)
     store.check_writable()
-    if stream is not None:
-        stream.emit("plan", **counts_of(plan, missing), seconds=cost.seconds if cost else 0.0)
+    seen_by.begin(plan, missing, cost)
     interrupted = False
-    if cost is not None:
-        if stream is None:
-            print_start(console, plan, missing, cost)
-        _confirm(plan, asked, yes)
-        standing = Standing(missing, len(plan.units) - len(missing), cost.slots, cost.known)
-        if stream is not None:
-            listener = Listeners(standing, Events(stream, standing))
-            interrupted = not _run(plan, missing, store, asked, listener)
-        else:
-            table = TableSoFar(plan, store)
-            with display.Progress(console, standing, study.name, table, verbose) as progress:
-                listener = Listeners(standing, progress)
-                interrupted = not _run(plan, missing, store, asked, listener)
-    failed = show(console, plan, store, results, chosen, as_json)
+    with Tracking(plan, store, results / study.name, trackers, console) as tracking:
+        if cost is not None:
+            _confirm(plan, asked, yes)
+            interrupted = not run_missing(plan, missing, store, asked, seen_by, cost, tracking)
+    failed = show(console, plan, store, results, formats, as_json)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
         raise typer.Exit(130)
@@ -223,14 +233,41 @@ def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> 
     return [unit for key, unit in plan.units.items() if key not in done]
 
 
-def _run(
-    plan: Plan, missing: list[Unit], store: Store, asked: Resources, listener: Listener
+def run_missing(
+    plan: Plan,
+    missing: list[Unit],
+    store: Store,
+    asked: Resources,
+    seen_by: Audience,
+    cost: Cost,
+    tracking: Tracking,
 ) -> bool:
-    asked.stay_on_loopback()
-    from ablation.runner import run_units
+    """Run the units of ``plan`` that are missing, and show and track how it goes.
 
+    Args:
+        plan: what is asked.
+        missing: its units that are to run.
+        store: where they go.
+        asked: what a trial may take.
+        seen_by: who looks on.
+        cost: of ``missing``, for the first ETA.
+        tracking: is told of what ends, and drops what it has left if this is interrupted.
+
+    Returns:
+        False if it was interrupted (Ctrl-C) before all units had been tried.
+
+    Raises:
+        UserError: if the cluster can never give what a trial asks.
+    """
+    asked.stay_on_loopback()
     data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
-    return run_units(missing, store, data, asked, listener)
+    with seen_by.watching(plan, missing, store, cost) as view:
+        from ablation.runner import run_units
+
+        whole = run_units(missing, store, data, asked, Listeners(view, tracking))
+    if not whole:
+        tracking.drop()
+    return whole
 
 
 def show(

@@ -1,6 +1,7 @@
-"""What happens in a study as lines of JSON, for scripts: one object a line on standard error.
+"""What happens in a command as lines of JSON, for scripts: one object a line on standard error.
 
-Every line has ``event``, ``time`` (ISO 8601) and ``study``. By ``event``:
+Every line has ``event``, ``time`` (ISO 8601) and ``study`` (or ``search``). In a study, by
+``event``:
 
 plan      rows, cells, units, done, to_run, seconds (estimated; null if nothing tells)
 started   unit, label, epochs
@@ -9,10 +10,11 @@ done      unit, label, seconds (here; null if another driver did it)
 failed    unit, label, reason, log, again (whether it is tried again)
 waiting   reason; nothing runs at present
 message   text; what a person would read, such as a warning
-finished  state (done, failed, interrupted, or error with the reason), seconds
+finished  state (done, failed, interrupted, or error with the reason), seconds; always the last
 
 From ``started`` to ``waiting`` each says how the study stands as well: ``units_done``,
 ``units_running``, ``units_failed``, ``units`` (all, cached ones among them) and ``study_eta_s``.
+A search has events of its trials (`ablation.search.events`), and of the units of its confirmation.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ import typer
 from ablation.plan import Unit
 from ablation.queue import Verdict
 from ablation.standing import Standing
+from skelcon.errors import UserError
 
 EVERY = 2.0
 """Seconds between two progress events of a unit."""
@@ -43,23 +46,27 @@ class EventStream(io.TextIOBase):
 
     Args:
         out: where the lines go.
-        study: its name.
+        about: what every line says, such as the study's name.
     """
 
-    def __init__(self, out: TextIO, study: str) -> None:
-        self._out, self._study, self._partial = out, study, ""
+    def __init__(self, out: TextIO, **about: str) -> None:
+        self._out, self._about, self._partial = out, about, ""
 
     def emit(self, event: str, **values: Any) -> None:
         """Write one event."""
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
-        line = json.dumps({"event": event, "time": now, "study": self._study, **values})
+        line = json.dumps({"event": event, "time": now, **self._about, **values})
         with contextlib.suppress(OSError, ValueError):
             self._out.write(f"{line}\n")
             self._out.flush()
 
     @contextlib.contextmanager
     def finishing(self) -> Iterator[None]:
-        """Emit ``finished`` when the command ends, however it does."""
+        """Emit ``finished`` when the command ends, however it does.
+
+        Raises:
+            typer.Exit: in place of what the console script would print as a line of text.
+        """
         began, state, more = time.monotonic(), "done", {}
         try:
             yield
@@ -68,12 +75,20 @@ class EventStream(io.TextIOBase):
             raise
         except (KeyboardInterrupt, typer.Abort):
             state = "interrupted"
-            raise
+            raise typer.Exit(130) from None
+        except UserError as error:
+            state, more = "error", {"reason": str(error)}
+            raise typer.Exit(2) from None
+        except OSError as error:
+            state, more = "error", {"reason": f"'{error.filename}': {error.strerror}"}
+            if error.filename is None:
+                raise
+            raise typer.Exit(2) from None
         except Exception as error:
             state, more = "error", {"reason": str(error)}
             raise
         finally:
-            self.emit("finished", state=state, **more, seconds=_rounded(time.monotonic() - began))
+            self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - began))
 
     def write(self, text: str) -> int:
         """Take text for people."""
@@ -89,12 +104,10 @@ class Events:
 
     def __init__(self, stream: EventStream, standing: Standing, every: float = EVERY) -> None:
         self._stream, self._standing, self._every = stream, standing, every
-        self._began: dict[str, float] = {}
         self._told: dict[str, float] = {}
 
     def started(self, unit: Unit) -> None:
         """A trial has begun to work on ``unit``."""
-        self._began[unit.key] = time.monotonic()
         self._emit("started", unit, epochs=unit.epochs)
 
     def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
@@ -103,17 +116,15 @@ class Events:
         if not unit.epochs or now - self._told.get(unit.key, -self._every) < self._every:
             return
         self._told[unit.key] = now
-        running = self._standing.running.get(unit.key)
-        left = self._standing.left_of(running) if running else None
+        running = {each.unit: each for each in self._standing.snapshot().running}
+        left = running[unit.key].eta_s if unit.key in running else None
         values = {name: progress.get(name) for name in ("epoch", "loss", "samples_per_s")}
-        self._emit("progress", unit, **values, epochs=unit.epochs, eta_s=_rounded(left))
+        self._emit("progress", unit, **values, epochs=unit.epochs, eta_s=rounded(left))
 
     def finished(self, unit: Unit) -> None:
         """``unit`` is done."""
-        began = self._began.pop(unit.key, None)
         self._told.pop(unit.key, None)
-        seconds = None if began is None else time.monotonic() - began
-        self._emit("done", unit, seconds=_rounded(seconds))
+        self._emit("done", unit, seconds=rounded(self._standing.took(unit)))
 
     def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
         """``unit`` has failed."""
@@ -127,17 +138,18 @@ class Events:
     def _emit(self, event: str, unit: Unit | None, **values: Any) -> None:
         if unit is not None:
             values = {"unit": unit.key, "label": unit.label, **values}
-        with self._standing.held() as standing:
-            self._stream.emit(
-                event,
-                **values,
-                units_done=standing.done,
-                units_running=len(standing.running),
-                units_failed=standing.failures,
-                units=standing.total,
-                study_eta_s=_rounded(standing.eta()),
-            )
+        now = self._standing.snapshot()
+        self._stream.emit(
+            event,
+            **values,
+            units_done=now.done,
+            units_running=len(now.running),
+            units_failed=now.failed,
+            units=now.units,
+            study_eta_s=rounded(now.eta_s),
+        )
 
 
-def _rounded(seconds: float | None) -> float | None:
+def rounded(seconds: float | None) -> float | None:
+    """Seconds as the events give them: to a tenth."""
     return None if seconds is None else round(seconds, 1)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ablation.plan import Unit
 from ablation.queue import Verdict
+from ablation.snapshot import Running, Snapshot
 
 Kind = tuple[str, ...]
-"""Units of one kind take about as long: what, the task, the representations."""
+"""Units of one kind take about as long an epoch: what, the task, the representations."""
 
 ETA_EVERY = 1.0
 """Seconds between two estimates of what is left: each looks at all units."""
 
 
 @dataclass
-class Running:
-    """A unit that a trial works on.
+class _Pace:
+    """A unit that a trial works on, and how fast.
 
     ``first`` and ``last`` are what it reported first and last: (time, epoch).
     """
@@ -73,11 +73,10 @@ class Running:
 class Standing:
     """A study's counts, its running units and its ETA. Listens to the runner, shows nothing.
 
-    ``done`` counts ``cached`` ones; ``lost`` are units that need one that has failed for good.
-    It is written by the thread that runs the study and read by those that show it: read it
-    :meth:`held`.
+    The thread that runs the study tells it what happens; any thread may take a :meth:`snapshot`.
 
     Args:
+        study: its name.
         units: what is to run.
         cached: how many were done before.
         slots: how many trials fit at once; what has been seen to run if not known.
@@ -86,16 +85,18 @@ class Standing:
 
     def __init__(
         self,
+        study: str,
         units: list[Unit],
         cached: int,
         slots: int | None = None,
         seconds: Mapping[str, float] | None = None,
     ) -> None:
-        self.cached, self.total = cached, len(units) + cached
-        self.done, self.failures, self.lost = cached, 0, 0
-        self.running: dict[str, Running] = {}
-        self.waiting_for = "Ray and its workers start"
-        self.began = time.monotonic()
+        self._study, self._cached, self._total = study, cached, len(units) + cached
+        self._done, self._failed, self._lost = cached, 0, 0
+        self._running: dict[str, _Pace] = {}
+        self._took: dict[str, float] = {}
+        self._waiting = "Ray and its workers start"
+        self._began = time.monotonic()
         self._left = {unit.key: unit for unit in units}
         self._slots, self._most = slots, 1
         self._believed = dict(seconds or {})
@@ -104,82 +105,88 @@ class Standing:
         self._eta: tuple[float, float | None] = (-ETA_EVERY, None)
         self._lock = threading.RLock()
 
-    @contextmanager
-    def held(self) -> Iterator[Standing]:
-        """Nothing changes meanwhile."""
+    def snapshot(self) -> Snapshot:
+        """How it stands now."""
         with self._lock:
-            yield self
+            means: dict[Kind, float | None] = {}
+            running = tuple(
+                Running(
+                    key, pace.unit.label, pace.epoch, pace.unit.epochs, pace.loss,
+                    pace.samples_per_s, pace.seconds, pace.left(self._seconds(pace.unit, means)),
+                )
+                for key, pace in self._running.items()
+            )  # fmt: skip
+            shares = (each.epoch / each.epochs for each in running if each.epochs)
+            return Snapshot(
+                study=self._study,
+                units=self._total,
+                done=self._done,
+                cached=self._cached,
+                to_come=len(self._left) - len(running),
+                failed=self._failed,
+                cannot_run=self._lost,
+                progress=self._done + sum(shares),
+                seconds=time.monotonic() - self._began,
+                eta_s=self._now_eta(),
+                waiting="" if running else self._waiting,
+                running=running,
+            )
 
-    @property
-    def gone(self) -> float:
-        """Seconds since the study began."""
-        return time.monotonic() - self.began
-
-    @property
-    def to_come(self) -> int:
-        """Units that have not begun."""
-        return len(self._left) - len(self.running)
-
-    @property
-    def progress(self) -> float:
-        """Units that are done and the shares of those that run."""
-        shares = (r.epoch / r.unit.epochs for r in self.running.values() if r.unit.epochs)
-        return self.done + sum(shares)
+    def took(self, unit: Unit) -> float | None:
+        """Seconds that ``unit`` took here; None if it was not done here."""
+        return self._took.get(unit.key)
 
     # -- what the runner says ---------------------------------------------------------------
 
     def started(self, unit: Unit) -> None:
         """A trial has begun to work on ``unit``."""
         with self._lock:
-            self.waiting_for = ""
-            self.running[unit.key] = Running(unit, time.monotonic())
-            self._most = max(self._most, len(self.running))
+            self._waiting = ""
+            self._running[unit.key] = _Pace(unit, time.monotonic())
+            self._most = max(self._most, len(self._running))
 
     def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
         """Note the epoch, the loss and the speed of ``unit``."""
         with self._lock:
-            if unit.key in self.running:
-                self.running[unit.key].note(progress)
+            if unit.key in self._running:
+                self._running[unit.key].note(progress)
 
     def finished(self, unit: Unit) -> None:
         """``unit`` is done, here or by another driver."""
         with self._lock:
-            running = self.running.pop(unit.key, None)
-            self.done += self._left.pop(unit.key, None) is not None
-            if running is not None:
-                count, total = self._taken.get(_kind(unit), (0, 0.0))
-                seconds = running.total() or running.seconds
-                self._taken[_kind(unit)] = (count + 1, total + seconds)
+            pace = self._running.pop(unit.key, None)
+            self._done += self._left.pop(unit.key, None) is not None
+            if pace is not None:
+                self._took[unit.key] = pace.seconds
+                weight, total = self._taken.get(_kind(unit), (0, 0.0))
+                seconds = pace.total() or pace.seconds
+                self._taken[_kind(unit)] = (weight + _weight(unit), total + seconds)
 
     def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
         """``unit`` has failed."""
         with self._lock:
-            self.running.pop(unit.key, None)
+            self._running.pop(unit.key, None)
             if verdict == "failed" and self._left.pop(unit.key, None) is not None:
-                self.failures += 1
+                self._failed += 1
                 self._drop_what_needs({unit.key})
 
     def _drop_what_needs(self, gone: set[str]) -> None:
         """Units that need one that has failed for good are never begun."""
         while lost := {k for k, u in self._left.items() if not gone.isdisjoint(u.needs)}:
-            self.lost += len(lost)
+            self._lost += len(lost)
             for key in lost:
                 del self._left[key]
             gone = lost
 
     def waiting(self, why: str) -> None:
-        """Nothing runs at present."""
+        """Nothing runs at present (what did may have gone with a Ray that died)."""
         with self._lock:
-            self.waiting_for = why
+            self._running.clear()
+            self._waiting = why
 
     # -- what it makes of that --------------------------------------------------------------
 
-    def left_of(self, running: Running) -> float | None:
-        """Seconds that a running unit still takes; None if nothing tells."""
-        return running.left(self._seconds(running.unit, {}))
-
-    def eta(self) -> float | None:
-        """Seconds until the study is over; None if nothing tells."""
+    def _now_eta(self) -> float | None:
         at, seconds = self._eta
         now = time.monotonic()
         if now - at >= ETA_EVERY:
@@ -190,10 +197,10 @@ class Standing:
         work = longest = 0.0
         means: dict[Kind, float | None] = {}
         for unit in self._left.values():
-            running = self.running.get(unit.key)
+            pace = self._running.get(unit.key)
             seconds = self._seconds(unit, means)
-            if running is not None:
-                seconds = running.left(seconds)
+            if pace is not None:
+                seconds = pace.left(seconds)
             if seconds is None:
                 return None
             work += seconds
@@ -203,36 +210,44 @@ class Standing:
     def _seconds(self, unit: Unit, means: dict[Kind, float | None]) -> float | None:
         """What a unit takes: by its like in this run, else by earlier results, else a guess.
 
-        ``means`` remembers what its like takes, for who asks for many units.
+        ``means`` remembers what its like takes (by epoch), for who asks for many units.
         """
         kind = _kind(unit)
         if kind not in means:
             means[kind] = _mean(*self._seen([kind]))
-        if means[kind] is not None or unit.key in self._believed:
-            return means[kind] or self._believed.get(unit.key)
-        if not unit.epochs:
-            return 1.0  # an evaluation is short; its first result corrects this
-        anything = ("",)
-        if anything not in means:
-            means[anything] = _mean(*self._seen(self._trainings))
-        return means[anything]
+        mean = means[kind]
+        if mean is None:
+            if unit.key in self._believed:
+                return self._believed[unit.key]
+            if not unit.epochs:
+                return 1.0  # an evaluation is short; its first result corrects this
+            anything = ("",)
+            if anything not in means:
+                means[anything] = _mean(*self._seen(self._trainings))
+            mean = means[anything]
+        return None if mean is None else mean * _weight(unit)
 
     def _seen(self, kinds: Collection[Kind]) -> tuple[int, float]:
-        """How many units of ``kinds`` have told their seconds, and the sum of these."""
-        count, total = 0, 0.0
+        """The weight of the units of ``kinds`` that have told their seconds, and these."""
+        weight, total = 0, 0.0
         for kind in kinds:
             taken = self._taken.get(kind, (0, 0.0))
-            count, total = count + taken[0], total + taken[1]
-        if not count:
-            for running in self.running.values():
-                seconds = running.total()
-                if seconds is not None and _kind(running.unit) in kinds:
-                    count, total = count + 1, total + seconds
-        return count, total
+            weight, total = weight + taken[0], total + taken[1]
+        if not weight:
+            for pace in self._running.values():
+                seconds = pace.total()
+                if seconds is not None and _kind(pace.unit) in kinds:
+                    weight, total = weight + _weight(pace.unit), total + seconds
+        return weight, total
 
 
-def _mean(count: int, total: float) -> float | None:
-    return total / count if count else None
+def _mean(weight: int, total: float) -> float | None:
+    return total / weight if weight else None
+
+
+def _weight(unit: Unit) -> int:
+    """Among units of its kind one takes as long as it has epochs."""
+    return unit.epochs or 1
 
 
 def _kind(unit: Unit) -> Kind:

@@ -1,6 +1,7 @@
 """What a results directory is doing, seen from another process: nothing is locked or waited for.
 
 A unit is running if a process holds its directory's lock. How far it is stands in metrics.jsonl.
+What the study as a whole does, its ETA and its table so far, is what its driver lets others see.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from ablation.beacon import running_studies
 from ablation.housekeeping import KEY, config_of, is_locked
 from ablation.plan import Unit
+from ablation.snapshot import Running, Snapshot
 from ablation.store import Store
 from skelcon.errors import UserError
 
@@ -53,13 +56,31 @@ class UnitStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """A results directory at a moment; ``oldest`` and ``newest`` are times of finished units."""
+    """A results directory at a moment.
+
+    Attributes:
+        oldest, newest: when its first and last finished units were finished.
+        studies: what the drivers that run on it show.
+    """
 
     results: Path
     done: int
     oldest: datetime | None
     newest: datetime | None
     units: tuple[UnitStatus, ...]
+    studies: tuple[Snapshot, ...] = ()
+
+    @property
+    def running(self) -> tuple[Running, ...]:
+        """The units that processes work on, as the live view shows them."""
+        return tuple(
+            Running(
+                unit.key, unit.label, unit.epoch or 0, unit.epochs or 0, unit.loss,
+                unit.samples_per_s, unit.since or 0.0, unit.seconds_left,
+            )
+            for unit in self.units
+            if unit.doing == "running"
+        )  # fmt: skip
 
     def count(self, doing: Doing) -> int:
         """How many units do this."""
@@ -74,6 +95,7 @@ class Status:
             "oldest": self.oldest.isoformat() if self.oldest else None,
             "newest": self.newest.isoformat() if self.newest else None,
             "units": [asdict(unit) for unit in self.units],
+            "studies": [asdict(study) for study in self.studies],
         }
 
 
@@ -97,6 +119,7 @@ def status_of(store: Store) -> Status:
         datetime.fromtimestamp(min(times)).astimezone() if times else None,
         datetime.fromtimestamp(max(times)).astimezone() if times else None,
         tuple(sorted(open_units, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
+        running_studies(store.results),
     )
 
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
+from ablation.audience import Audience, audience
 from ablation.commands import open_data, overrides_of
 from ablation.plan import EvaluateOn
 from ablation.resources import Resources
 from ablation.search import report
+from ablation.search.events import TrialEvents
 from ablation.search.question import Question, ask
-from ablation.search.record import Record, held
+from ablation.search.record import Record, Trial, held
 from ablation.search.space import Space, known_spaces, named_space
 from ablation.search.view import View
 from ablation.store import Store
@@ -115,11 +118,21 @@ def search(
     ] = None,
     retries: Annotated[int, typer.Option(min=0, help="Tries more of a trial that fails.")] = 1,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+        bool,
+        typer.Option(
+            "--json",
+            help="Print one JSON document instead of text, and meanwhile events to standard error, "
+            "one JSON object a line (plan, started, progress, ended, message, finished); if that "
+            "is a terminal it shows the live view instead.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="A line for each trial's start, number and end.")
+        bool,
+        typer.Option(
+            "--verbose",
+            help="A line for each trial's start and end, on a terminal too, and for each number.",
+        ),
     ] = False,
 ) -> None:
     """Search hyper-parameters on a validation side made of training clips; resumable."""
@@ -137,28 +150,28 @@ def search(
     _one_of("--scheduler", scheduler, SCHEDULERS)
     _one_of("--algorithm", algorithm, ALGORITHMS)
     _one_of("--confirm-on", confirm_on, ("validation", "test"))
-    console = Console(stderr=as_json)
     chosen = named_space(space).chosen(
         trials=trials, scheduler=scheduler, algorithm=algorithm, seed=seed
     )
     _fit(chosen, asked)
-    question = ask(
-        chosen, open_data(data, console), preset=preset, protocol=protocol,
-        overrides=overrides_of(assignments, ("pretrain", chosen.task)),
-    )  # fmt: skip
-    Store(results).check_writable()
-    if question.preset == "paper" and not (yes or gpus_per_trial) and sys.stdin.isatty():
-        typer.confirm("The paper preset without --gpus-per-trial trains on the CPU. Go on?",
-                      abort=True)  # fmt: skip
-    on: EvaluateOn = "test" if confirm_on == "test" else "validation"
-    directory = question.directory(results)
-    with held(directory):
-        code = _search(
-            question, Record(directory), results, asked, console,
-            confirmed=(on, confirm), as_json=as_json, verbose=verbose,
+    with audience(as_json=as_json, verbose=verbose, search=chosen.name) as seen_by:
+        question = ask(
+            chosen, open_data(data, seen_by.console), preset=preset, protocol=protocol,
+            overrides=overrides_of(assignments, ("pretrain", chosen.task)),
         )  # fmt: skip
-    if code:
-        raise typer.Exit(code)
+        Store(results).check_writable()
+        if question.preset == "paper" and not (yes or gpus_per_trial) and sys.stdin.isatty():
+            typer.confirm("The paper preset without --gpus-per-trial trains on the CPU. Go on?",
+                          abort=True)  # fmt: skip
+        on: EvaluateOn = "test" if confirm_on == "test" else "validation"
+        directory = question.directory(results)
+        with held(directory):
+            code = _search(
+                question, Record(directory), results, asked, seen_by,
+                confirmed=(on, confirm), as_json=as_json,
+            )  # fmt: skip
+        if code:
+            raise typer.Exit(code)
 
 
 def _search(
@@ -166,30 +179,22 @@ def _search(
     record: Record,
     results: Path,
     asked: Resources,
-    console: Console,
+    seen_by: Audience,
     *,
     confirmed: tuple[EvaluateOn, int],
     as_json: bool,
-    verbose: bool,
 ) -> int:
     """Run what is missing, report, confirm; the exit code."""
+    console = seen_by.console
     wanted = question.space.trials
     known = record.trials()
     ended = sum(trial.state not in ("unfinished", "failed") for trial in known)
     interrupted = False
     if ended < max(wanted, len(known)):
-        console.print(
-            Text(
-                f"{question.space.name} on {question.dataset.name}, {question.preset} preset: "
-                f"{max(wanted, len(known))} trials of at most {question.epochs} epochs, evaluated "
-                f"every {question.every}; {ended} have ended. In {record.directory}"
-            ),
-            soft_wrap=True,
-        )
         asked.stay_on_loopback()
-        from ablation.search.run import run_trials
+        with _watching(seen_by, question, record, known, max(wanted, len(known)), ended) as view:
+            from ablation.search.run import run_trials
 
-        with View(console, known, wanted, question.epochs, verbose) as view:
             interrupted = not run_trials(question, record, wanted, results, asked, view)
     summary = report.summarise(question, record)
     if not as_json:
@@ -207,8 +212,7 @@ def _search(
             from ablation.search.confirm import confirm
 
             confirmation, interrupted, bad = confirm(
-                question, summary.best, on, count, record.directory, results, asked, console,
-                verbose,
+                question, summary.best, on, count, record.directory, results, asked, seen_by,
             )  # fmt: skip
             failed = failed or bad
             report.export(summary, record, confirmation)
@@ -220,6 +224,32 @@ def _search(
         console.print("Interrupted. The same command goes on from here.")
         return 130
     return 1 if failed else 0
+
+
+@contextlib.contextmanager
+def _watching(
+    seen_by: Audience,
+    question: Question,
+    record: Record,
+    known: Sequence[Trial],
+    total: int,
+    ended: int,
+) -> Iterator[View | TrialEvents]:
+    """Say what is about to be done, and show it for as long as it lasts."""
+    if seen_by.stream is not None:
+        seen_by.stream.emit("plan", trials=total, ended=ended, epochs=question.epochs)
+        yield TrialEvents(seen_by.stream, question.epochs)
+        return
+    seen_by.console.print(
+        Text(
+            f"{question.space.name} on {question.dataset.name}, {question.preset} preset: "
+            f"{total} trials of at most {question.epochs} epochs, evaluated every "
+            f"{question.every}; {ended} have ended. In {record.directory}"
+        ),
+        soft_wrap=True,
+    )
+    with View(seen_by.console, known, total, question.epochs, seen_by.verbose) as view:
+        yield view
 
 
 def _fit(space: Space, asked: Resources) -> None:

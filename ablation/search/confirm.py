@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.text import Text
 
 from ablation import commands, display, export, tables
+from ablation.audience import Audience
 from ablation.plan import EvaluateOn
-from ablation.planning_view import print_counts
+from ablation.planning_view import Costing
 from ablation.resources import Resources
 from ablation.search.question import Question
 from ablation.search.record import Trial
 from ablation.store import Store
+from ablation.tracking import Tracking
 
 NOTES: dict[EvaluateOn, str] = {
     "validation": "The best was chosen on this validation side, with another seed: elsewhere its "
@@ -34,8 +35,7 @@ def confirm(
     directory: Path,
     results: Path,
     asked: Resources,
-    console: Console,
-    verbose: bool,
+    seen_by: Audience,
 ) -> tuple[dict[str, Any], bool, bool]:
     """Train ``best`` and the default with ``count`` seeds that the search did not use.
 
@@ -45,17 +45,22 @@ def confirm(
     first = question.space.seed + 1
     rows = {"best": question.changes(best.parameters), "default": {}}
     plan = question.plan(rows, on, tuple(range(first, first + count)), (NOTES[on],))
-    store = Store(results)
+    store, console, place = Store(results), seen_by.console, directory / f"confirmation-{on}"
     missing = commands.missing_units(plan, store, console, mend=True)
     interrupted = False
-    if missing:
-        print_counts(console, plan, len(plan.units) - len(missing))
-        interrupted = not commands._run(console, plan, missing, store, asked, verbose)
+    with Tracking(plan, store, place, (), console) as tracking:
+        if missing:
+            cost = Costing.of(store, [plan], asked).cost(missing)
+            seen_by.begin(plan, missing, cost)
+            interrupted = not commands.run_missing(
+                plan, missing, store, asked, seen_by, cost, tracking
+            )
     frame = tables.cells_frame(plan, store)
     table = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    export.export(table, frame, provenance, directory / f"confirmation-{on}")
-    display.print_table(console, table)
+    export.export(table, frame, provenance, place)
+    if seen_by.stream is None:  # a script finds it in the document
+        display.print_table(console, table)
     values = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
     found: dict[str, Any] = {"on": on, **tables.summary(table, provenance)}
     if {"best", "default"} <= set(values.columns):

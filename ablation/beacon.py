@@ -1,0 +1,91 @@
+"""Lets other shells see what a driver's live view shows: a small file that is renewed.
+
+``running/<machine>-<process>.json`` under the results directory holds the driver's
+:class:`~ablation.snapshot.Snapshot`. One that is not renewed is that of a driver that has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+
+from pydantic import TypeAdapter
+
+from ablation.snapshot import Snapshot
+
+EVERY = 2.0
+"""Seconds between two renewals."""
+STALE = 20.0
+"""Seconds after which a file that was not renewed tells nothing."""
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
+class Beacon:
+    """Writes snapshots while the run lasts. Use as a context manager around it.
+
+    What goes wrong with it (a disk that is full) harms nobody: the next snapshot may do.
+
+    Args:
+        results: the results directory.
+        look: how the study stands.
+        every: seconds between two snapshots.
+    """
+
+    def __init__(self, results: Path, look: Callable[[], Snapshot], every: float = EVERY) -> None:
+        self._directory, self._look, self._every = results / "running", look, every
+        self._file = self._directory / f"{platform.node()}-{os.getpid()}.json"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Beacon:
+        with contextlib.suppress(OSError):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            for file in self._directory.iterdir():
+                if _age(file) > STALE:
+                    file.unlink(missing_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+            self._directory.rmdir()  # unless another driver is there
+
+    def _renew(self) -> None:
+        temporary = self._file.with_suffix(".tmp")
+        while True:
+            with contextlib.suppress(OSError):  # (Not synced: it is worth nothing after a crash.)
+                temporary.write_text(json.dumps(asdict(self._look())))
+                temporary.replace(self._file)
+            if self._over.wait(self._every):
+                return
+
+
+def running_studies(results: Path) -> tuple[Snapshot, ...]:
+    """What the drivers that run on a results directory show, by the names of their studies."""
+    found = []
+    for file in sorted((results / "running").glob("*.json")):
+        # It may vanish while we look, or be another version's.
+        with contextlib.suppress(OSError, ValueError):
+            if _age(file) <= STALE:
+                found.append(_SNAPSHOT.validate_json(file.read_bytes()))
+    return tuple(sorted(found, key=lambda each: each.study))
+
+
+def _age(file: Path) -> float:
+    return time.time() - file.stat().st_mtime
