@@ -63,6 +63,8 @@ def status(
 
 def _head(now: Status) -> str:
     parts = [f"{now.done} done", f"{now.count('running')} running"]
+    if now.count("waiting"):
+        parts.append(f"{now.count('waiting')} about to run")
     if now.count("failed"):
         parts.append(f"{now.count('failed')} failed")
     if now.count("abandoned"):
@@ -110,7 +112,7 @@ def _shown(now: Status, width: int) -> RenderableType:
         parts += ["", table] if table is not None else []
     if now.running:
         parts += ["", running_grid(now.running, width)]
-    styles = {"failed": "red", "abandoned": "yellow"}
+    styles = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
     rest = [unit for unit in now.units if unit.doing != "running"]
     parts += [""] * bool(rest)
     for unit in rest:

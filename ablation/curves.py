@@ -57,27 +57,29 @@ class Point:
 def curve(store: Store, place: Place) -> list[Point]:
     """What a training has logged so far; a line that is just being written is left out.
 
-    Names of numbers begin with ``pretrain/`` or the task.
+    Names of numbers begin with ``pretrain/``, or ``train/`` in an evaluation that trains.
     """
+    prefix = "pretrain" if place.unit.kind == "pretrain" else "train"
     path = store.directory(place.unit.key) / "metrics.jsonl"
     points = []
     for text in path.read_text().splitlines() if path.exists() else []:
         try:
             line = json.loads(text)
-            epoch, seconds = int(line.pop("epoch")), float(line.pop("seconds"))
+            epoch, seconds = int(line.pop("epoch")) + 1, float(line.pop("seconds"))
         except (ValueError, LookupError, TypeError):
             break
-        points.append(Point(epoch, seconds, _numbers(place.what.split("-")[0], line)))
+        points.append(Point(epoch, seconds, _numbers(prefix, line)))
     return points
 
 
 def result(store: Store, place: Place) -> dict[str, float]:
-    """The numbers of an evaluation that is done, by the side that it tests on; of a pre-training
-    none, as its curve has told them.
+    """The numbers of an evaluation that is done; of a pre-training none: its curve has told them.
+
+    Names of numbers begin with the task, such as ``linear/top1``.
     """
     if place.unit.kind == "pretrain":
         return {}
-    return _numbers(place.unit.config["test"], store.result(place.unit.key))
+    return _numbers(place.what, store.result(place.unit.key))
 
 
 def _numbers(prefix: str, values: Mapping[str, Any]) -> dict[str, float]:

@@ -16,6 +16,9 @@ WIDE = 100
 """From this width on a unit that runs has a bar and its key."""
 NARROW = 76
 """Below this width its samples per second are left out."""
+WIDTHS = {"epoch": 7, "loss": 6, "samples/s": 9, "ETA": 11}
+KEY, BAR = 8, 14
+"""Columns that the parts of a running unit's line take."""
 STYLES = {
     "best": "bold", "running": "cyan", "failed": "red", "to come": "dim", "not applicable": "dim",
 }  # fmt: skip
@@ -78,14 +81,12 @@ def head(now: Snapshot, width: int) -> list[RenderableType]:
 def running_grid(shown: Sequence[Running], width: int, lines: int | None = None) -> RenderableType:
     """The units that run, as many as there are ``lines`` for."""
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    names = ["epoch", "loss", "samples/s", "ETA"]
-    if width < NARROW:
-        names.remove("samples/s")
     wide = width >= WIDE
+    names = [name for name in WIDTHS if name != "samples/s" or width >= NARROW]
     if wide:
         grid.add_column("unit", no_wrap=True)
-    room_of_label = max(12, width - 12 * len(names) - 2 - 30 * wide)
-    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=room_of_label)
+    room_of_label = width - sum(WIDTHS[name] + 2 for name in names) - (KEY + BAR + 4) * wide
+    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=max(12, room_of_label))
     if wide:
         grid.add_column("", no_wrap=True)
     for name in names:
@@ -95,10 +96,10 @@ def running_grid(shown: Sequence[Running], width: int, lines: int | None = None)
     if total > room:
         shown = shown[: max(1, room - 1)]
     for each in shown:
-        cells: list[RenderableType] = [each.unit[:8]] if wide else []
+        cells: list[RenderableType] = [each.unit[:KEY]] if wide else []
         cells.append(each.label)
         if wide:
-            bar = ProgressBar(total=each.epochs, completed=each.epoch, width=14)
+            bar = ProgressBar(total=each.epochs, completed=each.epoch, width=BAR)
             cells.append(bar if each.epochs else "")
         values = {
             "epoch": f"{each.epoch}/{each.epochs}" if each.epochs else "",

@@ -23,7 +23,7 @@ from ablation.snapshot import Running, Snapshot
 from ablation.store import Store
 from skelcon.errors import UserError
 
-Doing = Literal["running", "failed", "abandoned"]
+Doing = Literal["running", "waiting", "failed", "abandoned"]
 
 LATEST = 5
 """Epochs whose mean tells how long the next ones take."""
@@ -34,7 +34,8 @@ class UnitStatus:
     """A unit that is not done.
 
     Attributes:
-        doing: ``abandoned`` was begun, and no process works on it now.
+        doing: ``waiting`` is about to be run by a driver; ``abandoned`` was begun, and no process
+            works on it now.
         label: kind, representations, augmentations and seed.
         reason: why it failed.
         epoch, epochs: how far a training is; None for what has no epochs.
@@ -91,7 +92,7 @@ class Status:
         return {
             "results": str(self.results),
             "done": self.done,
-            **{name: self.count(name) for name in ("running", "failed", "abandoned")},
+            **{name: self.count(name) for name in ("running", "waiting", "failed", "abandoned")},
             "oldest": self.oldest.isoformat() if self.oldest else None,
             "newest": self.newest.isoformat() if self.newest else None,
             "units": [asdict(unit) for unit in self.units],
@@ -106,20 +107,21 @@ def status_of(store: Store) -> Status:
         UserError: if it holds no units.
     """
     times, open_units = [], []
+    studies = running_studies(store.results)
     for directory in unit_directories(store):
         with contextlib.suppress(FileNotFoundError):  # it may vanish while we look
             if store.is_done(directory.name):
                 times.append((directory / "DONE").stat().st_mtime)
-            elif (found := _of_unit(store, directory)) is not None:
+            elif (found := _of_unit(store, directory, bool(studies))) is not None:
                 open_units.append(found)
-    order = {"running": 0, "failed": 1, "abandoned": 2}
+    order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
         store.results,
         len(times),
         datetime.fromtimestamp(min(times)).astimezone() if times else None,
         datetime.fromtimestamp(max(times)).astimezone() if times else None,
         tuple(sorted(open_units, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
-        running_studies(store.results),
+        studies,
     )
 
 
@@ -132,8 +134,11 @@ def unit_directories(store: Store) -> list[Path]:
     )
 
 
-def _of_unit(store: Store, directory: Path) -> UnitStatus | None:
-    """A unit that is not done; None for a directory that nobody has begun."""
+def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
+    """A unit that is not done; None for a directory that nobody has begun.
+
+    ``drivers``: whether any is there that could run what it has claimed.
+    """
     config = config_of(directory)
     running = is_locked(directory)
     if config is None:
@@ -146,6 +151,8 @@ def _of_unit(store: Store, directory: Path) -> UnitStatus | None:
         doing = "failed"
         with contextlib.suppress(UserError, KeyError):
             reason = store.failure(directory.name)
+    elif drivers and (directory / "claim").exists():
+        doing = "waiting"
     epochs = _epochs(config)
     logged = _logged(directory) if epochs else []
     last = logged[-1] if logged else {}

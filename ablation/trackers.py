@@ -64,15 +64,16 @@ class Wandb:
     """
 
     def __init__(self, directory: Path) -> None:
+        os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
         self._wandb, self._directory = wandb, directory
         self._mode = os.environ.get("WANDB_MODE")
-        host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai"))
+        host = urlsplit(os.environ.get("WANDB_BASE_URL") or wandb.Settings().base_url)
         why = ""
         if self._mode is None:
             self._mode = "online"
-            if not _has_key(host.hostname or ""):
+            if not _has_key(host.hostname or "", "api.wandb.ai"):
                 self._mode, why = "offline", "no key"
             elif not _answers(host.hostname or "", host.port or 443):
                 self._mode, why = "offline", f"'{host.hostname}' does not answer"
@@ -113,14 +114,15 @@ class Wandb:
         self._wandb.teardown()
 
 
-def _has_key(host: str) -> bool:
-    """Whether W&B would find a key for ``host``, without asking anybody."""
+def _has_key(*hosts: str) -> bool:
+    """Whether W&B would find a key for one of the ``hosts``, without asking anybody."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     own = os.environ.get("NETRC")
     for path in [Path(own)] if own else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:
-            if netrc.netrc(path).authenticators(host):
+            known = netrc.netrc(path)
+            if any(known.authenticators(host) for host in hosts):
                 return True
         except (OSError, netrc.NetrcParseError):
             continue
