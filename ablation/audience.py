@@ -93,5 +93,7 @@ def audience(
         yield Audience(Console(stderr=as_json), verbose=verbose)
         return
     stream = EventStream(sys.stderr, **about)
-    with stream.finishing():
-        yield Audience(Console(file=cast(TextIO, stream), width=1000), stream)
+    text = cast(TextIO, stream)
+    # What a library has to say becomes a message too.
+    with contextlib.redirect_stderr(text), stream.finishing():
+        yield Audience(Console(file=text, width=1000), stream)

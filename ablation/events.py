@@ -90,6 +90,10 @@ class EventStream(io.TextIOBase):
         finally:
             self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - began))
 
+    def fileno(self) -> int:
+        """That of where the lines go."""
+        return self._out.fileno()
+
     def write(self, text: str) -> int:
         """Take text for people."""
         *lines, self._partial = (self._partial + text).split("\n")

@@ -118,9 +118,11 @@ class TensorBoard:
         elif points:
             self._open[key] = EventFile(self.run(place), place, points, time.time())
 
-    def finish(self, place: Place) -> None:
-        """Write the rest of a unit that is done, or all of it."""
+    def finish(self, place: Place, again: bool) -> None:
+        """Write the rest of a unit that is done; all anew if it was taken up ``again``."""
         key = place.unit.key
+        if again:
+            self.close(place)
         points, file = curve(self._store, place), self._open.pop(key, None)
         if file is not None:
             now = time.time()

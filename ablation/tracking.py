@@ -115,7 +115,9 @@ class Tracking:
     # -- its thread -------------------------------------------------------------------------
 
     def _tell(self, place: Place) -> None:
-        self._put("TensorBoard", functools.partial(self._board.finish, place))
+        again = place.unit.key in self._again
+        self._again.discard(place.unit.key)
+        self._put("TensorBoard", functools.partial(self._board.finish, place, again))
         for name in self._names:
             self._put(name, functools.partial(self._send, name, place))
 

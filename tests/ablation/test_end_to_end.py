@@ -44,7 +44,7 @@ def test_from_files_to_latex(finished: tuple[Path, subprocess.CompletedProcess[s
     assert len(units(results)) == 10
     out = results / "tiny"
     assert {p.name for p in out.iterdir()} == {
-        "cells.csv", "table.csv", "table.tex", "table.md", "table.json"
+        "cells.csv", "table.csv", "table.tex", "table.md", "table.json", "tensorboard",
     }  # fmt: skip
     frame = pd.read_csv(out / "cells.csv")
     assert list(frame["state"].unique()) == ["done"]
@@ -138,7 +138,8 @@ def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) 
     assert len(units(tmp_path)) == 4
     # Standard output holds one document, standard error a line of JSON for each event.
     assert json.loads(done.stdout)["study"] == "tiny"
-    events = [json.loads(line) for line in done.stderr.splitlines()]
+    lines = done.stderr[done.stderr.index("{") :]  # this program's own Ray speaks before
+    events = [json.loads(line) for line in lines.splitlines()]
     names = [event["event"] for event in events]
     assert (names[0], names[-1]) == ("plan", "finished")
     assert (names.count("started"), names.count("done")) == (4, 4)
