@@ -22,7 +22,7 @@ NAME = "events.out.tfevents."
 
 
 class EventFile:
-    """One event file, from its beginning. Appears whole, and then grows.
+    """One event file, from its beginning. :meth:`flush` lets it be seen.
 
     Args:
         run: the directory; older files in it are deleted.
@@ -40,8 +40,9 @@ class EventFile:
         self._event, self._summary = event_pb2.Event, summary_pb2.Summary
         self._epochs = 0
         run.mkdir(parents=True, exist_ok=True)
-        temporary = run / f".{os.getpid()}.tmp"
-        self._writer = RecordWriter(str(temporary))
+        self._run, self._key = run, place.unit.key
+        self._temporary: Path | None = run / f".{self._key}.{os.getpid()}.tmp"
+        self._writer = RecordWriter(str(self._temporary))
         began = now - sum(point.seconds for point in points)
         self._put(self._event(wall_time=began, file_version="brain.Event:2"))
         # A TensorBoard that is open forgets what it has read of the run so far.
@@ -50,12 +51,6 @@ class EventFile:
         config = json.dumps(place.unit.config, indent=1)
         self._put(self._event(wall_time=began, summary=text("config", f"```\n{config}\n```")))
         self.append(points, now)
-        # A later file's name comes later: an open TensorBoard goes on to it.
-        path = run / f"{NAME}{time.time_ns()}.{place.unit.key}"
-        temporary.replace(path)
-        for other in run.glob(f"{NAME}*"):
-            if other != path:
-                other.unlink(missing_ok=True)
 
     def append(self, points: list[Point], now: float) -> None:
         """Write the ``points`` that it does not hold yet; ``points`` are all there are."""
@@ -64,7 +59,6 @@ class EventFile:
             wall += point.seconds
             self._scalars(point.epoch, wall, dict(point.values))
         self._epochs = max(self._epochs, len(points))
-        self._writer.flush()
 
     def finish(self, values: dict[str, float], now: float) -> None:
         """Write the result and close."""
@@ -72,9 +66,22 @@ class EventFile:
             self._scalars(self._epochs, now, values)
         self.close()
 
-    def close(self) -> None:
-        """Write out what there is."""
+    def flush(self) -> None:
+        """Have the disk hold what has been written; the first time the file takes its name."""
         self._writer.flush()
+        if self._temporary is None:
+            return
+        # A later file's name comes later: an open TensorBoard goes on to it.
+        path = self._run / f"{NAME}{time.time_ns()}.{self._key}"
+        self._temporary.replace(path)
+        self._temporary = None
+        for other in self._run.glob(f"{NAME}*"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of it, as it is."""
+        self.flush()
         self._writer.close()
 
     def _scalars(self, step: int, wall: float, values: dict[str, float]) -> None:
@@ -117,21 +124,23 @@ class TensorBoard:
             self._open[key].append(points, time.time())
         elif points:
             self._open[key] = EventFile(self.run(place), place, points, time.time())
+        if key in self._open:
+            self._open[key].flush()
 
     def finish(self, place: Place, again: bool) -> None:
         """Write the rest of a unit that is done; all anew if it was taken up ``again``."""
         key = place.unit.key
         if again:
             self.close(place)
-        points, file = curve(self._store, place), self._open.pop(key, None)
-        if file is not None:
-            now = time.time()
-            file.append(points, now)
-        elif self.is_whole(place):
+        file = self._open.pop(key, None)
+        if file is None and self.is_whole(place):
             return
-        else:
+        points, now = curve(self._store, place), time.time()
+        if file is None:
             now = (self._store.directory(key) / "DONE").stat().st_mtime
             file = EventFile(self.run(place), place, points, now)
+        else:
+            file.append(points, now)
         file.finish(result(self._store, place), now)
 
     def close(self, place: Place) -> None:
