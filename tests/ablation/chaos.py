@@ -42,7 +42,7 @@ references:
 ENDS = {0, 1, 130, -signal.SIGKILL}
 """How a driver may end: done, with failed cells, interrupted, killed."""
 WORKER = "ray::ResourceTr"
-"""The name of a process that trains (Ray's, of a trainable with resources), as the kernel cuts it."""
+"""A process that trains, as Ray names it and the kernel cuts the name."""
 REFUSALS = ("cannot write", "the disk of --results")
 """What a driver says that starts while its disk is full or read-only, and ends with 2."""
 PRODUCTS = ("result.json", "weights.safetensors", "predictions.npz")
