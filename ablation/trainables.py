@@ -34,7 +34,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
 
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
     ``data`` (fingerprint -> path), ``plugins`` (and the ``directory`` to look for them), ``gpu``
-    (how much of one to use), ``threads`` and ``checkpoint_every``.
+    (how much of one to use), ``threads`` and ``checkpoints`` (a policy).
     """
 
     _run: UnitRun | None = None
@@ -68,7 +68,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 data = {key: Path(path) for key, path in settings["data"].items()}
                 self._run = UnitRun(
                     store.config(settings["key"]), store, data, self._device,
-                    checkpoint_every=settings["checkpoint_every"],
+                    checkpoints=settings["checkpoints"],
                 )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
