@@ -16,6 +16,7 @@ from rich.console import Console
 from tensorboardX.proto import event_pb2
 
 from ablation import trackers
+from ablation.checkpoints import CheckpointPolicy
 from ablation.curves import curve, places
 from ablation.plan import Plan, Unit, make_plan
 from ablation.store import Store
@@ -38,7 +39,7 @@ def plan(study_file: Path, dataset: SkeletonDataset) -> Plan:
 
 def begin(plan: Plan, unit: Unit, store: Store) -> UnitRun:
     data = {plan.dataset.fingerprint: plan.dataset.path}
-    return UnitRun(unit.config, store, data, "cpu", checkpoint_every=1e-6)
+    return UnitRun(unit.config, store, data, "cpu", checkpoints=CheckpointPolicy(1e-6))
 
 
 @pytest.fixture(scope="module")
