@@ -100,8 +100,10 @@ class Standing:
         self._left = {unit.key: unit for unit in units}
         self._slots, self._most = slots, 1
         self._believed = dict(seconds or {})
-        self._taken: dict[Kind, tuple[int, float]] = {}
-        self._trainings = {_kind(unit) for unit in units if unit.epochs}
+        self._taken: dict[Kind, _Taken] = {}
+        self._kinds: dict[bool, set[Kind]] = {True: set(), False: set()}  # trainings, the others
+        for unit in units:
+            self._kinds[unit.epochs > 0].add(_kind(unit))
         self._eta: tuple[float, float | None] = (-ETA_EVERY, None)
         self._lock = threading.RLock()
 
@@ -158,9 +160,8 @@ class Standing:
             self._done += self._left.pop(unit.key, None) is not None
             if pace is not None:
                 self._took[unit.key] = pace.seconds
-                weight, total = self._taken.get(_kind(unit), (0, 0.0))
-                seconds = pace.total() or pace.seconds
-                self._taken[_kind(unit)] = (weight + _weight(unit), total + seconds)
+                taken = self._taken.setdefault(_kind(unit), _Taken())
+                taken.add(unit, pace.total() or pace.seconds)
 
     def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
         """``unit`` has failed."""
@@ -212,37 +213,59 @@ class Standing:
 
         ``means`` remembers what its like takes (by epoch), for who asks for many units.
         """
-        kind = _kind(unit)
+        kind, trains = _kind(unit), unit.epochs > 0
+        others = (str(trains),)
         if kind not in means:
-            means[kind] = _mean(*self._seen([kind]))
+            means[kind] = self._seen([kind]).by_epoch
         mean = means[kind]
-        if mean is None:
-            if unit.key in self._believed:
-                return self._believed[unit.key]
-            if not unit.epochs:
-                return 1.0  # an evaluation is short; its first result corrects this
-            anything = ("",)
-            if anything not in means:
-                means[anything] = _mean(*self._seen(self._trainings))
-            mean = means[anything]
-        return None if mean is None else mean * _weight(unit)
+        if mean is not None:
+            return mean * _weight(unit)
+        if unit.key in self._believed:
+            return self._believed[unit.key]
+        if others not in means:  # (by unit: other representations need other numbers of epochs)
+            means[others] = self._seen(self._kinds[trains]).by_unit
+        mean = means[others]
+        return mean if mean is not None or trains else 1.0  # an evaluation is short, mostly
 
-    def _seen(self, kinds: Collection[Kind]) -> tuple[int, float]:
-        """The weight of the units of ``kinds`` that have told their seconds, and these."""
-        weight, total = 0, 0.0
+    def _seen(self, kinds: Collection[Kind]) -> _Taken:
+        """What units of ``kinds`` took: those that have ended; those that run, if none has."""
+        seen = _Taken()
         for kind in kinds:
-            taken = self._taken.get(kind, (0, 0.0))
-            weight, total = weight + taken[0], total + taken[1]
-        if not weight:
+            taken = self._taken.get(kind, _Taken())
+            seen.units += taken.units
+            seen.epochs += taken.epochs
+            seen.seconds += taken.seconds
+        if not seen.units:
             for pace in self._running.values():
                 seconds = pace.total()
                 if seconds is not None and _kind(pace.unit) in kinds:
-                    weight, total = weight + _weight(pace.unit), total + seconds
-        return weight, total
+                    seen.add(pace.unit, seconds)
+        return seen
 
 
-def _mean(weight: int, total: float) -> float | None:
-    return total / weight if weight else None
+@dataclass
+class _Taken:
+    """Seconds that some units took together."""
+
+    units: int = 0
+    epochs: int = 0
+    seconds: float = 0.0
+
+    def add(self, unit: Unit, seconds: float) -> None:
+        """One more."""
+        self.units += 1
+        self.epochs += _weight(unit)
+        self.seconds += seconds
+
+    @property
+    def by_epoch(self) -> float | None:
+        """Seconds an epoch."""
+        return self.seconds / self.epochs if self.epochs else None
+
+    @property
+    def by_unit(self) -> float | None:
+        """Seconds a unit."""
+        return self.seconds / self.units if self.units else None
 
 
 def _weight(unit: Unit) -> int:

@@ -88,6 +88,24 @@ def test_units_of_more_epochs_take_longer(clock: Clock) -> None:
     assert standing.snapshot().eta_s == pytest.approx(40)
 
 
+def test_what_nothing_is_known_of_takes_as_long_as_the_others(clock: Clock) -> None:
+    units = [training(0), evaluation(training(0)), training(1)]
+    other = training(2, epochs=30)
+    other.config["config"]["representations"] = ["img"]
+    standing = Standing("tiny", [*units, other], 0, 1)
+    standing.started(units[0])
+    standing.progressed(units[0], report(1))
+    clock.now += 9
+    standing.progressed(units[0], report(10))
+    standing.finished(units[0])
+    # Another training of SEQ and one of IMG, 10 s each whatever its epochs; an evaluation, 1 s.
+    assert standing.snapshot().eta_s == pytest.approx(10 + 10 + 1)
+    standing.started(units[1])
+    clock.now += 5
+    standing.finished(units[1])
+    assert standing.snapshot().eta_s == pytest.approx(10 + 10)
+
+
 def test_what_ran_in_a_ray_that_died_does_not_run(clock: Clock) -> None:
     unit = training(0)
     standing = Standing("tiny", [unit], 0, 1)
