@@ -73,9 +73,11 @@ class Status:
 
     @property
     def running(self) -> tuple[Running, ...]:
-        """The units that processes work on, as the live view shows them."""
+        """The units that processes work on, as the live views show them."""
+        shown = {each.unit: each for study in self.studies for each in study.running}
         return tuple(
-            Running(
+            shown.get(unit.key)
+            or Running(
                 unit.key, unit.label, unit.epoch or 0, unit.epochs or 0, unit.loss,
                 unit.samples_per_s, unit.since or 0.0, unit.seconds_left,
             )

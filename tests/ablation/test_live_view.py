@@ -26,7 +26,7 @@ from ablation.search.record import Report, Trial
 from ablation.search.view import View
 from ablation.snapshot import Snapshot
 from ablation.standing import Standing
-from ablation.status import status_of
+from ablation.status import Status, UnitStatus, status_of
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from skelcon.data import SkeletonDataset
@@ -197,6 +197,21 @@ def test_another_shell_sees_what_the_driver_shows(
     (store.results / "running").mkdir()
     (store.results / "running" / "other.json").write_text('{"of": "another version"}')
     assert running_studies(store.results) == ()
+
+
+def test_status_shows_a_unit_as_its_driver_does_or_as_its_directory_tells(
+    plan: Plan, store: Store
+) -> None:
+    now = running(plan, store, 1)
+    (known,) = now.running
+    units = tuple(
+        UnitStatus(key, "running", "of the directory", epoch=3, epochs=9, seconds_left=4.0)
+        for key in (known.unit, "another driver's")
+    )
+    first, second = Status(store.results, 0, None, None, units, (now,)).running
+    assert first == known
+    assert (second.label, second.epoch, second.epochs) == ("of the directory", 3, 9)
+    assert second.eta_s == 4.0
 
 
 def test_a_unit_that_a_driver_is_about_to_run_is_not_left(plan: Plan, store: Store) -> None:
