@@ -32,6 +32,11 @@ class Resources:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:
             raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise UserError(
+                f"--gpus-per-trial {self.gpus_per_trial:g}: give a share of one GPU (less than 1), "
+                "or a whole number"
+            )
         if self.checkpoint_every is not None and self.checkpoint_every <= 0:
             raise UserError(
                 f"--checkpoint-every {self.checkpoint_every:g}: give more than 0 seconds"
