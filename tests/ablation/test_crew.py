@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -159,3 +160,20 @@ def test_a_rank_ends_with_its_rank_0() -> None:
         check=False,
     )  # fmt: skip
     assert done.returncode == crew.ABANDONED
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
+def test_ranks_listen_on_loopback_only(two: tuple[Crew, Job]) -> None:
+    made, _ = two
+    links = set()
+    for process in (os.getpid(), *made.processes.values()):
+        for handle in Path(f"/proc/{process}/fd").iterdir():
+            with contextlib.suppress(OSError):  # closed since
+                links.add(str(handle.readlink()))
+    found = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in links:
+                found.add(local.split(":")[0])
+    assert found == {"0100007F"}
