@@ -17,6 +17,7 @@ from ablation.commands import missing_units, open_data, open_source, plan_study,
 from ablation.gpus import parse_gpus, settled
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
+from ablation.search.cli import search
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.cli_weights import DataOption, PluginOption
@@ -285,6 +286,7 @@ def run(
 
 for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
     app.command()(_command)
+app.command(name="search")(search)
 
 
 def main() -> None:
