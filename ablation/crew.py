@@ -32,6 +32,8 @@ GRACE_SECONDS = 20.0
 """How long after a rank's death rank 0 may wait in an exchange (NCCL does not tell it)."""
 NOTICE_SECONDS = 5.0
 """How long after a failed exchange it is looked for who died."""
+LOG_LINES = 40
+"""How many of a dead rank's last lines are kept."""
 ABANDONED = 3
 """The exit code of a rank that another one has left alone: not the cause."""
 
@@ -224,7 +226,10 @@ class Crew:
         how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
         lines = (self._place / f"{rank}.log").read_text(errors="replace").strip().splitlines()
         last = f": {lines[-1]}" if lines else ""
-        return RankError(f"rank {rank} of {self._ranks.size} {how}{last}")
+        lost = RankError(f"rank {rank} of {self._ranks.size} {how}{last}")
+        if lines:  # into the unit's log, behind rank 0's own
+            lost.add_note("\n".join([f"rank {rank} said:", *lines[-LOG_LINES:]]))
+        return lost
 
     def _kill(self) -> None:
         for child in self._children.values():

@@ -50,9 +50,15 @@ class Resources:
         gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
         return f"{self.cpus_per_trial:g} CPUs{gpus}"
 
-    def of_trial(self, nodes: Sequence[Mapping[str, float]], *, alone: bool) -> dict[str, float]:
-        """What a trial asks of Ray; ``alone`` on its device: a whole GPU, or all of a node."""
-        cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
+    def gpus_of(self, unit: Unit) -> float:
+        """The GPUs of a trial of ``unit``: only a pre-training is divided among several."""
+        return self.gpus_per_trial if unit.kind == "pretrain" else min(1.0, self.gpus_per_trial)
+
+    def of_trial(
+        self, gpus: float, nodes: Sequence[Mapping[str, float]], *, alone: bool
+    ) -> dict[str, float]:
+        """What a trial of so many GPUs asks of Ray; ``alone``: a whole GPU, or all of a node."""
+        cpus = self.cpus_per_trial
         if alone and gpus:
             gpus = max(gpus, 1.0)
         elif alone:

@@ -28,6 +28,11 @@ def ranks_of(gpus: float) -> int:
     return max(1, int(gpus))
 
 
+def cap_memory(gpus: float) -> None:
+    """Who shares a GPU may not take more of its memory than was asked for."""
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+
+
 def _die_with(parent: int) -> None:
     """End this process soon after Ray's on this node has died: it would keep its unit locked."""
     while os.getppid() == parent:
@@ -60,9 +65,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         self.cleanup()
         self._settings = new_config
         if self._device == "cuda":
-            # Who shares a device may not take more of its memory than was asked for.
-            share = 1.0 if new_config["alone"] else min(1.0, new_config["gpu"])
-            torch.cuda.set_per_process_memory_fraction(share)
+            cap_memory(1.0 if new_config["alone"] else new_config["gpu"])
         return True
 
     def step(self) -> dict[str, Any]:

@@ -176,16 +176,19 @@ class _SharedDropout(nn.Module):
         """(n, C, ...) -> the same shape; with a mask for each value, or for each channel."""
         if not self.training or self._p == 0:
             return x
-        each = x.shape[1:] if self._whole else (x.shape[1], *[1] * (x.dim() - 2))
         distinct = self._distinct
         if distinct is None or distinct.rows is None:
-            mask = self._team.share(self._drawn(x, len(x) * self._team.size, each))
+            mask = self._team.share(self._drawn(x, len(x) * self._team.size))
         else:
-            mask = self._drawn(x, distinct.total, each)[distinct.rows]
+            mask = self._drawn(x, distinct.total)[distinct.rows]
         return x * mask
 
-    def _drawn(self, x: Tensor, total: int, each: Sequence[int]) -> Tensor:
-        return x.new_empty(total, *each).bernoulli_(1 - self._p).div_(1 - self._p)
+    def _drawn(self, x: Tensor, total: int) -> Tensor:
+        """By torch's own functions: a GPU has other ways to draw than the CPU."""
+        if self._whole:
+            return torch.dropout(x.new_ones(total, *x.shape[1:]), self._p, train=True)
+        ones = x.new_ones(total, x.shape[1], *[1] * (x.dim() - 2))
+        return torch.feature_dropout(ones, self._p, train=True)
 
 
 class _SharedNorm(_BatchNorm):

@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import subprocess
-import sys
+import signal
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 import pytest
 import torch
+from gpu_helpers import ONE_COLUMN, begun, told
 from safetensors.torch import load_file
 
 from ablation.store import Store
 
+T = TypeVar("T")
 pytestmark = pytest.mark.slow
-
-PROGRAM = """
-import ray, sys
-from ablation.cli import main
-ray.init(address="local", num_cpus={cpus}, num_gpus=2, include_dashboard=False,
-         _node_ip_address="127.0.0.1", log_to_driver=False)
-for words in {runs!r}:
-    sys.argv = ["skelcon-ablate", *words]
-    try:
-        main()
-    except SystemExit as end:
-        if end.code:
-            raise
-"""
 
 MEET = '''
 import os, time
@@ -50,26 +41,21 @@ def meet(view, generator):
 '''
 
 
-def run(cpus: int, *runs: list[object], **more: str) -> subprocess.CompletedProcess[str]:
-    """The commands, one after the other, on one Ray of two logical GPUs."""
-    program = PROGRAM.format(cpus=cpus, runs=[[str(word) for word in words] for words in runs])
-    return subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=False,
-        env={**os.environ, **more},
-    )  # fmt: skip
+def one_column(study_file: Path, place: Path) -> Path:
+    """The tiny study with one pre-training a row."""
+    lines = study_file.read_text().split("paper:")[0].splitlines(keepends=True)
+    (place / "one.yaml").write_text("".join(x for x in lines if not x.startswith(ONE_COLUMN)))
+    return place / "one.yaml"
 
 
 def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    study = tmp_path / "two.yaml"
-    lines = study_file.read_text().split("paper:")[0].splitlines(keepends=True)
-    study.write_text("".join(line for line in lines if not line.startswith("  seq: {label")))
-    words = ["run", study, "--data", utd, "--only", "crop+jitter",
+    words = ["run", one_column(study_file, tmp_path), "--data", utd, "--only", "crop+jitter",
              "--set", "pretrain.optimiser={name: sgd, lr: 0.01}"]  # fmt: skip
     places = {gpus: tmp_path / str(gpus) for gpus in (1, 2)}
-    done = run(
-        2, *([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items())
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = told(
+        begun(*([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items()))
+    )
+    assert [code for _, code in done] == [0, 0], done
     one, two = (Store(place) for place in places.values())
     keys = {path.name for path in one.units.iterdir()}
     assert keys == {path.name for path in two.units.iterdir()}
@@ -97,17 +83,67 @@ def test_eight_quarters_of_two_gpus_run_at_once(
     plugin.write_text(MEET)
     study.write_text(study_file.read_text().replace("use: [crop, jitter]", "use: [crop, meet]"))
     (tmp_path / "here").mkdir()
-    done = run(
-        8,
+    ((out, code),) = told(begun(
         ["run", study, "--data", utd, "--only", "crop+jitter", "--seeds", 4, "--plugin", plugin,
          "--gpus-per-trial", 0.25, "--results", tmp_path / "r", "--retries", 0, "--verbose"],
-        MEETING=str(tmp_path / "here"),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+        cpus=8, MEETING=str(tmp_path / "here"),
+    ))  # fmt: skip
+    assert code == 0, out
     frame = pd.read_csv(tmp_path / "r" / "meeting" / "cells.csv")
     assert list(frame["state"]) == ["done"] * 8
     running = most = 0
-    for line in done.stdout.splitlines():
+    for line in out.splitlines():
         running += line.startswith("started ") - line.startswith("done ")
         most = max(most, running)
     assert most == 8
+
+
+def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(
+    utd: Path, study_file: Path, tmp_path: Path
+) -> None:
+    driver = begun(
+        ["run", one_column(study_file, tmp_path), "--data", utd, "--only", "crop+jitter",
+         "--set", "pretrain.epochs=100000", "--gpus-per-trial", 2, "--results", tmp_path / "r"]
+    )  # fmt: skip
+    try:
+        first = _rank_1(driver.pid)
+        _wait(lambda: list(tmp_path.glob("r/units/*/checkpoint.pt")))
+        os.kill(first, signal.SIGKILL)
+        second = _rank_1(driver.pid, but=first)
+        (checkpoint,) = tmp_path.glob("r/units/*/checkpoint.pt")
+        before = checkpoint.stat().st_mtime_ns
+        _wait(lambda: checkpoint.stat().st_mtime_ns > before)
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+        ((out, code),) = told(driver)
+    except BaseException:
+        os.killpg(driver.pid, signal.SIGKILL)
+        driver.communicate()
+        raise
+    assert code == 130, out
+    assert "RankError: rank 1 of 2 was ended by SIGKILL" in out.replace("\n", " ")
+    _wait(lambda: not Path(f"/proc/{second}").exists(), 10)
+    assert "resumed at epoch" in (checkpoint.parent / "log.txt").read_text()
+
+
+def _rank_1(session: int, but: int = 0) -> int:
+    """The process of the second rank, when there is one."""
+
+    def found() -> list[int]:
+        numbers = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # it has just ended
+                number, words = int(process.name), (process / "cmdline").read_text()
+                if "ablation.crew_member" in words and os.getsid(number) == session:
+                    numbers.append(number)
+        return [number for number in numbers if number != but]
+
+    return _wait(found)[0]
+
+
+def _wait(found: Callable[[], T], seconds: float = 60) -> T:
+    """What ``found`` gives as soon as it is something."""
+    give_up = time.monotonic() + seconds
+    while not (something := found()):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    return something
