@@ -238,7 +238,7 @@ def _run_session(
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
                 "threads": max(1, int(resources.cpus_per_trial)),
-                "checkpoint_every": resources.checkpoint_every,
+                "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
                 search_alg=_UnitSearcher(queue, store, resources, listener),

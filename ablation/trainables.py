@@ -46,7 +46,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
     ``data`` (fingerprint -> path), ``plugins`` (and the ``directory`` to look for them), ``gpu``
     (how much of one to use, or how many), whether the unit is ``alone`` on it, ``threads`` and
-    ``checkpoint_every``.
+    ``checkpoints`` (a policy).
     """
 
     _run: UnitRun | None = None
@@ -80,7 +80,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 data = {key: Path(path) for key, path in settings["data"].items()}
                 self._run = UnitRun(
                     store.config(settings["key"]), store, data, self._device,
-                    checkpoint_every=settings["checkpoint_every"],
+                    checkpoints=settings["checkpoints"],
                     ranks=Ranks(
                         ranks_of(settings["gpu"]),
                         tuple(settings["plugins"]),

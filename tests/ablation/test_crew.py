@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from ablation import crew
+from ablation.checkpoints import CheckpointPolicy
 from ablation.crew import Crew, Job, RankError, Ranks
 from ablation.plan import Unit, make_plan
 from ablation.store import Store
@@ -37,7 +38,8 @@ def unit(dataset: SkeletonDataset, study_file: Path) -> Unit:
 
 def begun(unit: Unit, store: Store, dataset: SkeletonDataset, ranks: Ranks) -> UnitRun:
     where = {dataset.fingerprint: dataset.path}
-    return UnitRun(unit.config, store, where, "cpu", checkpoint_every=0, ranks=ranks)
+    often = CheckpointPolicy(every=0)
+    return UnitRun(unit.config, store, where, "cpu", checkpoints=often, ranks=ranks)
 
 
 def test_ranks_may_come_and_go_and_the_numbers_stay(
