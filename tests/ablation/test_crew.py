@@ -21,7 +21,7 @@ from ablation.crew import Crew, Job, RankError, Ranks
 from ablation.plan import Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
-from ablation.work import UnitRun, bank_of, pretraining_of
+from ablation.work import OUT_OF_MEMORY, UnitRun, bank_of, pretraining_of, record_failure
 from skelcon.data import SkeletonDataset
 from skelcon.pretrain.distributed import Team
 
@@ -144,6 +144,25 @@ def test_a_rank_that_cannot_start_says_why(
     ranks = Ranks(2, plugins=("no_such_plugin",), directory=tmp_path)
     with pytest.raises(RankError, match=r"rank 1 of 2 ended with exit code 1: .*no_such_plugin"):
         begun(unit, Store(tmp_path / "r"), dataset, ranks)
+
+
+def test_a_rank_without_memory_is_told_from_other_deaths(
+    tmp_path: Path, dataset: SkeletonDataset, unit: Unit
+) -> None:
+    """And what it said stands in the unit's log."""
+    plugin = tmp_path / "hungry.py"
+    plugin.write_text(
+        "import sys\n"
+        "print('this rank asks for much', file=sys.stderr)\n"
+        "raise SystemExit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB')\n"
+    )
+    store, ranks = Store(tmp_path / "r"), Ranks(2, plugins=(str(plugin),), directory=tmp_path)
+    with pytest.raises(RankError) as caught:
+        begun(unit, store, dataset, ranks)
+    record_failure(store, unit.key, caught.value)
+    assert store.failure(unit.key) == OUT_OF_MEMORY
+    log = (store.directory(unit.key) / "log.txt").read_text()
+    assert "rank 1 said:\nthis rank asks for much\n" in log
 
 
 def test_more_ranks_than_gpus_are_refused(

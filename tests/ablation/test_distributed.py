@@ -44,7 +44,7 @@ def alone(out: Path) -> Found:
     return torch.load(out / "alone.pt", weights_only=True)
 
 
-@pytest.fixture(scope="module", params=[2, 3])
+@pytest.fixture(scope="module", params=[3])
 def ranks(request: pytest.FixtureRequest, out: Path, bank: ClipBank) -> list[tuple[Found, ...]]:
     """Of each rank what it found, from the start and from the state of one process."""
     size = request.param

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from test_cost import finish, plan_of
 
+from ablation.cost import cost_of, gpu_share
 from ablation.gpus import AutoGpus, parse_gpus, settled
-from ablation.history import Hardware, History, trial_hardware
+from ablation.history import Hardware, History, Rate, trial_hardware
 from ablation.plan import Plan
 from ablation.resources import Resources
 from ablation.store import Store, write_json
@@ -39,6 +41,41 @@ def test_more_than_one_gpu_is_a_whole_number() -> None:
         Resources(gpus_per_trial=right).check()
     with pytest.raises(UserError, match=r"--gpus-per-trial 1\.5: give a share of one GPU"):
         Resources(gpus_per_trial=1.5).check()
+
+
+def test_an_evaluation_takes_one_gpu_of_several(
+    plan: Plan, dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    nodes = [{"CPU": 8.0, "GPU": 4.0}]
+    trained, evaluated = (
+        next(unit for unit in plan.units.values() if unit.kind == kind)
+        for kind in ("pretrain", "evaluate")
+    )
+    for asked, taken in ((0.25, (0.25, 0.25)), (1, (1, 1)), (4, (4, 1))):
+        resources = Resources(gpus_per_trial=asked)
+        assert (resources.gpus_of(trained), resources.gpus_of(evaluated)) == taken
+        for gpus in taken:
+            ask = resources.of_trial(gpus, nodes, alone=False)
+            assert ask == {"cpu": 1, "gpu": gpus}
+            alone = resources.of_trial(gpus, nodes, alone=True)
+            assert alone == {"cpu": 1, "gpu": max(1, gpus)}
+    store, four = Store(tmp_path), Resources(gpus_per_trial=4)
+    for unit in (trained, evaluated):
+        finish(store, unit, 3600.0, dataset, hardware=GPU)
+    history = History.read(store, [dataset], GPU)
+    assert cost_of([trained, evaluated], history, store, four, 1).gpu_hours == pytest.approx(5)
+
+
+def test_a_share_is_that_of_the_gpu_at_hand_if_it_is_smaller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rate, asked = Rate(1.0, "", 0, gpu_mib=3000.0, gpu_total_mib=40000.0), Resources(0, 1)
+    here = SimpleNamespace(total_memory=12000 * 2**20)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: here)
+    assert gpu_share([rate], asked) == 0.5  # two times 4,024 MiB are in 10,800
+    here.total_memory = 80000 * 2**20
+    assert gpu_share([rate], asked) == 0.12
 
 
 def choice(plan: Plan, store: Store, asked: Resources, *, cuda: bool) -> tuple[float, list[str]]:
