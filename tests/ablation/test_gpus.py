@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,12 +10,14 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from test_cost import finish, plan_of
 
 from ablation.cost import cost_of, gpu_share
 from ablation.gpus import AutoGpus, parse_gpus, settled
 from ablation.history import Hardware, History, Rate, trial_hardware
 from ablation.plan import Plan
+from ablation.planning_view import Costing, print_cost
 from ablation.resources import Resources
 from ablation.store import Store, write_json
 from skelcon.data import SkeletonDataset
@@ -76,6 +79,15 @@ def test_a_share_is_that_of_the_gpu_at_hand_if_it_is_smaller(
     assert gpu_share([rate], asked) == 0.5  # two times 4,024 MiB are in 10,800
     here.total_memory = 80000 * 2**20
     assert gpu_share([rate], asked) == 0.12
+
+
+def test_a_plan_suggests_the_share(plan: Plan, dataset: SkeletonDataset, tmp_path: Path) -> None:
+    store, units, said = Store(tmp_path), list(plan.units.values()), io.StringIO()
+    for unit in units:
+        finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
+    costing = Costing.of(store, [plan], Resources(gpus_per_trial=0.5, max_concurrent=1))
+    print_cost(Console(file=said), units, costing.cost(units), costing)
+    assert "so little of a GPU's memory that --gpus-per-trial 0.12 would do." in said.getvalue()
 
 
 def choice(plan: Plan, store: Store, asked: Resources, *, cuda: bool) -> tuple[float, list[str]]:
