@@ -76,7 +76,7 @@ class Crew:
         ranks: how many, and what they load.
         job: what they train.
         device: of rank 0; the others take the next GPUs, or the CPU as well.
-        stuck: is told of a rank's death that rank 0 does not notice by itself; to end the process.
+        stuck: is told of what rank 0 does not come back from by itself; to end the process.
 
     Raises:
         RankError: if a rank cannot start.
@@ -87,7 +87,7 @@ class Crew:
         ranks: Ranks,
         job: Job,
         device: torch.device,
-        stuck: Callable[[RankError], None],
+        stuck: Callable[[Exception], None],
     ) -> None:
         if device.type == "cuda" and torch.cuda.device_count() < ranks.size:
             raise RankError(
@@ -95,6 +95,7 @@ class Crew:
             )
         self._ranks, self._job, self._stuck = ranks, job, stuck
         self._over = threading.Event()
+        self._failure: Exception | None = None
         self._stack = contextlib.ExitStack()
         self._children: dict[int, subprocess.Popen[str]] = {}
         try:
@@ -130,6 +131,8 @@ class Crew:
             return training.run_epoch()
         except BaseException as error:
             lost = self._cause(error)
+            failure = lost or error
+            self._failure = failure if isinstance(failure, Exception) else None
             self._over.set()
             self._kill()
             if lost is None:
@@ -141,7 +144,15 @@ class Crew:
         for child in self._children.values():
             with contextlib.suppress(OSError, ValueError):  # it has died, or was killed
                 self._tell(child, "end")
+        if self._failure is None:
+            self._stack.close()
+            return
+        # NCCL may wait for those who are dead once more.
+        guard = threading.Timer(GRACE_SECONDS, self._stuck, (self._failure,))
+        guard.daemon = True
+        guard.start()
         self._stack.close()
+        guard.cancel()
 
     def _start(self, rank: int, device: torch.device) -> None:
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

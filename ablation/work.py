@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from ablation.checkpoints import CheckpointPolicy, Checkpoints
-from ablation.crew import Crew, Job, RankError, Ranks
+from ablation.crew import Crew, Job, Ranks
 from ablation.epochs import EpochLog
 from ablation.plan import unit_key
 from ablation.provenance import environment, peak_memory, reset_peak_memory
@@ -212,7 +212,7 @@ class UnitRun:
         team = Team(0, self._ranks.size) if self._ranks.size > 1 else ALONE
         return pretraining_of(self.config, self._dataset, self._bank, team)
 
-    def _stuck(self, error: RankError) -> None:
+    def _stuck(self, error: Exception) -> None:
         """End this process, which waits for a rank that has died."""
         record_failure(self.store, self.key, error)
         os._exit(1)

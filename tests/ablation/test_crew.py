@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import distributed
 
 from ablation import crew
 from ablation.checkpoints import CheckpointPolicy
@@ -68,7 +69,7 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
 def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[Crew, Job]]:
     """A crew of two ranks that trains ``unit``."""
     job = Job(unit.config, dataset.path, tmp_path)
-    found: list[RankError] = []
+    found: list[Exception] = []
     made = Crew(Ranks(2, answer=3), job, torch.device("cpu"), found.append)
     yield made, job
     made.close()
@@ -127,13 +128,29 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
 ) -> None:
     """As with NCCL, whose exchanges wait for a process that is dead."""
     monkeypatch.setattr(crew, "GRACE_SECONDS", 0.1)
-    told: list[RankError] = []
+    told: list[Exception] = []
     job = Job(unit.config, dataset.path, tmp_path)
     made = Crew(Ranks(2), job, torch.device("cpu"), told.append)
     os.kill(made.processes[1], signal.SIGKILL)
     give_up = time.monotonic() + 10
     while not told and time.monotonic() < give_up:
         time.sleep(0.05)
+    made.close()
+    assert [str(error) for error in told] == ["rank 1 of 2 was ended by SIGKILL"]
+
+
+def test_who_waits_for_the_dead_when_letting_go_is_ended_with_the_first_cause(
+    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Exception] = []
+    job = Job(unit.config, dataset.path, tmp_path)
+    made = Crew(Ranks(2), job, torch.device("cpu"), told.append)
+    let_go = distributed.destroy_process_group
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), let_go()))
+    monkeypatch.setattr(crew, "GRACE_SECONDS", 0.1)
+    os.kill(made.processes[1], signal.SIGKILL)
+    with pytest.raises(RankError, match="SIGKILL"):
+        trained(made, job)
     made.close()
     assert [str(error) for error in told] == ["rank 1 of 2 was ended by SIGKILL"]
 
