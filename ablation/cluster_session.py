@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 # Ray reads these when it is imported.
@@ -40,34 +40,41 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
-    if ours:
-        common: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.CRITICAL,
-            "configure_logging": False,
-        }
-        if resources.address:
-            try:
-                ray.init(address=resources.address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(
-                    f"no Ray cluster answers at --address {resources.address}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from None
-        else:
-            # Data goes by path, so the object store stays small.
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                include_dashboard=False,
-                object_store_memory=100 << 20,
-                **common,
-            )
-    try:
-        with _terminated_like_interrupted():
-            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    finally:
+    with _terminated_like_interrupted() as take_over:
         if ours:
-            ray.shutdown()
+            try:
+                _connect(resources)
+            except SystemExit:  # Ray's own answer to SIGTERM
+                raise KeyboardInterrupt from None
+        try:
+            take_over()
+            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        finally:
+            if ours:
+                ray.shutdown()
+
+
+def _connect(resources: Resources) -> None:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+        "configure_logging": False,
+    }
+    if resources.address is None:
+        # Data goes by path, so the object store stays small.
+        ray.init(
+            address="local",  # whatever RAY_ADDRESS says
+            include_dashboard=False,
+            object_store_memory=100 << 20,
+            **common,
+        )
+        return
+    try:
+        ray.init(address=resources.address, **common)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster answers at --address {resources.address}: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def holds_resources() -> bool:
@@ -108,13 +115,21 @@ def check_session() -> None:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on."""
+def _terminated_like_interrupted() -> Iterator[Callable[[], None]]:
+    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on.
+
+    Gives what makes it so once more: Ray, when it starts, takes the signal for itself.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    def take_over() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGTERM)
+    take_over()
     try:
-        yield
+        yield take_over
     finally:
         signal.signal(signal.SIGTERM, before)
