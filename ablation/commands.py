@@ -14,6 +14,7 @@ from rich.console import Console
 from ablation import display, export, tables
 from ablation.audience import Audience, audience
 from ablation.cost import Cost, check_disk
+from ablation.gpus import settled
 from ablation.listeners import Listeners
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
 from ablation.planning_view import Costing, show_plan
@@ -175,6 +176,7 @@ def _show_plan(
 ) -> None:
     plan, store = _planned(study, console, **choices), Store(results)
     missing = missing_units(plan, store, console, mend=False)
+    asked = settled(asked, store, [plan], missing, console.print)
     costing = Costing.of(store, [plan], asked, ask_cluster=True)
     show_plan(console, [(plan, missing)], as_json, costing, probe)
 
@@ -194,6 +196,7 @@ def _run_study(
     console = seen_by.console
     plan, store = _planned(study, console, **choices), Store(results)
     missing = missing_units(plan, store, console, mend=True)
+    asked = settled(asked, store, [plan], missing, console.print)
     cost = None
     if missing:
         cost = Costing.of(store, [plan], asked).cost(missing)

@@ -54,9 +54,12 @@ class _Unpickled:
 class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
-    def __init__(self, queue: Queue, store: Store, listener: Listener) -> None:
+    def __init__(
+        self, queue: Queue, store: Store, resources: Resources, listener: Listener
+    ) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._store, self._listener = queue, store, listener
+        self._resources = resources
 
     def suggest(self, trial_id: str) -> Any:
         offer = self._queue.next()
@@ -65,7 +68,8 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
                 self._listener.waiting("the units that are left are another run's at present")
             return Searcher.FINISHED if self._queue.exhausted else None
         self._store.begin(offer.unit.key, offer.unit.config)
-        return {"key": offer.unit.key, "alone": offer.alone}
+        gpus = self._resources.gpus_of(offer.unit)
+        return {"key": offer.unit.key, "alone": offer.alone, "gpu": gpus}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -224,7 +228,7 @@ def _run_session(
         relay = _Relay({unit.key: unit for unit in units}, queue, store, listener, resources.asks)
 
         def asked(config: Mapping[str, Any]) -> dict[str, float]:
-            return resources.of_trial(nodes, alone=config["alone"])
+            return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
 
         tune.Tuner(
             tune.with_resources(UnitTrainable, asked),
@@ -233,12 +237,11 @@ def _run_session(
                 "data": {key: str(path.resolve()) for key, path in data.items()},
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
-                "gpu": resources.gpus_per_trial,
                 "threads": max(1, int(resources.cpus_per_trial)),
                 "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(queue, store, listener),
+                search_alg=_UnitSearcher(queue, store, resources, listener),
                 num_samples=len(units) * (resources.retries + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,
