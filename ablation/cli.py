@@ -127,7 +127,8 @@ ConcurrentOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(
-        help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
+        help="A running Ray cluster of which this machine is a node: auto, or HOST:PORT.",
+        show_default=False,
     ),
 ]
 ProbeOption = Annotated[

@@ -27,6 +27,7 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
 
 import ray
 
+from ablation.address import check_answers, check_syntax
 from ablation.resources import Resources
 from skelcon.errors import UserError
 
@@ -47,13 +48,7 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
             "configure_logging": False,
         }
         if resources.address:
-            try:
-                ray.init(address=resources.address, **common)
-            except (ConnectionError, ValueError, RuntimeError) as error:
-                raise UserError(
-                    f"no Ray cluster answers at --address {resources.address}: "
-                    f"{str(error).splitlines()[0]}"
-                ) from None
+            _join(resources.address, common)
         else:
             # Data goes by path, so the object store stays small.
             ray.init(
@@ -68,6 +63,22 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     finally:
         if ours:
             ray.shutdown()
+
+
+def _join(address: str, options: Mapping[str, Any]) -> None:
+    """Connect to the cluster at ``address``; :class:`UserError` if it does not answer."""
+    try:
+        found = address
+        if address == "auto":
+            found = ray._private.services.get_ray_address_from_environment(address, None)
+        check_syntax(found)
+        if found != "auto":
+            check_answers(found, address)
+        ray.init(address=found, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise UserError(
+            f"no Ray cluster answers at --address {address}: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def holds_resources() -> bool:

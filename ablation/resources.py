@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ablation.address import check_syntax
 from ablation.plan import Unit
 from ablation.queue import Verdict
 from skelcon.errors import UserError
@@ -28,6 +29,8 @@ class Resources:
 
     def check(self) -> None:
         """Raise :class:`UserError` for an amount that makes no sense."""
+        if self.address is not None:
+            check_syntax(self.address)
         if self.cpus_per_trial <= 0:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:

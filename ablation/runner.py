@@ -30,6 +30,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.claims import Claims
+from ablation.nodes import check_results_shared, this_node
 from ablation.plan import Unit
 from ablation.queue import Queue
 from ablation.resources import Listener, Resources, check_fits
@@ -217,6 +218,9 @@ def _run_session(
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
+        several = len(nodes) > 1 or resources.address is not None  # or soon
+        if several:
+            check_results_shared(store, resources.cpus_per_trial, resources.gpus_per_trial)
         queue = Queue(
             units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
@@ -231,6 +235,7 @@ def _run_session(
             param_space={
                 "results": str(store.results.resolve()),
                 "data": {key: str(path.resolve()) for key, path in data.items()},
+                "node": this_node() if several else None,
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
                 "gpu": resources.gpus_per_trial,

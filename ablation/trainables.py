@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from ablation.delivery import data_at
 from ablation.store import Store
 from ablation.work import UnitRun, prepare, record_failure
 from skelcon.plugins import load_plugins
@@ -33,7 +34,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
-    ``data`` (fingerprint -> path), ``plugins`` (and the ``directory`` to look for them), ``gpu``
+    ``data`` (fingerprint -> path) and the ``node`` to fetch it from, ``plugins`` (and the ``directory`` to look for them), ``gpu``
     (how much of one to use), ``threads`` and ``checkpoint_every``.
     """
 
@@ -65,9 +66,11 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         try:
             if self._run is None:
                 load_plugins(settings["plugins"], Path(settings["directory"]))
-                data = {key: Path(path) for key, path in settings["data"].items()}
+                config = store.config(settings["key"])
+                wanted = config["data"]
+                path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
                 self._run = UnitRun(
-                    store.config(settings["key"]), store, data, self._device,
+                    config, store, {wanted: path}, self._device,
                     checkpoint_every=settings["checkpoint_every"],
                 )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
