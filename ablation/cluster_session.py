@@ -68,12 +68,10 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
 def _join(address: str, options: Mapping[str, Any]) -> None:
     """Connect to the cluster at ``address``; :class:`UserError` if it does not answer."""
     try:
-        found = address
-        if address == "auto":
-            found = ray._private.services.get_ray_address_from_environment(address, None)
+        # Where Ray will look: what RAY_ADDRESS says for auto, an outer address for a loopback one.
+        found = ray._private.services.canonicalize_bootstrap_address(address)
         check_syntax(found)
-        if found != "auto":
-            check_answers(found, address)
+        check_answers(found, address)
         ray.init(address=found, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(

@@ -43,7 +43,7 @@ def check_results_shared(store: Store, cpus: float, gpus: float) -> None:
     """
     here = this_node()
     others = {
-        node["NodeID"]: node.get("NodeManagerHostname") or node["NodeManagerAddress"]
+        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         for node in ray.nodes()
         if node["Alive"] and node["NodeID"] != here and _can_start(node["Resources"], cpus, gpus)
     }

@@ -34,8 +34,9 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
-    ``data`` (fingerprint -> path) and the ``node`` to fetch it from, ``plugins`` (and the ``directory`` to look for them), ``gpu``
-    (how much of one to use), ``threads`` and ``checkpoint_every``.
+    ``data`` (fingerprint -> path) and the ``node`` to fetch it from where that is not seen,
+    ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use),
+    ``threads`` and ``checkpoint_every``.
     """
 
     _run: UnitRun | None = None

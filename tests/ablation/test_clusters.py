@@ -1,0 +1,116 @@
+"""Clusters of several nodes on this machine: what a node does not see, and a node that is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ablation_helpers import ablate, command
+from cluster_helpers import CLUSTER, NODE, answer, can_hide, environment, process
+
+from skelcon.data import SkeletonDataset
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment().items():
+            patch.setenv(name, value)
+        yield
+
+
+@pytest.fixture(scope="module")
+def hidden_results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("hidden")
+
+
+@pytest.fixture(scope="module")
+def nodes_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nodes-cache")
+
+
+@pytest.fixture(scope="module")
+def address(
+    dataset: SkeletonDataset,
+    hidden_results: Path,
+    nodes_cache: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[str]:
+    """A cluster whose one node with a CPU sees neither the data set nor a results directory."""
+    if not can_hide():
+        pytest.skip("needs the right to mount in a name space of its own")
+    logs = tmp_path_factory.mktemp("nodes")
+    hidden = (dataset.path, hidden_results)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKELCON_CACHE", str(nodes_cache))
+        with process(logs / "head", CLUSTER, 0) as head:
+            at = answer(head, logs / "head")
+            with process(logs / "node", NODE, at, hidden=hidden) as node:
+                assert answer(node, logs / "node") == "up"
+                yield at
+
+
+def test_data_reaches_a_node_that_does_not_see_its_path(
+    address: str, dataset: SkeletonDataset, study_file: Path, nodes_cache: Path, tmp_path: Path
+) -> None:
+    words = ("run", study_file, "--data", dataset.path, "--address", address)
+    done = ablate(*words, "--only", "crop+jitter", "--results", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(list(tmp_path.glob("units/*/DONE"))) == 4
+    (fetched,) = (path for path in (nodes_cache / "fetched").iterdir() if path.is_dir())
+    assert fetched.name == dataset.fingerprint
+    for file in dataset.path.iterdir():
+        assert (fetched / file.name).read_bytes() == file.read_bytes(), file.name
+    # What was fetched before is used again: a second study writes nothing there.
+    before = fetched.stat().st_mtime_ns
+    more = ablate(*words, "--only", "random", "--results", tmp_path)
+    assert more.returncode == 0, more.stdout + more.stderr
+    assert fetched.stat().st_mtime_ns == before
+
+
+def test_results_that_a_node_does_not_see_are_refused(
+    address: str, dataset: SkeletonDataset, study_file: Path, hidden_results: Path
+) -> None:
+    results = hidden_results / "r"
+    words = ("run", study_file, "--data", dataset.path, "--address", address)
+    done = ablate(*words, "--results", results)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"--results {results}: node " in done.stderr
+    assert "(127.0.0.1) does not see this directory" in done.stderr
+    assert not list(results.glob("units/*"))
+
+
+def test_a_study_goes_on_without_a_node_that_is_lost(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    results, log = tmp_path / "r", tmp_path / "log"
+    with process(log, CLUSTER, 2) as cluster:
+        address = answer(cluster, log)
+        words = ("run", study_file, "--data", dataset.path, "--results", results, "--set",
+                 "pretrain.epochs=150", "--address", address)  # fmt: skip
+        driver = subprocess.Popen(
+            command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        try:
+            until = time.monotonic() + 100
+            while len(list(results.glob("units/*/checkpoint.pt"))) < 2:  # both nodes are at work
+                assert driver.poll() is None
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            assert cluster.stdin is not None
+            cluster.stdin.write("0\n")
+            cluster.stdin.flush()
+            assert answer(cluster, log) == "removed"
+            output, _ = driver.communicate(timeout=150)
+        finally:
+            driver.kill()
+            driver.wait()
+    assert driver.returncode == 0, output
+    assert len(list(results.glob("units/*/DONE"))) == 10
+    texts = [path.read_text() for path in results.glob("units/*/log.txt")]
+    assert sum("resumed at epoch" in text for text in texts) == 1  # the lost node's unit
