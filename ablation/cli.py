@@ -16,6 +16,7 @@ from ablation import cli_store
 from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
+from ablation.search.cli import search
 from ablation.store import Store
 from ablation.study import known_studies, load_study, named_study
 from skelcon.cli_weights import DataOption, PluginOption
@@ -275,6 +276,7 @@ def run(
 
 for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
     app.command()(_command)
+app.command(name="search")(search)
 
 
 def main() -> None:

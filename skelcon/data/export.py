@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.naming import protocol_in
+from skelcon.data.importers.padded_npy import LAYOUT
 from skelcon.data.splits import Part, choose_protocol, split
 from skelcon.errors import UserError, nearest
 
@@ -155,8 +156,9 @@ def _write_ctrgcn(
             member(f"names_{part}", names[:, None], names.dtype, names.shape)
             lengths = dataset.lengths[clips]
             member(f"num_frame_{part}", lengths[:, None], np.int64, lengths.shape)
-        told = np.array([[protocol]], np.str_)
-        member("protocol", told, told.dtype, (1,))
+        for key, word in (("protocol", protocol), ("layout", dataset.layout.name)):
+            told = np.array([[word]], np.str_)
+            member(key, told, told.dtype, (1,))
         archive.close()
         _to_disk(file)
 
@@ -184,6 +186,7 @@ def _write_agcn(
             continue
         place = draft / protocol
         place.mkdir(parents=True, exist_ok=True)
+        (place / LAYOUT).write_text(f"{dataset.layout.name}\n")
         with (place / f"{part}_data_joint.npy").open("wb") as file:
             _write_npy(file, counted(replayed(clips)), np.dtype(np.float32), (len(clips), *shape))
             _to_disk(file)
@@ -224,7 +227,8 @@ def _write_pyskl(
     with draft.open("wb") as file:
         pickler = _Pickler(file, protocol=4)
         pickler.fast = True  # no memo: it would keep all clips in memory, and none is written twice
-        pickler.dump({"split": names, "annotations": _Streamed(annotations())})
+        content = {"split": names, "layout": dataset.layout.name}
+        pickler.dump({**content, "annotations": _Streamed(annotations())})
         _to_disk(file)
 
 

@@ -30,7 +30,7 @@ def test_durations_read_well() -> None:
     [
         (["augmentations", "--data", "{empty}"], "no clip of a known layout"),
         (["augmentations", "--data", "/nowhere"], "'/nowhere' does not exist"),
-        (["augmentations", "--data", "{damaged}"], "none of the 1 files"),
+        (["augmentations", "--data", "{damaged}"], "1 of 1 clips"),
         (["augmentations", "--data", "{utd}", "--protocol", "xveiw"], "did you mean 'xview'"),
         (["augmentations", "--data", "{utd}", "--protocol", "xview"], "it has: xsub"),
         (["augmentations", "--data", "{utd}", "--seeds", "0"], "at least one seed"),

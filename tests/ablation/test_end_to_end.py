@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -135,7 +137,7 @@ def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) 
     assert len(units(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_driver_loses_nothing(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
     utd: Path,
@@ -156,7 +158,9 @@ def test_a_killed_driver_loses_nothing(
     )
     _wait_for_checkpoint(driver, broken)
     os.kill(driver.pid, sent)
-    assert driver.wait(60) == (130 if sent == signal.SIGINT else -sent)
+    assert driver.wait(60) == (-sent if sent == signal.SIGKILL else 130)
+    if sent != signal.SIGKILL:
+        assert not _processes(driver.pid)
     again = ablate(*words, "--results", broken)
     assert again.returncode == 0, again.stderr
     for name in ("cells.csv", "table.csv", "table.tex", "table.md"):
@@ -173,7 +177,79 @@ def test_a_killed_driver_loses_nothing(
     assert max(repeated) < 200  # half a second of these tiny epochs, not the study
 
 
-def _wait_for_checkpoint(driver: subprocess.Popen[bytes], results: Path) -> None:
+def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    utd: Path,
+    study_file: Path,
+    tmp_path: Path,
+) -> None:
+    """Each unit is done by one of them, and both print the table of the first run."""
+    first, _ = finished
+    results = tmp_path / "moved"
+    shutil.copytree(first, results)
+    arguments = ("run", study_file, "--data", utd, "--results", results, "--verbose")
+    assert ablate(*arguments).returncode == 0  # of one seed, whatever other tests have asked
+    table = (results / "tiny" / "cells.csv").read_bytes()
+    store = Store(results)
+    trained = sorted(path.parent for path in results.glob("units/*/weights.safetensors"))
+    damaged, gone = [unit for unit in trained if store.config(unit.name)["seed"] == 0][:2]
+    content = bytearray((damaged / "result.json").read_bytes())
+    content[5] ^= 1
+    (damaged / "result.json").write_bytes(content)
+    shutil.rmtree(gone)
+    drivers = [
+        subprocess.Popen(
+            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    told = [driver.communicate(timeout=240)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], told
+    assert any(f"unit {damaged.name} is damaged (result.json is not what" in text for text in told)
+    assert [path.name for path in results.glob("damaged/*")] == [f"{damaged.name}-1"]
+    assert (results / "tiny" / "cells.csv").read_bytes() == table
+    for unit in (damaged, gone):
+        log = (unit / "log.txt").read_text()
+        assert log.count("training started") == 1, log
+    assert not list(results.glob("drivers/*.json"))
+    assert not list(results.glob("units/*/claim"))
+
+
+def test_a_ray_that_dies_is_started_again(utd: Path, study_file: Path, tmp_path: Path) -> None:
+    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
+             "pretrain.epochs=200", "--retries", "0", "--results", tmp_path)  # fmt: skip
+    driver = subprocess.Popen(
+        command(*words),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    _wait_for_checkpoint(driver, tmp_path)
+    (raylet,) = (pid for pid, name in _processes(driver.pid).items() if name == "raylet")
+    os.kill(raylet, signal.SIGKILL)
+    told, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0, told
+    assert "Ray has died and is started again" in told
+    assert len(units(tmp_path)) == 4
+
+
+def _processes(group: int) -> dict[int, str]:
+    """The processes of a session that are alive, and their names."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(process.name)) == group:
+                status = (process / "stat").read_text()
+                name, state = status[status.index("(") + 1 :].rsplit(")", 1)
+                if state.split()[0] not in "ZX":
+                    found[int(process.name)] = name
+        except (OSError, ProcessLookupError):
+            continue  # it has just ended
+    return found
+
+
+def _wait_for_checkpoint(driver: subprocess.Popen[Any], results: Path) -> None:
     """Until a pre-training has a checkpoint."""
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:

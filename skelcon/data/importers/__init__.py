@@ -69,6 +69,15 @@ def detect(path: Path, family: str | None = None) -> Source:
     Raises:
         UserError: if there is nothing of a known family, or files of several.
     """
+    try:
+        return _detected(path, family)
+    except OSError as error:
+        raise UserError(
+            f"'{error.filename or path}' cannot be read: {error.strerror or error}"
+        ) from None
+
+
+def _detected(path: Path, family: str | None) -> Source:
     if not path.exists():
         raise UserError(f"data path '{path}' does not exist")
     if family is not None:

@@ -21,6 +21,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.data.importers.files import check_file
+
 LARGEST_ROW = 1 << 28
 """Bytes: a clip that is said to have more is none."""
 _HEADER = 1 << 16
@@ -96,6 +98,7 @@ class MappedArray(StoredArray):
     ) -> None:
         self.where = where
         self._path = path
+        check_file(path)
         with path.open("rb") as file:
             length = file.seek(0, io.SEEK_END)
             file.seek(at)
@@ -182,6 +185,7 @@ def archive_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     Raises:
         ValueError, OSError: if it is no archive that can be read.
     """
+    check_file(path)
     with _zip_errors(), zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     return {info.filename.removesuffix(".npy"): info for info in members}

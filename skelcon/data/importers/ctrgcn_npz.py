@@ -4,7 +4,7 @@ Keys ``x_train``, ``y_train``, ``x_test``, ``y_test``: x is (N, T, M * V * 3), p
 y one-hot (N, classes) or class indices (N,). The clips' names are lost, unless the file has
 ``names_train`` and ``names_test`` (text, (N,)); ``num_frame_train`` and ``num_frame_test`` tell the
 lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``), or
-else ``protocol`` (text, (1,)), where it is there.
+else ``protocol`` (text, (1,)), where it is there; ``layout`` likewise tells the joints' order.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class CtrgcnNpz(PaddedSource):
             return open_member(file, members[key], f"{key} of {file.name}", kinds)
 
         try:
-            labels = array_labels(opened(f"y_{part}"))
+            labels = array_labels(opened(f"y_{part}", "biuf"))
         except (ValueError, OSError) as error:
             raise UserError(f"y_{part} of '{file}' cannot be read: {error}") from None
         notes: list[SkippedFile] = []
@@ -99,7 +99,7 @@ class CtrgcnNpz(PaddedSource):
         except (ValueError, OSError) as error:
             clips = str(error)
         return Side(
-            protocol=protocol_in(file.stem) or _told_protocol(file, members),
+            protocol=protocol_in(file.stem) or protocol_in(_told(file, members, "protocol") or ""),
             part=PARTS[part],
             clips=clips,
             labels=labels,
@@ -108,6 +108,9 @@ class CtrgcnNpz(PaddedSource):
             lengths=lengths,
             notes=tuple(notes),
         )
+
+    def _told_layout(self) -> str | None:
+        return _told(self.files[0], archive_members(self.files[0]), "layout")
 
     def _frames(self, shape: tuple[int, ...]) -> Frames:
         if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
@@ -135,16 +138,16 @@ def _is_one(file: Path) -> bool:
     return any({f"x_{part}", f"y_{part}"} <= set(members) for part in PARTS)
 
 
-def _told_protocol(file: Path, members: dict[str, zipfile.ZipInfo]) -> str | None:
-    """The protocol that the file itself tells."""
+def _told(file: Path, members: dict[str, zipfile.ZipInfo], key: str) -> str | None:
+    """The text that is the member ``key``, if the file has one."""
     try:
-        array = open_member(file, members["protocol"], "protocol", "U")
+        array = open_member(file, members[key], key, "U")
         if array.header.shape[:-1] != (1,) or array.header.row_bytes > _LONGEST_NAME:
             return None
         (told,) = _texts(array, 1)
-        return protocol_in(told)
     except (KeyError, ValueError, OSError):
         return None
+    return told
 
 
 def _texts(array: StoredArray, count: int) -> list[str]:

@@ -20,6 +20,8 @@ Label = int | str
 LARGEST_CLASS = 1000
 """A label beyond it is damage, not a class."""
 
+_MOST_LABELS = 1 << 22
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -69,6 +71,8 @@ def array_labels(array: StoredArray) -> Labels:
     columns = shape[1] if len(shape) == 2 and shape[1] > 1 else None
     if len(shape) > 2 or (columns or 0) > LARGEST_CLASS:
         raise ValueError(f"has shape {shape}: labels are (N,), or one-hot (N, classes)")
+    if array.count > _MOST_LABELS:
+        raise ValueError(f"has shape {shape}: no data set has as many clips")
     values: list[Label] = []
     damage = "its label cannot be read: the file is truncated"
     try:

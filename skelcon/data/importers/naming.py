@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from skelcon.data.importers.ntu_facts import NTU60, NTU120
+from skelcon.data.layouts import KINECT_V1, KINECT_V2, LAYOUTS, SkeletonLayout
 from skelcon.data.splits import ALIASES, PROTOCOLS, canonical_protocol
 
 NTU = "ntu"
@@ -19,8 +20,16 @@ _PROTOCOL = re.compile(
 )
 _NTU = re.compile(r"(?<![a-z])ntu[-_ ]*(?:rgb[-_+ ]*d)?[-_ ]*(60|120)?(?![a-z0-9])")
 _PKU = re.compile(r"(?<![a-z])pku[-_ ]*(?:mmd)?[-_ ]*(?:part|phase|v)?[-_ ]*(1|2|ii|i)(?![a-z0-9])")
+BY_JOINTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
+"""What arrays of so many joints are of, where nothing tells."""
 _LEVELS = 4
 """How far up a path its names still speak of the data."""
+
+
+def layout_of(joints: int, told: object = None) -> SkeletonLayout | None:
+    """The layout of so many ``joints``: the one that is ``told`` by its name, if it has as many."""
+    named = LAYOUTS.get(told) if isinstance(told, str) else None
+    return named if named and named.num_joints == joints else BY_JOINTS.get(joints)
 
 
 def protocol_in(name: str) -> str | None:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.bodies import by_motion
+from skelcon.data.importers.files import check_file, folders_in
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
 from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
@@ -55,9 +56,9 @@ class Ntu(Source):
             return None
         files = _files_in(path)
         if not files:
-            for directory in sorted(entry.path for entry in os.scandir(path) if entry.is_dir()):
+            for directory in folders_in(path):
                 with contextlib.suppress(PermissionError):  # nothing of ours, as it seems
-                    files += _files_in(Path(directory))
+                    files += _files_in(directory)
         files.sort(key=lambda file: file.name)
         for one, other in itertools.pairwise(files):
             if one.name == other.name:
@@ -80,8 +81,7 @@ class Ntu(Source):
     def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
         """The one clip of a file; ``ValueError`` if it is damaged, or its name tells nothing."""
         info = ntu_facts.ntu_info(item.name)
-        if not item.is_file():
-            raise ValueError("is not a file")
+        check_file(item)
         yield RawClip(info, by_motion(read_skeleton(item.read_bytes())), item.name)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import chain
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.files import folders_in
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import KINECT_V1_SDK
 from skelcon.data.splits import sides_of
@@ -51,8 +51,7 @@ def _clips_at(path: Path) -> list[Path]:
 def _folders_in(path: Path) -> list[Path]:
     """The directories in a directory, by name."""
     try:
-        with os.scandir(path) as entries:
-            return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+        return folders_in(path)
     except OSError:
         return []
 

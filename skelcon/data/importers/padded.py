@@ -23,16 +23,23 @@ from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.arrays import StoredArray
 from skelcon.data.importers.labels import LARGEST_CLASS, Labels
-from skelcon.data.importers.naming import NTU, PKUMMD1, PKUMMD2, dataset_in, own_name
+from skelcon.data.importers.naming import (
+    BY_JOINTS,
+    NTU,
+    PKUMMD1,
+    PKUMMD2,
+    dataset_in,
+    layout_of,
+    own_name,
+)
 from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
-from skelcon.data.layouts import KINECT_V1, KINECT_V2, SkeletonLayout
+from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
 
 STRETCH = 64
 """Clips that are one item."""
-LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
 
 
@@ -144,7 +151,7 @@ class PaddedSource(Source):
 
     @cached_property
     def layout(self) -> SkeletonLayout:
-        """By the number of joints in the array that has most whole clips: its header is right.
+        """What is told, or by the number of joints in the array with most whole clips.
 
         Raises:
             UserError: if no array can be read, or none has a known number of joints.
@@ -156,14 +163,19 @@ class PaddedSource(Source):
             except ValueError as error:
                 reasons.append(str(error))
                 continue
-            if frames.joints not in LAYOUTS:
-                known = " or ".join(str(number) for number in sorted(LAYOUTS))
+            layout = layout_of(frames.joints, self._told_layout())
+            if layout is None:
+                known = " or ".join(str(number) for number in sorted(BY_JOINTS))
                 reasons.append(f"{side.where} has {frames.joints} joints, known are {known}")
             elif array.whole > best:
-                best, found = array.whole, LAYOUTS[frames.joints]
+                best, found = array.whole, layout
         if found is None:
             raise UserError(f"'{self.path}' cannot be imported: {reasons[0]}")
         return found
+
+    def _told_layout(self) -> str | None:
+        """The name of the layout, where there is something that tells it."""
+        return None
 
     def _array(self, side: Side) -> tuple[StoredArray, Frames]:
         """The clips of a side, and how they are laid out; ``ValueError`` if there are none."""

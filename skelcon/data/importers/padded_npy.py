@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import MappedArray, StoredArray
+from skelcon.data.importers.files import folders_in
 from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
 from skelcon.data.importers.lengths import read_lengths
 from skelcon.data.importers.naming import protocol_in
@@ -32,6 +33,10 @@ from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
 PARTS = {"train": TRAIN, "val": TEST}
+
+
+LAYOUT = "layout.txt"
+"""Beside the arrays: the name of their layout. Only an export of skelcon writes it."""
 
 
 class PaddedNpy(PaddedSource):
@@ -51,7 +56,11 @@ class PaddedNpy(PaddedSource):
         if not path.is_dir():
             ours = {f"{part}{cls.array}" for part in PARTS}
             return cls.find(path.parent) if path.name in ours else None
-        places = [path] if cls._has_array(path) else _below(path, cls)
+        places = (
+            [path]
+            if cls._has_array(path)
+            else [place for place in folders_in(path) if cls._has_array(place)]
+        )
         files = [file for place in places for file in cls._files(place)]
         if len(places) > 1:
             names = [place.name for place in places]
@@ -92,10 +101,18 @@ class PaddedNpy(PaddedSource):
             yield place / labels[0]
             if cls.lengths is not None and f"{part}{cls.lengths}" in present:
                 yield place / f"{part}{cls.lengths}"
+        if LAYOUT in present:
+            yield place / LAYOUT
 
     @property
     def _place(self) -> Path:
         return self.files[0].parent
+
+    def _told_layout(self) -> str | None:
+        for file in self.files:
+            if file.name == LAYOUT and file.is_file() and file.stat().st_size < 1000:
+                return file.read_bytes().decode(errors="replace").strip()
+        return None
 
     def _sides(self) -> list[Side]:
         """A side a part of each directory, in the order of their files."""
@@ -199,13 +216,6 @@ class Frame50Npy(PaddedNpy):
 
     def _length(self, clip: NDArray[Any], given: int | None) -> int:
         return clip.shape[1] if clip.any() else 0
-
-
-def _below(path: Path, family: type[PaddedNpy]) -> list[Path]:
-    """The directories in ``path`` that hold arrays of a family, by name."""
-    with os.scandir(path) as entries:  # (of ten thousands of files none is looked at)
-        places = sorted(Path(entry.path) for entry in entries if entry.is_dir())
-    return [place for place in places if family._has_array(place)]
 
 
 def _beside(where: str, file: Path) -> str:

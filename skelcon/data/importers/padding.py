@@ -27,10 +27,10 @@ def replayed_length(clip: Clip) -> int:
     longer be seen. Where nothing is repeated all frames count, but those in which nobody is.
     """
     length = zero_padded_length(clip)
-    if length < clip.shape[1] or not length:
+    if not length:
         return length
     main = next(body for body in clip if np.any(body != 0))
-    return _period(main)
+    return min(length, _period(main))  # (the last frame may repeat one in which nobody is)
 
 
 def given_length(frames: int, clip: Clip) -> int:

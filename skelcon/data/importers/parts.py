@@ -89,6 +89,7 @@ def read_part(directory: Path, number: int) -> Part:
     )
 
 
+@np.errstate(all="ignore")  # what damage makes of numbers is refused, not warned of
 def write_part(
     directory: Path,
     number: int,

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import (
     ImportOptions,
@@ -55,10 +57,13 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     for path in source.files:
         stat = path.stat() if path.exists() else path.lstat()
         name = os.path.relpath(path, base)
-        digest.update(f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{name} {stat.st_size} {stat.st_mtime_ns}\n".encode(errors="surrogateescape")
+        )
     return digest.hexdigest()[:16]
 
 
+@np.errstate(all="ignore")  # what damage makes of numbers is refused, not warned of
 def run_import(
     source: Source,
     destination: Path,

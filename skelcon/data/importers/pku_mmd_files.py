@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from skelcon.data.importers.files import is_folder
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -159,7 +160,7 @@ def _contents(path: Path, *, with_folders: bool = True) -> _Folder | None:
                     with_folders
                     and not name.startswith(".")
                     and not _FOLDER_OF_A_VIDEO.fullmatch(name)  # thousands, of depth images
-                    and _is_folder(entry)
+                    and is_folder(entry)
                 ):
                     folder.folders.append(name)
     except OSError:  # no directory, or not ours to read
@@ -167,13 +168,6 @@ def _contents(path: Path, *, with_folders: bool = True) -> _Folder | None:
     for names in (folder.videos, folder.lists, folder.folders):
         names.sort()
     return folder
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> list[_Folder]:

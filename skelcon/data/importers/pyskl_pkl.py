@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.labels import LARGEST_CLASS
-from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in
+from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.restricted import load_plain
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
-from skelcon.data.layouts import KINECT_V1, KINECT_V2, SkeletonLayout
+from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
 
-_LAYOUTS = {layout.num_joints: layout for layout in (KINECT_V2, KINECT_V1)}
+_MOST_REPEATS = 8
+"""A pickle may name one array several times; a file of few bytes need not fill the disk."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 
 
@@ -131,8 +132,8 @@ class PysklPkl(Source):
         if self._loaded is None:
             path = self.files[0]
             try:
-                split, annotations = _load(path)
-                self._loaded = _facts_of(path, split, annotations)
+                split, annotations, told = _load(path)
+                self._loaded = _facts_of(path, split, annotations, told)
             except ValueError as error:
                 raise UserError(f"'{path}': {error}") from None
             except OSError as error:
@@ -147,16 +148,20 @@ def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
     return TRAIN if name in train else -1
 
 
-def _load(path: Path) -> tuple[dict[Any, Any], list[Any]]:
-    """The two entries of the file; ``ValueError`` if it has not both."""
+def _load(path: Path) -> tuple[dict[Any, Any], list[Any], object]:
+    """The two entries of the file, and the name of its layout, which exports of skelcon tell.
+
+    Raises:
+        ValueError: if it has not both entries.
+    """
     content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
     split = content.get("split")
-    return split if isinstance(split, dict) else {}, content["annotations"]
+    return split if isinstance(split, dict) else {}, content["annotations"], content.get("layout")
 
 
-def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Facts:
+def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any], told: object) -> _Facts:
     """Of what most clips are, so that a damaged one decides nothing; ``ValueError`` if unknown."""
     dicts = [each for each in annotations if isinstance(each, dict)]
     keypoints = [each.get("keypoint") for each in dicts]
@@ -165,11 +170,15 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Fac
     )
     if not shapes:
         raise ValueError("holds no annotation with keypoints (M, T, V, 3)")
+    content = sum(each.nbytes for each in keypoints if isinstance(each, np.ndarray))
+    if content > _MOST_REPEATS * path.stat().st_size:
+        raise ValueError(f"names the same keypoints again and again, {content >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
     if coordinates == 2:
         raise ValueError("holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
                          "ntu60_3danno.pkl")  # fmt: skip
-    if joints not in _LAYOUTS or coordinates != 3:
+    layout = layout_of(joints, told)
+    if layout is None or coordinates != 3:
         raise ValueError(
             f"has {joints} joints of {coordinates} coordinates; known are 25 joints (Kinect v2) "
             "and 20 (Kinect v1) of 3"
@@ -195,7 +204,7 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any]) -> _Fac
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
         class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
-    return _Facts(len(annotations), _LAYOUTS[joints], ntu, class_names, sides)
+    return _Facts(len(annotations), layout, ntu, class_names, sides)
 
 
 def _plain(name: str) -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
+from skelcon.data.importers.files import check_file
 from skelcon.data.importers.restricted_values import (
     KNOWN,
     Budget,
@@ -33,6 +34,7 @@ from skelcon.data.importers.restricted_values import (
 )
 
 _ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.|$)", re.DOTALL)
+_BYTES_OF_A_SET = 200
 _ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -47,6 +49,7 @@ def load_plain(path: Path) -> object:
         ValueError: if the file is no whole pickle, or asks for anything else; in one line.
         OSError: if it cannot be read.
     """
+    check_file(path)
     with path.open("rb") as file:
         if not path.stat().st_size:
             raise ValueError("is empty")
@@ -207,6 +210,10 @@ class _Machine:
         value, key = self.stack.pop(), self.stack.pop()
         self.update([key, value])
 
+    def empty_set(self) -> None:
+        self.budget.spend(_BYTES_OF_A_SET)  # one byte of the file
+        self.stack.append(set())
+
     def add(self) -> None:
         items = self.marked()
         target = self.stack[-1]
@@ -336,7 +343,7 @@ _SOME: dict[bytes, Handler] = {
     pickle.DICT: _Machine.dict_of,
     pickle.SETITEM: _Machine.set_item,
     pickle.SETITEMS: lambda m: m.update(m.marked()),
-    pickle.EMPTY_SET: lambda m: m.stack.append(set()),
+    pickle.EMPTY_SET: _Machine.empty_set,
     pickle.ADDITEMS: _Machine.add,
     pickle.FROZENSET: lambda m: m.push(frozenset(map(m.budget.key, m.marked()))),
     pickle.PUT: lambda m: m.put(int(m.line())),

@@ -13,6 +13,7 @@ import scipy.io
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.files import check_file
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
@@ -27,6 +28,8 @@ CLASS_NAMES = (
 
 # Element types of a level 5 MAT file.
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
+LARGEST = 16 << 20
+"""Bytes; some thirty thousand frames, where a clip has at most some hundred."""
 _LARGEST_SUBJECT = 10**6
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
 
@@ -61,7 +64,10 @@ def _check_elements(content: bytes) -> None:
     for outer, packed in _elements(content[128:], order):
         element = outer, packed
         if outer == _COMPRESSED:
-            element = next(_elements(zlib.decompress(packed), order))
+            unpacked = zlib.decompressobj().decompress(packed, LARGEST + 1)
+            if len(unpacked) > LARGEST:
+                raise ValueError(f"holds more than the {LARGEST >> 20} MiB of any clip")
+            element = next(_elements(unpacked, order))
         kind, data = element
         if kind != _ARRAY:
             raise ValueError(f"unknown element type {kind}")
@@ -106,6 +112,9 @@ class UtdMhad(Source):
 
 def _coordinates(path: Path) -> NDArray[np.float64]:
     """(1, T, 20, 3) metres; ``ValueError`` if the file is damaged."""
+    check_file(path)
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"holds more than the {LARGEST >> 20} MiB of any clip")
     try:
         _check_elements(path.read_bytes())
         values = scipy.io.loadmat(path, variable_names=["d_skel"]).get("d_skel")

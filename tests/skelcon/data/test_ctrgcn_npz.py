@@ -364,3 +364,23 @@ def test_an_import_of_several_processes_is_the_same(tmp_path: Path):
     one, _ = import_dataset(tmp_path, tmp_path / "one", workers=1)
     two, _ = import_dataset(tmp_path, tmp_path / "two", workers=2)
     assert one.fingerprint == two.fingerprint
+
+
+def test_one_hot_labels_that_are_booleans(save: Save, tmp_path: Path):
+    values = arrays()
+    for side in SIDES:
+        values[f"y_{side}"] = values[f"y_{side}"].astype(bool)
+    dataset, skipped = import_dataset(save(tmp_path / "NTU60_CS.npz", values), tmp_path / "set")
+    assert skipped == []
+    assert dataset.labels.tolist() == [7 * at for at in range(len(LENGTHS))]
+
+
+def test_more_labels_than_any_data_set_has(tmp_path: Path, user_error: UserErrorOf):
+    path = tmp_path / "NTU60_CS.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for key, shape in (("x_train", (1 << 26, 1, 60)), ("y_train", (1 << 26,))):
+            header = io.BytesIO()
+            told = {"descr": "|i1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, told)
+            archive.writestr(f"{key}.npy", header.getvalue() + bytes(1 << 20))
+    user_error(lambda: import_dataset(path, tmp_path / "set"), path, "no data set has as many")

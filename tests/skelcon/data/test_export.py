@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from skelcon.cli_data_export import export
 from skelcon.data import (
     KINECT_V1,
+    KINECT_V1_SDK,
     KINECT_V2,
     ClipInfo,
     Normalisation,
@@ -64,7 +65,9 @@ SIDES = {
     },
     "own": {"xsetup": np.array([0, 0, 0, 0, -1, 1, 1, 1, 1, 0, 1, -1], np.int8)},
 }
-MADE = {"ntu": ntu_clips, "own": own_clips}
+SIDES["sdk"] = SIDES["own"]
+MADE = {"ntu": ntu_clips, "own": own_clips, "sdk": own_clips}
+LAYOUTS = {"ntu": KINECT_V2, "own": KINECT_V1, "sdk": KINECT_V1_SDK}
 
 
 @pytest.fixture
@@ -73,7 +76,7 @@ def made(write: Write, tmp_path: Path) -> Callable[[str], SkeletonDataset]:
         infos, clips = MADE[kind]()
         return write(
             tmp_path / f"{kind}-made", infos, clips, SIDES[kind],
-            layout=KINECT_V2 if kind == "ntu" else KINECT_V1, normalisation=RAW,
+            layout=LAYOUTS[kind], normalisation=RAW,
             class_names=[f"class {at}" for at in range(60 if kind == "ntu" else 5)],
         )  # fmt: skip
 
@@ -93,6 +96,7 @@ CASES = [
     ("ctrgcn-npz", "ntu", "xsub"), ("ctrgcn-npz", "ntu", "CV"), ("ctrgcn-npz", "own", None),
     ("agcn-npy", "ntu", None), ("agcn-npy", "ntu", "xview"), ("agcn-npy", "own", None),
     ("pyskl-pkl", "ntu", None), ("pyskl-pkl", "ntu", "xview"), ("pyskl-pkl", "own", None),
+    ("ctrgcn-npz", "sdk", None), ("agcn-npy", "sdk", None), ("pyskl-pkl", "sdk", None),
 ]  # fmt: skip
 
 
@@ -164,7 +168,8 @@ def test_arrays_of_agcn(made: Made, tmp_path: Path):
         for protocol in ("xsub", "xview") for part in ("train", "val")
         for what in ("data_joint.npy", "label.pkl", "num_frame.npy")
     ]  # fmt: skip
-    assert written == expected
+    expected += [tmp_path / "out" / protocol / "layout.txt" for protocol in ("xsub", "xview")]
+    assert written == sorted(expected)
     for protocol, row in SIDES["ntu"].items():
         for part, side in (("train", 0), ("val", 1)):
             clips = np.flatnonzero(row == side)
@@ -189,7 +194,7 @@ def test_pickle_of_pyskl(made: Made, tmp_path: Path):
     dataset = made("ntu")
     (out,) = export_dataset(dataset, tmp_path / "ntu60_3d.pkl", "pyskl-pkl")
     content = pickle.loads(out.read_bytes())
-    assert set(content) == {"split", "annotations"}
+    assert set(content) == {"split", "annotations", "layout"}
     names = np.array(dataset.clip_names)
     assert content["split"] == {
         f"{protocol}_{part}": names[SIDES["ntu"][protocol] == side].tolist()

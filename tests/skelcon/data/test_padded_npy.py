@@ -405,6 +405,17 @@ def test_a_bad_clip_among_good_ones(layout: Layout, tmp_path: Path):
     assert len(dataset) == 16
 
 
+def test_a_signalling_nan_is_refused_and_not_warned_of(layout: Layout, tmp_path: Path):
+    layout.write(tmp_path / "xsub", "train", NAMES[:20])
+    path = tmp_path / "xsub" / f"train_{layout.array}.npy"
+    values = np.load(path)
+    values[2].view(np.uint32)[...] = 0x7F800001
+    np.save(path, values)
+    _, (bad,) = import_dataset(tmp_path, tmp_path / "set", RAW, max_bad=1)
+    assert bad.name == NAMES[2]
+    assert "not finite" in bad.reason
+
+
 def test_names_that_stand_more_than_once(tmp_path: Path):
     names = [*NAMES[:6], NAMES[2]]
     STGCN.write(tmp_path / "xview", "train", names)

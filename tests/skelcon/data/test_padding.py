@@ -104,3 +104,13 @@ def test_a_clip_that_is_nearly_all_alike_takes_no_time():
     began = time.perf_counter()
     assert replayed_length(clip) == 30_001  # only what comes before the 2 is seen again
     assert time.perf_counter() - began < 3
+
+
+def test_a_clip_that_is_replayed_up_to_a_frame_in_which_nobody_is():
+    body = clip_of(0, 1, 23)[0]
+    body[0] = 0
+    clip = replayed(body, 300)[None]
+    assert not clip[:, 299].any()
+    assert replayed_length(clip) == 23
+    clip[:, 7:] = 0
+    assert replayed_length(clip) == 7

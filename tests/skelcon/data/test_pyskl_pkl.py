@@ -449,3 +449,14 @@ def test_mutated_annotations_beside_good_ones(write_pickle: WritePickle, tmp_pat
     for annotation in content["annotations"][700 : 700 + len(TAKES)]:
         clip = dataset.clip(dataset.clip_names.index(annotation["frame_dir"]))
         np.testing.assert_array_equal(clip[: len(annotation["keypoint"])], annotation["keypoint"])
+
+
+def test_a_small_file_does_not_fill_the_disk(tmp_path: Path, user_error: UserErrorOf):
+    one = annotation_of("one", 0, frames=2000)
+    clips = [one | {"frame_dir": f"take {at}"} for at in range(20)]
+    path = tmp_path / "ntu60_3danno.pkl"
+    path.write_bytes(pickle.dumps({"split": {}, "annotations": clips}))
+    user_error(lambda: import_dataset(path, tmp_path / "set"), path, "again and again")
+    path.write_bytes(pickle.dumps({"split": {}, "annotations": clips[:3]}))
+    dataset, _ = import_dataset(path, tmp_path / "set", RAW)
+    assert len(dataset) == 3

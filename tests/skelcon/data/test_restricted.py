@@ -358,6 +358,7 @@ DAMAGED: dict[str, bytes] = {
     "an item of great depth": b"\x80\x04\x8f(N" + b"\x85" * 10**6 + b"\x90.",
     "a key of great width": b"\x80\x04(" + b"N" * 10**5 + b"t\x94}" + b"(h\x00Nu" * 10**5 + b".",
     "a key of great size": b"\x80\x04}\x8b" + struct.pack("<I", 10**4) + b"x" * 10**4 + b"Ns.",
+    "a million sets": b"\x80\x04(" + b"\x8f" * 10**6 + b"l.",
     "one text encoded again and again": b"\x80\x04X" + struct.pack("<I", 10**5) + b"x" * 10**5
     + b"\x94\x8c\x07_codecs\x8c\x06encode\x93\x94\x8c\x06latin1\x94("
     + b"h\x01h\x00h\x02\x86R" * 10**4 + b"l.",
@@ -441,7 +442,7 @@ def test_mutated_pickles_are_plain_data_or_refused(load: Load):
 
 
 def test_a_file_that_is_none(tmp_path: Path):
-    with pytest.raises(OSError, match="some"):
+    with pytest.raises(ValueError, match="is not a file"):
         load_plain(tmp_path / "some.pkl")
 
 

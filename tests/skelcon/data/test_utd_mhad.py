@@ -412,3 +412,14 @@ def test_damaged_bytes_never_end_an_import(tmp_path: Path, mat_bytes: MatBytes):
         content[at] = value
         (source / mat_name(1 + value % 27, at, 3)).write_bytes(content)
     run_import(source, tmp_path)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_file_that_would_fill_the_memory_is_skipped(
+    source: Path, tmp_path: Path, mat_bytes: MatBytes, packed: bool
+):
+    huge = np.zeros((20, 3, 40_000))
+    (source / mat_name(1, 3, 1)).write_bytes(mat_bytes(huge, packed=packed))
+    _, (bad,) = import_dataset(source, tmp_path / "set", RAW)
+    assert bad.name == mat_name(1, 3, 1)
+    assert "16 MiB" in bad.reason

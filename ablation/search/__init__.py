@@ -1,0 +1,1 @@
+"""Hyper-parameter search: a space -> trials under Ray Tune -> a record -> the best, and why."""

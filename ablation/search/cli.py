@@ -1,0 +1,235 @@
+"""``skelcon-ablate search``: the options, and what is done in which order."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ablation.commands import open_data, overrides_of
+from ablation.plan import EvaluateOn
+from ablation.resources import Resources
+from ablation.search import report
+from ablation.search.question import Question, ask
+from ablation.search.record import Record, held
+from ablation.search.space import Space, known_spaces, named_space
+from ablation.search.view import View
+from ablation.store import Store
+from skelcon.cli_weights import DataOption, PluginOption
+from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
+
+SCHEDULERS = ("asha", "pbt", "fifo")
+ALGORITHMS = ("optuna", "random")
+
+
+def search(
+    space: Annotated[
+        str | None,
+        typer.Argument(help="The name of a search, or its YAML file. Without it: a list."),
+    ] = None,
+    data: DataOption = None,
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help="quick, small or paper. Default: quick on the embedded data, small on yours.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="xsub, xview or xsetup. Default: the search's.", show_default=False),
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY.PATH=VALUE",
+            show_default=False,
+            help="Change a setting of every trial. Repeatable.",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            show_default=False,
+            help="How many in all, the default among them; a larger number goes on from the "
+            "trials there are. Default: the search's.",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="asha (stops bad trials early), pbt (a population that copies its best) or fifo "
+            "(every trial to its end). Default: the search's.",
+            show_default=False,
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str | None,
+        typer.Option(help="optuna or random. Default: the search's.", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Of the trials, and of what is drawn.", show_default=False),
+    ] = None,
+    confirm: Annotated[
+        int,
+        typer.Option(
+            min=0, help="At the end train the best and the default with so many other seeds."
+        ),
+    ] = 0,
+    confirm_on: Annotated[
+        str,
+        typer.Option(
+            help="validation, or test: report the test side, once, after everything is chosen."
+        ),
+    ] = "validation",
+    plugins: PluginOption = None,
+    results: Annotated[Path, typer.Option(help="Where units and searches are kept.")] = Path(
+        "results"
+    ),
+    cpus_per_trial: Annotated[
+        float, typer.Option(help="CPU cores (and torch threads) of a trial.")
+    ] = 1,
+    gpus_per_trial: Annotated[
+        float, typer.Option(help="GPUs of a trial; a fraction shares one.")
+    ] = 0,
+    max_concurrent: Annotated[
+        int | None,
+        typer.Option(
+            help="At most so many trials at once. Default: what fits.", show_default=False
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
+        ),
+    ] = None,
+    retries: Annotated[int, typer.Option(min=0, help="Tries more of a trial that fails.")] = 1,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="A line for each trial's start, number and end.")
+    ] = False,
+) -> None:
+    """Search hyper-parameters on a validation side made of training clips; resumable."""
+    if space is None:
+        for name in known_spaces():
+            typer.echo(f"{name:<20} {named_space(name).title}")
+        return
+    load_plugins(plugins or ())
+    asked = Resources(
+        cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent, address=address, retries=retries,
+        plugins=tuple(plugins or ()),
+    )  # fmt: skip
+    asked.check()
+    _one_of("--scheduler", scheduler, SCHEDULERS)
+    _one_of("--algorithm", algorithm, ALGORITHMS)
+    _one_of("--confirm-on", confirm_on, ("validation", "test"))
+    console = Console(stderr=as_json)
+    chosen = named_space(space).chosen(
+        trials=trials, scheduler=scheduler, algorithm=algorithm, seed=seed
+    )
+    _fit(chosen, asked)
+    question = ask(
+        chosen, open_data(data, console), preset=preset, protocol=protocol,
+        overrides=overrides_of(assignments, ("pretrain", chosen.task)),
+    )  # fmt: skip
+    Store(results).check_writable()
+    if question.preset == "paper" and not (yes or gpus_per_trial) and sys.stdin.isatty():
+        typer.confirm("The paper preset without --gpus-per-trial trains on the CPU. Go on?",
+                      abort=True)  # fmt: skip
+    on: EvaluateOn = "test" if confirm_on == "test" else "validation"
+    directory = question.directory(results)
+    with held(directory):
+        code = _search(
+            question, Record(directory), results, asked, console,
+            confirmed=(on, confirm), as_json=as_json, verbose=verbose,
+        )  # fmt: skip
+    if code:
+        raise typer.Exit(code)
+
+
+def _search(
+    question: Question,
+    record: Record,
+    results: Path,
+    asked: Resources,
+    console: Console,
+    *,
+    confirmed: tuple[EvaluateOn, int],
+    as_json: bool,
+    verbose: bool,
+) -> int:
+    """Run what is missing, report, confirm; the exit code."""
+    wanted = question.space.trials
+    known = record.trials()
+    ended = sum(trial.state not in ("unfinished", "failed") for trial in known)
+    interrupted = False
+    if ended < max(wanted, len(known)):
+        console.print(
+            Text(
+                f"{question.space.name} on {question.dataset.name}, {question.preset} preset: "
+                f"{max(wanted, len(known))} trials of at most {question.epochs} epochs, evaluated "
+                f"every {question.every}; {ended} have ended. In {record.directory}"
+            ),
+            soft_wrap=True,
+        )
+        asked.stay_on_loopback()
+        from ablation.search.run import run_trials
+
+        with View(console, known, wanted, question.epochs, verbose) as view:
+            interrupted = not run_trials(question, record, wanted, results, asked, view)
+    summary = report.summarise(question, record)
+    if not as_json:
+        report.print_summary(console, summary)
+    if not interrupted and len(summary.trials) < wanted:
+        console.print(Text(f"The space holds no more than {len(summary.trials)} different trials."))
+    written = report.export(summary, record)
+    failed = summary.count("failed") > 0
+    confirmation: dict[str, Any] | None = None
+    on, count = confirmed
+    if count and not interrupted and summary.best is not None:
+        if summary.best is summary.default:
+            console.print(Text("The default is the best: there is nothing to confirm."))
+        else:
+            from ablation.search.confirm import confirm
+
+            confirmation, interrupted, bad = confirm(
+                question, summary.best, on, count, record.directory, results, asked, console,
+                verbose,
+            )  # fmt: skip
+            failed = failed or bad
+            report.export(summary, record, confirmation)
+    if as_json:
+        typer.echo(json.dumps(report.document(summary, confirmation), indent=1))
+    else:
+        console.print(Text(f"Written to {record.directory}: {', '.join(written)}"), soft_wrap=True)
+    if interrupted:
+        console.print("Interrupted. The same command goes on from here.")
+        return 130
+    return 1 if failed else 0
+
+
+def _fit(space: Space, asked: Resources) -> None:
+    if space.scheduler.name == "pbt" and asked.max_concurrent is not None:
+        raise UserError(
+            f"--max-concurrent {asked.max_concurrent}: the members of pbt wait for each other and "
+            "take turns; --cpus-per-trial says how many fit at once"
+        )
+
+
+def _one_of(option: str, value: str | None, valid: tuple[str, ...]) -> None:
+    if value is not None and value not in valid:
+        raise UserError(f"{option} {value}: {nearest(value, valid)}")

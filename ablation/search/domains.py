@@ -1,0 +1,127 @@
+"""The values that a setting may take in a search, without a word of Ray."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from skelcon.config import Config
+from skelcon.errors import nearest
+
+Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
+KINDS: tuple[Kind, ...] = ("uniform", "loguniform", "int", "logint", "choice")
+
+
+class Domain(Config):
+    """One of ``{uniform: [low, high]}``, ``loguniform``, ``int``, ``logint`` or ``choice``.
+
+    Attributes:
+        kind: which of them.
+        values: the two bounds, both included, or the values to choose from.
+    """
+
+    kind: Kind
+    values: tuple[Any, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or len(given) != 1:
+            raise ValueError(f"give one of {', '.join(KINDS)}, such as {{uniform: [0.1, 0.9]}}")
+        ((kind, values),) = given.items()
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind of domain '{kind}': {nearest(str(kind), KINDS)}")
+        if not isinstance(values, list) or len(values) < 2:
+            raise ValueError(f"{kind} takes a list of {'at least ' * (kind == 'choice')}two values")
+        if kind == "choice":
+            if any(values.count(value) > 1 for value in values):
+                raise ValueError("choice names a value twice")
+            return {"kind": kind, "values": values}
+        return {"kind": kind, "values": _bounds(kind, values)}
+
+    @property
+    def log(self) -> bool:
+        """Whether it is searched on a logarithmic scale."""
+        return self.kind.startswith("log")
+
+    @property
+    def whole(self) -> bool:
+        """Whether its values are whole numbers."""
+        return self.kind.endswith("int")
+
+    def contains(self, value: Any) -> bool:
+        """Whether ``value`` is one that the search could come to."""
+        if self.kind == "choice":
+            return value in self.values
+        if not _is_number(value) or (self.whole and not isinstance(value, int)):
+            return False
+        return bool(self.values[0] <= value <= self.values[1])
+
+    def position(self, value: Any) -> float:
+        """Where ``value`` stands on the domain's own scale; the index of a choice."""
+        if self.kind == "choice":
+            return float(self.values.index(value))
+        return math.log(value) if self.log else float(value)
+
+    def draw(self, draws: random.Random) -> Any:
+        """A value at random."""
+        if self.kind == "choice":
+            return draws.choice(self.values)
+        low, high = self.values
+        if self.kind == "int":
+            return draws.randint(low, high)
+        if self.kind == "uniform":
+            return draws.uniform(low, high)
+        # Whole numbers on a logarithmic scale: each has its share, the bounds as much as others.
+        edge = 0.5 if self.whole else 0.0
+        value = math.exp(draws.uniform(math.log(low - edge), math.log(high + edge)))
+        return min(high, max(low, round(value) if self.whole else value))
+
+    def neighbour(self, value: Any, draws: random.Random) -> Any:
+        """A value near ``value``: times 0.8 or 1.2 within the bounds, or a choice next to it."""
+        if self.kind == "choice":
+            at = self.values.index(value) + draws.choice((-1, 1))
+            return self.values[min(len(self.values) - 1, max(0, at))]
+        low, high = self.values
+        moved = value * draws.choice((0.8, 1.2))
+        if self.whole:
+            step = round(moved) - value
+            moved = value + (step or (1 if moved > value else -1))
+        return min(high, max(low, moved))
+
+
+def _bounds(kind: str, values: list[Any]) -> list[Any]:
+    if len(values) != 2:
+        raise ValueError(f"{kind} takes two bounds, not {len(values)}")
+    # YAML reads 1e-4 (without a point) as text.
+    numbers = [_number(value) for value in values]
+    if kind.endswith("int"):
+        if not all(isinstance(number, int) for number in numbers):
+            raise ValueError(f"{kind} takes whole numbers, not {values}")
+    else:
+        numbers = [float(number) for number in numbers]
+    low, high = numbers
+    if not low < high:
+        raise ValueError(f"the lower bound {low} is not below the upper bound {high}")
+    if kind.startswith("log") and low <= 0:
+        raise ValueError(f"{kind} needs bounds above 0, not {low}")
+    return numbers
+
+
+def _number(value: Any) -> int | float:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise ValueError(f"'{value}' is no number") from None
+    if not _is_number(value) or not math.isfinite(value):
+        raise ValueError(f"'{value}' is no finite number")
+    number: int | float = value
+    return number
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

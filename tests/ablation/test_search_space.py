@@ -1,0 +1,151 @@
+"""Search spaces: what a file may say, what a domain gives, and how Tune is told."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ablation.search.domains import Domain
+from ablation.search.question import ask
+from ablation.search.space import known_spaces, load_space, named_space
+from ablation.study import known_studies
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+SPACE: dict[str, Any] = {
+    "title": "A tiny search",
+    "protocols": ["xsub"],
+    "downstream": ["seq"],
+    "base": {"pretrain.batch": 4},
+    "space": {"pretrain.optimiser.lr": {"loguniform": [0.001, 0.1]}},
+}
+
+
+def written(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**SPACE, **changes}, sort_keys=False))
+    return path
+
+
+def domain(**given: Any) -> Domain:
+    return Domain.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"trails": 5}, r"line \d+: unknown key 'trails': did you mean 'trials'"),
+        ({"scheduler": {"nam": "asha"}}, "unknown key 'scheduler.nam': did you mean 'name'"),
+        ({"algorithm": "optima"}, "algorithm"),
+        ({"metric": "parameters"}, "metric"),
+        ({"task": "finetune"}, "task"),
+        ({"trials": 0}, "trials"),
+        ({"space": {}}, "space"),
+        ({"space": {"pretrain.epochs": {"int": [1, 2]}}}, "cannot be searched"),
+        (
+            {"space": {"pretrain.optimiser.lr": {"unifrom": [0, 1]}}},
+            r"line \d+: space.pretrain.optimiser.lr: unknown kind of domain 'unifrom': did you "
+            "mean 'uniform'",
+        ),
+        ({"space": {"a.b": {"uniform": [2, 1]}}}, "lower bound 2.0 is not below"),
+        ({"space": {"a.b": {"loguniform": [0, 1]}}}, "bounds above 0"),
+        ({"space": {"a.b": {"int": [0.5, 2]}}}, "whole numbers"),
+        ({"space": {"a.b": {"uniform": ["low", 2]}}}, "'low' is no number"),
+        ({"space": {"a.b": {"choice": ["x", "x"]}}}, "twice"),
+        ({"space": {"a.b": {"choice": ["x"]}}}, "at least two values"),
+        ({"space": {"a.b": {"uniform": [0, 1], "int": [0, 1]}}}, "give one of uniform"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_line(
+    tmp_path: Path, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(UserError, match=told) as caught:
+        load_space(written(tmp_path, **changes))
+    assert "tiny.yaml', line" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "given", "told"),
+    [
+        ("pretrain.optimiser.lrr", {"uniform": [0, 1]}, "did you mean 'lr'"),
+        ("pretrain.optimiser.lr", {"uniform": [-1, 1]}, "greater than 0"),
+        ("pretrain.optimiser.name", {"choice": ["sgd", "adam"]}, "'sgd' or 'adamw'"),
+    ],
+)
+def test_a_value_that_a_setting_cannot_have_is_found_before_anything_runs(
+    tmp_path: Path, dataset: SkeletonDataset, path: str, given: dict[str, Any], told: str
+) -> None:
+    space = load_space(written(tmp_path, space={path: given}))
+    with pytest.raises(UserError, match=told) as caught:
+        ask(space, dataset, preset="quick", protocol=None, overrides={})
+    assert "tiny.yaml', line" in str(caught.value)
+
+
+def test_what_is_searched_cannot_be_set(tmp_path: Path, dataset: SkeletonDataset) -> None:
+    space = load_space(written(tmp_path))
+    with pytest.raises(UserError, match=r"--set pretrain\.optimiser\.lr: .* is searched"):
+        ask(space, dataset, preset="quick", protocol=None,
+            overrides={"pretrain": {"optimiser": {"lr": 0.1}}})  # fmt: skip
+
+
+def test_pbt_searches_only_what_a_training_can_change(tmp_path: Path) -> None:
+    space = load_space(written(tmp_path, space={"pretrain.contrast.queue": {"int": [16, 64]}}))
+    with pytest.raises(UserError, match=r"line \d+: pbt cannot change 'pretrain.contrast.queue'"):
+        space.chosen(scheduler="pbt")
+
+
+def test_the_spaces_that_come_with_skelcon_are_no_studies() -> None:
+    assert "optimiser" in known_spaces()
+    assert set(known_studies()).isdisjoint(known_spaces())
+    for name in known_spaces():
+        assert named_space(name).name == name
+    with pytest.raises(UserError, match="did you mean 'optimiser'"):
+        named_space("optimizer")
+
+
+DOMAINS = [
+    domain(uniform=[-1, 2]), domain(loguniform=[0.0001, 1]), domain(int=[0, 3]),
+    domain(logint=[1, 8]), domain(choice=[["crop"], ["crop", "pose"], None]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", DOMAINS, ids=lambda one: one.kind)
+def test_a_domain_draws_and_moves_within_itself(one: Domain) -> None:
+    draws = random.Random(0)
+    drawn = [one.draw(draws) for _ in range(400)]
+    moved = [one.neighbour(value, draws) for value in drawn]
+    assert all(one.contains(value) for value in (*drawn, *moved))
+    if one.whole or one.kind == "choice":
+        values = range(one.values[0], one.values[1] + 1) if one.whole else one.values
+        assert all(value in drawn for value in values), "both bounds are included"
+        assert all(isinstance(value, int) for value in drawn) or not one.whole
+    assert any(a != b for a, b in zip(drawn, moved, strict=True))
+
+
+def test_a_logarithmic_domain_gives_each_order_of_magnitude_its_share() -> None:
+    draws = random.Random(0)
+    drawn = [DOMAINS[1].draw(draws) for _ in range(2000)]
+    below = sum(value < 0.01 for value in drawn) / len(drawn)
+    assert math.isclose(below, 0.5, abs_tol=0.05)
+
+
+def test_tune_is_told_the_same_domains() -> None:
+    from optuna import distributions
+    from ray.tune.search.optuna import OptunaSearch
+
+    from ablation.search.draws import tune_space
+
+    told = OptunaSearch.convert_search_space(tune_space({one.kind: one for one in DOMAINS}))
+    assert told == {
+        "uniform": distributions.FloatDistribution(-1, 2),
+        "loguniform": distributions.FloatDistribution(0.0001, 1, log=True),
+        "int": distributions.IntDistribution(0, 3),
+        "logint": distributions.IntDistribution(1, 8, log=True),
+        "choice": distributions.CategoricalDistribution(('["crop"]', '["crop", "pose"]', "null")),
+    }
