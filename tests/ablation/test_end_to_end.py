@@ -120,7 +120,7 @@ def test_a_trial_that_can_never_start_is_the_users_mistake(
 def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) -> None:
     """Half a GPU a trial on a cluster of two logical ones; four GPUs a trial never start."""
     program = (
-        "import ray; ray.init(num_cpus=2, num_gpus=2, include_dashboard=False,"
+        "import ray; ray.init('local', num_cpus=2, num_gpus=2, include_dashboard=False,"
         " _node_ip_address='127.0.0.1', log_to_driver=False);"
         "from ablation.cli import main; main()"
     )
