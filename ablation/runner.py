@@ -30,9 +30,9 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.claims import Claims
-from ablation.nodes import check_results_shared, this_node
+from ablation.nodes import check_nodes
 from ablation.plan import Unit
-from ablation.queue import Queue
+from ablation.queue import NODE_LOST, NODES_LOST, Queue
 from ablation.resources import Listener, Resources, check_fits
 from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
@@ -148,11 +148,16 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
 def _reason_of_death(trial: Any) -> str:
     """Why a worker ended that left no word itself."""
-    text = str(trial.get_error() or "")
+    text = ""
+    with contextlib.suppress(OSError, TypeError):  # (get_error() looks where it is copied later)
+        text = Path(trial.error_file).read_text()
     if "OutOfMemoryError" in text or "memory pressure" in text:
         return OUT_OF_MEMORY
     if UNSHARED in text:
         return f"failed: its worker does not see the results directory: {SHARED}"
+    # Of a single process that has died its node tells at once.
+    if "node has died" in text or "is unavailable" in text:
+        return NODE_LOST
     return "failed: the worker process died"
 
 
@@ -218,9 +223,7 @@ def _run_session(
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
-        several = len(nodes) > 1 or resources.address is not None  # or soon
-        if several:
-            check_results_shared(store, resources.cpus_per_trial, resources.gpus_per_trial)
+        node = check_nodes(store, resources, nodes)
         queue = Queue(
             units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
@@ -235,7 +238,7 @@ def _run_session(
             param_space={
                 "results": str(store.results.resolve()),
                 "data": {key: str(path.resolve()) for key, path in data.items()},
-                "node": this_node() if several else None,
+                "node": node,
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
                 "gpu": resources.gpus_per_trial,
@@ -244,7 +247,7 @@ def _run_session(
             },
             tune_config=tune.TuneConfig(
                 search_alg=_UnitSearcher(queue, store, listener),
-                num_samples=len(units) * (resources.retries + 2),  # at most
+                num_samples=len(units) * (resources.retries + NODES_LOST + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=_trial_id,

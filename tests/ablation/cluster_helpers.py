@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,13 +18,12 @@ import sys
 from ray.cluster_utils import Cluster
 common = dict(node_ip_address="127.0.0.1", include_dashboard=False)
 cluster = Cluster(initialize_head=True, head_node_args=dict(num_cpus=0, **common))
-nodes = [cluster.add_node(num_cpus=1, **common) for _ in range(int(sys.argv[1]))]
+for _ in range(int(sys.argv[1])):
+    cluster.add_node(num_cpus=1, **common)
 print(cluster.address, flush=True)
-for line in sys.stdin:
-    cluster.remove_node(nodes.pop(int(line)), allow_graceful=False)
-    print("removed", flush=True)
+sys.stdin.read()
 """
-"""A head without CPUs and nodes with one each; loses those whose numbers it reads."""
+"""A head without CPUs, and nodes with one each."""
 NODE = """
 import sys, time
 from ray._private.node import Node
@@ -49,13 +49,22 @@ def environment() -> dict[str, str]:
     }
 
 
+def _unshare(*command: str) -> list[str]:
+    """A command that sees mounts of its own, by root's right or by that of a user's name space."""
+    rights = [] if os.geteuid() == 0 else ["--map-root-user"]
+    return ["unshare", *rights, "--mount", *command]
+
+
 def can_hide() -> bool:
     """Whether a process of ours may see a file system of its own."""
-    words = ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"]
+    words = _unshare("mount", "-t", "tmpfs", "none", "/mnt")
     return (
         shutil.which("unshare") is not None
         and subprocess.run(words, capture_output=True, check=False).returncode == 0
     )
+
+
+Child = subprocess.Popen[str]
 
 
 @contextlib.contextmanager
@@ -64,22 +73,19 @@ def process(log: Path, *arguments: object, hidden: tuple[Path, ...] = ()) -> Ite
     words = [sys.executable, "-c", *map(str, arguments)]
     if hidden:
         mounts = " && ".join(f"mount -t tmpfs none '{path}'" for path in hidden)
-        words = ["unshare", "--mount", "sh", "-c", f'{mounts} && exec "$@"', "sh", *words]
+        words = _unshare("sh", "-c", f'{mounts} && exec "$@"', "sh", *words)
     with log.open("w") as errors:
         child = subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-            start_new_session=True, env=dict(os.environ),
+            start_new_session=True,
         )  # fmt: skip
     with child:
         try:
             yield child
         finally:
-            for each in _session(child.pid):
+            for each in _session(child):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(each, signal.SIGKILL)
-
-
-Child = subprocess.Popen[str]
 
 
 def answer(child: Child, log: Path) -> str:
@@ -90,11 +96,23 @@ def answer(child: Child, log: Path) -> str:
     return line
 
 
-def _session(leader: int) -> list[int]:
+def lose_a_node(cluster: Child) -> None:
+    """Kill the Ray of a node that is at work; its workers end with it."""
+    for each in _session(cluster):
+        with contextlib.suppress(OSError):
+            process = Path(f"/proc/{each}")
+            if re.match(rb"ray::\w*train", (process / "cmdline").read_bytes(), re.IGNORECASE):
+                parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+                os.kill(int(parent), signal.SIGKILL)
+                return
+    raise AssertionError("no node is at work")
+
+
+def _session(leader: Child) -> list[int]:
     """The processes of a session."""
     found = []
     for each in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(ProcessLookupError):
-            if os.getsid(int(each.name)) == leader:
+            if os.getsid(int(each.name)) == leader.pid:
                 found.append(int(each.name))
     return found
