@@ -6,13 +6,14 @@ import copy
 import functools
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
 from ablation import cli_store
+from ablation.checkpoints import CheckpointPolicy, Keep
 from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
@@ -247,6 +248,13 @@ def run(
             show_default=False,
         ),
     ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            help="The checkpoints that stay when a training is done: none, last or all. They go to "
+            "its unit's directory."
+        ),
+    ] = "none",
     plan_only: Annotated[
         bool, typer.Option("--plan", help="Say what would run; run nothing.")
     ] = False,
@@ -263,7 +271,8 @@ def run(
     resources = {
         "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
         "max_concurrent": max_concurrent, "address": address, "retries": retries,
-        "fail_fast": fail_fast, "checkpoint_every": checkpoint_every,
+        "fail_fast": fail_fast,
+        "checkpoints": CheckpointPolicy(checkpoint_every, cast(Keep, keep)),
         "plugins": tuple(plugins or ()),
     }  # fmt: skip
     run_study(

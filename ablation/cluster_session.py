@@ -9,10 +9,8 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 import threading
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 # Ray reads these when it is imported.
@@ -30,9 +28,8 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
 
 import ray
 
-from ablation.address import check_answers, check_syntax
+from ablation.joining import join
 from ablation.resources import Resources
-from skelcon.errors import UserError
 
 
 @contextlib.contextmanager
@@ -44,91 +41,36 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     ours = not ray.is_initialized()
-    if ours:
-        common: dict[str, Any] = {
-            "log_to_driver": False,
-            "logging_level": logging.CRITICAL,
-            "configure_logging": False,
-        }
-        if resources.address:
-            _join(resources.address, common)
-        else:
-            # Data goes by path, so the object store stays small.
-            ray.init(
-                address="local",  # whatever RAY_ADDRESS says
-                include_dashboard=False,
-                object_store_memory=100 << 20,
-                **common,
-            )
-    try:
-        with _terminated_like_interrupted():
-            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    finally:
+    with _terminated_like_interrupted() as take_over:
         if ours:
-            ray.shutdown()
-
-
-def _join(address: str, options: Mapping[str, Any]) -> None:
-    """Connect to the cluster at ``address``; :class:`UserError` if it does not answer."""
-    try:
-        # Where Ray will look: what RAY_ADDRESS says for auto, an outer address for a loopback one.
-        found = ray._private.services.canonicalize_bootstrap_address(address)
-        if found is None:
-            raise UserError(
-                f"--address {address}: no Ray cluster runs on this machine, and RAY_ADDRESS names "
-                "none; give HOST:PORT, or start one (skelcon-ablate cluster --help)"
-            )
-        check_syntax(found)
-        check_answers(found, address)
-        _check_token(found, address)
-        ray.init(address=found, **options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no Ray cluster answers at --address {address}: {' '.join(str(error).split())[:300]}"
-        ) from None
-
-
-def _check_token(found: str, address: str) -> None:
-    """Raise :class:`UserError` if the cluster does not take this process's token, or lack of one.
-
-    Ray itself tries for 20 seconds and then says that it cannot connect. A Ray that does not know
-    of tokens asks for none.
-    """
-    with contextlib.suppress(ImportError):
-        from ray._private.authentication import authentication_token_setup as setup
-        from ray.exceptions import AuthenticationError, RayError
-
-        if address == "auto" and hasattr(setup, "maybe_enable_token_auth_if_token_available"):
-            # What Ray does with a cluster that it has found itself, and never with one it is told.
-            setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+            try:
+                _connect(resources)
+            except SystemExit:  # Ray's own answer to SIGTERM
+                raise KeyboardInterrupt from None
         try:
-            setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
-            with _hushed():
-                ray._raylet.GcsClient(address=found)
-        except AuthenticationError:
-            raise UserError(
-                f"the Ray cluster at --address {address} asks for its token: set "
-                "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on "
-                "its head"
-            ) from None
-        except RayError as error:
-            raise UserError(
-                f"no Ray cluster answers at --address {address}: {' '.join(str(error).split())}"
-            ) from None
+            take_over()
+            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        finally:
+            if ours:
+                ray.shutdown()
 
 
-@contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """What Ray's own code writes past Python to stderr is dropped in this block."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with Path(os.devnull).open("w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+def _connect(resources: Resources) -> None:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+        "configure_logging": False,
+    }
+    if resources.address is not None:
+        join(resources.address, common)
+        return
+    # Data goes by path, so the object store stays small.
+    ray.init(
+        address="local",  # whatever RAY_ADDRESS says
+        include_dashboard=False,
+        object_store_memory=100 << 20,
+        **common,
+    )
 
 
 def holds_resources() -> bool:
@@ -169,13 +111,21 @@ def check_session() -> None:
 
 
 @contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on."""
+def _terminated_like_interrupted() -> Iterator[Callable[[], None]]:
+    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on.
+
+    Gives what makes it so once more: Ray, when it starts, takes the signal for itself.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    def take_over() -> None:
+        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    before = signal.getsignal(signal.SIGTERM)
+    take_over()
     try:
-        yield
+        yield take_over
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 
+from ablation.checkpoints import CheckpointPolicy
 from ablation.history import OTHER_DATA, OTHER_HARDWARE, OTHER_SIZES, History, Rate
 from ablation.plan import Unit
 from ablation.resources import Resources
@@ -95,6 +96,7 @@ def cost_of(
     at_once = sorted((e.checkpoint for e in estimates.values()), reverse=True)
     # A checkpoint is replaced by renaming a whole new one: for a moment there are two.
     disk = sum(e.size or 0 for e in estimates.values()) + 2 * sum(at_once[: slots or 1])
+    disk += sum(_kept(e, resources.checkpoints) * e.checkpoint for e in estimates.values())
     return Cost(
         estimates=estimates,
         slots=slots,
@@ -125,6 +127,13 @@ def estimate(unit: Unit, history: History, store: Store) -> Estimate:
         checkpoint=counted[1] if counted is not None else 0,
         rate=rate,
     )
+
+
+def _kept(estimate: Estimate, checkpoints: CheckpointPolicy) -> int:
+    """How many of a training's checkpoints stay, as far as its time is known."""
+    if checkpoints.keep == "all" and checkpoints.every and estimate.seconds:
+        return math.ceil(estimate.seconds / checkpoints.every) + 1
+    return 0 if checkpoints.keep == "none" else 1
 
 
 def share_left(unit: Unit, store: Store) -> float:

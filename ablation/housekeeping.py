@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ablation.checkpoints import KEPT
 from ablation.plan import RECIPE, unit_key
-from ablation.store import Store
+from ablation.store import PASSING, Store
 from skelcon.errors import UserError
 
 Reason = Literal["orphan", "leftover", "superseded", "checkpoint", "failed", "started"]
@@ -100,9 +101,9 @@ def _of_entry(store: Store, entry: Path, now: float) -> list[Item]:
         and not path.is_symlink()
         and now - path.stat().st_mtime > SETTLED
     ]
-    checkpoint = entry / "checkpoint.pt"
-    if store.is_done(entry.name) and checkpoint.exists():
-        found.append(_item("checkpoint", checkpoint))
+    if store.is_done(entry.name):
+        checkpoints = (entry / "checkpoint.pt", entry / KEPT)
+        found += [_item("checkpoint", path) for path in checkpoints if path.exists()]
     return found
 
 
@@ -208,7 +209,7 @@ def _remove(store: Store, path: Path) -> None:
 
 # -- merging --------------------------------------------------------------------------------
 
-APPENDED = ("log.txt", "metrics.jsonl")
+APPENDED = ("log.txt", "metrics.jsonl", "begun.jsonl")
 """Files that are written to in place, so that two directories must not share them."""
 
 
@@ -289,7 +290,7 @@ def _take(into: Store, directory: Path) -> bool:
     try:
         names = [path for path in sorted(directory.iterdir()) if path.is_file()]
         for path in sorted(names, key=lambda each: each.name == "DONE"):
-            if not TEMPORARY.fullmatch(path.name) and path.name not in ("checkpoint.pt", "claim"):
+            if not TEMPORARY.fullmatch(path.name) and path.name not in (*PASSING, "claim"):
                 _link_or_copy(path, temporary / path.name)
         place = into.directory(key)
         if not place.is_dir():

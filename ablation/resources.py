@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from ablation.address import check_syntax
+from ablation.checkpoints import KEEP, CheckpointPolicy
 from ablation.plan import Unit
 from ablation.queue import Verdict
 from skelcon.errors import UserError
@@ -24,7 +25,7 @@ class Resources:
     address: str | None = None
     retries: int = 1
     fail_fast: bool = False
-    checkpoint_every: float | None = None
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     plugins: tuple[str, ...] = ()
 
     def check(self) -> None:
@@ -35,10 +36,13 @@ class Resources:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:
             raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
-        if self.checkpoint_every is not None and self.checkpoint_every <= 0:
-            raise UserError(
-                f"--checkpoint-every {self.checkpoint_every:g}: give more than 0 seconds"
-            )
+        every, keep = self.checkpoints.every, self.checkpoints.keep
+        if every is not None and every <= 0:
+            raise UserError(f"--checkpoint-every {every:g}: give more than 0 seconds")
+        if keep not in KEEP:
+            raise UserError(f"--keep {keep}: give {', '.join(KEEP[:-1])} or {KEEP[-1]}")
+        if keep == "all" and every is None:
+            raise UserError("--keep all: give --checkpoint-every as well, or they fill the disk")
         if self.max_concurrent is not None and self.max_concurrent < 1:
             raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
 

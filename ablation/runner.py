@@ -243,7 +243,7 @@ def _run_session(
                 "directory": str(Path.cwd()),  # where the plugins were found here
                 "gpu": resources.gpus_per_trial,
                 "threads": max(1, int(resources.cpus_per_trial)),
-                "checkpoint_every": resources.checkpoint_every,
+                "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
                 search_alg=_UnitSearcher(queue, store, listener),

@@ -1,9 +1,9 @@
 """The store: one directory a unit, and a DONE marker that is written last. It is the truth.
 
 Under ``units/<key>/``: config.json, metrics.jsonl (a line an epoch), log.txt and, in progress,
-checkpoint.pt; when done, result.json, provenance.json, predictions.npz (an evaluation) or
-weights.safetensors (a pre-training), and DONE, which holds the checksums of the others. A unit that
-failed has failed.json instead.
+checkpoint.pt and begun.jsonl; when done, result.json, provenance.json, predictions.npz (an
+evaluation) or weights.safetensors (a pre-training), and DONE, which holds the checksums of the
+others. A unit that failed has failed.json instead.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ PRODUCTS = (
     "weights.safetensors",
 )  # fmt: skip
 """What a unit that is done may hold and never changes again."""
+PASSING = ("checkpoint.pt", "begun.jsonl", "failed.json")
+"""What is of no use once a unit is done."""
 QUICK_BYTES = 64 << 10
 """Files of this size are read whenever a plan is made."""
 
@@ -133,12 +135,12 @@ class Store:
     def finish(self, key: str) -> None:
         """Mark the unit as done; its files have been written before."""
         directory = self.directory(key)
-        (directory / "checkpoint.pt").unlink(missing_ok=True)
-        (directory / "failed.json").unlink(missing_ok=True)
         sums = {
             name: _file_sum(directory / name) for name in PRODUCTS if (directory / name).exists()
         }
         write_json(directory / "DONE", sums)
+        for name in PASSING:
+            (directory / name).unlink(missing_ok=True)
 
     def damage(self, key: str, *, thorough: bool = False) -> str | None:
         """What is wrong with a unit that is done, in a few words; None if nothing is.

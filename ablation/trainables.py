@@ -36,7 +36,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
     ``data`` (fingerprint -> path) and the ``node`` to fetch it from where that is not seen,
     ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use),
-    ``threads`` and ``checkpoint_every``.
+    ``threads`` and ``checkpoints`` (a policy).
     """
 
     _run: UnitRun | None = None
@@ -72,7 +72,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
                 self._run = UnitRun(
                     config, store, {wanted: path}, self._device,
-                    checkpoint_every=settings["checkpoint_every"],
+                    checkpoints=settings["checkpoints"],
                 )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:

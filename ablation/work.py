@@ -23,6 +23,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ablation.checkpoints import CheckpointPolicy, Checkpoints
+from ablation.epochs import EpochLog
 from ablation.plan import unit_key
 from ablation.provenance import environment, peak_memory, reset_peak_memory
 from ablation.store import Store, write_atomically, write_json
@@ -43,8 +45,6 @@ from skelcon.seeding import seeded_globally
 
 OUT_OF_MEMORY = "failed: out of memory"
 """The reason of a unit that a larger device, or a device of its own, would have let through."""
-CHECKPOINT_SHARE = 20
-"""A checkpoint is written when training since the last took this many times its writing."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ class UnitRun:
         device: ``cpu`` or ``cuda``; not part of the key.
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in ``store``.
-        checkpoint_every: seconds of training between two checkpoints; as often as it costs little
-            if not set.
+        checkpoints: when they are written and which of them stay; not part of the key.
     """
 
     def __init__(
@@ -97,13 +96,14 @@ class UnitRun:
         data: Mapping[str, Path],
         device: str,
         weights: Mapping[str, Path] | None = None,
-        checkpoint_every: float | None = None,
+        checkpoints: CheckpointPolicy | None = None,
     ) -> None:
-        self._checkpoint_every = checkpoint_every
         self.key, self.config, self.store = unit_key(config), config, store
         self._weights = weights or {}
         self._stack = contextlib.ExitStack()
         self.directory = self._stack.enter_context(store.locked(self.key))
+        self._epochs = EpochLog(self.directory)
+        self._checkpoints = Checkpoints(self.directory, checkpoints or CheckpointPolicy())
         self._training: Pretraining | Finetuning | None = None
         self._unsaved = False
         if store.is_done(self.key):
@@ -126,7 +126,6 @@ class UnitRun:
         if self._dataset.fingerprint != config["data"]:
             raise RuntimeError(f"'{path}' is not the data set {config['data']} of this unit")
         self._seconds = 0.0
-        self._saved_at, self._save_cost = time.monotonic(), 0.0
         if config["unit"] == "pretrain" or config["task"] == "finetune":
             self._training = self._resumed()
         else:
@@ -140,7 +139,6 @@ class UnitRun:
     def close(self) -> None:
         """Let go of the unit's directory; of a training that is not done, keep what there is."""
         try:
-            # (In the middle of an epoch there is nothing that could be gone on from.)
             if self._training is not None and self._unsaved and not self._training.done:
                 self._save(self._training)
         finally:
@@ -160,13 +158,14 @@ class UnitRun:
         stop = time.monotonic() + budget
         metrics = None
         while not training.done:
-            self._unsaved = False
+            self._unsaved = False  # in the middle of an epoch nothing could be gone on from
+            self._epochs.begin(training.epoch)
             metrics = training.run_epoch()
-            self._unsaved = True
             self._seconds += metrics.seconds
-            with (self.directory / "metrics.jsonl").open("a") as file:
-                file.write(json.dumps(asdict(metrics)) + "\n")
-            self._save_when_due(training)
+            self._epochs.end(asdict(metrics))
+            self._unsaved = True
+            if self._checkpoints.due(done=training.done):
+                self._save(training)
             if time.monotonic() >= stop:
                 break
         if training.done:
@@ -199,42 +198,28 @@ class UnitRun:
     def _resumed(self) -> Pretraining | Finetuning:
         """Go on from the checkpoint, if there is one, and forget what was logged after it."""
         training = self._new_training()
-        checkpoint = self.directory / "checkpoint.pt"
-        if checkpoint.exists():
-            try:
-                state = torch.load(checkpoint, map_location=self._bank.device, weights_only=True)
+        again = None
+        try:
+            state = self._checkpoints.read(self._bank.device)
+            if state is not None:
                 training.load_state_dict(state["training"])
+                again = self._epochs.go_on(training.epoch)
                 self._seconds = float(state["seconds"])
-            except Exception as error:  # whatever is wrong with it, starting anew is right
-                self._log(f"checkpoint unusable ({error!r}); from the start")
-                training = self._new_training()
-        metrics = self.directory / "metrics.jsonl"
-        logged = metrics.read_text().splitlines() if metrics.exists() else []
-        if logged:
-            repeated = max(0, len(logged) - training.epoch)
-            self._log(f"resumed at epoch {training.epoch}; {repeated} epochs are trained again")
-            with (self.directory / "resumed.jsonl").open("a") as file:
-                file.write(json.dumps({"epoch": training.epoch, "repeated": repeated}) + "\n")
-        else:
+        except Exception as error:  # whatever is wrong with it, starting anew is right
+            self._log(f"checkpoint unusable ({error!r}); from the start")
+            training = self._new_training()
+        if training.epoch == 0:
+            again = self._epochs.go_on(0)
+        if again is None:
             self._log("training started")
-        write_atomically(metrics, "".join(f"{line}\n" for line in logged[: training.epoch]))
+        else:
+            self._log(f"resumed at epoch {training.epoch}; {again} epochs are trained again")
         return training
 
-    def _save_when_due(self, training: Pretraining | Finetuning) -> None:
-        """Write a checkpoint when it is time: when that costs little, if nothing else is asked."""
-        every = self._checkpoint_every
-        if every is None:
-            every = max(0.5, CHECKPOINT_SHARE * self._save_cost)
-        if not training.done and time.monotonic() - self._saved_at >= every:
-            self._save(training)
-
     def _save(self, training: Pretraining | Finetuning) -> None:
-        began = time.monotonic()
-        buffer = io.BytesIO()
-        torch.save({"training": training.state_dict(), "seconds": self._seconds}, buffer)
-        write_atomically(self.directory / "checkpoint.pt", buffer.getvalue())
-        self._saved_at = time.monotonic()
-        self._save_cost = self._saved_at - began
+        self._epochs.sync()
+        state = {"training": training.state_dict(), "seconds": self._seconds}
+        self._checkpoints.save(state, training.epoch)
         self._unsaved = False
 
     def _finish_pretraining(self, training: Pretraining) -> None:
@@ -245,7 +230,7 @@ class UnitRun:
             self._bank.layout,
             self._bank.num_bodies,
         )
-        last = json.loads((self.directory / "metrics.jsonl").read_text().splitlines()[-1])
+        last = self._epochs.last()
         result = {name: last[name] for name in ("loss", "top1", "lr")}
         self._finish({**result, "epochs": training.epoch})
 
@@ -317,9 +302,6 @@ class UnitRun:
 
     def _finish(self, result: dict[str, Any]) -> None:
         write_json(self.directory / "result.json", result)
-        resumed = self.directory / "resumed.jsonl"
-        lines = resumed.read_text().splitlines() if resumed.exists() else []
-        again = [int(json.loads(line)["repeated"]) for line in lines]
         provenance = {
             "unit": self.key,
             "data": {
@@ -331,8 +313,7 @@ class UnitRun:
             },
             "seed": self.config["seed"],
             "seconds": self._seconds,
-            "resumed": len(again),
-            "epochs_trained_again": sum(again),
+            **self._epochs.account(),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "device": str(self._bank.device),
             "threads": torch.get_num_threads(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 
 def ablate(*arguments: object, timeout: float = 240) -> subprocess.CompletedProcess[str]:
@@ -16,3 +18,18 @@ def ablate(*arguments: object, timeout: float = 240) -> subprocess.CompletedProc
 def command(*arguments: object) -> list[str]:
     program = "from ablation.cli import main; main()"
     return [sys.executable, "-c", program, *map(str, arguments)]
+
+
+def processes(group: int) -> dict[int, str]:
+    """The processes of a session that are alive, and their names."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if os.getsid(int(process.name)) == group:
+                status = (process / "stat").read_text()
+                name, state = status[status.index("(") + 1 :].rsplit(")", 1)
+                if state.split()[0] not in "ZX":
+                    found[int(process.name)] = name
+        except (OSError, ProcessLookupError):
+            continue  # it has just ended
+    return found

@@ -16,9 +16,19 @@ import pytest
 import torch
 
 from ablation import cost as costs
+from ablation.checkpoints import CheckpointPolicy
 from ablation.cli import main
 from ablation.cost import check_disk, cost_of, gpu_share, needs_probe, slots_of, wall_seconds
-from ablation.history import FORWARD, Clips, Hardware, History, Rate, passes, trial_hardware
+from ablation.history import (
+    FORWARD,
+    Clips,
+    Hardware,
+    History,
+    Rate,
+    passes,
+    probe_key,
+    trial_hardware,
+)
 from ablation.plan import Plan, Unit, make_plan
 from ablation.probe import probe, to_probe
 from ablation.resources import Resources
@@ -237,6 +247,24 @@ def test_a_share_of_a_gpu_is_suggested_from_measured_peaks_only() -> None:
     assert gpu_share([small], Resources()) is None
 
 
+def test_checkpoints_that_stay_take_disk(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store, plan = Store(tmp_path), plan_of(dataset, study_file)
+    units = [unit for unit in plan.units.values() if unit.kind == "pretrain"]
+    history = History([], Clips([dataset]), HERE)
+    history.measured[probe_key(units[0].config)] = Rate(1.0, "", 0)
+
+    def disk(*policy: Any) -> int:
+        asked = Resources(checkpoints=CheckpointPolicy(*policy))
+        return cost_of(units[:1], history, store, asked, 1).disk_bytes
+
+    one = cost_of(units[:1], history, store, Resources(), 1).estimates[units[0].key]
+    assert one.seconds
+    assert disk(None, "last") - disk() == one.checkpoint
+    assert disk(one.seconds / 4, "all") - disk() == 5 * one.checkpoint
+
+
 def test_a_checkpoint_leaves_less_to_run(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
@@ -261,15 +289,15 @@ def test_sizes_are_counted_before_anything_is_written(
         saved.append(buffer.tell())
 
     monkeypatch.setattr(torch, "save", save)
-    monkeypatch.setattr("ablation.work.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("ablation.checkpoints.SHARE", 0)
+    monkeypatch.setattr("ablation.checkpoints.LEAST", 0)
     plan = plan_of(dataset, study_file, pretrain__encoders__seq__hidden=64)
     unit = next(u for u in plan.units.values() if u.representations == ("seq",))
     counted = written_bytes(unit.config, clips)
     assert counted is not None
     run = UnitRun(unit.config, store, {dataset.fingerprint: dataset.path}, "cpu")
-    monkeypatch.setattr(run, "_saved_at", -1e6)
     while not run.step(0).done:
-        monkeypatch.setattr(run, "_saved_at", -1e6)
+        pass
     run.close()
     written = sum(path.stat().st_size for path in store.directory(unit.key).iterdir())
     assert counted[0] == pytest.approx(written, rel=0.1)

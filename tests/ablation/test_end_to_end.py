@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from ablation_helpers import ablate, command
+from ablation_helpers import ablate, command, processes
 
 from ablation.store import Store
 
@@ -160,7 +160,7 @@ def test_a_killed_driver_loses_nothing(
     os.kill(driver.pid, sent)
     assert driver.wait(60) == (-sent if sent == signal.SIGKILL else 130)
     if sent != signal.SIGKILL:
-        assert not _processes(driver.pid)
+        assert not processes(driver.pid)
     again = ablate(*words, "--results", broken)
     assert again.returncode == 0, again.stderr
     for name in ("cells.csv", "table.csv", "table.tex", "table.md"):
@@ -226,27 +226,12 @@ def test_a_ray_that_dies_is_started_again(utd: Path, study_file: Path, tmp_path:
         start_new_session=True,
     )
     _wait_for_checkpoint(driver, tmp_path)
-    (raylet,) = (pid for pid, name in _processes(driver.pid).items() if name == "raylet")
+    (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
     os.kill(raylet, signal.SIGKILL)
     told, _ = driver.communicate(timeout=240)
     assert driver.returncode == 0, told
     assert "Ray has died and is started again" in told
     assert len(units(tmp_path)) == 4
-
-
-def _processes(group: int) -> dict[int, str]:
-    """The processes of a session that are alive, and their names."""
-    found = {}
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if os.getsid(int(process.name)) == group:
-                status = (process / "stat").read_text()
-                name, state = status[status.index("(") + 1 :].rsplit(")", 1)
-                if state.split()[0] not in "ZX":
-                    found[int(process.name)] = name
-        except (OSError, ProcessLookupError):
-            continue  # it has just ended
-    return found
 
 
 def _wait_for_checkpoint(driver: subprocess.Popen[Any], results: Path) -> None:

@@ -212,7 +212,7 @@ def test_a_trial_ends_with_the_units_of_the_store(tmp_path: Path, dataset: Skele
 def test_evaluations_on_the_way_change_nothing_and_an_interrupted_trial_gives_the_same(
     tmp_path: Path, dataset: SkeletonDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ablation.work.CHECKPOINT_SHARE", 0)
+    monkeypatch.setattr("ablation.checkpoints.SHARE", 0)
     question = asked(tmp_path, dataset, evaluate_every=1)
     whole, broken, plain = (Store(tmp_path / name) for name in ("whole", "broken", "plain"))
     reports = run_to_the_end(unit_trial(question, whole, question.defaults))

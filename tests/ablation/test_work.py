@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import errno
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from ablation.checkpoints import CheckpointPolicy, Keep
+from ablation.epochs import EpochLog
+from ablation.housekeeping import find
 from ablation.plan import Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
@@ -44,13 +49,8 @@ def run(unit: Unit, store: Store, dataset: SkeletonDataset, steps: int | None = 
 
 @pytest.fixture(autouse=True)
 def _checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = UnitRun._save_when_due
-
-    def at_once(self: UnitRun, training: object) -> None:
-        self._saved_at -= 1e6
-        original(self, training)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(UnitRun, "_save_when_due", at_once)
+    monkeypatch.setattr("ablation.checkpoints.LEAST", 0)
+    monkeypatch.setattr("ablation.checkpoints.SHARE", 0)
 
 
 def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
@@ -130,19 +130,98 @@ def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
             assert (encoder.layout.num_joints, encoder.bodies) == (20, 2)
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None])
+def _flipped(content: bytes) -> bytes:
+    """One bit of a tensor is another; the archive is whole."""
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 16
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"not a checkpoint", lambda content: content[:-200], _flipped],
+)
 def test_a_damaged_checkpoint_costs_its_epochs_and_no_number(
-    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, damage: bytes | None
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    damage: Callable[[bytes], bytes],
 ) -> None:
     unit = units_of(dataset, study_file)[0]
     straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
     run(unit, straight, dataset)
     run(unit, broken, dataset, steps=3)
     path = broken.directory(unit.key) / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
+    path.write_bytes(damage(path.read_bytes()))
     run(unit, broken, dataset)
     assert broken.result(unit.key) == straight.result(unit.key)
+    assert broken.provenance(unit.key)["epochs_trained_again"] == 3
     assert "3 epochs are trained again" in (broken.directory(unit.key) / "log.txt").read_text()
+
+
+def test_epochs_that_were_trained_twice_or_cut_short_are_counted(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two epochs lost with their checkpoint, one cut in its middle by a full disk."""
+    unit = units_of(dataset, study_file)[0]
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    run(unit, straight, dataset)
+    directory = broken.directory(unit.key)
+    run(unit, broken, dataset, steps=1)
+    early = (directory / "checkpoint.pt").read_bytes()
+    run(unit, broken, dataset, steps=2)
+    (directory / "checkpoint.pt").write_bytes(early)
+    metrics = directory / "metrics.jsonl"
+
+    def half_a_line(log: EpochLog, values: object) -> None:
+        with metrics.open("a") as file:
+            file.write('{"epoch": 1, "lo')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "end", half_a_line)
+        with pytest.raises(OSError, match="No space"):
+            run(unit, broken, dataset)
+    assert '"lo' in metrics.read_text()
+    run(unit, broken, dataset)
+    # Epoch 1 was begun three times and epoch 2 twice.
+    assert broken.provenance(unit.key)["resumed"] == 3
+    assert broken.provenance(unit.key)["epochs_trained_again"] == 3
+    assert broken.result(unit.key) == straight.result(unit.key)
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(6))
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("last", {6}), ("all", {1, 2, 3, 4, 5, 6})])
+def test_checkpoints_stay_as_asked(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    keep: Keep,
+    kept: set[int],
+) -> None:
+    """They hold what the training was at those epochs, and clean lists them."""
+    unit = units_of(dataset, study_file)[0]
+    store = Store(tmp_path)
+    for steps in (2, 9):
+        unit_run = UnitRun(
+            unit.config, store, {dataset.fingerprint: dataset.path}, "cpu",
+            checkpoints=CheckpointPolicy(keep=keep),
+        )  # fmt: skip
+        for _ in range(steps):
+            if unit_run.step(budget=0).done:
+                break
+        unit_run.close()
+    directory = store.directory(unit.key) / "checkpoints"
+    assert {path.name for path in directory.iterdir()} == {f"epoch-{n:04}.pt" for n in kept}
+    for number in kept:
+        state = torch.load(directory / f"epoch-{number:04}.pt", weights_only=True)
+        assert state["training"]["epoch"] == number
+    (item,) = find(store)[0]
+    assert (item.reason, item.path) == ("checkpoint", directory)
 
 
 def test_a_done_unit_is_not_touched(

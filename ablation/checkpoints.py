@@ -1,0 +1,96 @@
+"""The checkpoints of one training: when they are written, what is kept of them, reading one back.
+
+``checkpoint.pt`` is the one to go on from and goes when the unit is done. Those to be kept are in
+``checkpoints/``, by the epochs that had been trained: for people, no command reads them.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+
+from ablation.store import write_atomically
+
+Keep = Literal["none", "last", "all"]
+KEEP: tuple[str, ...] = get_args(Keep)
+KEPT = "checkpoints"
+"""The directory, in a unit's own, of checkpoints that stay."""
+SHARE = 20
+"""A checkpoint is written when training since the last took this many times its writing."""
+LEAST = 0.5
+"""Seconds between two checkpoints, if nothing else is asked."""
+
+
+@dataclass(frozen=True)
+class CheckpointPolicy:
+    """When a training writes a checkpoint, and which of them stay.
+
+    Attributes:
+        every: seconds of training between two; as often as it costs little if None.
+        keep: of a unit that is done none, the last (of the finished training) or all.
+    """
+
+    every: float | None = None
+    keep: Keep = "none"
+
+
+class Checkpoints:
+    """The checkpoints in a unit's directory."""
+
+    def __init__(self, directory: Path, policy: CheckpointPolicy) -> None:
+        self._directory, self._policy = directory, policy
+        self._file = directory / "checkpoint.pt"
+        self._saved_at, self._cost = time.monotonic(), 0.0
+
+    def read(self, device: torch.device) -> dict[str, Any] | None:
+        """What was saved last; None if nothing was.
+
+        Raises:
+            Exception: of any kind, if the file is not what was written.
+        """
+        if not self._file.exists():
+            return None
+        with zipfile.ZipFile(self._file) as archive:  # torch does not look at the check sums
+            if (name := archive.testzip()) is not None:
+                raise ValueError(f"'{name}' in it is damaged")
+        state: dict[str, Any] = torch.load(self._file, map_location=device, weights_only=True)
+        return state
+
+    def due(self, *, done: bool) -> bool:
+        """Whether it is time: for a training that is ``done``, only for what is to be kept."""
+        if done:
+            return self._policy.keep != "none"
+        every = self._policy.every
+        if every is None:
+            every = max(LEAST, SHARE * self._cost)
+        return time.monotonic() - self._saved_at >= every
+
+    def save(self, state: dict[str, Any], epoch: int) -> None:
+        """Write ``state``, of a training of ``epoch`` epochs, whole or not at all."""
+        began = time.monotonic()
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        write_atomically(self._file, buffer.getvalue())
+        if self._policy.keep != "none":
+            self._keep(epoch)
+        self._saved_at = time.monotonic()
+        self._cost = self._saved_at - began
+
+    def _keep(self, epoch: int) -> None:
+        """The same file under a second name: the next checkpoint replaces the first only."""
+        kept = self._directory / KEPT
+        kept.mkdir(exist_ok=True)
+        name = kept / f"epoch-{epoch:04}.pt"
+        earlier = [path for path in kept.iterdir() if path != name]
+        name.unlink(missing_ok=True)  # of an attempt before this one
+        os.link(self._file, name)
+        if self._policy.keep == "last":
+            for path in earlier:
+                path.unlink()
