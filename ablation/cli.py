@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from ablation import cli_store
 from ablation.checkpoints import CheckpointPolicy, Keep
+from ablation.cli_units import unit
 from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
@@ -221,6 +222,7 @@ def plan(
 
 @app.command()
 def run(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The study's YAML file.")],
     data: DataOption = None,
     source: SourceOption = None,
@@ -275,7 +277,9 @@ def run(
         "checkpoints": CheckpointPolicy(checkpoint_every, cast(Keep, keep)),
         "plugins": tuple(plugins or ()),
     }  # fmt: skip
-    run_study(
+    # In another command (unit, cluster) that decides what is done with what was asked.
+    do = context.obj or run_study
+    do(
         load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
         assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
         plan_only=plan_only, probe=probe, formats=formats, as_json=as_json, yes=yes,
@@ -286,6 +290,7 @@ def run(
 for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
     app.command()(_command)
 app.command(name="search")(search)
+app.command(context_settings={"allow_interspersed_args": False})(unit)
 
 
 def main() -> None:

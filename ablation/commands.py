@@ -163,7 +163,7 @@ def run_study(
     if missing:
         print_start(console, plan, missing, cost)
         _confirm(plan, asked, yes)
-        interrupted = not _run(console, plan, missing, store, asked, verbose)
+        interrupted = not run_missing(console, plan, missing, store, asked, verbose)
     failed = show(console, plan, store, results, chosen, as_json)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
@@ -192,19 +192,24 @@ def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> 
     return [unit for key, unit in plan.units.items() if key not in done]
 
 
-def _run(
+def run_missing(
     console: Console,
     plan: Plan,
     missing: list[Unit],
     store: Store,
     asked: Resources,
     verbose: bool,
+    here: bool = False,
 ) -> bool:
-    asked.stay_on_loopback()
-    from ablation.runner import run_units
+    """Run what is missing of ``plan`` with Ray, or ``here``; False if it was interrupted."""
+    if here:
+        from ablation.serial import run_here as run_units
+    else:
+        asked.stay_on_loopback()
+        from ablation.runner import run_units
 
     cores = int((os.cpu_count() or 1) // asked.cpus_per_trial)
-    slots = min(asked.max_concurrent or cores, max(1, cores))
+    slots = 1 if here else min(asked.max_concurrent or cores, max(1, cores))
     cached = len(plan.units) - len(missing)
     data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     with display.Progress(console, missing, cached, slots, verbose) as progress:

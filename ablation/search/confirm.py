@@ -50,7 +50,7 @@ def confirm(
     interrupted = False
     if missing:
         print_counts(console, plan, len(plan.units) - len(missing))
-        interrupted = not commands._run(console, plan, missing, store, asked, verbose)
+        interrupted = not commands.run_missing(console, plan, missing, store, asked, verbose)
     frame = tables.cells_frame(plan, store)
     table = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
