@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ablation import cli_store
+from ablation import cli_cluster, cli_store
 from ablation.checkpoints import CheckpointPolicy, Keep
 from ablation.cli_units import unit
 from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
@@ -291,6 +291,7 @@ for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.me
     app.command()(_command)
 app.command(name="search")(search)
 app.command(context_settings={"allow_interspersed_args": False})(unit)
+app.add_typer(cli_cluster.app, name="cluster")
 
 
 def main() -> None:
