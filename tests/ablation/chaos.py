@@ -41,6 +41,10 @@ references:
 """
 ENDS = {0, 1, 130, -signal.SIGKILL}
 """How a driver may end: done, with failed cells, interrupted, killed."""
+WORKER = "ray::ResourceTr"
+"""A process that trains, as Ray names it and the kernel cuts the name."""
+REFUSALS = ("cannot write", "the disk of --results")
+"""What a driver says that starts while its disk is full or read-only, and ends with 2."""
 PRODUCTS = ("result.json", "weights.safetensors", "predictions.npz")
 TABLES = ("cells.csv", "table.csv", "table.tex", "table.md")
 
@@ -101,7 +105,7 @@ class Chaos:
         self.drivers = [driver for driver in self.drivers if driver not in ended]
         for driver in ended:
             output = self.outputs[self.sessions.index(driver.pid)].read_text()
-            refused = driver.returncode == 2 and "cannot write" in output  # on a disk like that
+            refused = driver.returncode == 2 and any(words in output for words in REFUSALS)
             if (driver.returncode not in ENDS and not refused) or "Traceback" in output:
                 raise AssertionError(f"a driver ended with {driver.returncode}:\n{output}")
         return [driver.returncode for driver in ended]
@@ -145,7 +149,7 @@ class Chaos:
             "driver killed": lambda: self.kill(signal.SIGKILL, "python"),
             "driver interrupted": lambda: self.kill(signal.SIGINT, "python"),
             "driver terminated": lambda: self.kill(signal.SIGTERM, "python"),
-            "worker killed": lambda: self.kill(signal.SIGKILL, "ray::UnitTraina"),
+            "worker killed": lambda: self.kill(signal.SIGKILL, WORKER),
             "raylet killed": lambda: self.kill(signal.SIGKILL, "raylet"),
             "gcs killed": lambda: self.kill(signal.SIGKILL, "gcs_server"),
             "machine killed": self.kill_all,
@@ -195,7 +199,7 @@ class Chaos:
     def truncate_checkpoint(self) -> bool:
         """Cut one short, or turn a bit of it; its worker is killed so that it is read again."""
         found = sorted(self.results.glob("units/*/checkpoint.pt"))
-        if not found or not self.kill(signal.SIGKILL, "ray::UnitTraina"):
+        if not found or not self.kill(signal.SIGKILL, WORKER):
             return False
         path = self.rng.choice(found)
         with contextlib.suppress(FileNotFoundError):

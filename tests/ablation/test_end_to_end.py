@@ -137,46 +137,6 @@ def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) 
     assert len(units(tmp_path)) == 4
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_a_killed_driver_loses_nothing(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
-    utd: Path,
-    study_file: Path,
-    tmp_path: Path,
-    sent: signal.Signals,
-) -> None:
-    """Killed in mid-study, then the same command: the bits of a study that was never killed."""
-    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
-             "pretrain.epochs=200")  # fmt: skip
-    undisturbed, broken = tmp_path / "undisturbed", tmp_path / "broken"
-    assert ablate(*words, "--results", undisturbed).returncode == 0
-    driver = subprocess.Popen(
-        command(*words, "--results", broken),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    _wait_for_checkpoint(driver, broken)
-    os.kill(driver.pid, sent)
-    assert driver.wait(60) == (-sent if sent == signal.SIGKILL else 130)
-    if sent != signal.SIGKILL:
-        assert not processes(driver.pid)
-    again = ablate(*words, "--results", broken)
-    assert again.returncode == 0, again.stderr
-    for name in ("cells.csv", "table.csv", "table.tex", "table.md"):
-        first, second = (r / "tiny" / name for r in (undisturbed, broken))
-        assert first.read_bytes() == second.read_bytes(), name
-    logs = [path.read_text() for path in broken.glob("units/*/log.txt")]
-    repeated = [
-        int(line.split("; ")[1].split()[0])
-        for text in logs
-        for line in text.splitlines()
-        if "epochs are trained again" in line
-    ]
-    assert repeated
-    assert max(repeated) < 200  # half a second of these tiny epochs, not the study
-
-
 def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
     finished: tuple[Path, subprocess.CompletedProcess[str]],
     utd: Path,

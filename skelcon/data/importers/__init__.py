@@ -163,6 +163,8 @@ def open_or_import(
     try:
         return run_import(source, cached, options, progress=progress)
     except OSError as error:
+        if error.filename is not None and Path(error.filename).is_relative_to(path):
+            raise UserError(f"cannot read '{error.filename}': {error.strerror}") from None
         raise UserError(
             f"cannot write the cache of imported data in '{cache_directory()}' "
             f"({error.strerror}): set SKELCON_CACHE to a directory that can be written"

@@ -1,0 +1,71 @@
+"""A few disturbances of each kind that needs no rights; `chaos.py` is the longer version."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+from ablation_helpers import ablate, command, processes
+from chaos import TABLES, Chaos, differences, study_text
+
+from ablation.store import Store
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 300
+
+
+@pytest.fixture(scope="module")
+def words(utd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, ...]:
+    """A study of four trainings of a few seconds each."""
+    file = tmp_path_factory.mktemp("chaos") / "chaos.yaml"
+    file.write_text(study_text(EPOCHS))
+    return ("run", file, "--data", utd, "--only", "crop,crop+jitter", "--retries", 3)
+
+
+@pytest.fixture(scope="module")
+def peaceful(words: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    results = tmp_path_factory.mktemp("peaceful") / "results"
+    done = ablate(*words, "--results", results)
+    assert done.returncode == 0, done.stderr
+    return results
+
+
+def test_a_disturbed_study_ends_with_the_bits_of_one_that_never_was(
+    words: tuple[object, ...], peaceful: Path, tmp_path: Path
+) -> None:
+    """Killed drivers, workers and Ray, two drivers at once, damaged files; no epoch untold."""
+    chaos = Chaos(words, tmp_path / "results", random.Random(5))
+    chaos.run(7, longest=1.0)
+    assert len(chaos.done) == 7, chaos.done
+    assert differences(peaceful, chaos.results, "chaos") == []
+    account = chaos.account()
+    assert account.needed == 4 * EPOCHS
+    assert account.resumed > 0
+    # What one interruption costs: the epochs of half a second, the time between two checkpoints.
+    assert account.again < account.resumed * EPOCHS
+    assert chaos.left_behind(patience=90) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_driver_leaves_no_process_behind(
+    words: tuple[object, ...], peaceful: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    """And keeps what has been trained: the same command goes on."""
+    chaos = Chaos(words, tmp_path / "results", random.Random(0))
+    chaos.start()
+    chaos.rest(120, lambda: any(chaos.results.glob("units/*/checkpoint.pt")))
+    (driver,) = chaos.drivers
+    driver.send_signal(sent)
+    assert driver.wait(60) == 130, chaos.outputs[0].read_text()
+    assert not processes(driver.pid)
+    kept = list(chaos.results.glob("units/*/checkpoint.pt"))
+    assert kept
+    subprocess.run(command(*words, "--results", chaos.results), check=True, capture_output=True)
+    assert differences(peaceful, chaos.results, "chaos") == []
+    store = Store(chaos.results)
+    assert sum(store.provenance(path.parent.name)["resumed"] for path in kept) >= 1
+    assert {path.name for path in (chaos.results / "chaos").iterdir()} >= set(TABLES)
