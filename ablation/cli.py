@@ -203,10 +203,10 @@ def plan(
     """
     asked = Resources(cpus_per_trial, gpus_per_trial, max_concurrent, address)
     asked.check()
+    store = Store(results)
     load_plugins(plugins or ())
     console = Console(stderr=as_json)
     dataset = open_data(data, console)
-    store = Store(results)
     found = []
     for name in studies:
         study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else named_study(name)

@@ -81,15 +81,15 @@ def slurm_script(
         script = slurm.ray_script(job, asked.words, nodes, cpus_per_node, gpus_per_node)
         typer.echo(script, nl=False)
         return
+    resources = asked.resources
+    cpus, gpus = math.ceil(resources.cpus_per_trial), math.ceil(resources.gpus_per_trial)
+    if gpus > 1:
+        raise UserError(f"--gpus-per-trial {gpus}: a unit in one process takes one GPU at most")
     console = Console(stderr=True)
     plan = asked.plan(console)
     jobs = slurm.jobs_of(asked.missing(plan, console))
     if not jobs:
         raise UserError(f"study '{asked.study.name}': all {len(plan.units)} units are done")
-    resources = asked.resources
-    cpus, gpus = math.ceil(resources.cpus_per_trial), math.ceil(resources.gpus_per_trial)
-    if gpus > 1:
-        raise UserError(f"--gpus-per-trial {gpus}: a unit in one process takes one GPU at most")
     typer.echo(slurm.array_script(job, asked.words, jobs, at_once, cpus, gpus), nl=False)
 
 
@@ -174,7 +174,7 @@ def kuberay_file(
 
 def _read(context: typer.Context, words: list[str]) -> StudyCommand:
     asked = study_command.read(context, words)
-    if asked.options["resources"]["address"] is not None:
+    if asked.resources.address is not None:
         raise UserError("--address: leave it out, the template fills in that of its cluster")
     return asked
 

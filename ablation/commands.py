@@ -147,9 +147,9 @@ def run_study(
     asked.check()
     if probe is not None and not plan_only:
         raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+    store = Store(results)
     dataset = open_data(data, console)
     plan = plan_study(study, dataset, open_source(study, source, console), **choices)
-    store = Store(results)
     missing = missing_units(plan, store, console, mend=not plan_only)
     if plan_only:
         costing = Costing.of(store, [plan], asked, ask_cluster=True)

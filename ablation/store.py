@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -60,9 +61,16 @@ def _file_sum(path: Path) -> dict[str, Any]:
 
 
 class Store:
-    """The units under a results directory."""
+    """The units under a results directory; :class:`UserError` for a URI."""
 
     def __init__(self, results: Path) -> None:
+        if re.match(r"[a-z][a-z0-9+.-]+:/", str(results)):
+            uri = str(results).replace(":/", "://", 1)
+            raise UserError(
+                f"'{uri}' is no directory: results are locked and renamed while they are made, "
+                "which an object store cannot do; give a path that all nodes see, and copy it "
+                "there when done (copied back it goes on)"
+            )
         self.results = results
         self.units = results / "units"
 

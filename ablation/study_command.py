@@ -30,24 +30,16 @@ class StudyCommand:
     Attributes:
         words: the command as it was typed: the study's name, or ``run FILE``, and its options.
         study: the study.
+        store: its results.
+        resources: what its trials may take.
         options: the arguments of :func:`ablation.commands.run_study`.
     """
 
     words: tuple[str, ...]
     study: Study
+    store: Store
+    resources: Resources
     options: dict[str, Any]
-
-    @property
-    def store(self) -> Store:
-        """Its results."""
-        return Store(self.options["results"])
-
-    @property
-    def resources(self) -> Resources:
-        """What its trials may take; :class:`UserError` for what makes no sense."""
-        resources = Resources(**self.options["resources"])
-        resources.check()
-        return resources
 
     def plan(self, console: Console) -> Plan:
         """Its plan."""
@@ -69,7 +61,8 @@ def read(context: typer.Context, words: Sequence[str]) -> StudyCommand:
         words: the study's name, or ``run`` and a file, and the options.
 
     Raises:
-        UserError: for a study that there is not; typer's own errors for wrong options.
+        UserError: for a study that there is not, and for values that make no sense; typer's own
+            errors for wrong options.
     """
     name, *rest = words
     if name.endswith((".yaml", ".yml")):
@@ -83,7 +76,10 @@ def read(context: typer.Context, words: Sequence[str]) -> StudyCommand:
     asked: list[StudyCommand] = []
 
     def keep(study: Study, **options: Any) -> None:
-        asked.append(StudyCommand(tuple(words), study, options))
+        resources = Resources(**options["resources"])
+        resources.check()
+        store = Store(options["results"])
+        asked.append(StudyCommand(tuple(words), study, store, resources, options))
 
     with command.make_context(name, list(rest), parent=context, obj=keep) as inner:
         command.invoke(inner)
