@@ -159,9 +159,10 @@ class Chaos:
         if self.mounted:
             kinds["disk full"] = self.fill
             kinds["disk read-only"] = self.read_only
-        # What has happened least comes first, so that all kinds do.
-        order = sorted(kinds, key=lambda kind: (self.done[kind], self.rng.random()))
-        for kind in order:
+        # What has happened least comes first, and is waited for, so that all kinds do.
+        least = min(self.done[kind] for kind in kinds)
+        chosen = [kind for kind in kinds if self.done[kind] == least]
+        for kind in self.rng.sample(chosen, len(chosen)):
             if kinds[kind]():
                 self.done[kind] += 1
                 print(f"{sum(self.done.values()):3}  {kind}", flush=True)
