@@ -6,8 +6,9 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -17,13 +18,16 @@ from ablation.cost import check_disk
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
 from ablation.planning_view import Costing, print_start, show_plan
 from ablation.resources import Resources
-from ablation.store import Store
+from ablation.store import Store, uri_of
 from ablation.study import Study
 from skelcon.console import progress_bar
 from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.errors import UserError
 from skelcon.settings import Settings, merge, parse_assignment, preset_tree
+
+if TYPE_CHECKING:
+    from ablation.mirror import Mirror
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -147,9 +151,14 @@ def run_study(
     asked.check()
     if probe is not None and not plan_only:
         raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
-    store = Store(results)
+    mirror = open_mirror(results)
+    store = mirror.store if mirror else Store(results)
+    results = store.results
     dataset = open_data(data, console)
     plan = plan_study(study, dataset, open_source(study, source, console), **choices)
+    if mirror:
+        asked = replace(asked, mirror=mirror.uri)
+        mirror.fetch(plan.units)
     missing = missing_units(plan, store, console, mend=not plan_only)
     if plan_only:
         costing = Costing.of(store, [plan], asked, ask_cluster=True)
@@ -165,11 +174,24 @@ def run_study(
         _confirm(plan, asked, yes)
         interrupted = not run_missing(console, plan, missing, store, asked, verbose)
     failed = show(console, plan, store, results, chosen, as_json)
+    if mirror:
+        mirror.push_all(plan.units, plan.study.name)
+        console.print(f"Kept at {mirror.uri}", highlight=False, soft_wrap=True)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
         raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
+
+
+def open_mirror(results: Path) -> Mirror | None:
+    """Where results are kept at a URI, if ``results`` is one."""
+    uri = uri_of(results)
+    if uri is None:
+        return None
+    from ablation.mirror import mirror_at  # pyarrow takes its time
+
+    return mirror_at(uri)
 
 
 def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> list[Unit]:

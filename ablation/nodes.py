@@ -31,6 +31,8 @@ def check_nodes(
 ) -> str | None:
     """See that all nodes share the results; gives where those without the data fetch it.
 
+    Results that have a mirror need not be shared.
+
     A file is written there and looked for by a task on each node but the driver's that could start
     a trial. A node that dies or does not answer is left to Ray; one that joins later finds out with
     its first unit.
@@ -54,7 +56,7 @@ def check_nodes(
         for node in ray.nodes()
         if node["Alive"] and node["NodeID"] != here and _can_start(node["Resources"], resources)
     }
-    if others:
+    if others and resources.mirror is None:
         _check_results(store, others)
     return here
 

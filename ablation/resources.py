@@ -17,7 +17,10 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial asks of the cluster, how many may run at once, and which plugins they load."""
+    """What a trial asks of the cluster, how many may run at once, and which plugins they load.
+
+    ``mirror`` is the URI at which results are kept, if it is one.
+    """
 
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
@@ -27,6 +30,7 @@ class Resources:
     fail_fast: bool = False
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     plugins: tuple[str, ...] = ()
+    mirror: str | None = None
 
     def check(self) -> None:
         """Raise :class:`UserError` for an amount that makes no sense."""

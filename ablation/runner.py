@@ -30,6 +30,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.claims import Claims
+from ablation.mirror import Mirror, mirror_at
 from ablation.nodes import check_nodes
 from ablation.plan import Unit
 from ablation.queue import NODE_LOST, NODES_LOST, Queue
@@ -55,9 +56,12 @@ class _Unpickled:
 class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
-    def __init__(self, queue: Queue, store: Store, listener: Listener) -> None:
+    def __init__(
+        self, queue: Queue, store: Store, listener: Listener, mirror: Mirror | None
+    ) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._store, self._listener = queue, store, listener
+        self._mirror = mirror
 
     def suggest(self, trial_id: str) -> Any:
         offer = self._queue.next()
@@ -66,6 +70,8 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
                 self._listener.waiting("the units that are left are another run's at present")
             return Searcher.FINISHED if self._queue.exhausted else None
         self._store.begin(offer.unit.key, offer.unit.config)
+        if self._mirror:
+            self._mirror.hand_out(offer.unit.key)
         return {"key": offer.unit.key, "alone": offer.alone}
 
     def on_trial_complete(
@@ -87,10 +93,16 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the listener."""
 
     def __init__(
-        self, units: dict[str, Unit], queue: Queue, store: Store, listener: Listener, asks: str
+        self,
+        units: dict[str, Unit],
+        queue: Queue,
+        store: Store,
+        listener: Listener,
+        asks: str,
+        mirror: Mirror | None,
     ) -> None:
         self._units, self._queue, self._store = units, queue, store
-        self._listener, self._asks = listener, asks
+        self._listener, self._asks, self._mirror = listener, asks, mirror
         self._started: set[str] = set()
         self._idle_since: float | None = None
 
@@ -109,6 +121,8 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
+        if self._mirror and trial.last_result.get("done"):
+            self._mirror.fetch([unit.key])
         if self._store.is_done(unit.key):
             self._queue.done(unit)
             self._listener.finished(unit)
@@ -121,6 +135,8 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
         check_session()  # what dies with Ray has not failed
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
+        if self._mirror:
+            self._mirror.fetch_failure(unit.key)
         if self._store.state(unit.key) == "failed":
             self._fail(unit, self._store.failure(unit.key))
         else:
@@ -228,7 +244,9 @@ def _run_session(
             units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
         )  # fmt: skip
-        relay = _Relay({unit.key: unit for unit in units}, queue, store, listener, resources.asks)
+        mirror = mirror_at(resources.mirror) if resources.mirror else None
+        by_key = {unit.key: unit for unit in units}
+        relay = _Relay(by_key, queue, store, listener, resources.asks, mirror)
 
         def asked(config: Mapping[str, Any]) -> dict[str, float]:
             return resources.of_trial(nodes, alone=config["alone"])
@@ -237,6 +255,7 @@ def _run_session(
             tune.with_resources(UnitTrainable, asked),
             param_space={
                 "results": str(store.results.resolve()),
+                "mirror": resources.mirror,
                 "data": {key: str(path.resolve()) for key, path in data.items()},
                 "node": node,
                 "plugins": list(resources.plugins),
@@ -246,7 +265,7 @@ def _run_session(
                 "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(queue, store, listener),
+                search_alg=_UnitSearcher(queue, store, listener, mirror),
                 num_samples=len(units) * (resources.retries + NODES_LOST + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,

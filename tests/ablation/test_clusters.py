@@ -94,6 +94,28 @@ def test_results_that_a_node_does_not_see_are_refused(
     assert not list(results.glob("units/*"))
 
 
+def test_results_at_a_uri_need_no_shared_directory(
+    address: str, dataset: SkeletonDataset, study_file: Path, nodes_cache: Path, tmp_path: Path
+) -> None:
+    """The node works in a directory of its own; the driver has what comes from the URI."""
+    words = ("run", study_file, "--data", dataset.path, "--only", "crop+jitter", "--results",
+             (tmp_path / "bucket").as_uri())  # fmt: skip
+    done = ablate(*words, "--address", address)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (node,) = nodes_cache.glob("mirrors/*")
+    for place in (tmp_path / "bucket", node):
+        assert len(list(place.glob("units/*/DONE"))) == 4, place
+    # On another machine the same command finds all done.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKELCON_CACHE", str(tmp_path / "another"))
+        again = ablate(*words)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "to run" not in again.stdout
+    (first, second) = (text[text.index("A tiny study") : text.index("Written to")]
+                       for text in (done.stdout, again.stdout))  # fmt: skip
+    assert first == second
+
+
 def test_a_study_goes_on_without_a_node_that_is_lost(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
