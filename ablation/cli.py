@@ -15,7 +15,14 @@ from typer.core import TyperGroup
 from ablation import cli_cluster, cli_store
 from ablation.checkpoints import CheckpointPolicy, Keep
 from ablation.cli_units import unit
-from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
+from ablation.commands import (
+    missing_units,
+    open_data,
+    open_mirror,
+    open_source,
+    plan_study,
+    run_study,
+)
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
 from ablation.search.cli import search
@@ -113,7 +120,10 @@ SetOption = Annotated[
 OnlyOption = Annotated[
     str | None, typer.Option(metavar="ROW[,ROW]", help="These rows only.", show_default=False)
 ]
-ResultsOption = Annotated[Path, typer.Option(help="Where units and tables are kept.")]
+ResultsOption = Annotated[
+    Path,
+    typer.Option(help="Where units and tables are kept: a directory. A study takes a URI as well."),
+]
 EvaluateOnOption = Annotated[
     str,
     typer.Option(
@@ -203,7 +213,8 @@ def plan(
     """
     asked = Resources(cpus_per_trial, gpus_per_trial, max_concurrent, address)
     asked.check()
-    store = Store(results)
+    mirror = open_mirror(results)
+    store = mirror.store if mirror else Store(results)
     load_plugins(plugins or ())
     console = Console(stderr=as_json)
     dataset = open_data(data, console)
@@ -215,6 +226,8 @@ def plan(
             preset=preset, seeds=seeds, protocol=protocol,
             assignments=assignments, only=only, evaluate_on=evaluate_on,
         )  # fmt: skip
+        if mirror:
+            mirror.fetch(made.units)
         found.append((made, missing_units(made, store, console, mend=False)))
     costing = Costing.of(store, [made for made, _ in found], asked, ask_cluster=True)
     show_plan(console, found, as_json, costing, probe)

@@ -75,9 +75,9 @@ class Store:
         uri = uri_of(results)
         if uri is not None:
             raise UserError(
-                f"'{uri}' is no directory, and only a study's own command takes a URI: units are "
-                "locked and renamed, which an object store cannot do; give a path that all nodes "
-                "see (what a study has left at a URI can be copied to one)"
+                f"'{uri}' is no directory, and only a study's own command and plan take a URI: "
+                "units are locked and renamed, which an object store cannot do; give a path that "
+                "all nodes see (what a study has left at a URI can be copied to one)"
             )
         self.results = results
         self.units = results / "units"

@@ -133,10 +133,10 @@ def test_a_uri_of_nothing_is_the_users_mistake(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"--results foo://b/x: Unrecognized filesystem type"):
         Mirror("foo://b/x")
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="--results file:.*Not a directory"):
+    with pytest.raises(UserError, match=r"--results file:.*Not a directory"):
         Mirror((tmp_path / "file" / "x").as_uri())
 
 
 def test_what_takes_no_uri_says_so() -> None:
-    with pytest.raises(UserError, match="only a study's own command takes a URI"):
+    with pytest.raises(UserError, match="only a study's own command and plan take"):
         Store(Path("gs://bucket/x"))
