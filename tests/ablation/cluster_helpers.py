@@ -101,7 +101,7 @@ def lose_a_node(cluster: Child) -> None:
     for each in _session(cluster):
         with contextlib.suppress(OSError):
             process = Path(f"/proc/{each}")
-            if re.match(rb"ray::\w*train", (process / "cmdline").read_bytes(), re.IGNORECASE):
+            if re.match(rb"ray::\w+\.train\b", (process / "cmdline").read_bytes()):
                 parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
                 os.kill(int(parent), signal.SIGKILL)
                 return

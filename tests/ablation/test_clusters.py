@@ -123,7 +123,7 @@ def test_a_study_goes_on_without_a_node_that_is_lost(
     results, log = tmp_path / "r", tmp_path / "log"
     with process(log, CLUSTER, 2) as cluster:
         words = ("run", study_file, "--data", dataset.path, "--results", results, "--set",
-                 "pretrain.epochs=800", "--only", "crop+jitter", "--retries", 0, "--address",
+                 "pretrain.epochs=500", "--only", "crop+jitter", "--retries", 0, "--address",
                  answer(cluster, log))  # fmt: skip
         driver = subprocess.Popen(
             command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
