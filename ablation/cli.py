@@ -23,6 +23,7 @@ from ablation.commands import (
     plan_study,
     run_study,
 )
+from ablation.gpus import parse_gpus, settled
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
 from ablation.search.cli import search
@@ -132,7 +133,15 @@ EvaluateOnOption = Annotated[
     ),
 ]
 CpusOption = Annotated[float, typer.Option(help="CPU cores (and torch threads) of a trial.")]
-GpusOption = Annotated[float, typer.Option(help="GPUs of a trial; a fraction shares one.")]
+GpusOption = Annotated[
+    float,
+    typer.Option(
+        parser=parse_gpus,
+        metavar="N",
+        help="GPUs of a trial: a fraction shares one, 2 and more train one model together, auto "
+        "takes one or the fraction that like units needed.",
+    ),
+]
 ConcurrentOption = Annotated[
     int | None,
     typer.Option(help="At most so many trials at once. Default: what fits.", show_default=False),
@@ -229,7 +238,9 @@ def plan(
         if mirror:
             mirror.fetch(made.units)
         found.append((made, missing_units(made, store, console, mend=False)))
-    costing = Costing.of(store, [made for made, _ in found], asked, ask_cluster=True)
+    plans, to_run = [made for made, _ in found], [unit for _, units in found for unit in units]
+    asked = settled(asked, store, plans, to_run, console.print)
+    costing = Costing.of(store, plans, asked, ask_cluster=True)
     show_plan(console, found, as_json, costing, probe)
 
 

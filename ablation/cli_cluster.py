@@ -83,8 +83,6 @@ def slurm_script(
         return
     resources = asked.resources
     cpus, gpus = math.ceil(resources.cpus_per_trial), math.ceil(resources.gpus_per_trial)
-    if gpus > 1:
-        raise UserError(f"--gpus-per-trial {gpus}: a unit in one process takes one GPU at most")
     console = Console(stderr=True)
     plan = asked.plan(console)
     jobs = slurm.jobs_of(asked.missing(plan, console))

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from ablation import study_command
 from ablation.commands import missing_units, run_missing
+from ablation.gpus import settled
 from ablation.plan import Plan, Unit
 from ablation.store import Store
 from skelcon.errors import UserError
@@ -39,17 +40,13 @@ def unit(
     """
     asked = study_command.read(context, words)
     resources, store, as_json = asked.resources, asked.store, asked.options["as_json"]
-    if resources.gpus_per_trial > 1:
-        raise UserError(
-            f"--gpus-per-trial {resources.gpus_per_trial:g}: a unit in one process takes one GPU "
-            "at most"
-        )
     console = Console(stderr=as_json)
     plan = asked.plan(console)
     chosen = find_units(plan, keys)
     needed = {key: plan.units[key] for unit in chosen for key in (*unit.needs, unit.key)}
     store.check_writable()
     missing = missing_units(replace(plan, units=needed), store, console, mend=True)
+    resources = settled(resources, store, [plan], missing, console.print)
     if missing and not run_missing(console, plan, missing, store, resources, True, here=True):
         console.print("Interrupted. The same command goes on from here.")
         raise typer.Exit(130)

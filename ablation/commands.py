@@ -15,6 +15,7 @@ from rich.console import Console
 
 from ablation import display, export, tables
 from ablation.cost import check_disk
+from ablation.gpus import settled
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
 from ablation.planning_view import Costing, print_start, show_plan
 from ablation.resources import Resources
@@ -160,6 +161,7 @@ def run_study(
         asked = replace(asked, mirror=mirror.uri)
         mirror.fetch(plan.units)
     missing = missing_units(plan, store, console, mend=not plan_only)
+    asked = settled(asked, store, [plan], missing, console.print)
     if plan_only:
         costing = Costing.of(store, [plan], asked, ask_cluster=True)
         show_plan(console, [(plan, missing)], as_json, costing, probe)

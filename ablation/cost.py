@@ -103,7 +103,7 @@ def cost_of(
         seconds=seconds,
         work_seconds=work,
         unknown=unknown,
-        gpu_hours=work * resources.gpus_per_trial / 3600,
+        gpu_hours=sum(known.get(u.key, 0.0) * resources.gpus_of(u) for u in units) / 3600,
         core_hours=work * resources.cpus_per_trial / 3600,
         disk_bytes=disk,
         unknown_size=sum(e.size is None for e in estimates.values()),
@@ -207,13 +207,18 @@ def slots_of(
 def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:
     """A smaller ``--gpus-per-trial`` that the measured peak memory allows, or None.
 
-    1/n for the largest n of trials whose peaks fit into one GPU together.
+    1/n for the largest n of trials whose peaks fit into one GPU together: of those that were
+    measured and this machine's the smallest.
     """
+    if resources.gpus_per_trial > 1:  # to be faster, not for the memory
+        return None
     known = [rate for rate in rates if rate is not None and rate.gpu_mib and rate.gpu_total_mib]
     if not known or not resources.gpus_per_trial or any(rate is None for rate in rates):
         return None
     peak = max(rate.gpu_mib or 0.0 for rate in known) + CONTEXT_MIB
     total = min(rate.gpu_total_mib or 0.0 for rate in known)
+    for at in range(torch.cuda.device_count()):
+        total = min(total, torch.cuda.get_device_properties(at).total_memory / 2**20)
     fit = math.floor(GPU_SHARE * total / peak)
     share = math.floor(100 / fit) / 100 if fit >= 2 else 1.0
     return share if 0 < share < resources.gpus_per_trial else None

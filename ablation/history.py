@@ -13,7 +13,7 @@ import json
 import os
 import statistics
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,14 @@ OTHER_ENCODER_OPTIONS, OTHER_DATA, OTHER_HARDWARE, OTHER_SIZES, OTHER_KIND = 1, 
 class Hardware:
     """What a unit's speed depends on: a GPU by its name, or a CPU by name and threads.
 
-    ``name`` is None for a GPU that is not known (of a cluster).
+    ``name`` is None for a GPU that is not known (of a cluster); ``ranks`` is how many of them a
+    pre-training is divided among.
     """
 
     device: str
     name: str | None
     threads: int = 0
+    ranks: int = 1
 
     @classmethod
     def here(cls, gpu: bool, threads: int) -> Hardware:
@@ -58,12 +60,12 @@ class Hardware:
         """Of a finished unit."""
         names = provenance["hardware"]
         if str(provenance["device"]).startswith("cuda"):
-            return cls("cuda", names["gpu"])
+            return cls("cuda", names["gpu"], ranks=int(provenance.get("ranks", 1)))
         return cls("cpu", names["cpu"], int(provenance["threads"]))
 
     def __str__(self) -> str:
         if self.device == "cuda":
-            return self.name or "a GPU"
+            return f"{self.ranks} x " * (self.ranks > 1) + (self.name or "a GPU")
         return f"{self.name}, {self.threads} thread{'s' * (self.threads != 1)}"
 
 
@@ -219,7 +221,8 @@ class Past:
             config = json.loads((directory / "config.json").read_bytes())
             provenance = json.loads((directory / "provenance.json").read_bytes())
             on_gpu = str(provenance["device"]).startswith("cuda")
-            peak = provenance.get("peak_memory", {}).get("gpu_mib") if on_gpu else None
+            whole = on_gpu and provenance.get("ranks", 1) == 1  # else it is of a part of a batch
+            peak = provenance.get("peak_memory", {}).get("gpu_mib") if whole else None
             return cls(
                 config=config,
                 likeness=Likeness.of(config),
@@ -307,13 +310,16 @@ class History:
         )
 
     def _nearest(self, likeness: Likeness, data: str | None) -> Rate | None:
+        hardware = self.hardware
+        if likeness.task != "pretrain":  # an evaluation runs on one device of several
+            hardware = replace(hardware, ranks=1)
         groups: dict[int, list[Past]] = {}
         for past in self.past:
             distance = likeness.distance(past.likeness)
             if distance is None or past.hardware.device != self.hardware.device:
                 continue  # what a GPU took says nothing of a CPU
             distance += OTHER_DATA * (past.data != data)
-            distance += OTHER_HARDWARE * (past.hardware != self.hardware)
+            distance += OTHER_HARDWARE * (past.hardware != hardware)
             groups.setdefault(distance, []).append(past)
         for distance, members in sorted(groups.items()):
             counted = [(past, past.passes(self.clips)) for past in members]
@@ -370,5 +376,6 @@ def trial_hardware(
 ) -> Hardware:
     """What a trial that takes so much runs on, as far as this machine can tell."""
     if gpus_per_trial > 0:
-        return Hardware.here(True, 0) if cuda() else Hardware("cuda", None)
+        found = Hardware.here(True, 0) if cuda() else Hardware("cuda", None)
+        return replace(found, ranks=max(1, int(gpus_per_trial)))
     return Hardware.here(False, max(1, int(cpus_per_trial)))

@@ -104,6 +104,7 @@ def probe(
             peak = torch.cuda.max_memory_allocated() / 2**20
             total = torch.cuda.get_device_properties(0).total_memory / 2**20
         what = f"{steps} step{'s' * (steps != 1)}" if _trains(unit.config) else "a part of it"
+        what += " on one GPU" * (history.hardware.ranks > 1)
         busy = history.hardware.device == "cpu" and had < BUSY
         basis = f"{what} measured now{', while other processes had the CPU' if busy else ''}"
         history.measured[probe_key(unit.config)] = Rate(seconds, basis, 0, peak, total)

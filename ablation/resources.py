@@ -40,6 +40,11 @@ class Resources:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:
             raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise UserError(
+                f"--gpus-per-trial {self.gpus_per_trial:g}: give a share of one GPU (less than 1), "
+                "or a whole number"
+            )
         every, keep = self.checkpoints.every, self.checkpoints.keep
         if every is not None and every <= 0:
             raise UserError(f"--checkpoint-every {every:g}: give more than 0 seconds")
@@ -56,9 +61,15 @@ class Resources:
         gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
         return f"{self.cpus_per_trial:g} CPUs{gpus}"
 
-    def of_trial(self, nodes: Sequence[Mapping[str, float]], *, alone: bool) -> dict[str, float]:
-        """What a trial asks of Ray; ``alone`` on its device: a whole GPU, or all of a node."""
-        cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
+    def gpus_of(self, unit: Unit) -> float:
+        """The GPUs of a trial of ``unit``: only a pre-training is divided among several."""
+        return self.gpus_per_trial if unit.kind == "pretrain" else min(1.0, self.gpus_per_trial)
+
+    def of_trial(
+        self, gpus: float, nodes: Sequence[Mapping[str, float]], *, alone: bool
+    ) -> dict[str, float]:
+        """What a trial of so many GPUs asks of Ray; ``alone``: a whole GPU, or all of a node."""
+        cpus = self.cpus_per_trial
         if alone and gpus:
             gpus = max(gpus, 1.0)
         elif alone:

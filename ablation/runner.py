@@ -57,11 +57,16 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
     def __init__(
-        self, queue: Queue, store: Store, listener: Listener, mirror: Mirror | None
+        self,
+        queue: Queue,
+        store: Store,
+        resources: Resources,
+        listener: Listener,
+        mirror: Mirror | None,
     ) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._store, self._listener = queue, store, listener
-        self._mirror = mirror
+        self._resources, self._mirror = resources, mirror
 
     def suggest(self, trial_id: str) -> Any:
         offer = self._queue.next()
@@ -72,7 +77,8 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
         self._store.begin(offer.unit.key, offer.unit.config)
         if self._mirror:
             self._mirror.hand_out(offer.unit.key)
-        return {"key": offer.unit.key, "alone": offer.alone}
+        gpus = self._resources.gpus_of(offer.unit)
+        return {"key": offer.unit.key, "alone": offer.alone, "gpu": gpus}
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -249,7 +255,7 @@ def _run_session(
         relay = _Relay(by_key, queue, store, listener, resources.asks, mirror)
 
         def asked(config: Mapping[str, Any]) -> dict[str, float]:
-            return resources.of_trial(nodes, alone=config["alone"])
+            return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
 
         tune.Tuner(
             tune.with_resources(UnitTrainable, asked),
@@ -260,12 +266,11 @@ def _run_session(
                 "node": node,
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
-                "gpu": resources.gpus_per_trial,
                 "threads": max(1, int(resources.cpus_per_trial)),
                 "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(queue, store, listener, mirror),
+                search_alg=_UnitSearcher(queue, store, resources, listener, mirror),
                 num_samples=len(units) * (resources.retries + NODES_LOST + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,

@@ -17,6 +17,7 @@ from types import FrameType
 import torch
 
 from ablation.claims import Claims
+from ablation.crew import Ranks
 from ablation.plan import Unit
 from ablation.queue import Queue
 from ablation.resources import Listener, Resources
@@ -42,13 +43,13 @@ def run_here(
         units: what is missing, in any order.
         store: where the results go.
         data: fingerprint -> packed data set.
-        resources: threads, retries and whether to use a GPU.
+        resources: threads, GPUs, retries, checkpoints.
         listener: is told how it goes.
 
     Returns:
         False if it was interrupted (Ctrl-C, SIGTERM): what has been trained is kept.
     """
-    prepare(max(1, int(resources.cpus_per_trial)))
+    prepare(max(1, int(resources.cpus_per_trial) // max(1, int(resources.gpus_per_trial))))
     device = "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     with Claims(store) as claims, _stoppable() as stop:
         queue = Queue(
@@ -80,7 +81,11 @@ def _work(
     """Work on ``unit`` until it is done, fails or ``stop`` is set, and tell the others."""
     listener.started(unit)
     try:
-        run = UnitRun(unit.config, store, data, device, checkpoints=resources.checkpoints)
+        size = max(1, int(resources.gpus_of(unit)))
+        run = UnitRun(
+            unit.config, store, data, device, checkpoints=resources.checkpoints,
+            ranks=Ranks(size, resources.plugins, Path.cwd()),
+        )  # fmt: skip
         with contextlib.closing(run):
             while not (progress := run.step(STEP_SECONDS)).done:
                 listener.progressed(unit, asdict(progress))

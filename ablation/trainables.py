@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from ablation.crew import Ranks
 from ablation.delivery import data_at
 from ablation.mirror import mirror_at
 from ablation.store import Store
@@ -22,6 +23,16 @@ UNSHARED = "the results directory is not seen here"
 """The error of a worker to which the unit's directory, that the driver made, is not there."""
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
+
+
+def ranks_of(gpus: float) -> int:
+    """Among how many processes a trial of so many GPUs divides its pre-training."""
+    return max(1, int(gpus))
+
+
+def cap_memory(gpus: float) -> None:
+    """Who shares a GPU may not take more of its memory than was asked for."""
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
 
 
 def _die_with(parent: int) -> None:
@@ -37,27 +48,27 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
     ``mirror`` (the URI that is in its place, or None),
     ``data`` (fingerprint -> path) and the ``node`` to fetch it from where that is not seen,
-    ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use),
-    ``threads`` and ``checkpoints`` (a policy).
+    ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use, or how
+    many), whether the unit is ``alone`` on it, ``threads`` and ``checkpoints`` (a policy).
     """
 
     _run: UnitRun | None = None
 
     def setup(self, config: dict[str, Any]) -> None:
         """Called once per worker; the unit itself begins with the first step."""
-        prepare(config["threads"])
+        # A trial of several devices is a process for each of them.
+        prepare(max(1, config["threads"] // ranks_of(config["gpu"])))
         threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
         # The GPU where a trial asks for one and this node has one; logical GPUs train on the CPU.
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
-        if self._device == "cuda":
-            # Who shares a device may not take more of its memory than was asked for.
-            torch.cuda.set_per_process_memory_fraction(min(1.0, config["gpu"]))
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take up another unit in this process."""
         self.cleanup()
         self._settings = new_config
+        if self._device == "cuda":
+            cap_memory(1.0 if new_config["alone"] else new_config["gpu"])
         return True
 
     def step(self) -> dict[str, Any]:
@@ -78,6 +89,11 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 self._run = UnitRun(
                     config, store, {wanted: path}, self._device,
                     checkpoints=settings["checkpoints"],
+                    ranks=Ranks(
+                        ranks_of(settings["gpu"]),
+                        tuple(settings["plugins"]),
+                        Path(settings["directory"]),
+                    ),
                 )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from ablation.checkpoints import CheckpointPolicy, Checkpoints
+from ablation.crew import Crew, Job, Ranks
 from ablation.epochs import EpochLog
 from ablation.plan import unit_key
 from ablation.provenance import environment, peak_memory, reset_peak_memory
@@ -39,7 +40,8 @@ from skelcon.downstream import (
     retrieval,
 )
 from skelcon.encoders import Encoder, EncodersConfig
-from skelcon.pretrain import PretrainConfig, Pretraining
+from skelcon.pretrain import EpochMetrics, PretrainConfig, Pretraining
+from skelcon.pretrain.distributed import ALONE, Team
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
 
@@ -67,6 +69,22 @@ def _bank(
     return dataset, ClipBank(dataset, device, layout, bodies)
 
 
+def bank_of(config: dict[str, Any], path: Path, device: str) -> tuple[SkeletonDataset, ClipBank]:
+    """The data of a unit, as its encoders see it, on the device."""
+    seen_as = config.get("as")
+    layout = SkeletonLayout.from_dict(seen_as["layout"]) if seen_as else None
+    return _bank(str(path), device, layout, seen_as["bodies"] if seen_as else None)
+
+
+def pretraining_of(
+    config: dict[str, Any], dataset: SkeletonDataset, bank: ClipBank, team: Team
+) -> Pretraining:
+    """The pre-training that a unit is, at its start."""
+    clips = split(dataset, config["protocol"], config["train"])
+    options = PretrainConfig.model_validate(config["config"])
+    return Pretraining(bank, clips, bank.layout, options, config["seed"], team)
+
+
 def prepare(threads: int) -> None:
     """Set up this process so that a unit gives the same bits in every process of its kind."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -87,6 +105,7 @@ class UnitRun:
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in ``store``.
         checkpoints: when they are written and which of them stay; not part of the key.
+        ranks: among how many processes a pre-training is divided; not part of the key.
     """
 
     def __init__(
@@ -97,7 +116,10 @@ class UnitRun:
         device: str,
         weights: Mapping[str, Path] | None = None,
         checkpoints: CheckpointPolicy | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
+        self._ranks = ranks if ranks is not None and config["unit"] == "pretrain" else Ranks()
+        self._crew: Crew | None = None
         self.key, self.config, self.store = unit_key(config), config, store
         self._weights = weights or {}
         self._stack = contextlib.ExitStack()
@@ -115,19 +137,19 @@ class UnitRun:
             raise
 
     def _begin(self, data: Mapping[str, Path], device: str) -> None:
-        config, store = self.config, self.store
+        config, store, path = self.config, self.store, data[self.config["data"]]
         store.begin(self.key, config)
         reset_peak_memory()
-        path, seen_as = data[config["data"]], config.get("as")
-        layout = SkeletonLayout.from_dict(seen_as["layout"]) if seen_as else None
-        self._dataset, self._bank = _bank(
-            str(path), device, layout, seen_as["bodies"] if seen_as else None
-        )
+        self._dataset, self._bank = bank_of(config, path, device)
         if self._dataset.fingerprint != config["data"]:
             raise RuntimeError(f"'{path}' is not the data set {config['data']} of this unit")
         self._seconds = 0.0
         if config["unit"] == "pretrain" or config["task"] == "finetune":
             self._training = self._resumed()
+            if self._ranks.size > 1:
+                job = Job(config, path, self.directory, self._training.epoch)
+                crew = Crew(self._ranks, job, self._bank.device, self._stuck)
+                self._crew = self._stack.enter_context(contextlib.closing(crew))
         else:
             self._log("evaluation started")
 
@@ -160,7 +182,7 @@ class UnitRun:
         while not training.done:
             self._unsaved = False  # in the middle of an epoch nothing could be gone on from
             self._epochs.begin(training.epoch)
-            metrics = training.run_epoch()
+            metrics = self._run_epoch(training)
             self._seconds += metrics.seconds
             self._epochs.end(asdict(metrics))
             self._unsaved = True
@@ -187,13 +209,18 @@ class UnitRun:
         if self.config["unit"] == "evaluate":
             options = FinetuneConfig.model_validate(self.config["config"])
             return Finetuning(*self._task(), options, self.config["seed"])
-        return Pretraining(
-            self._bank,
-            split(self._dataset, self.config["protocol"], self.config["train"]),
-            self._bank.layout,
-            PretrainConfig.model_validate(self.config["config"]),
-            self.config["seed"],
-        )
+        team = Team(0, self._ranks.size) if self._ranks.size > 1 else ALONE
+        return pretraining_of(self.config, self._dataset, self._bank, team)
+
+    def _stuck(self, error: Exception) -> None:
+        """End this process, which waits for a rank that has died."""
+        record_failure(self.store, self.key, error)
+        os._exit(1)
+
+    def _run_epoch(self, training: Pretraining | Finetuning) -> EpochMetrics:
+        if self._crew is not None and isinstance(training, Pretraining):
+            return self._crew.run_epoch(training)
+        return training.run_epoch()
 
     def _resumed(self) -> Pretraining | Finetuning:
         """Go on from the checkpoint, if there is one, and forget what was logged after it."""
@@ -316,6 +343,7 @@ class UnitRun:
             **self._epochs.account(),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "device": str(self._bank.device),
+            "ranks": self._ranks.size,
             "threads": torch.get_num_threads(),
             "peak_memory": peak_memory(),
             **environment(),

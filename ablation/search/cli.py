@@ -223,6 +223,11 @@ def _search(
 
 
 def _fit(space: Space, asked: Resources) -> None:
+    if asked.gpus_per_trial > 1:
+        raise UserError(
+            f"--gpus-per-trial {asked.gpus_per_trial:g}: a trial of a search trains on one device, "
+            "give 1 or a share of one"
+        )
     if space.scheduler.name == "pbt" and asked.max_concurrent is not None:
         raise UserError(
             f"--max-concurrent {asked.max_concurrent}: the members of pbt wait for each other and "

@@ -228,7 +228,7 @@ def run_trials(
         "metric": question.space.metric,
         "plugins": list(resources.plugins),
         "directory": str(Path.cwd()),  # where the plugins were found here
-        "gpu": resources.gpus_per_trial > 0,
+        "gpu": resources.gpus_per_trial,
         "threads": max(1, int(resources.cpus_per_trial)),
     }
     with (

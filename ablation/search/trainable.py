@@ -14,6 +14,7 @@ from ablation.delivery import data_at
 from ablation.search.record import Record
 from ablation.search.trial import CHECKPOINT, MemberTrial, UnitTrial
 from ablation.store import Store
+from ablation.trainables import cap_memory
 from ablation.work import prepare, reason_of, record_failure
 from skelcon.plugins import load_plugins
 
@@ -35,6 +36,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         """Called once per worker; the trial itself begins with the first step."""
         prepare(config["threads"])
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
+        if self._device == "cuda":
+            cap_memory(config["gpu"])
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -114,8 +114,18 @@ class MomentumContrast(nn.Module):
         assert isinstance(branch, _Branch)
         return branch
 
-    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+    def forward(
+        self,
+        query_view: Tensor,
+        key_view: Tensor,
+        gather: Callable[[Tensor], Tensor] = lambda keys: keys,
+    ) -> ContrastResult:
         """One step on two views (B, M, T, V, C) of the same clips; the queues move on.
+
+        Args:
+            query_view, key_view: the views.
+            gather: from the keys (B, D) of these clips to those of the whole batch, if these are
+                one process's share of it: all of them go into the queue.
 
         Returns:
             The summed loss over the pairs and the mean top-1 of the contrast.
@@ -138,8 +148,10 @@ class MomentumContrast(nn.Module):
             losses.append(info_nce(logits))
             ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is no hit
             hits.append(ahead.float().mean())
-        at = int(self.pointer)
+        at, batch = int(self.pointer), len(query_view)
         for name in self.branches:
-            self._branch(name).enqueue(keys[name], at)
-        self.pointer.fill_((at + len(query_view)) % self.config.queue)
+            gathered = gather(keys[name].to(self.queue(name)))
+            self._branch(name).enqueue(gathered, at)
+            batch = len(gathered)
+        self.pointer.fill_((at + batch) % self.config.queue)
         return ContrastResult(torch.stack(losses).sum(), torch.stack(hits).mean())

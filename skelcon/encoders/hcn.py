@@ -53,6 +53,30 @@ class _Stream(nn.Module):
         return functional.max_pool2d(self.dropout(self.conv4(x)), 2)
 
 
+class DistinctBodies(nn.Module):
+    """Which images of a batch are computed: each present body's, and one for all absent bodies.
+
+    (A module, so that a batch that is divided among processes can look at all of its parts.)
+    """
+
+    def forward(self, present: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Those to compute, (n,), and where among them each image is found, (N,).
+
+        Args:
+            present: (N,) bool.
+
+        Returns:
+            None if all are to be computed.
+        """
+        return None if present.all() else self.shared(present)
+
+    @staticmethod
+    def shared(present: Tensor) -> tuple[Tensor, Tensor]:
+        """As ``forward``, without None."""
+        which = torch.cat((present.nonzero()[:, 0], (~present).nonzero()[:1, 0]))
+        return which, torch.where(present, present.cumsum(0) - 1, len(which) - 1)
+
+
 class HCN(nn.Module):
     """Two streams (position, and motion between frames), shared by all bodies, maximum over them.
 
@@ -66,6 +90,7 @@ class HCN(nn.Module):
             raise ValueError(f"HCN halves the frames four times: {frames} is not a multiple of 16")
         c = config.channels
         self.norm = InputNorm(bodies, joints) if config.input_norm else None
+        self.distinct = DistinctBodies()
         self.position = _Stream(config, joints)
         self.motion = _Stream(config, joints)
         self.conv5 = _conv(2 * c, 2 * c, (3, 3), config)
@@ -87,15 +112,14 @@ class HCN(nn.Module):
         bodies = x.reshape(B * M, C, T, V)
         if M == 1:
             return self._trunk(bodies).flatten(1)
-        if present.all() or self.norm is not None:
-            # (the input's norm gives an absent body another image in each slot)
+        # One absent body stands for all of them: its image is the same in every clip.
+        # (But the input's norm gives an absent body another image in each slot.)
+        found = None if self.norm is not None else self.distinct(present)
+        if found is None:
             features = self._trunk(bodies).flatten(1)
         else:
-            # One absent body stands for all of them: its image is the same in every clip.
-            which = torch.cat((present.nonzero()[:, 0], (~present).nonzero()[:1, 0]))
-            some = self._trunk(bodies[which]).flatten(1)
-            place = torch.where(present, present.cumsum(0) - 1, len(which) - 1)
-            features = some[place]
+            which, place = found
+            features = self._trunk(bodies[which]).flatten(1)[place]
         return features.view(B, M, -1).amax(dim=1)
 
     def _trunk(self, x: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
 from skelcon.errors import UserError
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
+from skelcon.pretrain.distributed import ALONE, Team, check_divides, divided
 from skelcon.seeding import generator, seeded_globally
 
 
@@ -46,9 +47,10 @@ class Pretraining:
         layout: their skeleton.
         config: what is trained, and how.
         seed: the unit's seed.
+        team: the processes that train it together, each of which makes this same call.
 
     Raises:
-        UserError: if there are fewer clips than a batch needs.
+        UserError: if there are fewer clips than a batch needs, or the team cannot divide a batch.
     """
 
     def __init__(
@@ -58,13 +60,15 @@ class Pretraining:
         layout: SkeletonLayout,
         config: PretrainConfig,
         seed: int,
+        team: Team = ALONE,
     ) -> None:
+        check_divides(config.batch, team.size)
         if len(clips) < config.batch:
             raise UserError(
                 f"batch {config.batch} is larger than the {len(clips)} training clips: "
                 "set pretrain.batch lower"
             )
-        self.bank, self.config, self.seed = bank, config, seed
+        self.bank, self.config, self.seed, self._team = bank, config, seed, team
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0
         with seeded_globally(seed, "initialisation"):
@@ -73,7 +77,8 @@ class Pretraining:
                 for name in config.representations
             }
             queues = generator(seed, "queues")
-            self.contrast = MomentumContrast(encoders, config.contrast, queues).to(bank.device)
+            self.contrast = MomentumContrast(encoders, config.contrast, queues)
+        divided(self.contrast, team).to(bank.device)
         self._optimiser = _optimiser(self.contrast, config.optimiser)
 
     @property
@@ -93,7 +98,8 @@ class Pretraining:
 
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the clips in a new random order."""
-        config, device = self.config, self.bank.device
+        config, device, team = self.config, self.bank.device, self._team
+        parameters = self.contrast.query_parameters()
         began = time.perf_counter()
         lr = config.optimiser.lr_at(self.epoch, config.epochs)
         for group in self._optimiser.param_groups:
@@ -114,12 +120,14 @@ class Pretraining:
                     for _ in ("query", "key")
                 ]
                 with autocast:
-                    result = self.contrast(*views)
+                    result = self.contrast(*map(team.share, views), team.gather)
                 self._optimiser.zero_grad(set_to_none=True)
                 result.loss.backward()
+                team.average([p.grad for p in parameters if p.grad is not None])
                 self._optimiser.step()
                 loss += result.loss.detach()
                 top1 += result.top1
+        team.average([loss, top1])
         mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
         if not np.isfinite(mean_loss):
             raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")

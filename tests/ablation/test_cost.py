@@ -244,6 +244,7 @@ def test_a_share_of_a_gpu_is_suggested_from_measured_peaks_only() -> None:
     assert gpu_share([replace(small, gpu_mib=None)], asked) is None
     assert gpu_share([replace(small, gpu_mib=30000.0)], asked) is None
     assert gpu_share([small], Resources(gpus_per_trial=0.1)) is None
+    assert gpu_share([small], Resources(gpus_per_trial=2)) is None  # they are for speed
     assert gpu_share([small], Resources()) is None
 
 

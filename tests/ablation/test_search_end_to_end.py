@@ -142,6 +142,7 @@ def test_a_mistake_is_one_line(tmp_path: Path) -> None:
         ({"scheduler": "ashaa"}, "did you mean 'asha'"),
         ({"confirm_on": "tests"}, "did you mean 'test'"),
         ({"scheduler": "pbt", "max_concurrent": 1}, "take turns"),
+        ({"gpus_per_trial": 2}, "--gpus-per-trial 2: a trial of a search trains on one device"),
         ({"assignments": ["pretrain.optimiser.lr=1"]}, "is searched"),
         ({"assignments": ["finetune.lr=1"]}, "not used here"),
         ({"assignments": ["pretrain.batch=4000"]}, "larger than the"),

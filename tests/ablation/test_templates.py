@@ -184,7 +184,6 @@ def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> 
         (("slurm", "augmentations", "--sed", 1), "--sed"),
         (("slurm", "augmentations", "--address", "auto"), "--address: leave it out"),
         (("slurm", "augmentations", "--gpus-per-trial", 1), "a node has 0; give --gpus-per-node"),
-        (("slurm", "--array", "augmentations", "--gpus-per-trial", 2), "takes one GPU at most"),
         (("ray-up", "augmentations"), "name one for the results as HOST:/PATH"),
         (("ray-up", "--hosts", "head", "augmentations"), "one machine more at least"),
         (("kuberay", "augmentations"), "--image"),

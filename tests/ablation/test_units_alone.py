@@ -115,7 +115,6 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
     [
         (("unit", "zz"), (), "unit 'zz' of study 'tiny' on UTD-MHAD: no key begins so"),
         (("unit", ""), (), "keys begin so"),
-        (("unit", "0,"), ("--gpus-per-trial", "2"), "takes one GPU at most"),
         (("unit", "0"), ("--plan",), "--plan: leave it out here"),
         (("unit", "0", "augmentation"), (), "'augmentation' is no study: did you mean"),
         (("unit", "0"), ("--sed", "1"), "--sed"),

@@ -1,0 +1,120 @@
+"""A rank of a pre-training: trains the cases of test_distributed.py and keeps what comes of it.
+
+    train_share.py RANK SIZE MEETING DATA OUT
+
+Of each case: a step in double precision, the losses of its epochs, and its state after
+the first epoch and at the end; and the same from the states in OUT/alone.pt on.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from skelcon.augment import evaluation_view
+from skelcon.data import ClipBank, SkeletonDataset
+from skelcon.encoders import Encoder
+from skelcon.pretrain import PretrainConfig, Pretraining
+from skelcon.pretrain.distributed import Team, divided, joined
+
+SGD = {"name": "sgd", "lr": 0.02, "milestones": (1,)}
+TREE: dict[str, Any] = {
+    "encoders": {
+        "img": {"channels": 4, "cooccurrence": 16, "dropout": 0.0},
+        "stg": {"channels": (8, 8), "strides": (1, 2)},
+        "seq": {"hidden": 8, "layers": 2, "input_norm": True},
+        "frames": 16,
+    },
+    "contrast": {"dim": 8, "head_hidden": 8, "queue": 20, "momentum": 0.9},
+    "optimiser": SGD,
+    "epochs": 3,
+    "batch": 6,
+}
+IMG = {"channels": 4, "cooccurrence": 16}
+CASES: dict[str, dict[str, Any]] = {
+    "seq": {"representations": ("seq",), "optimiser": {"name": "adamw", "lr": 0.001}},
+    "img": {"representations": ("img",)},
+    "img, batch norm and dropout": {
+        "representations": ("img",),
+        "encoders": {**TREE["encoders"], "img": {**IMG, "dropout": 0.5, "batch_norm": True}},
+    },
+    "img, norm of the input": {
+        "representations": ("img",),
+        "encoders": {**TREE["encoders"], "img": {**IMG, "input_norm": True}},
+    },
+    "stg": {"representations": ("stg",)},
+    "stg and seq": {"representations": ("stg", "seq")},
+}
+
+
+def begun(bank: ClipBank, case: str, team: Team) -> Pretraining:
+    config = PretrainConfig.model_validate({**TREE, **CASES[case]})
+    return Pretraining(bank, np.arange(24), bank.layout, config, 0, team)
+
+
+def train(bank: ClipBank, team: Team, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Case -> its losses and states; of ``earlier`` the states from which to go on."""
+    found = {}
+    for case in CASES:
+        training = begun(bank, case, team)
+        losses, half = [], None
+        if earlier is not None:
+            training.load_state_dict(earlier[case]["half"])
+        while not training.done:
+            metrics = training.run_epoch()
+            losses.append((metrics.loss, metrics.top1))
+            if training.epoch == 1:
+                half = copied(training.state_dict())
+        found[case] = {"losses": losses, "half": half, "end": copied(training.state_dict())}
+    return found
+
+
+def exact(bank: ClipBank, team: Team) -> dict[str, Any]:
+    """Case -> features, gradients and statistics of a step in double precision."""
+    found = {}
+    for case, changes in CASES.items():
+        config = PretrainConfig.model_validate({**TREE, **changes})
+        view = evaluation_view(bank, torch.arange(24), 0.95, config.encoders.frames).double()
+        torch.manual_seed(0)
+        encoder = Encoder(config.representations[0], config.encoders, bank.layout, bank.num_bodies)
+        divided(encoder.double(), team)
+        features = encoder(team.share(view))
+        aims = torch.rand(24, features.shape[1], dtype=torch.float64)
+        (features - team.share(aims)).square().mean().backward()
+        gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
+        team.average(gradients)
+        found[case] = {
+            "features": team.gather(features.detach()),
+            "gradients": gradients,
+            "state": encoder.state_dict(),
+        }
+    return found
+
+
+def copied(state: Any) -> Any:
+    """A state that further training does not change."""
+    if isinstance(state, torch.Tensor):
+        return state.clone()
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    return [copied(each) for each in state] if isinstance(state, list) else state
+
+
+def main() -> None:
+    team = Team(int(sys.argv[1]), int(sys.argv[2]))
+    meeting, data, out = map(Path, sys.argv[3:])
+    torch.set_num_threads(1)
+    bank = ClipBank(SkeletonDataset.open(data))
+    earlier = torch.load(out / "alone.pt", weights_only=True)
+    with joined(team, meeting, bank.device):
+        torch.save(exact(bank, team), out / f"{team.size}-{team.rank}-exact.pt")
+        torch.save(train(bank, team, None), out / f"{team.size}-{team.rank}.pt")
+        torch.save(train(bank, team, earlier), out / f"{team.size}-{team.rank}-resumed.pt")
+
+
+if __name__ == "__main__":
+    main()
