@@ -94,6 +94,20 @@ def test_results_that_a_node_does_not_see_are_refused(
     assert not list(results.glob("units/*"))
 
 
+@pytest.mark.parametrize(("mode", "token"), [("disabled", ""), ("token", "another")])
+def test_a_cluster_that_asks_for_its_token_is_told_in_seconds(
+    address: str, dataset: SkeletonDataset, study_file: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, mode: str, token: str,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    monkeypatch.setenv("RAY_AUTH_TOKEN", token)
+    words = ("run", study_file, "--data", dataset.path, "--address", address)
+    done = ablate(*words, "--results", tmp_path)
+    assert done.returncode == 2
+    assert f"the Ray cluster at --address {address} asks for its token" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
 def test_results_at_a_uri_need_no_shared_directory(
     address: str, dataset: SkeletonDataset, study_file: Path, nodes_cache: Path, tmp_path: Path
 ) -> None:
