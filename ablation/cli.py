@@ -12,9 +12,17 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from ablation import cli_store
+from ablation import cli_cluster, cli_store
 from ablation.checkpoints import CheckpointPolicy, Keep
-from ablation.commands import missing_units, open_data, open_source, plan_study, run_study
+from ablation.cli_units import unit
+from ablation.commands import (
+    missing_units,
+    open_data,
+    open_mirror,
+    open_source,
+    plan_study,
+    run_study,
+)
 from ablation.gpus import parse_gpus, settled
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
@@ -113,7 +121,10 @@ SetOption = Annotated[
 OnlyOption = Annotated[
     str | None, typer.Option(metavar="ROW[,ROW]", help="These rows only.", show_default=False)
 ]
-ResultsOption = Annotated[Path, typer.Option(help="Where units and tables are kept.")]
+ResultsOption = Annotated[
+    Path,
+    typer.Option(help="Where units and tables are kept: a directory. A study takes a URI as well."),
+]
 EvaluateOnOption = Annotated[
     str,
     typer.Option(
@@ -138,7 +149,8 @@ ConcurrentOption = Annotated[
 AddressOption = Annotated[
     str | None,
     typer.Option(
-        help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
+        help="A running Ray cluster of which this machine is a node: auto, or HOST:PORT.",
+        show_default=False,
     ),
 ]
 ProbeOption = Annotated[
@@ -224,10 +236,11 @@ def plan(
     """
     asked = Resources(cpus_per_trial, gpus_per_trial, max_concurrent, address)
     asked.check()
+    mirror = open_mirror(results)
+    store = mirror.store if mirror else Store(results)
     load_plugins(plugins or ())
     console = Console(stderr=as_json)
     dataset = open_data(data, console)
-    store = Store(results)
     found = []
     for name in studies:
         study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else named_study(name)
@@ -236,6 +249,8 @@ def plan(
             preset=preset, seeds=seeds, protocol=protocol,
             assignments=assignments, only=only, evaluate_on=evaluate_on,
         )  # fmt: skip
+        if mirror:
+            mirror.fetch(made.units)
         found.append((made, missing_units(made, store, console, mend=False)))
     plans, to_run = [made for made, _ in found], [unit for _, units in found for unit in units]
     asked = settled(asked, store, plans, to_run, console.print)
@@ -245,6 +260,7 @@ def plan(
 
 @app.command()
 def run(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help="The study's YAML file.")],
     data: DataOption = None,
     source: SourceOption = None,
@@ -301,7 +317,9 @@ def run(
         "checkpoints": CheckpointPolicy(checkpoint_every, cast(Keep, keep)),
         "plugins": tuple(plugins or ()),
     }  # fmt: skip
-    run_study(
+    # In another command (unit, cluster) that decides what is done with what was asked.
+    do = context.obj or run_study
+    do(
         load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
         assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
         plan_only=plan_only, probe=probe, formats=formats, track=track, as_json=as_json, yes=yes,
@@ -312,6 +330,8 @@ def run(
 for _command in (cli_store.status, cli_store.logs, cli_store.clean, cli_store.merge):
     app.command()(_command)
 app.command(name="search")(search)
+app.command(context_settings={"allow_interspersed_args": False})(unit)
+app.add_typer(cli_cluster.app, name="cluster")
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 # Ray reads these when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # print nothing of a node that is lost
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
@@ -27,8 +28,8 @@ os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
 
 import ray
 
+from ablation.joining import join
 from ablation.resources import Resources
-from skelcon.errors import UserError
 
 
 @contextlib.contextmanager
@@ -60,21 +61,16 @@ def _connect(resources: Resources) -> None:
         "logging_level": logging.CRITICAL,
         "configure_logging": False,
     }
-    if resources.address is None:
-        # Data goes by path, so the object store stays small.
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says
-            include_dashboard=False,
-            object_store_memory=100 << 20,
-            **common,
-        )
+    if resources.address is not None:
+        join(resources.address, common)
         return
-    try:
-        ray.init(address=resources.address, **common)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"no Ray cluster answers at --address {resources.address}: {str(error).splitlines()[0]}"
-        ) from None
+    # Data goes by path, so the object store stays small.
+    ray.init(
+        address="local",  # whatever RAY_ADDRESS says
+        include_dashboard=False,
+        object_store_memory=100 << 20,
+        **common,
+    )
 
 
 def holds_resources() -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -19,7 +20,7 @@ from ablation.listeners import Listeners
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
-from ablation.store import Store
+from ablation.store import Store, uri_of
 from ablation.study import Study
 from ablation.trackers import parse_trackers
 from ablation.tracking import Tracking
@@ -28,6 +29,9 @@ from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.errors import UserError
 from skelcon.settings import Settings, merge, parse_assignment, preset_tree
+
+if TYPE_CHECKING:
+    from ablation.mirror import Mirror
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -157,10 +161,21 @@ def run_study(
 
 
 def _planned(
-    study: Study, console: Console, data: Path | None, source: Path | None, **choices: Any
-) -> Plan:
+    study: Study,
+    console: Console,
+    *,
+    results: Path,
+    data: Path | None,
+    source: Path | None,
+    **choices: Any,
+) -> tuple[Plan, Store, Mirror | None]:
+    """The plan, where its results are, and the mirror of these if they are kept at a URI."""
+    mirror = open_mirror(results)
     dataset = open_data(data, console)
-    return plan_study(study, dataset, open_source(study, source, console), **choices)
+    plan = plan_study(study, dataset, open_source(study, source, console), **choices)
+    if mirror:
+        mirror.fetch(plan.units)
+    return plan, mirror.store if mirror else Store(results), mirror
 
 
 def _show_plan(
@@ -170,11 +185,10 @@ def _show_plan(
     as_json: bool,
     probe: int | None,
     *,
-    results: Path,
     yes: bool,
     **choices: Any,
 ) -> None:
-    plan, store = _planned(study, console, **choices), Store(results)
+    plan, store, _ = _planned(study, console, **choices)
     missing = missing_units(plan, store, console, mend=False)
     asked = settled(asked, store, [plan], missing, console.print)
     costing = Costing.of(store, [plan], asked, ask_cluster=True)
@@ -189,12 +203,14 @@ def _run_study(
     trackers: tuple[str, ...],
     as_json: bool,
     *,
-    results: Path,
     yes: bool,
     **choices: Any,
 ) -> None:
     console = seen_by.console
-    plan, store = _planned(study, console, **choices), Store(results)
+    plan, store, mirror = _planned(study, console, **choices)
+    results = store.results
+    if mirror:
+        asked = replace(asked, mirror=mirror.uri)
     missing = missing_units(plan, store, console, mend=True)
     asked = settled(asked, store, [plan], missing, console.print)
     cost = None
@@ -209,11 +225,24 @@ def _run_study(
             _confirm(plan, asked, yes)
             interrupted = not run_missing(plan, missing, store, asked, seen_by, cost, tracking)
     failed = show(console, plan, store, results, formats, as_json)
+    if mirror:
+        mirror.push_all(plan.units, plan.study.name)
+        console.print(f"Kept at {mirror.uri}", highlight=False, soft_wrap=True)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
         raise typer.Exit(130)
     if failed:
         raise typer.Exit(1)
+
+
+def open_mirror(results: Path) -> Mirror | None:
+    """Where results are kept at a URI, if ``results`` is one."""
+    uri = uri_of(results)
+    if uri is None:
+        return None
+    from ablation.mirror import mirror_at  # pyarrow takes its time
+
+    return mirror_at(uri)
 
 
 def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> list[Unit]:
@@ -244,6 +273,7 @@ def run_missing(
     seen_by: Audience,
     cost: Cost,
     tracking: Tracking,
+    here: bool = False,
 ) -> bool:
     """Run the units of ``plan`` that are missing, and show and track how it goes.
 
@@ -255,6 +285,7 @@ def run_missing(
         seen_by: who looks on.
         cost: of ``missing``, for the first ETA.
         tracking: is told of what ends, and drops what it has left if this is interrupted.
+        here: in this process, one after another, without Ray.
 
     Returns:
         False if it was interrupted (Ctrl-C) before all units had been tried.
@@ -262,10 +293,16 @@ def run_missing(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    asked.stay_on_loopback()
+    if here:
+        cost = replace(cost, slots=1)
+    else:
+        asked.stay_on_loopback()
     data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     with seen_by.watching(plan, missing, store, cost) as view:
-        from ablation.runner import run_units
+        if here:
+            from ablation.serial import run_here as run_units
+        else:
+            from ablation.runner import run_units
 
         whole = run_units(missing, store, data, asked, Listeners(view, tracking))
     if not whole:

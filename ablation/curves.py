@@ -36,7 +36,9 @@ def places(plan: Plan) -> dict[str, Place]:
         if cell.unit is None:
             continue
         for key in (*cell.unit.needs, cell.unit.key):
-            unit = plan.units[key]
+            unit = plan.units.get(key)
+            if unit is None:  # of a part of a plan
+                continue
             what = str(unit.config.get("task", ""))
             if unit.kind == "pretrain":
                 what = f"pretrain-{'+'.join(unit.representations)}"

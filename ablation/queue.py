@@ -13,6 +13,10 @@ from ablation.plan import Unit
 from ablation.store import Store
 from ablation.work import OUT_OF_MEMORY
 
+NODE_LOST = "failed: its node was lost"
+"""The reason of a unit whose machine, or the Ray on it, has gone: no fault of its own."""
+NODES_LOST = 5
+"""How often a unit may lose its node before it counts as failed."""
 LOOK_AGAIN = 2.0
 """Seconds between two looks at what other drivers have taken on."""
 
@@ -31,7 +35,8 @@ class Queue:
     """The units of one run, each handed out after the units that it needs.
 
     A unit that fails is handed out again ``retries`` times; one that ran out of memory once, alone
-    on its device. What another driver works on is left to it, and found done in the end.
+    on its device; one whose node was lost :data:`NODES_LOST` times, whatever ``retries`` is. What
+    another driver works on is left to it, and found done in the end.
 
     Args:
         units: what is missing, in any order.
@@ -57,6 +62,7 @@ class Queue:
         self._place = {unit.key: at for at, unit in enumerate(units)}
         self._tries: dict[str, int] = {}
         self._alone: set[str] = set()
+        self._nodes_lost: dict[str, int] = {}
         self._running: dict[str, Unit] = {}
         self._elsewhere: dict[str, Unit] = {}
         self._ready: list[tuple[bool, int, Unit]] = []
@@ -115,6 +121,10 @@ class Queue:
                 self._alone.add(unit.key)
                 self._push(unit)
                 return "alone"
+        elif reason == NODE_LOST and self._nodes_lost.get(unit.key, 0) < NODES_LOST:
+            self._nodes_lost[unit.key] = self._nodes_lost.get(unit.key, 0) + 1
+            self._push(unit)
+            return "again"
         else:
             self._tries[unit.key] = self._tries.get(unit.key, 0) + 1
             if self._tries[unit.key] <= self._retries:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from ablation.address import check_syntax
 from ablation.checkpoints import KEEP, CheckpointPolicy
 from ablation.plan import Unit
 from ablation.queue import Verdict
@@ -16,7 +17,10 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial asks of the cluster, how many may run at once, and which plugins they load."""
+    """What a trial asks of the cluster, how many may run at once, and which plugins they load.
+
+    ``mirror`` is the URI at which results are kept, if it is one.
+    """
 
     cpus_per_trial: float = 1
     gpus_per_trial: float = 0
@@ -26,9 +30,12 @@ class Resources:
     fail_fast: bool = False
     checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
     plugins: tuple[str, ...] = ()
+    mirror: str | None = None
 
     def check(self) -> None:
         """Raise :class:`UserError` for an amount that makes no sense."""
+        if self.address is not None:
+            check_syntax(self.address)
         if self.cpus_per_trial <= 0:
             raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
         if self.gpus_per_trial < 0:

@@ -30,8 +30,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.claims import Claims
+from ablation.mirror import Mirror, mirror_at
+from ablation.nodes import check_nodes
 from ablation.plan import Unit
-from ablation.queue import Queue
+from ablation.queue import NODE_LOST, NODES_LOST, Queue
 from ablation.resources import Listener, Resources, check_fits
 from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
@@ -55,11 +57,16 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm that hands out units whose needs are met."""
 
     def __init__(
-        self, queue: Queue, store: Store, resources: Resources, listener: Listener
+        self,
+        queue: Queue,
+        store: Store,
+        resources: Resources,
+        listener: Listener,
+        mirror: Mirror | None,
     ) -> None:
         super().__init__(metric="epoch", mode="max")
         self._queue, self._store, self._listener = queue, store, listener
-        self._resources = resources
+        self._resources, self._mirror = resources, mirror
 
     def suggest(self, trial_id: str) -> Any:
         offer = self._queue.next()
@@ -68,6 +75,8 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
                 self._listener.waiting("the units that are left are another run's at present")
             return Searcher.FINISHED if self._queue.exhausted else None
         self._store.begin(offer.unit.key, offer.unit.config)
+        if self._mirror:
+            self._mirror.hand_out(offer.unit.key)
         gpus = self._resources.gpus_of(offer.unit)
         return {"key": offer.unit.key, "alone": offer.alone, "gpu": gpus}
 
@@ -90,10 +99,16 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the listener."""
 
     def __init__(
-        self, units: dict[str, Unit], queue: Queue, store: Store, listener: Listener, asks: str
+        self,
+        units: dict[str, Unit],
+        queue: Queue,
+        store: Store,
+        listener: Listener,
+        asks: str,
+        mirror: Mirror | None,
     ) -> None:
         self._units, self._queue, self._store = units, queue, store
-        self._listener, self._asks = listener, asks
+        self._listener, self._asks, self._mirror = listener, asks, mirror
         self._started: set[str] = set()
         self._idle_since: float | None = None
 
@@ -112,6 +127,8 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
+        if self._mirror and trial.last_result.get("done"):
+            self._mirror.fetch([unit.key])
         if self._store.is_done(unit.key):
             self._queue.done(unit)
             self._listener.finished(unit)
@@ -124,6 +141,8 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
         check_session()  # what dies with Ray has not failed
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
+        if self._mirror:
+            self._mirror.fetch_failure(unit.key)
         if self._store.state(unit.key) == "failed":
             self._fail(unit, self._store.failure(unit.key))
         else:
@@ -151,11 +170,16 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
 def _reason_of_death(trial: Any) -> str:
     """Why a worker ended that left no word itself."""
-    text = str(trial.get_error() or "")
+    text = ""
+    with contextlib.suppress(OSError, TypeError):  # (get_error() looks where it is copied later)
+        text = Path(trial.error_file).read_text()
     if "OutOfMemoryError" in text or "memory pressure" in text:
         return OUT_OF_MEMORY
     if UNSHARED in text:
         return f"failed: its worker does not see the results directory: {SHARED}"
+    # Of a single process that has died its node tells at once.
+    if "node has died" in text or "is unavailable" in text:
+        return NODE_LOST
     return "failed: the worker process died"
 
 
@@ -221,11 +245,14 @@ def _run_session(
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
+        node = check_nodes(store, resources, nodes)
         queue = Queue(
             units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
         )  # fmt: skip
-        relay = _Relay({unit.key: unit for unit in units}, queue, store, listener, resources.asks)
+        mirror = mirror_at(resources.mirror) if resources.mirror else None
+        by_key = {unit.key: unit for unit in units}
+        relay = _Relay(by_key, queue, store, listener, resources.asks, mirror)
 
         def asked(config: Mapping[str, Any]) -> dict[str, float]:
             return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
@@ -234,15 +261,17 @@ def _run_session(
             tune.with_resources(UnitTrainable, asked),
             param_space={
                 "results": str(store.results.resolve()),
+                "mirror": resources.mirror,
                 "data": {key: str(path.resolve()) for key, path in data.items()},
+                "node": node,
                 "plugins": list(resources.plugins),
                 "directory": str(Path.cwd()),  # where the plugins were found here
                 "threads": max(1, int(resources.cpus_per_trial)),
                 "checkpoints": resources.checkpoints,
             },
             tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(queue, store, resources, listener),
-                num_samples=len(units) * (resources.retries + 2),  # at most
+                search_alg=_UnitSearcher(queue, store, resources, listener, mirror),
+                num_samples=len(units) * (resources.retries + NODES_LOST + 2),  # at most
                 max_concurrent_trials=resources.max_concurrent,
                 reuse_actors=True,
                 trial_dirname_creator=_trial_id,

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ablation.cli import PresetOption, ResultsOption, SetOption
+from ablation.cli_units import document, say_result
 from ablation.commands import open_data, overrides_of
 from ablation.plan import (
     TRAIN_SIDE,
@@ -245,17 +246,10 @@ def _run(
             console.print(f"{unit.label}: {store.failure(unit.key)}", style="red", soft_wrap=True)
             console.print(f"log: {directory / 'log.txt'}", highlight=False, soft_wrap=True)
             raise typer.Exit(1) from None
-    result = store.result(unit.key)
     if as_json:
-        document = {"unit": unit.key, "directory": str(directory), "result": result}
-        typer.echo(json.dumps(document, indent=1))
-        return
-    again = " (done before)" if cached else ""
-    typer.echo(f"{unit.label}{again}")
-    for name, value in result.items():
-        shown = f"{100 * value:.1f} %" if name.startswith("top1") else f"{value:g}"
-        typer.echo(f"  {name:<12} {shown}")
-    typer.echo(f"  in {directory}")
+        typer.echo(json.dumps(document(unit, store), indent=1))
+    else:
+        say_result(unit, store, again=cached)
 
 
 def _work(run: UnitRun, unit: Unit, console: Console) -> None:

@@ -14,6 +14,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -59,10 +60,25 @@ def _file_sum(path: Path) -> dict[str, Any]:
         }
 
 
+def uri_of(results: Path) -> str | None:
+    """The URI of which ``results`` is what a path makes of it (``s3:/bucket/x``); else None."""
+    found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
+    if found is None:
+        return None
+    return f"{found[1]}:///{found[2]}" if found[1] == "file" else f"{found[1]}://{found[2]}"
+
+
 class Store:
-    """The units under a results directory."""
+    """The units under a results directory; :class:`UserError` for a URI."""
 
     def __init__(self, results: Path) -> None:
+        uri = uri_of(results)
+        if uri is not None:
+            raise UserError(
+                f"'{uri}' is no directory, and only a study's own command and plan take a URI: "
+                "units are locked and renamed, which an object store cannot do; give a path that "
+                "all nodes see (what a study has left at a URI can be copied to one)"
+            )
         self.results = results
         self.units = results / "units"
 

@@ -13,6 +13,8 @@ import torch
 from ray import tune
 
 from ablation.crew import Ranks
+from ablation.delivery import data_at
+from ablation.mirror import mirror_at
 from ablation.store import Store
 from ablation.work import UnitRun, prepare, record_failure
 from skelcon.plugins import load_plugins
@@ -44,9 +46,10 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
-    ``data`` (fingerprint -> path), ``plugins`` (and the ``directory`` to look for them), ``gpu``
-    (how much of one to use, or how many), whether the unit is ``alone`` on it, ``threads`` and
-    ``checkpoints`` (a policy).
+    ``mirror`` (the URI that is in its place, or None),
+    ``data`` (fingerprint -> path) and the ``node`` to fetch it from where that is not seen,
+    ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use, or how
+    many), whether the unit is ``alone`` on it, ``threads`` and ``checkpoints`` (a policy).
     """
 
     _run: UnitRun | None = None
@@ -71,15 +74,20 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         """Work for about a second; what fails is recorded in the unit's directory."""
         settings = self._settings
-        store = Store(Path(settings["results"]))
+        mirror = mirror_at(settings["mirror"]) if settings["mirror"] else None
+        store = mirror.store if mirror else Store(Path(settings["results"]))
+        if mirror and self._run is None:
+            mirror.bring(settings["key"])
         if not store.directory(settings["key"]).is_dir():
             raise RuntimeError(UNSHARED)
         try:
             if self._run is None:
                 load_plugins(settings["plugins"], Path(settings["directory"]))
-                data = {key: Path(path) for key, path in settings["data"].items()}
+                config = store.config(settings["key"])
+                wanted = config["data"]
+                path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
                 self._run = UnitRun(
-                    store.config(settings["key"]), store, data, self._device,
+                    config, store, {wanted: path}, self._device,
                     checkpoints=settings["checkpoints"],
                     ranks=Ranks(
                         ranks_of(settings["gpu"]),
@@ -90,9 +98,13 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
             progress = self._run.step(STEP_SECONDS)
         except Exception as error:
             record_failure(store, settings["key"], error)
+            if mirror:
+                mirror.push_failure(settings["key"])
             raise
         if progress.done:
             self.cleanup()
+            if mirror:
+                mirror.push(settings["key"])
         return asdict(progress)
 
     def cleanup(self) -> None:

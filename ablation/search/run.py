@@ -20,12 +20,14 @@ from ablation.cluster_session import cluster  # sets what Ray reads, then import
 from ray import tune
 from ray.tune.search import Searcher
 
+from ablation.nodes import check_nodes
 from ablation.resources import Resources, check_fits
 from ablation.search.draws import Drawer
 from ablation.search.question import Question
 from ablation.search.record import Record, Report, Trial
 from ablation.search.scheduling import Asha, make_scheduler, number_of
 from ablation.search.trainable import TrialTrainable
+from ablation.store import Store
 
 # A trial that diverges has no number to report.
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
@@ -220,7 +222,7 @@ def run_trials(
     fixed = {
         "search": str(record.directory.resolve()),
         "results": str(results.resolve()),
-        "data": str(question.dataset.path.resolve()),
+        "data": {question.dataset.fingerprint: str(question.dataset.path.resolve())},
         "population": desk.population,
         "every": question.every,
         "metric": question.space.metric,
@@ -236,6 +238,7 @@ def run_trials(
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
+        fixed["node"] = check_nodes(Store(results), resources, nodes)
         trainable = tune.with_resources(
             TrialTrainable, {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
         )

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from ray import tune
 
+from ablation.delivery import data_at
 from ablation.search.record import Record
 from ablation.search.trial import CHECKPOINT, MemberTrial, UnitTrial
 from ablation.store import Store
@@ -23,8 +24,9 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     ``config``: ``trial`` (as JSON: its number, parameters, the configurations of its two units and
     the epoch that it has reported), ``search`` (the search's directory), ``population`` (whether
-    PBT may change it), ``every``, ``metric``, ``results``, ``data``, ``plugins``, ``directory`` (to
-    look for these), ``gpu`` and ``threads``.
+    PBT may change it), ``every``, ``metric``, ``results``, ``data`` (its fingerprint -> path) and
+    the ``node`` to fetch it from where that is not seen, ``plugins``, ``directory`` (to look for
+    these), ``gpu`` and ``threads``.
     """
 
     _run: UnitTrial | MemberTrial | None = None
@@ -74,7 +76,8 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
 
     def _begun(self) -> UnitTrial | MemberTrial:
         settings, trial = self._settings, self._trial
-        data = Path(settings["data"])
+        ((fingerprint, path),) = settings["data"].items()
+        data = data_at(fingerprint, Path(path), settings["node"])
         if settings["population"]:
             return MemberTrial(
                 trial["pretraining"], trial["evaluation"], settings["every"], settings["metric"],

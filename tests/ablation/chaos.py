@@ -39,8 +39,8 @@ rows:
   pose: {set: {pretrain.augment.use: [pose]}}
 references:
 """
-ENDS = {0, 1, 130, -signal.SIGKILL}
-"""How a driver may end: done, with failed cells, interrupted, killed."""
+ENDS = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM}
+"""How a driver may end: done, with failed cells, interrupted, killed, terminated as it starts."""
 WORKER = "ray::ResourceTr"
 """A process that trains, as Ray names it and the kernel cuts the name."""
 REFUSALS = ("cannot write", "the disk of --results")
@@ -328,7 +328,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--kills", type=int, default=30)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--epochs", type=int, default=1000, help="of each pre-training")
+    parser.add_argument("--epochs", type=int, default=600, help="of each pre-training")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skelcon-chaos-") as folder:
         root = Path(folder)

@@ -1,0 +1,165 @@
+"""The data set on a worker's node: by its path, or fetched once per node from the driver's node.
+
+Where a node does not see the path (or finds another data set there), the first of its workers
+that needs the data set reads it, piece by piece, through Ray's object store from the node of the
+driver into a directory of its node, from which all workers of that node map it into memory. Files
+go as large arrays that Ray does not copy in the same machine; no trial carries any data.
+
+Importing this module imports Ray (seconds): only a command that has something to run does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import functools
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import ray
+from numpy.typing import NDArray
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from skelcon.data import SkeletonDataset
+from skelcon.data.importers import cache_directory
+from skelcon.errors import UserError
+
+FILES = ("frames.npy", "index.npz", "meta.json")
+PIECE = 64 << 20
+"""Bytes that are under way at once: the object store of a node may be small."""
+
+Read = Callable[[str, int], NDArray[np.uint8]]
+"""A file's name and where to begin -> its next bytes, none at its end."""
+
+
+@functools.lru_cache(maxsize=4)
+def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
+    """Where this process finds the packed data set ``fingerprint``; looked for once.
+
+    Args:
+        fingerprint: of the data set that is wanted.
+        path: where the driver has it.
+        node: the id of the driver's node, to fetch it from; None where there is no other node.
+
+    Raises:
+        RuntimeError: if the driver's node no longer has it, or this one has no room for it.
+    """
+    if node is None or holds(path, fingerprint):
+        return path
+    read = functools.partial(_read_remotely, node, str(path))
+    try:
+        return fetched(fingerprint, read, _places())
+    except OSError as error:
+        raise RuntimeError(
+            f"data set '{path}' is not seen on this node and cannot be kept at "
+            f"'{error.filename}': {error.strerror}; set SKELCON_CACHE to a directory with room"
+        ) from error
+
+
+def holds(path: Path, fingerprint: str) -> bool:
+    """Whether the packed data set at ``path`` is that of ``fingerprint``."""
+    try:
+        with (path / "meta.json").open() as file:
+            return bool(json.load(file)["fingerprint"] == fingerprint)
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
+    """The data set in the first of ``places`` that can be written; fetched there if it is not.
+
+    One process of a node fetches while the others wait; what was cut short is fetched anew.
+
+    Args:
+        fingerprint: of the data set that is wanted.
+        read: gives the pieces of its files.
+        places: directories of this node.
+    """
+    home = _writable(places)
+    whole = home / fingerprint
+    with _alone(home / f".{fingerprint}.lock"):
+        if holds(whole, fingerprint):
+            return whole
+        # Its name is always the same: what a killed process left is replaced and not added to.
+        part = home / f".{fingerprint}.part"
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(whole, ignore_errors=True)
+        part.mkdir()
+        try:
+            for name in FILES:
+                _write(part / name, functools.partial(read, name))
+            dataset = SkeletonDataset.open(part)
+            if dataset.content_digest() != fingerprint:
+                raise RuntimeError(f"what was fetched is not the data set {fingerprint}")
+            part.rename(whole)
+        except UserError as error:
+            raise RuntimeError(str(error)) from None
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    return whole
+
+
+def _write(path: Path, read: Callable[[int], NDArray[np.uint8]]) -> None:
+    with path.open("wb") as file:
+        while len(piece := read(file.tell())):
+            file.write(piece.data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read_remotely(node: str, path: str, name: str, offset: int) -> NDArray[np.uint8]:
+    """A piece of a file on ``node``, as a view of this node's object store."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(num_cpus=0)(read_piece).options(scheduling_strategy=there)
+    try:
+        piece: NDArray[np.uint8] = ray.get(task.remote(path, name, offset))
+    except RayError as error:
+        cause = getattr(error, "cause", None) or error
+        raise RuntimeError(
+            f"data set '{path}' is not seen on this node, and the driver's gives: "
+            f"{str(cause).splitlines()[0]}"
+        ) from None
+    return piece
+
+
+def read_piece(path: str, name: str, offset: int) -> NDArray[np.uint8]:
+    """Runs on the driver's node: the bytes of a file from ``offset`` on, :data:`PIECE` at most."""
+    return np.fromfile(Path(path) / name, np.uint8, PIECE, offset=offset)
+
+
+def _places() -> list[Path]:
+    """Where a node may keep what it fetched; the second for a user without a home there."""
+    temporary = Path(tempfile.gettempdir()) / f"skelcon-{os.getuid()}"
+    return [cache_directory() / "fetched", temporary / "fetched"]
+
+
+def _writable(places: list[Path]) -> Path:
+    """The first of ``places`` that is, or can be made, a directory of this user's alone."""
+    for place in places[:-1]:
+        with contextlib.suppress(OSError):
+            return _own(place)
+    return _own(places[-1])
+
+
+def _own(place: Path) -> Path:
+    place.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # In a shared temporary directory somebody else may have made it before.
+    if {each.stat().st_uid for each in (place, place.parent)} != {os.getuid()}:
+        raise PermissionError(errno.EACCES, "another user owns it", str(place))
+    with tempfile.TemporaryFile(dir=place):
+        return place
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Hold the kernel's lock on the file ``lock``; it goes with the process, however it dies."""
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

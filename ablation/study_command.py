@@ -1,0 +1,89 @@
+"""A study's command inside another command: ``unit KEY STUDY ...``, ``cluster slurm STUDY ...``.
+
+The words are read by the study's own command, so that all that it takes is taken, and what it would
+refuse is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from ablation.commands import missing_units, open_data, open_source, plan_study
+from ablation.plan import Plan, Unit
+from ablation.resources import Resources
+from ablation.store import Store
+from ablation.study import Study, known_studies
+from skelcon.errors import UserError, nearest
+
+PLANNED = ("preset", "seeds", "protocol", "assignments", "only", "evaluate_on")
+
+
+@dataclass(frozen=True)
+class StudyCommand:
+    """What a study's command was asked.
+
+    Attributes:
+        words: the command as it was typed: the study's name, or ``run FILE``, and its options.
+        study: the study.
+        store: its results.
+        resources: what its trials may take.
+        options: the arguments of :func:`ablation.commands.run_study`.
+    """
+
+    words: tuple[str, ...]
+    study: Study
+    store: Store
+    resources: Resources
+    options: dict[str, Any]
+
+    def plan(self, console: Console) -> Plan:
+        """Its plan."""
+        dataset = open_data(self.options["data"], console)
+        source = open_source(self.study, self.options["source"], console)
+        choices = {name: self.options[name] for name in PLANNED}
+        return plan_study(self.study, dataset, source, **choices)
+
+    def missing(self, plan: Plan, console: Console) -> list[Unit]:
+        """What of its plan is not done."""
+        return missing_units(plan, self.store, console, mend=False)
+
+
+def read(context: typer.Context, words: Sequence[str]) -> StudyCommand:
+    """Read a study's command; nothing of it is run.
+
+    Args:
+        context: of the command in which it stands.
+        words: the study's name, or ``run`` and a file, and the options.
+
+    Raises:
+        UserError: for a study that there is not, and for values that make no sense; typer's own
+            errors for wrong options.
+    """
+    name, *rest = words
+    if name.endswith((".yaml", ".yml")):
+        words = name, *rest = "run", *words
+    if name != "run" and name not in known_studies():
+        raise UserError(
+            f"'{name}' is no study: {nearest(name, known_studies())} (or the path of a .yaml file)"
+        )
+    group: Any = context.find_root().command
+    command = group.get_command(context, name)
+    asked: list[StudyCommand] = []
+
+    def keep(study: Study, **options: Any) -> None:
+        resources = Resources(**options["resources"])
+        resources.check()
+        store = Store(options["results"])
+        asked.append(StudyCommand(tuple(words), study, store, resources, options))
+
+    with command.make_context(name, list(rest), parent=context, obj=keep) as inner:
+        command.invoke(inner)
+    (only,) = asked
+    if only.options["plan_only"]:
+        raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
+    return only
