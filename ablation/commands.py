@@ -257,7 +257,8 @@ def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> 
         if damage is None:
             continue
         done.remove(key)
-        place = f", it is now {store.set_aside(key)}" if mend else ""
+        aside = store.set_aside(key, thorough=key in needed) if mend else None
+        place = f", it is now {aside}" if aside else ""
         console.print(
             f"warning: unit {key} is damaged ({damage}) and runs again{place}",
             style="yellow", highlight=False, soft_wrap=True,

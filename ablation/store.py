@@ -181,12 +181,19 @@ class Store:
             return " ".join(str(error).split())
         return None
 
-    def set_aside(self, key: str) -> Path:
-        """Move a damaged unit out of the way, to ``damaged/``; gives where it is now."""
+    def set_aside(self, key: str, *, thorough: bool = False) -> Path | None:
+        """Move a damaged unit out of the way, to ``damaged/``; gives where it is now.
+
+        None if it is not damaged any more: another driver has found the same, and may be at work.
+        """
         place = self.results / "damaged"
         place.mkdir(exist_ok=True)
-        number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
-        return self.directory(key).rename(place / f"{key}-{number}")
+        with (place / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not self.is_done(key) or self.damage(key, thorough=thorough) is None:
+                return None
+            number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
+            return self.directory(key).rename(place / f"{key}-{number}")
 
     def fail(self, key: str, reason: str) -> None:
         """Record why the unit failed."""

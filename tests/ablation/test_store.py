@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.store import Store, write_atomically
+from ablation.store import Store, write_atomically, write_json
 from skelcon.errors import UserError
 
 
@@ -92,3 +92,19 @@ def test_a_unit_that_is_done_has_not_failed(tmp_path: Path) -> None:
     store.finish("k")
     assert store.state("k") == "done"
     assert not (store.directory("k") / "failed.json").exists()
+
+
+def test_a_damaged_unit_is_set_aside_once(tmp_path: Path) -> None:
+    """Two drivers find the damage; the unit that one has begun anew is left to it."""
+    store, other = Store(tmp_path), Store(tmp_path)
+    directory = store.begin("k", {})
+    write_json(directory / "result.json", {"top1": 1})
+    store.finish("k")
+    assert store.set_aside("k") is None
+    (directory / "result.json").write_text("{}")
+    assert store.damage("k") is not None
+    assert store.set_aside("k") == tmp_path / "damaged" / "k-1"
+    assert other.set_aside("k") is None
+    store.begin("k", {})
+    assert other.set_aside("k") is None
+    assert store.state("k") == "started"
