@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 
 from ablation import study_command
-from ablation.study_command import StudyCommand
+from ablation.store import uri_of
+from ablation.study_command import StudyCommand, given
 from ablation.templates import kuberay, ray_up, slurm
 from skelcon.errors import UserError
 
@@ -73,14 +74,18 @@ def slurm_script(
     """
     asked = _read(context, words)
     job = slurm.Job(
-        f"skelcon-{asked.study.name}", time, str(Path.cwd()), partition, account,
-        _setup() if setup is None else setup,
+        re.sub(r"[^\w.+-]+", "-", f"skelcon-{asked.study.name}"), time, str(Path.cwd()), partition,
+        account, _setup() if setup is None else setup,
     )  # fmt: skip
     if not array:
+        _refuse(context, "only an --array has a number of jobs at once", "at_once")
         _fits(asked, cpus_per_node, gpus_per_node)
         script = slurm.ray_script(job, asked.words, nodes, cpus_per_node, gpus_per_node)
         typer.echo(script, nl=False)
         return
+    why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
+    _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
+    asked.check_without_ray()
     resources = asked.resources
     cpus, gpus = math.ceil(resources.cpus_per_trial), math.ceil(resources.gpus_per_trial)
     console = Console(stderr=True)
@@ -127,6 +132,9 @@ def ray_up_file(
     """
     asked = _read(context, words)
     if hosts is not None:
+        _refuse(
+            context, "--hosts names your own machines", "nodes", "instance_type", "region", "nfs"
+        )
         names = [name.strip() for name in hosts.split(",")]
         if len(names) < 2 or not all(names):
             raise UserError(f"--hosts {hosts}: give the head and one machine more at least")
@@ -134,10 +142,12 @@ def ray_up_file(
         user = ssh_user or getpass.getuser()
         typer.echo(ray_up.hosts_file(names, user, line, asked.words), nl=False)
         return
-    if nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs):
+    _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
+    kept_at_uri = uri_of(asked.options["results"]) is not None and nfs is None
+    if not kept_at_uri and (nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs)):
         raise UserError(
             f"--nfs {nfs or '...'}: machines of a cloud share no file system of their own, so name "
-            "one for the results as HOST:/PATH (or your own machines with --hosts)"
+            "one for the results as HOST:/PATH (or your own machines with --hosts, or --results at a URI)"
         )
     cloud = ray_up.Cloud(region, instance_type, nodes, nfs)
     typer.echo(ray_up.cloud_file(cloud, _sources(), asked.words), nl=False)
@@ -171,10 +181,20 @@ def kuberay_file(
 
 
 def _read(context: typer.Context, words: list[str]) -> StudyCommand:
+    for value in (*context.params.values(), *words, str(Path.cwd())):
+        if isinstance(value, str) and not value.isprintable():
+            raise UserError(f"{value!r}: a template takes no control characters, such as a newline")
     asked = study_command.read(context, words)
     if asked.resources.address is not None:
         raise UserError("--address: leave it out, the template fills in that of its cluster")
     return asked
+
+
+def _refuse(context: typer.Context, why: str, *names: str) -> None:
+    """UserError for the first of these options that was given: it would be ignored."""
+    for name in names:
+        if given(context, name):
+            raise UserError(f"--{name.replace('_', '-')}: leave it out here, {why}")
 
 
 def _fits(asked: StudyCommand, cpus: int, gpus: int) -> None:

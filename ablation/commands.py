@@ -149,15 +149,34 @@ def run_study(
     with audience(
         as_json=as_json, verbose=verbose, events=not plan_only, study=study.name
     ) as seen_by:
-        chosen, trackers = export.parse_formats(formats), parse_trackers(track)
-        asked = Resources(**resources)
-        asked.check()
-        if probe is not None and not plan_only:
-            raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+        asked, chosen, trackers = check_options(
+            plan_only=plan_only, formats=formats, probe=probe, track=track, resources=resources
+        )
         if plan_only:
             _show_plan(study, asked, seen_by.console, as_json, probe, **options)
         else:
             _run_study(study, asked, seen_by, chosen, trackers, as_json, **options)
+
+
+def check_options(
+    *,
+    plan_only: bool,
+    formats: str,
+    probe: int | None,
+    track: str,
+    resources: dict[str, Any],
+    **others: Any,
+) -> tuple[Resources, tuple[str, ...], tuple[str, ...]]:
+    """What a trial may take, the files to write and the trackers; UserError for any that is wrong.
+
+    Of :func:`run_study`'s options those of the study and its data are not looked at.
+    """
+    chosen, trackers = export.parse_formats(formats), parse_trackers(track)
+    asked = Resources(**resources)
+    asked.check()
+    if probe is not None and not plan_only:
+        raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+    return asked, chosen, trackers
 
 
 def _planned(

@@ -13,7 +13,7 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from ablation.commands import missing_units, open_data, open_source, plan_study
+from ablation.commands import check_options, missing_units, open_data, open_source, plan_study
 from ablation.plan import Plan, Unit
 from ablation.resources import Resources
 from ablation.store import Store
@@ -21,6 +21,11 @@ from ablation.study import Study, known_studies
 from skelcon.errors import UserError, nearest
 
 PLANNED = ("preset", "seeds", "protocol", "assignments", "only", "evaluate_on")
+WITH_RAY = {
+    "track": "--track", "address": "--address", "max_concurrent": "--max-concurrent",
+    "formats": "--format",
+}  # fmt: skip
+"""Options of a study's command that its units alone have no use for."""
 
 
 @dataclass(frozen=True)
@@ -30,16 +35,31 @@ class StudyCommand:
     Attributes:
         words: the command as it was typed: the study's name, or ``run FILE``, and its options.
         study: the study.
-        store: its results.
         resources: what its trials may take.
         options: the arguments of :func:`ablation.commands.run_study`.
+        given: the names of those that were typed.
     """
 
     words: tuple[str, ...]
     study: Study
-    store: Store
     resources: Resources
     options: dict[str, Any]
+    given: frozenset[str]
+
+    @property
+    def store(self) -> Store:
+        """Its results; :class:`UserError` if they are at a URI."""
+        return Store(self.options["results"])
+
+    def check_without_ray(self) -> None:
+        """Raise :class:`UserError` for what units that run without Ray cannot heed."""
+        _ = self.store
+        for name, option in WITH_RAY.items():
+            if name in self.given:
+                raise UserError(
+                    f"{option}: leave it out here, it is for the study's own command (units run "
+                    "without Ray, one after another, and make no table)"
+                )
 
     def plan(self, console: Console) -> Plan:
         """Its plan."""
@@ -73,17 +93,21 @@ def read(context: typer.Context, words: Sequence[str]) -> StudyCommand:
         )
     group: Any = context.find_root().command
     command = group.get_command(context, name)
-    asked: list[StudyCommand] = []
+    asked: list[dict[str, Any]] = []
 
     def keep(study: Study, **options: Any) -> None:
-        resources = Resources(**options["resources"])
-        resources.check()
-        store = Store(options["results"])
-        asked.append(StudyCommand(tuple(words), study, store, resources, options))
+        asked.append({"study": study, "options": options, "resources": check_options(**options)[0]})
 
     with command.make_context(name, list(rest), parent=context, obj=keep) as inner:
         command.invoke(inner)
+    typed = frozenset(each.name for each in command.params if given(inner, each.name))
     (only,) = asked
-    if only.options["plan_only"]:
+    if only["options"]["plan_only"]:
         raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
-    return only
+    return StudyCommand(words=tuple(words), given=typed, **only)
+
+
+def given(context: typer.Context, name: str) -> bool:
+    """Whether a command's parameter was typed, and is not its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -39,7 +39,9 @@ def job_file(pods: Pods, name: str, words: Sequence[str]) -> str:
         name: of the job, as Kubernetes takes names.
         words: the study's command.
     """
-    command = shlex.join(["skelcon-ablate", *words, "--address", "auto", "--yes"])
+    # KubeRay puts it unquoted behind `ray job submit --`: an operator of the shell would end that.
+    study = ["skelcon-ablate", *words, "--address", "auto", "--yes"]
+    command = shlex.join(["env", "-C", SHARED, *study])
     gpu = f', nvidia.com/gpu: "{pods.gpus}"' if pods.gpus else ""
     asked = f'{{cpu: "{pods.cpus}", memory: {json.dumps(pods.memory)}{gpu}}}'
     return f"""# One study on a Ray cluster of its own, by KubeRay (1.5.1 or newer):
@@ -62,7 +64,7 @@ kind: RayJob
 metadata:
   name: {name}
 spec:
-  entrypoint: {json.dumps(f"cd {SHARED} && {command}")}
+  entrypoint: {json.dumps(command)}
   shutdownAfterJobFinishes: true
   backoffLimit: 3
   rayClusterSpec:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 
 SHARED = "/shared"
 """Where a file system that is mounted by the template is."""
+_AT_A_URI = """
+# Shared: nothing but the URI of --results, which all nodes have to be let to read and write (by
+#   a role of the machines, or credentials that you bring). Paths of the study's command are those
+#   of the head; data is sent to each node once."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,13 @@ class Cloud:
         region: where they are rented.
         instance: what the workers are.
         nodes: how many workers.
-        nfs: ``HOST:/PATH`` of the file system (an EFS) for the results.
+        nfs: ``HOST:/PATH`` of the file system (an EFS) for the results; None if they go to a URI.
     """
 
     region: str
     instance: str
     nodes: int
-    nfs: str
+    nfs: str | None
 
 
 def cloud_file(cloud: Cloud, source: str, words: Sequence[str]) -> str:
@@ -36,24 +40,29 @@ def cloud_file(cloud: Cloud, source: str, words: Sequence[str]) -> str:
         source: directory of skelcon's sources here, which is copied to them.
         words: the study's command.
     """
-    setup = [
-        f"sudo mkdir -p {SHARED}",
-        "sudo apt-get update -q && sudo apt-get install -qy nfs-common",
-        f"mountpoint -q {SHARED} || sudo mount -t nfs4 {shlex.quote(cloud.nfs)} {SHARED}",
-        f"sudo chown ubuntu {SHARED}",
-        "pip install -q ~/skelcon",
-    ]
-    return f"""{_head(words, f"cd {SHARED}", "rents machines until 'ray down' gives them back")}
+    setup = ["pip install -q ~/skelcon"]
+    place, shared = "", _AT_A_URI
+    if cloud.nfs is not None:
+        place = f"cd {SHARED}"
+        shared = f"""
 # Shared: {cloud.nfs} is mounted as {SHARED} on all nodes (its security group has to let them in).
 #   Paths of the study's command are those of the head, relative ones below {SHARED}. Results go
-#   there; data on it is read there, other data is sent to each node once.
+#   there; data on it is read there, other data is sent to each node once."""
+        setup = [
+            f"sudo mkdir -p {SHARED}",
+            "sudo apt-get update -q && sudo apt-get install -qy nfs-common",
+            f"mountpoint -q {SHARED} || sudo mount -t nfs4 {shlex.quote(cloud.nfs)} {SHARED}",
+            f"sudo chown ubuntu {SHARED}",
+            *setup,
+        ]
+    return f"""{_head(words, place, "rents machines until 'ray down' gives them back")}{shared}
 # Open: Ray listens on the nodes' own addresses, to whoever brings the token; Ray's launcher makes a
 #   security group that lets these nodes in, and SSH from anywhere. Nothing else is open outside.
 cluster_name: skelcon
 max_workers: {cloud.nodes}
 provider:
   type: aws
-  region: {cloud.region}
+  region: {json.dumps(cloud.region)}
 auth:
   ssh_user: ubuntu
 available_node_types:
@@ -63,7 +72,7 @@ available_node_types:
     min_workers: 0
     max_workers: 0
   worker:
-    node_config: {{InstanceType: {cloud.instance}}}
+    node_config: {{InstanceType: {json.dumps(cloud.instance)}}}
     resources: {{}}             # Ray finds what such a machine has
     min_workers: {cloud.nodes}
     max_workers: {cloud.nodes}

@@ -34,9 +34,9 @@ class Job:
 
     def directives(self, *more: str) -> str:
         """Its ``#SBATCH`` lines, and ``more`` of them."""
-        lines = [f"--job-name={self.name}", *more, f"--time={self.time}"]
-        lines += [f"--partition={self.partition}"] if self.partition else []
-        lines += [f"--account={self.account}"] if self.account else []
+        lines = [f"--job-name={self.name}", *more, f"--time={shlex.quote(self.time)}"]
+        lines += [f"--partition={shlex.quote(self.partition)}"] if self.partition else []
+        lines += [f"--account={shlex.quote(self.account)}"] if self.account else []
         lines += [f"--chdir={shlex.quote(self.directory)}"]
         return "\n".join(f"#SBATCH {line}" for line in lines)
 
@@ -115,7 +115,7 @@ set -eo pipefail
 keys=(
 {keys}
 )
-srun skelcon-ablate unit "${{keys[$SLURM_ARRAY_TASK_ID]}}" \\
+srun --cpus-per-task={cpus} skelcon-ablate unit "${{keys[$SLURM_ARRAY_TASK_ID]}}" \\
     {shlex.join(words)}
 """
 

@@ -91,7 +91,7 @@ def test_the_jobs_of_an_array_do_the_whole_study(
     results, programs = tmp_path / "my results", tmp_path / "bin"
     programs.mkdir()
     main_program = f'exec {sys.executable} -c "from ablation.cli import main; main()" "$@"'
-    for name, text in (("srun", 'exec "$@"'), ("skelcon-ablate", main_program)):
+    for name, text in (("srun", 'shift; exec "$@"'), ("skelcon-ablate", main_program)):
         (programs / name).write_text(f"#!/bin/bash\n{text}\n")
         (programs / name).chmod(0o755)
     words = (study_file, "--data", utd, "--only", "crop+jitter", "--results", results)
@@ -158,7 +158,7 @@ def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> 
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     assert job["metadata"]["name"] == "skelcon-rep-pairs"
     assert job["spec"]["entrypoint"] == (
-        "cd /shared && skelcon-ablate rep-pairs --seeds 3 --address auto --yes"
+        "env -C /shared skelcon-ablate rep-pairs --seeds 3 --address auto --yes"
     )
     assert job["spec"]["shutdownAfterJobFinishes"] is True
     cluster = job["spec"]["rayClusterSpec"]
@@ -177,6 +177,37 @@ def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> 
     assert limits["nvidia.com/gpu"] == "2"
 
 
+def test_kuberays_line_of_shell_takes_the_whole_entrypoint_for_words(
+    printed: Callable[..., str],
+) -> None:
+    words = ("augmentations", "--data", "/d/my data; ls && ls")
+    job = yaml.safe_load(printed("kuberay", "--image", "x", *words))
+    told = shlex.shlex(job["spec"]["entrypoint"], posix=True, punctuation_chars=True)
+    told.whitespace_split = True
+    assert list(told)[3:7] == ["skelcon-ablate", *words]
+    assert not {";", "&&"} & set(shlex.shlex(job["spec"]["entrypoint"], punctuation_chars=True))
+
+
+def test_names_and_values_cannot_leave_their_place(
+    printed: Callable[..., str], study_file: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "my study.yaml"
+    file.write_text(study_file.read_text())
+    asked = directives(printed("slurm", "--partition", "a b", file))
+    assert (asked["job-name"], asked["partition"]) == ("skelcon-my-study", "'a b'")
+    place = "x, y: {z"
+    text = printed("ray-up", "--nfs", "h:/", "--region", place, "augmentations")
+    assert yaml.safe_load(text)["provider"]["region"] == place
+
+
+def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> None:
+    text = printed("ray-up", "augmentations", "--results", "s3://bucket/x")
+    assert "s3://bucket/x" in text
+    assert yaml.safe_load(text)["setup_commands"] == ["pip install -q ~/skelcon"]
+    printed("kuberay", "--image", "x", "augmentations", "--results", "gs://b/x")
+    printed("slurm", "augmentations", "--results", "gs://b/x")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -187,7 +218,15 @@ def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> 
         (("ray-up", "augmentations"), "name one for the results as HOST:/PATH"),
         (("ray-up", "--hosts", "head", "augmentations"), "one machine more at least"),
         (("kuberay", "augmentations"), "--image"),
-        (("kuberay", "--image", "x", "augmentations", "--results", "gs://b/x"), "'gs://b/x' is"),
+        (("slurm", "--array", "augmentations", "--results", "gs://b/x"), "'gs://b/x' is"),
+        (("slurm", "--array", "--nodes", 2, "augmentations"), "--nodes: leave it out here"),
+        (("slurm", "--array", "augmentations", "--track", "wandb"), "--track"),
+        (("slurm", "--at-once", 2, "augmentations"), "--at-once: leave it out here"),
+        (("slurm", "augmentations", "--track", "nonsense"), "--track nonsense"),
+        (("slurm", "augmentations", "--probe", 3), "--probe 3: measures for a plan"),
+        (("slurm", "augmentations", "--data", "a\nrm b"), "no control characters"),
+        (("ray-up", "--hosts", "a,b", "--region", "x", "augmentations"), "--region: leave it out"),
+        (("ray-up", "--ssh-user", "me", "--nfs", "h:/", "augmentations"), "--ssh-user: leave it"),
     ],
 )
 def test_a_mistake_prints_no_template(
