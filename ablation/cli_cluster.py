@@ -147,7 +147,8 @@ def ray_up_file(
     if not kept_at_uri and (nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs)):
         raise UserError(
             f"--nfs {nfs or '...'}: machines of a cloud share no file system of their own, so name "
-            "one for the results as HOST:/PATH (or your own machines with --hosts, or --results at a URI)"
+            "one for the results as HOST:/PATH (or your own machines with --hosts, "
+            "or --results at a URI)"
         )
     cloud = ray_up.Cloud(region, instance_type, nodes, nfs)
     typer.echo(ray_up.cloud_file(cloud, _sources(), asked.words), nl=False)

@@ -230,6 +230,7 @@ def _run_study(
     results = store.results
     if mirror:
         asked = replace(asked, mirror=mirror.uri)
+        mirror.fetch_records(study.name)
     missing = missing_units(plan, store, console, mend=True)
     asked = settled(asked, store, [plan], missing, console.print)
     cost = None

@@ -30,7 +30,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.claims import Claims
-from ablation.mirror import Mirror, mirror_at
+from ablation.mirror import Mirror, UnreachedError, mirror_at
 from ablation.nodes import check_nodes
 from ablation.plan import Unit
 from ablation.queue import NODE_LOST, NODES_LOST, Queue
@@ -76,7 +76,10 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
             return Searcher.FINISHED if self._queue.exhausted else None
         self._store.begin(offer.unit.key, offer.unit.config)
         if self._mirror:
-            self._mirror.hand_out(offer.unit.key)
+            try:
+                self._mirror.hand_out(offer.unit.key)
+            except UnreachedError as error:
+                return _again_later(offer.unit, error, self._queue, self._listener)
         gpus = self._resources.gpus_of(offer.unit)
         return {"key": offer.unit.key, "alone": offer.alone, "gpu": gpus}
 
@@ -128,7 +131,10 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
         if self._mirror and trial.last_result.get("done"):
-            self._mirror.fetch([unit.key])
+            try:
+                self._mirror.fetch([unit.key])
+            except UnreachedError as error:
+                return _again_later(unit, error, self._queue, self._listener)
         if self._store.is_done(unit.key):
             self._queue.done(unit)
             self._listener.finished(unit)
@@ -142,7 +148,10 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
         unit = self._unit(trial)
         self._started.discard(trial.trial_id)
         if self._mirror:
-            self._mirror.fetch_failure(unit.key)
+            try:
+                self._mirror.fetch_failure(unit.key)
+            except UnreachedError as error:
+                return _again_later(unit, error, self._queue, self._listener)
         if self._store.state(unit.key) == "failed":
             self._fail(unit, self._store.failure(unit.key))
         else:
@@ -168,6 +177,12 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
                 self._listener.waiting(f"a trial asks {self._asks}; {free_resources()}")
 
 
+def _again_later(unit: Unit, error: UnreachedError, queue: Queue, listener: Listener) -> None:
+    """Take ``unit`` back, as the URI of the results cannot be reached at present, and say so."""
+    queue.interrupt(unit)
+    listener.waiting(str(error))
+
+
 def _reason_of_death(trial: Any) -> str:
     """Why a worker ended that left no word itself."""
     text = ""
@@ -177,6 +192,8 @@ def _reason_of_death(trial: Any) -> str:
         return OUT_OF_MEMORY
     if UNSHARED in text:
         return f"failed: its worker does not see the results directory: {SHARED}"
+    if UnreachedError.__name__ in text:
+        return "failed: its worker does not reach the URI of --results"
     # Of a single process that has died its node tells at once.
     if "node has died" in text or "is unavailable" in text:
         return NODE_LOST

@@ -65,7 +65,9 @@ def uri_of(results: Path) -> str | None:
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
     if found is None:
         return None
-    return f"{found[1]}:///{found[2]}" if found[1] == "file" else f"{found[1]}://{found[2]}"
+    # A path has no two slashes: an address among the options has lost one as well.
+    rest = re.sub(r"(=[a-z][a-z0-9+.-]*):/+", r"\1://", found[2])
+    return f"{found[1]}:///{rest}" if found[1] == "file" else f"{found[1]}://{rest}"
 
 
 class Store:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from ray import tune
 
 from ablation.crew import Ranks
 from ablation.delivery import data_at
-from ablation.mirror import mirror_at
+from ablation.mirror import UnreachedError, mirror_at
 from ablation.store import Store
 from ablation.work import UnitRun, prepare, record_failure
 from skelcon.plugins import load_plugins
@@ -76,12 +77,12 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         settings = self._settings
         mirror = mirror_at(settings["mirror"]) if settings["mirror"] else None
         store = mirror.store if mirror else Store(Path(settings["results"]))
-        if mirror and self._run is None:
-            mirror.bring(settings["key"])
-        if not store.directory(settings["key"]).is_dir():
+        if not mirror and not store.directory(settings["key"]).is_dir():
             raise RuntimeError(UNSHARED)
         try:
             if self._run is None:
+                if mirror:
+                    mirror.bring(settings["key"])
                 load_plugins(settings["plugins"], Path(settings["directory"]))
                 config = store.config(settings["key"])
                 wanted = config["data"]
@@ -96,15 +97,17 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                     ),
                 )  # fmt: skip
             progress = self._run.step(STEP_SECONDS)
+            if progress.done:
+                self.cleanup()
+                if mirror:
+                    mirror.push(settings["key"])
         except Exception as error:
-            record_failure(store, settings["key"], error)
-            if mirror:
-                mirror.push_failure(settings["key"])
+            if not store.is_done(settings["key"]):  # else it only did not get to the URI
+                record_failure(store, settings["key"], error)
+                if mirror:
+                    with contextlib.suppress(UnreachedError):
+                        mirror.push_failure(settings["key"])
             raise
-        if progress.done:
-            self.cleanup()
-            if mirror:
-                mirror.push(settings["key"])
         return asdict(progress)
 
     def cleanup(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ import pytest
 from pyarrow import fs
 
 from ablation import mirror as mirror_module
-from ablation.mirror import Mirror
+from ablation.mirror import Mirror, UnreachedError
 from ablation.plan import unit_key
 from ablation.store import Store, uri_of
 from skelcon.errors import UserError
@@ -34,6 +35,25 @@ def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         return Mirror((tmp_path / "bucket").as_uri())
 
     return on
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_module.time, "sleep", lambda seconds: None)
+
+
+class Hiccups:
+    """Files that cannot be reached so many times; ``calls`` counts all attempts."""
+
+    def __init__(self, files: fs.FileSystem, times: int) -> None:
+        self._files, self._left, self.calls = files, times, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += 1
+        self._left -= 1
+        if self._left >= 0:
+            raise OSError("AWS Error SLOW_DOWN")
+        return getattr(self._files, name)
 
 
 def make(store: Store, config: dict[str, Any]) -> Path:
@@ -122,9 +142,85 @@ def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(no
     assert driver.store.state(KEY) == "started"
 
 
+def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
+    here = node("one")
+    make(here.store, PRETRAINING)
+    files = here._files
+    here._files = Hiccups(files, len(mirror_module.PATIENT))
+    here.push(KEY)
+    here._files = Hiccups(files, len(mirror_module.PAUSES))
+    here.hand_out(KEY)
+    there = node("two")
+    there.fetch([KEY])
+    assert there.store.is_done(KEY)
+    there._files = gone = Hiccups(files, 1000)
+    with pytest.raises(UnreachedError, match=r"SLOW_DOWN; what is done is in"):
+        there.fetch_failure(KEY)
+    assert gone.calls == len(mirror_module.PAUSES) + 1
+
+
+def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:
+    here = node("one")
+    directory = make(here.store, PRETRAINING)
+    done = json.loads((directory / "DONE").read_text())
+    (directory / "DONE").write_text(json.dumps({**done, "../../planted": {"bytes": 1}}))
+    here.push(KEY)
+    with here._files.open_output_stream(f"{here._base}/planted") as file:
+        file.write(b"x")
+    there = node("two")
+    there.fetch([KEY])
+    assert not (there.store.results / "planted").exists()
+    assert there.store.state(KEY) != "done"
+
+
+def test_a_unit_of_before_checksums_is_fetched(node: Node) -> None:
+    here = node("one")
+    (make(here.store, PRETRAINING) / "DONE").write_text("")
+    here.push(KEY)
+    there = node("two")
+    there.bring(KEY)
+    assert there.store.is_done(KEY)
+    assert there.store.result(KEY) == {"loss": 1.0}
+
+
+def test_event_files_that_were_replaced_go_and_what_is_there_is_not_sent_again(node: Node) -> None:
+    here = node("one")
+    run = here.store.results / "tiny" / "tensorboard" / "row" / "column"
+    run.mkdir(parents=True)
+    (run / "events.1").write_text("old")
+    (run.parent / "other").mkdir()
+    (run.parent / "other" / "events.1").write_text("kept")
+    here.push_all([], "tiny")
+    (run / "events.1").rename(run / "events.2")
+    (run.parent / "other" / "events.1").unlink()  # of another machine: nothing replaces it here
+    here.push_all([], "tiny")
+    selector = fs.FileSelector(f"{here._base}/tiny/tensorboard", recursive=True)
+    found = {i.path.rpartition("tensorboard/")[2]: i for i in here._files.get_file_info(selector)}
+    assert {name for name in found if "events" in name} == {
+        "row/column/events.2", "row/other/events.1"
+    }  # fmt: skip
+    sent: list[Path] = []
+    here._write = lambda path, *parts: sent.append(path)  # type: ignore[method-assign]
+    here.push_all([], "tiny")
+    assert not sent
+
+
+def test_what_trackers_were_told_elsewhere_is_known(node: Node) -> None:
+    for name, told in (("one", "a\nb\n"), ("two", "b\nc\n")):
+        mirror = node(name)
+        (mirror.store.results / "tiny").mkdir(parents=True)
+        record = mirror.store.results / "tiny" / "tracked-wandb.txt"
+        record.write_text(told)
+        mirror.fetch_records("tiny")
+        mirror.push_all([], "tiny")
+    assert record.read_text().split() == ["b", "c", "a"]
+
+
 def test_a_uri_is_seen_for_one() -> None:
     assert uri_of(Path("s3://bucket/a/b")) == "s3://bucket/a/b"
     assert uri_of(Path("file:///a/b")) == "file:///a/b"
+    address = "s3://b/x?scheme=http&endpoint_override=http://minio:9000"
+    assert uri_of(Path(address)) == address
     assert uri_of(Path("results")) is None
     assert uri_of(Path("/a/s3:/b")) is None
 
