@@ -24,6 +24,7 @@ from ablation.commands import (
     run_study,
 )
 from ablation.gpus import parse_gpus, settled
+from ablation.options import AddressOption
 from ablation.planning_view import Costing, show_plan
 from ablation.resources import Resources
 from ablation.search.cli import search
@@ -145,13 +146,6 @@ GpusOption = Annotated[
 ConcurrentOption = Annotated[
     int | None,
     typer.Option(help="At most so many trials at once. Default: what fits.", show_default=False),
-]
-AddressOption = Annotated[
-    str | None,
-    typer.Option(
-        help="A running Ray cluster of which this machine is a node: auto, or HOST:PORT.",
-        show_default=False,
-    ),
 ]
 ProbeOption = Annotated[
     int | None,

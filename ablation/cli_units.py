@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from ablation import study_command
-from ablation.audience import Audience
+from ablation.audience import Audience, audience
 from ablation.commands import missing_units, run_missing
+from ablation.cost import check_disk
 from ablation.gpus import settled
 from ablation.plan import Plan, Unit
 from ablation.planning_view import Costing
 from ablation.store import Store
+from ablation.study_command import StudyCommand
 from ablation.tracking import Tracking
 from skelcon.errors import UserError
 
@@ -42,27 +43,38 @@ def unit(
     skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3 --results SHARED/results
     """
     asked = study_command.read(context, words)
-    resources, store, as_json = asked.resources, asked.store, asked.options["as_json"]
-    console = Console(stderr=as_json)
+    asked.check_without_ray()
+    as_json = asked.options["as_json"]
+    with audience(as_json=as_json, verbose=True, study=asked.study.name) as seen_by:
+        code = _run(asked, keys, seen_by, as_json)
+        if code:
+            raise typer.Exit(code)
+
+
+def _run(asked: StudyCommand, keys: str, seen_by: Audience, as_json: bool) -> int:
+    """Run what of these units is missing, and print what all came to; the exit code."""
+    resources, store, console = asked.resources, asked.store, seen_by.console
     plan = asked.plan(console)
     chosen = find_units(plan, keys)
     needed = {key: plan.units[key] for unit in chosen for key in (*unit.needs, unit.key)}
-    store.check_writable()
     part = replace(plan, units=needed)
     missing = missing_units(part, store, console, mend=True)
     resources = settled(resources, store, [plan], missing, console.print)
+    cost = Costing.of(store, [plan], resources).cost(missing) if missing else None
+    if cost is not None:
+        check_disk(store.results, cost)
+    store.check_writable()
+    if seen_by.stream is not None:
+        seen_by.begin(part, missing, cost)
     whole = True
     with Tracking(part, store, store.results / plan.study.name, (), console) as tracking:
-        if missing:
-            cost = Costing.of(store, [plan], resources).cost(missing)
-            seen_by = Audience(console, verbose=True)
+        if cost is not None:
             whole = run_missing(part, missing, store, resources, seen_by, cost, tracking, here=True)
+    print_results(chosen, store, {unit.key for unit in missing}, as_json)
     if not whole:
         console.print("Interrupted. The same command goes on from here.")
-        raise typer.Exit(130)
-    print_results(chosen, store, {unit.key for unit in missing}, as_json)
-    if not all(store.is_done(unit.key) for unit in chosen):
-        raise typer.Exit(1)
+        return 130
+    return 0 if all(store.is_done(unit.key) for unit in chosen) else 1
 
 
 def find_units(plan: Plan, keys: str) -> list[Unit]:

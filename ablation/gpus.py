@@ -44,18 +44,27 @@ def settled(
     units: Sequence[Unit],
     say: Callable[[str], None],
     cuda: Callable[[], bool] = torch.cuda.is_available,
+    in_cluster: Callable[[Resources], float] | None = None,
 ) -> Resources:
     """What trials of ``units`` take: ``auto`` is chosen and said, several GPUs divide each batch.
 
     ``auto`` is a whole GPU, or the share of one in which the largest peak of like finished units
-    fits; without a GPU that torch can use (logical GPUs have no memory to share) it is none.
+    fits; without a GPU that torch can use (logical GPUs have no memory to share) it is none, nor
+    where the cluster at ``--address`` has none, which ``in_cluster`` asks.
 
     Raises:
         UserError: if a pre-training's batch cannot be divided among the GPUs.
     """
     if units and isinstance(asked.gpus_per_trial, AutoGpus):
-        gpus, why = 0.0, "no GPU, as torch sees none here"
-        if asked.address is not None or cuda():
+        if asked.address is not None:
+            some, why = (
+                (in_cluster or gpus_of_cluster)(asked) > 0,
+                "no GPU, as the cluster has none",
+            )
+        else:
+            some, why = cuda(), "no GPU, as torch sees none here"
+        gpus = 0.0
+        if some:
             share = Costing.of(store, plans, asked).cost(units).gpu_share
             gpus, why = 1.0, "a whole GPU, as no finished unit tells that a part of one would do"
             if share is not None:
@@ -66,3 +75,11 @@ def settled(
         if unit.kind == "pretrain" and asked.gpus_per_trial > 1:
             check_divides(unit.config["config"]["batch"], int(asked.gpus_per_trial))
     return asked
+
+
+def gpus_of_cluster(asked: Resources) -> float:
+    """How many GPUs the cluster at ``--address`` has."""
+    from ablation.cluster_session import cluster  # imports Ray: only where it is needed anyway
+
+    with cluster(asked) as nodes:
+        return sum(node.get("GPU", 0.0) for node in nodes)

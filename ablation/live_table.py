@@ -22,7 +22,7 @@ class TableSoFar:
     """Reads a plan's cells from the store again when units have ended.
 
     Args:
-        plan: whose table it is.
+        plan: whose table it is; a part of a plan, as some units alone are, has none.
         store: where the results are.
         every: seconds between two looks.
     """
@@ -36,12 +36,16 @@ class TableSoFar:
             units = self._units.setdefault((cell.row, cell.column), set())
             if cell.unit is not None:
                 units |= {cell.unit.key, *cell.unit.needs}
+        needed = set().union(*self._units.values())
+        self._is_part = not needed.issubset(plan.units)
         self._seen: tuple[int, int] | None = None
         self._next_look = 0.0
         self._lock = threading.Lock()
 
     def sheet(self, now: Snapshot) -> Sheet | None:
-        """The table as it was last looked at; None if nothing of it can be read."""
+        """The table as it was last looked at; None if nothing of it can be read, or of a part."""
+        if self._is_part:
+            return None
         with self._lock:
             self._look((now.done, now.failed))
             if not self._entries:

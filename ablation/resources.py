@@ -85,6 +85,16 @@ class Resources:
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
+def ranks_of(gpus: float) -> int:
+    """Among how many processes a trial of so many GPUs divides its pre-training."""
+    return max(1, int(gpus))
+
+
+def threads_of(cpus: float, gpus: float) -> int:
+    """Torch threads of each process of a trial; units give the same bits in the same number."""
+    return max(1, int(cpus) // ranks_of(gpus))
+
+
 def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
     """Raise :class:`UserError` if no node could ever start a trial.
 

@@ -18,11 +18,12 @@ import torch
 
 from ablation.claims import Claims
 from ablation.crew import Ranks
+from ablation.housekeeping import is_locked
 from ablation.plan import Unit
-from ablation.queue import Queue
-from ablation.resources import Listener, Resources
+from ablation.queue import Offer, Queue
+from ablation.resources import Listener, Resources, ranks_of, threads_of
 from ablation.store import Store
-from ablation.work import UnitRun, prepare, record_failure
+from ablation.work import UnitRun, cap_memory, prepare, reason_of, record_failure
 
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether another process has done what is waited for."""
@@ -49,7 +50,6 @@ def run_here(
     Returns:
         False if it was interrupted (Ctrl-C, SIGTERM): what has been trained is kept.
     """
-    prepare(max(1, int(resources.cpus_per_trial) // max(1, int(resources.gpus_per_trial))))
     device = "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     with Claims(store) as claims, _stoppable() as stop:
         queue = Queue(
@@ -59,7 +59,7 @@ def run_here(
         while not stop.is_set():
             offer = queue.next()
             if offer is not None:
-                _work(offer.unit, queue, store, data, resources, device, listener, stop)
+                _work(offer, queue, store, data, resources, device, listener, stop)
             elif queue.exhausted:
                 return True
             else:
@@ -69,7 +69,7 @@ def run_here(
 
 
 def _work(
-    unit: Unit,
+    offer: Offer,
     queue: Queue,
     store: Store,
     data: Mapping[str, Path],
@@ -78,13 +78,23 @@ def _work(
     listener: Listener,
     stop: threading.Event,
 ) -> None:
-    """Work on ``unit`` until it is done, fails or ``stop`` is set, and tell the others."""
+    """Work on a unit until it is done, fails or ``stop`` is set, and tell the others."""
+    unit = offer.unit
+    # Here, as the wait for a lock does not end with a signal.
+    while is_locked(store.directory(unit.key)):
+        listener.waiting(f"unit {unit.key} is still locked by another process")
+        if stop.wait(LOOK_AGAIN):
+            queue.interrupt(unit)
+            return
     listener.started(unit)
+    gpus = resources.gpus_of(unit)
+    prepare(threads_of(resources.cpus_per_trial, gpus))
+    if device == "cuda":
+        cap_memory(1.0 if offer.alone else gpus)
     try:
-        size = max(1, int(resources.gpus_of(unit)))
         run = UnitRun(
             unit.config, store, data, device, checkpoints=resources.checkpoints,
-            ranks=Ranks(size, resources.plugins, Path.cwd()),
+            ranks=Ranks(ranks_of(gpus), resources.plugins, Path.cwd()),
         )  # fmt: skip
         with contextlib.closing(run):
             while not (progress := run.step(STEP_SECONDS)).done:
@@ -93,8 +103,9 @@ def _work(
                     queue.interrupt(unit)
                     return
     except Exception as error:
-        record_failure(store, unit.key, error)
-        reason = store.failure(unit.key)
+        reason = reason_of(error)
+        with contextlib.suppress(OSError):  # of a disk that is full: who listens is told
+            record_failure(store, unit.key, error)
         log = store.directory(unit.key) / "log.txt"
         listener.failed(unit, reason, log, queue.fail(unit, reason))
         return

@@ -1,7 +1,7 @@
 """A study's command inside another command: ``unit KEY STUDY ...``, ``cluster slurm STUDY ...``.
 
 The words are read by the study's own command, so that all that it takes is taken, and what it would
-refuse is refused.
+refuse is refused: at once, but for what only the plan tells (rows, seeds, settings, the data).
 """
 
 from __future__ import annotations

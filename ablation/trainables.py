@@ -16,24 +16,15 @@ from ray import tune
 from ablation.crew import Ranks
 from ablation.delivery import data_at
 from ablation.mirror import UnreachedError, mirror_at
+from ablation.resources import ranks_of, threads_of
 from ablation.store import Store
-from ablation.work import UnitRun, prepare, record_failure
+from ablation.work import UnitRun, cap_memory, prepare, record_failure
 from skelcon.plugins import load_plugins
 
 UNSHARED = "the results directory is not seen here"
 """The error of a worker to which the unit's directory, that the driver made, is not there."""
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
-
-
-def ranks_of(gpus: float) -> int:
-    """Among how many processes a trial of so many GPUs divides its pre-training."""
-    return max(1, int(gpus))
-
-
-def cap_memory(gpus: float) -> None:
-    """Who shares a GPU may not take more of its memory than was asked for."""
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
 
 
 def _die_with(parent: int) -> None:
@@ -58,7 +49,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         """Called once per worker; the unit itself begins with the first step."""
         # A trial of several devices is a process for each of them.
-        prepare(max(1, config["threads"] // ranks_of(config["gpu"])))
+        prepare(threads_of(config["threads"], config["gpu"]))
         threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
         # The GPU where a trial asks for one and this node has one; logical GPUs train on the CPU.
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"

@@ -94,6 +94,11 @@ def prepare(threads: int) -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
+def cap_memory(gpus: float) -> None:
+    """Who shares a GPU may not take more of its memory than was asked for."""
+    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
+
+
 class UnitRun:
     """A unit of work in progress. Use :meth:`step` until it says done, then :meth:`close`.
 

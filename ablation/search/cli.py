@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ablation.audience import Audience, audience
 from ablation.commands import open_data, overrides_of
+from ablation.options import AddressOption
 from ablation.plan import EvaluateOn
 from ablation.resources import Resources
 from ablation.search import report
@@ -110,12 +111,7 @@ def search(
             help="At most so many trials at once. Default: what fits.", show_default=False
         ),
     ] = None,
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="A running Ray cluster, such as auto or ray://head:10001.", show_default=False
-        ),
-    ] = None,
+    address: AddressOption = None,
     retries: Annotated[int, typer.Option(min=0, help="Tries more of a trial that fails.")] = 1,
     as_json: Annotated[
         bool,

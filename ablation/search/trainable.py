@@ -14,8 +14,7 @@ from ablation.delivery import data_at
 from ablation.search.record import Record
 from ablation.search.trial import CHECKPOINT, MemberTrial, UnitTrial
 from ablation.store import Store
-from ablation.trainables import cap_memory
-from ablation.work import prepare, reason_of, record_failure
+from ablation.work import cap_memory, prepare, reason_of, record_failure
 from skelcon.plugins import load_plugins
 
 

@@ -114,8 +114,9 @@ def test_results_at_a_uri_need_no_shared_directory(
     """The node works in a directory of its own; the driver has what comes from the URI."""
     words = ("run", study_file, "--data", dataset.path, "--only", "crop+jitter", "--results",
              (tmp_path / "bucket").as_uri())  # fmt: skip
-    done = ablate(*words, "--address", address)
+    done = ablate(*words, "--address", address, "--gpus-per-trial", "auto")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "--gpus-per-trial auto: no GPU, as the cluster has none" in done.stdout
     (node,) = nodes_cache.glob("mirrors/*")
     for place in (tmp_path / "bucket", node):
         assert len(list(place.glob("units/*/DONE"))) == 4, place

@@ -120,6 +120,18 @@ def test_auto_takes_what_like_units_needed(
     assert choice(plan, store, asked, cuda=True)[0] == 1
 
 
+@pytest.mark.parametrize(("there", "taken"), [(0.0, 0.0), (8.0, 1.0)])
+def test_auto_asks_the_cluster(plan: Plan, tmp_path: Path, there: float, taken: float) -> None:
+    asked = Resources(gpus_per_trial=parse_gpus("auto"), address="auto")
+    said: list[str] = []
+    units = list(plan.units.values())
+    found = settled(
+        asked, Store(tmp_path), [plan], units, said.append, lambda: True, lambda asked: there
+    )
+    assert found.gpus_per_trial == taken
+    assert ("as the cluster has none" in said[0]) == (not there)
+
+
 def test_a_batch_that_the_gpus_cannot_divide_is_the_users_mistake(
     plan: Plan, tmp_path: Path
 ) -> None:

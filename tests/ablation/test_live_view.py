@@ -163,6 +163,9 @@ def test_the_table_so_far_reads_what_is_done_once_and_not_all_the_time(
         standing.finished(unit)
 
     end(evaluations[0])
+    part = TableSoFar(replace(plan, units={evaluations[0].key: evaluations[0]}), store)
+    assert part.sheet(standing.snapshot()) is None  # some units alone make no table
+    assert not read
     table.sheet(standing.snapshot())
     end(evaluations[1])
     table.sheet(standing.snapshot())  # too early

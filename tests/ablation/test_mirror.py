@@ -6,18 +6,21 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pyarrow import fs
 
 from ablation import mirror as mirror_module
+from ablation.claims import Claims
 from ablation.mirror import Mirror, UnreachedError
-from ablation.plan import unit_key
+from ablation.plan import Unit, unit_key
+from ablation.queue import Queue
+from ablation.resources import Listener, Resources
 from ablation.store import Store, uri_of
 from skelcon.errors import UserError
 
-PRETRAINING: dict[str, Any] = {"unit": "pretrain", "seed": 0}
+PRETRAINING: dict[str, Any] = {"unit": "pretrain", "seed": 0, "data": "d"}
 KEY = unit_key(PRETRAINING)
 Node = Callable[[str], Mirror]
 
@@ -157,6 +160,55 @@ def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
     with pytest.raises(UnreachedError, match=r"SLOW_DOWN; what is done is in"):
         there.fetch_failure(KEY)
     assert gone.calls == len(mirror_module.PAUSES) + 1
+
+
+def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
+    """What the driver could not tell or fetch is taken up again; the reason is said."""
+    from ablation.runner import _Relay, _UnitSearcher
+
+    here = node("one")
+    unit, said = Unit(PRETRAINING, (), "it"), []
+    listener = cast(Listener, SimpleNamespace(waiting=said.append))
+    with Claims(here.store) as claims:
+        queue = Queue([unit], here.store, claims)
+        searcher = _UnitSearcher(queue, here.store, Resources(), listener, here)
+        relay = _Relay({KEY: unit}, queue, here.store, listener, "", here)
+        relay._started.add("t")
+        files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
+        here._files = gone
+        assert searcher.suggest("t") is None
+        trial = SimpleNamespace(trial_id="t", config={"key": KEY}, last_result={"done": True})
+        for told in (relay.on_trial_complete, relay.on_trial_error):
+            here._files = files
+            assert searcher.suggest("t")["key"] == KEY
+            here._files = gone
+            told(0, [], trial)
+        here._files = files
+        assert searcher.suggest("t")["key"] == KEY
+        assert not queue.failed
+    assert len(said) == 3
+    assert all("SLOW_DOWN" in text for text in said)
+
+
+def test_a_worker_that_cannot_push_has_not_failed_its_unit(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ablation.trainables import UnitTrainable
+
+    here = node("one")
+    make(here.store, PRETRAINING)
+    monkeypatch.setattr("ablation.trainables.mirror_at", lambda uri: here)
+    worker = object.__new__(UnitTrainable)  # without Ray's own part
+    worker._device = "cpu"
+    worker._settings = {"mirror": here.uri, "key": KEY, "plugins": [], "directory": ".",
+                        "data": {"d": "d"}, "node": None, "checkpoints": None,
+                        "gpu": 0}  # fmt: skip
+    monkeypatch.setattr("ablation.trainables.data_at", lambda wanted, path, node: path)
+    here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
+    with pytest.raises(UnreachedError):
+        worker.step()
+    assert here.store.state(KEY) == "done"
+    assert not (here.store.directory(KEY) / "failed.json").exists()
 
 
 def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:

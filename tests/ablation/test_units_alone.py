@@ -100,7 +100,9 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
     assert "top1 " in told
     before = {path: path.stat().st_mtime_ns for path in store.units.glob("*/DONE")}
     assert ablate("unit", f"{evaluation.key},{pretraining.key}", options=("--json",)) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    first, second = json.loads(printed.out)
+    assert [json.loads(line)["event"] for line in printed.err.splitlines()] == ["plan", "finished"]
     assert first == {
         "unit": evaluation.key,
         "directory": str(store.directory(evaluation.key)),
@@ -119,6 +121,12 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
         (("unit", "0"), ("--plan",), "--plan: leave it out here"),
         (("unit", "0", "augmentation"), (), "'augmentation' is no study: did you mean"),
         (("unit", "0"), ("--sed", "1"), "--sed"),
+        (("unit", "0"), ("--track", "mlflow"), "--track"),
+        (("unit", "0"), ("--address", "auto"), "--address: leave it out here"),
+        (("unit", "0"), ("--max-concurrent", "2"), "--max-concurrent: leave it out here"),
+        (("unit", "0"), ("--format", "csv"), "--format: leave it out here"),
+        (("unit", "0"), ("--format", "nope"), "unknown format 'nope'"),
+        (("unit", "0"), ("--probe", "3"), "--probe 3: measures for a plan"),
         (("unit", "0"), ("--results", "s3://bucket/x"), "'s3://bucket/x' is no directory"),
     ],
 )
@@ -152,6 +160,56 @@ def test_a_unit_that_fails_is_the_exit_code(
     assert "it is tried again" in told
     assert Store(tmp_path / "r").state(pretraining.key) == "failed"
     assert Store(tmp_path / "r").state(evaluation.key) == "absent"
+
+
+def test_a_failure_that_cannot_be_written_down_is_told(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ablation.serial.UnitRun", full)
+    monkeypatch.setattr("ablation.serial.record_failure", full)
+    pretraining, _ = chain(plan_of(study_file, dataset))
+    ears, data = Ears(), {dataset.fingerprint: dataset.path}
+    assert run_here([pretraining], Store(tmp_path), data, Resources(retries=0), ears)
+    assert ears.heard[1].startswith("failed failed: OSError: [Errno 28] No space left")
+
+
+def test_a_signal_ends_the_wait_for_a_lock(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    pretraining, _ = chain(plan_of(study_file, dataset))
+    store, ears, data = Store(tmp_path), Ears(), {dataset.fingerprint: dataset.path}
+    with store.locked(pretraining.key):
+        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
+        timer.start()
+        assert not run_here([pretraining], store, data, Resources(), ears)
+        timer.join()
+    assert set(ears.heard) == {"waiting"}
+
+
+def test_each_unit_has_the_threads_and_the_memory_that_a_trial_has(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a stand-in for the GPU, on which every unit runs out of memory."""
+    threads: list[int] = []
+    caps: list[float] = []
+
+    def hungry(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("ablation.serial.prepare", threads.append)
+    monkeypatch.setattr("ablation.serial.cap_memory", caps.append)
+    monkeypatch.setattr("ablation.serial.UnitRun", hungry)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    pretraining, evaluation = chain(plan_of(study_file, dataset))
+    for number, (unit, gpus) in enumerate([(pretraining, 0.25), (pretraining, 2), (evaluation, 2)]):
+        alone = Unit(unit.config, (), unit.label)
+        resources = Resources(cpus_per_trial=4, gpus_per_trial=gpus)
+        assert run_here([alone], Store(tmp_path / str(number)), {}, resources, Ears())
+    assert threads == [4, 4, 2, 2, 4, 4]
+    assert caps == [0.25, 1.0, 2, 1.0, 1.0, 1.0]
 
 
 def test_what_another_process_works_on_is_waited_for(
