@@ -162,6 +162,22 @@ def test_a_unit_that_fails_is_the_exit_code(
     assert Store(tmp_path / "r").state(evaluation.key) == "absent"
 
 
+def test_an_interrupted_command_prints_its_document(
+    ablate: Callable[..., int],
+    dataset: SkeletonDataset,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("ablation.cli_units.run_missing", lambda *some, **more: False)
+    _, evaluation = chain(plan_of(study_file, dataset))
+    assert ablate("unit", evaluation.key, options=("--json",)) == 130
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == []
+    last = json.loads(printed.err.splitlines()[-1])
+    assert (last["event"], last["state"]) == ("finished", "interrupted")
+
+
 def test_a_failure_that_cannot_be_written_down_is_told(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
