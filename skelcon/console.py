@@ -5,6 +5,7 @@ How they end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,18 @@ from skelcon.errors import UserError
 
 # Recent typer brings a click of its own, older ones use the package: both through one door.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+class LastingConsole(Console):
+    """Goes quiet when its reader has gone away: what is worked on goes on to its end."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich, whose own answer is to end the process."""
+        self.quiet = True
+        # What the file still holds has to go somewhere when it is closed.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
 
 
 def run_app(app: typer.Typer) -> None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import struct
 import sys
+import threading
+import time
 import types
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
-from ablation import trackers
+from ablation import telling, trackers
+from ablation import tracking as tracking_module
 from ablation.checkpoints import CheckpointPolicy
 from ablation.curves import curve, places
 from ablation.plan import Plan, Unit, make_plan
@@ -294,6 +298,54 @@ def test_an_interrupted_command_does_not_wait_for_a_tracker(
     with tracking:
         pass
     assert wandb.runs == []
+
+
+def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
+    plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "SOON", 0.05)
+    monkeypatch.setattr(telling, "PATIENCE", 0.3)
+    hangs = threading.Event()
+    monkeypatch.setattr(wandb, "init", lambda **values: hangs.wait())
+    tracking, out = tracked(plan, done, "wandb")
+    began = time.monotonic()
+    with tracking:
+        pass
+    assert time.monotonic() - began < 20
+    assert len(list((done.results / "tiny").rglob("*tfevents*"))) == 2
+    lines = out.getvalue().splitlines()
+    assert lines[1] == "waiting for wandb; Ctrl-C leaves the rest to the next command"
+    assert re.fullmatch(r"warning: wandb took nothing for \d s and is left: the next.*", lines[2])
+    assert len(lines) == 3
+    hangs.set()
+
+
+def test_of_two_drivers_one_tells_of_a_unit(
+    plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tracked(plan, done, "wandb")[0], tracked(plan, done, "wandb")[0]
+    # (Two processes write event files of different names.)
+    monkeypatch.setattr(second._board, "finish", lambda *asked: None)
+    with first, second:
+        pass
+    assert len(wandb.runs) == 2
+    assert len((done.results / "tiny" / "tracked-wandb.txt").read_text().split()) == 2
+
+
+def test_what_waits_to_be_written_of_a_unit_waits_once(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, followed = Store(tmp_path), []
+    monkeypatch.setattr(tracking_module, "EVERY", 0.0)
+    tracking, _ = tracked(plan, store)
+    monkeypatch.setattr(tracking._board, "follow", lambda *asked: followed.append(asked))
+    training = next(iter(plan.units.values()))
+    for _ in range(100):  # before its thread has begun, as if it hung
+        tracking.started(training)
+        tracking.progressed(training, {"epoch": 1})
+    with tracking:
+        pass
+    assert [again for _, again in followed] == [True]
 
 
 class FakeClient:
