@@ -18,11 +18,11 @@ from typing import Any
 
 # isort: off
 from ablation.cluster_session import (  # sets what Ray reads, then imports it
-    SessionLostError,
     check_session,
     cluster,
     free_resources,
     holds_resources,
+    restarting,
 )
 # isort: on
 
@@ -39,8 +39,6 @@ from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
 from ablation.work import OUT_OF_MEMORY
 
-SESSIONS = 5
-"""How often a Ray that has died is started again."""
 PENDING_SECONDS = 4.0
 """How long nothing may run before it is said why."""
 SHARED = "--results must be a path that all nodes share"
@@ -221,12 +219,12 @@ def run_units(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    for _ in range(SESSIONS):
+
+    def session() -> bool:
         missing = [unit for unit in units if not store.is_done(unit.key)]
-        with contextlib.suppress(SessionLostError):
-            return _run_session(missing, store, data, resources, listener)
-        listener.waiting("Ray has died and is started again")
-    raise RuntimeError(f"Ray has died {SESSIONS} times: the same command goes on from here")
+        return _run_session(missing, store, data, resources, listener)
+
+    return restarting(session, listener.waiting)
 
 
 def _run_session(
