@@ -1,6 +1,7 @@
 """What a results directory is doing, seen from another process: nothing is locked or waited for.
 
-A unit is running if a process holds its directory's lock. How far it is stands in metrics.jsonl.
+A unit is running if a process holds its directory's lock, or, where another machine's locks are not
+seen, if its driver shows it. How far it is stands in metrics.jsonl.
 What the study as a whole does, its ETA and its table so far, is what its driver lets others see.
 """
 
@@ -110,11 +111,12 @@ def status_of(store: Store) -> Status:
     """
     times, open_units = [], []
     studies = running_studies(store.results)
+    shown = {each.unit for study in studies for each in study.running}
     for directory in unit_directories(store):
         with contextlib.suppress(FileNotFoundError):  # it may vanish while we look
             if store.is_done(directory.name):
                 times.append((directory / "DONE").stat().st_mtime)
-            elif (found := _of_unit(store, directory, bool(studies))) is not None:
+            elif (found := _of_unit(store, directory, shown, bool(studies))) is not None:
                 open_units.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
@@ -136,10 +138,11 @@ def unit_directories(store: Store) -> list[Path]:
     )
 
 
-def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
+def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> UnitStatus | None:
     """A unit that is not done; None for a directory that nobody has begun.
 
-    ``drivers``: whether any is there that could run what it has claimed.
+    ``shown``: the keys of those that drivers show as running; ``drivers``: whether any is there
+    that could run what it has claimed.
     """
     config = config_of(directory)
     running = is_locked(directory)
@@ -153,6 +156,8 @@ def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
         doing = "failed"
         with contextlib.suppress(UserError, KeyError):
             reason = store.failure(directory.name)
+    elif directory.name in shown:
+        doing = "running"
     elif drivers and (directory / "claim").exists():
         doing = "waiting"
     epochs = _epochs(config)
@@ -160,7 +165,7 @@ def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
     last = logged[-1] if logged else {}
     latest = [float(line["seconds"]) for line in logged[-LATEST:] if "seconds" in line]
     left = None
-    if running and epochs and latest:
+    if doing == "running" and epochs and latest:
         left = sum(latest) / len(latest) * max(0, epochs - len(logged))
     return UnitStatus(
         directory.name, doing, label_of(config), reason,

@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import cast
 
@@ -239,6 +239,21 @@ def test_status_shows_a_unit_as_its_driver_does_or_as_its_directory_tells(
     assert first == known
     assert (second.label, second.epoch, second.epochs) == ("of the directory", 3, 9)
     assert second.eta_s == 4.0
+
+
+def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
+    plan: Plan, store: Store
+) -> None:
+    now = running(plan, store, 2)
+    for each in now.running:
+        store.begin(each.unit, plan.units[each.unit].config)
+    failed = now.running[1].unit
+    store.fail(failed, "failed: x")
+    (store.results / "running").mkdir()
+    (store.results / "running" / "elsewhere-1.json").write_text(json.dumps(asdict(now)))
+    states = {each.key: each.doing for each in status_of(store).units}
+    assert (states[now.running[0].unit], states[failed]) == ("running", "failed")
+    assert status_of(store).running == (now.running[0],)
 
 
 def test_a_unit_that_a_driver_is_about_to_run_is_not_left(plan: Plan, store: Store) -> None:

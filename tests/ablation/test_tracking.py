@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,15 @@ def test_no_epoch_stands_twice_in_a_curve_however_often_its_unit_is_taken_up(
     # The units know nothing of it.
     assert not list(store.units.rglob("*tfevents*"))
     assert store.damage(training.key, thorough=True) is None
+
+
+def test_rows_of_like_names_have_runs_of_their_own(plan: Plan, tmp_path: Path) -> None:
+    board, place = TensorBoard(tmp_path, Store(tmp_path)), next(iter(places(plan).values()))
+    rows = ("a-b", "a b", "a/b", "a  b", "..", ".", "crop+pose")
+    runs = [board.run(replace(place, row=row)) for row in rows]
+    assert len(set(runs)) == len(rows)
+    assert {run.parents[3] for run in runs} == {tmp_path / "tensorboard"}
+    assert [run.parents[2].name for run in (runs[0], runs[-1])] == ["a-b", "crop+pose"]
 
 
 def test_what_is_done_already_is_written_once(plan: Plan, done: Store) -> None:
