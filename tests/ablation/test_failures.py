@@ -37,12 +37,16 @@ def trouble(view, generator, kind: str = "none"):
     os._exit(7)
 '''
 
-# All of the cluster is taken for some seconds.
+# All of the cluster is taken until the first command has looked for some seconds.
 BUSY = """
-import time
+import os, time
+from pathlib import Path
 @ray.remote(num_cpus=2)
 def take():
-    time.sleep(15)
+    drivers = Path(os.environ["TROUBLE"]).parent / "none" / "drivers"
+    while not any(drivers.glob("*.json")):
+        time.sleep(0.2)
+    time.sleep(8)
 taken = take.remote()
 """
 
