@@ -100,9 +100,9 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
     def _later(self, why: str) -> Any:
         """Hand nothing out at present. With nothing running Tune would hear nothing, Ctrl-C too,
         while it waits: then it is to end, and is started again."""
-        self._listener.waiting(why)
         if self._queue.handed_out:
             return None
+        self._listener.waiting(why)
         self.paused = True
         return Searcher.FINISHED
 
