@@ -30,6 +30,7 @@ import ray
 
 from ablation.joining import join
 from ablation.resources import Resources
+from skelcon.errors import UserError
 
 SESSIONS = 5
 """How often a Ray that has died is started again."""
@@ -122,13 +123,16 @@ def restarting(session: Callable[[], Outcome], say: Callable[[str], None]) -> Ou
         say: is told why it is begun anew.
 
     Raises:
-        RuntimeError: if Ray dies time and again.
+        UserError: if Ray dies time and again.
     """
     for _ in range(SESSIONS):
         with contextlib.suppress(SessionLostError):
             return session()
         say("Ray has died and is started again")
-    raise RuntimeError(f"Ray has died {SESSIONS} times: the same command goes on from here")
+    raise UserError(
+        f"Ray has died {SESSIONS} times, the last as the first: look at its logs in /tmp/ray; "
+        "the same command goes on from here"
+    )
 
 
 @contextlib.contextmanager

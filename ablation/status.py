@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.beacon import running_studies
-from ablation.housekeeping import KEY, config_of, is_locked
+from ablation.housekeeping import KEY, config_of
+from ablation.locks import is_held
 from ablation.plan import Unit
 from ablation.snapshot import Running, Snapshot
 from ablation.store import Store
@@ -145,7 +146,7 @@ def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> U
     that could run what it has claimed.
     """
     config = config_of(directory)
-    running = is_locked(directory)
+    running = is_held(directory)
     if config is None:
         return UnitStatus(directory.name, "running", "(starting)") if running else None
     doing: Doing = "abandoned"
@@ -243,7 +244,7 @@ def follow(store: Store, key: str, pause: float = 0.5) -> Iterator[str]:
     while True:
         # Asked before the log is read, so that its last lines are not missed.
         over = store.is_done(key)
-        failed = store.state(key) == "failed" and not is_locked(store.directory(key))
+        failed = store.state(key) == "failed" and not is_held(store.directory(key))
         quiet = quiet + 1 if failed else 0
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             file.seek(read)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
+from skelcon.console import hung
+
 SOON = 2.0
 """Seconds after which it is said for whom a command waits at its end."""
 PATIENCE = 90.0
@@ -62,6 +64,7 @@ class Teller:
             stuck = time.monotonic() - max(began, self._moved)
             if stuck > patience:
                 self._dropped = self._left = True
+                hung.set()
                 self._say(
                     f"warning: {self._name} took nothing for {stuck:.0f} s and is left: the next "
                     "command tells it the rest"

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import struct
+import subprocess
 import sys
 import threading
 import time
@@ -315,6 +316,7 @@ def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
 ) -> None:
     monkeypatch.setattr(telling, "SOON", 0.05)
     monkeypatch.setattr(telling, "PATIENCE", 0.3)
+    monkeypatch.setattr(telling, "hung", hung := threading.Event())
     hangs = threading.Event()
     monkeypatch.setattr(wandb, "init", lambda **values: hangs.wait())
     tracking, out = tracked(plan, done, "wandb")
@@ -327,7 +329,28 @@ def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
     assert lines[1] == "waiting for wandb; Ctrl-C leaves the rest to the next command"
     assert re.fullmatch(r"warning: wandb took nothing for \d s and is left: the next.*", lines[2])
     assert len(lines) == 3
+    assert hung.is_set()
     hangs.set()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_hangs_does_not_hold_up_the_end_of_a_command(code: int) -> None:
+    program = f"""
+import atexit, time, typer
+from skelcon import console
+app = typer.Typer()
+@app.command()
+def work():
+    atexit.register(time.sleep, 300)  # as W&B does
+    print("the table")
+    console.hung.set()
+    raise typer.Exit({code})
+console.run_app(app)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "the table\n", "")
 
 
 def test_of_two_drivers_one_tells_of_a_unit(
