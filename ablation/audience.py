@@ -22,6 +22,7 @@ from ablation.resources import Listener
 from ablation.snapshot import Snapshot
 from ablation.standing import Standing
 from ablation.store import Store
+from skelcon.console import LastingConsole
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def audience(
         about: what every event says, such as ``study="tiny"``.
     """
     if not as_json or not events or sys.stderr.isatty():
-        yield Audience(Console(stderr=as_json), verbose=verbose)
+        yield Audience(LastingConsole(stderr=as_json), verbose=verbose)
         return
     stream = EventStream(sys.stderr, **about)
     text = cast(TextIO, stream)

@@ -10,8 +10,8 @@ import contextlib
 import json
 import os
 import platform
+import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,12 +19,15 @@ from types import TracebackType
 
 from pydantic import TypeAdapter
 
+from ablation.filetime import file_time
 from ablation.snapshot import Snapshot
 
 EVERY = 2.0
 """Seconds between two renewals."""
 STALE = 20.0
 """Seconds after which a file that was not renewed tells nothing."""
+OURS = re.compile(r".+-\d+\.(json|tmp)|\.now\..*")
+"""How the files here are called."""
 _SNAPSHOT = TypeAdapter(Snapshot)
 
 
@@ -48,8 +51,9 @@ class Beacon:
     def __enter__(self) -> Beacon:
         with contextlib.suppress(OSError):
             self._directory.mkdir(parents=True, exist_ok=True)
+            now = file_time(self._directory)
             for file in self._directory.iterdir():
-                if _age(file) > STALE:
+                if OURS.fullmatch(file.name) and now - file.stat().st_mtime > STALE:
                     file.unlink(missing_ok=True)
         self._thread.start()
         return self
@@ -78,14 +82,12 @@ class Beacon:
 
 def running_studies(results: Path) -> tuple[Snapshot, ...]:
     """What the drivers that run on a results directory show, by the names of their studies."""
-    found = []
-    for file in sorted((results / "running").glob("*.json")):
+    directory, found = results / "running", []
+    files = sorted(directory.glob("*.json"))
+    now = file_time(directory) if files else 0.0
+    for file in files:
         # It may vanish while we look, or be another version's.
         with contextlib.suppress(OSError, ValueError):
-            if _age(file) <= STALE:
+            if now - file.stat().st_mtime <= STALE:
                 found.append(_SNAPSHOT.validate_json(file.read_bytes()))
     return tuple(sorted(found, key=lambda each: each.study))
-
-
-def _age(file: Path) -> float:
-    return time.time() - file.stat().st_mtime

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import time
 import zipfile
 from dataclasses import dataclass
@@ -90,7 +91,10 @@ class Checkpoints:
         name = kept / f"epoch-{epoch:04}.pt"
         earlier = [path for path in kept.iterdir() if path != name]
         name.unlink(missing_ok=True)  # of an attempt before this one
-        os.link(self._file, name)
+        try:
+            os.link(self._file, name)
+        except OSError:  # a file system without links
+            shutil.copyfile(self._file, name)
         if self._policy.keep == "last":
             for path in earlier:
                 path.unlink()

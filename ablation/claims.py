@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import threading
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,7 @@ class Claims:
         self._drivers = store.results / "drivers"
         self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._held: set[str] = set()
+        self._ahead: float | None = None
         self._over = threading.Event()
         self._heart = threading.Thread(target=self._beat, daemon=True)
 
@@ -64,9 +66,9 @@ class Claims:
     ) -> None:
         self._over.set()
         self._heart.join()
-        with contextlib.suppress(OSError):  # of a disk that is full, or gone: they lapse
-            for key in tuple(self._held):
-                self.release(key)
+        for key in tuple(self._held):
+            self.release(key)
+        with contextlib.suppress(OSError):  # of a disk that is full, or gone
             self._file(self.driver).unlink(missing_ok=True)
 
     def take(self, key: str) -> bool:
@@ -92,7 +94,8 @@ class Claims:
     def release(self, key: str) -> None:
         """Let go of the unit ``key``."""
         self._held.discard(key)
-        (self._store.directory(key) / "claim").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # of a disk that is read-only: it lapses with its driver
+            (self._store.directory(key) / "claim").unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _one_at_a_time(self) -> Iterator[None]:
@@ -120,14 +123,19 @@ class Claims:
             values: dict[str, Any] = json.loads(file.read_text())
             if values["machine"] == _machine():
                 return bool(_process(values["process"]["pid"]) == values["process"])
-            # The file system's clock against itself: machines' clocks differ.
-            now = self._drivers / f".now.{self.driver}"
-            write_atomically(now, "")
-            silent = now.stat().st_mtime - file.stat().st_mtime
-            now.unlink()
+            silent = self._clock() - file.stat().st_mtime
         except (OSError, ValueError, LookupError, TypeError):
             return False
         return silent < self._lapse
+
+    def _clock(self) -> float:
+        """The file system's clock, against which its times count: machines' clocks differ."""
+        if self._ahead is None:
+            now = self._drivers / f".now.{self.driver}"
+            write_atomically(now, "")
+            self._ahead = now.stat().st_mtime - time.monotonic()
+            now.unlink()
+        return self._ahead + time.monotonic()
 
 
 def _machine() -> str:

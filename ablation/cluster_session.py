@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 # Ray reads these when it is imported.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -30,6 +30,11 @@ import ray
 
 from ablation.joining import join
 from ablation.resources import Resources
+from skelcon.errors import UserError
+
+SESSIONS = 5
+"""How often a Ray that has died is started again."""
+Outcome = TypeVar("Outcome")
 
 
 @contextlib.contextmanager
@@ -108,6 +113,26 @@ def check_session() -> None:
         kind in ("raylet", "gcs_server") for kind, _ in node.dead_processes()
     ):
         raise SessionLostError
+
+
+def restarting(session: Callable[[], Outcome], say: Callable[[str], None]) -> Outcome:
+    """What ``session`` gives, which is begun anew if Ray dies under it.
+
+    Args:
+        session: does what is left to do, with a Ray of its own.
+        say: is told why it is begun anew.
+
+    Raises:
+        UserError: if Ray dies time and again.
+    """
+    for _ in range(SESSIONS):
+        with contextlib.suppress(SessionLostError):
+            return session()
+        say("Ray has died and is started again")
+    raise UserError(
+        f"Ray has died {SESSIONS} times, the last as the first: look at its logs in /tmp/ray; "
+        "the same command goes on from here"
+    )
 
 
 @contextlib.contextmanager

@@ -242,9 +242,10 @@ def _run_study(
     interrupted = False
     with Tracking(plan, store, results / study.name, trackers, console) as tracking:
         if cost is not None:
-            _confirm(plan, asked, yes)
+            confirm_cpu(plan.preset, asked, yes)
             interrupted = not run_missing(plan, missing, store, asked, seen_by, cost, tracking)
-    failed = show(console, plan, store, results, formats, as_json)
+        # Trackers may take their time: nobody waits for the table until they are told all.
+        failed = show(console, plan, store, results, formats, as_json)
     if mirror:
         mirror.push_all(plan.units, plan.study.name)
         console.print(f"Kept at {mirror.uri}", highlight=False, soft_wrap=True)
@@ -343,9 +344,7 @@ def show(
     frame = tables.cells_frame(plan, store)
     table = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    if as_json:
-        typer.echo(export.to_json(table, provenance))
-    else:
+    if not as_json:
         display.print_table(console, table)
     earlier = export.caption_in(results / plan.study.name)
     if earlier is not None and not as_json and not same_question(earlier, table.caption):
@@ -354,7 +353,9 @@ def show(
         written = export.export(table, frame, provenance, results / plan.study.name, formats)
     except OSError as error:
         raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
-    if not as_json:
+    if as_json:
+        typer.echo(export.to_json(table, provenance))
+    else:
         names = ", ".join(path.name for path in written)
         console.print(
             f"Written to {results / plan.study.name}: {names}", highlight=False, soft_wrap=True
@@ -368,8 +369,9 @@ def same_question(one: str, other: str) -> bool:
     return before[0] == before[1]
 
 
-def _confirm(plan: Plan, asked: Resources, yes: bool) -> None:
+def confirm_cpu(preset: str, asked: Resources, yes: bool) -> None:
     """The paper's scale without a GPU takes months: ask whoever sits there."""
-    if yes or plan.preset != "paper" or asked.gpus_per_trial or not sys.stdin.isatty():
+    if yes or preset != "paper" or asked.gpus_per_trial or not sys.stdin.isatty():
         return
-    typer.confirm("The paper preset without --gpus-per-trial trains on the CPU. Go on?", abort=True)
+    question = "The paper preset without --gpus-per-trial trains on the CPU. Go on?"
+    typer.confirm(question, abort=True, err=True)  # standard output may be a document's

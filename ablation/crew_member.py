@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import re
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -25,6 +26,8 @@ from skelcon.pretrain.distributed import Team, joined
 
 def main() -> None:
     """Train as told until the end."""
+    for sent in (signal.SIGINT, signal.SIGTERM):  # to the whole group: rank 0 knows what to do
+        signal.signal(sent, signal.SIG_IGN)
     words: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(words,), daemon=True).start()
     job = json.loads(words.get())

@@ -7,6 +7,7 @@ so that the work which a crash cost is known to the epoch, those cut in the midd
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -30,7 +31,7 @@ class EpochLog:
             ValueError: if the metrics of those epochs are not all there.
         """
         begun = _read(self._begun)
-        logged = _read(self._metrics)[:epoch]
+        logged = _read(self._metrics)[:epoch] if epoch else []
         if [line.get("epoch") for line in logged] != list(range(epoch)):
             raise ValueError(f"metrics.jsonl lacks some of the first {epoch} epochs")
         text = "".join(json.dumps(line) + "\n" for line in logged)
@@ -82,9 +83,13 @@ def _whole_lines(content: bytes) -> int:
 
 
 def _read(path: Path) -> list[dict[str, Any]]:
-    """The lines that are whole; none if there is no file."""
+    """The lines up to the first that is not whole; none if there is no file."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in content[: _whole_lines(content)].splitlines()]
+    lines = []
+    with contextlib.suppress(ValueError):  # as after a power cut
+        for line in content[: _whole_lines(content)].splitlines():
+            lines.append(json.loads(line))
+    return lines

@@ -39,6 +39,10 @@ EVERY = 2.0
 """Seconds between two progress events of a unit."""
 
 
+STATES: dict[str | int, str] = {0: "done", 1: "failed", 130: "interrupted"}
+"""How a command ended, by its exit code; any other is an error."""
+
+
 class EventStream(io.TextIOBase):
     """Writes events. As a text file it takes what is said to people, line by line, as messages.
 
@@ -67,25 +71,31 @@ class EventStream(io.TextIOBase):
         Raises:
             typer.Exit: in place of what the console script would print as a line of text.
         """
-        began, state, more = time.monotonic(), "done", {}
+        began, state, more = time.monotonic(), "error", {}
         try:
             yield
+            state = "done"
         except typer.Exit as end:
-            state = {1: "failed", 130: "interrupted"}.get(end.exit_code, "done")
+            state = STATES.get(end.exit_code, "error")
+            raise
+        except SystemExit as end:  # of a library
+            state = "done" if end.code is None else STATES.get(end.code, "error")
+            more = {"reason": f"ended by a library ({end.code})"} if state == "error" else {}
             raise
         except (KeyboardInterrupt, typer.Abort):
             state = "interrupted"
             raise typer.Exit(130) from None
         except UserError as error:
-            state, more = "error", {"reason": str(error)}
+            more = {"reason": str(error)}
             raise typer.Exit(2) from None
         except OSError as error:
-            state, more = "error", {"reason": f"'{error.filename}': {error.strerror}"}
             if error.filename is None:
+                more = {"reason": str(error)}
                 raise
+            more = {"reason": f"'{error.filename}': {error.strerror}"}
             raise typer.Exit(2) from None
         except Exception as error:
-            state, more = "error", {"reason": str(error)}
+            more = {"reason": str(error)}
             raise
         finally:
             self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - began))
@@ -109,9 +119,11 @@ class Events:
     def __init__(self, stream: EventStream, standing: Standing, every: float = EVERY) -> None:
         self._stream, self._standing, self._every = stream, standing, every
         self._told: dict[str, float] = {}
+        self._waiting = ""
 
     def started(self, unit: Unit) -> None:
         """A trial has begun to work on ``unit``."""
+        self._waiting = ""
         self._emit("started", unit, epochs=unit.epochs)
 
     def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
@@ -136,8 +148,10 @@ class Events:
         self._emit("failed", unit, reason=reason, log=str(log), again=verdict != "failed")
 
     def waiting(self, why: str) -> None:
-        """Nothing runs at present."""
-        self._emit("waiting", None, reason=why)
+        """Nothing runs at present: said once, not each time that it is looked at."""
+        if why != self._waiting:
+            self._emit("waiting", None, reason=why)
+        self._waiting = why
 
     def _emit(self, event: str, unit: Unit | None, **values: Any) -> None:
         if unit is not None:

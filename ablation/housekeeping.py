@@ -8,7 +8,6 @@ what a killed `clean` leaves behind is never half a unit.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import re
@@ -19,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.checkpoints import KEPT
+from ablation.locks import LOCK, hold, is_held
 from ablation.plan import RECIPE, unit_key
 from ablation.store import PASSING, Store
 from skelcon.errors import UserError
@@ -75,7 +74,7 @@ def find(
             if not (item.reason == "failed" and keep_failed)
             and not (item.reason == "started" and not started)
         ]  # fmt: skip
-        if found and entry.is_dir() and is_locked(entry):
+        if found and entry.is_dir() and is_held(entry):
             busy.append(entry)
         else:
             items += found
@@ -101,9 +100,9 @@ def _of_entry(store: Store, entry: Path, now: float) -> list[Item]:
         and not path.is_symlink()
         and now - path.stat().st_mtime > SETTLED
     ]
-    if store.is_done(entry.name):
-        checkpoints = (entry / "checkpoint.pt", entry / KEPT)
-        found += [_item("checkpoint", path) for path in checkpoints if path.exists()]
+    checkpoint = entry / "checkpoint.pt"
+    if store.is_done(entry.name) and checkpoint.exists():
+        found.append(_item("checkpoint", checkpoint))
     return found
 
 
@@ -143,32 +142,15 @@ def size_of(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def try_lock(directory: Path, shared: bool = False) -> Iterator[bool]:
+def try_lock(directory: Path) -> Iterator[bool]:
     """Lock a unit's directory if nobody has it, without waiting; whether that succeeded.
 
-    Args:
-        directory: of the unit.
-        shared: only ask: several may ask at once.
+    Its time of change stays what it was.
     """
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(handle)
-
-
-def is_locked(directory: Path) -> bool:
-    """Whether a process works on the unit at the moment; never waits."""
-    try:
-        with try_lock(directory, shared=True) as free:
-            return not free
-    except FileNotFoundError:
-        return False
+    before = directory.stat()
+    with hold(directory, wait=False) as free:
+        os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+        yield free
 
 
 def delete(store: Store, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
@@ -290,7 +272,7 @@ def _take(into: Store, directory: Path) -> bool:
     try:
         names = [path for path in sorted(directory.iterdir()) if path.is_file()]
         for path in sorted(names, key=lambda each: each.name == "DONE"):
-            if not TEMPORARY.fullmatch(path.name) and path.name not in (*PASSING, "claim"):
+            if not TEMPORARY.fullmatch(path.name) and path.name not in (*PASSING, "claim", LOCK):
                 _link_or_copy(path, temporary / path.name)
         place = into.directory(key)
         if not place.is_dir():

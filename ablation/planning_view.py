@@ -219,6 +219,10 @@ def _table(units: Sequence[Unit], to_run: Sequence[Unit], cost: Cost) -> Table:
     return table
 
 
+WORTH_SAYING = 60.0
+"""Seconds from which on a lower bound of a study's time is said when it starts."""
+
+
 def brief(seconds: float) -> str:
     """`duration`, and tenths of what is shorter than ten seconds."""
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
@@ -267,7 +271,8 @@ def print_cost(console: Console, to_run: Sequence[Unit], cost: Cost, costing: Co
 def print_start(console: Console, plan: Plan, missing: list[Unit], cost: Cost) -> None:
     """What a study is about to do, in a line or two."""
     print_counts(console, plan, len(plan.units) - len(missing))
-    if cost.seconds is not None and cost.unknown < len(missing):
+    # A bound of seconds, of the few units that something is known of, would tell nobody anything.
+    if cost.seconds is not None and (not cost.unknown or cost.seconds >= WORTH_SAYING):
         bound = "at least" if cost.unknown else "about"
         bases = {e.basis for e in cost.estimates.values() if e.seconds is not None}
         basis = next(iter(bases)) if len(bases) == 1 else "earlier results; --plan says which"

@@ -82,7 +82,11 @@ class Queue:
                 self._push(unit)
 
     def next(self) -> Offer | None:
-        """What can be run now; evaluations first, so that the table fills early."""
+        """What can be run now; evaluations first, so that the table fills early.
+
+        Raises:
+            OSError: if it cannot be claimed; it can be asked for again.
+        """
         if self._elsewhere and time.monotonic() - self._looked > LOOK_AGAIN:
             for unit in self._elsewhere.values():
                 self._push(unit)
@@ -92,7 +96,7 @@ class Queue:
             if self._store.is_done(unit.key):
                 self._elsewhere_done(unit)
                 self.done(unit)
-            elif not self._claims.take(unit.key):
+            elif not self._take(unit):
                 self._elsewhere[unit.key] = unit
                 self._looked = time.monotonic()
             elif self._store.is_done(unit.key):  # by who had it until now
@@ -103,6 +107,13 @@ class Queue:
                 self._running[unit.key] = unit
                 return Offer(unit, unit.key in self._alone)
         return None
+
+    def _take(self, unit: Unit) -> bool:
+        try:
+            return self._claims.take(unit.key)
+        except OSError:  # of a disk that is full for a moment: nothing is lost
+            self._push(unit)
+            raise
 
     def done(self, unit: Unit) -> None:
         """``unit`` is done: what needs it may run."""

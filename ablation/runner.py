@@ -9,6 +9,7 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
+import itertools
 import tempfile
 import time
 import warnings
@@ -18,11 +19,11 @@ from typing import Any
 
 # isort: off
 from ablation.cluster_session import (  # sets what Ray reads, then imports it
-    SessionLostError,
     check_session,
     cluster,
     free_resources,
     holds_resources,
+    restarting,
 )
 # isort: on
 
@@ -33,16 +34,21 @@ from ablation.claims import Claims
 from ablation.mirror import Mirror, UnreachedError, mirror_at
 from ablation.nodes import check_nodes
 from ablation.plan import Unit
-from ablation.queue import NODE_LOST, NODES_LOST, Queue
+from ablation.queue import NODE_LOST, NODES_LOST, Queue, Verdict
 from ablation.resources import Listener, Resources, check_fits
 from ablation.store import Store
 from ablation.trainables import UNSHARED, UnitTrainable
 from ablation.work import OUT_OF_MEMORY
+from skelcon.errors import UserError
 
-SESSIONS = 5
-"""How often a Ray that has died is started again."""
 PENDING_SECONDS = 4.0
 """How long nothing may run before it is said why."""
+PAUSE_SECONDS = 1.0
+"""How long is waited before it is looked again for something to do."""
+CATCH_UP_SECONDS = 30.0
+"""How long a unit that a worker has done may not be seen here."""
+CANNOT_WRITE = "the results directory cannot be written to"
+OTHERS = "the units that are left are another run's at present"
 SHARED = "--results must be a path that all nodes share"
 
 
@@ -67,21 +73,39 @@ class _UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
         super().__init__(metric="epoch", mode="max")
         self._queue, self._store, self._listener = queue, store, listener
         self._resources, self._mirror = resources, mirror
+        self.paused = False
+        """Whether nothing more was handed out although something is left."""
 
     def suggest(self, trial_id: str) -> Any:
-        offer = self._queue.next()
+        try:
+            offer = self._queue.next()
+        except OSError as error:
+            return self._later(f"{CANNOT_WRITE} ({error.strerror or error})")
         if offer is None:
             if self._queue.waiting_for_others:
-                self._listener.waiting("the units that are left are another run's at present")
+                return self._later(OTHERS)
             return Searcher.FINISHED if self._queue.exhausted else None
-        self._store.begin(offer.unit.key, offer.unit.config)
-        if self._mirror:
-            try:
+        try:
+            self._store.begin(offer.unit.key, offer.unit.config)
+            if self._mirror:
                 self._mirror.hand_out(offer.unit.key)
-            except UnreachedError as error:
-                return _again_later(offer.unit, error, self._queue, self._listener)
+        except UnreachedError as error:
+            self._queue.interrupt(offer.unit)
+            return self._later(str(error))
+        except OSError as error:
+            self._queue.interrupt(offer.unit)
+            return self._later(f"{CANNOT_WRITE} ({error.strerror or error})")
         gpus = self._resources.gpus_of(offer.unit)
         return {"key": offer.unit.key, "alone": offer.alone, "gpu": gpus}
+
+    def _later(self, why: str) -> Any:
+        """Hand nothing out at present. With nothing running Tune would hear nothing, Ctrl-C too,
+        while it waits: then it is to end, and is started again."""
+        if self._queue.handed_out:
+            return None
+        self._listener.waiting(why)
+        self.paused = True
+        return Searcher.FINISHED
 
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
@@ -134,11 +158,11 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
             try:
                 self._mirror.fetch([unit.key])
             except UnreachedError as error:
-                return _again_later(unit, error, self._queue, self._listener)
-        if self._store.is_done(unit.key):
+                return self._again_later(unit, error)
+        if trial.last_result.get("done") and self._appears(unit):
             self._queue.done(unit)
             self._listener.finished(unit)
-        elif trial.last_result.get("done"):
+        elif trial.last_result.get("done") and not self._appears(unit):
             self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
         else:
             self._queue.interrupt(unit)
@@ -151,11 +175,28 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
             try:
                 self._mirror.fetch_failure(unit.key)
             except UnreachedError as error:
-                return _again_later(unit, error, self._queue, self._listener)
-        if self._store.state(unit.key) == "failed":
-            self._fail(unit, self._store.failure(unit.key))
-        else:
-            self._fail(unit, _reason_of_death(trial))
+                return self._again_later(unit, error)
+        reason = None
+        with contextlib.suppress(UserError):  # half a file, of a disk that is full
+            if self._store.state(unit.key) == "failed":
+                reason = self._store.failure(unit.key)
+        self._fail(unit, reason or _reason_of_death(trial))
+
+    def _again_later(self, unit: Unit, error: UnreachedError) -> None:
+        """Take ``unit`` back, as the URI of the results cannot be reached at present."""
+        self._queue.interrupt(unit)
+        self._listener.waiting(str(error))
+
+    def _appears(self, unit: Unit) -> bool:
+        """Whether the unit is done here too: a network's file system may show it a moment late."""
+        until = time.monotonic() + CATCH_UP_SECONDS
+        while not self._store.is_done(unit.key):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.5)
+            with contextlib.suppress(OSError):
+                list(self._store.directory(unit.key).iterdir())  # has it look again
+        return True
 
     def _fail(self, unit: Unit, reason: str) -> None:
         with contextlib.suppress(OSError):  # of a disk that is full: the table says so too
@@ -177,12 +218,6 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
                 self._listener.waiting(f"a trial asks {self._asks}; {free_resources()}")
 
 
-def _again_later(unit: Unit, error: UnreachedError, queue: Queue, listener: Listener) -> None:
-    """Take ``unit`` back, as the URI of the results cannot be reached at present, and say so."""
-    queue.interrupt(unit)
-    listener.waiting(str(error))
-
-
 def _reason_of_death(trial: Any) -> str:
     """Why a worker ended that left no word itself."""
     text = ""
@@ -197,6 +232,9 @@ def _reason_of_death(trial: Any) -> str:
     # Of a single process that has died its node tells at once.
     if "node has died" in text or "is unavailable" in text:
         return NODE_LOST
+    lines = text.strip().splitlines()
+    if lines and "died" not in text:  # an error, where not even that could be written down
+        return f"failed: {lines[-1][:200]}"
     return "failed: the worker process died"
 
 
@@ -238,22 +276,41 @@ def run_units(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    for _ in range(SESSIONS):
-        missing = [unit for unit in units if not store.is_done(unit.key)]
-        with contextlib.suppress(SessionLostError):
-            return _run_session(missing, store, data, resources, listener)
-        listener.waiting("Ray has died and is started again")
-    raise RuntimeError(f"Ray has died {SESSIONS} times: the same command goes on from here")
+    left = {unit.key: unit for unit in units}
+    ticking = _Ticking(left, listener)
+    return restarting(lambda: _run_session(left, store, data, resources, ticking), listener.waiting)
+
+
+class _Ticking:
+    """Strikes off what is over, and passes all on: a unit is told of once, whatever dies."""
+
+    def __init__(self, left: dict[str, Unit], listener: Listener) -> None:
+        self._left = left
+        self.started, self.progressed = listener.started, listener.progressed
+        self.waiting, self._listener = listener.waiting, listener
+
+    def finished(self, unit: Unit) -> None:
+        """``unit`` is done."""
+        self._left.pop(unit.key, None)
+        self._listener.finished(unit)
+
+    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
+        """``unit`` has failed."""
+        self._listener.failed(unit, reason, log, verdict)
 
 
 def _run_session(
-    units: list[Unit],
+    left: dict[str, Unit],
     store: Store,
     data: Mapping[str, Path],
     resources: Resources,
     listener: Listener,
 ) -> bool:
-    """:func:`run_units` as long as Ray lives; ``SessionLostError`` if it dies."""
+    """:func:`run_units` as long as Ray lives; ``SessionLostError`` if it dies.
+
+    ``left`` keeps what another session has to do.
+    """
+    units = list(left.values())
     with (
         warnings.catch_warnings(),
         cluster(resources) as nodes,
@@ -274,38 +331,64 @@ def _run_session(
         def asked(config: Mapping[str, Any]) -> dict[str, float]:
             return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
 
-        tune.Tuner(
-            tune.with_resources(UnitTrainable, asked),
-            param_space={
-                "results": str(store.results.resolve()),
-                "mirror": resources.mirror,
-                "data": {key: str(path.resolve()) for key, path in data.items()},
-                "node": node,
-                "plugins": list(resources.plugins),
-                "directory": str(Path.cwd()),  # where the plugins were found here
-                "threads": max(1, int(resources.cpus_per_trial)),
-                "checkpoints": resources.checkpoints,
-            },
-            tune_config=tune.TuneConfig(
-                search_alg=_UnitSearcher(queue, store, resources, listener, mirror),
-                num_samples=len(units) * (resources.retries + NODES_LOST + 2),  # at most
-                max_concurrent_trials=resources.max_concurrent,
-                reuse_actors=True,
-                trial_dirname_creator=_trial_id,
-            ),
-            run_config=tune.RunConfig(
-                name="units",
-                storage_path=scratch,
-                stop=_Stop(queue),
-                callbacks=[relay],
-                failure_config=tune.FailureConfig(max_failures=0),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_at_end=False, checkpoint_frequency=0
-                ),
-                verbose=0,
-            ),
-        ).fit()
-        return queue.exhausted
+        space = {
+            "results": str(store.results.resolve()),
+            "mirror": resources.mirror,
+            "data": {key: str(path.resolve()) for key, path in data.items()},
+            "node": node,
+            "plugins": list(resources.plugins),
+            "directory": str(Path.cwd()),  # where the plugins were found here
+            "threads": max(1, int(resources.cpus_per_trial)),
+            "checkpoints": resources.checkpoints,
+        }
+        numbers = itertools.count()
+        try:
+            while True:
+                searcher = _UnitSearcher(queue, store, resources, listener, mirror)
+                tune.Tuner(
+                    tune.with_resources(UnitTrainable, asked),
+                    param_space=space,
+                    tune_config=tune.TuneConfig(
+                        search_alg=searcher,
+                        # At most.
+                        num_samples=len(units) * (resources.retries + NODES_LOST + 2),
+                        max_concurrent_trials=resources.max_concurrent,
+                        reuse_actors=True,
+                        trial_dirname_creator=_trial_id,
+                    ),
+                    run_config=tune.RunConfig(
+                        name=f"units-{next(numbers)}",
+                        storage_path=scratch,
+                        stop=_Stop(queue),
+                        callbacks=[relay],
+                        failure_config=tune.FailureConfig(max_failures=0),
+                        checkpoint_config=tune.CheckpointConfig(
+                            checkpoint_at_end=False, checkpoint_frequency=0
+                        ),
+                        verbose=0,
+                    ),
+                ).fit()
+                if not searcher.paused or not _wait(queue, listener):
+                    return queue.exhausted
+        finally:
+            for key in queue.failed:
+                left.pop(key, None)
+
+
+def _wait(queue: Queue, listener: Listener) -> bool:
+    """Until there is something to do again; False if there is not, or at Ctrl-C."""
+    try:
+        while not queue.exhausted:
+            check_session()
+            time.sleep(PAUSE_SECONDS)
+            with contextlib.suppress(OSError):
+                offer = queue.next()
+                if offer is not None:
+                    queue.interrupt(offer.unit)
+                    return True
+    except KeyboardInterrupt:
+        pass
+    return False
 
 
 def _trial_id(trial: Any) -> str:

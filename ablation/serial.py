@@ -23,7 +23,7 @@ from ablation.plan import Unit
 from ablation.queue import Offer, Queue
 from ablation.resources import Listener, Resources, ranks_of, threads_of
 from ablation.store import Store
-from ablation.work import UnitRun, cap_memory, prepare, reason_of, record_failure
+from ablation.work import UnitRun, cap_memory, prepare, record_failure
 
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether another process has done what is waited for."""
@@ -103,9 +103,7 @@ def _work(
                     queue.interrupt(unit)
                     return
     except Exception as error:
-        reason = reason_of(error)
-        with contextlib.suppress(OSError):  # of a disk that is full: who listens is told
-            record_failure(store, unit.key, error)
+        reason = record_failure(store, unit.key, error)
         log = store.directory(unit.key) / "log.txt"
         listener.failed(unit, reason, log, queue.fail(unit, reason))
         return

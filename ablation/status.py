@@ -1,6 +1,7 @@
 """What a results directory is doing, seen from another process: nothing is locked or waited for.
 
-A unit is running if a process holds its directory's lock. How far it is stands in metrics.jsonl.
+A unit is running if a process holds its directory's lock, or, where another machine's locks are not
+seen, if its driver shows it. How far it is stands in metrics.jsonl.
 What the study as a whole does, its ETA and its table so far, is what its driver lets others see.
 """
 
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ablation.beacon import running_studies
-from ablation.housekeeping import KEY, config_of, is_locked
+from ablation.housekeeping import KEY, config_of
+from ablation.locks import is_held
 from ablation.plan import Unit
 from ablation.snapshot import Running, Snapshot
 from ablation.store import Store
@@ -110,11 +112,12 @@ def status_of(store: Store) -> Status:
     """
     times, open_units = [], []
     studies = running_studies(store.results)
+    shown = {each.unit for study in studies for each in study.running}
     for directory in unit_directories(store):
         with contextlib.suppress(FileNotFoundError):  # it may vanish while we look
             if store.is_done(directory.name):
                 times.append((directory / "DONE").stat().st_mtime)
-            elif (found := _of_unit(store, directory, bool(studies))) is not None:
+            elif (found := _of_unit(store, directory, shown, bool(studies))) is not None:
                 open_units.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
@@ -136,13 +139,14 @@ def unit_directories(store: Store) -> list[Path]:
     )
 
 
-def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
+def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> UnitStatus | None:
     """A unit that is not done; None for a directory that nobody has begun.
 
-    ``drivers``: whether any is there that could run what it has claimed.
+    ``shown``: the keys of those that drivers show as running; ``drivers``: whether any is there
+    that could run what it has claimed.
     """
     config = config_of(directory)
-    running = is_locked(directory)
+    running = is_held(directory)
     if config is None:
         return UnitStatus(directory.name, "running", "(starting)") if running else None
     doing: Doing = "abandoned"
@@ -153,6 +157,8 @@ def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
         doing = "failed"
         with contextlib.suppress(UserError, KeyError):
             reason = store.failure(directory.name)
+    elif directory.name in shown:
+        doing = "running"
     elif drivers and (directory / "claim").exists():
         doing = "waiting"
     epochs = _epochs(config)
@@ -160,7 +166,7 @@ def _of_unit(store: Store, directory: Path, drivers: bool) -> UnitStatus | None:
     last = logged[-1] if logged else {}
     latest = [float(line["seconds"]) for line in logged[-LATEST:] if "seconds" in line]
     left = None
-    if running and epochs and latest:
+    if doing == "running" and epochs and latest:
         left = sum(latest) / len(latest) * max(0, epochs - len(logged))
     return UnitStatus(
         directory.name, doing, label_of(config), reason,
@@ -238,7 +244,7 @@ def follow(store: Store, key: str, pause: float = 0.5) -> Iterator[str]:
     while True:
         # Asked before the log is read, so that its last lines are not missed.
         over = store.is_done(key)
-        failed = store.state(key) == "failed" and not is_locked(store.directory(key))
+        failed = store.state(key) == "failed" and not is_held(store.directory(key))
         quiet = quiet + 1 if failed else 0
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             file.seek(read)

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
+from ablation.locks import hold
 from skelcon.errors import UserError
 
 State = Literal["done", "failed", "started", "absent"]
@@ -90,7 +91,7 @@ class Store:
             self.units.mkdir(parents=True, exist_ok=True)
             probe = self.units / f".probe-{os.getpid()}"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)  # process numbers repeat on other machines
         except OSError as error:
             raise UserError(
                 f"cannot write to the results directory '{self.results}': {error.strerror}; "
@@ -211,10 +212,10 @@ class Store:
         outlives its killed driver for a moment.
         """
         directory = self.directory(key)
-        directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with contextlib.ExitStack() as stack:
+            while True:
+                directory.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # set aside at this very moment
+                    stack.enter_context(hold(directory, wait=True))
+                    break
             yield directory
-        finally:
-            os.close(handle)

@@ -52,6 +52,8 @@ from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, v
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
+RESERVED = ("units", "search", "running", "drivers", "damaged", "mlflow-artifacts")
+"""What a results directory keeps beside the studies' tables."""
 Task = Literal["linear", "retrieval", "finetune"]
 
 
@@ -255,10 +257,10 @@ def load_study(path: Path) -> Study:
     file = read_yaml(path)
     if "name" in file.values:
         raise UserError(f"{file.at(['name'])}: a study is called by its file's name")
-    if path.stem in ("units", "search"):
+    if path.stem in RESERVED:
         raise UserError(
-            f"'{path}': a study cannot be called '{path.stem}': that is where the results "
-            f"directory keeps {'units' if path.stem == 'units' else 'searches'}"
+            f"'{path}': a study cannot be called '{path.stem}': a results directory keeps "
+            "something else there; name the file otherwise"
         )
     study = validated(Study, {**file.values, "name": path.stem}, file.at)
     study._file = file

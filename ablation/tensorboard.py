@@ -11,6 +11,7 @@ import json
 import os
 import re
 import time
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,7 @@ class TensorBoard:
     def run(self, place: Place) -> Path:
         """The directory that TensorBoard shows as the unit's run."""
         parts = (place.row, place.column, f"seed{place.seed}", place.what)
-        return self._directory.joinpath(*(re.sub(r"[^\w.+=-]+", "-", part) for part in parts))
+        return self._directory.joinpath(*map(_file_name, parts))
 
     def is_whole(self, place: Place) -> bool:
         """Whether all that a finished unit has to tell was written after it was done."""
@@ -153,3 +154,9 @@ class TensorBoard:
         """Let go of all files."""
         while self._open:
             self._open.popitem()[1].close()
+
+
+def _file_name(name: str) -> str:
+    """``name`` as a directory: no two share one, whatever characters they have."""
+    plain = re.sub(r"^\.|[^\w.+=-]+", "-", name)
+    return plain if plain == name else f"{plain}.{sha256(name.encode()).hexdigest()[:6]}"

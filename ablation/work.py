@@ -219,8 +219,10 @@ class UnitRun:
 
     def _stuck(self, error: Exception) -> None:
         """End this process, which waits for a rank that has died."""
-        record_failure(self.store, self.key, error)
-        os._exit(1)
+        try:
+            record_failure(self.store, self.key, error)
+        finally:
+            os._exit(1)
 
     def _run_epoch(self, training: Pretraining | Finetuning) -> EpochMetrics:
         if self._crew is not None and isinstance(training, Pretraining):
@@ -368,11 +370,18 @@ def log(directory: Path, text: str) -> None:
         file.write(f"{stamp} {text}\n")
 
 
-def record_failure(store: Store, key: str, error: Exception) -> None:
-    """Write why a unit failed to its log, with the traceback, and to its directory."""
-    store.directory(key).mkdir(parents=True, exist_ok=True)
-    log(store.directory(key), "".join(traceback.format_exception(error)))
-    store.fail(key, reason_of(error))
+def record_failure(store: Store, key: str, error: Exception) -> str:
+    """Write why a unit failed to its log, with the traceback, and to its directory; give it.
+
+    As far as that is possible: the disk may be what failed.
+    """
+    reason = reason_of(error)
+    with contextlib.suppress(OSError):
+        store.directory(key).mkdir(parents=True, exist_ok=True)
+        log(store.directory(key), "".join(traceback.format_exception(error)))
+    with contextlib.suppress(OSError):
+        store.fail(key, reason)
+    return reason
 
 
 def reason_of(error: Exception) -> str:

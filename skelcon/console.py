@@ -5,9 +5,11 @@ How they end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped.
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
@@ -26,8 +28,34 @@ from skelcon.errors import UserError
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+class LastingConsole(Console):
+    """Goes quiet when its reader has gone away: what is worked on goes on to its end."""
+
+    def on_broken_pipe(self) -> None:
+        """Called by rich, whose own answer is to end the process."""
+        self.quiet = True
+        # What the file still holds has to go somewhere when it is closed.
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, self.file.fileno())
+        os.close(devnull)
+
+
+hung = threading.Event()
+"""Set by who has given up waiting for a thread or a library that would hold up the end as well."""
+
+
 def run_app(app: typer.Typer) -> None:
     """Run a command line and exit; a mistake is one line on stderr, never a traceback."""
+    code = _code_of(app)
+    if hung.is_set():
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def _code_of(app: typer.Typer) -> int:
     try:
         code = app(standalone_mode=False)
     except _UsageError as error:
@@ -36,19 +64,19 @@ def run_app(app: typer.Typer) -> None:
             typer.echo(text)
         else:
             _complain(" ".join(text.split()))
-        sys.exit(2)
+        return 2
     except UserError as error:
         _complain(str(error))
-        sys.exit(2)
+        return 2
     except OSError as error:
         if error.filename is None:
             raise
         _complain(f"'{error.filename}': {error.strerror}")
-        sys.exit(2)
+        return 2
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; the same command goes on from here")
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+        return 130
+    return code if isinstance(code, int) else 0
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from rich.text import Text
 
 from ablation.audience import Audience, audience
-from ablation.commands import open_data, overrides_of
+from ablation.commands import confirm_cpu, open_data, overrides_of
 from ablation.options import AddressOption
 from ablation.plan import EvaluateOn
 from ablation.resources import Resources
@@ -156,9 +155,7 @@ def search(
             overrides=overrides_of(assignments, ("pretrain", chosen.task)),
         )  # fmt: skip
         Store(results).check_writable()
-        if question.preset == "paper" and not (yes or gpus_per_trial) and sys.stdin.isatty():
-            typer.confirm("The paper preset without --gpus-per-trial trains on the CPU. Go on?",
-                          abort=True)  # fmt: skip
+        confirm_cpu(question.preset, asked, yes)
         on: EvaluateOn = "test" if confirm_on == "test" else "validation"
         directory = question.directory(results)
         with held(directory):

@@ -35,3 +35,7 @@ class TrialEvents:
             "ended", trial=trial.number, state=trial.state, epoch=trial.epoch, value=trial.value,
             reason=trial.reason,
         )  # fmt: skip
+
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present."""
+        self._stream.emit("message", text=why)

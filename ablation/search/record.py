@@ -16,7 +16,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -78,6 +78,8 @@ class Record:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.path = directory / "trials.jsonl"
+        self._found: dict[int, Trial] = {}
+        self._bytes = self._lines = 0  # that have been read
 
     def started(self, number: int, parameters: dict[str, Any], units: tuple[str, ...]) -> None:
         """A trial has been thought of."""
@@ -95,27 +97,42 @@ class Record:
         self._append(event="ended", trial=number, state=state, reason=reason)
 
     def trials(self) -> list[Trial]:
-        """All trials, in the order of their numbers.
+        """All trials, in the order of their numbers; copies.
 
         Raises:
-            UserError: if a line before the last is damaged; a torn last line is what a crash
-                leaves, and is left out.
+            UserError: if a line is damaged; a torn last one is what a crash leaves, and is left
+                out.
         """
-        found: dict[int, Trial] = {}
-        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
-        for at, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                _apply(json.loads(line), found)
-            except (ValueError, KeyError, TypeError) as error:
-                if at == len(lines):
-                    continue
-                raise UserError(
-                    f"'{self.path}', line {at}: damaged ({error!r}); take the line out, or delete "
-                    f"'{self.directory}' to begin anew"
-                ) from None
-        return [found[number] for number in sorted(found)]
+        self._read()
+        return [_copy(self._found[number]) for number in sorted(self._found)]
+
+    def trial(self, number: int) -> Trial:
+        """One of them."""
+        self._read()
+        return _copy(self._found[number])
+
+    def _read(self) -> None:
+        """Take in the lines that were appended since the last time."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size < self._bytes:  # another file
+            self._found, self._bytes, self._lines = {}, 0, 0
+        if size == self._bytes:
+            return
+        with self.path.open("rb") as file:
+            file.seek(self._bytes)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    if line.strip():
+                        _apply(json.loads(line), self._found)
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UserError(
+                        f"'{self.path}', line {self._lines + 1}: damaged ({error!r}); take the "
+                        f"line out, or delete '{self.directory}' to begin anew"
+                    ) from None
+                self._bytes += len(line)
+                self._lines += 1
 
     def _append(self, **values: Any) -> None:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
@@ -132,6 +149,10 @@ class Record:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def _copy(trial: Trial) -> Trial:
+    return replace(trial, reports=list(trial.reports))
 
 
 def _apply(line: dict[str, Any], found: dict[int, Trial]) -> None:

@@ -14,7 +14,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 # isort: off
-from ablation.cluster_session import cluster  # sets what Ray reads, then imports it
+from ablation.cluster_session import (  # sets what Ray reads, then imports it
+    check_session,
+    cluster,
+    restarting,
+)
 # isort: on
 
 from ray import tune
@@ -45,19 +49,27 @@ class Listener(Protocol):
     def ended(self, trial: Trial) -> None:
         """A trial is over: see its state."""
 
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present, and why."""
+
 
 class _Desk:
-    """What the searcher and the callback share: who is to run, and what has become of them."""
+    """What the searcher and the callback share: who is to run, and what has become of them.
 
-    def __init__(self, question: Question, record: Record, trials: int, listener: Listener) -> None:
+    ``tried`` holds the numbers of the trials that this command has brought to an end.
+    """
+
+    def __init__(
+        self, question: Question, record: Record, trials: int, listener: Listener, tried: set[int]
+    ) -> None:
         known = record.trials()
         self.question, self.record, self.listener = question, record, listener
         by_number = {trial.number: trial for trial in known}
-        self._again = [t for t in known if t.state in ("unfinished", "failed")]
+        self._again = [t for t in known if not _ended(t) and t.number not in tried]
         self._new = [number for number in range(trials) if number not in by_number]
         self._drawer = Drawer(question, known)
         self.trials = by_number
-        self.tried: set[int] = set()
+        self.tried = tried
         self.exhausted = False
 
     @property
@@ -114,7 +126,9 @@ class _Desk:
 
     def over(self, number: int, error: bool) -> None:
         """Tune lets go of a trial: it has ended, or was interrupted."""
-        trial = {t.number: t for t in self.record.trials()}[number]
+        if error:
+            check_session()  # what dies with Ray has not failed
+        trial = self.record.trial(number)
         if error and trial.state == "unfinished":
             self.record.ended(number, "failed", "the worker process died")
             trial.state, trial.reason = "failed", "the worker process died"
@@ -123,6 +137,10 @@ class _Desk:
             self.tried.add(number)
             self._drawer.ended(trial)
             self.listener.ended(trial)
+
+
+def _ended(trial: Trial) -> bool:
+    return trial.state not in ("unfinished", "failed")
 
 
 class _Suggestions(Searcher):  # type: ignore[misc]
@@ -186,6 +204,10 @@ class _Relay(tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         self._desk.over(number_of(trial), error=True)
 
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Ray waits for ever for a process of its own that has died."""
+        check_session()
+
 
 def run_trials(
     question: Question,
@@ -211,10 +233,19 @@ def run_trials(
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    desk = _Desk(question, record, trials, listener)
-    for trial in desk.trials.values():
-        if trial.state not in ("unfinished", "failed"):
-            desk.tried.add(trial.number)
+    tried: set[int] = set()
+
+    def session() -> bool:
+        desk = _Desk(question, record, trials, listener, tried)
+        return _run_session(desk, results, resources)
+
+    return restarting(session, listener.waiting)
+
+
+def _run_session(desk: _Desk, results: Path, resources: Resources) -> bool:
+    """:func:`run_trials` as long as Ray lives; ``SessionLostError`` if it dies."""
+    question, record = desk.question, desk.record
+    desk.tried.update(trial.number for trial in desk.trials.values() if _ended(trial))
     scheduler = make_scheduler(question, desk.stopped, desk.configured)
     if isinstance(scheduler, Asha):
         for number in sorted(desk.tried):

@@ -104,6 +104,12 @@ class View:
             + (f"  ETA {duration(eta)}" if eta is not None else ""),
         )
 
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present: said at once, terminal or not."""
+        with self._lock:
+            self._running.clear()
+        self._console.print(Text(_line("waiting", why)), highlight=False, soft_wrap=True)
+
     def _say(self, what: str, text: str) -> None:
         if self._lines:
             self._console.print(Text(_line(what, text)), highlight=False, soft_wrap=True)

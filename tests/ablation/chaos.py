@@ -268,7 +268,7 @@ class Chaos:
             account.needed += result.get("epochs", 0)
             account.again += unit["epochs_trained_again"]
             account.resumed += unit["resumed"]
-        account.set_aside = len(list(self.results.glob("damaged/*")))
+        account.set_aside = len(list(self.results.glob("damaged/*-*")))
         return account
 
     def left_behind(self, patience: float = 5.0) -> list[str]:

@@ -177,7 +177,7 @@ def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
     told = [driver.communicate(timeout=240)[0] for driver in drivers]
     assert [driver.returncode for driver in drivers] == [0, 0], told
     assert any(f"unit {damaged.name} is damaged (result.json is not what" in text for text in told)
-    assert [path.name for path in results.glob("damaged/*")] == [f"{damaged.name}-1"]
+    assert [path.name for path in results.glob("damaged/*-*")] == [f"{damaged.name}-1"]
     assert (results / "tiny" / "cells.csv").read_bytes() == table
     for unit in (damaged, gone):
         log = (unit / "log.txt").read_text()

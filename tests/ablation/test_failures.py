@@ -37,12 +37,16 @@ def trouble(view, generator, kind: str = "none"):
     os._exit(7)
 '''
 
-# All of the cluster is taken for some seconds.
+# All of the cluster is taken until the first command has looked for some seconds.
 BUSY = """
-import time
+import os, time
+from pathlib import Path
 @ray.remote(num_cpus=2)
 def take():
-    time.sleep(15)
+    drivers = Path(os.environ["TROUBLE"]).parent / "none" / "drivers"
+    while not any(drivers.glob("*.json")):
+        time.sleep(0.2)
+    time.sleep(8)
 taken = take.remote()
 """
 
@@ -73,8 +77,8 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
     )  # fmt: skip
     assert [code for _, code in (busy, memory, dies, fast)] == [0, 0, 0, 1], (memory, dies, fast)
 
-    assert "waiting: a trial asks 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs" in busy[0]
-    assert busy[0].index("waiting: ") < busy[0].index("started ")
+    asked = "a trial asks 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs"
+    assert busy[0].index("\nwaiting ") < busy[0].index(asked) < busy[0].index("\nstarted ")
 
     assert "failed: out of memory; it is tried again alone on its device" in memory[0]
     assert json.loads((place / "memory.json").read_text())["GPU"] == 1.0

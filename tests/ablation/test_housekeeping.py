@@ -14,6 +14,7 @@ import pytest
 from ablation import housekeeping
 from ablation.cli import main
 from ablation.housekeeping import delete, find, merge
+from ablation.locks import LOCK
 from ablation.plan import RECIPE, unit_key
 from ablation.store import Store, write_json
 from skelcon.errors import UserError
@@ -42,7 +43,8 @@ def old(path: Path) -> Path:
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*")
+            if p.is_file() and p.name != LOCK}  # fmt: skip
 
 
 @pytest.fixture

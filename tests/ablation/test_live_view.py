@@ -5,22 +5,27 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 import threading
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import typer
 from rich.console import Console
 from unit_helpers import report, training
 
+from ablation import beacon
 from ablation.beacon import Beacon, running_studies
+from ablation.commands import confirm_cpu
 from ablation.events import Events, EventStream
 from ablation.live_table import TableSoFar
 from ablation.live_view import screen
 from ablation.plan import Plan, Unit, make_plan
 from ablation.progress import Progress
+from ablation.resources import Resources
 from ablation.search.events import TrialEvents
 from ablation.search.record import Report, Trial
 from ablation.search.view import View
@@ -29,6 +34,7 @@ from ablation.standing import Standing
 from ablation.status import Status, UnitStatus, status_of
 from ablation.store import Store, write_json
 from ablation.study import load_study
+from skelcon.console import LastingConsole
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
@@ -197,9 +203,30 @@ def test_another_shell_sees_what_the_driver_shows(
     with Beacon(store.results, lambda: now):
         assert running_studies(store.results) in ((), (now,))
     assert not file.exists()
-    (store.results / "running").mkdir()
+    file.parent.mkdir()
+    table = file.parent / "table.json"  # of a study that was called so
+    table.touch()
+    os.utime(table, (0, 0))
+    with Beacon(store.results, lambda: now):
+        assert table.exists()
     (store.results / "running" / "other.json").write_text('{"of": "another version"}')
     assert running_studies(store.results) == ()
+
+
+def test_a_driver_is_seen_though_the_clocks_of_machines_differ(
+    plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = running(plan, store, 1)
+    ours = time.time
+    with Beacon(store.results, lambda: now, every=0.05):
+        deadline = time.monotonic() + 5
+        while not running_studies(store.results) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        monkeypatch.setattr(time, "time", lambda: ours() + 3600)
+        assert running_studies(store.results) == (now,)
+        # What stands still for other reasons than a clock is still told apart.
+        monkeypatch.setattr(beacon, "STALE", -1.0)
+        assert running_studies(store.results) == ()
 
 
 def test_status_shows_a_unit_as_its_driver_does_or_as_its_directory_tells(
@@ -215,6 +242,21 @@ def test_status_shows_a_unit_as_its_driver_does_or_as_its_directory_tells(
     assert first == known
     assert (second.label, second.epoch, second.epochs) == ("of the directory", 3, 9)
     assert second.eta_s == 4.0
+
+
+def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
+    plan: Plan, store: Store
+) -> None:
+    now = running(plan, store, 2)
+    for each in now.running:
+        store.begin(each.unit, plan.units[each.unit].config)
+    failed = now.running[1].unit
+    store.fail(failed, "failed: x")
+    (store.results / "running").mkdir()
+    (store.results / "running" / "elsewhere-1.json").write_text(json.dumps(asdict(now)))
+    states = {each.key: each.doing for each in status_of(store).units}
+    assert (states[now.running[0].unit], states[failed]) == ("running", "failed")
+    assert status_of(store).running == (now.running[0],)
 
 
 def test_a_unit_that_a_driver_is_about_to_run_is_not_left(plan: Plan, store: Store) -> None:
@@ -235,7 +277,8 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
     stream, standing = EventStream(out, study="tiny"), Standing("tiny", [unit], 4, 1)
     events = Events(stream, standing, every=3600)
     for listener in (standing, events):
-        listener.waiting("a trial asks 2 GPUs")
+        for _ in range(3):  # said once
+            listener.waiting("a trial asks 2 GPUs")
         listener.started(unit)
         for epoch in (1, 2, 3):  # throttled: the first alone
             listener.progressed(unit, report(epoch))
@@ -276,20 +319,31 @@ def test_a_reader_of_events_that_goes_away_stops_nothing() -> None:
     (KeyboardInterrupt(), "interrupted", 130),
     (UserError("--results x: no"), "error", 2),
     (PermissionError(13, "denied", "x"), "error", 2),
+    (typer.Exit(2), "error", 2),
+    (SystemExit(2), "error", 2),
+    (SystemExit("a library's own words"), "error", "a library's own words"),
+    (SystemExit(1), "failed", 1),
+    (SystemExit(), "done", None),
+    (RuntimeError("Ray has died 5 times"), "error", "Ray has died 5 times"),
 ])  # fmt: skip
 def test_the_last_event_says_how_a_command_ended(
-    error: BaseException | None, state: str, code: int
+    error: BaseException | None, state: str, code: int | str | None
 ) -> None:
-    out, ended = io.StringIO(), 0
+    out, ended = io.StringIO(), cast(int | str | None, 0)
     try:
         with EventStream(out, study="tiny").finishing():
             if error is not None:
                 raise error
     except typer.Exit as end:
         ended = end.exit_code
+    except SystemExit as end:
+        ended = end.code
+    except RuntimeError as end:
+        ended = str(end)
     last = json.loads(out.getvalue())
     assert (last["event"], last["state"], ended) == ("finished", state, code)
-    assert ("reason" in last) == (state == "error")
+    said = state == "error" and not isinstance(error, typer.Exit)  # (that has none)
+    assert ("reason" in last) == said
 
 
 def test_a_search_tells_the_same_in_lines_and_in_events() -> None:
@@ -316,3 +370,30 @@ def test_a_search_tells_the_same_in_lines_and_in_events() -> None:
         "started trial 1 lr=0.2",
         "failed trial 1 the worker process died",
     ]
+
+
+def test_a_reader_who_goes_away_does_not_end_what_runs() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "w") as out:
+        console = LastingConsole(file=out)
+        console.print("nobody reads this")  # rich itself would end the process here
+        assert console.quiet
+        console.print("nor this")
+
+
+def test_a_question_leaves_standard_output_to_the_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stdin = io.StringIO("y\nn\n")
+    monkeypatch.setattr(stdin, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", stdin)
+    confirm_cpu("small", Resources(), yes=False)
+    confirm_cpu("paper", Resources(), yes=True)
+    assert capsys.readouterr() == ("", "")
+    confirm_cpu("paper", Resources(), yes=False)
+    with pytest.raises(typer.Abort):
+        confirm_cpu("paper", Resources(), yes=False)
+    out, err = capsys.readouterr()
+    assert out.strip() == ""
+    assert err.count("trains on the CPU. Go on?") == 2

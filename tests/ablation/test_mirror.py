@@ -176,7 +176,7 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
         relay._started.add("t")
         files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
         here._files = gone
-        assert searcher.suggest("t") is None
+        assert searcher.suggest("t") == searcher.FINISHED
         trial = SimpleNamespace(trial_id="t", config={"key": KEY}, last_result={"done": True})
         for told in (relay.on_trial_complete, relay.on_trial_error):
             here._files = files

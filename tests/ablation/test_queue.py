@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -179,3 +180,24 @@ def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
     assert len(handed) == len(set(handed)) == 1000
     assert queue.exhausted
     assert looked <= 4 * len(units)
+
+
+def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
+    store: Store, claims: Claims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is full, or read-only, for a moment."""
+    first, _ = chain()
+    queue = Queue([first], store, claims)
+
+    def full(key: str) -> bool:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims, "take", full)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space"):
+                queue.next()
+    assert not queue.exhausted
+    offer = queue.next()
+    assert offer is not None
+    assert offer.unit == first

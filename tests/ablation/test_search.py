@@ -13,6 +13,7 @@ import pytest
 import yaml
 from search_helpers import SPACE
 
+from ablation.search import record as record_module
 from ablation.search import report
 from ablation.search.confirm import lead_in_words
 from ablation.search.domains import Domain
@@ -124,6 +125,28 @@ def test_the_record_keeps_what_happened_and_forgives_a_torn_line(tmp_path: Path)
     (trial,) = record.trials()
     assert (trial.state, trial.epoch, trial.value, trial.units) == ("completed", 4, 0.5, ("u", "v"))
     assert all(json.loads(line) for line in record.path.read_text().splitlines())
+
+
+def test_each_line_of_a_record_is_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, worker = Record(tmp_path), Record(tmp_path)
+    read = []
+    apply = record_module._apply
+    monkeypatch.setattr(
+        record_module, "_apply", lambda line, found: read.append(line) or apply(line, found)
+    )
+    for number in range(3):
+        here.started(number, {"a": number}, ())
+        worker.reported(number, Report(2, 0.5, 1.0), {"a": number})
+        worker.ended(number, "completed")
+        assert (here.trial(number).state, here.trial(number).epoch) == ("completed", 2)
+    assert len(read) == 9
+    here.trial(0).reports.clear()  # of a copy
+    assert [trial.epoch for trial in here.trials()] == [2, 2, 2]
+    assert len(read) == 9
+    here.path.unlink()
+    assert here.trials() == []
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:

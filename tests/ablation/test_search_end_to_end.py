@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ablation_helpers import ablate, command
+from ablation_helpers import ablate, command, processes
 from search_helpers import SPACE
 
 from ablation.search.cli import search
@@ -74,6 +74,23 @@ def test_a_killed_search_goes_on_and_is_the_one_that_never_was(utd: Path, tmp_pa
     )  # fmt: skip
     assert last.returncode == 0, last.stderr
     assert record_of(broken).path.read_bytes() == before
+
+
+def test_a_search_goes_on_when_ray_dies(utd: Path, tmp_path: Path) -> None:
+    base = {**SPACE["base"], "pretrain.epochs": 60}
+    file = space_file(tmp_path, base=base, evaluate_every=6, trials=3)
+    driver = subprocess.Popen(
+        command("search", file, "--data", utd, "--retries", 0, "--results", tmp_path / "r"),
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    _wait_for_reports(driver, tmp_path / "r", 2)
+    (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
+    os.kill(raylet, signal.SIGKILL)
+    told, _ = driver.communicate(timeout=240)
+    assert driver.returncode == 0, told
+    assert told.count("Ray has died and is started again") == 1
+    assert [t.state for t in record_of(tmp_path / "r").trials()] == ["completed"] * 3
+    assert "failed" not in record_of(tmp_path / "r").path.read_text()
 
 
 def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(utd: Path, tmp_path: Path) -> None:
@@ -156,7 +173,7 @@ def test_an_option_that_cannot_be_is_named(
     assert not (tmp_path / "r" / "search").exists()
 
 
-def _wait_for_reports(driver: subprocess.Popen[bytes], results: Path, count: int) -> None:
+def _wait_for_reports(driver: subprocess.Popen[Any], results: Path, count: int) -> None:
     give_up = time.monotonic() + 120
     while time.monotonic() < give_up:
         assert driver.poll() is None, "the search ended before it could be killed"

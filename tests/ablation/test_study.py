@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ablation.study import known_studies, load_study, named_study
+from ablation.study import RESERVED, known_studies, load_study, named_study
 from skelcon.errors import UserError
 from skelcon.settings import PRESETS, preset_tree
 
@@ -122,3 +122,13 @@ def test_a_preset_can_depend_on_the_representations() -> None:
     assert study.settings("crop", "seq", preset, {}).pretrain.epochs == 9
     overridden = study.settings("crop", "img", preset, {"pretrain.epochs": 3})
     assert overridden.pretrain.epochs == 3
+
+
+@pytest.mark.parametrize("name", RESERVED)
+def test_a_study_is_not_called_as_what_else_a_results_directory_holds(
+    name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / f"{name}.yaml"
+    file.write_text("title: x\n")
+    with pytest.raises(UserError, match=f"cannot be called '{name}'.*name the file otherwise"):
+        load_study(file)

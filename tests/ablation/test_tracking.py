@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import struct
+import subprocess
 import sys
+import threading
+import time
 import types
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,8 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
-from ablation import trackers
+from ablation import telling, trackers
+from ablation import tracking as tracking_module
 from ablation.checkpoints import CheckpointPolicy
 from ablation.curves import curve, places
 from ablation.plan import Plan, Unit, make_plan
@@ -127,6 +133,15 @@ def test_no_epoch_stands_twice_in_a_curve_however_often_its_unit_is_taken_up(
     # The units know nothing of it.
     assert not list(store.units.rglob("*tfevents*"))
     assert store.damage(training.key, thorough=True) is None
+
+
+def test_rows_of_like_names_have_runs_of_their_own(plan: Plan, tmp_path: Path) -> None:
+    board, place = TensorBoard(tmp_path, Store(tmp_path)), next(iter(places(plan).values()))
+    rows = ("a-b", "a b", "a/b", "a  b", "..", ".", "crop+pose")
+    runs = [board.run(replace(place, row=row)) for row in rows]
+    assert len(set(runs)) == len(rows)
+    assert {run.parents[3] for run in runs} == {tmp_path / "tensorboard"}
+    assert [run.parents[2].name for run in (runs[0], runs[-1])] == ["a-b", "crop+pose"]
 
 
 def test_what_is_done_already_is_written_once(plan: Plan, done: Store) -> None:
@@ -294,6 +309,76 @@ def test_an_interrupted_command_does_not_wait_for_a_tracker(
     with tracking:
         pass
     assert wandb.runs == []
+
+
+def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
+    plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telling, "SOON", 0.05)
+    monkeypatch.setattr(telling, "PATIENCE", 0.3)
+    monkeypatch.setattr(telling, "hung", hung := threading.Event())
+    hangs = threading.Event()
+    monkeypatch.setattr(wandb, "init", lambda **values: hangs.wait())
+    tracking, out = tracked(plan, done, "wandb")
+    began = time.monotonic()
+    with tracking:
+        pass
+    assert time.monotonic() - began < 20
+    assert len(list((done.results / "tiny").rglob("*tfevents*"))) == 2
+    lines = out.getvalue().splitlines()
+    assert lines[1] == "waiting for wandb; Ctrl-C leaves the rest to the next command"
+    assert re.fullmatch(r"warning: wandb took nothing for \d s and is left: the next.*", lines[2])
+    assert len(lines) == 3
+    assert hung.is_set()
+    hangs.set()
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_hangs_does_not_hold_up_the_end_of_a_command(code: int) -> None:
+    program = f"""
+import atexit, time, typer
+from skelcon import console
+app = typer.Typer()
+@app.command()
+def work():
+    atexit.register(time.sleep, 300)  # as W&B does
+    print("the table")
+    console.hung.set()
+    raise typer.Exit({code})
+console.run_app(app)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "the table\n", "")
+
+
+def test_of_two_drivers_one_tells_of_a_unit(
+    plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = tracked(plan, done, "wandb")[0], tracked(plan, done, "wandb")[0]
+    # (Two processes write event files of different names.)
+    monkeypatch.setattr(second._board, "finish", lambda *asked: None)
+    with first, second:
+        pass
+    assert len(wandb.runs) == 2
+    assert len((done.results / "tiny" / "tracked-wandb.txt").read_text().split()) == 2
+
+
+def test_what_waits_to_be_written_of_a_unit_waits_once(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, followed = Store(tmp_path), []
+    monkeypatch.setattr(tracking_module, "EVERY", 0.0)
+    tracking, _ = tracked(plan, store)
+    monkeypatch.setattr(tracking._board, "follow", lambda *asked: followed.append(asked))
+    training = next(iter(plan.units.values()))
+    for _ in range(100):  # before its thread has begun, as if it hung
+        tracking.started(training)
+        tracking.progressed(training, {"epoch": 1})
+    with tracking:
+        pass
+    assert [again for _, again in followed] == [True]
 
 
 class FakeClient:

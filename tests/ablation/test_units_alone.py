@@ -185,7 +185,8 @@ def test_a_failure_that_cannot_be_written_down_is_told(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("ablation.serial.UnitRun", full)
-    monkeypatch.setattr("ablation.serial.record_failure", full)
+    monkeypatch.setattr("ablation.work.log", full)
+    monkeypatch.setattr(Store, "fail", full)
     pretraining, _ = chain(plan_of(study_file, dataset))
     ears, data = Ears(), {dataset.fingerprint: dataset.path}
     assert run_here([pretraining], Store(tmp_path), data, Resources(retries=0), ears)
