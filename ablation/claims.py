@@ -24,7 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ablation.store import Store, write_atomically, write_json
+from ablation.filetime import file_time
+from ablation.store import Store, write_json
 
 BEAT = 5.0
 """Seconds between two signs of life."""
@@ -131,10 +132,7 @@ class Claims:
     def _clock(self) -> float:
         """The file system's clock, against which its times count: machines' clocks differ."""
         if self._ahead is None:
-            now = self._drivers / f".now.{self.driver}"
-            write_atomically(now, "")
-            self._ahead = now.stat().st_mtime - time.monotonic()
-            now.unlink()
+            self._ahead = file_time(self._drivers) - time.monotonic()
         return self._ahead + time.monotonic()
 
 
