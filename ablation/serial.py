@@ -18,7 +18,7 @@ import torch
 
 from ablation.claims import Claims
 from ablation.crew import Ranks
-from ablation.housekeeping import is_locked
+from ablation.locks import is_held
 from ablation.plan import Unit
 from ablation.queue import Offer, Queue
 from ablation.resources import Listener, Resources, ranks_of, threads_of
@@ -81,7 +81,7 @@ def _work(
     """Work on a unit until it is done, fails or ``stop`` is set, and tell the others."""
     unit = offer.unit
     # Here, as the wait for a lock does not end with a signal.
-    while is_locked(store.directory(unit.key)):
+    while is_held(store.directory(unit.key)):
         listener.waiting(f"unit {unit.key} is still locked by another process")
         if stop.wait(LOOK_AGAIN):
             queue.interrupt(unit)
