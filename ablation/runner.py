@@ -159,13 +159,13 @@ class _Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
                 self._mirror.fetch([unit.key])
             except UnreachedError as error:
                 return self._again_later(unit, error)
-        if trial.last_result.get("done") and self._appears(unit):
+        if not trial.last_result.get("done"):
+            self._queue.interrupt(unit)
+        elif self._appears(unit):
             self._queue.done(unit)
             self._listener.finished(unit)
-        elif trial.last_result.get("done") and not self._appears(unit):
-            self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
         else:
-            self._queue.interrupt(unit)
+            self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         check_session()  # what dies with Ray has not failed
