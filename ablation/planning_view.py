@@ -288,4 +288,5 @@ def _hours(hours: float) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    # A terminal's own wrapping would cut words; a file keeps the line whole.
+    console.print(text, highlight=False, soft_wrap=not console.is_terminal, markup=False)
