@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import signal
 import tempfile
+import threading
 import time
 import warnings
 from collections.abc import Mapping
@@ -377,6 +379,11 @@ def _run_session(
 
 def _wait(queue: Queue, listener: Listener) -> bool:
     """Until there is something to do again; False if there is not, or at Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        # Tune takes Ctrl-C for itself; it gives it back when it has heard one, not at its end.
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            return False
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         while not queue.exhausted:
             check_session()

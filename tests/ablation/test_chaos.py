@@ -11,6 +11,7 @@ import pytest
 from ablation_helpers import ablate, command, processes
 from chaos import TABLES, Chaos, differences, study_text
 
+from ablation.claims import Claims
 from ablation.store import Store
 
 pytestmark = pytest.mark.slow
@@ -69,3 +70,21 @@ def test_an_interrupted_driver_leaves_no_process_behind(
     store = Store(chaos.results)
     assert sum(store.provenance(path.parent.name)["resumed"] for path in kept) >= 1
     assert {path.name for path in (chaos.results / "chaos").iterdir()} >= set(TABLES)
+
+
+def test_who_waits_for_another_run_hears_ctrl_c(
+    words: tuple[object, ...], peaceful: Path, tmp_path: Path
+) -> None:
+    """All that is left is claimed by a run that is alive: it is left to it, and not waited out."""
+    store = Store(tmp_path / "results")
+    chaos = Chaos(words, store.results, random.Random(0))
+    with Claims(store) as claims:
+        for done in peaceful.glob("units/*/DONE"):
+            assert claims.take(done.parent.name)
+        chaos.start()
+        chaos.rest(120, lambda: "another run's" in chaos.outputs[0].read_text())
+        (driver,) = chaos.drivers
+        driver.send_signal(signal.SIGINT)
+        assert driver.wait(30) == 130, chaos.outputs[0].read_text()
+    assert not list(store.results.glob("units/*/DONE"))
+    assert not processes(driver.pid)

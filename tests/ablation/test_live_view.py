@@ -302,14 +302,18 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
 
 
 def test_a_reader_of_events_that_goes_away_stops_nothing() -> None:
+    tried = []
+
     class Gone(io.StringIO):
         def write(self, text: str) -> int:
+            tried.append(json.loads(text)["event"])
             raise BrokenPipeError
 
     stream = EventStream(Gone(), study="tiny")
     stream.emit("plan", units=1)
     with stream.finishing():
         stream.emit("done")
+    assert tried == ["plan", "done", "finished"]
 
 
 @pytest.mark.parametrize(("error", "state", "code"), [
