@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -26,6 +27,7 @@ os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
 os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
 os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
 
+import psutil
 import ray
 
 from ablation.joining import join
@@ -34,6 +36,8 @@ from skelcon.errors import UserError
 
 SESSIONS = 5
 """How often a Ray that has died is started again."""
+GRACE_SECONDS = 5.0
+"""How long the processes of a Ray that is stopped may take to end by themselves."""
 Outcome = TypeVar("Outcome")
 
 
@@ -57,7 +61,46 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
             yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
         finally:
             if ours:
-                ray.shutdown()
+                with _ending(_started_here()):
+                    ray.shutdown()
+
+
+def _started_here() -> list[psutil.Process]:
+    """The workers and agents of the Ray that this process has started; none of one it joined."""
+    node = ray._private.worker._global_node
+    if node is None:
+        return []
+    found = []
+    for kind, process in node.live_processes():
+        if kind == "raylet":
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += psutil.Process(process.pid).children(recursive=True)
+    return found
+
+
+@contextlib.contextmanager
+def _ending(processes: list[psutil.Process]) -> Iterator[None]:
+    """None of ``processes`` outlives this block.
+
+    Ray ends the raylet and leaves its workers to notice; whoever waits for the command finds them
+    gone when it is over.
+    """
+    try:
+        yield
+        until = time.monotonic() + GRACE_SECONDS
+        while any(map(_is_alive, processes)) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        for process in filter(_is_alive, processes):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be reaped, as in many containers, does not."""
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def _connect(resources: Resources) -> None:

@@ -41,8 +41,8 @@ references:
 """
 ENDS = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM}
 """How a driver may end: done, with failed cells, interrupted, killed, terminated as it starts."""
-WORKER = "ray::ResourceTr"
-"""A process that trains, as Ray names it and the kernel cuts the name."""
+WORKERS = ("ray::ResourceTr", "ray::UnitTraina")
+"""A process that trains, in a step and between two, as Ray names it and the kernel cuts that."""
 REFUSALS = ("cannot write", "the disk of --results")
 """What a driver says that starts while its disk is full or read-only, and ends with 2."""
 PRODUCTS = ("result.json", "weights.safetensors", "predictions.npz")
@@ -149,7 +149,7 @@ class Chaos:
             "driver killed": lambda: self.kill(signal.SIGKILL, "python"),
             "driver interrupted": lambda: self.kill(signal.SIGINT, "python"),
             "driver terminated": lambda: self.kill(signal.SIGTERM, "python"),
-            "worker killed": lambda: self.kill(signal.SIGKILL, WORKER),
+            "worker killed": lambda: self.kill(signal.SIGKILL, *WORKERS),
             "raylet killed": lambda: self.kill(signal.SIGKILL, "raylet"),
             "gcs killed": lambda: self.kill(signal.SIGKILL, "gcs_server"),
             "machine killed": self.kill_all,
@@ -168,14 +168,14 @@ class Chaos:
                 print(f"{sum(self.done.values()):3}  {kind}", flush=True)
                 return
 
-    def kill(self, sent: signal.Signals, name: str) -> bool:
+    def kill(self, sent: signal.Signals, *names: str) -> bool:
         """Send a signal to a process of a running driver's session."""
         driver = self.rng.choice(self.drivers)
         found = processes(driver.pid)
-        if name == "python":
+        if "python" in names:
             chosen = [driver.pid] if len(found) > 1 else []
         else:
-            chosen = [pid for pid, each in found.items() if each.startswith(name)]
+            chosen = [pid for pid, each in found.items() if each.startswith(names)]
         with contextlib.suppress(ProcessLookupError):
             for pid in self.rng.sample(chosen, min(1, len(chosen))):
                 os.kill(pid, sent)
@@ -200,7 +200,7 @@ class Chaos:
     def truncate_checkpoint(self) -> bool:
         """Cut one short, or turn a bit of it; its worker is killed so that it is read again."""
         found = sorted(self.results.glob("units/*/checkpoint.pt"))
-        if not found or not self.kill(signal.SIGKILL, WORKER):
+        if not found or not self.kill(signal.SIGKILL, *WORKERS):
             return False
         path = self.rng.choice(found)
         with contextlib.suppress(FileNotFoundError):
