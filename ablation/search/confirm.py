@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 from rich.text import Text
 
-from ablation import commands, display, export, tables
-from ablation.audience import Audience
+from ablation import tables
+from ablation.cost.view import Costing
+from ablation.live.audience import Audience
+from ablation.missing import missing_units, run_missing
 from ablation.plan import EvaluateOn
-from ablation.planning_view import Costing
-from ablation.resources import Resources
+from ablation.runner.resources import Resources
 from ablation.search.question import Question
 from ablation.search.record import Trial
 from ablation.store import Store
+from ablation.tables import display, export
 from ablation.tracking import Tracking
 
 NOTES: dict[EvaluateOn, str] = {
@@ -46,15 +48,13 @@ def confirm(
     rows = {"best": question.changes(best.parameters), "default": {}}
     plan = question.plan(rows, on, tuple(range(first, first + count)), (NOTES[on],))
     store, console, place = Store(results), seen_by.console, directory / f"confirmation-{on}"
-    missing = commands.missing_units(plan, store, console, mend=True)
+    missing = missing_units(plan, store, console, mend=True)
     interrupted = False
     with Tracking(plan, store, place, (), console) as tracking:
         if missing:
             cost = Costing.of(store, [plan], asked).cost(missing)
             seen_by.begin(plan, missing, cost)
-            interrupted = not commands.run_missing(
-                plan, missing, store, asked, seen_by, cost, tracking
-            )
+            interrupted = not run_missing(plan, missing, store, asked, seen_by, cost, tracking)
     frame = tables.cells_frame(plan, store)
     table = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]

@@ -1,4 +1,4 @@
-"""What happens in a search as lines of JSON, on the stream of `ablation.events`.
+"""What happens in a search as lines of JSON, on the stream of `ablation.live.events`.
 
 plan      trials, ended, epochs (of a trial that runs to its end)
 started   trial, parameters
@@ -9,7 +9,7 @@ message, finished: as in a study
 
 from __future__ import annotations
 
-from ablation.events import EventStream
+from ablation.live.events import EventStream
 from ablation.search.record import Report, Trial
 
 

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.provenance import environment
 from ablation.search.importance import Importance, importance
 from ablation.search.question import DEFAULT, Question
 from ablation.search.record import Record, Trial
 from ablation.store import write_atomically, write_json
+from ablation.store.provenance import environment
 from skelcon.settings import merge
 
 SHOWN = 10

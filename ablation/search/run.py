@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 # isort: off
-from ablation.cluster_session import (  # sets what Ray reads, then imports it
+from ablation.runner.session import (  # sets what Ray reads, then imports it
     check_session,
     cluster,
     restarting,
@@ -24,8 +24,8 @@ from ablation.cluster_session import (  # sets what Ray reads, then imports it
 from ray import tune
 from ray.tune.search import Searcher
 
-from ablation.nodes import check_nodes
-from ablation.resources import Resources, check_fits
+from ablation.runner.nodes import check_nodes
+from ablation.runner.resources import Resources, check_fits
 from ablation.search.draws import Drawer
 from ablation.search.question import Question
 from ablation.search.record import Record, Report, Trial

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from ablation.delivery import data_at
+from ablation.runner.delivery import data_at
 from ablation.search.record import Record
 from ablation.search.trial import CHECKPOINT, MemberTrial, UnitTrial
 from ablation.store import Store

@@ -15,8 +15,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.display import duration
 from ablation.search.record import Report, Trial
+from ablation.tables.display import duration
 
 
 @dataclass

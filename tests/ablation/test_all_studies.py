@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ablation.export import FORMATS, export
 from ablation.plan import Plan, make_plan
 from ablation.store import Store
 from ablation.study import known_studies, named_study
 from ablation.tables import cells_frame, make_table
+from ablation.tables.export import FORMATS, export
 from ablation.work import UnitRun
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize

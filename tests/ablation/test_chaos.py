@@ -11,8 +11,8 @@ import pytest
 from ablation_helpers import ablate, command, processes
 from chaos import TABLES, Chaos, differences, study_text
 
-from ablation.claims import Claims
 from ablation.store import Store
+from ablation.store.claims import Claims
 
 pytestmark = pytest.mark.slow
 

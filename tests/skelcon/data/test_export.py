@@ -9,7 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from skelcon.cli_data_export import export
+from skelcon.cli.data_export import export
 from skelcon.data import (
     KINECT_V1,
     KINECT_V1_SDK,

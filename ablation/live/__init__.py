@@ -1,0 +1,1 @@
+"""What is seen while units run: here, in other shells, and by scripts."""

@@ -1,0 +1,142 @@
+"""What a run may take of a cluster, and who is told how it goes. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from ablation.plan import Unit
+from ablation.runner.address import check_syntax
+from ablation.runner.queue import Verdict
+from ablation.work.checkpoints import KEEP, CheckpointPolicy
+from skelcon.errors import UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial asks of the cluster, how many may run at once, and which plugins they load.
+
+    ``mirror`` is the URI at which results are kept, if it is one.
+    """
+
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent: int | None = None
+    address: str | None = None
+    retries: int = 1
+    fail_fast: bool = False
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+    plugins: tuple[str, ...] = ()
+    mirror: str | None = None
+
+    def check(self) -> None:
+        """Raise :class:`UserError` for an amount that makes no sense."""
+        if self.address is not None:
+            check_syntax(self.address)
+        if self.cpus_per_trial <= 0:
+            raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
+        if self.gpus_per_trial < 0:
+            raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
+        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
+            raise UserError(
+                f"--gpus-per-trial {self.gpus_per_trial:g}: give a share of one GPU (less than 1), "
+                "or a whole number"
+            )
+        every, keep = self.checkpoints.every, self.checkpoints.keep
+        if every is not None and every <= 0:
+            raise UserError(f"--checkpoint-every {every:g}: give more than 0 seconds")
+        if keep not in KEEP:
+            raise UserError(f"--keep {keep}: give {', '.join(KEEP[:-1])} or {KEEP[-1]}")
+        if keep == "all" and every is None:
+            raise UserError("--keep all: give --checkpoint-every as well, or they fill the disk")
+        if self.max_concurrent is not None and self.max_concurrent < 1:
+            raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
+
+    @property
+    def asks(self) -> str:
+        """What a trial asks, in words."""
+        gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
+        return f"{self.cpus_per_trial:g} CPUs{gpus}"
+
+    def gpus_of(self, unit: Unit) -> float:
+        """The GPUs of a trial of ``unit``: only a pre-training is divided among several."""
+        return self.gpus_per_trial if unit.kind == "pretrain" else min(1.0, self.gpus_per_trial)
+
+    def of_trial(
+        self, gpus: float, nodes: Sequence[Mapping[str, float]], *, alone: bool
+    ) -> dict[str, float]:
+        """What a trial of so many GPUs asks of Ray; ``alone``: a whole GPU, or all of a node."""
+        cpus = self.cpus_per_trial
+        if alone and gpus:
+            gpus = max(gpus, 1.0)
+        elif alone:
+            cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
+        return {"cpu": cpus, "gpu": gpus}
+
+    def stay_on_loopback(self) -> None:
+        """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
+        if self.address is None:
+            # Ray's switch for a cluster of this machine alone, read when it is imported: every port
+            # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer
+            # address.)
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def ranks_of(gpus: float) -> int:
+    """Among how many processes a trial of so many GPUs divides its pre-training."""
+    return max(1, int(gpus))
+
+
+def threads_of(cpus: float, gpus: float) -> int:
+    """Torch threads of each process of a trial; units give the same bits in the same number."""
+    return max(1, int(cpus) // ranks_of(gpus))
+
+
+def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise :class:`UserError` if no node could ever start a trial.
+
+    Args:
+        resources: what a trial asks.
+        nodes: the resources of each node of the cluster, as Ray names them.
+    """
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    for name, amount in asked.items():
+        total = sum(node.get(name, 0.0) for node in nodes)
+        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
+        option = f"--{name.lower()}s-per-trial {amount:g}"
+        if amount > total:
+            raise UserError(
+                f"{option}: the cluster has {total:g} {name}s, so no trial could ever start"
+            )
+        if amount > most:
+            raise UserError(
+                f"{option}: no node of the cluster has more than {most:g} {name}s, so no trial "
+                "could ever start"
+            )
+    if not any(all(node.get(n, 0.0) >= amount for n, amount in asked.items()) for node in nodes):
+        raise UserError(
+            f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
+            "ever start: lower --cpus-per-trial or --gpus-per-trial"
+        )
+
+
+class Listener(Protocol):
+    """Who is told how the units fare."""
+
+    def started(self, unit: Unit) -> None:
+        """A trial has begun to work on ``unit``."""
+
+    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
+        """``progress``: epoch, epochs, loss, samples_per_s."""
+
+    def finished(self, unit: Unit) -> None:
+        """``unit`` is done."""
+
+    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
+        """``unit`` has failed; ``verdict`` says whether it is tried again."""
+
+    def waiting(self, why: str) -> None:
+        """Nothing runs at present, and why."""

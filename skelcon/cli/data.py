@@ -1,0 +1,291 @@
+"""``skelcon data``: import, describe, check, draw and make data sets."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from skelcon.cli import data_export as cli_data_export
+from skelcon.cli import data_view as view
+from skelcon.cli.console import can_write, progress_bar
+from skelcon.data import (
+    Normalisation,
+    SkeletonDataset,
+    SkippedFile,
+    Source,
+    check_dataset,
+    detect,
+    import_dataset,
+    open_or_import,
+    summarise,
+)
+from skelcon.data.importers import FAMILIES, MAX_BAD, RAW
+from skelcon.data.importers.report import ImportReport, by_reason, read_report
+from skelcon.data.synthetic import open_embedded
+from skelcon.data.synthetic import synthesize as make_synthetic
+from skelcon.data.writer import REPORT
+from skelcon.errors import UserError, nearest
+
+app = typer.Typer(
+    help="Import, describe, check, draw, export and make data sets.", no_args_is_help=True
+)
+
+STEPS = {name.replace("_", "-"): name for name in Normalisation.model_fields}
+PICTURES = (".png", ".gif", ".mp4")
+SHOWN = 10
+"""How many skipped files are named; all are in the report."""
+
+PathArgument = Annotated[
+    Path,
+    typer.Argument(help="A packed data set, or a known layout (imported once, then cached)."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+@app.command(name="import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="A file or directory in a known layout.")],
+    out: Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")],
+    family: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help=f"What SOURCE is, where it is not recognised: {', '.join(FAMILIES)}.",
+            show_default=False,
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="A list of clips to leave out, one name a line (other lines do no harm). "
+            "Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    max_bodies: Annotated[
+        int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
+    ] = 2,
+    normalise: Annotated[
+        str,
+        typer.Option(help=f"paper (all steps), none, or some of: {','.join(STEPS)}."),
+    ] = "paper",
+    max_bad: Annotated[
+        float, typer.Option(min=0, max=1, help="The share of clips that may be bad.")
+    ] = MAX_BAD,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes. Default: as many as cores.", show_default=False),
+    ] = None,
+) -> None:
+    """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
+    steps = _steps(normalise)
+    names = _names(exclude or ())
+    _must_be_free(out)
+    found = detect(source, family)
+    console = Console()
+    view.line(console, _described(found))
+    with progress_bar(console, "importing") as progress:
+        dataset, skipped = import_dataset(
+            found, out, steps, progress,
+            max_bodies=max_bodies, exclude=names, max_bad=max_bad, workers=workers,
+        )  # fmt: skip
+    _tell_skipped(console, skipped, out)
+    report = read_report(out)
+    if exclude and report is not None:
+        left_out = f"{report.excluded:,} clips left out" if report.excluded else (
+            "warning: no clip of the data is named in"
+        )  # fmt: skip
+        lists = ", ".join(f"'{path}'" for path in exclude)
+        view.line(console, f"{left_out}{' as told by' if report.excluded else ''} {lists}")
+    view.summary(console, summarise(dataset))
+
+
+@app.command()
+def info(path: PathArgument, as_json: JsonOption = False) -> None:
+    """What a data set holds: clips, classes, subjects, lengths, protocols, fingerprint."""
+    dataset, source = _opened(path)
+    report = read_report(dataset.path)
+    told = summarise(dataset)
+    if as_json:
+        described = None if source is None else {
+            "family": source.family, "title": source.title, "files": len(source.files)
+        }  # fmt: skip
+        answer = {**told.to_dict(), "source": described, "import": _report_dict(report)}
+        typer.echo(json.dumps(answer, indent=1))
+        return
+    console = Console()
+    view.summary(console, told, None if source is None else _described(source))
+    view.skipped(console, report)
+
+
+@app.command()
+def check(path: PathArgument, as_json: JsonOption = False) -> None:
+    """What is wrong with a data set: bad coordinates, clips that leak from training to test, ...
+
+    Exit code 1 if there is an error, 0 if there are notes at most.
+    """
+    dataset, _ = _opened(path)
+    report = read_report(dataset.path)
+    with progress_bar(Console(stderr=True), "checking") as progress:
+        findings = check_dataset(dataset, progress)
+    if as_json:
+        typer.echo(json.dumps({**findings.to_dict(), "import": _report_dict(report)}, indent=1))
+    else:
+        console = Console()
+        view.findings(console, findings)
+        view.skipped(console, report)
+        view.verdict(console, findings)
+    if findings.errors:
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    clip: Annotated[str, typer.Argument(help="A clip's name, or its number (from 0).")],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="A packed data set, or any known layout (imported once, then cached). "
+            "Without it: the embedded synthetic data.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png|.gif|.mp4",
+            help="What to write. Default: CLIP.png (a strip) and CLIP.gif (an animation) here.",
+            show_default=False,
+        ),
+    ] = None,
+    frames: Annotated[int, typer.Option(min=1, help="How many frames a strip shows.")] = 8,
+) -> None:
+    """Draw a clip: a strip of skeletons (.png), or a short animation (.gif, .mp4)."""
+    if out is not None and (out.suffix not in PICTURES or out.is_dir()):
+        raise UserError(f"--out '{out}' must be a file that ends in {', '.join(PICTURES)}")
+    dataset = open_embedded() if data is None else _opened(data)[0]
+    index = _index(dataset, clip)
+    name = dataset.clip_names[index]
+    stem = re.sub(r"[^\w.+-]+", "_", name).strip(".")[:100] or str(index)
+    files = [Path(f"{stem}.png"), Path(f"{stem}.gif")] if out is None else [out]
+
+    from skelcon.data.draw import animate, strip  # slow to import, and nobody else needs it
+
+    coordinates = dataset.clip(index)
+    count = coordinates.shape[1]
+    label = dataset.class_names[dataset.labels[index]]
+    title = (name, label, f"{count} frame{'s' if count > 1 else ''}")
+    done = dataset.normalisation
+    for file in files:
+        with can_write(file):
+            if file.suffix == ".png":
+                figure = strip(coordinates, dataset.layout, frames, normalisation=done, title=title)
+                figure.savefig(file)
+            else:
+                animate(coordinates, dataset.layout, file, normalisation=done, title=title)
+    written = " and ".join(str(file) for file in files)
+    typer.echo(f"{name} ({label}, {title[2]}): {written}")
+
+
+app.command()(cli_data_export.export)
+
+
+@app.command()
+def synthesize(
+    out: Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")],
+    subjects: Annotated[int, typer.Option(min=2, help="Number of subjects.")] = 8,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same data set.")] = 0,
+) -> None:
+    """Make synthetic clips by forward kinematics, for trying and testing."""
+    _must_be_free(out)
+    console = Console()
+    with progress_bar(console, "making clips") as progress:
+        dataset = make_synthetic(out, subjects=subjects, seed=seed, progress=progress)
+    view.summary(console, summarise(dataset))
+
+
+def _must_be_free(out: Path) -> None:
+    """Only an older packed data set may be replaced."""
+    if out.exists() and not (out / "meta.json").is_file() and (
+        not out.is_dir() or any(out.iterdir())
+    ):  # fmt: skip
+        raise UserError(f"'{out}' exists and is not a packed data set: choose another name")
+
+
+def _steps(text: str) -> Normalisation:
+    """The value of ``--normalise``."""
+    if text in ("paper", "none"):
+        return Normalisation() if text == "paper" else RAW
+    words = [word.strip() for word in text.split(",")]
+    for word in words:
+        if word not in STEPS:
+            known = STEPS if len(words) > 1 else (*STEPS, "paper", "none")
+            raise UserError(f"--normalise '{text}': unknown step '{word}': {nearest(word, known)}")
+    return Normalisation(**{field: name in words for name, field in STEPS.items()})
+
+
+def _names(files: Sequence[Path]) -> frozenset[str]:
+    """What ``--exclude`` names: every line may be one, as the official lists begin with prose."""
+    lines: list[str] = []
+    for file in files:
+        try:
+            lines += file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        except OSError as error:
+            raise UserError(f"--exclude '{file}': {error.strerror}") from None
+    return frozenset(name for line in lines if (name := line.strip().removesuffix(".skeleton")))
+
+
+def _described(source: Source) -> str:
+    files = len(source.files)
+    return f"{source.title} ({source.family}): {files:,} file{'s' if files > 1 else ''}"
+
+
+def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
+    """The data set at ``path``, and what it was imported from; what is long is told on stderr."""
+    if (path / "meta.json").is_file():
+        return SkeletonDataset.open(path), None
+    source = detect(path)
+    console = Console(stderr=True)
+    if console.is_terminal:
+        view.line(console, _described(source))
+    with progress_bar(console, "importing") as progress:
+        dataset, _ = open_or_import(path, progress)
+    return dataset, source
+
+
+def _index(dataset: SkeletonDataset, clip: str) -> int:
+    """The clip that is so named, or has that number."""
+    if clip in dataset.clip_names:
+        return dataset.clip_names.index(clip)
+    if clip.isdecimal():
+        if int(clip) < len(dataset):
+            return int(clip)
+        raise UserError(
+            f"data set '{dataset.name}' has no clip {clip}: valid: 0 to {len(dataset) - 1}"
+        )
+    hint = nearest(clip, dataset.clip_names)
+    raise UserError(f"data set '{dataset.name}' has no clip '{clip}': {hint}")
+
+
+def _tell_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) -> None:
+    for bad in skipped[:SHOWN]:
+        where = "" if bad.line is None else f", line {bad.line}"
+        view.line(console, f"skipped {bad.name}{where}: {bad.reason}")
+    if skipped:
+        view.line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
+
+
+def _report_dict(report: ImportReport | None) -> dict[str, Any] | None:
+    if report is None:
+        return None
+    groups = [asdict(group) for group in by_reason(report.skipped)]
+    return {"files": report.files, "clips": report.clips, "excluded": report.excluded,
+            "skipped": groups}  # fmt: skip

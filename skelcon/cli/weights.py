@@ -1,0 +1,222 @@
+"""``skelcon embed``, ``retrieve`` and ``import-weights``: what trained encoders are good for."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from skelcon.cli.console import can_write, progress_bar
+from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, open_or_import, split
+from skelcon.data.synthetic import open_embedded
+from skelcon.downstream import embed as features_of
+from skelcon.downstream import nearest_clips
+from skelcon.encoders import Encoder
+from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
+from skelcon.pretrain.authors import import_weights as converted
+from skelcon.pretrain.weights import load_encoder
+
+WeightsArgument = Annotated[
+    Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A packed data set or a directory in a known layout (imported once, then cached). "
+        "Without it: the embedded synthetic data.",
+        show_default=False,
+    ),
+]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Load a module (or a .py file) that registers components of your own. Repeatable.",
+        show_default=False,
+    ),
+]
+RepresentationOption = Annotated[
+    str | None,
+    typer.Option(
+        help="img, stg or seq: needed where the weights hold several.", show_default=False
+    ),
+]
+
+
+def embed(
+    weights: WeightsArgument,
+    out: Annotated[Path, typer.Argument(help="The .npz file to write.")],
+    data: DataOption = None,
+    representation: RepresentationOption = None,
+    plugins: PluginOption = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="xsub, xview or xsetup: adds the array 'split' (0 trains, 1 tests, -1 neither).",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write the features of every clip to OUT: the central 95 % of each, resized.
+
+    \b
+    features     (n, D) float32, in file order
+    labels       (n,) int64, which of class_names
+    clip_names   (n,)
+    class_names  (classes,)
+    """
+    load_plugins(plugins or ())
+    _must_end_in(out, ".npz")
+    console = Console(stderr=True)
+    encoder = load_encoder(weights, representation)
+    dataset = _opened(console, data)
+    arrays: dict[str, NDArray[np.generic]] = {}
+    if protocol is not None:
+        arrays["split"] = dataset.splits[choose_protocol(dataset, [protocol])]
+    arrays["features"] = features = _embedded(console, encoder, dataset)
+    arrays["labels"] = dataset.labels
+    arrays["clip_names"] = np.array(dataset.clip_names, np.str_)
+    arrays["class_names"] = np.array(dataset.class_names, np.str_)
+    with can_write(out):
+        _write_npz(out, arrays)
+    typer.echo(f"{out}: {len(features)} clips, {features.shape[1]} features each")
+
+
+def retrieve(
+    weights: WeightsArgument,
+    query: Annotated[str, typer.Option(help="The name of a clip of the data set.")],
+    data: DataOption = None,
+    representation: RepresentationOption = None,
+    plugins: PluginOption = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="How many clips.")] = 5,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="Whose training side is searched; without it, the first of "
+            f"{', '.join(PROTOCOLS)} that the data set has.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """The training clips nearest to a clip by cosine similarity (but never the clip itself)."""
+    load_plugins(plugins or ())
+    console = Console(stderr=True)
+    encoder = load_encoder(weights, representation)
+    dataset = _opened(console, data)
+    if query not in dataset.clip_names:
+        hint = nearest(query, dataset.clip_names)
+        raise UserError(f"data set '{dataset.name}' has no clip '{query}': {hint}")
+    chosen = choose_protocol(dataset, PROTOCOLS if protocol is None else [protocol])
+    index = dataset.clip_names.index(query)
+    gallery = split(dataset, chosen, "train")
+    gallery = gallery[gallery != index]
+    features = _embedded(console, encoder, dataset, np.append(gallery, index))
+    rows, cosines = nearest_clips(features[-1], features[:-1], k)
+
+    def described(clip: int) -> dict[str, str]:
+        label = dataset.class_names[dataset.labels[clip]]
+        return {"clip": dataset.clip_names[clip], "class": label}
+
+    found = [
+        {**described(int(clip)), "cosine": float(cosine)}
+        for clip, cosine in zip(gallery[rows], cosines, strict=True)
+    ]
+    if as_json:
+        answer = {
+            "query": described(index),
+            "representation": encoder.representation,
+            "protocol": chosen,
+            "nearest": found,
+        }
+        typer.echo(json.dumps(answer, indent=1))
+        return
+    asked = described(index)
+    typer.echo(
+        f"{asked['clip']} ({asked['class']}): the nearest of {len(gallery)} training clips "
+        f"({chosen}, {encoder.representation})"
+    )
+    table = Table.grid(padding=(0, 2))
+    for each in found:
+        table.add_row(
+            f"{each['cosine']:.4f}", escape(str(each["clip"])), escape(str(each["class"]))
+        )
+    Console().print(table, highlight=False, soft_wrap=True)
+
+
+def import_weights(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint_*.pth.tar of the authors.")],
+    out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    frames: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            help="Frames of a view, which the tensors of img alone tell; 64 for the others.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the authors' public code into weights that skelcon reads.
+
+    The query encoders of an intra- or inter-skeleton pre-training are kept, key encoders, queues
+    and projection heads are dropped. No code in the checkpoint is run.
+    """
+    _must_end_in(out, ".safetensors")
+    with can_write(out):
+        encoders = converted(checkpoint, out, frames)
+    for name, encoder in encoders.items():
+        typer.echo(
+            f"{name}: {encoder.feature_size} features of views of {encoder.bodies} bodies, "
+            f"{encoder.frames} frames, {encoder.layout.num_joints} joints"
+        )
+
+
+def _opened(console: Console, data: Path | None) -> SkeletonDataset:
+    """The data set of ``--data``; files that its import skipped are counted on stderr."""
+    if data is None:
+        return open_embedded()
+    with progress_bar(console, "importing") as progress:
+        dataset, skipped = open_or_import(data, progress)
+    if skipped:
+        console.print(f"{len(skipped)} files were skipped at import.")
+    return dataset
+
+
+def _embedded(
+    console: Console,
+    encoder: Encoder,
+    dataset: SkeletonDataset,
+    clips: NDArray[np.int64] | None = None,
+) -> NDArray[np.float32]:
+    """Features, on a GPU if there is one."""
+    encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    with progress_bar(console, "embedding") as progress:
+        return features_of(encoder, dataset, clips, progress=progress)
+
+
+def _must_end_in(out: Path, suffix: str) -> None:
+    """So that two swapped arguments overwrite nothing."""
+    if out.suffix != suffix or out.is_dir():
+        raise UserError(f"'{out}' must be a file that ends in {suffix}")
+
+
+def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    """An .npz without pickles, whole or not at all."""
+    temporary = out.with_name(f".{out.name}.tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(out)

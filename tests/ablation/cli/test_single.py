@@ -1,0 +1,143 @@
+"""``skelcon pretrain`` and ``evaluate``: one unit each, in the store of the studies."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ablation.cli.commands import plan_study
+from ablation.cli.single import main
+from ablation.study import load_study
+from skelcon.data import open_or_import
+from skelcon.data.synthetic import synthesize
+
+TINY = [
+    "pretrain.epochs=3", "pretrain.batch=8",
+    "pretrain.contrast={queue: 16, dim: 8, head_hidden: 8}",
+    "pretrain.encoders.frames=16", "pretrain.encoders.seq={hidden: 4, layers: 1}",
+    "pretrain.encoders.img={channels: 4, cooccurrence: 16}",
+]  # fmt: skip
+SHORT = {
+    "linear": ["--set", "linear={epochs: 3, crops: 1}"],
+    "retrieval": [],
+    "finetune": ["--set", "finetune={epochs: 2, labels: 0.5}"],
+}
+
+
+@pytest.fixture
+def skelcon(
+    utd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Any:
+    """Run ``skelcon`` on the tiny data; gives its exit code, what it printed and its errors."""
+
+    def call(*words: object) -> tuple[int, str, str]:
+        fixed = ["--data", str(utd), "--results", str(tmp_path / "r"), "--device", "cpu"]
+        command, *rest = map(str, words)
+        tiny = TINY if command == "pretrain" else []
+        settings = [word for setting in tiny for word in ("--set", setting)]
+        monkeypatch.setattr(sys, "argv", ["skelcon", command, *fixed, *settings, *rest])
+        with pytest.raises(SystemExit) as end:
+            main()
+        out, err = capsys.readouterr()
+        return int(end.value.code or 0), out, err
+
+    return call
+
+
+def test_a_model_is_trained_once_and_evaluated_by_every_task(skelcon: Any, utd: Path) -> None:
+    pair = ("--set", "pretrain.representations=[seq,img]")
+    code, out, err = skelcon("pretrain", "--json", *pair)
+    assert code == 0, err
+    trained = json.loads(out)
+    assert trained["result"]["epochs"] == 3
+    assert "done before" in skelcon("pretrain", *pair)[1]
+    tops = {}
+    for task, short in SHORT.items():
+        words = ("evaluate", trained["directory"], "--task", task, "--representation", "seq")
+        code, out, err = skelcon(*words, *short, "--json")
+        assert code == 0, err
+        tops[task] = json.loads(out)
+        assert 0 <= tops[task]["result"]["top1"] <= 1
+    words = ("evaluate", trained["directory"], *SHORT["linear"], "--json")
+    both = json.loads(skelcon(*words, "--representation", "seq,img")[1])
+    assert both["result"]["parameters"] > tops["linear"]["result"]["parameters"]
+    code, _, err = skelcon(*words)
+    assert code == 2
+    assert "--representation (img, seq, or img,seq for their features side by side)" in err
+    # A file without its unit's directory is named by its content.
+    loose = utd.parent / "loose.safetensors"
+    loose.write_bytes((Path(trained["directory"]) / "weights.safetensors").read_bytes())
+    code, out, err = skelcon(
+        "evaluate", loose, "--representation", "seq", *SHORT["linear"], "--json"
+    )
+    assert code == 0, err
+    same = json.loads(out)
+    assert same["unit"] != tops["linear"]["unit"]
+    assert same["result"]["top1"] == tops["linear"]["result"]["top1"]
+
+
+def test_a_study_finds_what_the_trainer_did(skelcon: Any, utd: Path, study_file: Path) -> None:
+    words = ("--set", "pretrain.representations=[seq]", "--set", "pretrain.augment.use=[]")
+    code, out, err = skelcon("pretrain", "--preset", "small", "--json", *words, "--seed", 1)
+    assert code == 0, err
+    trained = json.loads(out)
+    code, out, err = skelcon("evaluate", trained["directory"], *SHORT["linear"], "--json")
+    assert code == 0, err
+    dataset, _ = open_or_import(utd)
+    study = load_study(study_file).model_copy(update={"base": {}})
+    plan = plan_study(
+        study, dataset, preset="small", seeds="1,", protocol=None,
+        assignments=[*TINY, SHORT["linear"][1]], only=None, evaluate_on="test",
+    )  # fmt: skip
+    assert trained["unit"] in plan.units
+    assert json.loads(out)["unit"] in plan.units
+
+
+def test_weights_that_are_not_their_directorys_unit_are_named_by_their_content(
+    skelcon: Any, utd: Path
+) -> None:
+    words = ("--set", "pretrain.representations=[seq]")
+    trained = json.loads(skelcon("pretrain", "--json", *words)[1])
+    directory = Path(trained["directory"])
+    foreign = directory / "other.safetensors"
+    foreign.write_bytes((directory / "weights.safetensors").read_bytes())
+    units = [
+        json.loads(skelcon("evaluate", path, *SHORT["linear"], "--json")[1])["unit"]
+        for path in (directory, directory / "weights.safetensors", foreign)
+    ]
+    assert units[0] == units[1] != units[2]
+
+
+def test_clips_that_were_pretrained_on_are_not_tested_on(skelcon: Any, tmp_path: Path) -> None:
+    data = synthesize(tmp_path / "views", subjects=2, repetitions=1).path
+    words = ("--set", "pretrain.representations=[seq]", "--protocol", "xview", "--data", data)
+    code, out, err = skelcon("pretrain", "--json", *words)
+    assert code == 0, err
+    words = ("evaluate", json.loads(out)["directory"], "--task", "retrieval", "--data", data)
+    code, _, err = skelcon(*words, "--protocol", "xsub")
+    assert code == 2
+    assert "pre-trained on the training side of xview" in err
+    assert skelcon(*words)[0] == 0  # by the pre-training's own protocol
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["evaluate", "/nowhere"], "no weights at '/nowhere'"),
+        (["evaluate", "/nowhere", "--task", "linaer"], "did you mean 'linear'"),
+        (["pretrain", "--device", "tpu"], "unknown device 'tpu'"),
+        (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'epochs'"),
+        (["pretrain", "--set", "pretrain.batch=999"], "pretrain.batch 999"),
+        (["pretrain", "--protocol", "xview"], "it has: xsub"),
+        (["pretrain", "--set", "linear.epochs=3"], "not used here, only pretrain"),
+    ],
+)
+def test_a_mistake_is_one_line(skelcon: Any, words: list[str], told: str) -> None:
+    code, out, err = skelcon(*words)
+    assert (code, out) == (2, "")
+    assert len(err.strip().splitlines()) == 1
+    assert told in err

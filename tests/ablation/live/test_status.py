@@ -1,0 +1,180 @@
+"""What another shell sees of a results directory, while units run and after."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ablation_helpers import command
+
+from ablation.cli import main
+from ablation.live.status import find_unit, follow, status_of
+from ablation.plan import Unit, make_plan
+from ablation.store import Store
+from ablation.study import load_study
+from ablation.work import UnitRun, log
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+
+@pytest.fixture
+def units(dataset: SkeletonDataset, study_file: Path) -> list[Unit]:
+    """A pre-training of IMG, its evaluation, one of SEQ, its evaluation, and so on."""
+    plan = make_plan(
+        load_study(study_file), dataset, preset="paper", preset_tree={}, seeds=(0,)
+    )  # fmt: skip
+    return list(plan.units.values())
+
+
+def test_every_state_is_told_while_a_unit_runs(
+    tmp_path: Path, dataset: SkeletonDataset, units: list[Unit]
+) -> None:
+    store = Store(tmp_path)
+    pretrain = [unit for unit in units if unit.kind == "pretrain"]
+    where = {dataset.fingerprint: dataset.path}
+    run = UnitRun(pretrain[0].config, store, where, "cpu")
+    while not run.step().done:
+        pass
+    run.close()
+    store.begin(pretrain[1].key, pretrain[1].config)
+    store.begin(pretrain[2].key, pretrain[2].config)
+    store.fail(pretrain[2].key, "failed: out of memory")
+    (store.units / ("0" * 16)).mkdir()  # nobody has begun it
+    run = UnitRun(pretrain[3].config, store, where, "cpu")
+    try:
+        run.step(budget=0)
+        with (store.directory(pretrain[3].key) / "metrics.jsonl").open("a") as file:
+            file.write('{"epoch": 1, "lo')  # just being written
+        now = status_of(store)
+    finally:
+        run.close()
+    assert now.done == 1
+    assert now.oldest == now.newest is not None
+    assert [(u.key, u.doing) for u in now.units] == [
+        (pretrain[3].key, "running"), (pretrain[2].key, "failed"), (pretrain[1].key, "abandoned")
+    ]  # fmt: skip
+    running, failed, left = now.units
+    assert running.label == "pretrain seq, crop+jitter, seed 0"
+    assert (running.epoch, running.epochs) == (1, 3)
+    assert running.loss is not None
+    assert running.loss > 0
+    assert running.samples_per_s is not None
+    line = store.directory(pretrain[3].key) / "metrics.jsonl"
+    seconds = json.loads(line.read_text().splitlines()[0])["seconds"]
+    assert running.seconds_left == pytest.approx(2 * seconds)
+    assert failed.reason == "failed: out of memory"
+    assert (left.epoch, left.seconds_left) == (0, None)
+    assert status_of(store).units[0].doing == "failed"  # nothing runs now
+
+
+def _main(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["skelcon-ablate", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+def test_the_commands_print_plain_lines(
+    tmp_path: Path, units: list[Unit],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    store = Store(tmp_path)
+    done, failed, held = units[0], units[1], units[2]
+    for unit in (done, failed, held):
+        log(store.begin(unit.key, unit.config), f"begun {unit.label}")
+    store.finish(done.key)
+    store.fail(failed.key, "failed: it broke")
+    with store.locked(held.key):
+        assert _main(monkeypatch, "status", "--results", tmp_path) == 0
+        head, first, second = capsys.readouterr().out.splitlines()
+        assert "1 done, 1 running, 1 failed" in head
+        assert first.startswith(f"running  {held.key}  ")
+        assert second == f"failed  {failed.key}  linear of img, no augmentation, seed 0  " + (
+            "failed: it broke"
+        )
+        assert _main(monkeypatch, "status", "--results", tmp_path, "--json") == 0
+        document = json.loads(capsys.readouterr().out)
+        assert (document["done"], document["running"], document["failed"]) == (1, 1, 1)
+        assert document["units"][0]["key"] == held.key
+    assert _main(monkeypatch, "logs", done.key, "--results", tmp_path) == 0
+    assert f"begun {done.label}" in capsys.readouterr().out
+    assert _main(monkeypatch, "logs", failed.key[:6], "--results", tmp_path) == 1
+    assert f"begun {failed.label}" in capsys.readouterr().out
+    assert _main(monkeypatch, "status", "--results", tmp_path / "nowhere") == 2
+    assert "holds no units" in capsys.readouterr().err
+    assert _main(monkeypatch, "status", "--results", tmp_path, "--json", "--watch") == 2
+
+
+def test_a_unit_is_found_by_the_beginning_of_its_key(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with pytest.raises(UserError, match="holds no units"):
+        find_unit(store, "abc")
+    for key in ("abc0123456789abc", "abc9876543210abc", "f00d123456789abc"):
+        store.begin(key, {})
+    assert find_unit(store, "f0") == "f00d123456789abc"
+    assert find_unit(store, "abc0123456789abc") == "abc0123456789abc"
+    with pytest.raises(UserError, match="2 keys begin so"):
+        find_unit(store, "abc")
+    with pytest.raises(UserError, match="did you mean 'f00d123456789abc'"):
+        find_unit(store, "f00d123456789abd")
+    with pytest.raises(UserError, match="none of its 3 begins so"):
+        find_unit(store, "9")
+
+
+def test_following_ends_with_the_unit_and_misses_nothing(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), "0" * 16
+    directory = store.begin(key, {})
+
+    def work() -> None:
+        with store.locked(key):
+            for number in range(20):
+                log(directory, f"line {number} ü")
+                time.sleep(0.005)
+            store.finish(key)
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    lines = "".join(follow(store, key, pause=0.01)).splitlines()
+    worker.join()
+    assert [line.split(" ", 1)[1] for line in lines] == [f"line {n} ü" for n in range(20)]
+
+
+def test_following_a_failure_waits_for_the_next_try(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), "0" * 16
+    log(store.begin(key, {}), "first try")
+    store.fail(key, "failed: once")
+    seen = "".join(follow(store, key, pause=0.01))
+    assert "first try" in seen  # and it ended
+    told: list[str] = []
+    with store.locked(key):  # tried again
+        waiting = threading.Thread(target=lambda: told.extend(follow(store, key, pause=0.01)))
+        waiting.start()
+        time.sleep(0.2)
+        assert waiting.is_alive()
+        log(store.directory(key), "second try")
+        store.finish(key)
+    waiting.join(10)
+    assert "second try" in "".join(told)
+
+
+def test_ctrl_c_ends_following(tmp_path: Path) -> None:
+    store, key = Store(tmp_path), "0" * 16
+    log(store.begin(key, {}), "a line")
+    words = command("logs", key, "--follow", "--results", tmp_path)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert "a line" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130
+    process.communicate()

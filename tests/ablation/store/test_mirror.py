@@ -1,0 +1,290 @@
+"""Results at a URI: what is done goes there whole, and comes to every node that asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from pyarrow import fs
+
+from ablation.plan import Unit, unit_key
+from ablation.runner.queue import Queue
+from ablation.runner.resources import Listener, Resources
+from ablation.store import Store, uri_of
+from ablation.store import mirror as mirror_module
+from ablation.store.claims import Claims
+from ablation.store.mirror import Mirror, UnreachedError
+from skelcon.errors import UserError
+
+PRETRAINING: dict[str, Any] = {"unit": "pretrain", "seed": 0, "data": "d"}
+KEY = unit_key(PRETRAINING)
+Node = Callable[[str], Mirror]
+
+
+@pytest.fixture(params=["file", "object store"])
+def node(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    """Opens the mirror as another node does, by its name; all see one URI."""
+    if request.param == "object store":
+        shared = fs._MockFileSystem()
+        opened = SimpleNamespace(from_uri=lambda uri: (shared, "bucket/x"))
+        monkeypatch.setattr(mirror_module, "FileSystem", opened)
+
+    def on(name: str) -> Mirror:
+        monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / name))
+        return Mirror((tmp_path / "bucket").as_uri())
+
+    return on
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mirror_module.time, "sleep", lambda seconds: None)
+
+
+class Hiccups:
+    """Files that cannot be reached so many times; ``calls`` counts all attempts."""
+
+    def __init__(self, files: fs.FileSystem, times: int) -> None:
+        self._files, self._left, self.calls = files, times, 0
+
+    def __getattr__(self, name: str) -> Any:
+        self.calls += 1
+        self._left -= 1
+        if self._left >= 0:
+            raise OSError("AWS Error SLOW_DOWN")
+        return getattr(self._files, name)
+
+
+def make(store: Store, config: dict[str, Any]) -> Path:
+    """A unit that is done."""
+    directory = store.begin(unit_key(config), config)
+    (directory / "result.json").write_text('{"loss": 1.0}')
+    (directory / "weights.safetensors").write_bytes(bytes(100_000))
+    (directory / "log.txt").write_text("done\n")
+    store.finish(unit_key(config))
+    return directory
+
+
+def test_a_unit_that_is_done_goes_to_the_uri_and_to_other_nodes(node: Node) -> None:
+    here = node("one")
+    made = make(here.store, PRETRAINING)
+    here.push(KEY)
+    there = node("two")
+    assert not there.store.is_done(KEY)
+    there.fetch([KEY, "0123456789abcdef"])
+    assert there.store.is_done(KEY)
+    assert there.store.damage(KEY, thorough=True) is None
+    for file in made.iterdir():
+        assert (there.store.directory(KEY) / file.name).read_bytes() == file.read_bytes()
+    assert not there.store.directory("0123456789abcdef").exists()
+
+
+def test_all_that_is_done_and_the_tables_are_pushed(node: Node) -> None:
+    here = node("one")
+    make(here.store, PRETRAINING)
+    (here.store.results / "tiny").mkdir()
+    (here.store.results / "tiny" / "table.csv").write_text("row\n")
+    here.push_all([KEY, "0123456789abcdef"], "tiny")
+    files, base = here._files, here._base
+    assert files.get_file_info(f"{base}/tiny/table.csv").type == fs.FileType.File
+    there = node("two")
+    there.fetch([KEY])
+    assert there.store.is_done(KEY)
+
+
+@pytest.mark.parametrize("harm", ["weights.safetensors", "DONE"])
+def test_what_is_not_whole_at_the_uri_is_not_done(node: Node, harm: str) -> None:
+    here = node("one")
+    make(here.store, PRETRAINING)
+    here.push(KEY)
+    path = f"{here._base}/units/{KEY}/{harm}"
+    if harm == "DONE":  # cut off in the middle of the copying
+        here._files.delete_file(path)
+    else:
+        with here._files.open_output_stream(path) as file:
+            file.write(bytes(99_999) + b"1")
+    there = node("two")
+    there.fetch([KEY])
+    assert there.store.state(KEY) != "done"
+
+
+def test_a_node_gets_what_a_unit_needs(node: Node) -> None:
+    evaluation: dict[str, Any] = {
+        "unit": "evaluate",
+        "encoders": [{"representation": "seq", "pretrained": PRETRAINING}],
+    }
+    key = unit_key(evaluation)
+    driver = node("one")
+    make(driver.store, PRETRAINING)
+    driver.push(KEY)
+    driver.store.begin(key, evaluation)
+    driver.hand_out(key)
+    worker = node("two")
+    worker.bring(key)
+    assert worker.store.config(key) == evaluation
+    assert worker.store.is_done(KEY)
+
+
+def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(node: Node) -> None:
+    driver = node("one")
+    driver.store.begin(KEY, PRETRAINING)
+    driver.hand_out(KEY)
+    worker = node("two")
+    worker.bring(KEY)
+    worker.store.fail(KEY, "failed: out of memory")
+    worker.push_failure(KEY)
+    driver.fetch_failure(KEY)
+    assert driver.store.failure(KEY) == "failed: out of memory"
+    driver.store.begin(KEY, PRETRAINING)
+    driver.hand_out(KEY)
+    driver.fetch_failure(KEY)
+    assert driver.store.state(KEY) == "started"
+
+
+def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
+    here = node("one")
+    make(here.store, PRETRAINING)
+    files = here._files
+    here._files = Hiccups(files, len(mirror_module.PATIENT))
+    here.push(KEY)
+    here._files = Hiccups(files, len(mirror_module.PAUSES))
+    here.hand_out(KEY)
+    there = node("two")
+    there.fetch([KEY])
+    assert there.store.is_done(KEY)
+    there._files = gone = Hiccups(files, 1000)
+    with pytest.raises(UnreachedError, match=r"SLOW_DOWN; what is done is in"):
+        there.fetch_failure(KEY)
+    assert gone.calls == len(mirror_module.PAUSES) + 1
+
+
+def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
+    """What the driver could not tell or fetch is taken up again; the reason is said."""
+    from ablation.runner.with_ray import _Relay, _UnitSearcher
+
+    here = node("one")
+    unit, said = Unit(PRETRAINING, (), "it"), []
+    listener = cast(Listener, SimpleNamespace(waiting=said.append))
+    with Claims(here.store) as claims:
+        queue = Queue([unit], here.store, claims)
+        searcher = _UnitSearcher(queue, here.store, Resources(), listener, here)
+        relay = _Relay({KEY: unit}, queue, here.store, listener, "", here)
+        relay._started.add("t")
+        files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
+        here._files = gone
+        assert searcher.suggest("t") == searcher.FINISHED
+        trial = SimpleNamespace(trial_id="t", config={"key": KEY}, last_result={"done": True})
+        for told in (relay.on_trial_complete, relay.on_trial_error):
+            here._files = files
+            assert searcher.suggest("t")["key"] == KEY
+            here._files = gone
+            told(0, [], trial)
+        here._files = files
+        assert searcher.suggest("t")["key"] == KEY
+        assert not queue.failed
+    assert len(said) == 3
+    assert all("SLOW_DOWN" in text for text in said)
+
+
+def test_a_worker_that_cannot_push_has_not_failed_its_unit(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ablation.runner.trainables import UnitTrainable
+
+    here = node("one")
+    make(here.store, PRETRAINING)
+    monkeypatch.setattr("ablation.runner.trainables.mirror_at", lambda uri: here)
+    worker = object.__new__(UnitTrainable)  # without Ray's own part
+    worker._device = "cpu"
+    worker._settings = {"mirror": here.uri, "key": KEY, "plugins": [], "directory": ".",
+                        "data": {"d": "d"}, "node": None, "checkpoints": None,
+                        "gpu": 0}  # fmt: skip
+    monkeypatch.setattr("ablation.runner.trainables.data_at", lambda wanted, path, node: path)
+    here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
+    with pytest.raises(UnreachedError):
+        worker.step()
+    assert here.store.state(KEY) == "done"
+    assert not (here.store.directory(KEY) / "failed.json").exists()
+
+
+def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:
+    here = node("one")
+    directory = make(here.store, PRETRAINING)
+    done = json.loads((directory / "DONE").read_text())
+    (directory / "DONE").write_text(json.dumps({**done, "../../planted": {"bytes": 1}}))
+    here.push(KEY)
+    with here._files.open_output_stream(f"{here._base}/planted") as file:
+        file.write(b"x")
+    there = node("two")
+    there.fetch([KEY])
+    assert not (there.store.results / "planted").exists()
+    assert there.store.state(KEY) != "done"
+
+
+def test_a_unit_of_before_checksums_is_fetched(node: Node) -> None:
+    here = node("one")
+    (make(here.store, PRETRAINING) / "DONE").write_text("")
+    here.push(KEY)
+    there = node("two")
+    there.bring(KEY)
+    assert there.store.is_done(KEY)
+    assert there.store.result(KEY) == {"loss": 1.0}
+
+
+def test_event_files_that_were_replaced_go_and_what_is_there_is_not_sent_again(node: Node) -> None:
+    here = node("one")
+    run = here.store.results / "tiny" / "tensorboard" / "row" / "column"
+    run.mkdir(parents=True)
+    (run / "events.1").write_text("old")
+    (run.parent / "other").mkdir()
+    (run.parent / "other" / "events.1").write_text("kept")
+    here.push_all([], "tiny")
+    (run / "events.1").rename(run / "events.2")
+    (run.parent / "other" / "events.1").unlink()  # of another machine: nothing replaces it here
+    here.push_all([], "tiny")
+    selector = fs.FileSelector(f"{here._base}/tiny/tensorboard", recursive=True)
+    found = {i.path.rpartition("tensorboard/")[2]: i for i in here._files.get_file_info(selector)}
+    assert {name for name in found if "events" in name} == {
+        "row/column/events.2", "row/other/events.1"
+    }  # fmt: skip
+    sent: list[Path] = []
+    here._write = lambda path, *parts: sent.append(path)  # type: ignore[method-assign]
+    here.push_all([], "tiny")
+    assert not sent
+
+
+def test_what_trackers_were_told_elsewhere_is_known(node: Node) -> None:
+    for name, told in (("one", "a\nb\n"), ("two", "b\nc\n")):
+        mirror = node(name)
+        (mirror.store.results / "tiny").mkdir(parents=True)
+        record = mirror.store.results / "tiny" / "tracked-wandb.txt"
+        record.write_text(told)
+        mirror.fetch_records("tiny")
+        mirror.push_all([], "tiny")
+    assert record.read_text().split() == ["b", "c", "a"]
+
+
+def test_a_uri_is_seen_for_one() -> None:
+    assert uri_of(Path("s3://bucket/a/b")) == "s3://bucket/a/b"
+    assert uri_of(Path("file:///a/b")) == "file:///a/b"
+    address = "s3://b/x?scheme=http&endpoint_override=http://minio:9000"
+    assert uri_of(Path(address)) == address
+    assert uri_of(Path("results")) is None
+    assert uri_of(Path("/a/s3:/b")) is None
+
+
+def test_a_uri_of_nothing_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--results foo://b/x: Unrecognized filesystem type"):
+        Mirror("foo://b/x")
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"--results file:.*Not a directory"):
+        Mirror((tmp_path / "file" / "x").as_uri())
+
+
+def test_what_takes_no_uri_says_so() -> None:
+    with pytest.raises(UserError, match="only a study's own command and plan take"):
+        Store(Path("gs://bucket/x"))

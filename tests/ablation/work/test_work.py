@@ -1,0 +1,297 @@
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ablation.plan import Unit, make_plan
+from ablation.store import Store
+from ablation.store.housekeeping import find
+from ablation.study import load_study
+from ablation.work import UnitRun
+from ablation.work.checkpoints import CheckpointPolicy, Keep
+from ablation.work.epochs import EpochLog
+from skelcon import load_encoder
+from skelcon.data import SkeletonDataset
+from skelcon.data.synthetic import synthesize
+
+
+def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> list[Unit]:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    plan = make_plan(
+        study,
+        dataset,
+        preset="paper",
+        preset_tree={},
+        seeds=(0,),
+        overrides={"pretrain.epochs": epochs},
+    )
+    return list(plan.units.values())
+
+
+def run(unit: Unit, store: Store, dataset: SkeletonDataset, steps: int | None = None) -> None:
+    """``steps`` steps of one epoch each and then no more, as after a crash; None: to the end."""
+    unit_run = UnitRun(unit.config, store, {dataset.fingerprint: dataset.path}, "cpu")
+    try:
+        taken = 0
+        while not unit_run.step(budget=0).done:
+            taken += 1
+            if steps is not None and taken >= steps:
+                return
+    finally:
+        unit_run.close()
+
+
+@pytest.fixture(autouse=True)
+def _checkpoint_every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ablation.work.checkpoints.LEAST", 0)
+    monkeypatch.setattr("ablation.work.checkpoints.SHARE", 0)
+
+
+def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    for unit in units_of(dataset, study_file):
+        run(unit, straight, dataset)
+        for _ in range(3):
+            run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset)
+        for name in ("weights.safetensors", "result.json", "predictions.npz"):
+            first, second = (s.directory(unit.key) / name for s in (straight, broken))
+            assert first.exists() == second.exists()
+            if first.exists():
+                assert first.read_bytes() == second.read_bytes(), (unit.label, name)
+        if unit.kind == "pretrain":
+            text = (broken.directory(unit.key) / "log.txt").read_text()
+            assert text.count("resumed at epoch") == 2
+            assert "resumed at epoch 2; 0 epochs are trained again" in text
+            lines = [
+                json.loads(line)
+                for line in (broken.directory(unit.key) / "metrics.jsonl").read_text().splitlines()
+            ]
+            assert [line["epoch"] for line in lines] == list(range(6))
+            assert {"loss", "top1", "lr", "samples_per_s"} <= set(lines[0])
+
+
+def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    study = study.model_copy(update={"task": "finetune"})
+    change = {"finetune": {"epochs": 3, "labels": 0.5, "subsets": 2}}
+    plan = make_plan(
+        study, dataset, preset="paper", preset_tree={}, seeds=(0,), overrides=change
+    )  # fmt: skip
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    for unit in plan.units.values():
+        run(unit, straight, dataset)
+        run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset)
+        if unit.kind == "evaluate":
+            assert unit.epochs == 6
+            for name in ("result.json", "predictions.npz"):
+                first, second = (s.directory(unit.key) / name for s in (straight, broken))
+                assert first.read_bytes() == second.read_bytes(), (unit.label, name)
+            log = (broken.directory(unit.key) / "log.txt").read_text()
+            assert log.count("; 0 epochs are trained again") == 2
+            result = straight.result(unit.key)
+            assert result["labelled"] == 9  # half of six clips of each of three classes
+            assert {"top1", "top1_std", "top1_train"} <= set(result)
+
+
+def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    study = study.model_copy(update={"task": "finetune", "transfer": True})
+    plan = make_plan(
+        study, dataset, preset="paper", preset_tree={}, seeds=(0,), source=source,
+        overrides={"pretrain.epochs": 1, "finetune.epochs": 1},
+    )  # fmt: skip
+    store = Store(tmp_path / "r")
+    where = {each.fingerprint: each.path for each in (dataset, source)}
+    for unit in plan.units.values():
+        unit_run = UnitRun(unit.config, store, where, "cpu")
+        while not unit_run.step().done:
+            pass
+        unit_run.close()
+        family = store.provenance(unit.key)["data"]["family"]
+        assert family == ("synthetic" if unit.kind == "pretrain" else "utd-mhad")
+        if unit.kind == "pretrain":
+            encoder = load_encoder(store.directory(unit.key))
+            assert (encoder.layout.num_joints, encoder.bodies) == (20, 2)
+
+
+def _flipped(content: bytes) -> bytes:
+    """One bit of a tensor is another; the archive is whole."""
+    damaged = bytearray(content)
+    damaged[len(content) // 2] ^= 16
+    return bytes(damaged)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda _: b"", lambda _: b"not a checkpoint", lambda content: content[:-200], _flipped],
+)
+def test_a_damaged_checkpoint_costs_its_epochs_and_no_number(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    damage: Callable[[bytes], bytes],
+) -> None:
+    unit = units_of(dataset, study_file)[0]
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    run(unit, straight, dataset)
+    run(unit, broken, dataset, steps=3)
+    path = broken.directory(unit.key) / "checkpoint.pt"
+    path.write_bytes(damage(path.read_bytes()))
+    run(unit, broken, dataset)
+    assert broken.result(unit.key) == straight.result(unit.key)
+    assert broken.provenance(unit.key)["epochs_trained_again"] == 3
+    assert "3 epochs are trained again" in (broken.directory(unit.key) / "log.txt").read_text()
+
+
+def test_epochs_that_were_trained_twice_or_cut_short_are_counted(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two epochs lost with their checkpoint, one cut in its middle by a full disk."""
+    unit = units_of(dataset, study_file)[0]
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    run(unit, straight, dataset)
+    directory = broken.directory(unit.key)
+    run(unit, broken, dataset, steps=1)
+    early = (directory / "checkpoint.pt").read_bytes()
+    run(unit, broken, dataset, steps=2)
+    (directory / "checkpoint.pt").write_bytes(early)
+    metrics = directory / "metrics.jsonl"
+
+    def half_a_line(log: EpochLog, values: object) -> None:
+        with metrics.open("a") as file:
+            file.write('{"epoch": 1, "lo')
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EpochLog, "end", half_a_line)
+        with pytest.raises(OSError, match="No space"):
+            run(unit, broken, dataset)
+    assert '"lo' in metrics.read_text()
+    run(unit, broken, dataset)
+    # Epoch 1 was begun three times and epoch 2 twice.
+    assert broken.provenance(unit.key)["resumed"] == 3
+    assert broken.provenance(unit.key)["epochs_trained_again"] == 3
+    assert broken.result(unit.key) == straight.result(unit.key)
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == list(range(6))
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("last", {6}), ("all", {1, 2, 3, 4, 5, 6})])
+def test_checkpoints_stay_as_asked(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    keep: Keep,
+    kept: set[int],
+) -> None:
+    """They hold what the training was at those epochs; clean lets them be."""
+    unit = units_of(dataset, study_file)[0]
+    store = Store(tmp_path)
+    for steps in (2, 9):
+        unit_run = UnitRun(
+            unit.config, store, {dataset.fingerprint: dataset.path}, "cpu",
+            checkpoints=CheckpointPolicy(keep=keep),
+        )  # fmt: skip
+        for _ in range(steps):
+            if unit_run.step(budget=0).done:
+                break
+        unit_run.close()
+    directory = store.directory(unit.key) / "checkpoints"
+    assert {path.name for path in directory.iterdir()} == {f"epoch-{n:04}.pt" for n in kept}
+    for number in kept:
+        state = torch.load(directory / f"epoch-{number:04}.pt", weights_only=True)
+        assert state["training"]["epoch"] == number
+    assert find(store) == ([], [])
+
+
+def test_a_unit_whose_log_of_epochs_is_no_text_begins_again(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    """As after a power cut: zeros in the middle of what had not been synced."""
+    unit = units_of(dataset, study_file)[0]
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    run(unit, straight, dataset)
+    run(unit, broken, dataset, steps=3)
+    for name in ("metrics.jsonl", "begun.jsonl"):
+        path = broken.directory(unit.key) / name
+        first, *rest = path.read_bytes().splitlines(keepends=True)
+        path.write_bytes(first + bytes(50) + b"\xff\n" + b"".join(rest))
+    run(unit, broken, dataset)
+    assert broken.result(unit.key) == straight.result(unit.key)
+
+
+def test_a_done_unit_is_not_touched(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    unit = units_of(dataset, study_file)[0]
+    run(unit, store, dataset)
+    before = {p.name: p.stat().st_mtime_ns for p in store.directory(unit.key).iterdir()}
+    run(unit, store, dataset)
+    assert before == {p.name: p.stat().st_mtime_ns for p in store.directory(unit.key).iterdir()}
+
+
+def test_a_unit_leaves_what_the_design_lists(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    for unit in units_of(dataset, study_file, epochs=1):
+        run(unit, store, dataset)
+        names = {path.name for path in store.directory(unit.key).iterdir()}
+        common = {"config.json", "result.json", "provenance.json", "log.txt", "DONE", "lock"}
+        own = (
+            {"metrics.jsonl", "weights.safetensors"}
+            if unit.kind == "pretrain"
+            else {"predictions.npz"}
+        )
+        assert names == common | own
+        assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.config
+        provenance = store.provenance(unit.key)
+        assert provenance["data"]["fingerprint"] == dataset.fingerprint
+        assert provenance["data"]["family"] == "utd-mhad"
+        assert provenance["seed"] == 0
+        assert provenance["versions"]["torch"].startswith(torch.__version__.split("+")[0])
+        assert provenance["hardware"]["cores"] >= 1
+        assert provenance["seconds"] > 0
+        assert provenance["peak_memory"]["process_mib"] > 10
+
+
+def test_predictions_give_the_reported_accuracy(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    store = Store(tmp_path)
+    for unit in units_of(dataset, study_file, epochs=1):
+        run(unit, store, dataset)
+        if unit.kind == "evaluate":
+            with np.load(store.directory(unit.key) / "predictions.npz") as saved:
+                top1 = float((saved["prediction"] == saved["label"]).mean())
+                assert list(saved["name"]) == [dataset.clip_names[i] for i in saved["clip"]]
+            assert top1 == pytest.approx(store.result(unit.key)["top1"])
+
+
+def test_other_data_than_the_units_is_refused(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    unit = units_of(dataset, study_file)[0]
+    config = {**unit.config, "data": "0" * 16}
+    with pytest.raises(RuntimeError, match="is not the data set"):
+        UnitRun(config, Store(tmp_path), {"0" * 16: dataset.path}, "cpu")

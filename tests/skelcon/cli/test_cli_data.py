@@ -1,0 +1,336 @@
+import io
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from skelcon.cli import data as cli_data
+from skelcon.cli import main
+from skelcon.data import (
+    KINECT_V1,
+    ClipInfo,
+    DatasetWriter,
+    Normalisation,
+    SkeletonDataset,
+    summarise,
+)
+from skelcon.data.importers import RAW
+from skelcon.data.synthetic import synthesize
+
+Run = Callable[..., tuple[int, str, str]]
+CLIPS = [(action, subject, trial) for action in (1, 2) for subject in (1, 2) for trial in (1, 2, 3)]
+
+
+def name_of(action: int, subject: int, trial: int) -> str:
+    return f"a{action}_s{subject}_t{trial}"
+
+
+def write_mat(folder: Path, name: str, frames: int, seed: int) -> None:
+    buffer = io.BytesIO()
+    values = np.random.default_rng(seed).normal(2, 0.4, (20, 3, frames))
+    scipy.io.savemat(buffer, {"d_skel": values})
+    (folder / f"{name}_skeleton.mat").write_bytes(buffer.getvalue())
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Every test runs in a directory of its own, with a cache of its own."""
+    monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    """Twelve UTD-MHAD files."""
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    for at, clip in enumerate(CLIPS):
+        write_mat(folder, name_of(*clip), 5 + at, at)
+    return folder
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """``skelcon data`` as its user runs it: exit code, stdout and stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["skelcon", "data", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        return (int(caught.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def facts_of(text: str) -> dict[str, str]:
+    """The lines ``  name   value``."""
+    rows = (line[2:].split("  ", 1) for line in text.splitlines() if line.startswith("  "))
+    return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+
+
+def test_import_tells_what_it_found_made_and_skipped(run: Run, raw: Path, here: Path):
+    (raw / "a1_s1_t9_skeleton.mat").write_bytes(b"")
+    code, told, error = run("import", raw, "out", "--max-bad", "0.1")
+    assert (code, error) == (0, "")
+    lines = told.splitlines()
+    assert lines[0] == "UTD-MHAD (utd-mhad): 13 files"
+    assert lines[1].startswith("skipped a1_s1_t9_skeleton.mat: not a readable .mat file")
+    assert lines[2] == "1 skipped in all, listed in out/import-report.json"
+    facts = facts_of(told)
+    assert facts["clips"] == "12"
+    assert facts["xsub"] == "6 train, 6 test"
+    assert facts["normalisation"] == "centre, spine-to-z, shoulders-to-x"
+    dataset = SkeletonDataset.open(here / "out")
+    assert facts["fingerprint"] == dataset.fingerprint
+    assert dataset.normalisation == Normalisation()
+
+
+@pytest.mark.parametrize(
+    ("text", "steps"),
+    [
+        ("none", {"centre": False, "spine_to_z": False, "shoulders_to_x": False}),
+        ("paper", {}),
+        ("spine-to-z, centre", {"shoulders_to_x": False}),
+        ("shoulders-to-x", {"centre": False, "spine_to_z": False}),
+    ],
+)
+def test_the_steps_of_normalisation(run: Run, raw: Path, here: Path, text: str, steps: dict):
+    assert run("import", raw, "out", "--normalise", text)[0] == 0
+    assert SkeletonDataset.open(here / "out").normalisation == Normalisation(**steps)
+
+
+def test_excluded_names(run: Run, raw: Path, here: Path):
+    one, other = here / "one.txt", here / "other.txt"
+    one.write_text("These clips are bad:\r\n\r\n  a1_s1_t1  \r\nno clip\r\n", newline="")
+    other.write_bytes(b"\xef\xbb\xbfa2_s2_t3.skeleton\na2_s1_t1_skeleton\n\xff\xfe\n")
+    code, told, _ = run("import", raw, "out", "--exclude", one, "--exclude", other)
+    assert code == 0
+    assert f"3 clips left out as told by '{one}', '{other}'" in told
+    left_out = {"a1_s1_t1", "a2_s2_t3", "a2_s1_t1"}
+    assert set(SkeletonDataset.open(here / "out").clip_names) == {
+        name_of(*clip) for clip in CLIPS
+    } - left_out  # fmt: skip
+    other.write_text("a9_s9_t9\n")
+    code, told, _ = run("import", raw, "out", "--exclude", other)
+    assert code == 0
+    assert f"warning: no clip of the data is named in '{other}'" in told
+    assert len(SkeletonDataset.open(here / "out")) == 12
+
+
+def test_the_other_options_of_an_import(run: Run, raw: Path, here: Path):
+    more = ("--format", "utd-mhad", "--max-bodies", 1, "--workers", 2)
+    assert run("import", raw, "out", *more)[0] == 0
+    assert len(SkeletonDataset.open(here / "out")) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["import", "{raw}", "out", "--format", "utd"], "did you mean 'utd-mhad'"),
+        (["import", "{raw}", "out", "--normalise", "center"], "did you mean 'centre'"),
+        (["import", "{raw}", "out", "--normalise", "centre,papre"], "unknown step 'papre'"),
+        (["import", "{raw}", "out", "--normalise", ""], "unknown step ''"),
+        (["import", "{raw}", "out", "--exclude", "no.txt"], "'no.txt': No such file"),
+        (["import", "{raw}", "out", "--exclude", "{raw}"], "Is a directory"),
+        (["import", "{raw}", "out", "--max-bad", "2"], "--max-bad"),
+        (["import", "{raw}", "out", "--workers", "0"], "--workers"),
+        (["import", "{raw}", "{raw}"], "exists and is not a packed data set"),
+        (["import", "{raw}/no", "out"], "does not exist"),
+        (["info", "{raw}/no"], "does not exist"),
+        (["check", "{raw}/no"], "does not exist"),
+        (["show", "a1_s1_t9", "--data", "{raw}"], "has no clip 'a1_s1_t9': did you mean 'a1_s1_t"),
+        (["show", "12", "--data", "{raw}"], "has no clip 12: valid: 0 to 11"),
+        (["show", "0", "--data", "{raw}", "--out", "a.jpg"], "ends in .png, .gif, .mp4"),
+        (["show", "0", "--data", "{raw}", "--frames", "0"], "--frames"),
+        (["show", "0", "--data", "{raw}", "--out", "{raw}/a1_s1_t1_skeleton.mat/a.png"],
+         "cannot write"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_clear_line_and_writes_nothing(
+    run: Run, raw: Path, here: Path, arguments: list[str], told: str
+):
+    code, out, error = run(*(each.format(raw=raw) for each in arguments))
+    assert code == 2
+    assert told in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert out == ""
+    assert not any(here.iterdir())
+
+
+def test_info_of_a_packed_and_of_a_raw_data_set(run: Run, raw: Path, here: Path):
+    run("import", raw, "out")
+    code, packed, error = run("info", "out")
+    assert (code, error) == (0, "")
+    facts = facts_of(packed)
+    assert "imported from" not in facts
+    assert facts["path"] == "out"
+    assert facts["frames"] == "5 to 16 a clip, median 10.5, 126 in all"
+    assert facts["classes"] == "27, 0 to 6 clips each (fewest: wave; most: swipe left)"
+    assert facts["subjects"] == "2: 1-2"
+    (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
+    write_mat(raw, "a1_s1_t8", 7, 99)
+    code, told, error = run("info", raw)
+    assert code == 2
+    assert "--max-bad" in error
+    for trial in range(9, 9 + 8):
+        write_mat(raw, f"a1_s1_t{trial}", 7, trial)
+    code, told, error = run("info", raw)
+    assert (code, error) == (0, "")
+    assert facts_of(told)["imported from"] == "UTD-MHAD (utd-mhad): 21 files"
+    assert "import: 1 skipped, 20 clips made" in told
+    assert "a1_s1_t1_skeleton.mat" in told
+
+
+def test_info_draws_the_lengths(run: Run, raw: Path):
+    _, told, _ = run("info", raw)
+    bars = [line.split() for line in told.splitlines() if line.startswith(" " * 10)]
+    assert [(bar[0], bar[-1]) for bar in bars] == [
+        ("4-5", "1"), ("6-7", "2"), ("8-9", "2"), ("10-11", "2"), ("12-13", "2"), ("14-15", "2"),
+        ("16-17", "1"),
+    ]  # fmt: skip
+    full = len(bars[1][1])
+    assert set(bars[1][1]) == {"█"}
+    assert len(bars[0][1]) == pytest.approx(full / 2, abs=1)
+    assert max(map(len, told.splitlines()[2:])) <= 80
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80, 200])
+def test_nothing_is_cut_in_any_terminal(
+    run: Run, raw: Path, monkeypatch: pytest.MonkeyPatch, columns: int
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for trial in range(4, 24):
+        write_mat(raw, f"a3_s3_t{trial}", 7, trial)
+    (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
+    _, told, _ = run("info", raw)
+    (path,) = [line for line in told.splitlines() if line.startswith("  path")]
+    assert Path(path.split(maxsplit=1)[1]).is_dir()
+    flat = " ".join(told.split())
+    assert "centre, spine-to-z, shoulders-to-x" in flat
+    assert "a1_s1_t1_skeleton.mat" in flat
+    _, told, _ = run("check", raw)
+    assert "a1_s1_t1_skeleton.mat" in told
+
+
+def test_info_for_scripts(run: Run, raw: Path, here: Path):
+    code, told, error = run("info", raw, "--json")
+    assert (code, error) == (0, "")
+    answer = json.loads(told)
+    assert answer["source"] == {"family": "utd-mhad", "title": "UTD-MHAD", "files": 12}
+    assert answer["import"] == {"files": 12, "clips": 12, "excluded": 0, "skipped": []}
+    dataset = SkeletonDataset.open(answer["path"])
+    expected = json.loads(json.dumps(summarise(dataset).to_dict()))
+    assert expected.items() <= answer.items()
+    made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
+    answer = json.loads(run("info", made.path, "--json")[1])
+    assert answer["source"] is answer["import"] is None
+    assert answer["synthetic"] is True
+
+
+def test_check_ends_well_unless_there_is_an_error(run: Run, raw: Path, here: Path):
+    code, told, error = run("check", raw)
+    assert (code, error) == (0, "")
+    assert "note: empty-class" in told
+    assert "25 classes have no clip, of 27" in " ".join(told.split())
+    assert told.splitlines()[-1] == "1 note"
+    shutil.copy(raw / "a1_s1_t1_skeleton.mat", raw / "a1_s2_t1_skeleton.mat")
+    code, told, error = run("check", raw)
+    assert (code, error) == (1, "")
+    assert "error: leak (xsub)" in told
+    assert "a1_s2_t1 = a1_s1_t1" in told
+    assert told.splitlines()[-1] == "1 error, 1 note"
+
+
+def test_check_for_scripts(run: Run, raw: Path, here: Path):
+    shutil.copy(raw / "a2_s1_t1_skeleton.mat", raw / "a1_s2_t1_skeleton.mat")
+    for trial in range(4, 24):
+        write_mat(raw, f"a3_s3_t{trial}", 7, trial)
+    (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
+    code, told, error = run("check", raw, "--json")
+    assert (code, error) == (1, "")
+    answer = json.loads(told)
+    assert answer["ok"] is False
+    by_kind = {(one["kind"], one["protocol"]): one for one in answer["findings"]}
+    assert by_kind["leak", "xsub"]["pairs"] == [["a1_s2_t1", "a2_s1_t1"]]
+    assert by_kind["leak", "xsub"]["severity"] == "error"
+    (group,) = answer["import"]["skipped"]
+    assert group["names"] == ["a1_s1_t1_skeleton.mat"]
+    made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
+    code, told, _ = run("check", made.path, "--json")
+    assert code == 0
+    answer = json.loads(told)
+    assert (answer["ok"], answer["findings"], answer["import"]) == (True, [], None)
+    assert run("check", made.path)[1].splitlines()[-1] == "nothing wrong"
+
+
+def test_show_writes_a_strip_and_an_animation(run: Run, raw: Path, here: Path):
+    code, told, error = run("show", "a1_s2_t3", "--data", raw)
+    assert (code, error) == (0, "")
+    assert told == "a1_s2_t3 (swipe left, 10 frames): a1_s2_t3.png and a1_s2_t3.gif\n"
+    assert {path.name for path in here.iterdir()} == {"a1_s2_t3.png", "a1_s2_t3.gif"}
+    with Image.open(here / "a1_s2_t3.gif") as film:
+        assert film.n_frames == 10
+    with Image.open(here / "a1_s2_t3.png") as picture:
+        assert picture.size[0] > picture.size[1]
+
+
+def test_show_by_number_into_a_file(run: Run, raw: Path, here: Path):
+    code, told, _ = run("show", "3", "--data", raw, "--out", "new/a.png", "--frames", "3")
+    assert code == 0
+    assert told == "a1_s2_t1 (swipe left, 8 frames): new/a.png\n"
+    run("show", "3", "--data", raw, "--out", "b.png", "--frames", "8")
+    with Image.open(here / "new" / "a.png") as three, Image.open(here / "b.png") as eight:
+        assert eight.size[0] > three.size[0]
+    assert {path.name for path in here.iterdir()} == {"new", "b.png"}
+
+
+def test_show_without_data_takes_the_embedded_clips(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
+):
+    made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
+    monkeypatch.setattr(cli_data, "open_embedded", lambda: made)
+    code, told, _ = run("show", "S001C001P001R001A016", "--out", "pair.png")
+    assert code == 0
+    assert told.startswith("S001C001P001R001A016 (shake hands, ")
+
+
+def test_a_name_that_is_no_file_name(
+    run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    with DatasetWriter(
+        tmp_path / "set", name="odd", layout=KINECT_V1, class_names=["a"], family="made",
+        normalisation=RAW,
+    ) as writer:  # fmt: skip
+        rng = np.random.default_rng(0)
+        for name in ("../up /and $down", "..", "1"):
+            writer.add(ClipInfo(name, 0), rng.normal(size=(1, 2, 20, 3)))
+        writer.close({})
+    for clip in ("../up /and $down", "..", "1"):
+        assert run("show", clip, "--data", tmp_path / "set")[0] == 0
+    # A name comes before a number.
+    assert {path.name for path in here.iterdir()} == {
+        "_up_and_down.png", "_up_and_down.gif", "1.png", "1.gif"
+    }  # fmt: skip
+
+
+def test_synthesize(run: Run, here: Path):
+    code, told, error = run("synthesize", "out", "--subjects", "2", "--seed", "3")
+    assert (code, error) == (0, "")
+    assert told.splitlines()[0] == "synthetic (synthetic)"
+    facts = facts_of(told)
+    assert facts["fingerprint"] == SkeletonDataset.open(here / "out").fingerprint
+    assert facts["classes"] == "18, 12 clips each"
+    assert facts["cameras"] == "3: 1-3"
+    (here / "mine").write_text("mine")
+    assert run("synthesize", "mine")[0] == 2
+    assert (here / "mine").read_text() == "mine"
