@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from rich.console import Console
@@ -15,13 +16,15 @@ from ablation.store import Store
 from ablation.tracking import Tracking
 
 
-def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> list[Unit]:
-    """The units that are not done, or whose files are damaged; those are said, and set aside.
+def missing_units(
+    units: Mapping[str, Unit], store: Store, console: Console, *, mend: bool
+) -> list[Unit]:
+    """Those of ``units`` that are not done, or whose files are damaged: said, and set aside.
 
     What a unit that is not done needs is looked at thoroughly.
     """
-    done = {key for key in plan.units if store.is_done(key)}
-    needed = {key for key, unit in plan.units.items() if key not in done for key in unit.needs}
+    done = {key for key in units if store.is_done(key)}
+    needed = {key for key, unit in units.items() if key not in done for key in unit.needs}
     for key in sorted(done):
         damage = store.damage(key, thorough=key in needed)
         if damage is None:
@@ -33,7 +36,7 @@ def missing_units(plan: Plan, store: Store, console: Console, *, mend: bool) -> 
             f"warning: unit {key} is damaged ({damage}) and runs again{place}",
             style="yellow", highlight=False, soft_wrap=True,
         )  # fmt: skip
-    return [unit for key, unit in plan.units.items() if key not in done]
+    return [unit for key, unit in units.items() if key not in done]
 
 
 def run_missing(
@@ -70,12 +73,15 @@ def run_missing(
         asked.stay_on_loopback()
     data = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     with seen_by.watching(plan, missing, store, cost) as view:
+        listener = Listeners(view, tracking)
         if here:
-            from ablation.runner.here import run_here as run_units
-        else:
-            from ablation.runner.with_ray import run_units
+            from ablation.runner.here import run_here
 
-        whole = run_units(missing, store, data, asked, Listeners(view, tracking))
+            whole = run_here(missing, store, data, asked, listener)
+        else:
+            from ablation.runner.with_ray import run_units  # imports Ray
+
+            whole = run_units(missing, store, data, asked, listener)
     if not whole:
         tracking.drop()
     return whole

@@ -209,7 +209,7 @@ def _show_plan(
     **choices: Any,
 ) -> None:
     plan, store, _ = _planned(study, console, **choices)
-    missing = missing_units(plan, store, console, mend=False)
+    missing = missing_units(plan.units, store, console, mend=False)
     asked = settled(asked, store, [plan], missing, console.print)
     costing = Costing.of(store, [plan], asked, ask_cluster=True)
     show_plan(console, [(plan, missing)], as_json, costing, probe)
@@ -232,7 +232,7 @@ def _run_study(
     if mirror:
         asked = replace(asked, mirror=mirror.uri)
         mirror.fetch_records(study.name)
-    missing = missing_units(plan, store, console, mend=True)
+    missing = missing_units(plan.units, store, console, mend=True)
     asked = settled(asked, store, [plan], missing, console.print)
     cost = None
     if missing:

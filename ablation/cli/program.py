@@ -246,7 +246,7 @@ def plan(
         )  # fmt: skip
         if mirror:
             mirror.fetch(made.units)
-        found.append((made, missing_units(made, store, console, mend=False)))
+        found.append((made, missing_units(made.units, store, console, mend=False)))
     plans, to_run = [made for made, _ in found], [unit for _, units in found for unit in units]
     asked = settled(asked, store, plans, to_run, console.print)
     costing = Costing.of(store, plans, asked, ask_cluster=True)

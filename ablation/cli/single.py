@@ -15,11 +15,13 @@ from typing import Annotated, Any, get_args
 import torch
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ablation.cli.commands import open_data, overrides_of
 from ablation.cli.program import PresetOption, ResultsOption, SetOption
 from ablation.cli.units import document, say_result
+from ablation.live.progress import Progress
+from ablation.live.standing import Standing
+from ablation.missing import missing_units
 from ablation.plan import (
     TRAIN_SIDE,
     EvaluateOn,
@@ -29,9 +31,11 @@ from ablation.plan import (
     pretraining_config,
     unit_key,
 )
+from ablation.runner.here import run_here
+from ablation.runner.listeners import Listeners
+from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.study import Task
-from ablation.work import UnitRun, prepare, record_failure
 from skelcon.cli import app
 from skelcon.cli.console import run_app
 from skelcon.cli.weights import DataOption, PluginOption
@@ -96,6 +100,7 @@ def pretrain(
     skelcon pretrain --set pretrain.representations=[seq,stg]
     """
     load_plugins(plugins or ())
+    asked = _resources(device, threads, plugins)
     console = Console(stderr=True)
     dataset = open_data(data, console)
     settings = _settings(preset, dataset, assignments, "pretrain")
@@ -110,8 +115,7 @@ def pretrain(
     config = pretraining_config(side, settings.pretrain)
     names = "+".join(settings.pretrain.representations)
     unit = Unit(config, (), f"pre-training {names}, seed {seed}")
-    prepare(threads)
-    _run(unit, Store(results), dataset, device, console, as_json)
+    _run(unit, Store(results), dataset, asked, console, as_json)
 
 
 @app.command()
@@ -144,6 +148,7 @@ def evaluate(
 ) -> None:
     """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
     load_plugins(plugins or ())
+    asked = _resources(device, threads, plugins)
     console = Console(stderr=True)
     tasks: dict[str, Task] = {name: name for name in get_args(Task)}
     if task not in tasks:
@@ -193,8 +198,7 @@ def evaluate(
     unit = Unit(config, (), f"{task} of {'+'.join(names)}, seed {seed}")
     # Where the weights lie is no part of the key: they may be another store's.
     key = unit_key(trained) if trained else digest
-    prepare(threads)
-    _run(unit, Store(results), dataset, device, console, as_json, {key: file})
+    _run(unit, Store(results), dataset, asked, console, as_json, {key: file})
 
 
 def _pretraining_at(file: Path) -> dict[str, Any] | None:
@@ -225,54 +229,40 @@ def _run(
     unit: Unit,
     store: Store,
     dataset: SkeletonDataset,
-    device: str,
+    asked: Resources,
     console: Console,
     as_json: bool,
     weights: Mapping[str, Path] | None = None,
 ) -> None:
-    """Do the unit in this process, and say what came of it. Raises ``typer.Exit(1)`` on failure."""
-    chosen = _device(device)
+    """Do the unit in this process, and say what came of it. Raises ``typer.Exit(1 or 130)``."""
     store.check_writable()
-    directory = store.directory(unit.key)
-    cached = store.is_done(unit.key)
-    if not cached:
-        try:
-            where = {dataset.fingerprint: dataset.path}
-            _work(UnitRun(unit.config, store, where, chosen, weights), unit, console)
-        except UserError:
-            raise
-        except Exception as error:
-            record_failure(store, unit.key, error)
-            console.print(f"{unit.label}: {store.failure(unit.key)}", style="red", soft_wrap=True)
-            console.print(f"log: {directory / 'log.txt'}", highlight=False, soft_wrap=True)
-            raise typer.Exit(1) from None
+    missing = missing_units({unit.key: unit}, store, console, mend=True)
+    if missing:
+        standing = Standing("skelcon", missing, cached=0, slots=1)
+        data = {dataset.fingerprint: dataset.path}
+        with Progress(console, standing, standing.snapshot) as progress:
+            listener = Listeners(standing, progress)
+            if not run_here(missing, store, data, asked, listener, weights):
+                console.print("Interrupted. The same command goes on from here.")
+                raise typer.Exit(130)
+    if not store.is_done(unit.key):
+        raise typer.Exit(1)
     if as_json:
         typer.echo(json.dumps(document(unit, store), indent=1))
     else:
-        say_result(unit, store, again=cached)
+        say_result(unit, store, again=not missing)
 
 
-def _work(run: UnitRun, unit: Unit, console: Console) -> None:
-    """Step ``run`` to its end under a progress bar."""
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"))
-    try:
-        with Progress(*columns, TimeRemainingColumn(), console=console, transient=True,
-                      disable=not console.is_terminal) as bar:  # fmt: skip
-            task = bar.add_task(unit.label, total=unit.epochs or None, now="")
-            while not (progress := run.step(1.0)).done:
-                now = f"epoch {progress.epoch}/{progress.epochs}  loss {progress.loss:.3f}"
-                bar.update(task, completed=progress.epoch, now=now)
-    finally:
-        run.close()
-
-
-def _device(name: str) -> str:
+def _resources(device: str, threads: int, plugins: list[str] | None) -> Resources:
+    """What the unit may take of this machine; UserError for a device that there is not."""
     known = ("auto", "cpu", "cuda")
-    if name not in known:
-        raise UserError(f"unknown device '{name}': {nearest(name, known)}")
-    if name == "cuda" and not torch.cuda.is_available():
+    if device not in known:
+        raise UserError(f"unknown device '{device}': {nearest(device, known)}")
+    seen = torch.cuda.is_available()
+    if device == "cuda" and not seen:
         raise UserError("--device cuda: torch sees no GPU here; give cpu or auto")
-    return name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    gpus = 1 if seen and device != "cpu" else 0
+    return Resources(threads, gpus, retries=0, plugins=tuple(plugins or ()))
 
 
 def main() -> None:

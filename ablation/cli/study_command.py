@@ -71,7 +71,7 @@ class StudyCommand:
 
     def missing(self, plan: Plan, console: Console) -> list[Unit]:
         """What of its plan is not done."""
-        return missing_units(plan, self.store, console, mend=False)
+        return missing_units(plan.units, self.store, console, mend=False)
 
 
 def read(context: typer.Context, words: Sequence[str]) -> StudyCommand:

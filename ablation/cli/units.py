@@ -58,7 +58,7 @@ def _run(asked: StudyCommand, keys: str, seen_by: Audience, as_json: bool) -> in
     chosen = find_units(plan, keys)
     needed = {key: plan.units[key] for unit in chosen for key in (*unit.needs, unit.key)}
     part = replace(plan, units=needed)
-    missing = missing_units(part, store, console, mend=True)
+    missing = missing_units(part.units, store, console, mend=True)
     resources = settled(resources, store, [plan], missing, console.print)
     cost = Costing.of(store, [plan], resources).cost(missing) if missing else None
     if cost is not None:

@@ -37,6 +37,7 @@ def run_here(
     data: Mapping[str, Path],
     resources: Resources,
     listener: Listener,
+    weights: Mapping[str, Path] | None = None,
 ) -> bool:
     """As :func:`ablation.runner.with_ray.run_units`, in this process.
 
@@ -46,6 +47,7 @@ def run_here(
         data: fingerprint -> packed data set.
         resources: threads, GPUs, retries, checkpoints.
         listener: is told how it goes.
+        weights: key -> file, of weights that are not in ``store`` (`ablation.work.UnitRun`).
 
     Returns:
         False if it was interrupted (Ctrl-C, SIGTERM): what has been trained is kept.
@@ -59,7 +61,7 @@ def run_here(
         while not stop.is_set():
             offer = queue.next()
             if offer is not None:
-                _work(offer, queue, store, data, resources, device, listener, stop)
+                _work(offer, queue, store, data, resources, device, listener, stop, weights)
             elif queue.exhausted:
                 return True
             else:
@@ -77,6 +79,7 @@ def _work(
     device: str,
     listener: Listener,
     stop: threading.Event,
+    weights: Mapping[str, Path] | None,
 ) -> None:
     """Work on a unit until it is done, fails or ``stop`` is set, and tell the others."""
     unit = offer.unit
@@ -93,8 +96,8 @@ def _work(
         cap_memory(1.0 if offer.alone else gpus)
     try:
         run = UnitRun(
-            unit.config, store, data, device, checkpoints=resources.checkpoints,
-            ranks=Ranks(ranks_of(gpus), resources.plugins, Path.cwd()),
+            unit.config, store, data, device, weights, resources.checkpoints,
+            Ranks(ranks_of(gpus), resources.plugins, Path.cwd()),
         )  # fmt: skip
         with contextlib.closing(run):
             while not (progress := run.step(STEP_SECONDS)).done:

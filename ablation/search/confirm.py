@@ -48,7 +48,7 @@ def confirm(
     rows = {"best": question.changes(best.parameters), "default": {}}
     plan = question.plan(rows, on, tuple(range(first, first + count)), (NOTES[on],))
     store, console, place = Store(results), seen_by.console, directory / f"confirmation-{on}"
-    missing = missing_units(plan, store, console, mend=True)
+    missing = missing_units(plan.units, store, console, mend=True)
     interrupted = False
     with Tracking(plan, store, place, (), console) as tracking:
         if missing:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 from ablation.cli.commands import plan_study
 from ablation.cli.single import main
 from ablation.study import load_study
+from ablation.work import UnitRun
 from skelcon.data import open_or_import
 from skelcon.data.synthetic import synthesize
 
@@ -122,6 +125,59 @@ def test_clips_that_were_pretrained_on_are_not_tested_on(skelcon: Any, tmp_path:
     assert code == 2
     assert "pre-trained on the training side of xview" in err
     assert skelcon(*words)[0] == 0  # by the pre-training's own protocol
+
+
+BROKEN = """
+from skelcon import register_augmentation
+
+@register_augmentation("broken", version="1")
+def broken(view, generator):
+    raise ValueError("no such joint")
+"""
+
+
+def test_a_failure_is_told_with_its_log(skelcon: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    words = ("--plugin", tmp_path / "broken.py", "--set", "pretrain.augment.use=[broken]")
+    code, out, err = skelcon("pretrain", "--set", "pretrain.representations=[seq]", *words)
+    assert (code, out) == (1, "")
+    assert "failed: ValueError: no such joint" in err
+    assert "log.txt" in err
+
+
+def test_ctrl_c_keeps_what_has_been_trained(
+    skelcon: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says how to go on; the end has the bits of a training that was not interrupted."""
+    monkeypatch.setattr("ablation.runner.here.STEP_SECONDS", 0.0)
+    words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
+    whole = json.loads(skelcon(*words, "--results", tmp_path / "whole")[1])
+
+    class Pressed(UnitRun):
+        def step(self, budget: float = 1.0) -> Any:
+            os.kill(os.getpid(), signal.SIGINT)
+            return super().step(budget)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("ablation.runner.here.UnitRun", Pressed)
+        code, out, err = skelcon(*words)
+    assert (code, out) == (130, "")
+    assert "The same command goes on from here." in err
+    again = json.loads(skelcon(*words)[1])
+    files = [Path(each["directory"]) / "weights.safetensors" for each in (whole, again)]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert json.loads((files[1].parent / "provenance.json").read_text())["resumed"] == 1
+
+
+def test_a_damaged_unit_is_set_aside_and_done_again(skelcon: Any) -> None:
+    words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
+    weights = Path(json.loads(skelcon(*words)[1])["directory"]) / "weights.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:100])
+    code, _, err = skelcon(*words)
+    assert code == 0
+    assert "is damaged" in err
+    assert weights.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
