@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 
-from ablation import cost as costs
 from ablation.cli import main
 from ablation.cost import check_disk, cost_of, gpu_share, needs_probe, slots_of, wall_seconds
+from ablation.cost import estimate as costs
 from ablation.cost.history import (
     FORWARD,
     Clips,

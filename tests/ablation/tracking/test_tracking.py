@@ -20,11 +20,11 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
-from ablation import tracking as tracking_module
 from ablation.plan import Plan, Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
 from ablation.tracking import Tracking, telling, trackers
+from ablation.tracking import tracking as tracking_module
 from ablation.tracking.curves import curve, places
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import parse_trackers
