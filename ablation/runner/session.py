@@ -22,10 +22,6 @@ os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 # A unit that is handed out is this driver's: no more of them than are about to start.
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
-# Workers keep freed memory: a training step allocates the same large blocks again and again, and
-# giving them back to the system costs a page fault for each of their pages.
-os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(1 << 30))
-os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(4 << 30))
 
 import psutil
 import ray

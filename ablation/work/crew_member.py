@@ -19,7 +19,8 @@ from typing import Any
 import torch
 
 from ablation.work.crew import ABANDONED
-from ablation.work.unit_run import bank_of, prepare, pretraining_of
+from ablation.work.process import prepare
+from ablation.work.unit_run import bank_of, pretraining_of
 from skelcon.plugins import load_plugins
 from skelcon.pretrain.distributed import Team, joined
 

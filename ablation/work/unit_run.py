@@ -85,20 +85,6 @@ def pretraining_of(
     return Pretraining(bank, clips, bank.layout, options, config["seed"], team)
 
 
-def prepare(threads: int) -> None:
-    """Set up this process so that a unit gives the same bits in every process of its kind."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Its filling of fresh memory finds reads of what was never written; here it only costs.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-
-
-def cap_memory(gpus: float) -> None:
-    """Who shares a GPU may not take more of its memory than was asked for."""
-    torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))
-
-
 class UnitRun:
     """A unit of work in progress. Use :meth:`step` until it says done, then :meth:`close`.
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from ablation.work import prepare
 from skelcon.augment import AugmentConfig, augmented_view
 from skelcon.data import ClipBank, open_or_import
 from skelcon.data.synthetic import open_embedded
@@ -53,7 +54,7 @@ def main() -> None:
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--cases", default=",".join(CASES))
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    prepare(options.threads)  # as every process that trains a unit
 
     dataset = open_or_import(options.data)[0] if options.data else open_embedded()
     bank = ClipBank(dataset)
