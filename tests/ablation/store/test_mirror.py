@@ -164,15 +164,15 @@ def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
 
 def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
     """What the driver could not tell or fetch is taken up again; the reason is said."""
-    from ablation.runner.with_ray import _Relay, _UnitSearcher
+    from ablation.runner.tune_parts import Relay, UnitSearcher
 
     here = node("one")
     unit, said = Unit(PRETRAINING, (), "it"), []
     listener = cast(Listener, SimpleNamespace(waiting=said.append))
     with Claims(here.store) as claims:
         queue = Queue([unit], here.store, claims)
-        searcher = _UnitSearcher(queue, here.store, Resources(), listener, here)
-        relay = _Relay({KEY: unit}, queue, here.store, listener, "", here)
+        searcher = UnitSearcher(queue, here.store, Resources(), listener, here)
+        relay = Relay({KEY: unit}, queue, here.store, listener, "", here)
         relay._started.add("t")
         files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
         here._files = gone
