@@ -176,9 +176,11 @@ class Relay(_Unpickled, tune.Callback):  # type: ignore[misc]
 
     def _over(self, trial: Any) -> None:
         self._started.discard(trial.trial_id)
-        # Tune keeps all trials, each with a history of all its metrics: most of the memory.
-        kept = trial.run_metadata
-        kept.metric_analysis, kept.metric_n_steps = {}, {}
+        # Tune keeps all trials, each with a history of all its metrics: most of the memory. (An
+        # inside of Tune's: where a version has it elsewhere only memory is lost.)
+        kept = getattr(trial, "run_metadata", None)
+        if kept is not None:
+            kept.metric_analysis, kept.metric_n_steps = {}, {}
 
     def _again_later(self, unit: Unit, error: UnreachedError) -> None:
         """Take ``unit`` back, as the URI of the results cannot be reached at present."""
