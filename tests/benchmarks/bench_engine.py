@@ -6,8 +6,9 @@
 ``overhead`` runs a study of so many units, each trained for about so many seconds, and prints its
 wall time over the sum of the units' own training times divided by the number of cores. ``many``
 runs as many units as have next to nothing to do and prints the driver's resident memory when 100
-of them were done and when all were, what a unit took, and how long the plan of the finished study
-takes. Embedded data, a line of JSON each. Run nothing beside it.
+of them were done and when all were, what a unit took (early and late in the run as well), and how
+long the plan of the finished study takes. Embedded data, a line of JSON each. Run nothing beside
+it.
 """
 
 from __future__ import annotations
@@ -108,12 +109,12 @@ def many(folder: Path, units: int) -> dict[str, Any]:
     words = ("run", file, "--results", results, "--only", "random", "--seeds", units)
     began = time.perf_counter()
     driver = subprocess.Popen(command(*words), stdout=subprocess.DEVNULL)
-    memory: list[tuple[int, int]] = []
+    seen: list[tuple[int, int, float]] = []
 
     def watch() -> None:
         while driver.poll() is None:
             done = sum(1 for _ in results.glob("units/*/DONE"))
-            memory.append((done, resident(driver.pid)))
+            seen.append((done, resident(driver.pid), time.perf_counter() - began))
             time.sleep(1)
 
     watcher = threading.Thread(target=watch)
@@ -122,14 +123,23 @@ def many(folder: Path, units: int) -> dict[str, Any]:
         raise SystemExit(f"the study ended with {driver.returncode}")
     wall = time.perf_counter() - began
     watcher.join()
-    at_100 = next(size for done, size in memory if done >= min(100, units))
-    at_end = max(size for done, size in memory if size and done >= units * 0.9)
+    at_100 = next(size for done, size, _ in seen if done >= min(100, units))
+    at_end = max(size for done, size, _ in seen if size and done >= units * 0.9)
+
+    def pace(first: float, last: float) -> float:
+        """Milliseconds a unit, from one share of the units to another."""
+        within = [each for each in seen if first * units <= each[0] <= last * units]
+        done = within[-1][0] - within[0][0]
+        return round(1000 * (within[-1][2] - within[0][2]) / done, 1)
+
     return {
         "units": units,
         "driver_mib_at_100": at_100 >> 20,
         "driver_mib_at_the_end": at_end >> 20,
         "grown_mib": (at_end - at_100) >> 20,
         "ms_a_unit": round(1000 * wall / units, 1),
+        "ms_a_unit_early": pace(0.05, 0.25),  # Ray and its workers have started by then
+        "ms_a_unit_late": pace(0.75, 0.95),
         "ms_of_it_in_the_unit": round(1000 * sum(trained(results)["evaluate"]) / units, 1),
         "plan_s": round(ran(*words, "--plan"), 2),
         "again_s": round(ran(*words), 2),
