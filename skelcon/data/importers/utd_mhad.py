@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-import scipy.io
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
@@ -112,12 +111,14 @@ class UtdMhad(Source):
 
 def _coordinates(path: Path) -> NDArray[np.float64]:
     """(1, T, 20, 3) metres; ``ValueError`` if the file is damaged."""
+    from scipy import io  # a quarter of a second, which other commands need not spend
+
     check_file(path)
     if path.stat().st_size > LARGEST:
         raise ValueError(f"holds more than the {LARGEST >> 20} MiB of any clip")
     try:
         _check_elements(path.read_bytes())
-        values = scipy.io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
+        values = io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
     except OSError:
         raise
     except Exception as error:  # scipy lets many kinds of error through for a damaged file
