@@ -25,7 +25,7 @@ from ablation.study import Study
 from ablation.tables import display, export
 from ablation.tracking import Tracking
 from ablation.tracking.trackers import parse_trackers
-from skelcon.cli.console import progress_bar
+from skelcon.cli.console import INTERRUPTED, progress_bar
 from skelcon.data import SkeletonDataset, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.errors import UserError
@@ -252,7 +252,7 @@ def _run_study(
         console.print(f"Kept at {mirror.uri}", highlight=False, soft_wrap=True)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     if failed:
         raise typer.Exit(1)
 

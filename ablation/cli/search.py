@@ -23,6 +23,7 @@ from ablation.search.record import Record, Trial, held
 from ablation.search.space import Space, known_spaces, named_space
 from ablation.search.view import View
 from ablation.store import Store
+from skelcon.cli.console import INTERRUPTED
 from skelcon.cli.weights import DataOption, PluginOption
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
@@ -215,7 +216,7 @@ def _search(
         console.print(Text(f"Written to {record.directory}: {', '.join(written)}"), soft_wrap=True)
     if interrupted:
         console.print("Interrupted. The same command goes on from here.")
-        return 130
+        return INTERRUPTED
     return 1 if failed else 0
 
 

@@ -37,7 +37,7 @@ from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.study import Task
 from skelcon.cli import app
-from skelcon.cli.console import run_app
+from skelcon.cli.console import INTERRUPTED, run_app
 from skelcon.cli.weights import DataOption, PluginOption
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
 from skelcon.encoders import REGISTERED
@@ -244,7 +244,7 @@ def _run(
             listener = Listeners(standing, progress)
             if not run_here(missing, store, data, asked, listener, weights):
                 console.print("Interrupted. The same command goes on from here.")
-                raise typer.Exit(130)
+                raise typer.Exit(INTERRUPTED)
     if not store.is_done(unit.key):
         raise typer.Exit(1)
     if as_json:

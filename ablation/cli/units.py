@@ -18,6 +18,7 @@ from ablation.missing import missing_units, run_missing
 from ablation.plan import Plan, Unit
 from ablation.store import Store
 from ablation.tracking import Tracking
+from skelcon.cli.console import INTERRUPTED
 from skelcon.errors import UserError
 
 
@@ -73,7 +74,7 @@ def _run(asked: StudyCommand, keys: str, seen_by: Audience, as_json: bool) -> in
     print_results(chosen, store, {unit.key for unit in missing}, as_json)
     if not whole:
         console.print("Interrupted. The same command goes on from here.")
-        return 130
+        return INTERRUPTED
     return 0 if all(store.is_done(unit.key) for unit in chosen) else 1
 
 

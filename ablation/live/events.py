@@ -33,6 +33,7 @@ import typer
 from ablation.live.standing import Standing
 from ablation.plan import Unit
 from ablation.runner.queue import Verdict
+from skelcon.cli.console import INTERRUPTED
 from skelcon.errors import UserError
 
 EVERY = 2.0
@@ -84,7 +85,7 @@ class EventStream(io.TextIOBase):
             raise
         except (KeyboardInterrupt, typer.Abort):
             state = "interrupted"
-            raise typer.Exit(130) from None
+            raise typer.Exit(INTERRUPTED) from None
         except UserError as error:
             more = {"reason": str(error)}
             raise typer.Exit(2) from None

@@ -28,6 +28,14 @@ from skelcon.errors import UserError
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
+class ToldCode(int):
+    """An exit code whose reason has been told."""
+
+
+INTERRUPTED = ToldCode(130)
+"""For ``typer.Exit``, by who has said that the command was interrupted."""
+
+
 class LastingConsole(Console):
     """Goes quiet when its reader has gone away: what is worked on goes on to its end."""
 
@@ -76,6 +84,8 @@ def _code_of(app: typer.Typer) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _complain("interrupted; the same command goes on from here")
         return 130
+    if code == INTERRUPTED and not isinstance(code, ToldCode):  # typer's own answer to Ctrl-C
+        _complain("interrupted; the same command goes on from here")
     return code if isinstance(code, int) else 0
 
 
