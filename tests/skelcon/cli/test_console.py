@@ -1,0 +1,39 @@
+"""How the console scripts end."""
+
+from __future__ import annotations
+
+import pytest
+import typer
+
+from skelcon.cli.console import INTERRUPTED, run_app
+
+
+def ending(error: BaseException) -> typer.Typer:
+    """A command line whose command ends so."""
+    app = typer.Typer()
+
+    @app.command()
+    def command() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(KeyboardInterrupt(), "the same command goes on"), (typer.Exit(INTERRUPTED), "")],
+)
+def test_ctrl_c_is_told_once(
+    error: BaseException,
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """By who knows more of it, or else at the end."""
+    monkeypatch.setattr("sys.argv", ["command"])
+    with pytest.raises(SystemExit) as end:
+        run_app(ending(error))
+    assert end.value.code == 130
+    err = capsys.readouterr().err
+    assert told in err
+    assert len(err.splitlines()) == bool(told)
