@@ -34,8 +34,10 @@ def missing_units(
         place = f", it is now {aside}" if aside else ""
         console.print(
             f"warning: unit {key} is damaged ({damage}) and runs again{place}",
-            style="yellow", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
     return [unit for key, unit in units.items() if key not in done]
 
 

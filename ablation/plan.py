@@ -191,9 +191,13 @@ def evaluation_config(
     """
     options = getattr(settings, task).model_dump(mode="json")
     return {
-        "unit": "evaluate", **data, "test": on, "task": task, "config": options,
+        "unit": "evaluate",
+        **data,
+        "test": on,
+        "task": task,
+        "config": options,
         "encoders": encoders,
-    }  # fmt: skip
+    }
 
 
 def make_plan(
@@ -249,9 +253,18 @@ def make_plan(
                     unit = make.units.setdefault(unit.key, unit)
                 cells.append(Cell(row, column_name, seed, unit, reason))
     return Plan(
-        study, dataset, make.source, chosen, evaluate_on, preset, seeds, tuple(cells), make.units,
-        overrides or {}, (*notes, *make.notes),
-    )  # fmt: skip
+        study,
+        dataset,
+        make.source,
+        chosen,
+        evaluate_on,
+        preset,
+        seeds,
+        tuple(cells),
+        make.units,
+        overrides or {},
+        (*notes, *make.notes),
+    )
 
 
 def _fitted(
@@ -353,8 +366,11 @@ class _Maker:
             encoders.append({"representation": name, **source})
         config = evaluation_config(
             self._shared(self.dataset, protocol, seed),
-            self.evaluate_on, self.study.task, settings[0], encoders,
-        )  # fmt: skip
+            self.evaluate_on,
+            self.study.task,
+            settings[0],
+            encoders,
+        )
         return Unit(config, tuple(dict.fromkeys(needs)), ""), ""
 
     def _pretraining(self, row: str, config: PretrainConfig, protocol: str, seed: int) -> Unit:

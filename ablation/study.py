@@ -204,8 +204,9 @@ class Study(Config):
         """The study with the rows ``names`` only; :class:`UserError` for an unknown one."""
         for name in names:
             if name not in self.all_rows:
-                raise UserError(f"study '{self.name}' has no row '{name}': "
-                                f"{nearest(name, self.all_rows)}")  # fmt: skip
+                raise UserError(
+                    f"study '{self.name}' has no row '{name}': {nearest(name, self.all_rows)}"
+                )
         return self.model_copy(
             update={
                 "rows": {k: v for k, v in self.rows.items() if k in names},
@@ -240,8 +241,12 @@ class Study(Config):
         """``'file', line n`` of the setting of a cell that put the value at ``keys``."""
         if self._file is None:
             return None
-        for above in (("columns", column, "set"), ("rows", row, "set"),
-                      ("references", row, "set"), ("base",)):  # fmt: skip
+        for above in (
+            ("columns", column, "set"),
+            ("rows", row, "set"),
+            ("references", row, "set"),
+            ("base",),
+        ):
             tree: Any = self._file.values
             for part in above:
                 tree = tree.get(part) or {}

@@ -22,8 +22,9 @@ from skelcon.errors import UserError
 
 app = typer.Typer(
     help="Print a template, ready to use, that starts a cluster and runs a study on it.",
-    no_args_is_help=True, rich_markup_mode=None,
-)  # fmt: skip
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 STUDY_LAST = {"allow_interspersed_args": False}
 
 WordsArgument = Annotated[
@@ -74,9 +75,13 @@ def slurm_script(
     """
     asked = _read(context, words)
     job = slurm.Job(
-        re.sub(r"[^\w.+-]+", "-", f"skelcon-{asked.study.name}"), time, str(Path.cwd()), partition,
-        account, _setup() if setup is None else setup,
-    )  # fmt: skip
+        re.sub(r"[^\w.+-]+", "-", f"skelcon-{asked.study.name}"),
+        time,
+        str(Path.cwd()),
+        partition,
+        account,
+        _setup() if setup is None else setup,
+    )
     if not array:
         _refuse(context, "only an --array has a number of jobs at once", "at_once")
         _fits(asked, cpus_per_node, gpus_per_node)

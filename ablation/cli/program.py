@@ -81,9 +81,14 @@ class StudyGroup(TyperGroup):
 
 
 app = typer.Typer(
-    cls=StudyGroup, help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-    pretty_exceptions_enable=False, context_settings={"max_content_width": 110},
-)  # fmt: skip
+    cls=StudyGroup,
+    help=HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
+)
 
 SourceOption = Annotated[
     Path | None,
@@ -240,10 +245,16 @@ def plan(
     for name in studies:
         study = load_study(Path(name)) if name.endswith((".yaml", ".yml")) else named_study(name)
         made = plan_study(
-            study, dataset, open_source(study, source if study.transfer else None, console),
-            preset=preset, seeds=seeds, protocol=protocol,
-            assignments=assignments, only=only, evaluate_on=evaluate_on,
-        )  # fmt: skip
+            study,
+            dataset,
+            open_source(study, source if study.transfer else None, console),
+            preset=preset,
+            seeds=seeds,
+            protocol=protocol,
+            assignments=assignments,
+            only=only,
+            evaluate_on=evaluate_on,
+        )
         if mirror:
             mirror.fetch(made.units)
         found.append((made, missing_units(made.units, store, console, mend=False)))
@@ -306,20 +317,37 @@ def run(
     """Run a study of your own from its YAML file."""
     load_plugins(plugins or ())
     resources = {
-        "cpus_per_trial": cpus_per_trial, "gpus_per_trial": gpus_per_trial,
-        "max_concurrent": max_concurrent, "address": address, "retries": retries,
+        "cpus_per_trial": cpus_per_trial,
+        "gpus_per_trial": gpus_per_trial,
+        "max_concurrent": max_concurrent,
+        "address": address,
+        "retries": retries,
         "fail_fast": fail_fast,
         "checkpoints": CheckpointPolicy(checkpoint_every, cast(Keep, keep)),
         "plugins": tuple(plugins or ()),
-    }  # fmt: skip
+    }
     # In another command (unit, cluster) that decides what is done with what was asked.
     do = context.obj or run_study
     do(
-        load_study(file), data=data, source=source, preset=preset, seeds=seeds, protocol=protocol,
-        assignments=assignments, only=only, evaluate_on=evaluate_on, results=results,
-        plan_only=plan_only, probe=probe, formats=formats, track=track, as_json=as_json, yes=yes,
-        verbose=verbose, resources=resources,
-    )  # fmt: skip
+        load_study(file),
+        data=data,
+        source=source,
+        preset=preset,
+        seeds=seeds,
+        protocol=protocol,
+        assignments=assignments,
+        only=only,
+        evaluate_on=evaluate_on,
+        results=results,
+        plan_only=plan_only,
+        probe=probe,
+        formats=formats,
+        track=track,
+        as_json=as_json,
+        yes=yes,
+        verbose=verbose,
+        resources=resources,
+    )
 
 
 for _command in (cli_results.status, cli_results.logs, cli_results.clean, cli_results.merge):

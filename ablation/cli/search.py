@@ -138,10 +138,13 @@ def search(
         return
     load_plugins(plugins or ())
     asked = Resources(
-        cpus_per_trial=cpus_per_trial, gpus_per_trial=gpus_per_trial,
-        max_concurrent=max_concurrent, address=address, retries=retries,
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        max_concurrent=max_concurrent,
+        address=address,
+        retries=retries,
         plugins=tuple(plugins or ()),
-    )  # fmt: skip
+    )
     asked.check()
     _one_of("--scheduler", scheduler, SCHEDULERS)
     _one_of("--algorithm", algorithm, ALGORITHMS)
@@ -152,18 +155,26 @@ def search(
     _fit(chosen, asked)
     with audience(as_json=as_json, verbose=verbose, search=chosen.name) as seen_by:
         question = ask(
-            chosen, open_data(data, seen_by.console), preset=preset, protocol=protocol,
+            chosen,
+            open_data(data, seen_by.console),
+            preset=preset,
+            protocol=protocol,
             overrides=overrides_of(assignments, ("pretrain", chosen.task)),
-        )  # fmt: skip
+        )
         Store(results).check_writable()
         confirm_cpu(question.preset, asked, yes)
         on: EvaluateOn = "test" if confirm_on == "test" else "validation"
         directory = question.directory(results)
         with held(directory):
             code = _search(
-                question, Record(directory), results, asked, seen_by,
-                confirmed=(on, confirm), as_json=as_json,
-            )  # fmt: skip
+                question,
+                Record(directory),
+                results,
+                asked,
+                seen_by,
+                confirmed=(on, confirm),
+                as_json=as_json,
+            )
         if code:
             raise typer.Exit(code)
 
@@ -206,8 +217,15 @@ def _search(
             from ablation.search.confirm import confirm
 
             confirmation, interrupted, bad = confirm(
-                question, summary.best, on, count, record.directory, results, asked, seen_by,
-            )  # fmt: skip
+                question,
+                summary.best,
+                on,
+                count,
+                record.directory,
+                results,
+                asked,
+                seen_by,
+            )
             failed = failed or bad
             report.export(summary, record, confirmation)
     if as_json:

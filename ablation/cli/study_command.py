@@ -23,9 +23,11 @@ from skelcon.errors import UserError, nearest
 
 PLANNED = ("preset", "seeds", "protocol", "assignments", "only", "evaluate_on")
 WITH_RAY = {
-    "track": "--track", "address": "--address", "max_concurrent": "--max-concurrent",
+    "track": "--track",
+    "address": "--address",
+    "max_concurrent": "--max-concurrent",
     "formats": "--format",
-}  # fmt: skip
+}
 """Options of a study's command that its units alone have no use for."""
 
 

@@ -167,11 +167,17 @@ def seconds_per_pass(
         short = classifier.model_copy(update={"epochs": epochs, "crops": 1, "standardise": False})
         return _seconds(
             lambda: linear_evaluation(
-                encoders, bank, sides[0], sides[1], dataset.num_classes, frames, short,
+                encoders,
+                bank,
+                sides[0],
+                sides[1],
+                dataset.num_classes,
+                frames,
+                short,
                 config["seed"],
             ),
             bank,
-        )  # fmt: skip
+        )
 
     linear(1)  # not counted
     once, more = linear(1), linear(1 + CLASSIFIER_EPOCHS)

@@ -73,8 +73,9 @@ class Costing:
 
         total = len(to_probe(missing, self.history))
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        with Progress(*columns, console=console, transient=True,
-                      disable=not console.is_terminal) as bar:  # fmt: skip
+        with Progress(
+            *columns, console=console, transient=True, disable=not console.is_terminal
+        ) as bar:
             task = bar.add_task("measuring", total=total)
             seen = 0
 

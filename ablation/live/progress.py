@@ -67,9 +67,11 @@ class Progress:
         self._live: Live | None = None
         if console.is_terminal:
             self._live = Live(
-                console=console, get_renderable=lambda: screen(look(), *console.size),
-                refresh_per_second=2, transient=True,
-            )  # fmt: skip
+                console=console,
+                get_renderable=lambda: screen(look(), *console.size),
+                refresh_per_second=2,
+                transient=True,
+            )
 
     def __enter__(self) -> Progress:
         if self._live is not None:

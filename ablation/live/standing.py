@@ -113,11 +113,17 @@ class Standing:
             means: dict[Kind, float | None] = {}
             running = tuple(
                 Running(
-                    key, pace.unit.label, pace.epoch, pace.unit.epochs, pace.loss,
-                    pace.samples_per_s, pace.seconds, pace.left(self._seconds(pace.unit, means)),
+                    key,
+                    pace.unit.label,
+                    pace.epoch,
+                    pace.unit.epochs,
+                    pace.loss,
+                    pace.samples_per_s,
+                    pace.seconds,
+                    pace.left(self._seconds(pace.unit, means)),
                 )
                 for key, pace in self._running.items()
-            )  # fmt: skip
+            )
             shares = (each.epoch / each.epochs for each in running if each.epochs)
             return Snapshot(
                 study=self._study,

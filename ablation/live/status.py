@@ -80,12 +80,18 @@ class Status:
         return tuple(
             shown.get(unit.key)
             or Running(
-                unit.key, unit.label, unit.epoch or 0, unit.epochs or 0, unit.loss,
-                unit.samples_per_s, unit.since or 0.0, unit.seconds_left,
+                unit.key,
+                unit.label,
+                unit.epoch or 0,
+                unit.epochs or 0,
+                unit.loss,
+                unit.samples_per_s,
+                unit.since or 0.0,
+                unit.seconds_left,
             )
             for unit in self.units
             if unit.doing == "running"
-        )  # fmt: skip
+        )
 
     def count(self, doing: Doing) -> int:
         """How many units do this."""
@@ -169,14 +175,17 @@ def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> U
     if doing == "running" and epochs and latest:
         left = sum(latest) / len(latest) * max(0, epochs - len(logged))
     return UnitStatus(
-        directory.name, doing, label_of(config), reason,
+        directory.name,
+        doing,
+        label_of(config),
+        reason,
         epoch=len(logged) if epochs else None,
         epochs=epochs,
         loss=last.get("loss"),
         samples_per_s=last.get("samples_per_s"),
         seconds_left=left,
         since=time.time() - (directory / "config.json").stat().st_mtime,
-    )  # fmt: skip
+    )
 
 
 def _epochs(config: dict[str, Any]) -> int | None:

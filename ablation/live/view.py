@@ -20,8 +20,12 @@ WIDTHS = {"epoch": 7, "loss": 6, "samples/s": 9, "ETA": 11}
 KEY, BAR = 8, 14
 """Columns that the parts of a running unit's line take."""
 STYLES = {
-    "best": "bold", "running": "cyan", "failed": "red", "to come": "dim", "not applicable": "dim",
-}  # fmt: skip
+    "best": "bold",
+    "running": "cyan",
+    "failed": "red",
+    "to come": "dim",
+    "not applicable": "dim",
+}
 WORDS = {"running": "running", "failed": "failed", "to come": "·", "not applicable": "n/a"}
 
 

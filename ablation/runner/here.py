@@ -55,9 +55,13 @@ def run_here(
     device = "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     with Claims(store) as claims, _stoppable() as stop:
         queue = Queue(
-            units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
+            units,
+            store,
+            claims,
+            retries=resources.retries,
+            fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
-        )  # fmt: skip
+        )
         while not stop.is_set():
             offer = queue.next()
             if offer is not None:
@@ -96,9 +100,14 @@ def _work(
         cap_memory(1.0 if offer.alone else gpus)
     try:
         run = UnitRun(
-            unit.config, store, data, device, weights, resources.checkpoints,
+            unit.config,
+            store,
+            data,
+            device,
+            weights,
+            resources.checkpoints,
             Ranks(ranks_of(gpus), resources.plugins, Path.cwd()),
-        )  # fmt: skip
+        )
         with contextlib.closing(run):
             while not (progress := run.step(STEP_SECONDS)).done:
                 listener.progressed(unit, asdict(progress))

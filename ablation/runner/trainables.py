@@ -79,14 +79,17 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                 wanted = config["data"]
                 path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
                 self._run = UnitRun(
-                    config, store, {wanted: path}, self._device,
+                    config,
+                    store,
+                    {wanted: path},
+                    self._device,
                     checkpoints=settings["checkpoints"],
                     ranks=Ranks(
                         ranks_of(settings["gpu"]),
                         tuple(settings["plugins"]),
                         Path(settings["directory"]),
                     ),
-                )  # fmt: skip
+                )
             progress = self._run.step(STEP_SECONDS)
             if progress.done:
                 self.cleanup()

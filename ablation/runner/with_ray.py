@@ -110,9 +110,13 @@ def _run_session(
         check_fits(resources, nodes)
         node = check_nodes(store, resources, nodes)
         queue = Queue(
-            units, store, claims, retries=resources.retries, fail_fast=resources.fail_fast,
+            units,
+            store,
+            claims,
+            retries=resources.retries,
+            fail_fast=resources.fail_fast,
             elsewhere=listener.finished,
-        )  # fmt: skip
+        )
         mirror = mirror_at(resources.mirror) if resources.mirror else None
         by_key = {unit.key: unit for unit in units}
         relay = Relay(by_key, queue, store, listener, resources.asks, mirror)

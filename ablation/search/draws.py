@@ -79,8 +79,10 @@ class Optuna:
             seed = derive(seed, f"optuna after {len(known)}") % 2**32
             self._search = OptunaSearch(
                 OptunaSearch.convert_search_space(tune_space(space)),
-                metric=metric, mode="max", seed=seed,
-            )  # fmt: skip
+                metric=metric,
+                mode="max",
+                seed=seed,
+            )
         for trial in known:
             self.ended(trial)
 

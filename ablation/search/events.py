@@ -32,9 +32,13 @@ class TrialEvents:
     def ended(self, trial: Trial) -> None:
         """A trial is over."""
         self._stream.emit(
-            "ended", trial=trial.number, state=trial.state, epoch=trial.epoch, value=trial.value,
+            "ended",
+            trial=trial.number,
+            state=trial.state,
+            epoch=trial.epoch,
+            value=trial.value,
             reason=trial.reason,
-        )  # fmt: skip
+        )
 
     def waiting(self, why: str) -> None:
         """Nothing runs at present."""

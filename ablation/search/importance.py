@@ -75,8 +75,10 @@ def importance(space: Mapping[str, Domain], trials: Sequence[Trial], pbt: bool) 
         shares = {}
     else:
         method = f"fANOVA (share of the variance explained) and {method}"
-    found = [Influence(path, shares.get(path), _spearman(space[path], path, seen, numbers))
-             for path in space]  # fmt: skip
+    found = [
+        Influence(path, shares.get(path), _spearman(space[path], path, seen, numbers))
+        for path in space
+    ]
     found.sort(key=lambda one: (-(one.share or 0), -abs(one.spearman or 0)))
     return Importance(method, tuple(found))
 
@@ -113,10 +115,11 @@ def _fanova(
         study = optuna.create_study(direction="maximize")
         for trial, value in zip(trials, values, strict=True):
             parameters = {
-                path: json.dumps(trial.parameters[path]) if domain.kind == "choice"
+                path: json.dumps(trial.parameters[path])
+                if domain.kind == "choice"
                 else trial.parameters[path]
                 for path, domain in space.items()
-            }  # fmt: skip
+            }
             study.add_trial(
                 optuna.trial.create_trial(
                     params=parameters, distributions=distributions, value=value

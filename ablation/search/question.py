@@ -70,9 +70,11 @@ class Question:
     def settings(self, parameters: dict[str, Any]) -> Settings:
         """The settings of a trial with ``parameters``."""
         return resolve_with_preset(
-            preset_tree(self.preset), (self.space.base, parameters), self.overrides,
+            preset_tree(self.preset),
+            (self.space.base, parameters),
+            self.overrides,
             f"search '{self.space.name}'",
-        )  # fmt: skip
+        )
 
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
@@ -129,9 +131,15 @@ class Question:
             notes=notes,
         )
         return make_plan(
-            study, self.dataset, preset=self.preset, preset_tree=preset_tree(self.preset),
-            seeds=seeds, protocol=self.protocol, evaluate_on=on, overrides=self.overrides,
-        )  # fmt: skip
+            study,
+            self.dataset,
+            preset=self.preset,
+            preset_tree=preset_tree(self.preset),
+            seeds=seeds,
+            protocol=self.protocol,
+            evaluate_on=on,
+            overrides=self.overrides,
+        )
 
     @functools.cached_property
     def values(self) -> dict[str, Any]:

@@ -88,9 +88,13 @@ class Record:
     def reported(self, number: int, report: Report, parameters: dict[str, Any]) -> None:
         """A trial has been evaluated; under PBT with other ``parameters`` than at its start."""
         self._append(
-            event="report", trial=number, epoch=report.epoch, value=report.value,
-            seconds=round(report.seconds, 3), parameters=parameters,
-        )  # fmt: skip
+            event="report",
+            trial=number,
+            epoch=report.epoch,
+            value=report.value,
+            seconds=round(report.seconds, 3),
+            parameters=parameters,
+        )
 
     def ended(self, number: int, state: Ended, reason: str = "") -> None:
         """A trial is over."""

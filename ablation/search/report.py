@@ -192,15 +192,37 @@ def to_csv(summary: Summary) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     first = [f"first {path}" for path in paths] if pbt else []
-    writer.writerow(["trial", "state", "reason", "epoch", "value", "seconds", *paths, *first,
-                     "pretraining", "evaluation"])  # fmt: skip
+    writer.writerow(
+        [
+            "trial",
+            "state",
+            "reason",
+            "epoch",
+            "value",
+            "seconds",
+            *paths,
+            *first,
+            "pretraining",
+            "evaluation",
+        ]
+    )
     for trial in summary.trials:
         cells = [_csv(trial.parameters[path]) for path in paths]
         cells += [_csv(trial.first[path]) for path in paths] if pbt else []
         value = "" if trial.value is None else repr(trial.value)
         units = trial.units or ("", "")
-        writer.writerow([trial.number, trial.state, trial.reason, trial.epoch, value,
-                         f"{trial.seconds:.1f}", *cells, *units])  # fmt: skip
+        writer.writerow(
+            [
+                trial.number,
+                trial.state,
+                trial.reason,
+                trial.epoch,
+                value,
+                f"{trial.seconds:.1f}",
+                *cells,
+                *units,
+            ]
+        )
     return out.getvalue()
 
 

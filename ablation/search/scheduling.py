@@ -41,10 +41,13 @@ class Asha(ASHAScheduler):  # type: ignore[misc]
     def __init__(self, question: Question, stopped: Callable[[int], None]) -> None:
         options = question.space.scheduler
         super().__init__(
-            time_attr="epoch", metric="value", mode="max", max_t=question.epochs,
+            time_attr="epoch",
+            metric="value",
+            mode="max",
+            max_t=question.epochs,
             grace_period=min(question.epochs, options.grace * question.every),
             reduction_factor=options.reduction,
-        )  # fmt: skip
+        )
         self._stopped, self._epochs = stopped, question.epochs
 
     def __getstate__(self) -> dict[str, Any]:
@@ -83,11 +86,16 @@ class Pbt(PopulationBasedTraining):  # type: ignore[misc]
     ) -> None:
         options = question.space.scheduler
         super().__init__(
-            time_attr="epoch", metric="value", mode="max",
+            time_attr="epoch",
+            metric="value",
+            mode="max",
             perturbation_interval=options.interval * question.every,
-            quantile_fraction=options.quantile, custom_explore_fn=_unused, log_config=False,
-            require_attrs=False, synch=True,
-        )  # fmt: skip
+            quantile_fraction=options.quantile,
+            custom_explore_fn=_unused,
+            log_config=False,
+            require_attrs=False,
+            synch=True,
+        )
         self._question, self._configured = question, configured
         random.seed(derive(question.space.seed, "whom to copy"))  # Tune draws from the global one
 

@@ -49,9 +49,13 @@ FIXED = {
 }
 """Settings that a search cannot vary, and why."""
 IN_TRAINING = (
-    "pretrain.optimiser.lr", "pretrain.optimiser.momentum", "pretrain.optimiser.weight_decay",
-    "pretrain.contrast.temperature", "pretrain.contrast.momentum", "pretrain.augment.",
-)  # fmt: skip
+    "pretrain.optimiser.lr",
+    "pretrain.optimiser.momentum",
+    "pretrain.optimiser.weight_decay",
+    "pretrain.contrast.temperature",
+    "pretrain.contrast.momentum",
+    "pretrain.augment.",
+)
 """What can change in the middle of a training, as PBT does; a name that ends in a dot is a group"""
 
 
@@ -112,8 +116,9 @@ class Space(Config):
         if self.scheduler.name != "pbt":
             return
         for path in self.space:
-            if not any(path == can or (can[-1] == "." and path.startswith(can))
-                       for can in IN_TRAINING):  # fmt: skip
+            if not any(
+                path == can or (can[-1] == "." and path.startswith(can)) for can in IN_TRAINING
+            ):
                 can = ", ".join(name.rstrip(".") for name in IN_TRAINING)
                 raise UserError(
                     f"{self.at('space', path)}: pbt cannot change '{path}' in the middle of a "

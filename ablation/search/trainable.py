@@ -79,14 +79,25 @@ class TrialTrainable(tune.Trainable):  # type: ignore[misc]
         data = data_at(fingerprint, Path(path), settings["node"])
         if settings["population"]:
             return MemberTrial(
-                trial["pretraining"], trial["evaluation"], settings["every"], settings["metric"],
-                member_directory(Path(settings["search"]), trial["number"]), data, self._device,
+                trial["pretraining"],
+                trial["evaluation"],
+                settings["every"],
+                settings["metric"],
+                member_directory(Path(settings["search"]), trial["number"]),
+                data,
+                self._device,
                 self._state,
-            )  # fmt: skip
+            )
         return UnitTrial(
-            trial["pretraining"], trial["evaluation"], settings["every"], settings["metric"],
-            trial["reported"], Store(Path(settings["results"])), data, self._device,
-        )  # fmt: skip
+            trial["pretraining"],
+            trial["evaluation"],
+            settings["every"],
+            settings["metric"],
+            trial["reported"],
+            Store(Path(settings["results"])),
+            data,
+            self._device,
+        )
 
     def _note_failure(self, error: Exception) -> None:
         if not self._settings["population"]:

@@ -54,14 +54,24 @@ def validate(
     frames = training.config.encoders.frames
     if evaluation["task"] == "retrieval":
         result = retrieval(
-            encoders, bank, train, validation, frames,
+            encoders,
+            bank,
+            train,
+            validation,
+            frames,
             RetrievalConfig.model_validate(evaluation["config"]),
-        )  # fmt: skip
+        )
     else:
         result = linear_evaluation(
-            encoders, bank, train, validation, dataset.num_classes, frames,
-            LinearConfig.model_validate(evaluation["config"]), evaluation["seed"],
-        )  # fmt: skip
+            encoders,
+            bank,
+            train,
+            validation,
+            dataset.num_classes,
+            frames,
+            LinearConfig.model_validate(evaluation["config"]),
+            evaluation["seed"],
+        )
     return result.metrics[metric]
 
 

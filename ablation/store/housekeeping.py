@@ -70,10 +70,11 @@ def find(
     for entry in sorted(store.units.iterdir()) if store.units.is_dir() else []:
         found = _of_entry(store, entry, now())
         found = [
-            item for item in found
+            item
+            for item in found
             if not (item.reason == "failed" and keep_failed)
             and not (item.reason == "started" and not started)
-        ]  # fmt: skip
+        ]
         if found and entry.is_dir() and is_held(entry):
             busy.append(entry)
         else:

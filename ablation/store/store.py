@@ -24,9 +24,13 @@ from skelcon.errors import UserError
 
 State = Literal["done", "failed", "started", "absent"]
 PRODUCTS = (
-    "config.json", "result.json", "provenance.json", "metrics.jsonl", "predictions.npz",
+    "config.json",
+    "result.json",
+    "provenance.json",
+    "metrics.jsonl",
+    "predictions.npz",
     "weights.safetensors",
-)  # fmt: skip
+)
 """What a unit that is done may hold and never changes again."""
 PASSING = ("checkpoint.pt", "begun.jsonl", "failed.json")
 """What is of no use once a unit is done."""

@@ -49,9 +49,13 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
     if plan.report is not None:
         notes += _orders(plan, entries)
         if not plan.synthetic:
-            other = "" if plan.like_the_paper else (
-                ": another data set, protocol or scale, so compare the order and not the numbers"
-            )  # fmt: skip
+            other = (
+                ""
+                if plan.like_the_paper
+                else (
+                    ": another data set, protocol or scale, so compare the order and not the numbers"
+                )
+            )
             notes.append(f"In parentheses the paper's value ({plan.report.source}){other}.")
         if plan.report.others and not plan.synthetic:
             notes.append(
@@ -148,9 +152,14 @@ def _order(what: str, lines: Mapping[str, Sequence[Means]], source: str) -> str:
         return ""
     share = all_same / all_pairs
     verdict = (
-        "it holds" if share == 1 else "it holds for the most part" if share >= 0.75
-        else "it holds in part" if share > 0.5 else "it does not hold"
-    )  # fmt: skip
+        "it holds"
+        if share == 1
+        else "it holds for the most part"
+        if share >= 0.75
+        else "it holds in part"
+        if share > 0.5
+        else "it does not hold"
+    )
     return (
         f"The paper's order of the {what} ({source}): {verdict} here. Pairs in the same order: "
         f"{', '.join(parts)}."

@@ -18,8 +18,17 @@ from skelcon.settings import preset_tree
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
 
 COLUMNS = (
-    "study", "row", "column", "seed", "metric", "value", "state", "reason", "unit", "paper",
-)  # fmt: skip
+    "study",
+    "row",
+    "column",
+    "seed",
+    "metric",
+    "value",
+    "state",
+    "reason",
+    "unit",
+    "paper",
+)
 
 
 Outcome = tuple[float, str, str]
@@ -54,9 +63,19 @@ def cells_frame(
         for column in plan.study.columns:
             if column in other.values and plan.report is not None:
                 lines.append(
-                    (study, name, column, None, plan.metric(column), math.nan, "reported",
-                     plan.report.source, "", other.values[column])
-                )  # fmt: skip
+                    (
+                        study,
+                        name,
+                        column,
+                        None,
+                        plan.metric(column),
+                        math.nan,
+                        "reported",
+                        plan.report.source,
+                        "",
+                        other.values[column],
+                    )
+                )
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
 

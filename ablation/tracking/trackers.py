@@ -98,10 +98,14 @@ class Wandb:
             resume="allow" if self._mode == "online" else None,
             reinit="create_new",
             settings=self._wandb.Settings(
-                silent=True, console="off", x_disable_stats=True, init_timeout=60,
-                disable_git=True, disable_code=True,
+                silent=True,
+                console="off",
+                x_disable_stats=True,
+                init_timeout=60,
+                disable_git=True,
+                disable_code=True,
             ),
-        )  # fmt: skip
+        )
         try:
             for point in points:
                 run.log(dict(point.values), step=point.epoch)
@@ -175,10 +179,15 @@ class Mlflow:
             start_time=now - int(1000 * sum(point.seconds for point in points)),
             run_name=f"{place.row} {place.column} {place.what} seed {place.seed}",
             tags={
-                "unit": key, "study": place.study, "group": place.row, "row": place.row,
-                "column": place.column, "seed": str(place.seed), "what": place.what,
+                "unit": key,
+                "study": place.study,
+                "group": place.row,
+                "row": place.row,
+                "column": place.column,
+                "seed": str(place.seed),
+                "what": place.what,
             },
-        ).info.run_id  # fmt: skip
+        ).info.run_id
         metrics = [
             Metric(name, value, now, point.epoch)
             for point in points

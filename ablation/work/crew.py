@@ -159,8 +159,12 @@ class Crew:
         with (self._place / f"{rank}.log").open("wb") as log:
             child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ablation.work.crew_member"],
-                stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, text=True,
-            )  # fmt: skip
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                text=True,
+            )
         self._children[rank] = child
         told = {
             "config": self._job.config,

@@ -297,9 +297,15 @@ class UnitRun:
             result = retrieval(encoders, bank, train, test, frames, options)
         else:
             result = linear_evaluation(
-                encoders, bank, train, test, classes, frames,
-                LinearConfig.model_validate(values), self.config["seed"],
-            )  # fmt: skip
+                encoders,
+                bank,
+                train,
+                test,
+                classes,
+                frames,
+                LinearConfig.model_validate(values),
+                self.config["seed"],
+            )
         return result
 
     def _finish_evaluation(self, result: EvaluationResult) -> None:

@@ -93,8 +93,13 @@ def _code_of(app: typer.Typer) -> int:
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with the time that is left, on a terminal alone; what moves it is given."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
-    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True,
-                  disable=not console.is_terminal) as bar:  # fmt: skip
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
@@ -110,5 +115,6 @@ def can_write(out: Path) -> Iterator[None]:
 
 
 def _complain(text: str) -> None:
-    Console(stderr=True).print(f"error: {text}", style="red", highlight=False, markup=False,
-                               soft_wrap=True)  # fmt: skip
+    Console(stderr=True).print(
+        f"error: {text}", style="red", highlight=False, markup=False, soft_wrap=True
+    )

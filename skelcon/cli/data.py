@@ -94,15 +94,23 @@ def import_(
     view.line(console, _described(found))
     with progress_bar(console, "importing") as progress:
         dataset, skipped = import_dataset(
-            found, out, steps, progress,
-            max_bodies=max_bodies, exclude=names, max_bad=max_bad, workers=workers,
-        )  # fmt: skip
+            found,
+            out,
+            steps,
+            progress,
+            max_bodies=max_bodies,
+            exclude=names,
+            max_bad=max_bad,
+            workers=workers,
+        )
     _tell_skipped(console, skipped, out)
     report = read_report(out)
     if exclude and report is not None:
-        left_out = f"{report.excluded:,} clips left out" if report.excluded else (
-            "warning: no clip of the data is named in"
-        )  # fmt: skip
+        left_out = (
+            f"{report.excluded:,} clips left out"
+            if report.excluded
+            else ("warning: no clip of the data is named in")
+        )
         lists = ", ".join(f"'{path}'" for path in exclude)
         view.line(console, f"{left_out}{' as told by' if report.excluded else ''} {lists}")
     view.summary(console, summarise(dataset))
@@ -115,9 +123,11 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     report = read_report(dataset.path)
     told = summarise(dataset)
     if as_json:
-        described = None if source is None else {
-            "family": source.family, "title": source.title, "files": len(source.files)
-        }  # fmt: skip
+        described = (
+            None
+            if source is None
+            else {"family": source.family, "title": source.title, "files": len(source.files)}
+        )
         answer = {**told.to_dict(), "source": described, "import": _report_dict(report)}
         typer.echo(json.dumps(answer, indent=1))
         return
@@ -214,9 +224,11 @@ def synthesize(
 
 def _must_be_free(out: Path) -> None:
     """Only an older packed data set may be replaced."""
-    if out.exists() and not (out / "meta.json").is_file() and (
-        not out.is_dir() or any(out.iterdir())
-    ):  # fmt: skip
+    if (
+        out.exists()
+        and not (out / "meta.json").is_file()
+        and (not out.is_dir() or any(out.iterdir()))
+    ):
         raise UserError(f"'{out}' exists and is not a packed data set: choose another name")
 
 
@@ -287,5 +299,9 @@ def _report_dict(report: ImportReport | None) -> dict[str, Any] | None:
     if report is None:
         return None
     groups = [asdict(group) for group in by_reason(report.skipped)]
-    return {"files": report.files, "clips": report.clips, "excluded": report.excluded,
-            "skipped": groups}  # fmt: skip
+    return {
+        "files": report.files,
+        "clips": report.clips,
+        "excluded": report.excluded,
+        "skipped": groups,
+    }

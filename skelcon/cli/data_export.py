@@ -44,7 +44,9 @@ def export(
         missing = ", ".join(step for step, done in dataset.normalisation if not done)
         console.print(
             "note: who reads agcn-npy takes its coordinates for normalised, and these are not "
-            f"({missing})", highlight=False, soft_wrap=True,
-        )  # fmt: skip
+            f"({missing})",
+            highlight=False,
+            soft_wrap=True,
+        )
     for file in written:
         typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -55,8 +55,13 @@ def summary(console: Console, told: Summary, source: str | None = None) -> None:
     for each in told.protocols:
         neither = f", {each.neither:,} neither" if each.neither else ""
         facts.append((each.protocol, f"{each.train:,} train, {each.test:,} test{neither}"))
-    facts.append(("frames", f"{told.lengths.min:,} to {told.lengths.max:,} a clip, median "
-                  f"{told.lengths.median:g}, {told.lengths.total:,} in all"))  # fmt: skip
+    facts.append(
+        (
+            "frames",
+            f"{told.lengths.min:,} to {told.lengths.max:,} a clip, median "
+            f"{told.lengths.median:g}, {told.lengths.total:,} in all",
+        )
+    )
     for name, value in facts:
         # A path is one word, and stays on one line: what is behind it is to be copied.
         rows = [value] if name == "path" else _folded(console, value, _LABEL + 2)

@@ -15,9 +15,12 @@ app = typer.Typer(
     help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
     "pre-training, evaluation, features.\n\n"
     "Ablation tables are made by skelcon-ablate.",
-    no_args_is_help=True, add_completion=False, rich_markup_mode=None,
-    pretty_exceptions_enable=False, context_settings={"max_content_width": 110},
-)  # fmt: skip
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
+)
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_weights.embed)
 app.command()(cli_weights.retrieve)

@@ -95,9 +95,17 @@ def check_dataset(
     found: list[Finding] = []
     rows = int(np.maximum(dataset.blocks["count"], 0).astype(float).sum())
     if rows > len(dataset.frames):
-        found.append(Finding("index", "error", len(dataset), (
-            f"index.npz tells of {rows} frames and frames.npy has {len(dataset.frames)}: they do "
-            "not belong together; import the data again")))  # fmt: skip
+        found.append(
+            Finding(
+                "index",
+                "error",
+                len(dataset),
+                (
+                    f"index.npz tells of {rows} frames and frames.npy has {len(dataset.frames)}: they do "
+                    "not belong together; import the data again"
+                ),
+            )
+        )
     else:
         misplaced = _misplaced(dataset)
         scan = _scan(dataset, misplaced, progress)
@@ -106,9 +114,17 @@ def check_dataset(
         found += _frames_and_names(dataset)
         found += _sides(dataset)
     if dataset.content_digest() != dataset.fingerprint:
-        found.append(Finding("fingerprint", "error", 1, (
-            f"the content is not what the fingerprint {dataset.fingerprint} was made of: a file "
-            "was changed or damaged since it was written; import the data again")))  # fmt: skip
+        found.append(
+            Finding(
+                "fingerprint",
+                "error",
+                1,
+                (
+                    f"the content is not what the fingerprint {dataset.fingerprint} was made of: a file "
+                    "was changed or damaged since it was written; import the data again"
+                ),
+            )
+        )
     found.sort(key=lambda one: one.severity != "error")  # stable: else as they are listed above
     return Findings(
         name=dataset.name,
@@ -189,15 +205,21 @@ def _coordinates(
 ) -> list[Finding]:
     again = "import the data again, or leave what is bad out (--exclude)"
     told = (
-        ("index", np.flatnonzero(misplaced).tolist(),
-         "a label without a class, or frames beyond its end or that of frames.npy: index.npz is "
-         "damaged; import the data again"),
+        (
+            "index",
+            np.flatnonzero(misplaced).tolist(),
+            "a label without a class, or frames beyond its end or that of frames.npy: index.npz is "
+            "damaged; import the data again",
+        ),
         ("nan", scan.nan, f"a coordinate that is not a number (NaN): {again}"),
         ("infinite", scan.infinite, f"an infinite coordinate: {again}"),
-        ("far", scan.far, f"a coordinate of {FARTHEST:g} m or beyond, which no sensor sees: "
-         f"{again}"),
+        (
+            "far",
+            scan.far,
+            f"a coordinate of {FARTHEST:g} m or beyond, which no sensor sees: {again}",
+        ),
         ("zero", scan.zero, f"nothing but zeros, which is nobody: {again}"),
-    )  # fmt: skip
+    )
     return [
         _of(kind, clips, dataset, f"{_number(clips, 'clip has', 'clips have')} {text}")
         for kind, clips, text in told
@@ -306,8 +328,11 @@ def _sides(dataset: SkeletonDataset) -> list[Finding]:
         found.append(Finding("empty-class", "note", len(unused), text, tuple(unused[:SHOWN])))
     for name in sorted(dataset.splits):
         sides = dataset.splits[name]
-        empty = [side for side, value in (("training", TRAIN), ("test", TEST))
-                 if not (sides == value).any()]  # fmt: skip
+        empty = [
+            side
+            for side, value in (("training", TRAIN), ("test", TEST))
+            if not (sides == value).any()
+        ]
         if empty:
             text = (
                 f"the {' and the '.join(empty)} side of {name} has no clip: choose another "

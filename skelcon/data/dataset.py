@@ -145,8 +145,9 @@ class SkeletonDataset:
         step = max(1, (64 << 20) // max(1, self.frames[:1].nbytes))
         for at in range(0, len(self.frames), step):
             digest.update(np.ascontiguousarray(self.frames[at : at + step]).data)
-        return fingerprint_of(digest.hexdigest(), {**self.columns, **self.blocks}, self.splits,
-                              self.meta)  # fmt: skip
+        return fingerprint_of(
+            digest.hexdigest(), {**self.columns, **self.blocks}, self.splits, self.meta
+        )
 
 
 def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:

@@ -101,8 +101,14 @@ def strip(
             figure, inches, place, (middle - width / 2, view.low[1] - 0.1), (width, height)
         )
         _draw(axes, view.points[:, at], layout, scale)
-        figure.text((place[0] + columns / 2) / inches[0], 0.13 / inches[1], str(at + 1),
-                    ha="center", fontsize=8, color=_FAINT)  # fmt: skip
+        figure.text(
+            (place[0] + columns / 2) / inches[0],
+            0.13 / inches[1],
+            str(at + 1),
+            ha="center",
+            fontsize=8,
+            color=_FAINT,
+        )
     return figure
 
 
@@ -184,16 +190,25 @@ def _sheet(
     figure = Figure(dpi=_DPI, facecolor="white")
     lines: list[list[Text]] = [[], []]
     for number, text in enumerate(title):
-        lines[0].append(figure.text(0, 0, text, va="center", parse_math=False,
-                                    fontsize=9 if number else 10,
-                                    fontweight="normal" if number else "bold",
-                                    color=_INK if number < 2 else _FAINT))  # fmt: skip
+        lines[0].append(
+            figure.text(
+                0,
+                0,
+                text,
+                va="center",
+                parse_math=False,
+                fontsize=9 if number else 10,
+                fontweight="normal" if number else "bold",
+                color=_INK if number < 2 else _FAINT,
+            )
+        )
     words = [("left", 0, 0), ("right", 0, 1)]
     if bodies > 1:
         words += [("second body:", 1, 2), ("left", 1, 0), ("right", 1, 1)]
     for text, body, side in words:
-        lines[1].append(figure.text(0, 0, text, va="center", fontsize=8,
-                                    color=_COLOURS[body][side]))  # fmt: skip
+        lines[1].append(
+            figure.text(0, 0, text, va="center", fontsize=8, color=_COLOURS[body][side])
+        )
     gap, margin = 0.11, 0.15
     widths = [[text.get_window_extent().width / _DPI + gap for text in line] for line in lines]
     wide = max(picture[0], *(sum(line) - gap + 2 * margin for line in widths))
@@ -239,10 +254,13 @@ def _draw(
                 LineCollection(
                     [points[body, list(bone)] for bone in drawn],
                     colors=[colours[_side(layout, *bone)] for bone in drawn],
-                    linewidths=width, capstyle="round", clip_on=False, zorder=2 - body / 100,
+                    linewidths=width,
+                    capstyle="round",
+                    clip_on=False,
+                    zorder=2 - body / 100,
                 )
             )
-        )  # fmt: skip
+        )
         joints: list[int] = np.flatnonzero(known).tolist()
         heads = np.array([layout.joints[joint] == "head" for joint in joints], bool)
         artists.append(
@@ -251,7 +269,9 @@ def _draw(
                 points[body, joints, 1],
                 s=np.where(heads, 14 * width**2, 1.3 * width**2),
                 c=[colours[_side(layout, joint)] for joint in joints],
-                linewidths=0, clip_on=False, zorder=2.005 - body / 100,
+                linewidths=0,
+                clip_on=False,
+                zorder=2.005 - body / 100,
             )
-        )  # fmt: skip
+        )
     return artists

@@ -178,8 +178,11 @@ def _write_agcn(
             yield row
 
     shape = 3, frames, dataset.layout.num_joints, bodies
-    sides = {(each, part): split(dataset, each, ours)
-             for each in protocols for part, ours in _PARTS.items()}  # fmt: skip
+    sides = {
+        (each, part): split(dataset, each, ours)
+        for each in protocols
+        for part, ours in _PARTS.items()
+    }
     counted = _counting(sum(map(len, sides.values())), progress)
     for (protocol, part), clips in sides.items():
         if not len(clips):
@@ -207,10 +210,12 @@ def _write_pyskl(
         twice = next(name for name in dataset.clip_names if dataset.clip_names.count(name) > 1)
         raise UserError(f"pyskl-pkl tells clips by their names, and several are called '{twice}'")
     names = {
-        f"{'xset' if protocol == 'xsetup' else protocol}_{part}":
-            [dataset.clip_names[index] for index in split(dataset, protocol, ours)]
-        for protocol in protocols for part, ours in _PARTS.items()
-    }  # fmt: skip
+        f"{'xset' if protocol == 'xsetup' else protocol}_{part}": [
+            dataset.clip_names[index] for index in split(dataset, protocol, ours)
+        ]
+        for protocol in protocols
+        for part, ours in _PARTS.items()
+    }
     counted = _counting(len(dataset), progress)
 
     def annotations() -> Iterator[dict[str, Any]]:

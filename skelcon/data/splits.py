@@ -17,11 +17,23 @@ from skelcon.errors import UserError, nearest
 
 PROTOCOLS = ("xsub", "xview", "xsetup")
 ALIASES = {
-    "cross_subject": "xsub", "cross-subject": "xsub", "cs": "xsub", "x-sub": "xsub",
-    "cross_view": "xview", "cross-view": "xview", "cv": "xview", "x-view": "xview",
-    "cross_setup": "xsetup", "cross-setup": "xsetup", "x-setup": "xsetup", "xset": "xsetup",
-    "x-set": "xsetup", "csetup": "xsetup", "cset": "xsetup", "csub": "xsub",
-}  # fmt: skip
+    "cross_subject": "xsub",
+    "cross-subject": "xsub",
+    "cs": "xsub",
+    "x-sub": "xsub",
+    "cross_view": "xview",
+    "cross-view": "xview",
+    "cv": "xview",
+    "x-view": "xview",
+    "cross_setup": "xsetup",
+    "cross-setup": "xsetup",
+    "x-setup": "xsetup",
+    "xset": "xsetup",
+    "x-set": "xsetup",
+    "csetup": "xsetup",
+    "cset": "xsetup",
+    "csub": "xsub",
+}
 
 Part = Literal["train", "test", "fit", "validation"]
 TRAIN, TEST = 0, 1

@@ -58,40 +58,131 @@ _WAVE = {"a.abduct": (70, 75, 75), "a.twist": (-80, -85, -80), "a.elbow": (85, 8
 _ACTIONS = (
     _Action("wave right hand", 2.2, _WAVE, {"a.elbow": (24, 3, 0)}, side="right"),
     _Action("wave left hand", 2.2, _WAVE, {"a.elbow": (24, 3, 0)}, side="left"),
-    _Action("clap", 2.0, {"ab.flex": (44, 44), "ab.elbow": (75, 75), "ab.twist": (18, 20, 18)},
-            {"ab.twist": (20, 4, 0)}),
-    _Action("throw", 1.5, {
-        "a.abduct": (60, 85, 40, 10), "a.twist": (-60, -90, -10, 15), "a.flex": (0, 15, 90, 35),
-        "a.elbow": (85, 100, 25, 10), "spine.yaw": (-15, -22, 20, 8), "waist": (0, -5, 15, 8)}),
-    _Action("punch", 1.3, {
-        "a.flex": (30, 85, 45), "a.elbow": (110, 8, 80), "b.flex": (25, 25, 25),
-        "b.elbow": (80, 90, 70), "spine.yaw": (-8, 18, 5)}),
+    _Action(
+        "clap",
+        2.0,
+        {"ab.flex": (44, 44), "ab.elbow": (75, 75), "ab.twist": (18, 20, 18)},
+        {"ab.twist": (20, 4, 0)},
+    ),
+    _Action(
+        "throw",
+        1.5,
+        {
+            "a.abduct": (60, 85, 40, 10),
+            "a.twist": (-60, -90, -10, 15),
+            "a.flex": (0, 15, 90, 35),
+            "a.elbow": (85, 100, 25, 10),
+            "spine.yaw": (-15, -22, 20, 8),
+            "waist": (0, -5, 15, 8),
+        },
+    ),
+    _Action(
+        "punch",
+        1.3,
+        {
+            "a.flex": (30, 85, 45),
+            "a.elbow": (110, 8, 80),
+            "b.flex": (25, 25, 25),
+            "b.elbow": (80, 90, 70),
+            "spine.yaw": (-8, 18, 5),
+        },
+    ),
     _Action("push forwards", 1.6, {"ab.flex": (32, 84, 45), "ab.elbow": (105, 10, 75)}),
-    _Action("drink", 2.3, {"a.flex": (40, 54, 54, 40), "a.elbow": (90, 122, 122, 90),
-            "a.twist": (25, 35, 35, 25), "head.pitch": (0, -18, -18, 0)}),
-    _Action("answer phone", 2.3, {"a.flex": (22, 30, 30, 25), "a.elbow": (105, 140, 140, 105),
-            "a.abduct": (18, 34, 34, 20), "head.roll": (0, 10, 10, 0)}),
+    _Action(
+        "drink",
+        2.3,
+        {
+            "a.flex": (40, 54, 54, 40),
+            "a.elbow": (90, 122, 122, 90),
+            "a.twist": (25, 35, 35, 25),
+            "head.pitch": (0, -18, -18, 0),
+        },
+    ),
+    _Action(
+        "answer phone",
+        2.3,
+        {
+            "a.flex": (22, 30, 30, 25),
+            "a.elbow": (105, 140, 140, 105),
+            "a.abduct": (18, 34, 34, 20),
+            "head.roll": (0, 10, 10, 0),
+        },
+    ),
     _Action("point", 1.8, {"a.flex": (82, 86, 84), "a.elbow": (30, 8, 8)}),
     _Action("kick", 1.4, {"a.hip": (-22, 62, 20), "a.knee": (65, 15, 30), "waist": (4, -10, -2)}),
-    _Action("squat", 2.0, {"ab.hip": (45, 85, 45), "ab.knee": (55, 105, 55), "waist": (14, 24, 14),
-            "ab.flex": (35, 65, 35)}),
-    _Action("sit down", 1.8, {"ab.hip": (40, 75, 80, 80), "ab.knee": (45, 82, 85, 85),
-            "ab.flex": (15, 25, 20, 15), "waist": (28, 26, 8, 2)}, stays=True),
+    _Action(
+        "squat",
+        2.0,
+        {
+            "ab.hip": (45, 85, 45),
+            "ab.knee": (55, 105, 55),
+            "waist": (14, 24, 14),
+            "ab.flex": (35, 65, 35),
+        },
+    ),
+    _Action(
+        "sit down",
+        1.8,
+        {
+            "ab.hip": (40, 75, 80, 80),
+            "ab.knee": (45, 82, 85, 85),
+            "ab.flex": (15, 25, 20, 15),
+            "waist": (28, 26, 8, 2),
+        },
+        stays=True,
+    ),
     _Action("bow", 2.0, {"waist": (32, 52, 32), "head.pitch": (14, 20, 14)}),
-    _Action("jump", 1.4, {
-        "ab.hip": (42, 4, 4, 34), "ab.knee": (70, 4, 8, 58), "ab.flex": (-25, 70, 60, 15),
-        "waist": (20, -2, 0, 14), "lift": (0, 0.22, 0.2, 0)}),
-    _Action("walk in place", 2.6, {"ab.hip": (18, 20, 18), "ab.knee": (28, 30, 28)},
-            {"a.hip": (22, 3, 0), "a.knee": (30, 3, 0), "a.flex": (18, 3, 0.5),
-             "b.hip": (22, 3, 0.5), "b.knee": (30, 3, 0.5), "b.flex": (18, 3, 0)}),
-    _Action("shake hands", 2.2, {"a.flex": (42, 45, 42), "a.elbow": (35, 40, 35)},
-            {"a.flex": (7, 4, 0)}, side="right", apart=0.95),
-    _Action("push each other", 1.6, {
-        "ab.flex": (32, 84, 45), "ab.elbow": (100, 15, 75), "waist": (2, 14, 5)}, apart=0.85,
-        partner={"waist": (0, -4, -18), "ab.flex": (0, 10, 35), "forward": (0, -0.1, -0.2)}),
-    _Action("hug", 2.4, {"ab.flex": (65, 75, 75), "ab.swing": (-40, 30, 30),
-            "ab.elbow": (20, 55, 55), "forward": (0.1, 0.24, 0.24)}, apart=0.8),
-)  # fmt: skip
+    _Action(
+        "jump",
+        1.4,
+        {
+            "ab.hip": (42, 4, 4, 34),
+            "ab.knee": (70, 4, 8, 58),
+            "ab.flex": (-25, 70, 60, 15),
+            "waist": (20, -2, 0, 14),
+            "lift": (0, 0.22, 0.2, 0),
+        },
+    ),
+    _Action(
+        "walk in place",
+        2.6,
+        {"ab.hip": (18, 20, 18), "ab.knee": (28, 30, 28)},
+        {
+            "a.hip": (22, 3, 0),
+            "a.knee": (30, 3, 0),
+            "a.flex": (18, 3, 0.5),
+            "b.hip": (22, 3, 0.5),
+            "b.knee": (30, 3, 0.5),
+            "b.flex": (18, 3, 0),
+        },
+    ),
+    _Action(
+        "shake hands",
+        2.2,
+        {"a.flex": (42, 45, 42), "a.elbow": (35, 40, 35)},
+        {"a.flex": (7, 4, 0)},
+        side="right",
+        apart=0.95,
+    ),
+    _Action(
+        "push each other",
+        1.6,
+        {"ab.flex": (32, 84, 45), "ab.elbow": (100, 15, 75), "waist": (2, 14, 5)},
+        apart=0.85,
+        partner={"waist": (0, -4, -18), "ab.flex": (0, 10, 35), "forward": (0, -0.1, -0.2)},
+    ),
+    _Action(
+        "hug",
+        2.4,
+        {
+            "ab.flex": (65, 75, 75),
+            "ab.swing": (-40, 30, 30),
+            "ab.elbow": (20, 55, 55),
+            "forward": (0.1, 0.24, 0.24),
+        },
+        apart=0.8,
+    ),
+)
 
 CLASS_NAMES = tuple(action.name for action in _ACTIONS)
 """The actions, in the order of their labels."""
@@ -120,12 +211,28 @@ _BODY: tuple[tuple[str, str, tuple[float, float, float], str], ...] = (
 )
 # A channel's mean and standard deviation over performers at rest: degrees (last two: metres).
 _REST = {
-    "yaw": (0, 0), "waist": (0, 4), "roll": (0, 2), "spine.yaw": (0, 4), "spine.pitch": (0, 5),
-    "spine.roll": (0, 3), "head.yaw": (0, 9), "head.pitch": (0, 7), "head.roll": (0, 4),
-    "*swing": (0, 5), "*abduct": (9, 5), "*flex": (0, 7), "*twist": (12, 10), "*elbow": (14, 9),
-    "*wrist": (0, 9), "*splay": (0, 3), "*hip": (4, 3), "*knee": (5, 4), "*ankle": (0, 3),
-    "forward": (0, 0), "lift": (0, 0),
-}  # fmt: skip
+    "yaw": (0, 0),
+    "waist": (0, 4),
+    "roll": (0, 2),
+    "spine.yaw": (0, 4),
+    "spine.pitch": (0, 5),
+    "spine.roll": (0, 3),
+    "head.yaw": (0, 9),
+    "head.pitch": (0, 7),
+    "head.roll": (0, 4),
+    "*swing": (0, 5),
+    "*abduct": (9, 5),
+    "*flex": (0, 7),
+    "*twist": (12, 10),
+    "*elbow": (14, 9),
+    "*wrist": (0, 9),
+    "*splay": (0, 3),
+    "*hip": (4, 3),
+    "*knee": (5, 4),
+    "*ankle": (0, 3),
+    "forward": (0, 0),
+    "lift": (0, 0),
+}
 
 
 def _sides(name: str) -> dict[str, float]:
@@ -194,9 +301,15 @@ def _wander(rng: Generator, frames: int, every: int, *shape: int) -> Array:
 
 
 def _move(
-    who: Performer, action: _Action, keys: _Keys, side: str, when: Array, *,
-    habit: Generator, take: Generator,
-) -> Array:  # fmt: skip
+    who: Performer,
+    action: _Action,
+    keys: _Keys,
+    side: str,
+    when: Array,
+    *,
+    habit: Generator,
+    take: Generator,
+) -> Array:
     """Each channel's course, (T, channels) in degrees or metres, fidgeting included.
 
     ``when`` is 0 to 1 through the action; ``habit`` is the performer's way with it in all takes.
@@ -362,9 +475,14 @@ def synthesize(
     options = normalisation or Normalisation()
     rounds = list(product(*(range(1, n + 1) for n in (*counts.values(), len(_ACTIONS)))))
     with DatasetWriter(
-        path, name="synthetic", layout=KINECT_V2, class_names=CLASS_NAMES, family="synthetic",
-        normalisation=options, synthetic=True,
-    ) as writer:  # fmt: skip
+        path,
+        name="synthetic",
+        layout=KINECT_V2,
+        class_names=CLASS_NAMES,
+        family="synthetic",
+        normalisation=options,
+        synthetic=True,
+    ) as writer:
         for done, (subject, repetition, camera, action) in enumerate(rounds):
             setup = 1 + ((subject - 1) // 2 + repetition - 1) % setups
             take = Take(setup, camera, subject, repetition, action)

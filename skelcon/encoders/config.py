@@ -98,8 +98,10 @@ class EncodersConfig(Config):
     def _registered_as_asked(self) -> Self:
         for name, custom in self.custom.items():
             if REGISTERED.known(name) in REPRESENTATIONS and custom.encoder is None:
-                raise ValueError(f"custom.{name} names no encoder: {name} keeps the paper's then, "
-                                 f"whose options are encoders.{name}")  # fmt: skip
+                raise ValueError(
+                    f"custom.{name} names no encoder: {name} keeps the paper's then, "
+                    f"whose options are encoders.{name}"
+                )
             if name in REGISTERED:
                 REGISTERED[name].expect(custom.representation_version)
             elif custom.representation_version is not None:

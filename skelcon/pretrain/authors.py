@@ -41,9 +41,15 @@ from skelcon.pretrain.weights import save_encoders
 
 QUERY_ENCODERS = ("encoder_q", "encoder_r")
 DROPPED = (
-    "encoder_k", "encoder_l", "queue", "queue_ptr", "Queue_S1", "queue_ptr_S1", "Queue_S2",
+    "encoder_k",
+    "encoder_l",
+    "queue",
+    "queue_ptr",
+    "Queue_S1",
+    "queue_ptr_S1",
+    "Queue_S2",
     "queue_ptr_S2",
-)  # fmt: skip
+)
 _JOINTS, _COORDS, _SUBSETS, _HCN_BODIES = KINECT_V2.num_joints, 3, 3, 2
 
 
@@ -171,8 +177,9 @@ class _Tensors:
 
     def count(self, pattern: str) -> int:
         """The largest number that ``pattern`` matches in a name."""
-        return max((int(hit[1]) for hit in map(re.compile(pattern).match, self._left) if hit),
-                   default=0)  # fmt: skip
+        return max(
+            (int(hit[1]) for hit in map(re.compile(pattern).match, self._left) if hit), default=0
+        )
 
     def take(self, name: str, *shape: int) -> Tensor:
         if name not in self._left:

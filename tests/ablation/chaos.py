@@ -52,9 +52,11 @@ TABLES = ("cells.csv", "table.csv", "table.tex", "table.md")
 def study_text(epochs: int) -> str:
     """Six rows of two columns: twelve pre-trainings and their evaluations, and two references."""
     head, _, rest = TINY_STUDY.partition("rows:\n")
-    return head.replace("epochs: 3\n", f"epochs: {epochs}\n", 1) + ROWS.lstrip() + rest.partition(
-        "references:\n"
-    )[2].partition("paper:")[0]  # fmt: skip
+    return (
+        head.replace("epochs: 3\n", f"epochs: {epochs}\n", 1)
+        + ROWS.lstrip()
+        + rest.partition("references:\n")[2].partition("paper:")[0]
+    )
 
 
 @dataclass
@@ -93,8 +95,10 @@ class Chaos:
         with output.open("wb") as file:
             driver = subprocess.Popen(
                 command(*self.words, "--results", self.results),
-                stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         self.drivers.append(driver)
         self.sessions.append(driver.pid)
         self.outputs.append(output)
@@ -305,7 +309,7 @@ def _differ(one: Path, other: Path) -> bool:
 def _mount(*words: object) -> bool:
     return not subprocess.run(
         ["mount", *map(str, words)], capture_output=True, check=False
-    ).returncode  # fmt: skip
+    ).returncode
 
 
 @contextlib.contextmanager

@@ -76,9 +76,13 @@ def process(log: Path, *arguments: object, hidden: tuple[Path, ...] = ()) -> Ite
         words = _unshare("sh", "-c", f'{mounts} && exec "$@"', "sh", *words)
     with log.open("w") as errors:
         child = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
             start_new_session=True,
-        )  # fmt: skip
+        )
     with child:
         try:
             yield child

@@ -37,9 +37,13 @@ def begun(
     words = [[str(word) for word in each] for each in runs]
     program = PROGRAM.format(cpus=cpus, before=before, runs=words)
     return subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, env={**os.environ, **more}, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **more},
+        start_new_session=True,
+    )
 
 
 def told(process: subprocess.Popen[str]) -> list[tuple[str, int]]:

@@ -49,9 +49,14 @@ def test_a_study_of_the_paper_fills_its_table(
 ) -> None:
     store, data = places
     plan = make_plan(
-        named_study(name), data["target"], preset="quick", preset_tree=preset_tree("quick"),
-        seeds=(0,), overrides=SHORT, source=data["source"],
-    )  # fmt: skip
+        named_study(name),
+        data["target"],
+        preset="quick",
+        preset_tree=preset_tree("quick"),
+        seeds=(0,),
+        overrides=SHORT,
+        source=data["source"],
+    )
     run_all(plan, store)
     frame = cells_frame(plan, store)
     assert set(frame["state"]) <= {"done", "not applicable"}

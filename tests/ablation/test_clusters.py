@@ -96,9 +96,14 @@ def test_results_that_a_node_does_not_see_are_refused(
 
 @pytest.mark.parametrize(("mode", "token"), [("disabled", ""), ("token", "another")])
 def test_a_cluster_that_asks_for_its_token_is_told_in_seconds(
-    address: str, dataset: SkeletonDataset, study_file: Path, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, mode: str, token: str,
-) -> None:  # fmt: skip
+    address: str,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    token: str,
+) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", mode)
     monkeypatch.setenv("RAY_AUTH_TOKEN", token)
     words = ("run", study_file, "--data", dataset.path, "--address", address)
@@ -112,8 +117,16 @@ def test_results_at_a_uri_need_no_shared_directory(
     address: str, dataset: SkeletonDataset, study_file: Path, nodes_cache: Path, tmp_path: Path
 ) -> None:
     """The node works in a directory of its own; the driver has what comes from the URI."""
-    words = ("run", study_file, "--data", dataset.path, "--only", "crop+jitter", "--results",
-             (tmp_path / "bucket").as_uri())  # fmt: skip
+    words = (
+        "run",
+        study_file,
+        "--data",
+        dataset.path,
+        "--only",
+        "crop+jitter",
+        "--results",
+        (tmp_path / "bucket").as_uri(),
+    )
     done = ablate(*words, "--address", address, "--gpus-per-trial", "auto")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "--gpus-per-trial auto: no GPU, as the cluster has none" in done.stdout
@@ -126,8 +139,10 @@ def test_results_at_a_uri_need_no_shared_directory(
         again = ablate(*words)
     assert again.returncode == 0, again.stdout + again.stderr
     assert "to run" not in again.stdout
-    (first, second) = (text[text.index("A tiny study") : text.index("Written to")]
-                       for text in (done.stdout, again.stdout))  # fmt: skip
+    (first, second) = (
+        text[text.index("A tiny study") : text.index("Written to")]
+        for text in (done.stdout, again.stdout)
+    )
     assert first == second
 
 
@@ -137,9 +152,22 @@ def test_a_study_goes_on_without_a_node_that_is_lost(
     """Not even one of its retries is counted against the unit that ran there."""
     results, log = tmp_path / "r", tmp_path / "log"
     with process(log, CLUSTER, 2) as cluster:
-        words = ("run", study_file, "--data", dataset.path, "--results", results, "--set",
-                 "pretrain.epochs=500", "--only", "crop+jitter", "--retries", 0, "--address",
-                 answer(cluster, log))  # fmt: skip
+        words = (
+            "run",
+            study_file,
+            "--data",
+            dataset.path,
+            "--results",
+            results,
+            "--set",
+            "pretrain.epochs=500",
+            "--only",
+            "crop+jitter",
+            "--retries",
+            0,
+            "--address",
+            answer(cluster, log),
+        )
         driver = subprocess.Popen(
             command(*words), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

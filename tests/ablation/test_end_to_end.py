@@ -44,8 +44,13 @@ def test_from_files_to_latex(finished: tuple[Path, subprocess.CompletedProcess[s
     assert len(units(results)) == 10
     out = results / "tiny"
     assert {p.name for p in out.iterdir()} == {
-        "cells.csv", "table.csv", "table.tex", "table.md", "table.json", "tensorboard",
-    }  # fmt: skip
+        "cells.csv",
+        "table.csv",
+        "table.tex",
+        "table.md",
+        "table.json",
+        "tensorboard",
+    }
     frame = pd.read_csv(out / "cells.csv")
     assert list(frame["state"].unique()) == ["done"]
     assert frame["value"].between(0, 1).all()
@@ -187,8 +192,20 @@ def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
 
 
 def test_a_ray_that_dies_is_started_again(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
-             "pretrain.epochs=200", "--retries", "0", "--results", tmp_path)  # fmt: skip
+    words = (
+        "run",
+        study_file,
+        "--data",
+        utd,
+        "--only",
+        "crop+jitter",
+        "--set",
+        "pretrain.epochs=200",
+        "--retries",
+        "0",
+        "--results",
+        tmp_path,
+    )
     driver = subprocess.Popen(
         command(*words),
         stdout=subprocess.PIPE,
@@ -238,8 +255,18 @@ def _listening(group: int) -> set[str]:
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
 def test_no_port_is_open_beyond_loopback(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--set",
-             "pretrain.epochs=200", "--results", tmp_path)  # fmt: skip
+    words = (
+        "run",
+        study_file,
+        "--data",
+        utd,
+        "--only",
+        "crop+jitter",
+        "--set",
+        "pretrain.epochs=200",
+        "--results",
+        tmp_path,
+    )
     driver = subprocess.Popen(
         command(*words),
         stdout=subprocess.DEVNULL,

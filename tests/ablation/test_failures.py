@@ -62,9 +62,23 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
     study.write_text(text.replace("use: [crop, jitter]", "use: [crop, trouble]"))
 
     def words(kind: str, *more: object) -> list[object]:
-        return ["run", study, "--data", utd, "--plugin", plugin, "--only", "crop+jitter",
-                "--set", f"pretrain.augment.custom.trouble.kind={kind}",
-                "--results", tmp_path / kind, "--gpus-per-trial", 0.5, *more]  # fmt: skip
+        return [
+            "run",
+            study,
+            "--data",
+            utd,
+            "--plugin",
+            plugin,
+            "--only",
+            "crop+jitter",
+            "--set",
+            f"pretrain.augment.custom.trouble.kind={kind}",
+            "--results",
+            tmp_path / kind,
+            "--gpus-per-trial",
+            0.5,
+            *more,
+        ]
 
     busy, memory, dies, fast = told(
         begun(
@@ -72,9 +86,10 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
             words("memory", "--retries", 0),
             words("dies"),
             words("always", "--seeds", 3, "--max-concurrent", 1, "--fail-fast", "--retries", 0),
-            before=BUSY, TROUBLE=str(place),
+            before=BUSY,
+            TROUBLE=str(place),
         )
-    )  # fmt: skip
+    )
     assert [code for _, code in (busy, memory, dies, fast)] == [0, 0, 0, 1], (memory, dies, fast)
 
     asked = "a trial asks 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs"

@@ -88,9 +88,17 @@ def test_a_finished_study_runs_nothing_and_writes_the_same_files(golden: Path, n
         if path.is_file():
             path.unlink()
     ended = ablate(
-        "run", GOLDEN / f"{name}.yaml", "--data", golden / "data", "--preset", "quick",
-        "--seeds", 2, "--results", golden / "results",
-    )  # fmt: skip
+        "run",
+        GOLDEN / f"{name}.yaml",
+        "--data",
+        golden / "data",
+        "--preset",
+        "quick",
+        "--seeds",
+        2,
+        "--results",
+        golden / "results",
+    )
     assert ended.returncode == 0, ended.stderr
     after = files_of(golden / "results")
     assert sorted(after) == sorted(before)
@@ -102,9 +110,16 @@ def test_units_trained_now_give_the_numbers_that_they_gave(golden: Path, tmp_pat
     rows = ("--only", "crop+jitter", "--seeds", 1)
     for name in STUDIES:
         ended = ablate(
-            "run", GOLDEN / f"{name}.yaml", "--data", golden / "data", "--preset", "quick", *rows,
-            "--results", tmp_path,
-        )  # fmt: skip
+            "run",
+            GOLDEN / f"{name}.yaml",
+            "--data",
+            golden / "data",
+            "--preset",
+            "quick",
+            *rows,
+            "--results",
+            tmp_path,
+        )
         assert ended.returncode == 0, ended.stderr
     units = sorted(path.name for path in (tmp_path / "units").iterdir())
     assert len(units) == 3 + 3 * 3

@@ -49,8 +49,16 @@ def one_column(study_file: Path, place: Path) -> Path:
 
 
 def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    words = ["run", one_column(study_file, tmp_path), "--data", utd, "--only", "crop+jitter",
-             "--set", "pretrain.optimiser={name: sgd, lr: 0.01}"]  # fmt: skip
+    words = [
+        "run",
+        one_column(study_file, tmp_path),
+        "--data",
+        utd,
+        "--only",
+        "crop+jitter",
+        "--set",
+        "pretrain.optimiser={name: sgd, lr: 0.01}",
+    ]
     places = {gpus: tmp_path / str(gpus) for gpus in (1, 2)}
     done = told(
         begun(*([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items()))
@@ -66,9 +74,7 @@ def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path:
         assert (one.provenance(key)["ranks"], two.provenance(key)["ranks"]) == expected
     for key in weights:
         assert two.result(key) == pytest.approx(one.result(key), abs=1e-4)
-        mine, theirs = (
-            load_file(s.directory(key) / "weights.safetensors") for s in (one, two)
-        )  # fmt: skip
+        mine, theirs = (load_file(s.directory(key) / "weights.safetensors") for s in (one, two))
         for name, value in mine.items():
             torch.testing.assert_close(value, theirs[name], atol=1e-4, rtol=1e-4)
         log = (two.directory(key) / "metrics.jsonl").read_text()
@@ -83,11 +89,31 @@ def test_eight_quarters_of_two_gpus_run_at_once(
     plugin.write_text(MEET)
     study.write_text(study_file.read_text().replace("use: [crop, jitter]", "use: [crop, meet]"))
     (tmp_path / "here").mkdir()
-    ((out, code),) = told(begun(
-        ["run", study, "--data", utd, "--only", "crop+jitter", "--seeds", 4, "--plugin", plugin,
-         "--gpus-per-trial", 0.25, "--results", tmp_path / "r", "--retries", 0, "--verbose"],
-        cpus=8, MEETING=str(tmp_path / "here"),
-    ))  # fmt: skip
+    ((out, code),) = told(
+        begun(
+            [
+                "run",
+                study,
+                "--data",
+                utd,
+                "--only",
+                "crop+jitter",
+                "--seeds",
+                4,
+                "--plugin",
+                plugin,
+                "--gpus-per-trial",
+                0.25,
+                "--results",
+                tmp_path / "r",
+                "--retries",
+                0,
+                "--verbose",
+            ],
+            cpus=8,
+            MEETING=str(tmp_path / "here"),
+        )
+    )
     assert code == 0, out
     frame = pd.read_csv(tmp_path / "r" / "meeting" / "cells.csv")
     assert list(frame["state"]) == ["done"] * 8
@@ -102,9 +128,21 @@ def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(
     utd: Path, study_file: Path, tmp_path: Path
 ) -> None:
     driver = begun(
-        ["run", one_column(study_file, tmp_path), "--data", utd, "--only", "crop+jitter",
-         "--set", "pretrain.epochs=100000", "--gpus-per-trial", 2, "--results", tmp_path / "r"]
-    )  # fmt: skip
+        [
+            "run",
+            one_column(study_file, tmp_path),
+            "--data",
+            utd,
+            "--only",
+            "crop+jitter",
+            "--set",
+            "pretrain.epochs=100000",
+            "--gpus-per-trial",
+            2,
+            "--results",
+            tmp_path / "r",
+        ]
+    )
     try:
         first = _rank_1(driver.pid)
         _wait(lambda: list(tmp_path.glob("r/units/*/checkpoint.pt")))

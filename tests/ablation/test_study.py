@@ -22,8 +22,14 @@ def test_every_shipped_study_has_valid_settings_in_every_preset(name: str, prese
 def test_augmentations_is_the_papers_table_5() -> None:
     study = named_study("augmentations")
     assert list(study.rows) == [
-        "none", "crop", "pose", "jitter", "crop+pose", "crop+jitter", "crop+pose+jitter"
-    ]  # fmt: skip
+        "none",
+        "crop",
+        "pose",
+        "jitter",
+        "crop+pose",
+        "crop+jitter",
+        "crop+pose+jitter",
+    ]
     assert list(study.columns) == ["img", "stg", "seq"]
     assert study.paper[0].values["crop+jitter"]["seq"] == 80.0
     for name in study.rows:
@@ -51,10 +57,14 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
     [
         ("title: x\nrows:", "line 2: rows"),
         ("title: x\nrows: {a: {}}\ncolumns:\n  c: {downstream: [sqe]}", "line 4: columns.c"),
-        ("titel: x\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
-         "line 1: unknown key 'titel': did you mean 'title'"),
-        ("title: x\nrows:\n  a:\n    lable: b\ncolumns: {c: {downstream: [seq]}}",
-         "line 4: unknown key 'rows.a.lable': did you mean 'label'"),
+        (
+            "titel: x\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
+            "line 1: unknown key 'titel': did you mean 'title'",
+        ),
+        (
+            "title: x\nrows:\n  a:\n    lable: b\ncolumns: {c: {downstream: [seq]}}",
+            "line 4: unknown key 'rows.a.lable': did you mean 'label'",
+        ),
         ("title: x\nrows: {a: {ticks: [b]}}\ncolumns: {c: {downstream: [seq]}}", "tick 'b'"),
         ("title: x\nrows: {a: {}}\ncolumns: {c: {}}", "whose encoder"),
         ("title: x\nrows: {a: {}, a: {}}", "line 2: 'a' stands there twice"),
@@ -62,14 +72,18 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ("title: 2024-99-99", "not valid YAML"),
         ("title: &a [*a]", "contains itself"),
         ("name: x\ntitle: y", "line 1: a study is called by its file's name"),
-        ("title: x\nmetric: top\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
-         "unknown metric 'top' of task linear: did you mean 'top1'"),
-        ("title: x\ndownstream: [seq]\nrows: {a: {}}\n"
-         "columns: {c: {}, d: {of: c, metric: top1_train, separate: true}}",
-         "column 'd' shows column 'c': it can set nothing else"),
+        (
+            "title: x\nmetric: top\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
+            "unknown metric 'top' of task linear: did you mean 'top1'",
+        ),
+        (
+            "title: x\ndownstream: [seq]\nrows: {a: {}}\n"
+            "columns: {c: {}, d: {of: c, metric: top1_train, separate: true}}",
+            "column 'd' shows column 'c': it can set nothing else",
+        ),
         ("- 1", "no mapping"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(change)

@@ -8,14 +8,22 @@ from ablation.plan import Unit
 
 
 def training(seed: int, epochs: int = 10) -> Unit:
-    config = {"unit": "pretrain", "seed": seed,
-              "config": {"epochs": epochs, "representations": ["seq"]}}  # fmt: skip
+    config = {
+        "unit": "pretrain",
+        "seed": seed,
+        "config": {"epochs": epochs, "representations": ["seq"]},
+    }
     return Unit(config, (), f"training {seed}")
 
 
 def evaluation(of: Unit) -> Unit:
-    config = {"unit": "evaluate", "task": "linear", "seed": of.config["seed"], "config": {},
-              "encoders": [{"representation": "seq"}]}  # fmt: skip
+    config = {
+        "unit": "evaluate",
+        "task": "linear",
+        "seed": of.config["seed"],
+        "config": {},
+        "encoders": [{"representation": "seq"}],
+    }
     return Unit(config, (of.key,), f"evaluation {of.config['seed']}")
 
 

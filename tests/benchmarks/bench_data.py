@@ -45,9 +45,14 @@ def write(path: Path, clips: int) -> float:
     moves = rng.normal(0, 1, (clips, 2, 25, 3)).astype(np.float32)
     began = time.perf_counter()
     with DatasetWriter(
-        path, name="benchmark", layout=KINECT_V2, family="made", normalisation=Normalisation(),
-        class_names=[f"class {label}" for label in range(60)], synthetic=True,
-    ) as writer:  # fmt: skip
+        path,
+        name="benchmark",
+        layout=KINECT_V2,
+        family="made",
+        normalisation=Normalisation(),
+        class_names=[f"class {label}" for label in range(60)],
+        synthetic=True,
+    ) as writer:
         for clip in range(clips):
             label, subject, camera = clip % 60, 1 + clip // 60 % 40, 1 + clip // 2400 % 3
             name = f"S001C{camera:03d}P{subject:03d}R{clip // 7200:03d}A{label + 1:03d}"
@@ -103,8 +108,10 @@ def in_fresh_process(path: Path) -> dict[str, float]:
     """:func:`measure` where nothing has been opened before."""
     told = subprocess.run(
         [sys.executable, __file__, "--measure", str(path)],
-        check=True, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     measured: dict[str, float] = json.loads(told.stdout)
     return measured
 
@@ -128,11 +135,13 @@ def main() -> None:
         measured = in_fresh_process(path)
     padded = options.clips * 3 * 300 * 25 * 2 * 4
     missed = [
-        text for text, bad in (
+        text
+        for text, bad in (
             ("more than a fifth of the padded array's bytes", size > padded / 5),
             ("more than 1 s to open", measured["open_s"] > 1),
-        ) if bad
-    ]  # fmt: skip
+        )
+        if bad
+    ]
     answer = {
         "clips": options.clips,
         "body_frames": rows,
@@ -149,14 +158,21 @@ def main() -> None:
         megabytes = {name: answer[name] / 1e6 for name in answer if name.endswith("_bytes")}
         print(f"clips           {options.clips:,} ({rows:,} frames of bodies)")
         print(f"written in      {write_s:.1f} s")
-        print(f"on disk         {megabytes['disk_bytes']:,.0f} MB, {100 * size / padded:.1f} % of "
-              f"the padded array's {megabytes['padded_bytes']:,.0f} MB")  # fmt: skip
-        print(f"open            {1e3 * measured['open_s']:.0f} ms "
-              f"({1e3 * measured['bank_s']:.0f} ms with its bank)")  # fmt: skip
-        print(f"a batch of {BATCH}   {measured['batch_ms']:.2f} ms, "
-              f"{megabytes['batch_bytes']:.1f} MB")  # fmt: skip
-        print(f"memory          {megabytes['anonymous_bytes']:.1f} MB of its own after {BATCHES} "
-              f"batches, {megabytes['file_bytes']:.0f} MB of the file's cached pages")  # fmt: skip
+        print(
+            f"on disk         {megabytes['disk_bytes']:,.0f} MB, {100 * size / padded:.1f} % of "
+            f"the padded array's {megabytes['padded_bytes']:,.0f} MB"
+        )
+        print(
+            f"open            {1e3 * measured['open_s']:.0f} ms "
+            f"({1e3 * measured['bank_s']:.0f} ms with its bank)"
+        )
+        print(
+            f"a batch of {BATCH}   {measured['batch_ms']:.2f} ms, {megabytes['batch_bytes']:.1f} MB"
+        )
+        print(
+            f"memory          {megabytes['anonymous_bytes']:.1f} MB of its own after {BATCHES} "
+            f"batches, {megabytes['file_bytes']:.0f} MB of the file's cached pages"
+        )
         print(f"missed          {'; '.join(missed) or 'nothing'}")
     sys.exit(1 if missed else 0)
 

@@ -179,18 +179,24 @@ def main() -> None:
         for at, path in enumerate(files):
             path.write_text(made_up(at), newline="\r\n" if options.line_ends == "crlf" else "\n")
         result = compare(files, options.rounds)
-        print(json.dumps({"case": "read", "line_ends": options.line_ends, **result})
-              if options.json else
-              f"plain reader {result['plain_ms']} ms a file ({result['plain_files_per_s']} a "
-              f"second), importer {result['importer_ms']} ms ({result['importer_files_per_s']} a "
-              f"second): {result['ratio']} times as fast", flush=True)  # fmt: skip
+        print(
+            json.dumps({"case": "read", "line_ends": options.line_ends, **result})
+            if options.json
+            else f"plain reader {result['plain_ms']} ms a file ({result['plain_files_per_s']} a "
+            f"second), importer {result['importer_ms']} ms ({result['importer_files_per_s']} a "
+            f"second): {result['ratio']} times as fast",
+            flush=True,
+        )
         for count in filter(None, options.whole.split(",")):
             result = whole_import(files, place, int(count), options.workers)
-            print(json.dumps({"case": "import", **result}) if options.json else
-                  f"import of {count} files with {options.workers} processes: "
-                  f"{result['files_per_s']} files a second, {result['cpu_ms_a_file']} ms of "
-                  f"processor time a file, at most {result['peak_mib']} MiB",
-                  flush=True)  # fmt: skip
+            print(
+                json.dumps({"case": "import", **result})
+                if options.json
+                else f"import of {count} files with {options.workers} processes: "
+                f"{result['files_per_s']} files a second, {result['cpu_ms_a_file']} ms of "
+                f"processor time a file, at most {result['peak_mib']} MiB",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -388,8 +388,10 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
 @pytest.mark.parametrize(
     ("tree", "expected"),
     [
-        ({"augment.use": ["crop", "miror"]}, "augment.use.1: unknown augmentation 'miror': did you "
-                                             "mean 'mirror'?"),
+        (
+            {"augment.use": ["crop", "miror"]},
+            "augment.use.1: unknown augmentation 'miror': did you mean 'mirror'?",
+        ),
         ({"augment.custom.miror.p": 1}, "unknown augmentation 'miror': did you mean 'mirror'?"),
         ({"augment.custom.crop.l_min": 1}, "'crop' is built in"),
         ({"augment.custom.mirror.q": 1}, "augmentation 'mirror': unknown option 'q': valid: p"),
@@ -399,23 +401,31 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
         ({"augment.custom.noise.std": float("nan")}, "option 'std' is no plain value"),
         ({"augment.custom.noise.joints": [1.5]}, "option .joints.: .*given: \\[1.5\\]"),
         ({"augment.custom.mirror": 0.5}, "augment.custom.mirror: .*given: 0.5"),
-        ({"representations": ["moton"]}, "representations.0: unknown representation 'moton': did "
-                                         "you mean 'motion'?"),
+        (
+            {"representations": ["moton"]},
+            "representations.0: unknown representation 'moton': did you mean 'motion'?",
+        ),
         ({"representations": ["bone"]}, "'bone' has no encoder: set encoders.custom.bone.encoder"),
         ({"encoders.custom.moton.encoder": "hcn"}, "'moton': did you mean 'motion'?"),
-        ({"encoders.custom.seq.encoder": "men-net"}, "unknown encoder 'men-net': did you mean "
-                                                     "'mean-net'?"),
+        (
+            {"encoders.custom.seq.encoder": "men-net"},
+            "unknown encoder 'men-net': did you mean 'mean-net'?",
+        ),
         ({"encoders.custom.seq.options.width": 3}, "custom.seq names no encoder"),
         ({"encoders.custom.seq.encodr": "hcn"}, "unknown key .*did you mean 'encoder'"),
         ({"encoders.custom.motion.options.width": 0}, "encoder 'mean-net': option 'width': .*: 0"),
         ({"encoders.custom.motion.options.wide": 1}, "unknown option 'wide': did you mean 'width'"),
-        ({"encoders.custom.seq": {"encoder": "hcn", "options": {"channel": 1}}},
-         "encoder 'hcn', channel: "),
+        (
+            {"encoders.custom.seq": {"encoder": "hcn", "options": {"channel": 1}}},
+            "encoder 'hcn', channel: ",
+        ),
         ({"encoders.custom.seq": {"encoder": "hcn", "version": "1"}}, "version 1 .* is built in"),
-        ({"encoders.custom.seq": {"encoder": "hcn"}, "encoders.frames": 40}, "multiple of 16 for "
-                                                                             "seq"),
+        (
+            {"encoders.custom.seq": {"encoder": "hcn"}, "encoders.frames": 40},
+            "multiple of 16 for seq",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_name_or_option_is_one_line_with_what_is_valid(
     loaded: Path, tree: dict[str, Any], expected: str
 ):
@@ -598,10 +608,11 @@ def test_weights_of_custom_components_give_the_same_features(
     clips = torch.arange(24)
     for name, encoder in encoders.items():
         before, after = (
-            extract([e], clips, lambda some: small_bank.frames(some, torch.zeros(len(some), 16)
-                                                               .long()))
+            extract(
+                [e], clips, lambda some: small_bank.frames(some, torch.zeros(len(some), 16).long())
+            )
             for e in (training.contrast.encoder(name), encoder)
-        )  # fmt: skip
+        )
         assert torch.equal(before, after)
         assert before.std() > 0
 
@@ -631,8 +642,9 @@ def test_weights_of_another_version_are_refused(
     newer = tmp_path / "newer_plugin.py"
     newer.write_text(PLUGIN.replace('"mean-net", version="2"', '"mean-net", version="5"'))
     load_plugins([str(newer)])
-    with pytest.raises(UserError, match="made with version 2 of the encoder 'mean-net', but "
-                                        "version 5 is loaded"):  # fmt: skip
+    with pytest.raises(
+        UserError, match="made with version 2 of the encoder 'mean-net', but version 5 is loaded"
+    ):
         load_encoders(path)
 
 

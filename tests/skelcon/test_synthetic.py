@@ -198,8 +198,13 @@ def test_numbers_out_of_range_are_the_users_to_mend(tmp_path: Path, wrong: dict[
 
 def test_progress_counts_clips(tmp_path: Path):
     seen: list[tuple[int, int]] = []
-    synthesize(tmp_path / "d", subjects=1, repetitions=1, cameras=1,
-               progress=lambda done, total: seen.append((done, total)))  # fmt: skip
+    synthesize(
+        tmp_path / "d",
+        subjects=1,
+        repetitions=1,
+        cameras=1,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(i + 1, len(CLASS_NAMES)) for i in range(len(CLASS_NAMES))]
 
 
@@ -235,8 +240,11 @@ def test_a_damaged_cache_is_made_anew(quick_cache: list[Path], file: str, how: s
     if how == "gone":
         target.unlink()
     elif how == "changed":
-        target.write_bytes(content.replace(b"synthetic", b"") if file == "meta.json"
-                           else content[:-300] + b"\x7f" * 300)  # fmt: skip
+        target.write_bytes(
+            content.replace(b"synthetic", b"")
+            if file == "meta.json"
+            else content[:-300] + b"\x7f" * 300
+        )
     else:
         target.write_bytes(content[: len(content) // 2] if how == "cut" else b"")
     again = synthetic.open_embedded()

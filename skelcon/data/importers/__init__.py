@@ -92,8 +92,10 @@ def _detected(path: Path, family: str | None) -> Source:
         return found[0]
     if found:
         names = ", ".join(source.family for source in found)
-        raise UserError(f"'{path}' holds clips of several formats ({names}): say --format, or give "
-                        "the path of one of them")  # fmt: skip
+        raise UserError(
+            f"'{path}' holds clips of several formats ({names}): say --format, or give "
+            "the path of one of them"
+        )
     known = ", ".join(kind.title for kind in FAMILIES.values())
     raise UserError(f"'{path}' holds no clip of a known layout ({known}; or a packed data set)")
 

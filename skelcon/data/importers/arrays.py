@@ -119,9 +119,13 @@ class MappedArray(StoredArray):
         if start >= stop:
             return
         values = np.memmap(
-            self._path, self.header.dtype, "r", self._offset,
-            (self.whole, *self.header.shape[1:]), "F" if self.header.fortran else "C",
-        )  # fmt: skip
+            self._path,
+            self.header.dtype,
+            "r",
+            self._offset,
+            (self.whole, *self.header.shape[1:]),
+            "F" if self.header.fortran else "C",
+        )
         for at in range(start, stop):
             yield np.array(values[at])
 

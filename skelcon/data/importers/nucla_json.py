@@ -20,9 +20,17 @@ from skelcon.data.splits import sides_of
 from skelcon.errors import UserError
 
 CLASS_NAMES = (
-    "pick up with one hand", "pick up with two hands", "drop trash", "walk around", "sit down",
-    "stand up", "donning", "doffing", "throw", "carry",
-)  # fmt: skip
+    "pick up with one hand",
+    "pick up with two hands",
+    "drop trash",
+    "walk around",
+    "sit down",
+    "stand up",
+    "donning",
+    "doffing",
+    "throw",
+    "carry",
+)
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """The action in a file's name, of each class in turn; the label in the file counts from 1."""
 VIEWS = (1, 2, 3)

@@ -246,8 +246,9 @@ class PaddedSource(Source):
         before: dict[str, str | None] = {}
         out = []
         for side in self.sides:
-            wanted = [before.setdefault(name, side.protocol) == side.protocol
-                      for name in side.names]  # fmt: skip
+            wanted = [
+                before.setdefault(name, side.protocol) == side.protocol for name in side.names
+            ]
             out.append(np.flatnonzero(wanted))
         return out
 

@@ -180,9 +180,11 @@ def _assemble(
     skipped: list[SkippedFile] = []
     excluded = 0
     done = Normalisation(
-        **{step: wanted or getattr(source.normalised, step)
-           for step, wanted in options.normalisation}
-    )  # fmt: skip
+        **{
+            step: wanted or getattr(source.normalised, step)
+            for step, wanted in options.normalisation
+        }
+    )
     with DatasetWriter(
         destination,
         name=source.name,

@@ -31,8 +31,9 @@ _NAME = r"(?:([0-9]{4})|A([0-9]{2})N([0-9]{2}))-([LMR])"
 _FILE = re.compile(_NAME + r"\.txt")
 _FOLDER_OF_A_VIDEO = re.compile(_NAME + ".*")
 _LIST = re.compile(r"cross[-_](subject|view).*\.txt", re.IGNORECASE)
-_LIST_WORD = re.compile(rf"(?P<side>train|val|test)|(?<![0-9A-Z])(?P<video>{_NAME})(?![0-9A-Z])",
-                        re.IGNORECASE)  # fmt: skip
+_LIST_WORD = re.compile(
+    rf"(?P<side>train|val|test)|(?<![0-9A-Z])(?P<video>{_NAME})(?![0-9A-Z])", re.IGNORECASE
+)
 _LABELS_BESIDE = re.compile(r"(train_?)?label", re.IGNORECASE)
 _LISTS_BESIDE = re.compile(r"split", re.IGNORECASE)
 
@@ -266,9 +267,7 @@ def _by_name(folders: Iterable[_Folder], phase: int, what: str) -> dict[str, Pat
     return dict(sorted(found.items()))
 
 
-def _read_lists(
-    paths: Iterable[Path], phase: int
-) -> tuple[tuple[Path, ...], dict[str, Sides]]:  # fmt: skip
+def _read_lists(paths: Iterable[Path], phase: int) -> tuple[tuple[Path, ...], dict[str, Sides]]:
     """The lists of videos of this phase, and protocol -> video -> side."""
     used: dict[str, Path] = {}
     found: dict[str, Sides] = {}

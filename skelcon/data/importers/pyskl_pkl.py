@@ -175,8 +175,10 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any], told: o
         raise ValueError(f"names the same keypoints again and again, {content >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
     if coordinates == 2:
-        raise ValueError("holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
-                         "ntu60_3danno.pkl")  # fmt: skip
+        raise ValueError(
+            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
+            "ntu60_3danno.pkl"
+        )
     layout = layout_of(joints, told)
     if layout is None or coordinates != 3:
         raise ValueError(

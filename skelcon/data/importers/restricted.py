@@ -124,8 +124,9 @@ class _Machine:
 
     def int_line(self) -> None:
         text = self.line()
-        self.stack.append({b"00": False, b"01": True}[text] if text in (b"00", b"01")
-                          else int(text))  # fmt: skip
+        self.stack.append(
+            {b"00": False, b"01": True}[text] if text in (b"00", b"01") else int(text)
+        )
 
     def signed(self) -> None:
         self.stack.append(int.from_bytes(self.take(4), "little", signed=True))

@@ -18,12 +18,34 @@ from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
 
 CLASS_NAMES = (
-    "swipe left", "swipe right", "wave", "clap", "throw", "arm cross", "basketball shoot",
-    "draw x", "draw circle (clockwise)", "draw circle (counter clockwise)", "draw triangle",
-    "bowling", "boxing", "baseball swing", "tennis swing", "arm curl", "tennis serve", "push",
-    "knock", "catch", "pick up and throw", "jog", "walk", "sit to stand", "stand to sit",
-    "lunge", "squat",
-)  # fmt: skip
+    "swipe left",
+    "swipe right",
+    "wave",
+    "clap",
+    "throw",
+    "arm cross",
+    "basketball shoot",
+    "draw x",
+    "draw circle (clockwise)",
+    "draw circle (counter clockwise)",
+    "draw triangle",
+    "bowling",
+    "boxing",
+    "baseball swing",
+    "tennis swing",
+    "arm curl",
+    "tennis serve",
+    "push",
+    "knock",
+    "catch",
+    "pick up and throw",
+    "jog",
+    "walk",
+    "sit to stand",
+    "stand to sit",
+    "lunge",
+    "squat",
+)
 
 # Element types of a level 5 MAT file.
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}

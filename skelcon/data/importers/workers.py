@@ -66,9 +66,13 @@ def write_parts(
     (directory / "options.json").write_text(options.model_dump_json())
     (directory / "files").write_text(files_digest(source))
     command = [
-        sys.executable, "-m", "skelcon.data.importers.worker",
-        str(directory), source.family, str(source.path),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "skelcon.data.importers.worker",
+        str(directory),
+        source.family,
+        str(source.path),
+    ]
     waiting = iter(numbers)
     with contextlib.ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
@@ -107,13 +111,22 @@ def _ended(worker: _Worker) -> str:
 def _worker(command: list[str], lock: int) -> Iterator[_Worker]:
     """A worker that is gone when the block ends, however it ends."""
     path = os.pathsep.join(entry or "." for entry in sys.path)
-    environment = {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1",
-                   "OPENBLAS_NUM_THREADS": "1"}  # fmt: skip
+    environment = {
+        **os.environ,
+        "PYTHONPATH": path,
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words,
-            text=True, env=environment, pass_fds=(lock,),
-        )  # fmt: skip
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=words,
+            text=True,
+            env=environment,
+            pass_fds=(lock,),
+        )
         try:
             yield _Worker(process, words)
         finally:

@@ -19,11 +19,13 @@ from skelcon.data import open_or_import
 from skelcon.data.synthetic import synthesize
 
 TINY = [
-    "pretrain.epochs=3", "pretrain.batch=8",
+    "pretrain.epochs=3",
+    "pretrain.batch=8",
     "pretrain.contrast={queue: 16, dim: 8, head_hidden: 8}",
-    "pretrain.encoders.frames=16", "pretrain.encoders.seq={hidden: 4, layers: 1}",
+    "pretrain.encoders.frames=16",
+    "pretrain.encoders.seq={hidden: 4, layers: 1}",
     "pretrain.encoders.img={channels: 4, cooccurrence: 16}",
-]  # fmt: skip
+]
 SHORT = {
     "linear": ["--set", "linear={epochs: 3, crops: 1}"],
     "retrieval": [],
@@ -93,9 +95,15 @@ def test_a_study_finds_what_the_trainer_did(skelcon: Any, utd: Path, study_file:
     dataset, _ = open_or_import(utd)
     study = load_study(study_file).model_copy(update={"base": {}})
     plan = plan_study(
-        study, dataset, preset="small", seeds="1,", protocol=None,
-        assignments=[*TINY, SHORT["linear"][1]], only=None, evaluate_on="test",
-    )  # fmt: skip
+        study,
+        dataset,
+        preset="small",
+        seeds="1,",
+        protocol=None,
+        assignments=[*TINY, SHORT["linear"][1]],
+        only=None,
+        evaluate_on="test",
+    )
     assert trained["unit"] in plan.units
     assert json.loads(out)["unit"] in plan.units
 

@@ -53,9 +53,15 @@ class Ears:
 
 def plan_of(study_file: Path, dataset: SkeletonDataset, *assignments: str) -> Plan:
     return plan_study(
-        load_study(study_file), dataset, preset=None, seeds="1", protocol=None,
-        assignments=list(assignments), only="crop+jitter", evaluate_on="test",
-    )  # fmt: skip
+        load_study(study_file),
+        dataset,
+        preset=None,
+        seeds="1",
+        protocol=None,
+        assignments=list(assignments),
+        only="crop+jitter",
+        evaluate_on="test",
+    )
 
 
 def chain(plan: Plan) -> tuple[Unit, Unit]:
@@ -92,8 +98,9 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
     store = Store(tmp_path / "r")
     assert ablate("unit", evaluation.key[:6]) == 0
     assert {path.parent.name for path in store.units.glob("*/DONE")} == {
-        pretraining.key, evaluation.key
-    }  # fmt: skip
+        pretraining.key,
+        evaluation.key,
+    }
     told = capsys.readouterr().out
     lines = [(words[0], words[2]) for words in map(str.split, told.splitlines()) if words[2:]]
     assert lines.index(("done", pretraining.key)) < lines.index(("started", evaluation.key))
@@ -253,8 +260,10 @@ def test_what_another_process_works_on_is_waited_for(
         assert run_here([evaluation, pretraining], store, data, Resources(), ears)
         worker.join()
     assert [text for text in ears.heard if text != "waiting"] == [
-        f"finished {pretraining.key}", f"started {evaluation.key}", f"finished {evaluation.key}"
-    ]  # fmt: skip
+        f"finished {pretraining.key}",
+        f"started {evaluation.key}",
+        f"finished {evaluation.key}",
+    ]
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])

@@ -54,15 +54,24 @@ HERE = Hardware("cpu", "a CPU", 1)
 
 def plan_of(dataset: SkeletonDataset, file: Path, seeds: int = 1, **overrides: Any) -> Plan:
     return make_plan(
-        load_study(file), dataset, preset="paper", preset_tree={}, seeds=tuple(range(seeds)),
+        load_study(file),
+        dataset,
+        preset="paper",
+        preset_tree={},
+        seeds=tuple(range(seeds)),
         overrides={key.replace("__", "."): value for key, value in overrides.items()},
-    )  # fmt: skip
+    )
 
 
 def finish(
-    store: Store, unit: Unit, seconds: float, dataset: SkeletonDataset,
-    hardware: Hardware = HERE, size: int = 1000, gpu: tuple[float, float] | None = None,
-) -> Path:  # fmt: skip
+    store: Store,
+    unit: Unit,
+    seconds: float,
+    dataset: SkeletonDataset,
+    hardware: Hardware = HERE,
+    size: int = 1000,
+    gpu: tuple[float, float] | None = None,
+) -> Path:
     """As a finished unit leaves its directory, as far as costs are read from it."""
     directory = store.begin(unit.key, unit.config)
     on_gpu = hardware.device == "cuda"
@@ -72,10 +81,13 @@ def finish(
     else:
         names["cpu"] = hardware.name
     values = {
-        "seconds": seconds, "device": hardware.device, "threads": hardware.threads,
-        "hardware": names, "data": {"name": dataset.name},
+        "seconds": seconds,
+        "device": hardware.device,
+        "threads": hardware.threads,
+        "hardware": names,
+        "data": {"name": dataset.name},
         "peak_memory": {"gpu_mib": gpu[0]} if gpu else {},
-    }  # fmt: skip
+    }
     write_json(directory / "provenance.json", values)
     (directory / "weights.safetensors").write_bytes(b"0" * size)
     store.finish(unit.key)
@@ -163,8 +175,9 @@ def test_several_encoders_cost_what_each_costs_alone(
     for unit in plan_of(dataset, study_file).units.values():
         if unit.label.startswith("pretrain none"):
             finish(store, unit, 2.0 if unit.representations == ("img",) else 5.0, dataset)
-    text = study_file.read_text().replace("pretrain.representations: [seq]",
-                                          "pretrain.representations: [img, seq]")  # fmt: skip
+    text = study_file.read_text().replace(
+        "pretrain.representations: [seq]", "pretrain.representations: [img, seq]"
+    )
     both = tmp_path / "both.yaml"
     both.write_text(text)
     units = plan_of(dataset, both).units.values()
@@ -306,8 +319,12 @@ def test_sizes_are_counted_before_anything_is_written(
 
 
 def test_sizes_read_well() -> None:
-    assert [readable(n) for n in (0, 999, 1000, 12_340_000)] == ["0 B", "999 B", "1.0 kB",
-                                                                 "12.3 MB"]  # fmt: skip
+    assert [readable(n) for n in (0, 999, 1000, 12_340_000)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "12.3 MB",
+    ]
 
 
 class _Usage(NamedTuple):
@@ -317,9 +334,12 @@ class _Usage(NamedTuple):
 
 
 def test_a_full_disk_is_refused_before_anything_is_made(
-    tmp_path: Path, utd: Path, study_file: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    utd: Path,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: _Usage(10**9, 10**9 - 1000, 1000))
     results = tmp_path / "new" / "results"
     words = ["run", study_file, "--data", utd, "--results", results]
@@ -371,8 +391,9 @@ def test_a_probe_measures_every_kind_and_leaves_nothing(
     cost = cost_of(units, history, store, Resources(), 2)
     assert cost.unknown == 0
     assert {e.basis.split(",")[0] for e in cost.estimates.values()} == {
-        "2 steps measured now", "a part of it measured now"
-    }  # fmt: skip
+        "2 steps measured now",
+        "a part of it measured now",
+    }
     assert all(e.seconds is not None and 0 < e.seconds < 60 for e in cost.estimates.values())
     assert cost.seconds is not None
     assert cost.work_seconds / 2 <= cost.seconds <= cost.work_seconds
@@ -389,9 +410,12 @@ def test_a_probe_for_hardware_that_is_not_here_is_refused(
 
 
 def test_a_plan_says_what_it_costs_and_whence_it_knows(
-    tmp_path: Path, utd: Path, study_file: Path,
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    utd: Path,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     results = tmp_path / "r"
     words = ["plan", study_file, "--data", utd, "--results", results]
     assert _main(monkeypatch, *words) == 0
@@ -410,8 +434,11 @@ def test_a_plan_says_what_it_costs_and_whence_it_knows(
     assert cost["core_hours"] == pytest.approx(cost["trial_seconds"] / 3600)
     assert cost["disk_bytes"] > 0
     assert {kind["kind"]: kind["units"] for kind in cost["kinds"]} == {
-        "pre-training IMG": 1, "pre-training SEQ": 1, "linear IMG": 2, "linear SEQ": 2
-    }  # fmt: skip
+        "pre-training IMG": 1,
+        "pre-training SEQ": 1,
+        "linear IMG": 2,
+        "linear SEQ": 2,
+    }
     assert all("measured now" in kind["basis"] for kind in cost["kinds"])
     assert all(unit["seconds"] > 0 for unit in document["to_run"])
     assert not results.exists()

@@ -109,8 +109,9 @@ def test_auto_takes_what_like_units_needed(
     for unit in plan.units.values():
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
     assert choice(plan, store, asked, cuda=True) == (
-        0.12, ["--gpus-per-trial auto: 0.12 of a GPU, by the peak memory of like units"]
-    )  # fmt: skip
+        0.12,
+        ["--gpus-per-trial auto: 0.12 of a GPU, by the peak memory of like units"],
+    )
     assert choice(plan, store, asked, cuda=False)[0] == 0
     assert choice(plan, store, Resources(gpus_per_trial=1), cuda=True) == (1, [])
     # The peak of a rank is that of a part of each batch: it tells nothing.

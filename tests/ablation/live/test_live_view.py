@@ -41,9 +41,7 @@ from skelcon.errors import UserError
 
 @pytest.fixture
 def plan(study_file: Path, dataset: SkeletonDataset) -> Plan:
-    return make_plan(
-        load_study(study_file), dataset, preset="quick", preset_tree={}, seeds=(0, 1)
-    )  # fmt: skip
+    return make_plan(load_study(study_file), dataset, preset="quick", preset_tree={}, seeds=(0, 1))
 
 
 def clockless(text: str) -> list[str]:
@@ -138,9 +136,10 @@ def test_the_live_view_shows_the_units_that_run_and_the_table_so_far(
     assert table["crop+jitter"].split()[1:] == ["·", "·"]
 
 
-@pytest.mark.parametrize(("width", "height", "number"), [
-    (80, 24, 20), (80, 9, 5), (40, 24, 3), (200, 50, 12), (60, 12, 2)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("width", "height", "number"),
+    [(80, 24, 20), (80, 9, 5), (40, 24, 3), (200, 50, 12), (60, 12, 2)],
+)
 def test_the_live_view_fits_its_terminal(
     plan: Plan, tmp_path: Path, width: int, height: int, number: int
 ) -> None:
@@ -289,8 +288,16 @@ def test_events_are_lines_of_json(tmp_path: Path) -> None:
     stream.write("line\n")
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     names = [line["event"] for line in lines]
-    assert names == ["waiting", "started", "progress", "failed", "started", "done",
-                     "message", "message"]  # fmt: skip
+    assert names == [
+        "waiting",
+        "started",
+        "progress",
+        "failed",
+        "started",
+        "done",
+        "message",
+        "message",
+    ]
     assert {line["study"] for line in lines} == {"tiny"}
     progress = lines[2]
     assert (progress["unit"], progress["label"]) == (unit.key, "training 0")
@@ -316,20 +323,23 @@ def test_a_reader_of_events_that_goes_away_stops_nothing() -> None:
     assert tried == ["plan", "done", "finished"]
 
 
-@pytest.mark.parametrize(("error", "state", "code"), [
-    (None, "done", 0),
-    (typer.Exit(1), "failed", 1),
-    (typer.Exit(130), "interrupted", 130),
-    (KeyboardInterrupt(), "interrupted", 130),
-    (UserError("--results x: no"), "error", 2),
-    (PermissionError(13, "denied", "x"), "error", 2),
-    (typer.Exit(2), "error", 2),
-    (SystemExit(2), "error", 2),
-    (SystemExit("a library's own words"), "error", "a library's own words"),
-    (SystemExit(1), "failed", 1),
-    (SystemExit(), "done", None),
-    (RuntimeError("Ray has died 5 times"), "error", "Ray has died 5 times"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("error", "state", "code"),
+    [
+        (None, "done", 0),
+        (typer.Exit(1), "failed", 1),
+        (typer.Exit(130), "interrupted", 130),
+        (KeyboardInterrupt(), "interrupted", 130),
+        (UserError("--results x: no"), "error", 2),
+        (PermissionError(13, "denied", "x"), "error", 2),
+        (typer.Exit(2), "error", 2),
+        (SystemExit(2), "error", 2),
+        (SystemExit("a library's own words"), "error", "a library's own words"),
+        (SystemExit(1), "failed", 1),
+        (SystemExit(), "done", None),
+        (RuntimeError("Ray has died 5 times"), "error", "Ray has died 5 times"),
+    ],
+)
 def test_the_last_event_says_how_a_command_ended(
     error: BaseException | None, state: str, code: int | str | None
 ) -> None:

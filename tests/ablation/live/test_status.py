@@ -27,9 +27,7 @@ from skelcon.errors import UserError
 @pytest.fixture
 def units(dataset: SkeletonDataset, study_file: Path) -> list[Unit]:
     """A pre-training of IMG, its evaluation, one of SEQ, its evaluation, and so on."""
-    plan = make_plan(
-        load_study(study_file), dataset, preset="paper", preset_tree={}, seeds=(0,)
-    )  # fmt: skip
+    plan = make_plan(load_study(study_file), dataset, preset="paper", preset_tree={}, seeds=(0,))
     return list(plan.units.values())
 
 
@@ -58,8 +56,10 @@ def test_every_state_is_told_while_a_unit_runs(
     assert now.done == 1
     assert now.oldest == now.newest is not None
     assert [(u.key, u.doing) for u in now.units] == [
-        (pretrain[3].key, "running"), (pretrain[2].key, "failed"), (pretrain[1].key, "abandoned")
-    ]  # fmt: skip
+        (pretrain[3].key, "running"),
+        (pretrain[2].key, "failed"),
+        (pretrain[1].key, "abandoned"),
+    ]
     running, failed, left = now.units
     assert running.label == "pretrain seq, crop+jitter, seed 0"
     assert (running.epoch, running.epochs) == (1, 3)
@@ -83,9 +83,11 @@ def _main(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 
 def test_the_commands_print_plain_lines(
-    tmp_path: Path, units: list[Unit],
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+    tmp_path: Path,
+    units: list[Unit],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     store = Store(tmp_path)
     done, failed, held = units[0], units[1], units[2]
     for unit in (done, failed, held):
@@ -170,9 +172,12 @@ def test_ctrl_c_ends_following(tmp_path: Path) -> None:
     log(store.begin(key, {}), "a line")
     words = command("logs", key, "--follow", "--results", tmp_path)
     process = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
+    )
     assert process.stdout is not None
     assert "a line" in process.stdout.readline()
     process.send_signal(signal.SIGINT)

@@ -10,9 +10,11 @@ SPACE: dict[str, Any] = {
     "task": "retrieval",
     "downstream": ["seq"],
     "base": {
-        "pretrain.epochs": 4, "pretrain.batch": 4,
+        "pretrain.epochs": 4,
+        "pretrain.batch": 4,
         "pretrain.contrast": {"queue": 16, "dim": 8, "head_hidden": 8, "momentum": 0.9},
-        "pretrain.encoders.frames": 16, "pretrain.encoders.seq": {"hidden": 4, "layers": 1},
+        "pretrain.encoders.frames": 16,
+        "pretrain.encoders.seq": {"hidden": 4, "layers": 1},
         "pretrain.optimiser": {"name": "adamw", "lr": 0.01, "schedule": "cosine"},
     },
     "space": {
@@ -22,4 +24,4 @@ SPACE: dict[str, Any] = {
     "evaluate_every": 2,
     "scheduler": {"name": "fifo"},
     "algorithm": "random",
-}  # fmt: skip
+}

@@ -36,13 +36,20 @@ def asked(tmp_path: Path, dataset: SkeletonDataset, **changes: Any) -> Question:
     return ask(load_space(path), dataset, preset="quick", protocol=None, overrides={})
 
 
-def unit_trial(question: Question, store: Store, parameters: dict[str, Any], reported: int = 0
-               ) -> UnitTrial:  # fmt: skip
+def unit_trial(
+    question: Question, store: Store, parameters: dict[str, Any], reported: int = 0
+) -> UnitTrial:
     pretraining, evaluation = question.units(question.changes(parameters))
     return UnitTrial(
-        pretraining.config, evaluation.config, question.every, "top1", reported, store,
-        question.dataset.path, "cpu",
-    )  # fmt: skip
+        pretraining.config,
+        evaluation.config,
+        question.every,
+        "top1",
+        reported,
+        store,
+        question.dataset.path,
+        "cpu",
+    )
 
 
 def run_to_the_end(trial: UnitTrial | MemberTrial) -> list[tuple[int, float]]:
@@ -71,9 +78,15 @@ def test_a_trial_has_the_keys_of_a_study_on_the_validation_side(
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(study))
     plan = plan_study(
-        load_study(path), dataset, preset="quick", seeds="1", protocol=None, assignments=None,
-        only=None, evaluate_on="validation",
-    )  # fmt: skip
+        load_study(path),
+        dataset,
+        preset="quick",
+        seeds="1",
+        protocol=None,
+        assignments=None,
+        only=None,
+        evaluate_on="validation",
+    )
     ours = {
         unit.key
         for parameters in ({"pretrain.optimiser.lr": 0.002}, question.defaults)
@@ -186,18 +199,23 @@ def test_no_two_trials_are_the_same_and_a_small_space_ends(
     tmp_path: Path, dataset: SkeletonDataset, algorithm: str
 ) -> None:
     question = asked(
-        tmp_path, dataset, algorithm=algorithm,
-        space={"pretrain.augment.use": {"choice": [["crop"], ["jitter"], []]},
-               "pretrain.optimiser.weight_decay": {"choice": [0.1, 0.2]}},
-    )  # fmt: skip
+        tmp_path,
+        dataset,
+        algorithm=algorithm,
+        space={
+            "pretrain.augment.use": {"choice": [["crop"], ["jitter"], []]},
+            "pretrain.optimiser.weight_decay": {"choice": [0.1, 0.2]},
+        },
+    )
     drawer, found = Drawer(question, []), []
     for number in range(12):
         parameters = drawer.parameters(number)
         if parameters is None:
             break
         found.append(parameters)
-        trial = Trial(number, parameters, parameters, reports=[Report(4, 0.5, 1)],
-                      state="completed")  # fmt: skip
+        trial = Trial(
+            number, parameters, parameters, reports=[Report(4, 0.5, 1)], state="completed"
+        )
         drawer.ended(trial)
     assert len(found) == 7  # the default, which lies outside, and all six
     assert len({json.dumps(one) for one in found}) == 7
@@ -250,8 +268,9 @@ def test_evaluations_on_the_way_change_nothing_and_an_interrupted_trial_gives_th
     rare = asked(tmp_path, dataset, evaluate_every=4)
     run_to_the_end(unit_trial(rare, plain, question.defaults))
     key = question.units({})[0].key
-    weights = [(s.directory(key) / "weights.safetensors").read_bytes()
-               for s in (whole, broken, plain)]  # fmt: skip
+    weights = [
+        (s.directory(key) / "weights.safetensors").read_bytes() for s in (whole, broken, plain)
+    ]
     assert weights[0] == weights[1] == weights[2]
 
 
@@ -286,10 +305,13 @@ def test_the_test_side_is_never_read(tmp_path: Path, dataset: SkeletonDataset) -
     tested = set(split(dataset, "xsub", "test").tolist())
     random = np.random.default_rng(0)
     with DatasetWriter(
-        tmp_path / "poisoned", name="tiny", layout=dataset.layout,
-        class_names=dataset.class_names, family=dataset.family,
+        tmp_path / "poisoned",
+        name="tiny",
+        layout=dataset.layout,
+        class_names=dataset.class_names,
+        family=dataset.family,
         normalisation=dataset.normalisation,
-    ) as writer:  # fmt: skip
+    ) as writer:
         for i in range(len(dataset)):
             clip, label = dataset.clip(i), int(dataset.columns["label"][i])
             if i in tested:

@@ -48,8 +48,10 @@ def test_a_killed_search_goes_on_and_is_the_one_that_never_was(utd: Path, tmp_pa
     assert first.returncode == 0, first.stderr
     driver = subprocess.Popen(
         command(*words, "--trials", 3, "--results", broken),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
     _wait_for_reports(driver, broken, 4)
     os.kill(driver.pid, signal.SIGKILL)
     driver.wait(60)
@@ -70,8 +72,10 @@ def test_a_killed_search_goes_on_and_is_the_one_that_never_was(utd: Path, tmp_pa
     program = "import sys; sys.modules['ray'] = None; from ablation.cli import main; main()"
     last = subprocess.run(
         [*command()[:1], "-c", program, *map(str, words), "--trials", "4", "--results", broken],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert last.returncode == 0, last.stderr
     assert record_of(broken).path.read_bytes() == before
 
@@ -81,8 +85,11 @@ def test_a_search_goes_on_when_ray_dies(utd: Path, tmp_path: Path) -> None:
     file = space_file(tmp_path, base=base, evaluate_every=6, trials=3)
     driver = subprocess.Popen(
         command("search", file, "--data", utd, "--retries", 0, "--results", tmp_path / "r"),
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     _wait_for_reports(driver, tmp_path / "r", 2)
     (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
     os.kill(raylet, signal.SIGKILL)
@@ -97,9 +104,15 @@ def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(utd: Path, tmp_pa
     base = {**SPACE["base"], "pretrain.epochs": 9}
     space = {**SPACE["space"], "pretrain.augment.use": {"choice": [["crop"], ["crop", "jitter"]]}}
     file = space_file(
-        tmp_path, base=base, space=space, evaluate_every=1, trials=10, algorithm="optuna",
-        scheduler={"name": "asha", "reduction": 3}, task="linear",
-    )  # fmt: skip
+        tmp_path,
+        base=base,
+        space=space,
+        evaluate_every=1,
+        trials=10,
+        algorithm="optuna",
+        scheduler={"name": "asha", "reduction": 3},
+        task="linear",
+    )
     words = ("search", file, "--data", utd, "--results", tmp_path / "r", "--set", "linear.epochs=2")
     done = ablate(*words, "--confirm", 2, "--max-concurrent", 1, "--verbose")
     assert done.returncode == 0, done.stderr
@@ -131,10 +144,13 @@ def test_a_population_exchanges_and_waits_for_nobody_who_is_gone(utd: Path, tmp_
     """Of five members, at the default's sides, some take steps so large that they diverge."""
     base = {**SPACE["base"], "pretrain.optimiser": {"name": "sgd", "lr": 0.01}}
     file = space_file(
-        tmp_path, trials=5, base=base, evaluate_every=1,
+        tmp_path,
+        trials=5,
+        base=base,
+        evaluate_every=1,
         space={"pretrain.optimiser.lr": {"loguniform": [0.001, 1e30]}},
         scheduler={"name": "pbt", "quantile": 0.5, "resample": 0},
-    )  # fmt: skip
+    )
     done = ablate("search", file, "--data", utd, "--results", tmp_path / "r", timeout=100)
     assert done.returncode == 0, done.stderr
     record = record_of(tmp_path / "r")

@@ -90,8 +90,13 @@ def test_a_value_that_a_setting_cannot_have_is_found_before_anything_runs(
 def test_what_is_searched_cannot_be_set(tmp_path: Path, dataset: SkeletonDataset) -> None:
     space = load_space(written(tmp_path))
     with pytest.raises(UserError, match=r"--set pretrain\.optimiser\.lr: .* is searched"):
-        ask(space, dataset, preset="quick", protocol=None,
-            overrides={"pretrain": {"optimiser": {"lr": 0.1}}})  # fmt: skip
+        ask(
+            space,
+            dataset,
+            preset="quick",
+            protocol=None,
+            overrides={"pretrain": {"optimiser": {"lr": 0.1}}},
+        )
 
 
 def test_pbt_searches_only_what_a_training_can_change(tmp_path: Path) -> None:
@@ -110,9 +115,12 @@ def test_the_spaces_that_come_with_skelcon_are_no_studies() -> None:
 
 
 DOMAINS = [
-    domain(uniform=[-1, 2]), domain(loguniform=[0.0001, 1]), domain(int=[0, 3]),
-    domain(logint=[1, 8]), domain(choice=[["crop"], ["crop", "pose"], None]),
-]  # fmt: skip
+    domain(uniform=[-1, 2]),
+    domain(loguniform=[0.0001, 1]),
+    domain(int=[0, 3]),
+    domain(logint=[1, 8]),
+    domain(choice=[["crop"], ["crop", "pose"], None]),
+]
 
 
 @pytest.mark.parametrize("one", DOMAINS, ids=lambda one: one.kind)

@@ -19,8 +19,9 @@ from ablation.store.locks import LOCK
 from skelcon.errors import UserError
 
 
-def unit(store: Store, number: int, state: str = "done", recipe: int = RECIPE, top1: float = 0.5
-         ) -> str:  # fmt: skip
+def unit(
+    store: Store, number: int, state: str = "done", recipe: int = RECIPE, top1: float = 0.5
+) -> str:
     """A unit in a state, as far as the store looks at it."""
     config = {"unit": "pretrain", "recipe": recipe, "n": number}
     key = unit_key(config)
@@ -42,8 +43,11 @@ def old(path: Path) -> Path:
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*")
-            if p.is_file() and p.name != LOCK}  # fmt: skip
+    return {
+        str(p.relative_to(root)): p.read_bytes()
+        for p in root.rglob("*")
+        if p.is_file() and p.name != LOCK
+    }
 
 
 @pytest.fixture
@@ -116,9 +120,13 @@ def test_what_is_deleted_is_what_was_found(mess: tuple[Store, dict[str, str]]) -
     assert {name: before[name] for name in after} == after
     lost = {Path(name).parts[1] for name in before.keys() - after.keys()}
     assert lost == {
-        keys["failed"], keys["superseded"], keys["checkpoint"], keys["good"],
-        f"{keys['good']}-copy", ".probe-123",
-    }  # fmt: skip
+        keys["failed"],
+        keys["superseded"],
+        keys["checkpoint"],
+        keys["good"],
+        f"{keys['good']}-copy",
+        ".probe-123",
+    }
     assert store.is_done(keys["good"])
     assert store.is_done(keys["checkpoint"])
     assert store.is_done(keys["newer"])

@@ -200,9 +200,16 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
     monkeypatch.setattr("ablation.runner.trainables.mirror_at", lambda uri: here)
     worker = object.__new__(UnitTrainable)  # without Ray's own part
     worker._device = "cpu"
-    worker._settings = {"mirror": here.uri, "key": KEY, "plugins": [], "directory": ".",
-                        "data": {"d": "d"}, "node": None, "checkpoints": None,
-                        "gpu": 0}  # fmt: skip
+    worker._settings = {
+        "mirror": here.uri,
+        "key": KEY,
+        "plugins": [],
+        "directory": ".",
+        "data": {"d": "d"},
+        "node": None,
+        "checkpoints": None,
+        "gpu": 0,
+    }
     monkeypatch.setattr("ablation.runner.trainables.data_at", lambda wanted, path, node: path)
     here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
     with pytest.raises(UnreachedError):
@@ -249,8 +256,9 @@ def test_event_files_that_were_replaced_go_and_what_is_there_is_not_sent_again(n
     selector = fs.FileSelector(f"{here._base}/tiny/tensorboard", recursive=True)
     found = {i.path.rpartition("tensorboard/")[2]: i for i in here._files.get_file_info(selector)}
     assert {name for name in found if "events" in name} == {
-        "row/column/events.2", "row/other/events.1"
-    }  # fmt: skip
+        "row/column/events.2",
+        "row/other/events.1",
+    }
     sent: list[Path] = []
     here._write = lambda path, *parts: sent.append(path)  # type: ignore[method-assign]
     here.push_all([], "tiny")

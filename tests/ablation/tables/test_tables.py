@@ -246,8 +246,12 @@ def test_all_formats_are_written_and_json_parses(
 ) -> None:
     written = export(table, frame, [], tmp_path / "out", FORMATS)
     assert [path.name for path in written] == [
-        "cells.csv", "table.csv", "table.tex", "table.md", "table.json"
-    ]  # fmt: skip
+        "cells.csv",
+        "table.csv",
+        "table.tex",
+        "table.md",
+        "table.json",
+    ]
     document = json.loads((tmp_path / "out" / "table.json").read_text())
     assert document["caption"] == table.caption
     again = pd.read_csv(tmp_path / "out" / "cells.csv", keep_default_na=False, na_values=[""])

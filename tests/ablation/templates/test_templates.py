@@ -71,10 +71,23 @@ def test_a_study_on_ray_asks_slurm_for_whole_nodes(printed: Callable[..., str]) 
     assert "account" not in asked
     last = shlex.split(script[script.index("\nsrun ") :].replace("\\\n", " "))
     assert last[last.index("ray") :] == [
-        "ray", "symmetric-run", "--address", "$first:6379", "--min-nodes", "$SLURM_JOB_NUM_NODES",
-        "--num-cpus", "8", "--num-gpus", "4", "--", "skelcon-ablate", *map(str, words),
-        "--address", "auto", "--yes",
-    ]  # fmt: skip
+        "ray",
+        "symmetric-run",
+        "--address",
+        "$first:6379",
+        "--min-nodes",
+        "$SLURM_JOB_NUM_NODES",
+        "--num-cpus",
+        "8",
+        "--num-gpus",
+        "4",
+        "--",
+        "skelcon-ablate",
+        *map(str, words),
+        "--address",
+        "auto",
+        "--yes",
+    ]
     assert "RAY_AUTH_MODE=token" in script
     assert "# Open: Ray listens on" in script
 

@@ -217,8 +217,11 @@ class FakeWandb(types.ModuleType):
         if self.broken:
             raise ConnectionError("no network\nand more")
         run = types.SimpleNamespace(
-            **values, summary={}, logged=[], finished=False,
-        )  # fmt: skip
+            **values,
+            summary={},
+            logged=[],
+            finished=False,
+        )
         run.log = lambda numbers, step: run.logged.append((step, numbers))
         run.finish = lambda: setattr(run, "finished", True)
         self.runs.append(run)
@@ -428,8 +431,11 @@ def test_mlflow_gets_each_unit_in_place_of_an_earlier_attempt(
     monkeypatch.setattr(FakeClient, "runs", {}, raising=False)
     monkeypatch.setattr(FakeClient, "experiments", {}, raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    names = {"mlflow": {}, "mlflow.tracking": {"MlflowClient": FakeClient},
-             "mlflow.entities": {"Metric": lambda *v: v, "Param": lambda *v: v}}  # fmt: skip
+    names = {
+        "mlflow": {},
+        "mlflow.tracking": {"MlflowClient": FakeClient},
+        "mlflow.entities": {"Metric": lambda *v: v, "Param": lambda *v: v},
+    }
     for name, members in names.items():
         module = types.ModuleType(name)
         module.__dict__.update(members)
@@ -452,10 +458,13 @@ def test_mlflow_gets_each_unit_in_place_of_an_earlier_attempt(
     assert training["over"]
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("wandbb", "--track wandbb: did you mean 'wandb'"),
-    ("mlflow", "--track mlflow: not installed here: pip install 'skelcon[mlflow]'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("wandbb", "--track wandbb: did you mean 'wandb'"),
+        ("mlflow", "--track mlflow: not installed here: pip install 'skelcon[mlflow]'"),
+    ],
+)
 def test_a_tracker_that_is_not_there_is_said_before_anything_runs(
     text: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

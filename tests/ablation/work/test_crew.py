@@ -30,9 +30,13 @@ from skelcon.pretrain.distributed import Team
 def unit(dataset: SkeletonDataset, study_file: Path) -> Unit:
     """The pre-training of an image encoder."""
     plan = make_plan(
-        load_study(study_file).only(("crop+jitter",)), dataset, preset="paper", preset_tree={},
-        seeds=(0,), overrides={"pretrain.epochs": 4},
-    )  # fmt: skip
+        load_study(study_file).only(("crop+jitter",)),
+        dataset,
+        preset="paper",
+        preset_tree={},
+        seeds=(0,),
+        overrides={"pretrain.epochs": 4},
+    )
     return next(each for each in plan.units.values() if each.kind == "pretrain")
 
 
@@ -193,9 +197,11 @@ def test_more_ranks_than_gpus_are_refused(
 def test_a_rank_ends_with_its_rank_0() -> None:
     """Which has been killed, and so has closed what it writes to."""
     done = subprocess.run(
-        [sys.executable, "-m", "ablation.work.crew_member"], stdin=subprocess.DEVNULL, timeout=60,
+        [sys.executable, "-m", "ablation.work.crew_member"],
+        stdin=subprocess.DEVNULL,
+        timeout=60,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == crew.ABANDONED
 
 

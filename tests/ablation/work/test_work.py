@@ -85,9 +85,7 @@ def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
     study = load_study(study_file).only(("crop+jitter", "random"))
     study = study.model_copy(update={"task": "finetune"})
     change = {"finetune": {"epochs": 3, "labels": 0.5, "subsets": 2}}
-    plan = make_plan(
-        study, dataset, preset="paper", preset_tree={}, seeds=(0,), overrides=change
-    )  # fmt: skip
+    plan = make_plan(study, dataset, preset="paper", preset_tree={}, seeds=(0,), overrides=change)
     straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
     for unit in plan.units.values():
         run(unit, straight, dataset)
@@ -113,9 +111,14 @@ def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
     study = load_study(study_file).only(("crop+jitter", "random"))
     study = study.model_copy(update={"task": "finetune", "transfer": True})
     plan = make_plan(
-        study, dataset, preset="paper", preset_tree={}, seeds=(0,), source=source,
+        study,
+        dataset,
+        preset="paper",
+        preset_tree={},
+        seeds=(0,),
+        source=source,
         overrides={"pretrain.epochs": 1, "finetune.epochs": 1},
-    )  # fmt: skip
+    )
     store = Store(tmp_path / "r")
     where = {each.fingerprint: each.path for each in (dataset, source)}
     for unit in plan.units.values():
@@ -208,9 +211,12 @@ def test_checkpoints_stay_as_asked(
     store = Store(tmp_path)
     for steps in (2, 9):
         unit_run = UnitRun(
-            unit.config, store, {dataset.fingerprint: dataset.path}, "cpu",
+            unit.config,
+            store,
+            {dataset.fingerprint: dataset.path},
+            "cpu",
             checkpoints=CheckpointPolicy(keep=keep),
-        )  # fmt: skip
+        )
         for _ in range(steps):
             if unit_run.step(budget=0).done:
                 break

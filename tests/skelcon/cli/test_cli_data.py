@@ -116,9 +116,10 @@ def test_excluded_names(run: Run, raw: Path, here: Path):
     assert code == 0
     assert f"3 clips left out as told by '{one}', '{other}'" in told
     left_out = {"a1_s1_t1", "a2_s2_t3", "a2_s1_t1"}
-    assert set(SkeletonDataset.open(here / "out").clip_names) == {
-        name_of(*clip) for clip in CLIPS
-    } - left_out  # fmt: skip
+    assert (
+        set(SkeletonDataset.open(here / "out").clip_names)
+        == {name_of(*clip) for clip in CLIPS} - left_out
+    )
     other.write_text("a9_s9_t9\n")
     code, told, _ = run("import", raw, "out", "--exclude", other)
     assert code == 0
@@ -151,10 +152,12 @@ def test_the_other_options_of_an_import(run: Run, raw: Path, here: Path):
         (["show", "12", "--data", "{raw}"], "has no clip 12: valid: 0 to 11"),
         (["show", "0", "--data", "{raw}", "--out", "a.jpg"], "ends in .png, .gif, .mp4"),
         (["show", "0", "--data", "{raw}", "--frames", "0"], "--frames"),
-        (["show", "0", "--data", "{raw}", "--out", "{raw}/a1_s1_t1_skeleton.mat/a.png"],
-         "cannot write"),
+        (
+            ["show", "0", "--data", "{raw}", "--out", "{raw}/a1_s1_t1_skeleton.mat/a.png"],
+            "cannot write",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_clear_line_and_writes_nothing(
     run: Run, raw: Path, here: Path, arguments: list[str], told: str
 ):
@@ -195,9 +198,14 @@ def test_info_draws_the_lengths(run: Run, raw: Path):
     _, told, _ = run("info", raw)
     bars = [line.split() for line in told.splitlines() if line.startswith(" " * 10)]
     assert [(bar[0], bar[-1]) for bar in bars] == [
-        ("4-5", "1"), ("6-7", "2"), ("8-9", "2"), ("10-11", "2"), ("12-13", "2"), ("14-15", "2"),
+        ("4-5", "1"),
+        ("6-7", "2"),
+        ("8-9", "2"),
+        ("10-11", "2"),
+        ("12-13", "2"),
+        ("14-15", "2"),
         ("16-17", "1"),
-    ]  # fmt: skip
+    ]
     full = len(bars[1][1])
     assert set(bars[1][1]) == {"█"}
     assert len(bars[0][1]) == pytest.approx(full / 2, abs=1)
@@ -308,9 +316,13 @@ def test_a_name_that_is_no_file_name(
     run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     with DatasetWriter(
-        tmp_path / "set", name="odd", layout=KINECT_V1, class_names=["a"], family="made",
+        tmp_path / "set",
+        name="odd",
+        layout=KINECT_V1,
+        class_names=["a"],
+        family="made",
         normalisation=RAW,
-    ) as writer:  # fmt: skip
+    ) as writer:
         rng = np.random.default_rng(0)
         for name in ("../up /and $down", "..", "1"):
             writer.add(ClipInfo(name, 0), rng.normal(size=(1, 2, 20, 3)))
@@ -319,8 +331,11 @@ def test_a_name_that_is_no_file_name(
         assert run("show", clip, "--data", tmp_path / "set")[0] == 0
     # A name comes before a number.
     assert {path.name for path in here.iterdir()} == {
-        "_up_and_down.png", "_up_and_down.gif", "1.png", "1.gif"
-    }  # fmt: skip
+        "_up_and_down.png",
+        "_up_and_down.gif",
+        "1.png",
+        "1.gif",
+    }
 
 
 def test_synthesize(run: Run, here: Path):

@@ -120,18 +120,33 @@ def test_retrieve_finds_the_nearest_training_clips(
         (["embed", "{weights}", "{tmp}/a.npz", "--representation", "img"], "valid: seq, stg"),
         (["embed", "{tmp}", "{tmp}/a.npz"], "no weights at"),
         (["embed", "{weights}", "{tmp}/a.txt", "--representation", "seq"], "must be a file"),
-        (["embed", "{weights}", "{tmp}/a.npz", "--representation", "seq", "--protocol", "xveiw"],
-         "did you mean 'xview'"),
+        (
+            ["embed", "{weights}", "{tmp}/a.npz", "--representation", "seq", "--protocol", "xveiw"],
+            "did you mean 'xview'",
+        ),
         (["embed", "{weights}", "{tmp}/file/a.npz", "--representation", "seq"], "cannot write"),
-        (["retrieve", "{weights}", "--representation", "seq", "--query", "clp 3"],
-         "has no clip 'clp 3': did you mean 'clip 3'"),
-        (["retrieve", "{weights}", "--representation", "seq", "--query", "clip 3", "--protocol",
-          "xview"], "it has: xsub"),
+        (
+            ["retrieve", "{weights}", "--representation", "seq", "--query", "clp 3"],
+            "has no clip 'clp 3': did you mean 'clip 3'",
+        ),
+        (
+            [
+                "retrieve",
+                "{weights}",
+                "--representation",
+                "seq",
+                "--query",
+                "clip 3",
+                "--protocol",
+                "xview",
+            ],
+            "it has: xsub",
+        ),
         (["retrieve", "{weights}", "--representation", "seq", "--query", "x", "-k", "0"], "-k"),
         (["import-weights", "{tmp}/no.pth.tar", "{tmp}/a.safetensors"], "no checkpoint at"),
         (["import-weights", "{tmp}/file", "{tmp}/file"], "a file that ends in .safetensors"),
     ],
-)  # fmt: skip
+)
 def test_a_mistake_is_one_clear_line_and_writes_nothing(
     run: Run,
     arguments: list[str],

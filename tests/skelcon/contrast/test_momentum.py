@@ -24,10 +24,14 @@ MEETS = {
     INTRA: [("stg", "stg")],
     PAIR: [("img", "seq"), ("seq", "img")],
     TRIPLE: [
-        ("img", "stg"), ("img", "seq"), ("stg", "img"),
-        ("stg", "seq"), ("seq", "img"), ("seq", "stg"),
+        ("img", "stg"),
+        ("img", "seq"),
+        ("stg", "img"),
+        ("stg", "seq"),
+        ("seq", "img"),
+        ("seq", "stg"),
     ],
-}  # fmt: skip
+}
 
 
 def built(names: tuple[str, ...], seed: int = 0, **options: float) -> MomentumContrast:

@@ -36,9 +36,10 @@ def made(write: Write, tmp_path: Path) -> Callable[..., SkeletonDataset]:
     """Twelve clips, the first six of which train, unless told otherwise."""
 
     def made(
-        clips: Sequence[np.ndarray] | None = None, infos: Sequence[ClipInfo] | None = None,
+        clips: Sequence[np.ndarray] | None = None,
+        infos: Sequence[ClipInfo] | None = None,
         splits: dict[str, np.ndarray] | None = None,
-    ) -> SkeletonDataset:  # fmt: skip
+    ) -> SkeletonDataset:
         clips = clips or clips_of(12)
         count = len(clips)
         halves = {"xsub": (np.arange(count) >= count // 2).astype(int)}
@@ -90,19 +91,29 @@ def test_nothing_is_wrong_with_good_data(made: Callable[..., SkeletonDataset]):
     assert findings.clips == 12
     assert findings.fingerprint == dataset.fingerprint
     assert json.loads(json.dumps(findings.to_dict())) == {
-        "ok": True, "name": "tried", "path": str(dataset.path), "clips": 12,
-        "fingerprint": dataset.fingerprint, "findings": [],
-    }  # fmt: skip
+        "ok": True,
+        "name": "tried",
+        "path": str(dataset.path),
+        "clips": 12,
+        "fingerprint": dataset.fingerprint,
+        "findings": [],
+    }
 
 
 @pytest.mark.parametrize("body", [0, 1])
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (np.nan, "nan"), (-np.nan, "nan"), (np.inf, "infinite"), (-np.inf, "infinite"),
-        (1e4, "far"), (-2e7, "far"), (9.99e3, None), (-9.99e3, None),
+        (np.nan, "nan"),
+        (-np.nan, "nan"),
+        (np.inf, "infinite"),
+        (-np.inf, "infinite"),
+        (1e4, "far"),
+        (-2e7, "far"),
+        (9.99e3, None),
+        (-9.99e3, None),
     ],
-)  # fmt: skip
+)
 def test_a_bad_coordinate(
     made: Callable[..., SkeletonDataset], value: float, kind: str | None, body: int
 ):
@@ -152,11 +163,20 @@ def test_a_clip_of_zeros(made: Callable[..., SkeletonDataset]):
 @pytest.mark.parametrize(
     ("column", "value"),
     [
-        ("offset", -1), ("offset", 10**6), ("offset", -(2**63)), ("offset", 2**63 - 1),
-        ("start", -1), ("start", 1), ("start", 2**63 - 1), ("count", -1),
-        ("length", 0), ("length", -3), ("label", -1), ("label", CLASSES),
+        ("offset", -1),
+        ("offset", 10**6),
+        ("offset", -(2**63)),
+        ("offset", 2**63 - 1),
+        ("start", -1),
+        ("start", 1),
+        ("start", 2**63 - 1),
+        ("count", -1),
+        ("length", 0),
+        ("length", -3),
+        ("label", -1),
+        ("label", CLASSES),
     ],
-)  # fmt: skip
+)
 def test_an_index_that_cannot_be_true(
     made: Callable[..., SkeletonDataset], column: str, value: int
 ):
@@ -198,9 +218,12 @@ def test_clips_that_leak_from_training_to_test(made: Callable[..., SkeletonDatas
     }
     known = found(made(clips, None, splits))
     assert set(known) == {
-        ("leak", "xsub"), ("leak", "xview"), ("repeat", "xsub"), ("repeat", "xview"),
+        ("leak", "xsub"),
+        ("leak", "xview"),
+        ("repeat", "xsub"),
+        ("repeat", "xview"),
         ("repeat", "xsetup"),
-    }  # fmt: skip
+    }
     leak = known["leak", "xsub"]
     assert leak.severity == "error"
     assert leak.count == 3

@@ -84,8 +84,13 @@ def test_what_was_written_is_imported(save: Save, tmp_path: Path, labels: str, g
     dataset, skipped = import_dataset(path, tmp_path / "set", RAW)
     assert skipped == []
     assert dataset.clip_names == (
-        "train-00000", "train-00001", "train-00002", "train-00003", "test-00000", "test-00001"
-    )  # fmt: skip
+        "train-00000",
+        "train-00001",
+        "train-00002",
+        "train-00003",
+        "test-00000",
+        "test-00001",
+    )
     for at in range(6):
         np.testing.assert_array_equal(dataset.clip(at), expected(at))
     assert dataset.lengths.tolist() == list(LENGTHS)
@@ -100,8 +105,9 @@ def test_what_was_written_is_imported(save: Save, tmp_path: Path, labels: str, g
     assert dataset.family == "ctrgcn-npz"
 
 
-@pytest.mark.parametrize(("width", "joints", "bodies"),
-                         [(150, 25, 2), (120, 20, 2), (75, 25, 1), (60, 20, 1)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("width", "joints", "bodies"), [(150, 25, 2), (120, 20, 2), (75, 25, 1), (60, 20, 1)]
+)
 def test_widths(save: Save, tmp_path: Path, width: int, joints: int, bodies: int):
     path = save(tmp_path / "mine.npz", arrays(width))
     dataset, _ = import_dataset(path, tmp_path / "set", RAW)
@@ -123,17 +129,20 @@ def test_shapes_that_are_none(save: Save, tmp_path: Path, shape: tuple, user_err
 @pytest.mark.parametrize(
     ("file", "protocol", "name", "classes"),
     [
-        ("NTU60_CS", "xsub", "ntu60", 60), ("NTU60_XSub", "xsub", "ntu60", 60),
-        ("NTU60_XView", "xview", "ntu60", 60), ("NTU120_CSub", "xsub", "ntu120", 120),
-        ("NTU120_CSet", "xsetup", "ntu120", 120), ("NTU120_XSet", "xsetup", "ntu120", 120),
-        ("NTU_CV", "xview", "ntu60", 60), ("NTU_CS", "xsub", "ntu120", 120),
-        ("PKUv1_XSub", "xsub", "pkummd1", 51), ("PKUv2_XView", "xview", "pkummd2", 51),
+        ("NTU60_CS", "xsub", "ntu60", 60),
+        ("NTU60_XSub", "xsub", "ntu60", 60),
+        ("NTU60_XView", "xview", "ntu60", 60),
+        ("NTU120_CSub", "xsub", "ntu120", 120),
+        ("NTU120_CSet", "xsetup", "ntu120", 120),
+        ("NTU120_XSet", "xsetup", "ntu120", 120),
+        ("NTU_CV", "xview", "ntu60", 60),
+        ("NTU_CS", "xsub", "ntu120", 120),
+        ("PKUv1_XSub", "xsub", "pkummd1", 51),
+        ("PKUv2_XView", "xview", "pkummd2", 51),
         ("mydata", "xsub", "mydata", 9),
     ],
-)  # fmt: skip
-def test_the_files_name_tells(
-    tmp_path: Path, file: str, protocol: str, name: str, classes: int
-):  # fmt: skip
+)
+def test_the_files_name_tells(tmp_path: Path, file: str, protocol: str, name: str, classes: int):
     path = tmp_path / f"{file}.npz"
     np.savez(path, **arrays(classes=max(classes, 51)))
     dataset, _ = import_dataset(path, tmp_path / "set", RAW)
@@ -185,8 +194,9 @@ def test_names_and_lengths_are_used_where_they_are(save: Save, tmp_path: Path):
     path = save(tmp_path / "NTU60_CS.npz", values)
     dataset, skipped = import_dataset(path, tmp_path / "set", RAW, max_bad=1)
     assert list(reasons(skipped)) == [
-        "names_train of NTU60_CS.npz", "num_frame_train of NTU60_CS.npz"
-    ]  # fmt: skip
+        "names_train of NTU60_CS.npz",
+        "num_frame_train of NTU60_CS.npz",
+    ]
     assert dataset.clip_names == (*(f"train-0000{at}" for at in range(4)), *names[4:])
     assert dataset.lengths.tolist() == list(LENGTHS)
 
@@ -327,8 +337,15 @@ def test_mutations(tmp_path: Path):
     outcomes = {"clips": 0, "skipped": 0, "user": 0}
     wholes = []
     for writer in (np.savez, np.savez_compressed):
-        writer(path, x_train=x, y_train=y, x_test=x[:2], y_test=y[:2],
-               names_train=np.array(list("abcde")), num_frame_train=np.full(5, 3))  # fmt: skip
+        writer(
+            path,
+            x_train=x,
+            y_train=y,
+            x_test=x[:2],
+            y_test=y[:2],
+            names_train=np.array(list("abcde")),
+            num_frame_train=np.full(5, 3),
+        )
         wholes.append(path.read_bytes())
     for at in range(800):
         content = bytearray(wholes[at % 2])

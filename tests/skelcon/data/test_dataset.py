@@ -290,9 +290,13 @@ def test_a_block_that_raises_changes_nothing(
 
     def half() -> None:
         with DatasetWriter(
-            tmp_path / "set", name="x", layout=tiny, class_names=["sit"], family="made",
+            tmp_path / "set",
+            name="x",
+            layout=tiny,
+            class_names=["sit"],
+            family="made",
             normalisation=Normalisation(),
-        ) as writer:  # fmt: skip
+        ) as writer:
             writer.add(TOLD[0], two_clips()[0])
             raise error("stop")
 

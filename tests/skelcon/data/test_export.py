@@ -75,10 +75,14 @@ def made(write: Write, tmp_path: Path) -> Callable[[str], SkeletonDataset]:
     def made(kind: str) -> SkeletonDataset:
         infos, clips = MADE[kind]()
         return write(
-            tmp_path / f"{kind}-made", infos, clips, SIDES[kind],
-            layout=LAYOUTS[kind], normalisation=RAW,
+            tmp_path / f"{kind}-made",
+            infos,
+            clips,
+            SIDES[kind],
+            layout=LAYOUTS[kind],
+            normalisation=RAW,
             class_names=[f"class {at}" for at in range(60 if kind == "ntu" else 5)],
-        )  # fmt: skip
+        )
 
     return made
 
@@ -93,11 +97,19 @@ def clip_of(dataset: SkeletonDataset, name: str) -> np.ndarray:
 
 
 CASES = [
-    ("ctrgcn-npz", "ntu", "xsub"), ("ctrgcn-npz", "ntu", "CV"), ("ctrgcn-npz", "own", None),
-    ("agcn-npy", "ntu", None), ("agcn-npy", "ntu", "xview"), ("agcn-npy", "own", None),
-    ("pyskl-pkl", "ntu", None), ("pyskl-pkl", "ntu", "xview"), ("pyskl-pkl", "own", None),
-    ("ctrgcn-npz", "sdk", None), ("agcn-npy", "sdk", None), ("pyskl-pkl", "sdk", None),
-]  # fmt: skip
+    ("ctrgcn-npz", "ntu", "xsub"),
+    ("ctrgcn-npz", "ntu", "CV"),
+    ("ctrgcn-npz", "own", None),
+    ("agcn-npy", "ntu", None),
+    ("agcn-npy", "ntu", "xview"),
+    ("agcn-npy", "own", None),
+    ("pyskl-pkl", "ntu", None),
+    ("pyskl-pkl", "ntu", "xview"),
+    ("pyskl-pkl", "own", None),
+    ("ctrgcn-npz", "sdk", None),
+    ("agcn-npy", "sdk", None),
+    ("pyskl-pkl", "sdk", None),
+]
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -110,9 +122,7 @@ def test_what_is_exported_is_imported_again(
     written = export_dataset(dataset, tmp_path / f"out{suffix}", format, protocol)
     assert all(file.is_file() for file in written)
     out = tmp_path / f"out{suffix}"
-    back, skipped = import_dataset(
-        detect(out, format if named else None), tmp_path / "back", RAW
-    )  # fmt: skip
+    back, skipped = import_dataset(detect(out, format if named else None), tmp_path / "back", RAW)
     assert skipped == []
     assert back.family == format
     assert back.layout == dataset.layout
@@ -165,9 +175,10 @@ def test_arrays_of_agcn(made: Made, tmp_path: Path):
     written = export_dataset(dataset, tmp_path / "out", "agcn-npy")
     expected = [
         tmp_path / "out" / protocol / f"{part}_{what}"
-        for protocol in ("xsub", "xview") for part in ("train", "val")
+        for protocol in ("xsub", "xview")
+        for part in ("train", "val")
         for what in ("data_joint.npy", "label.pkl", "num_frame.npy")
-    ]  # fmt: skip
+    ]
     expected += [tmp_path / "out" / protocol / "layout.txt" for protocol in ("xsub", "xview")]
     assert written == sorted(expected)
     for protocol, row in SIDES["ntu"].items():
@@ -198,8 +209,9 @@ def test_pickle_of_pyskl(made: Made, tmp_path: Path):
     names = np.array(dataset.clip_names)
     assert content["split"] == {
         f"{protocol}_{part}": names[SIDES["ntu"][protocol] == side].tolist()
-        for protocol in ("xsub", "xview") for part, side in (("train", 0), ("val", 1))
-    }  # fmt: skip
+        for protocol in ("xsub", "xview")
+        for part, side in (("train", 0), ("val", 1))
+    }
     assert type(content["annotations"]) is list
     for at, annotation in enumerate(content["annotations"]):
         keypoint = annotation.pop("keypoint")
@@ -207,8 +219,10 @@ def test_pickle_of_pyskl(made: Made, tmp_path: Path):
         assert keypoint.flags.writeable
         np.testing.assert_array_equal(keypoint, clip_of(dataset, names[at]))
         assert annotation == {
-            "frame_dir": names[at], "label": dataset.labels[at], "total_frames": len(keypoint[0]),
-        }  # fmt: skip
+            "frame_dir": names[at],
+            "label": dataset.labels[at],
+            "total_frames": len(keypoint[0]),
+        }
     # numpy 1 lacks the modules by which numpy 2 pickles arrays.
     assert b"numpy._core" not in out.read_bytes()
     (other,) = export_dataset(made("own"), tmp_path / "own.pkl", "pyskl-pkl")
@@ -229,9 +243,14 @@ def test_other_trainers_take_two_bodies(made: Made, tmp_path: Path):
 def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format: str):
     infos, clips = own_clips()
     dataset = write(
-        tmp_path / "set", infos, clips, {"xsub": np.zeros(COUNT, np.int8)}, layout=KINECT_V1,
-        normalisation=RAW, class_names=list("abcde"),
-    )  # fmt: skip
+        tmp_path / "set",
+        infos,
+        clips,
+        {"xsub": np.zeros(COUNT, np.int8)},
+        layout=KINECT_V1,
+        normalisation=RAW,
+        class_names=list("abcde"),
+    )
     out = tmp_path / ("out" if format == "agcn-npy" else f"out.{format[-3:]}")
     export_dataset(dataset, out, format)
     back, skipped = import_dataset(detect(out), tmp_path / "back", RAW)
@@ -242,10 +261,16 @@ def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format
 @pytest.mark.parametrize(
     ("told", "protocol"),
     [
-        (["xview"], "xview"), (["Cross-Setup"], "xsetup"), (["none"], "xsub"), ([], "xsub"),
-        ("xview", "xsub"), ([3], "xsub"), (["x" * 10**4], "xsub"), (["\ud800"], "xsub"),
+        (["xview"], "xview"),
+        (["Cross-Setup"], "xsetup"),
+        (["none"], "xsub"),
+        ([], "xsub"),
+        ("xview", "xsub"),
+        ([3], "xsub"),
+        (["x" * 10**4], "xsub"),
+        (["\ud800"], "xsub"),
     ],
-)  # fmt: skip
+)
 def test_the_protocol_that_an_archive_tells(
     made: Made, tmp_path: Path, told: object, protocol: str
 ):
@@ -261,9 +286,7 @@ def test_the_protocol_that_an_archive_tells(
 def test_progress_is_told(made: Made, tmp_path: Path, format: str):
     done = []
     dataset = made("own")
-    export_dataset(
-        dataset, tmp_path / "out", format, progress=lambda *counts: done.append(counts)
-    )  # fmt: skip
+    export_dataset(dataset, tmp_path / "out", format, progress=lambda *counts: done.append(counts))
     total = COUNT if format == "pyskl-pkl" else COUNT - 2
     assert done == [(at + 1, total) for at in range(total)]
 
@@ -348,9 +371,14 @@ def test_data_sets_that_a_layout_cannot_hold(write: Write, tmp_path: Path, user_
 
     def made(name: str, infos: list, clips: list, splits: dict) -> SkeletonDataset:
         return write(
-            tmp_path / name, infos, clips, splits, layout=KINECT_V1, normalisation=RAW,
+            tmp_path / name,
+            infos,
+            clips,
+            splits,
+            layout=KINECT_V1,
+            normalisation=RAW,
             class_names=list("abcde"),
-        )  # fmt: skip
+        )
 
     out = tmp_path / "out"
     bare = made("bare", infos, clips, {})
@@ -371,9 +399,13 @@ def test_memory_does_not_grow_with_the_data(write: Write, tmp_path: Path, format
     infos = [ClipInfo(f"clip {at}", 0) for at in range(300)]
     clip = moving(0, 2, frames, 25)
     dataset = write(
-        tmp_path / "set", infos, [clip] * len(infos), {"xsub": np.arange(300) % 2},
-        layout=KINECT_V2, class_names=["a", "b"],
-    )  # fmt: skip
+        tmp_path / "set",
+        infos,
+        [clip] * len(infos),
+        {"xsub": np.arange(300) % 2},
+        layout=KINECT_V2,
+        class_names=["a", "b"],
+    )
     tracemalloc.start()
     try:
         export_dataset(dataset, tmp_path / "out", format)

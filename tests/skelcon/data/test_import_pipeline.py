@@ -120,9 +120,13 @@ def test_other_options_do_not_go_on_with_these_parts(
     place = tmp_path / "sets" / "set"
     with pytest.raises(KeyboardInterrupt):
         import_dataset(
-            source, place, max_bodies=1, exclude={"S001C001P001R001A001"},
-            progress=interrupt_at(Ntu.batch + 1), workers=1,
-        )  # fmt: skip
+            source,
+            place,
+            max_bodies=1,
+            exclude={"S001C001P001R001A001"},
+            progress=interrupt_at(Ntu.batch + 1),
+            workers=1,
+        )
     assert imported(source, place, workers=1).fingerprint == fingerprint
 
 
@@ -225,9 +229,13 @@ def test_what_a_library_prints_in_a_worker_does_no_harm(
     ("code", "named"), [("raise MemoryError('no room')", "no room"), ("os._exit(0)", "no word")]
 )
 def test_a_worker_that_fails_says_why(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_error: UserErrorOf,
-    code: str, named: str,
-):  # fmt: skip
+    source: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user_error: UserErrorOf,
+    code: str,
+    named: str,
+):
     (tmp_path / "path").mkdir()
     text = NOISE.replace("import sys", "import os, sys").replace(".skeleton", "options.json")
     text = text.replace('print("noise")', code).replace("sys.stderr.write", "str")
@@ -248,8 +256,9 @@ def test_files_that_change_meanwhile(tmp_path: Path, user_error: UserErrorOf):
 
     user_error(
         lambda: import_dataset(folder, tmp_path / "set", progress=progress, workers=2),
-        folder, "changing",
-    )  # fmt: skip
+        folder,
+        "changing",
+    )
 
 
 def test_two_imports_at_once_take_turns(source: Path, tmp_path: Path, fingerprint: str):

@@ -70,9 +70,17 @@ def test_an_unknown_layout_names_the_nearest(user_error: Callable[..., str]):
         ((1, 0), (2, 1), (3, -2)),
         ((1, 0), (2, 1), (3, 1), (4, 3)),
     ],
-    ids=["none", "two roots", "two parents", "no root", "a cycle", "from nowhere", "negative",
-         "to nowhere"],
-)  # fmt: skip
+    ids=[
+        "none",
+        "two roots",
+        "two parents",
+        "no root",
+        "a cycle",
+        "from nowhere",
+        "negative",
+        "to nowhere",
+    ],
+)
 def test_bones_that_are_no_tree_are_refused(tiny: SkeletonLayout, bones: Bones):
     with pytest.raises(ValueError, match="tree"):
         replace(tiny, bones=bones)
@@ -105,8 +113,11 @@ def test_the_two_orders_of_the_first_sensor_are_mapped_by_name():
 
 
 def test_layouts_without_a_way_between_them(tiny: SkeletonLayout, user_error: Callable[..., str]):
-    user_error(lambda: joint_mapping(KINECT_V1, KINECT_V2), "'kinect-v1' to 'kinect-v2'",
-               "kinect-v2 to kinect-v1")  # fmt: skip
+    user_error(
+        lambda: joint_mapping(KINECT_V1, KINECT_V2),
+        "'kinect-v1' to 'kinect-v2'",
+        "kinect-v2 to kinect-v1",
+    )
     user_error(lambda: joint_mapping(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
     user_error(lambda: common_layout(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
     # A layout is its joints and bones, not its name.

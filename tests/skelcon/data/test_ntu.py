@@ -16,8 +16,10 @@ from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.source import BadLineError
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
-NAMES = tuple(f"S{s:03d}C{c:03d}P001R001A{a:03d}"
-              for s, c, a in ((1, 1, 1), (1, 2, 1), (2, 3, 60), (17, 1, 7)))  # fmt: skip
+NAMES = tuple(
+    f"S{s:03d}C{c:03d}P001R001A{a:03d}"
+    for s, c, a in ((1, 1, 1), (1, 2, 1), (2, 3, 60), (17, 1, 7))
+)
 Body = np.ndarray
 """(25, 3)."""
 
@@ -158,10 +160,17 @@ def test_nothing_to_import(tmp_path: Path, user_error: Callable[..., str], kind:
         lambda text: text.replace("1036.233", "-1.#IND").replace("519.1677", "nan"),
     ],
     ids=[
-        "crlf", "blank lines at the end", "no last line end", "spaces", "tabs", "spaces around",
-        "line ends of both kinds", "spaces around counts", "what is not read is no number",
+        "crlf",
+        "blank lines at the end",
+        "no last line end",
+        "spaces",
+        "tabs",
+        "spaces around",
+        "line ends of both kinds",
+        "spaces around counts",
+        "what is not read is no number",
     ],
-)  # fmt: skip
+)
 def test_what_another_hand_has_done_to_the_text(change: Callable[[str], str]):
     frames = bodies_of("x", 4, 2)
     data = change(skeleton_text(frames)).encode()
@@ -194,12 +203,24 @@ def test_the_bodies_that_move_most_are_kept_and_the_first_is_the_main_one(tmp_pa
             st.floats(width=32, allow_nan=False).map(lambda value: f"{value:.9g}"),
             st.floats(-10, 10).map(lambda value: f"{value:.14f}"),
             st.from_regex(r"[-+]?[0-9]{1,3}(\.[0-9]{0,18})?([eE][-+]?[0-9]{1,2})?", fullmatch=True),
-            st.sampled_from(["-0.0", "-0", "0.", ".5", "9.99999999999999", "9.999999999999999",
-                             "nan", "-inf", "1_0.5"]),
+            st.sampled_from(
+                [
+                    "-0.0",
+                    "-0",
+                    "0.",
+                    ".5",
+                    "9.99999999999999",
+                    "9.999999999999999",
+                    "nan",
+                    "-inf",
+                    "1_0.5",
+                ]
+            ),
         ),
-        min_size=1, max_size=40,
+        min_size=1,
+        max_size=40,
     )
-)  # fmt: skip
+)
 def test_numbers_are_what_python_reads(values: list[str]):
     text = " ".join(values).encode()
     gaps = np.array([-1, *(at for at, byte in enumerate(text) if byte == 32), len(text)])
@@ -247,17 +268,20 @@ BAD: dict[str, tuple[str | bytes, int | None]] = {
     "a number less": (GOOD.replace(" 519.1677", "", 1), 5),
     "a number more": (GOOD.replace(" 519.1677", " 1 2", 1), 5),
     "a blank line": ("".join(LINES[:7]) + "\n" + "".join(LINES[7:]), 8),
-    "no number": ("".join(LINES[:9]) + "0.1 o.2 " + LINES[9].split(" ", 2)[2]
-                  + "".join(LINES[10:]), 10),
-    "nan": ("".join(LINES[:9]) + "0.1 nan " + LINES[9].split(" ", 2)[2]
-            + "".join(LINES[10:]), 10),
-    "far": ("".join(LINES[:9]) + "0.1 1e300 " + LINES[9].split(" ", 2)[2]
-            + "".join(LINES[10:]), 10),
+    "no number": (
+        "".join(LINES[:9]) + "0.1 o.2 " + LINES[9].split(" ", 2)[2] + "".join(LINES[10:]),
+        10,
+    ),
+    "nan": ("".join(LINES[:9]) + "0.1 nan " + LINES[9].split(" ", 2)[2] + "".join(LINES[10:]), 10),
+    "far": (
+        "".join(LINES[:9]) + "0.1 1e300 " + LINES[9].split(" ", 2)[2] + "".join(LINES[10:]),
+        10,
+    ),
     "zero bytes": (GOOD.encode() + bytes(512), 86),
     "no text": (GOOD[:200].encode() + b"\xff" + GOOD[201:].encode(), GOOD.count("\n", 0, 200) + 1),
     "utf-16": (GOOD.encode("utf-16"), 1),
     "hardly a body": ("120000\n" + "0\n" * 119_999 + "".join(LINES[1:29]), None),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -27,9 +27,8 @@ Take = tuple[int, int, int, int]
 
 LABEL_OF = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7, 9: 8, 11: 9, 12: 10}
 TOLD: tuple[Take, ...] = tuple(
-    (action, subject, 2, view)
-    for action, subject, view in product(LABEL_OF, (1, 10), (1, 2, 3))
-)  # fmt: skip
+    (action, subject, 2, view) for action, subject, view in product(LABEL_OF, (1, 10), (1, 2, 3))
+)
 
 
 def stem_of(take: Take) -> str:
@@ -44,9 +43,10 @@ def values_of(take: Take) -> np.ndarray:
 
 def json_of(take: Take, **changes: object) -> bytes:
     content = {
-        "file_name": stem_of(take), "skeletons": values_of(take).tolist(),
+        "file_name": stem_of(take),
+        "skeletons": values_of(take).tolist(),
         "label": LABEL_OF.get(take[0], 1),
-    }  # fmt: skip
+    }
     return json.dumps({**content, **changes}).encode()
 
 
@@ -291,10 +291,17 @@ anything = st.recursive(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.fixed_dictionaries({}, optional={
-    "label": st.just(7) | anything, "skeletons": st.just(GOOD) | st.lists(anything) | anything,
-    "file_name": st.just(stem_of(TAKE)) | anything,
-}) | anything)  # fmt: skip
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "label": st.just(7) | anything,
+            "skeletons": st.just(GOOD) | st.lists(anything) | anything,
+            "file_name": st.just(stem_of(TAKE)) | anything,
+        },
+    )
+    | anything
+)
 def test_any_json_is_a_clip_or_a_value_error(
     tmp_path_factory: pytest.TempPathFactory, content: object
 ):

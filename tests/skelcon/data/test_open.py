@@ -119,8 +119,16 @@ DAMAGES: dict[str, Damage] = {
     },
     **{
         f"meta.json has no {key}": header(lambda meta, key=key: meta.pop(key))
-        for key in ("format", "layout", "class_names", "clip_names", "family", "normalisation",
-                    "fingerprint", "synthetic")
+        for key in (
+            "format",
+            "layout",
+            "class_names",
+            "clip_names",
+            "family",
+            "normalisation",
+            "fingerprint",
+            "synthetic",
+        )
     },
     "a layout of nothing": header(lambda meta: meta.update(layout={})),
     "a layout of null": header(lambda meta: meta.update(layout=None)),
@@ -141,7 +149,7 @@ DAMAGES: dict[str, Damage] = {
     "a short row behind the frames": behind_the_frames(bytes(47)),
     "a long row behind the frames": behind_the_frames(bytes(49)),
     "a row of ones behind the frames": behind_the_frames(b"\1" * 48),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", DAMAGES)

@@ -56,9 +56,9 @@ class Layout:
 
     def __init__(self, family: str) -> None:
         self.family = family
-        self.array = {
-            "agcn-npy": "data_joint", "stgcn-npy": "data", "frame50-npy": "position"
-        }[family]  # fmt: skip
+        self.array = {"agcn-npy": "data_joint", "stgcn-npy": "data", "frame50-npy": "position"}[
+            family
+        ]
         self.size = 50 if family == "frame50-npy" else 300
 
     def stored(self, name: str, joints: int = 25) -> np.ndarray:
@@ -74,9 +74,16 @@ class Layout:
         return whole if self.family == "frame50-npy" else whole[:, : len(clip_of(name)[0])]
 
     def write(
-        self, folder: Path, part: str, names: list[str], *, suffix: str = ".skeleton",
-        num_frame: bool = False, dtype: str = "f4", joints: int = 25,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        part: str,
+        names: list[str],
+        *,
+        suffix: str = ".skeleton",
+        num_frame: bool = False,
+        dtype: str = "f4",
+        joints: int = 25,
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         values = np.zeros((len(names), 3, self.size, joints, 2), dtype)
         for at, name in enumerate(names):
@@ -340,8 +347,11 @@ def test_labels_that_are_not_as_many_as_clips(
     path.write_bytes(header((count, 3, layout.size, 25, 2)) + path.read_bytes()[128:])
     user_error(
         lambda: import_dataset(tmp_path, tmp_path / "set", RAW, max_bad=1),
-        8, count, path.name, "train_label.pkl",
-    )  # fmt: skip
+        8,
+        count,
+        path.name,
+        "train_label.pkl",
+    )
 
 
 BAD_LABELS = {
@@ -468,12 +478,17 @@ def test_labels_without_names(tmp_path: Path, user_error: UserErrorOf):
 @pytest.mark.parametrize(
     ("path", "name"),
     [
-        ("NTU-RGB-D/xsub", "ntu60"), ("ntu120_frame50/xsetup", "ntu120"),
-        ("pku_part1_frame50/xsub", "pkummd1"), ("pku_part2/xview", "pkummd2"),
-        ("ntu60/PKUv2/xsub", "pkummd2"), ("PKU-MMD-I/x-sub", "pkummd1"), ("mine/xsub", "mine"),
-        ("NTU-RGB-D-120-AGCN/xset", "ntu120"), ("my set", "my set"),
+        ("NTU-RGB-D/xsub", "ntu60"),
+        ("ntu120_frame50/xsetup", "ntu120"),
+        ("pku_part1_frame50/xsub", "pkummd1"),
+        ("pku_part2/xview", "pkummd2"),
+        ("ntu60/PKUv2/xsub", "pkummd2"),
+        ("PKU-MMD-I/x-sub", "pkummd1"),
+        ("mine/xsub", "mine"),
+        ("NTU-RGB-D-120-AGCN/xset", "ntu120"),
+        ("my set", "my set"),
     ],
-)  # fmt: skip
+)
 def test_the_path_tells_the_data_set(tmp_path: Path, path: str, name: str):
     STGCN.write(tmp_path / path, "train", ["one A001", "two A003"], suffix="")
     assert detect(tmp_path / path).name == name

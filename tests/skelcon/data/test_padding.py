@@ -35,9 +35,11 @@ def test_what_zeros_were_put_behind_has_its_length_again(
 
 @settings(max_examples=150, deadline=None)
 @given(
-    seed=st.integers(0, 10**6), lengths=st.lists(sizes, min_size=1, max_size=3), more=sizes,
+    seed=st.integers(0, 10**6),
+    lengths=st.lists(sizes, min_size=1, max_size=3),
+    more=sizes,
     absent=st.integers(0, 2),
-)  # fmt: skip
+)
 def test_what_was_replayed_has_the_main_bodys_length_again(
     seed: int, lengths: list[int], more: int, absent: int
 ):

@@ -248,11 +248,31 @@ def test_labels_and_lists_decide_the_content(source: Path, file: str):
 
 
 BAD_ROWS = (
-    "1,2,3", "1,2,3,4,5", "a,2,3,1", "1;2;3;4", "1,2.5,8,1", "1.5,2,8,1", "nan,2,8,1",
-    "1,2,inf,1", "1,2,1e400,1", "0,2,8,1", "52,2,8,1", "-1,2,8,1", "1,8,8,1", "1,9,8,1",
-    "1,-1,8,1", "1,2,31,1", "1,30,31,1", "1,2,99999999999999999999,1", "1_0,2,8,1", "1,2,,1",
-    "1 2 8 1", "\x00\x01", "1,2,8,\u0663x", "9" * 5000 + ",1,2,1",
-)  # fmt: skip
+    "1,2,3",
+    "1,2,3,4,5",
+    "a,2,3,1",
+    "1;2;3;4",
+    "1,2.5,8,1",
+    "1.5,2,8,1",
+    "nan,2,8,1",
+    "1,2,inf,1",
+    "1,2,1e400,1",
+    "0,2,8,1",
+    "52,2,8,1",
+    "-1,2,8,1",
+    "1,8,8,1",
+    "1,9,8,1",
+    "1,-1,8,1",
+    "1,2,31,1",
+    "1,30,31,1",
+    "1,2,99999999999999999999,1",
+    "1_0,2,8,1",
+    "1,2,,1",
+    "1 2 8 1",
+    "\x00\x01",
+    "1,2,8,\u0663x",
+    "9" * 5000 + ",1,2,1",
+)
 
 
 @pytest.mark.parametrize("bad", BAD_ROWS)
@@ -541,8 +561,11 @@ def test_damaged_lists_are_user_errors_or_lists(tmp_path: Path):
 
 def test_an_import_of_many_damaged_files_loses_no_good_one(tmp_path: Path):
     rng = np.random.default_rng(1)
-    labels = {f"{number:04d}-{camera}": [(7, 0, 5, 1), (8, 5, 8, 1)]
-              for number in range(1, 68) for camera in "LMR"}  # fmt: skip
+    labels = {
+        f"{number:04d}-{camera}": [(7, 0, 5, 1), (8, 5, 8, 1)]
+        for number in range(1, 68)
+        for camera in "LMR"
+    }
     source = write_videos(tmp_path / "pku", labels)
     good = set(list(labels)[1::7])
     for name in labels.keys() - good:

@@ -30,10 +30,14 @@ RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 UserErrorOf = Callable[..., str]
 # Setup, camera, subject, replication, action: in no order, some subjects of either side.
 TAKES = [
-    (17, 3, 20, 2, 60), (1, 1, 1, 1, 1), (1, 2, 3, 1, 2),
-    *((setup, camera, subject, 1, 5)
-      for setup, camera, subject in product((2, 3), (1, 2, 3), (4, 6, 8))),
-]  # fmt: skip
+    (17, 3, 20, 2, 60),
+    (1, 1, 1, 1, 1),
+    (1, 2, 3, 1, 2),
+    *(
+        (setup, camera, subject, 1, 5)
+        for setup, camera, subject in product((2, 3), (1, 2, 3), (4, 6, 8))
+    ),
+]
 
 
 def ntu_name(setup: int, camera: int, subject: int, replication: int, action: int) -> str:
@@ -46,8 +50,11 @@ def annotation_of(
     rng = np.random.default_rng(list(name.encode()))
     keypoint = rng.normal((0.1, -0.2, 2.5), 0.4, (bodies, frames, joints, 3)).astype(kind)
     return {
-        "frame_dir": name, "label": label, "keypoint": keypoint, "total_frames": frames,
-    }  # fmt: skip
+        "frame_dir": name,
+        "label": label,
+        "keypoint": keypoint,
+        "total_frames": frames,
+    }
 
 
 def ntu_content() -> dict[str, Any]:
@@ -102,9 +109,11 @@ def test_what_was_written_is_imported(
     (path.parent / "train_label.pkl").write_bytes(b"another layout's")
     done = []
     dataset, skipped = import_dataset(
-        path if given == "file" else path.parent, tmp_path / "set", RAW,
+        path if given == "file" else path.parent,
+        tmp_path / "set",
+        RAW,
         progress=lambda *counts: done.append(counts),
-    )  # fmt: skip
+    )
     count = len(TAKES)
     assert skipped == []
     assert done[-count:] == [(at + 1, count) for at in range(count)]
@@ -185,9 +194,13 @@ def test_which_ntu_it_is(
         del content["split"]
     elif change == "damaged splits":
         content["split"] = {
-            7: [], "xsub_train": None, "xview_val": [None, 3, ["x"]], "train": ["a"],
-            "mine_train": ["a"], "xview_other": 3,
-        }  # fmt: skip
+            7: [],
+            "xsub_train": None,
+            "xview_val": [None, 3, ["x"]],
+            "train": ["a"],
+            "mine_train": ["a"],
+            "xview_other": 3,
+        }
     elif change == "splits of no clip":
         content["split"] = {"xsub_train": ["a"], "xsub_val": ["b"]}
     elif change == "suffixes":
@@ -211,9 +224,12 @@ def test_sides_that_do_not_divide(write_pickle: WritePickle, tmp_path: Path):
     content = other_content()
     names = [each["frame_dir"] for each in content["annotations"]]
     content["split"] = {
-        "cs_train": names[:8], "cs_val": names[6:10],
-        "xview_train": names[:5], "xview_val": names[5:10], "xview_test": names[10:],
-    }  # fmt: skip
+        "cs_train": names[:8],
+        "cs_val": names[6:10],
+        "xview_train": names[:5],
+        "xview_val": names[5:10],
+        "xview_test": names[10:],
+    }
     dataset, _ = import_dataset(write_pickle(content), tmp_path / "set", RAW)
     # On both sides: tests, so that no test clip trains. On none: takes no part.
     assert dataset.splits["xsub"].tolist() == [0] * 6 + [1] * 4 + [-1] * 10
@@ -261,10 +277,16 @@ def bad_annotations() -> dict[str, tuple[str, str, Any]]:
         "not a number": (NAME, "not finite", {**good, "keypoint": spoilt}),
         "beyond the sensor": (NAME, "beyond", {**good, "keypoint": keypoint + np.float16(3e4)}),
         "beyond single precision": (
-            NAME, "finite", {**good, "keypoint": np.full(keypoint.shape, 1e300)}),
+            NAME,
+            "finite",
+            {**good, "keypoint": np.full(keypoint.shape, 1e300)},
+        ),
         "a name for the second time": (
-            ntu_name(*TAKES[0]), "twice", annotation_of(ntu_name(*TAKES[0]), 59)),
-    }  # fmt: skip
+            ntu_name(*TAKES[0]),
+            "twice",
+            annotation_of(ntu_name(*TAKES[0]), 59),
+        ),
+    }
 
 
 @pytest.mark.parametrize("case", bad_annotations())

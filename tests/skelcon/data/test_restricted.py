@@ -52,7 +52,7 @@ ARRAYS: dict[str, np.ndarray] = {
 SCALARS = [
     *(kind(3) for kind in (np.int8, np.uint16, np.int64, np.float16, np.float32, np.float64)),
     *(np.complex64(1 + 2j), np.bool_(True), np.str_("ab"), np.str_(""), np.bytes_(b"ab")),
-]  # fmt: skip
+]
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 Load = Callable[[bytes], Any]
 
@@ -85,16 +85,20 @@ def numpy_1(content: bytes) -> bytes:
     """The names of numpy 2's modules as numpy 1 has them (lengths count in protocol 4)."""
     for module in (b"multiarray", b"numeric"):
         new, old = b"numpy._core." + module, b"numpy.core." + module
-        content = content.replace(b"\x8c" + bytes([len(new)]) + new,
-                                  b"\x8c" + bytes([len(old)]) + old)  # fmt: skip
+        content = content.replace(
+            b"\x8c" + bytes([len(new)]) + new, b"\x8c" + bytes([len(old)]) + old
+        )
         content = content.replace(b"c" + new, b"c" + old)
     return content
 
 
 def same(got: Any, expected: Any) -> bool:
     if isinstance(expected, np.ndarray):
-        return (got.dtype == expected.dtype and got.shape == expected.shape
-                and got.tolist() == expected.tolist())  # fmt: skip
+        return (
+            got.dtype == expected.dtype
+            and got.shape == expected.shape
+            and got.tolist() == expected.tolist()
+        )
     return type(got) is type(expected) and got == expected
 
 
@@ -202,18 +206,24 @@ def bombs(file: Path) -> dict[str, tuple[str, bytes]]:
         "numpy.testing.rundocs": ("numpy.testing", "rundocs"),
         "numpy.ndarray.tofile": ("numpy", "ndarray.tofile"),
         "numpy.ndarray.__reduce__": ("numpy", "ndarray.__reduce__"),
-        "numpy.core.multiarray._reconstruct.__globals__":
-            ("numpy.core.multiarray", "_reconstruct.__globals__"),
-        "collections.OrderedDict.__init__.__globals__":
-            ("collections", "OrderedDict.__init__.__globals__"),
+        "numpy.core.multiarray._reconstruct.__globals__": (
+            "numpy.core.multiarray",
+            "_reconstruct.__globals__",
+        ),
+        "collections.OrderedDict.__init__.__globals__": (
+            "collections",
+            "OrderedDict.__init__.__globals__",
+        ),
         "numpy.core.multiarray.fromfile": ("numpy.core.multiarray", "fromfile"),
         "numpy.memmap": ("numpy", "memmap"),
         "numpy.matrix": ("numpy", "matrix"),
-        "skelcon.data.importers.restricted.load_plain":
-            ("skelcon.data.importers.restricted", "load_plain"),
+        "skelcon.data.importers.restricted.load_plain": (
+            "skelcon.data.importers.restricted",
+            "load_plain",
+        ),
         "..": ("", "."),
         "a\\nb.c\\x1b[31m": ("a\nb", "c\x1b[31m"),
-    }  # fmt: skip
+    }
     for name, parts in by_name.items():
         made[name] = (name, name_4(*parts) + b"\x8c\x01a\x85R.")
     array = pickle.dumps(np.zeros(2), 2)
@@ -222,8 +232,9 @@ def bombs(file: Path) -> dict[str, tuple[str, bytes]]:
         array.replace(b"cnumpy\nndarray\n", b"cnumpy.matrixlib.defmatrix\nmatrix\n"),
     )
     made["_codecs.encode by a codec"] = (
-        "encode", name_4("_codecs", "encode") + b"\x8c\x01a\x8c\x03zip\x86R.",
-    )  # fmt: skip
+        "encode",
+        name_4("_codecs", "encode") + b"\x8c\x01a\x8c\x03zip\x86R.",
+    )
     made["INST"] = ("posix.system", f"(S'{touch}'\niposix\nsystem\n.".encode())
     made["INST of a known name"] = ("instance", b"((li__builtin__\nset\n.")
     made["OBJ"] = ("opcode b'o'", b"(c__builtin__\nset\no.")
@@ -251,15 +262,31 @@ def test_what_is_no_plain_data_is_refused_by_name(
 
 
 def array_pickle(
-    shape: bytes = b"K\x02\x85", code: bytes = b"U\x02f8", state: bytes = b"NNN", flags: int = 0,
-    raw: bytes = b"U\x10" + bytes(16), first: bytes = b"K\x00\x85", order: bytes = b"U\x01<",
-) -> bytes:  # fmt: skip
+    shape: bytes = b"K\x02\x85",
+    code: bytes = b"U\x02f8",
+    state: bytes = b"NNN",
+    flags: int = 0,
+    raw: bytes = b"U\x10" + bytes(16),
+    first: bytes = b"K\x00\x85",
+    order: bytes = b"U\x01<",
+) -> bytes:
     """An array pickled by numpy 1 and Python 2, any part of it replaced."""
     return (
         b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n" + first + b"U\x01b\x87R"
-        b"(K\x01" + shape + b"cnumpy\ndtype\n" + code + b"K\x00K\x01\x87R(K\x03" + order + state
-        + b"J\xff\xff\xff\xffJ\xff\xff\xff\xff" + b"K" + bytes([flags]) + b"tb\x89" + raw + b"tb."
-    )  # fmt: skip
+        b"(K\x01"
+        + shape
+        + b"cnumpy\ndtype\n"
+        + code
+        + b"K\x00K\x01\x87R(K\x03"
+        + order
+        + state
+        + b"J\xff\xff\xff\xffJ\xff\xff\xff\xff"
+        + b"K"
+        + bytes([flags])
+        + b"tb\x89"
+        + raw
+        + b"tb."
+    )
 
 
 def made_array(shape: bytes, code: bytes, rest: bytes = b"") -> bytes:
@@ -282,35 +309,48 @@ CRAFTED: dict[str, tuple[str, bytes]] = {
     "another shape to begin with": ("arguments", array_pickle(first=HUGE + b"\x85")),
     "more values than bytes": ("16 bytes", array_pickle(shape=HUGE + b"\x85")),
     "fewer values than bytes": ("16 bytes", array_pickle(shape=b"K\x01\x85")),
-    "nothing of a huge shape": (
-        "", array_pickle(shape=HUGE + HUGE + b"K\x00\x87", raw=b"U\x00")),
+    "nothing of a huge shape": ("", array_pickle(shape=HUGE + HUGE + b"K\x00\x87", raw=b"U\x00")),
     "empty strings of a huge shape": (
-        "nothing", array_pickle(shape=HUGE + b"\x85", code=b"U\x02U0", raw=b"U\x00")),
+        "nothing",
+        array_pickle(shape=HUGE + b"\x85", code=b"U\x02U0", raw=b"U\x00"),
+    ),
     "a negative shape": ("size", array_pickle(shape=b"J\xfe\xff\xff\xff\x85")),
     "two negative sizes": ("size", array_pickle(shape=b"J\xfe\xff\xff\xffJ\xff\xff\xff\xff\x86")),
-    "100 axes": ("shape", array_pickle(shape=b"(" + b"K\x01" * 100 + b"t", raw=b"U\x08" + bytes(8))),  # noqa: E501
+    "100 axes": (
+        "shape",
+        array_pickle(shape=b"(" + b"K\x01" * 100 + b"t", raw=b"U\x08" + bytes(8)),
+    ),  # noqa: E501
     "text of no characters": (
-        "text", array_pickle(shape=b"K\x04\x85", code=b"U\x02U1", raw=b"U\x10" + b"\xff" * 16)),
+        "text",
+        array_pickle(shape=b"K\x04\x85", code=b"U\x02U1", raw=b"U\x10" + b"\xff" * 16),
+    ),
     "values that are a list": ("bytes", array_pickle(raw=b"]")),
     "values that are missing": ("bytes", array_pickle(raw=b"N")),
     "an array that was never built": (
         "without its values",
-        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R."),
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R.",
+    ),
     "an array that holds itself": (
         "itself",
         array_pickle(code=b"U\x01O", raw=b"](h\x01e", shape=b"K\x01\x85").replace(
-            b"U\x01b\x87R", b"U\x01b\x87Rq\x01")),
+            b"U\x01b\x87R", b"U\x01b\x87Rq\x01"
+        ),
+    ),
     "an array made of too little": ("8 bytes", made_array(b"K\x02\x85", b"U\x02f8")),
     "an array made of objects": ("8 bytes", made_array(b"K\x01\x85", b"U\x01O")),
     "an array made of fields": ("V8", made_array(b"K\x01\x85", b"U\x02V8")),
     "an array made of nothing": ("arguments", b"\x80\x02cnumpy\nndarray\n" + HUGE + b"\x85\x85R."),
     "an array made with strides": (
-        "arguments", made_array(b"K\x01\x85", b"U\x02f8", b"K\x00" + HUGE + b"\x85")),
+        "arguments",
+        made_array(b"K\x01\x85", b"U\x02f8", b"K\x00" + HUGE + b"\x85"),
+    ),
     "a list made of something": ("arguments", b"\x80\x02c__builtin__\nlist\nU\x01a\x85R."),
     "a scalar of an object": (
-        "", b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x01O\x85R(K\x03U\x01|NNNtb"
-        b"U\x08" + bytes(8) + b"\x86R."),
-}  # fmt: skip
+        "",
+        b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x01O\x85R(K\x03U\x01|NNNtb"
+        b"U\x08" + bytes(8) + b"\x86R.",
+    ),
+}
 
 
 def test_the_array_that_the_crafted_ones_differ_from(load: Load):
@@ -359,12 +399,18 @@ DAMAGED: dict[str, bytes] = {
     "a key of great width": b"\x80\x04(" + b"N" * 10**5 + b"t\x94}" + b"(h\x00Nu" * 10**5 + b".",
     "a key of great size": b"\x80\x04}\x8b" + struct.pack("<I", 10**4) + b"x" * 10**4 + b"Ns.",
     "a million sets": b"\x80\x04(" + b"\x8f" * 10**6 + b"l.",
-    "one text encoded again and again": b"\x80\x04X" + struct.pack("<I", 10**5) + b"x" * 10**5
+    "one text encoded again and again": b"\x80\x04X"
+    + struct.pack("<I", 10**5)
+    + b"x" * 10**5
     + b"\x94\x8c\x07_codecs\x8c\x06encode\x93\x94\x8c\x06latin1\x94("
-    + b"h\x01h\x00h\x02\x86R" * 10**4 + b"l.",
-    "one list made a set again and again": b"\x80\x04](" + b"K\x01" * 10**5
-    + b"e\x94\x8c\x08builtins\x8c\x03set\x93\x94(" + b"h\x01h\x00\x85R" * 10**4 + b"l.",
-}  # fmt: skip
+    + b"h\x01h\x00h\x02\x86R" * 10**4
+    + b"l.",
+    "one list made a set again and again": b"\x80\x04]("
+    + b"K\x01" * 10**5
+    + b"e\x94\x8c\x08builtins\x8c\x03set\x93\x94("
+    + b"h\x01h\x00\x85R" * 10**4
+    + b"l.",
+}
 
 
 @pytest.mark.parametrize("case", DAMAGED)

@@ -45,13 +45,21 @@ def make(write: Write, tmp_path_factory: pytest.TempPathFactory) -> Make:
     [
         *((name, name) for name in PROTOCOLS),
         *((name.upper(), name) for name in PROTOCOLS),
-        ("cross_view", "xview"), ("Cross-View", "xview"), ("CV", "xview"), (" cv ", "xview"),
+        ("cross_view", "xview"),
+        ("Cross-View", "xview"),
+        ("CV", "xview"),
+        (" cv ", "xview"),
         ("X-View", "xview"),
-        ("Cross-Subject", "xsub"), ("cross_subject", "xsub"), ("CS", "xsub"), ("x-sub", "xsub"),
-        ("Cross-Setup", "xsetup"), ("cross_setup", "xsetup"), ("X-Set", "xsetup"),
+        ("Cross-Subject", "xsub"),
+        ("cross_subject", "xsub"),
+        ("CS", "xsub"),
+        ("x-sub", "xsub"),
+        ("Cross-Setup", "xsetup"),
+        ("cross_setup", "xsetup"),
+        ("X-Set", "xsetup"),
         ("xset", "xsetup"),
     ],
-)  # fmt: skip
+)
 def test_usual_spellings(spelling: str, protocol: str):
     assert canonical_protocol(spelling) == protocol
 
@@ -105,8 +113,9 @@ def test_the_validation_side_is_made_of_trainers_only(
     groups = [*groups, (8, 8, 8), (9, 9, 9)]
     trains |= {8, 9}
     out = data.draw(st.sets(st.integers(0, len(groups) - 3), max_size=3))
-    sides = [-1 if at in out else int(group[which] not in trains)
-             for at, group in enumerate(groups)]  # fmt: skip
+    sides = [
+        -1 if at in out else int(group[which] not in trains) for at, group in enumerate(groups)
+    ]
     dataset = make(groups, **{protocol: sides})
     train, test, fit, validation = (split(dataset, protocol, part) for part in PARTS)
     column = dataset.columns[GROUPS[protocol]]

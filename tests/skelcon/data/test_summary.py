@@ -31,16 +31,19 @@ def test_what_is_written_is_counted(write: Write, tmp_path: Path):
     assert told.path == str(dataset.path)
     assert told.clips == 4
     assert (told.classes.count, told.classes.smallest, told.classes.largest) == (
-        3, ("jump", 0), ("sit", 3),
-    )  # fmt: skip
+        3,
+        ("jump", 0),
+        ("sit", 3),
+    )
     assert (told.subjects, told.cameras, told.setups) == ((1, 2, 3), (1, 2), ())
     assert (told.lengths.min, told.lengths.median, told.lengths.max) == (4, 8.5, 21)
     assert told.lengths.total == 42
     assert told.bodies == {1: 2, 2: 2}
     assert told.missing_joints == 0
     assert [(s.protocol, s.train, s.test, s.neither) for s in told.protocols] == [
-        ("xsub", 2, 2, 0), ("xview", 1, 1, 2),
-    ]  # fmt: skip
+        ("xsub", 2, 2, 0),
+        ("xview", 1, 1, 2),
+    ]
     assert told.normalisation == ()
     assert told.fingerprint == dataset.fingerprint
     assert told.bytes == sum(file.stat().st_size for file in dataset.path.iterdir())
@@ -51,10 +54,16 @@ def test_what_is_written_is_counted(write: Write, tmp_path: Path):
 @pytest.mark.parametrize(
     ("lengths", "width"),
     [
-        ([5], 1), ([1, 10], 1), ([1, 11], 2), ([41, 125], 10), ([30, 300], 50), ([1, 5000], 1000),
-        ([0 + 7, 7, 8], 1), ([19, 20, 39, 40], 5),
+        ([5], 1),
+        ([1, 10], 1),
+        ([1, 11], 2),
+        ([41, 125], 10),
+        ([30, 300], 50),
+        ([1, 5000], 1000),
+        ([0 + 7, 7, 8], 1),
+        ([19, 20, 39, 40], 5),
     ],
-)  # fmt: skip
+)
 def test_the_histogram_has_every_clip_in_its_bin(
     write: Write, tmp_path: Path, lengths: list[int], width: int
 ):
@@ -120,9 +129,16 @@ def test_reasons_that_differ_in_numbers_and_names_are_one():
 
 @pytest.mark.parametrize(
     "content",
-    [None, b"", b"{}", b"[]", b"null", b"\xff", b'{"family": "x", "files": 1, "clips": 1, '
-     b'"excluded": 0, "skipped": ["a"]}'],
-)  # fmt: skip
+    [
+        None,
+        b"",
+        b"{}",
+        b"[]",
+        b"null",
+        b"\xff",
+        b'{"family": "x", "files": 1, "clips": 1, "excluded": 0, "skipped": ["a"]}',
+    ],
+)
 def test_no_sound_report(tmp_path: Path, content: bytes | None):
     if content is not None:
         (tmp_path / "import-report.json").write_bytes(content)

@@ -95,9 +95,7 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
         expected = values_of(*take).transpose(2, 0, 1)[None].astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at), expected)
     report = json.loads((dataset.path / "import-report.json").read_text())
-    assert report == {
-        "family": "utd-mhad", "files": 20, "clips": 20, "excluded": 0, "skipped": []
-    }  # fmt: skip
+    assert report == {"family": "utd-mhad", "files": 20, "clips": 20, "excluded": 0, "skipped": []}
 
 
 def test_coordinates_are_normalised_unless_told_otherwise(source: Path, tmp_path: Path):
@@ -399,8 +397,11 @@ def run_import(source: Path, place: Path) -> None:
     """In a process of its own: a reader that crashes must not take the tests with it."""
     result = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-c", IMPORT_TWICE, str(source), str(place)],
-        check=False, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert result.returncode == 0, f"exit status {result.returncode}\n{result.stderr[-3000:]}"
 
 

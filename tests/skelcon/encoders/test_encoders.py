@@ -101,10 +101,14 @@ def test_projection_head_is_an_mlp_to_the_unit_sphere(hidden: int | None):
 
 @pytest.mark.parametrize(
     "values",
-    [{"channels": (8,), "strides": (1, 1)}, {"channels": (), "strides": ()}, {"kernel": 4},
-     {"channels": (6,), "strides": (1,)}],
+    [
+        {"channels": (8,), "strides": (1, 1)},
+        {"channels": (), "strides": ()},
+        {"kernel": 4},
+        {"channels": (6,), "strides": (1,)},
+    ],
     ids=["strides", "empty", "even kernel", "not a multiple of 4"],
-)  # fmt: skip
+)
 def test_an_inconsistent_graph_encoder_is_refused(values: dict[str, object]):
     with pytest.raises(ValidationError):
         AGCNConfig.model_validate(values)
