@@ -53,7 +53,8 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
                 ""
                 if plan.like_the_paper
                 else (
-                    ": another data set, protocol or scale, so compare the order and not the numbers"
+                    ": another data set, protocol or scale, so compare the order and not "
+                    "the numbers"
                 )
             )
             notes.append(f"In parentheses the paper's value ({plan.report.source}){other}.")

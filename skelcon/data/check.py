@@ -101,8 +101,8 @@ def check_dataset(
                 "error",
                 len(dataset),
                 (
-                    f"index.npz tells of {rows} frames and frames.npy has {len(dataset.frames)}: they do "
-                    "not belong together; import the data again"
+                    f"index.npz tells of {rows} frames and frames.npy has "
+                    f"{len(dataset.frames)}: they do not belong together; import the data again"
                 ),
             )
         )
@@ -120,8 +120,8 @@ def check_dataset(
                 "error",
                 1,
                 (
-                    f"the content is not what the fingerprint {dataset.fingerprint} was made of: a file "
-                    "was changed or damaged since it was written; import the data again"
+                    f"the content is not what the fingerprint {dataset.fingerprint} was made of: "
+                    "a file was changed or damaged since it was written; import the data again"
                 ),
             )
         )

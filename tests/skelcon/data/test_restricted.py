@@ -319,7 +319,7 @@ CRAFTED: dict[str, tuple[str, bytes]] = {
     "100 axes": (
         "shape",
         array_pickle(shape=b"(" + b"K\x01" * 100 + b"t", raw=b"U\x08" + bytes(8)),
-    ),  # noqa: E501
+    ),
     "text of no characters": (
         "text",
         array_pickle(shape=b"K\x04\x85", code=b"U\x02U1", raw=b"U\x10" + b"\xff" * 16),
