@@ -1,22 +1,25 @@
 """From a study to its cells, and from cells to the distinct units of work behind them.
 
-A *unit* is one piece of work, a pre-training or an evaluation. Its key is a hash of everything
-that decides its outcome, so that two cells, or two studies, that ask for the same work share it.
+Two cells, or two studies, that need the same work share its unit (`ablation.units`).
 """
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import json
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import dataclass
 
-from ablation.study import Report, Study, Task
+from ablation.study import Report, Study
+from ablation.units import (
+    TRAIN_SIDE,
+    EncoderSource,
+    EvaluateOn,
+    EvaluateUnit,
+    PretrainUnit,
+    Side,
+    Unit,
+)
+from skelcon.config import Json
 from skelcon.data import (
-    Part,
     SkeletonDataset,
-    SkeletonLayout,
     canonical_protocol,
     choose_protocol,
     common_layout,
@@ -25,59 +28,7 @@ from skelcon.data import (
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
-from skelcon.settings import Settings, assignments
-
-RECIPE = 1
-"""Raised when the same configuration would give other numbers than before."""
-
-EvaluateOn = Literal["test", "validation"]
-TRAIN_SIDE: dict[EvaluateOn, Part] = {"test": "train", "validation": "fit"}
-
-
-@dataclass(frozen=True)
-class Unit:
-    """One piece of work.
-
-    Attributes:
-        config: everything that decides its outcome, and nothing else: plain JSON values.
-        needs: keys of the units whose results it reads.
-        label: for people; not part of the key.
-    """
-
-    config: dict[str, Any] = field(hash=False)
-    needs: tuple[str, ...]
-    label: str
-
-    @functools.cached_property
-    def key(self) -> str:
-        """16 hex digits of SHA-256 over the canonical JSON of ``config``."""
-        return unit_key(self.config)
-
-    @property
-    def kind(self) -> str:
-        """``pretrain`` or ``evaluate``."""
-        return str(self.config["unit"])
-
-    @property
-    def epochs(self) -> int:
-        """Epochs of a training; 0 for an evaluation that has none to count."""
-        config = self.config["config"]
-        if self.kind == "pretrain":
-            return int(config["epochs"])
-        return int(config["epochs"] * config["subsets"]) if self.config["task"] == "finetune" else 0
-
-    @property
-    def representations(self) -> tuple[str, ...]:
-        """What it trains or evaluates."""
-        if self.kind == "pretrain":
-            return tuple(self.config["config"]["representations"])
-        return tuple(source["representation"] for source in self.config["encoders"])
-
-
-def unit_key(config: dict[str, Any]) -> str:
-    """The key of the unit with this ``config``."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+from skelcon.settings import Settings, assignments, check_batch, preset_tree
 
 
 @dataclass(frozen=True)
@@ -112,13 +63,18 @@ class Plan:
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     units: dict[str, Unit]
-    overrides: dict[str, Any]
+    overrides: Json
     notes: tuple[str, ...]
 
     @property
     def synthetic(self) -> bool:
-        """Whether its numbers come of made-up data."""
+        """Whether its numbers are of synthetic data."""
         return self.dataset.synthetic or (self.source is not None and self.source.synthetic)
+
+    @property
+    def datasets(self) -> tuple[SkeletonDataset, ...]:
+        """All data that its units read."""
+        return (self.dataset,) if self.source is None else (self.dataset, self.source)
 
     @property
     def like_the_paper(self) -> bool:
@@ -151,74 +107,23 @@ class Plan:
         return sum(unit.kind == kind for unit in self.units.values())
 
 
-def data_config(
-    dataset: SkeletonDataset,
-    protocol: str,
-    train: Part,
-    seed: int,
-    layout: SkeletonLayout,
-    bodies: int,
-) -> dict[str, Any]:
-    """What every unit's configuration says of its data; ``as`` where it is put on other joints."""
-    values: dict[str, Any] = {
-        "recipe": RECIPE,
-        "data": dataset.fingerprint,
-        "protocol": protocol,
-        "train": train,
-        "seed": seed,
-    }
-    if (dataset.layout, dataset.max_bodies) != (layout, bodies):
-        values["as"] = {"layout": layout.to_dict(), "bodies": bodies}
-    return values
-
-
-def pretraining_config(data: dict[str, Any], config: PretrainConfig) -> dict[str, Any]:
-    """The configuration of a pre-training on ``data`` (of :func:`data_config`)."""
-    return {"unit": "pretrain", **data, "config": config.resolved()}
-
-
-def evaluation_config(
-    data: dict[str, Any],
-    on: EvaluateOn,
-    task: Task,
-    settings: Settings,
-    encoders: list[dict[str, Any]],
-) -> dict[str, Any]:
-    """The configuration of an evaluation of ``encoders`` on ``data`` (of :func:`data_config`).
-
-    An encoder is a ``representation`` and one of ``pretrained`` (the configuration of its
-    pre-training), ``random`` (its own configuration) or ``weights`` (the SHA-256 of a file).
-    """
-    options = getattr(settings, task).model_dump(mode="json")
-    return {
-        "unit": "evaluate",
-        **data,
-        "test": on,
-        "task": task,
-        "config": options,
-        "encoders": encoders,
-    }
-
-
 def make_plan(
     study: Study,
     dataset: SkeletonDataset,
     *,
     preset: str,
-    preset_tree: dict[str, Any],
     seeds: tuple[int, ...],
     protocol: str | None = None,
     evaluate_on: EvaluateOn = "test",
-    overrides: dict[str, Any] | None = None,
+    overrides: Json | None = None,
     source: SkeletonDataset | None = None,
 ) -> Plan:
     """The cells of ``study`` and their distinct units, a pre-training before what needs it.
 
     Args:
         study: what the table asks.
-        dataset: the data it is asked of.
-        preset: the scale's name, for people; ``preset_tree`` is what it means.
-        preset_tree: the preset's changes to the defaults.
+        dataset: the data that it is computed on.
+        preset: the scale's name.
         seeds: each cell is computed for each of them.
         protocol: who trains and who tests; the first of the study's that the data has if not set.
         evaluate_on: ``validation`` holds out some training subjects and leaves the test side alone.
@@ -230,41 +135,37 @@ def make_plan(
     """
     if study.transfer and source is None:
         raise UserError(f"study '{study.name}' needs --source, the data to pre-train on")
+    overrides = overrides or {}
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
     study, notes = _fitted(study, dataset, chosen if protocol else None)
-    _leave_rows_apart(study, overrides or {})
-    make = _Maker(study, dataset, source if study.transfer else None, evaluate_on, protocol)
-    cells: list[Cell] = []
-    for row in study.all_rows:
-        for column_name, column in study.columns.items():
-            behind = column.of or column_name
-            names = study.downstream_of(row, behind)
-            sets: list[tuple[Representation, ...] | None] = [None]
-            if study.columns[behind].separate:
-                sets = [(name,) for name in names]
-            settings = [
-                study.settings(row, behind, preset_tree, overrides or {}, each) for each in sets
-            ]
-            side = canonical_protocol(study.columns[behind].protocol or chosen)
-            for seed in seeds:
-                unit, reason = make.cell(row, names, settings, side, seed)
-                if unit is not None:
-                    unit = replace(unit, label=f"{study.task} {row} / {behind} / seed {seed}")
-                    unit = make.units.setdefault(unit.key, unit)
-                cells.append(Cell(row, column_name, seed, unit, reason))
-    return Plan(
-        study,
-        dataset,
-        make.source,
-        chosen,
-        evaluate_on,
-        preset,
-        seeds,
-        tuple(cells),
-        make.units,
-        overrides or {},
-        (*notes, *make.notes),
+    _check_overrides(study, overrides)
+    maker = _Maker(
+        study, dataset, source if study.transfer else None, evaluate_on, preset, overrides, protocol
     )
+    cells = [
+        maker.cell(row, column, canonical_protocol(column_protocol or chosen), seed)
+        for row in study.all_rows
+        for column, column_protocol in _protocols(study).items()
+        for seed in seeds
+    ]
+    return Plan(
+        study=study,
+        dataset=dataset,
+        source=maker.source,
+        protocol=chosen,
+        evaluate_on=evaluate_on,
+        preset=preset,
+        seeds=seeds,
+        cells=tuple(cells),
+        units=maker.units,
+        overrides=overrides,
+        notes=(*notes, *maker.notes),
+    )
+
+
+def _protocols(study: Study) -> dict[str, str | None]:
+    """Column -> the protocol that it names itself, if any."""
+    return {name: study.columns[c.of or name].protocol for name, c in study.columns.items()}
 
 
 def _fitted(
@@ -272,13 +173,12 @@ def _fitted(
 ) -> tuple[Study, tuple[str, ...]]:
     """``study`` with the columns that the data, and the protocol asked for, can fill."""
     columns, missing = {}, []
-    for name, column in study.columns.items():
-        own = study.columns[column.of or name].protocol
+    for name, own in _protocols(study).items():
         protocol = canonical_protocol(own) if own else None
         if protocol is not None and protocol not in dataset.splits:
             missing.append(protocol)
         elif asked is None or protocol in (None, asked):
-            columns[name] = column
+            columns[name] = study.columns[name]
     if not columns:
         asks = [canonical_protocol(c.protocol) for c in study.columns.values() if c.protocol]
         raise UserError(
@@ -290,8 +190,8 @@ def _fitted(
     return study.model_copy(update={"columns": columns}), notes
 
 
-def _leave_rows_apart(study: Study, overrides: dict[str, Any]) -> None:
-    """UserError if the user's ``--set`` would make rows or columns alike that differ in it."""
+def _check_overrides(study: Study, overrides: Json) -> None:
+    """UserError if ``--set`` would make rows or columns equal that differ in that setting."""
     asked = [tuple(text.partition("=")[0].split(".")) for text in assignments(overrides)]
     for kind, group in (("row", study.all_rows), ("column", study.columns)):
         for name, member in group.items():
@@ -307,7 +207,7 @@ def _leave_rows_apart(study: Study, overrides: dict[str, Any]) -> None:
 
 
 class _Maker:
-    """Makes the units of a study's cells on given data, each once."""
+    """Makes the units of a study's cells, each once."""
 
     def __init__(
         self,
@@ -315,12 +215,16 @@ class _Maker:
         dataset: SkeletonDataset,
         source: SkeletonDataset | None,
         evaluate_on: EvaluateOn,
+        preset: str,
+        overrides: Json,
         protocol: str | None,
     ) -> None:
         self.study, self.dataset, self.source = study, dataset, source
         self.evaluate_on = evaluate_on
         self.units: dict[str, Unit] = {}
         self.notes: tuple[str, ...] = ()
+        self._preset, self._overrides = preset_tree(preset), overrides
+        self._settings: dict[tuple[str, str], list[Settings]] = {}
         self._layout, self._bodies = dataset.layout, dataset.max_bodies
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
@@ -328,59 +232,79 @@ class _Maker:
             asked = canonical_protocol(protocol) if protocol else None
             kept = asked if asked in source.splits else None
             self._source_protocol = kept or choose_protocol(source, study.protocols)
-            clips = split(source, self._source_protocol, TRAIN_SIDE[evaluate_on])
-            self.notes = (
-                f"Pre-trained on {source.name} ({self._source_protocol}, {len(clips)} clips, "
-                f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
-                f"{source.fingerprint}, and fine-tuned on "
-                f"{dataset.name} ({dataset.layout.num_joints} joints), both on the "
-                f"{self._layout.num_joints} joints of {self._layout.name}.",
-            )
+            self.notes = (self._note_of_source(source),)
 
-    def _shared(self, dataset: SkeletonDataset, protocol: str, seed: int) -> dict[str, Any]:
-        return data_config(
-            dataset, protocol, TRAIN_SIDE[self.evaluate_on], seed, self._layout, self._bodies
+    def _note_of_source(self, source: SkeletonDataset) -> str:
+        clips = split(source, self._source_protocol, TRAIN_SIDE[self.evaluate_on])
+        return (
+            f"Pre-trained on {source.name} ({self._source_protocol}, {len(clips)} clips, "
+            f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
+            f"{source.fingerprint}, and fine-tuned on "
+            f"{self.dataset.name} ({self.dataset.layout.num_joints} joints), both on the "
+            f"{self._layout.num_joints} joints of {self._layout.name}."
         )
 
-    def cell(
-        self,
-        row: str,
-        names: tuple[Representation, ...],
-        settings: list[Settings],
-        protocol: str,
-        seed: int,
-    ) -> tuple[Unit | None, str]:
-        """The evaluation that is a cell, or why there is none; its pre-trainings are noted."""
+    def cell(self, row: str, column: str, protocol: str, seed: int) -> Cell:
+        """A cell; the units behind it are added to :attr:`units`."""
+        behind = self.study.columns[column].of or column
+        names = self.study.downstream_of(row, behind)
+        settings = self._settings_of(row, behind, names)
         configs = [settings[i % len(settings)].pretrain for i in range(len(names))]
         if any(name not in c.representations for name, c in zip(names, configs, strict=True)):
-            return None, "not applicable: the representation is not in the pre-training"
-        encoders, needs = [], []
+            reason = "not applicable: the representation is not in the pre-training"
+            return Cell(row, column, seed, None, reason)
+        encoders = []
         for name, pretrain in zip(names, configs, strict=True):
-            source: dict[str, Any]
             if self.study.all_rows[row].pretrain:
                 unit = self._pretraining(row, pretrain, protocol, seed)
-                source = {"pretrained": unit.config}
-                needs.append(unit.key)
+                encoders.append(EncoderSource(name, pretrained=unit))
             else:
-                source = {"random": pretrain.encoders.resolved((name,))}
-            encoders.append({"representation": name, **source})
-        config = evaluation_config(
-            self._shared(self.dataset, protocol, seed),
-            self.evaluate_on,
+                encoders.append(EncoderSource(name, random=pretrain.encoders.resolved((name,))))
+        evaluation = EvaluateUnit(
+            self._side(self.dataset, protocol, seed),
+            settings[0].of(self.study.task).model_dump(mode="json"),
             self.study.task,
-            settings[0],
-            encoders,
+            self.evaluate_on,
+            tuple(encoders),
+            label=f"{self.study.task} {row} / {behind} / seed {seed}",
         )
-        return Unit(config, tuple(dict.fromkeys(needs)), ""), ""
+        self.units.setdefault(evaluation.key, evaluation)
+        return Cell(row, column, seed, self.units[evaluation.key])
 
-    def _pretraining(self, row: str, config: PretrainConfig, protocol: str, seed: int) -> Unit:
-        dataset = self.source or self.dataset
+    def _settings_of(
+        self, row: str, column: str, names: tuple[Representation, ...]
+    ) -> list[Settings]:
+        """One for all encoders of the cell, or one for each that is pre-trained alone."""
+        if (row, column) not in self._settings:
+            separate = self.study.columns[column].separate
+            sets = [(name,) for name in names] if separate else [None]
+            self._settings[row, column] = [
+                self.study.settings(row, column, self._preset, self._overrides, each)
+                for each in sets
+            ]
+        return self._settings[row, column]
+
+    def _pretraining(
+        self, row: str, config: PretrainConfig, protocol: str, seed: int
+    ) -> PretrainUnit:
         if self.source is not None:
             protocol = self._source_protocol
-        shared = self._shared(dataset, protocol, seed)
-        unit = Unit(
-            pretraining_config(shared, config),
-            (),
-            f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}",
-        )
-        return self.units.setdefault(unit.key, unit)
+        label = f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}"
+        side = self._side(self.source or self.dataset, protocol, seed)
+        unit = PretrainUnit.of(side, config, label)
+        known = self.units.setdefault(unit.key, unit)
+        assert isinstance(known, PretrainUnit)
+        return known
+
+    def _side(self, dataset: SkeletonDataset, protocol: str, seed: int) -> Side:
+        train = TRAIN_SIDE[self.evaluate_on]
+        return Side.of(dataset, protocol, train, seed, self._layout, self._bodies)
+
+
+def check_batches(plan: Plan) -> None:
+    """UserError for a pre-training whose batch is larger than the training clips."""
+    for unit in plan.units.values():
+        if isinstance(unit, PretrainUnit):
+            dataset = plan.source or plan.dataset
+            clips = len(split(dataset, unit.side.protocol, unit.side.train))
+            check_batch(unit.settings, clips, f"'{dataset.name}', {unit.side.protocol}")

@@ -1,180 +1,271 @@
-"""Which unit comes next, and what becomes of one that ended badly. Knows nothing of Ray."""
+"""Which unit runs next, and what becomes of one that failed. Knows nothing of Ray."""
 
 from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Protocol
 
-from ablation.plan import Unit
+from ablation.events import Event, Failed, Finished, Pruned, Reporter, Verdict
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
 NODE_LOST = "failed: its node was lost"
-"""The reason of a unit whose machine, or the Ray on it, has gone: no fault of its own."""
-NODES_LOST = 5
-"""How often a unit may lose its node before it counts as failed."""
-LOOK_AGAIN = 2.0
-"""Seconds between two looks at what other drivers have taken on."""
-
-Verdict = Literal["again", "alone", "failed"]
+"""The reason of a unit whose machine, or the Ray on it, was lost: not its own fault."""
+NODE_RETRIES = 5
+"""How often a unit may lose its node before that counts as a failure."""
+POLL_SECONDS = 2.0
+"""Seconds between two looks at units that other drivers have claimed."""
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A unit to run now, with a whole device to itself if ``alone``."""
+class Assignment:
+    """A unit to run now; ``alone`` has a whole device to itself."""
 
     unit: Unit
     alone: bool = False
 
 
+@dataclass(frozen=True)
+class Monitor:
+    """Have a pre-training evaluated while it trains.
+
+    Attributes:
+        evaluation: what is computed, of the encoders as they are.
+        metric: which number of it.
+        every: epochs between two evaluations.
+        reported: the last epoch whose value is known already.
+    """
+
+    evaluation: EvaluateUnit
+    metric: str
+    every: int
+    reported: int = 0
+
+
+class UnitSource(Protocol):
+    """Gives a run further units while it goes on: a search, whose sampler suggests trials."""
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether no more units will come."""
+
+    def ask(self) -> Sequence[Unit]:
+        """The units of one more trial; none if there is none at present."""
+
+    def monitor(self, unit: Unit) -> Monitor | None:
+        """How ``unit`` is to be evaluated while it trains, if it is."""
+
+    def tell(self, unit: Unit, epoch: int, value: float) -> bool:
+        """A monitored unit has a value; whether to prune it."""
+
+    def report(self, event: Event) -> None:
+        """Of one of its units (`ablation.events.Reporter`)."""
+
+
 class Queue:
     """The units of one run, each handed out after the units that it needs.
 
-    A unit that fails is handed out again ``retries`` times; one that ran out of memory once, alone
-    on its device; one whose node was lost :data:`NODES_LOST` times, whatever ``retries`` is. What
-    another driver works on is left to it, and found done in the end.
+    A unit that fails is retried ``retries`` times, unless the same would happen again. One that ran out of memory is retried once, alone on
+    its device, and one whose node was lost :data:`NODE_RETRIES` times, whatever ``retries`` is.
+    A unit that another driver has claimed is left to it.
 
     Args:
         units: what is missing, in any order.
-        store: says what is done.
-        claims: says what other drivers work on.
-        retries: tries more of a unit that fails.
+        store: knows what is done.
+        claims: knows what other drivers work on.
+        reporter: receives what becomes of units.
+        retries: further attempts at a unit that fails.
         fail_fast: hand out nothing more after the first unit that fails for good.
-        elsewhere: is told of each unit that another driver has done.
+        source: gives further units when those of ``units`` are handed out.
     """
 
     def __init__(
         self,
-        units: list[Unit],
+        units: Iterable[Unit],
         store: Store,
         claims: Claims,
+        reporter: Reporter,
         *,
         retries: int = 0,
         fail_fast: bool = False,
-        elsewhere: Callable[[Unit], None] = lambda unit: None,
+        source: UnitSource | None = None,
     ) -> None:
-        self._store, self._claims, self._retries = store, claims, retries
-        self._fail_fast, self._elsewhere_done = fail_fast, elsewhere
-        self._place = {unit.key: at for at, unit in enumerate(units)}
-        self._tries: dict[str, int] = {}
-        self._alone: set[str] = set()
+        self._store, self._claims, self._reporter = store, claims, reporter
+        self._retries, self._fail_fast, self._source = retries, fail_fast, source
+        self._place: dict[str, int] = {}
+        self._attempts: dict[str, int] = {}
         self._nodes_lost: dict[str, int] = {}
+        self._alone: set[str] = set()
+        self._pruned: set[str] = set()
         self._running: dict[str, Unit] = {}
         self._elsewhere: dict[str, Unit] = {}
         self._ready: list[tuple[bool, int, Unit]] = []
-        self._missing: dict[str, set[str]] = {}
+        self._unmet: dict[str, set[str]] = {}
         self._dependents: dict[str, list[Unit]] = {}
-        self._looked = time.monotonic()
+        self._polled = time.monotonic()
+        self.units: dict[str, Unit] = {}
         self.failed: dict[str, str] = {}
         """Key -> reason, of units that failed for good and of those that need one of them."""
         self.stopped = False
-        for unit in units:
-            missing = {key for key in unit.needs if key in self._place}  # the others are done
-            for key in missing:
+        self.add(list(units))
+
+    def add(self, units: Sequence[Unit]) -> None:
+        """Take on ``units``, and what is among them that they need; the rest is done."""
+        fresh = [unit for unit in units if unit.key not in self.units]
+        for unit in fresh:
+            self._place[unit.key] = len(self.units)
+            self.units[unit.key] = unit
+        for unit in fresh:
+            unmet = {key for key in unit.needs if key in self.units and not self._is_over(key)}
+            if failed := [key for key in unit.needs if key in self.failed]:
+                self.failed[unit.key] = f"{self.units[failed[0]].label} {self.failed[failed[0]]}"
+                continue
+            for key in unmet:
                 self._dependents.setdefault(key, []).append(unit)
-            if missing:
-                self._missing[unit.key] = missing
+            if unmet:
+                self._unmet[unit.key] = unmet
             else:
                 self._push(unit)
 
-    def next(self) -> Offer | None:
-        """What can be run now; evaluations first, so that the table fills early.
+    def ask(self) -> Assignment | None:
+        """What can run now; evaluations first, so that the table fills early.
 
         Raises:
-            OSError: if it cannot be claimed; it can be asked for again.
+            OSError: if it cannot be claimed; ask again later.
         """
-        if self._elsewhere and time.monotonic() - self._looked > LOOK_AGAIN:
+        if self._elsewhere and time.monotonic() - self._polled > POLL_SECONDS:
             for unit in self._elsewhere.values():
                 self._push(unit)
             self._elsewhere.clear()
-        while self._ready and not self.stopped:
+        while not self.stopped:
+            if not self._ready and not self._ask_source():
+                return None
             unit = heapq.heappop(self._ready)[-1]
             if self._store.is_done(unit.key):
-                self._elsewhere_done(unit)
                 self.done(unit)
-            elif not self._take(unit):
+            elif not self._claim(unit):
                 self._elsewhere[unit.key] = unit
-                self._looked = time.monotonic()
-            elif self._store.is_done(unit.key):  # by who had it until now
+                self._polled = time.monotonic()
+            elif self._store.is_done(unit.key):  # by the driver that had the claim until now
                 self._claims.release(unit.key)
-                self._elsewhere_done(unit)
                 self.done(unit)
             else:
                 self._running[unit.key] = unit
-                return Offer(unit, unit.key in self._alone)
+                return Assignment(unit, unit.key in self._alone)
         return None
 
-    def _take(self, unit: Unit) -> bool:
+    def monitor(self, unit: Unit) -> Monitor | None:
+        """How ``unit`` is to be evaluated while it trains, if it is."""
+        return self._source.monitor(unit) if self._source else None
+
+    def tell(self, unit: Unit, epoch: int, value: float) -> bool:
+        """A monitored unit has a value; whether it is to stop."""
+        if self._source is not None and self._source.tell(unit, epoch, value):
+            self._pruned.add(unit.key)
+        return unit.key in self._pruned
+
+    def done(self, unit: Unit) -> None:
+        """``unit`` is done: what needs it may run."""
+        self._release(unit)
+        for other in self._dependents.pop(unit.key, ()):
+            unmet = self._unmet.get(other.key, set())
+            unmet.discard(unit.key)
+            if not unmet and self._unmet.pop(other.key, None) is not None:
+                self._push(other)
+        self._report(Finished(unit))
+
+    def fail(self, unit: Unit, reason: str, *, deterministic: bool = False) -> Verdict:
+        """``unit`` failed; whether it is retried, alone on its device, or not."""
+        self._release(unit)
+        verdict = self._verdict(unit, reason, deterministic)
+        if verdict == "failed":
+            self._give_up(unit, reason)
+            self.stopped = self.stopped or self._fail_fast
+        else:
+            self._push(unit)
+        log = self._store.directory(unit.key) / "log.txt"
+        self._report(Failed(unit, reason, log, verdict))
+        return verdict
+
+    def _verdict(self, unit: Unit, reason: str, deterministic: bool) -> Verdict:
+        key = unit.key
+        if reason == OUT_OF_MEMORY:
+            if key in self._alone:
+                return "failed"
+            self._alone.add(key)
+            return "retry alone"
+        if reason == NODE_LOST and self._nodes_lost.get(key, 0) < NODE_RETRIES:
+            self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
+            return "retry"
+        self._attempts[key] = self._attempts.get(key, 0) + 1
+        if self._attempts[key] > self._retries or deterministic:
+            return "failed"
+        return "retry"
+
+    def stop(self, unit: Unit) -> None:
+        """``unit`` stopped before its end: a search has pruned it, or the run is interrupted."""
+        self._release(unit)
+        if unit.key not in self._pruned:
+            self._push(unit)
+            return
+        for other in self._dependents.pop(unit.key, ()):
+            self._unmet.pop(other.key, None)
+        self._report(Pruned(unit))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing is left to hand out, now or later."""
+        more = self._source is not None and not self._source.exhausted
+        left = self._ready or self._unmet or self._elsewhere or more
+        return not self._running and (self.stopped or not left)
+
+    @property
+    def running(self) -> int:
+        """How many units have been handed out and have not ended."""
+        return len(self._running)
+
+    @property
+    def waiting_for_others(self) -> bool:
+        """Whether all that is left is claimed by other drivers."""
+        return bool(self._elsewhere) and not self._running and not self._ready
+
+    def _ask_source(self) -> bool:
+        if self._source is None or self._source.exhausted:
+            return False
+        self.add(self._source.ask())
+        return bool(self._ready)
+
+    def _claim(self, unit: Unit) -> bool:
         try:
             return self._claims.take(unit.key)
         except OSError:  # of a disk that is full for a moment: nothing is lost
             self._push(unit)
             raise
 
-    def done(self, unit: Unit) -> None:
-        """``unit`` is done: what needs it may run."""
-        self._let_go(unit)
-        for other in self._dependents.pop(unit.key, ()):
-            missing = self._missing.get(other.key, set())
-            missing.discard(unit.key)
-            if not missing and self._missing.pop(other.key, None) is not None:
-                self._push(other)
-
-    def fail(self, unit: Unit, reason: str) -> Verdict:
-        """``unit`` failed; says whether it is tried again, alone on its device, or not."""
-        self._let_go(unit)
-        if reason == OUT_OF_MEMORY:
-            if unit.key not in self._alone:
-                self._alone.add(unit.key)
-                self._push(unit)
-                return "alone"
-        elif reason == NODE_LOST and self._nodes_lost.get(unit.key, 0) < NODES_LOST:
-            self._nodes_lost[unit.key] = self._nodes_lost.get(unit.key, 0) + 1
-            self._push(unit)
-            return "again"
-        else:
-            self._tries[unit.key] = self._tries.get(unit.key, 0) + 1
-            if self._tries[unit.key] <= self._retries:
-                self._push(unit)
-                return "again"
-        self._give_up(unit, reason)
-        self.stopped = self.stopped or self._fail_fast
-        return "failed"
-
-    def interrupt(self, unit: Unit) -> None:
-        """``unit`` was stopped before its end, and not for a fault of its own."""
-        self._let_go(unit)
-        self._push(unit)
-
-    @property
-    def exhausted(self) -> bool:
-        """Whether nothing is left to hand out, now or later."""
-        left = self._ready or self._missing or self._elsewhere
-        return not self._running and (self.stopped or not left)
-
-    @property
-    def handed_out(self) -> bool:
-        """Whether a unit has been handed out and has not ended."""
-        return bool(self._running)
-
-    @property
-    def waiting_for_others(self) -> bool:
-        """Whether all that is left is at present another driver's."""
-        return bool(self._elsewhere) and not self._running and not self._ready
+    def _is_over(self, key: str) -> bool:
+        """Whether a unit that was added before is done."""
+        waiting = key in self._unmet or key in self._running or key in self._elsewhere
+        return not waiting and self._store.is_done(key)
 
     def _push(self, unit: Unit) -> None:
         heapq.heappush(self._ready, (unit.kind != "evaluate", self._place[unit.key], unit))
 
-    def _let_go(self, unit: Unit) -> None:
+    def _release(self, unit: Unit) -> None:
         if self._running.pop(unit.key, None) is not None:
             self._claims.release(unit.key)
 
     def _give_up(self, unit: Unit, reason: str) -> None:
         self.failed[unit.key] = reason
         for other in self._dependents.pop(unit.key, ()):
-            if self._missing.pop(other.key, None) is not None:
+            if self._unmet.pop(other.key, None) is not None:
                 self._give_up(other, f"{unit.label} {reason}")
+
+    def _report(self, event: Event) -> None:
+        if self._source is not None:
+            self._source.report(event)
+        self._reporter.report(event)

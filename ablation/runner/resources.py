@@ -1,16 +1,15 @@
-"""What a run may take of a cluster, and who is told how it goes. Knows nothing of Ray."""
+"""What a run may take of a cluster, and what it does about failures. Knows nothing of Ray."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
-from ablation.plan import Unit
 from ablation.runner.address import check_syntax
-from ablation.runner.queue import Verdict
+from ablation.units import Unit
 from ablation.work.checkpoints import KEEP, CheckpointPolicy
 from skelcon.errors import UserError
 
@@ -76,6 +75,16 @@ class Resources:
             cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
         return {"cpu": cpus, "gpu": gpus}
 
+    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
+        """How many trials fit on ``nodes`` at once; 1 at least."""
+        fit = 0
+        for node in nodes:
+            here = math.floor(node.get("CPU", 0.0) / self.cpus_per_trial + 1e-9)
+            if self.gpus_per_trial:
+                here = min(here, math.floor(node.get("GPU", 0.0) / self.gpus_per_trial + 1e-9))
+            fit += here
+        return max(1, min(fit, self.max_concurrent or fit))
+
     def stay_on_loopback(self) -> None:
         """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
         if self.address is None:
@@ -121,22 +130,3 @@ def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> No
             f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
             "ever start: lower --cpus-per-trial or --gpus-per-trial"
         )
-
-
-class Listener(Protocol):
-    """Who is told how the units fare."""
-
-    def started(self, unit: Unit) -> None:
-        """A trial has begun to work on ``unit``."""
-
-    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
-        """``progress``: epoch, epochs, loss, samples_per_s."""
-
-    def finished(self, unit: Unit) -> None:
-        """``unit`` is done."""
-
-    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
-        """``unit`` has failed; ``verdict`` says whether it is tried again."""
-
-    def waiting(self, why: str) -> None:
-        """Nothing runs at present, and why."""

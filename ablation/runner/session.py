@@ -6,10 +6,11 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
-import signal
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -21,57 +22,113 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # Tune's own record is never read
-# A unit that is handed out is this driver's: no more of them than are about to start.
+# Signals are ours (`ablation.interrupts`), and what a trial has not saved by then is given up.
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "3")
+# A unit that is handed out is claimed by this driver: no more of them than are about to start.
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
 
 import psutil
 import ray
 
-from ablation.runner.joining import join
+from ablation.interrupts import handle_signals
+from ablation.runner.connect import connect
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
 
-SESSIONS = 5
+RESTARTS = 5
 """How often a Ray that has died is started again."""
 GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
+VITAL = ("raylet", "gcs_server")
+"""The processes that Ray cannot do without."""
 Outcome = TypeVar("Outcome")
+_vital: list[psutil.Process] = []
+"""Those of the Ray that this process has started; none of a cluster that it connected to."""
 
 
 @contextlib.contextmanager
 def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
-    """A Ray cluster: the one at ``--address``, one already joined, or one of this machine.
+    """A Ray cluster: the one at ``--address``, one already connected, or one of this machine.
 
     Gives the resources of each of its nodes, as Ray names them.
     """
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    ours = not ray.is_initialized()
-    with _terminated_like_interrupted() as take_over:
-        if ours:
-            try:
-                _connect(resources)
-            except SystemExit:  # Ray's own answer to SIGTERM
-                raise KeyboardInterrupt from None
-        try:
-            take_over()
-            yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        finally:
-            if ours:
-                with _ending(_started_here()):
-                    ray.shutdown()
+    if ray.is_initialized():
+        yield _resources_of_nodes()
+        return
+    try:
+        _start(resources)
+    except SystemExit:  # Ray's own answer to SIGTERM
+        raise KeyboardInterrupt from None
+    try:
+        handle_signals()  # Ray has taken SIGTERM
+        yield _resources_of_nodes()
+    finally:
+        with _ending(_workers()):
+            ray.shutdown()
+        _vital.clear()
 
 
-def _started_here() -> list[psutil.Process]:
-    """The workers and agents of the Ray that this process has started; none of one it joined."""
-    node = ray._private.worker._global_node
-    if node is None:
-        return []
+def _resources_of_nodes() -> list[Mapping[str, float]]:
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _start(resources: Resources) -> None:
+    common: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.CRITICAL,
+        "configure_logging": False,
+    }
+    if resources.address is not None:
+        connect(resources.address, common)
+        return
+    with _own_process_groups():
+        ray.init(
+            address="local",  # whatever RAY_ADDRESS says
+            include_dashboard=False,
+            object_store_memory=100 << 20,  # data goes by path
+            **common,
+        )
+    children = psutil.Process().children()
+    _vital[:] = [child for child in children if _name_of(child) in VITAL]
+
+
+@contextlib.contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Processes that start in this block get a process group of their own.
+
+    A signal to the driver's group (`timeout`, systemd, a batch scheduler, Ctrl-C) would end Ray's
+    processes before the driver has saved anything. Ray has no option for it.
+    """
+    original = subprocess.Popen.__init__
+
+    @functools.wraps(original)
+    def start(self: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("process_group", 0)
+        original(self, *args, **kwargs)
+
+    if sys.platform != "win32":
+        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = original  # type: ignore[method-assign]
+
+
+def _name_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
+
+
+def _workers() -> list[psutil.Process]:
+    """The workers and agents of the Ray that this process has started."""
     found = []
-    for kind, process in node.live_processes():
-        if kind == "raylet":
-            with contextlib.suppress(psutil.NoSuchProcess):
-                found += psutil.Process(process.pid).children(recursive=True)
+    for process in _vital:
+        with contextlib.suppress(psutil.Error):
+            found += process.children(recursive=True)
     return found
 
 
@@ -100,24 +157,6 @@ def _is_alive(process: psutil.Process) -> bool:
     return False
 
 
-def _connect(resources: Resources) -> None:
-    common: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.CRITICAL,
-        "configure_logging": False,
-    }
-    if resources.address is not None:
-        join(resources.address, common)
-        return
-    # Data goes by path, so the object store stays small.
-    ray.init(
-        address="local",  # whatever RAY_ADDRESS says
-        include_dashboard=False,
-        object_store_memory=100 << 20,
-        **common,
-    )
-
-
 def holds_resources() -> bool:
     """Whether the cluster has given this driver anything for a trial yet."""
     job = ray.get_runtime_context().get_job_id()
@@ -139,58 +178,34 @@ def free_resources() -> str:
 
 
 class SessionLostError(Exception):
-    """The Ray of this machine that the driver started has died under it."""
+    """The Ray of this machine that the driver started has died."""
 
 
 def check_session() -> None:
     """Raise :class:`SessionLostError` if a process that Ray cannot do without has died.
 
-    Ray itself would wait for it for ever. (Of a cluster that was joined Ray knows more than this
-    machine does.)
+    Ray itself would wait for it for ever. (Of a cluster that we connected to, Ray knows more than
+    this machine does.)
     """
-    node = ray._private.worker._global_node
-    if node is not None and any(
-        kind in ("raylet", "gcs_server") for kind, _ in node.dead_processes()
-    ):
+    if not all(map(_is_alive, _vital)):
         raise SessionLostError
 
 
 def restarting(session: Callable[[], Outcome], say: Callable[[str], None]) -> Outcome:
-    """What ``session`` gives, which is begun anew if Ray dies under it.
+    """The outcome of ``session``, which starts again if Ray dies.
 
     Args:
         session: does what is left to do, with a Ray of its own.
-        say: is told why it is begun anew.
+        say: receives why it is started again.
 
     Raises:
         UserError: if Ray dies time and again.
     """
-    for _ in range(SESSIONS):
+    for _ in range(RESTARTS):
         with contextlib.suppress(SessionLostError):
             return session()
         say("Ray has died and is started again")
     raise UserError(
-        f"Ray has died {SESSIONS} times, the last as the first: look at its logs in /tmp/ray; "
-        "the same command goes on from here"
+        f"Ray has died {RESTARTS} times: look at its logs in /tmp/ray; run the same command to "
+        "resume"
     )
-
-
-@contextlib.contextmanager
-def _terminated_like_interrupted() -> Iterator[Callable[[], None]]:
-    """SIGTERM does in this block what Ctrl-C does: leave, so that the same command can go on.
-
-    Gives what makes it so once more: Ray, when it starts, takes the signal for itself.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: None
-        return
-
-    def take_over() -> None:
-        signal.signal(signal.SIGTERM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
-
-    before = signal.getsignal(signal.SIGTERM)
-    take_over()
-    try:
-        yield take_over
-    finally:
-        signal.signal(signal.SIGTERM, before)

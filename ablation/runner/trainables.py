@@ -14,15 +14,19 @@ import torch
 from ray import tune
 
 from ablation.runner.delivery import data_at
+from ablation.runner.monitored import MonitoredRun
+from ablation.runner.queue import Monitor
 from ablation.runner.resources import ranks_of, threads_of
 from ablation.store import Store
-from ablation.store.mirror import UnreachedError, mirror_at
-from ablation.work import UnitRun, cap_memory, prepare, record_failure
+from ablation.store.mirror import Mirror, UnreachedError, mirror_at
+from ablation.units import EvaluateUnit, read_unit
+from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
 from ablation.work.crew import Ranks
+from skelcon.config import Json
 from skelcon.plugins import load_plugins
 
 UNSHARED = "the results directory is not seen here"
-"""The error of a worker to which the unit's directory, that the driver made, is not there."""
+"""The error of a worker that does not see the unit's directory, which the driver made."""
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
 
@@ -38,16 +42,17 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.
 
     ``config``: ``key`` of the unit, whose directory holds its configuration, ``results`` (a path),
-    ``mirror`` (the URI that is in its place, or None),
+    ``mirror`` (the URI that replaces it, or None),
     ``data`` (fingerprint -> path) and the ``node`` to fetch it from where that is not seen,
     ``plugins`` (and the ``directory`` to look for them), ``gpu`` (how much of one to use, or how
-    many), whether the unit is ``alone`` on it, ``threads`` and ``checkpoints`` (a policy).
+    many), whether the unit is ``alone`` on it, ``threads``, ``checkpoints`` (a policy) and
+    ``monitor`` (how to evaluate it while it trains, or None).
     """
 
-    _run: UnitRun | None = None
+    _run: UnitRun | MonitoredRun | None = None
 
-    def setup(self, config: dict[str, Any]) -> None:
-        """Called once per worker; the unit itself begins with the first step."""
+    def setup(self, config: Json) -> None:
+        """Called once per worker; the unit itself starts with the first step."""
         # A trial of several devices is a process for each of them.
         prepare(threads_of(config["threads"], config["gpu"]))
         threading.Thread(target=_die_with, args=(os.getppid(),), daemon=True).start()
@@ -55,57 +60,63 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
         self.reset_config(config)
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take up another unit in this process."""
+    def reset_config(self, new_config: Json) -> bool:
+        """Take another unit in this process."""
         self.cleanup()
         self._settings = new_config
         if self._device == "cuda":
             cap_memory(1.0 if new_config["alone"] else new_config["gpu"])
         return True
 
-    def step(self) -> dict[str, Any]:
-        """Work for about a second; what fails is recorded in the unit's directory."""
-        settings = self._settings
-        mirror = mirror_at(settings["mirror"]) if settings["mirror"] else None
-        store = mirror.store if mirror else Store(Path(settings["results"]))
-        if not mirror and not store.directory(settings["key"]).is_dir():
+    def step(self) -> Json:
+        """Work for about a second; a failure is recorded in the unit's directory."""
+        key = self._settings["key"]
+        mirror = mirror_at(self._settings["mirror"]) if self._settings["mirror"] else None
+        store = mirror.store if mirror else Store(Path(self._settings["results"]))
+        if not mirror and not store.directory(key).is_dir():
             raise RuntimeError(UNSHARED)
         try:
             if self._run is None:
-                if mirror:
-                    mirror.bring(settings["key"])
-                load_plugins(settings["plugins"], Path(settings["directory"]))
-                config = store.config(settings["key"])
-                wanted = config["data"]
-                path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
-                self._run = UnitRun(
-                    config,
-                    store,
-                    {wanted: path},
-                    self._device,
-                    checkpoints=settings["checkpoints"],
-                    ranks=Ranks(
-                        ranks_of(settings["gpu"]),
-                        tuple(settings["plugins"]),
-                        Path(settings["directory"]),
-                    ),
-                )
+                self._run = self._started(store, mirror)
             progress = self._run.step(STEP_SECONDS)
+            value = self._run.value if isinstance(self._run, MonitoredRun) else None
             if progress.done:
                 self.cleanup()
                 if mirror:
-                    mirror.push(settings["key"])
+                    mirror.push(key)
         except Exception as error:
-            if not store.is_done(settings["key"]):  # else it only did not get to the URI
-                record_failure(store, settings["key"], error)
+            if not store.is_done(key):  # else it only did not get to the URI
+                record_failure(store, key, error)
                 if mirror:
                     with contextlib.suppress(UnreachedError):
-                        mirror.push_failure(settings["key"])
+                        mirror.push_failure(key)
             raise
-        return asdict(progress)
+        # (Tune sets "done" itself, of a trial that is stopped as well.)
+        values = asdict(progress)
+        return {"key": key, "unit_done": values.pop("done"), "value": value, **values}
+
+    def _started(self, store: Store, mirror: Mirror | None) -> UnitRun | MonitoredRun:
+        settings = self._settings
+        if mirror:
+            mirror.bring(settings["key"])
+        load_plugins(settings["plugins"], Path(settings["directory"]))
+        unit = read_unit(store.config(settings["key"]))
+        wanted = unit.side.data
+        path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
+        plugins, directory = tuple(settings["plugins"]), Path(settings["directory"])
+        context = Context(
+            {wanted: path},
+            self._device,
+            checkpoints=settings["checkpoints"],
+            ranks=Ranks(ranks_of(settings["gpu"]), plugins, directory),
+        )
+        run = UnitRun(unit, store, context)
+        if settings["monitor"] is None:
+            return run
+        return MonitoredRun(run, monitor_from_json(settings["monitor"]))
 
     def cleanup(self) -> None:
-        """Let go of the unit, keeping what has been trained, and of the memory that it took."""
+        """Release the unit, keeping what has been trained, and the memory that it took."""
         if self._run is not None:
             run, self._run = self._run, None
             run.close()
@@ -117,4 +128,11 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         """Nothing: the unit's directory holds its checkpoint."""
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: a unit goes on from what its directory holds."""
+        """Nothing: a unit resumes from what its directory holds."""
+
+
+def monitor_from_json(values: Json) -> Monitor:
+    """The inverse of :func:`ablation.runner.tune_parts.monitor_to_json`."""
+    evaluation = read_unit(values["evaluation"])
+    assert isinstance(evaluation, EvaluateUnit)
+    return Monitor(evaluation, values["metric"], values["every"], values["reported"])

@@ -1,7 +1,7 @@
 """Runs what the store does not hold yet as Ray Tune trials. Ray schedules; the store decides.
 
-A pre-training and the evaluations that need it are trials of one Tune experiment: the search
-algorithm hands out a unit as soon as the units that it needs are done.
+A pre-training and the evaluations that need it are trials of one Tune experiment: the searcher
+hands out a unit as soon as the units that it needs are done.
 
 Importing this module imports Ray (seconds): only a command that has something to run does.
 """
@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import signal
 import tempfile
-import threading
-import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +26,31 @@ from ablation.runner.session import (  # sets what Ray reads, then imports it
 
 from ray import tune
 
-from ablation.plan import Unit
+from ablation.events import Event, Failed, Finished, Reporter, Waiting
+from ablation.interrupts import Interrupt
 from ablation.runner.nodes import check_nodes
-from ablation.runner.queue import NODES_LOST, Queue, Verdict
-from ablation.runner.resources import Listener, Resources, check_fits
+from ablation.runner.queue import Queue, UnitSource
+from ablation.runner.resources import Resources, check_fits
 from ablation.runner.trainables import UnitTrainable
-from ablation.runner.tune_parts import Relay, Stop, UnitSearcher
+from ablation.runner.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.store.mirror import mirror_at
+from ablation.units import Unit
+from skelcon.config import Json
 
 PAUSE_SECONDS = 1.0
-"""How long is waited before it is looked again for something to do."""
+"""How long to wait before the queue is asked again."""
 
 
-def run_units(
+def run_with_ray(
     units: list[Unit],
     store: Store,
     data: Mapping[str, Path],
     resources: Resources,
-    listener: Listener,
+    reporter: Reporter,
+    interrupt: Interrupt,
+    source: UnitSource | None = None,
 ) -> bool:
     """Run ``units``, each after those it needs, and record failures in the store.
 
@@ -57,49 +59,50 @@ def run_units(
         store: where the results go.
         data: fingerprint -> packed data set.
         resources: what a trial may take.
-        listener: is told how it goes.
+        reporter: receives what happens.
+        interrupt: asks the run to stop.
+        source: gives further units.
 
     Returns:
-        False if it was interrupted (Ctrl-C) before all units had been tried.
+        False if it was interrupted before all units had been tried.
 
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    left = {unit.key: unit for unit in units}
-    ticking = _Ticking(left, listener)
-    return restarting(lambda: _run_session(left, store, data, resources, ticking), listener.waiting)
+    remaining = _Remaining(units, reporter)
+
+    def session() -> bool:
+        return _run_session(remaining, store, data, resources, interrupt, source)
+
+    return restarting(session, lambda reason: reporter.report(Waiting(reason)))
 
 
-class _Ticking:
-    """Strikes off what is over, and passes all on: a unit is told of once, whatever dies."""
+class _Remaining:
+    """What another session has to do: a unit that ended is reported once, whatever dies."""
 
-    def __init__(self, left: dict[str, Unit], listener: Listener) -> None:
-        self._left = left
-        self.started, self.progressed = listener.started, listener.progressed
-        self.waiting, self._listener = listener.waiting, listener
+    def __init__(self, units: list[Unit], reporter: Reporter) -> None:
+        self.units = {unit.key: unit for unit in units}
+        self._reporter = reporter
 
-    def finished(self, unit: Unit) -> None:
-        """``unit`` is done."""
-        self._left.pop(unit.key, None)
-        self._listener.finished(unit)
-
-    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
-        """``unit`` has failed."""
-        self._listener.failed(unit, reason, log, verdict)
+    def report(self, event: Event) -> None:
+        """Pass the event on."""
+        over = isinstance(event, Finished) or (
+            isinstance(event, Failed) and event.verdict == "failed"
+        )
+        if over:
+            self.units.pop(event.unit.key, None)
+        self._reporter.report(event)
 
 
 def _run_session(
-    left: dict[str, Unit],
+    remaining: _Remaining,
     store: Store,
     data: Mapping[str, Path],
     resources: Resources,
-    listener: Listener,
+    interrupt: Interrupt,
+    source: UnitSource | None,
 ) -> bool:
-    """:func:`run_units` as long as Ray lives; ``SessionLostError`` if it dies.
-
-    ``left`` keeps what another session has to do.
-    """
-    units = list(left.values())
+    """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies."""
     with (
         warnings.catch_warnings(),
         cluster(resources) as nodes,
@@ -108,86 +111,87 @@ def _run_session(
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
-        node = check_nodes(store, resources, nodes)
+        space = _space(store, data, resources, check_nodes(store, resources, nodes))
         queue = Queue(
-            units,
+            remaining.units.values(),
             store,
             claims,
+            remaining,
             retries=resources.retries,
             fail_fast=resources.fail_fast,
-            elsewhere=listener.finished,
+            source=source,
         )
         mirror = mirror_at(resources.mirror) if resources.mirror else None
-        by_key = {unit.key: unit for unit in units}
-        relay = Relay(by_key, queue, store, listener, resources.asks, mirror)
-
-        def asked(config: Mapping[str, Any]) -> dict[str, float]:
-            return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
-
-        space = {
-            "results": str(store.results.resolve()),
-            "mirror": resources.mirror,
-            "data": {key: str(path.resolve()) for key, path in data.items()},
-            "node": node,
-            "plugins": list(resources.plugins),
-            "directory": str(Path.cwd()),  # where the plugins were found here
-            "threads": max(1, int(resources.cpus_per_trial)),
-            "checkpoints": resources.checkpoints,
-        }
-        numbers = itertools.count()
+        slots = resources.slots_of(nodes) if source is not None else None
         try:
-            while True:
-                searcher = UnitSearcher(queue, store, resources, listener, mirror)
+            for number in itertools.count():
+                searcher = UnitSearcher(queue, store, resources, remaining, mirror, slots)
+                callback = UnitCallback(queue, store, remaining, resources.asks, mirror)
+                config = _run_config(f"units-{number}", scratch, queue, callback, interrupt)
                 tune.Tuner(
-                    tune.with_resources(UnitTrainable, asked),
+                    tune.with_resources(UnitTrainable, _asked(resources, nodes)),
                     param_space=space,
                     tune_config=tune.TuneConfig(
                         search_alg=searcher,
-                        # At most.
-                        num_samples=len(units) * (resources.retries + NODES_LOST + 2),
+                        num_samples=-1,  # until the searcher says that nothing is left
                         max_concurrent_trials=resources.max_concurrent,
                         reuse_actors=True,
-                        trial_dirname_creator=_trial_id,
+                        trial_dirname_creator=lambda trial: str(trial.trial_id),
                     ),
-                    run_config=tune.RunConfig(
-                        name=f"units-{next(numbers)}",
-                        storage_path=scratch,
-                        stop=Stop(queue),
-                        callbacks=[relay],
-                        failure_config=tune.FailureConfig(max_failures=0),
-                        checkpoint_config=tune.CheckpointConfig(
-                            checkpoint_at_end=False, checkpoint_frequency=0
-                        ),
-                        verbose=0,
-                    ),
+                    run_config=config,
                 ).fit()
-                if not searcher.paused or not _wait(queue, listener):
+                if not searcher.paused or not _wait(queue, interrupt):
                     return queue.exhausted
         finally:
             for key in queue.failed:
-                left.pop(key, None)
+                remaining.units.pop(key, None)
+    raise AssertionError("not reached")
 
 
-def _wait(queue: Queue, listener: Listener) -> bool:
-    """Until there is something to do again; False if there is not, or at Ctrl-C."""
-    if threading.current_thread() is threading.main_thread():
-        # Tune takes Ctrl-C for itself; it gives it back when it has heard one, not at its end.
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            return False
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        while not queue.exhausted:
-            check_session()
-            time.sleep(PAUSE_SECONDS)
-            with contextlib.suppress(OSError):
-                offer = queue.next()
-                if offer is not None:
-                    queue.interrupt(offer.unit)
-                    return True
-    except KeyboardInterrupt:
-        pass
+def _space(store: Store, data: Mapping[str, Path], resources: Resources, node: str | None) -> Json:
+    """What every trial's configuration holds (:class:`UnitTrainable`)."""
+    return {
+        "results": str(store.results.resolve()),
+        "mirror": resources.mirror,
+        "data": {key: str(path.resolve()) for key, path in data.items()},
+        "node": node,
+        "plugins": list(resources.plugins),
+        "directory": str(Path.cwd()),  # where the plugins were found here
+        "threads": max(1, int(resources.cpus_per_trial)),
+        "checkpoints": resources.checkpoints,
+    }
+
+
+def _asked(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> Any:
+    """What a trial asks of Ray, from its configuration."""
+
+    def asked(config: Mapping[str, Any]) -> dict[str, float]:
+        return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
+
+    return asked
+
+
+def _run_config(
+    name: str, scratch: str, queue: Queue, callback: UnitCallback, interrupt: Interrupt
+) -> tune.RunConfig:
+    return tune.RunConfig(
+        name=name,
+        storage_path=scratch,
+        stop=Stop(queue, interrupt),
+        callbacks=[callback],
+        failure_config=tune.FailureConfig(max_failures=0),
+        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0),
+        verbose=0,
+    )
+
+
+def _wait(queue: Queue, interrupt: Interrupt) -> bool:
+    """Until there is something to do again; False if there is not, or at an interrupt."""
+    while not queue.exhausted and not interrupt.wait(PAUSE_SECONDS):
+        check_session()
+        with contextlib.suppress(OSError):
+            assignment = queue.ask()
+            if assignment is not None:
+                queue.stop(assignment.unit)
+                return True
     return False
-
-
-def _trial_id(trial: Any) -> str:
-    return str(trial.trial_id)

@@ -127,6 +127,10 @@ class Store:
         """Why the unit failed, in a line."""
         return str(self._read(key, "failed.json")["reason"])
 
+    def failed_for_good(self, key: str) -> bool:
+        """Whether a retry of a unit that failed would fail in the same way."""
+        return bool(self._read(key, "failed.json").get("deterministic", False))
+
     def result(self, key: str) -> dict[str, Any]:
         """The result of a unit that is done."""
         return self._read(key, "result.json")
@@ -202,10 +206,11 @@ class Store:
             number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
             return self.directory(key).rename(place / f"{key}-{number}")
 
-    def fail(self, key: str, reason: str) -> None:
-        """Record why the unit failed."""
+    def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
+        """Record why the unit failed, and whether a retry would fail in the same way."""
         self.directory(key).mkdir(parents=True, exist_ok=True)
-        write_json(self.directory(key) / "failed.json", {"reason": reason})
+        values = {"reason": reason, "deterministic": deterministic}
+        write_json(self.directory(key) / "failed.json", values)
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[Path]:

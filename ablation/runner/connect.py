@@ -1,4 +1,4 @@
-"""Joining the Ray cluster at ``--address``: why that is impossible is found out in seconds.
+"""Connecting to the Ray cluster at ``--address``: why that is impossible is known in seconds.
 
 Importing this module imports Ray; :mod:`ablation.runner.session` sets before what Ray then reads.
 """
@@ -18,19 +18,19 @@ from ablation.runner.address import check_answers, check_syntax
 from skelcon.errors import UserError
 
 
-def join(address: str, options: Mapping[str, Any]) -> None:
+def connect(address: str, options: Mapping[str, Any]) -> None:
     """Connect to the cluster at ``address``; :class:`UserError` if it does not answer."""
     try:
-        # Where Ray will look: what RAY_ADDRESS says for auto, an outer address for a loopback one.
-        found = ray._private.services.canonicalize_bootstrap_address(address)
+        found = _resolve(address)
         if found is None:
             raise UserError(
                 f"--address {address}: no Ray cluster runs on this machine, and RAY_ADDRESS names "
                 "none; give HOST:PORT, or start one (skelcon-ablate cluster --help)"
             )
-        check_syntax(found)
-        check_answers(found, address)
-        _check_token(found, address)
+        if found != "auto":
+            check_syntax(found)
+            check_answers(found, address)
+            _check_token(found, address)
         ray.init(address=found, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise UserError(
@@ -38,13 +38,23 @@ def join(address: str, options: Mapping[str, Any]) -> None:
         ) from None
 
 
+def _resolve(address: str) -> str | None:
+    """Where Ray will look: for auto what RAY_ADDRESS says or the cluster of this machine.
+
+    Ray has no public function for this; where it moves, ``ray.init`` resolves the address itself.
+    """
+    services = getattr(ray._private, "services", None)
+    resolve = getattr(services, "canonicalize_bootstrap_address", None)
+    return address if resolve is None else resolve(address)
+
+
 def _check_token(found: str, address: str) -> None:
     """Raise :class:`UserError` if the cluster does not take this process's token, or lack of one.
 
-    Ray itself tries for 20 seconds and then says that it cannot connect. A Ray that does not know
-    of tokens asks for none.
+    Ray itself tries for 20 seconds and then says that it cannot connect. It has no public way to
+    ask: where its private one is another, Ray's own answer has to do.
     """
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(ImportError, AttributeError):
         from ray._private.authentication import authentication_token_setup as setup
         from ray.exceptions import AuthenticationError, RayError
 
@@ -53,7 +63,7 @@ def _check_token(found: str, address: str) -> None:
             setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
-            with _hushed():
+            with _silenced_stderr():
                 ray._raylet.GcsClient(address=found)
         except AuthenticationError:
             raise UserError(
@@ -68,8 +78,8 @@ def _check_token(found: str, address: str) -> None:
 
 
 @contextlib.contextmanager
-def _hushed() -> Iterator[None]:
-    """What Ray's own code writes past Python to stderr is dropped in this block."""
+def _silenced_stderr() -> Iterator[None]:
+    """What Ray's own code writes past Python to stderr is dropped."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

@@ -1,0 +1,87 @@
+"""Ctrl-C, SIGTERM and SIGHUP: one way to stop, for every command.
+
+A signal raises ``KeyboardInterrupt``, as Ctrl-C does. While units run it does not: the run is to
+save what has been trained, and to show what there is. The first signal then asks it to stop, and a
+second one leaves at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class Interrupt:
+    """Whether a run has been asked to stop."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    @property
+    def requested(self) -> bool:
+        """Whether a signal has come."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep until a signal comes, for ``seconds`` at most; whether one has."""
+        return self._event.wait(seconds)
+
+    def request(self) -> None:
+        """Ask the run to stop."""
+        self._event.set()
+
+
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """The handler outside of a run."""
+    raise KeyboardInterrupt
+
+
+def handle_signals() -> None:
+    """From now on SIGTERM and SIGHUP do what Ctrl-C does.
+
+    A SIGHUP that is ignored (``nohup``) stays ignored. Libraries that take a signal for themselves,
+    as Ray does when it starts, are overruled by calling this again.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, raise_interrupt)
+
+
+@contextlib.contextmanager
+def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
+    """In this block the first signal asks to stop; the second raises ``KeyboardInterrupt``.
+
+    Args:
+        acknowledge: called at once, in the signal's handler, so that whoever pressed Ctrl-C sees
+            that it was received.
+    """
+    interrupt = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupt
+        return
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        interrupt.request()
+        for each in SIGNALS:
+            if signal.getsignal(each) is ask:
+                signal.signal(each, raise_interrupt)
+        acknowledge()
+
+    before = {each: signal.getsignal(each) for each in SIGNALS}
+    for each, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, ask)
+    try:
+        yield interrupt
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)

@@ -1,0 +1,181 @@
+"""The one run sequence: what studies, single units, searches and confirmations all go through.
+
+What is missing -> how many GPUs a trial takes -> cost and disk -> run, shown and tracked ->
+report -> exit code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.text import Text
+
+from ablation.cost import CostModel, check_disk, resolve_gpus
+from ablation.events import Reporters
+from ablation.interrupts import graceful
+from ablation.live.output import Output
+from ablation.plan import Plan
+from ablation.runner.queue import UnitSource
+from ablation.runner.resources import Resources
+from ablation.store import Store
+from ablation.tracking import Tracking
+from ablation.units import Unit
+from skelcon.cli.console import INTERRUPTED
+from skelcon.data import SkeletonDataset
+
+if TYPE_CHECKING:
+    from ablation.store.mirror import Mirror
+
+RESUME = "Interrupted. Run the same command to resume."
+
+
+@dataclass(frozen=True)
+class Job:
+    """Units to run, and what they are for.
+
+    Attributes:
+        name: of the study, the search or the command.
+        units: key -> unit, a pre-training before what needs it.
+        datasets: all that they read.
+        directory: where curves and the trackers' records go.
+        plan: the study, if they are one's: its table is shown while it fills.
+        source: gives further units while the others run.
+        weights: key of a unit, or SHA-256 of a file -> weights that are not in the store.
+    """
+
+    name: str
+    units: Mapping[str, Unit]
+    datasets: tuple[SkeletonDataset, ...]
+    directory: Path
+    plan: Plan | None = None
+    source: UnitSource | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
+
+    @classmethod
+    def of_plan(cls, plan: Plan, directory: Path, units: Mapping[str, Unit] | None = None) -> Job:
+        """The units of a study, or some of them."""
+        return cls(
+            plan.study.name,
+            plan.units if units is None else units,
+            plan.datasets,
+            directory,
+            plan=plan if units is None else None,
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a job is run.
+
+    Attributes:
+        resources: what a trial takes, and what is done about failures.
+        trackers: beside TensorBoard.
+        in_process: one unit after another in this process, without Ray.
+        confirm: asked before anything runs; may abort.
+    """
+
+    resources: Resources
+    trackers: tuple[str, ...] = ()
+    in_process: bool = False
+    confirm: Callable[[Resources], None] = lambda resources: None
+
+
+def run_job(
+    job: Job,
+    store: Store,
+    options: RunOptions,
+    output: Output,
+    report: Callable[[], bool],
+    mirror: Mirror | None = None,
+) -> int:
+    """Run what is missing of ``job``.
+
+    Args:
+        job: what is wanted.
+        store: where its units are.
+        options: how to run it.
+        output: where the command says what it does.
+        report: shows and writes what there is then; gives whether a unit has failed.
+        mirror: the URI at which the results are kept, if they are.
+
+    Returns:
+        The exit code: 0 done, 1 some unit failed, 130 interrupted.
+
+    Raises:
+        UserError: if the disk is too small, or no node can ever start a trial.
+    """
+    resources = options.resources
+    if mirror is not None:
+        resources = replace(resources, mirror=mirror.uri)
+        mirror.fetch_records(job.directory.name)
+    missing = missing_units(job.units, store, output, repair=True)
+    costs = CostModel.of(store, job.datasets, resources)
+    resources = resolve_gpus(resources, costs, missing, output.say)
+    anything = bool(missing) or (job.source is not None and not job.source.exhausted)
+    cost = replace(costs, resources=resources).cost(missing) if anything else None
+    if cost is not None:
+        check_disk(store.results, cost)
+    store.check_writable()
+    output.announce(job, missing, cost)
+    whole = True
+    with Tracking(job, store, options.trackers, output.console) as tracking:
+        if cost is not None:
+            options.confirm(resources)
+            if options.in_process:
+                cost = replace(cost, slots=1)
+            with (
+                output.watching(job, missing, store, cost) as view,
+                graceful(output.acknowledge) as interrupt,
+            ):
+                reporter = Reporters(view, tracking)
+                data = {each.fingerprint: each.path for each in job.datasets}
+                # Imported here: torch, and Ray, take seconds.
+                if options.in_process:
+                    from ablation.runner.in_process import run_in_process
+
+                    whole = run_in_process(
+                        missing, store, data, resources, reporter, interrupt, job.weights
+                    )
+                else:
+                    resources.stay_on_loopback()
+                    from ablation.runner.with_ray import run_with_ray
+
+                    whole = run_with_ray(
+                        missing, store, data, resources, reporter, interrupt, job.source
+                    )
+            if not whole:
+                tracking.drop()
+        # The trackers may take their time: nobody waits for them to see the result.
+        failed = report()
+    if mirror is not None:
+        mirror.push_all(job.units, job.directory.name)
+        output.say(f"Kept at {mirror.uri}")
+    if not whole:
+        output.say(RESUME)
+        return INTERRUPTED
+    return int(failed)
+
+
+def missing_units(
+    units: Mapping[str, Unit], store: Store, output: Output, *, repair: bool
+) -> list[Unit]:
+    """Those of ``units`` that are not done, or whose files are damaged.
+
+    A damaged unit is reported and, with ``repair``, moved to ``damaged/``. What a missing unit
+    needs is checked thoroughly.
+    """
+    done = {key for key in units if store.is_done(key)}
+    needed = {key for key, unit in units.items() if key not in done for key in unit.needs}
+    for key in sorted(done):
+        damage = store.damage(key, thorough=key in needed)
+        if damage is None:
+            continue
+        done.remove(key)
+        moved = store.set_aside(key, thorough=key in needed) if repair else None
+        place = f", it was moved to {moved}" if moved else ""
+        text = f"warning: unit {key} is damaged ({damage}) and runs again{place}"
+        output.console.print(Text(text, style="yellow"), soft_wrap=True)
+    return [unit for key, unit in units.items() if key not in done]

@@ -1,0 +1,68 @@
+"""A pre-training that is evaluated while it trains, for a search that stops bad trials early."""
+
+from __future__ import annotations
+
+import torch
+
+from ablation.runner.queue import Monitor
+from ablation.work import UnitRun
+from ablation.work.unit_run import Progress
+from skelcon.data import SkeletonDataset, split
+from skelcon.downstream.tasks import Inputs
+from skelcon.pretrain import Pretraining
+
+
+class MonitoredRun:
+    """A `UnitRun` whose encoders are evaluated every few epochs.
+
+    Attributes:
+        value: of the evaluation that the last :meth:`step` made; None if it made none.
+    """
+
+    def __init__(self, run: UnitRun, monitor: Monitor) -> None:
+        self._run, self._monitor = run, monitor
+        self._reported = monitor.reported
+        self.value: float | None = None
+
+    def step(self, budget: float) -> Progress:
+        """As :meth:`UnitRun.step`, and evaluate where it is due (not after the last epoch)."""
+        self.value, every = None, self._monitor.every
+        training = self._run.training
+        epoch = training.epoch if training is not None else 0
+        progress = self._run.step(budget, until=epoch - epoch % every + every)
+        training = self._run.training
+        due = progress.epoch % every == 0 and progress.epoch > self._reported
+        if isinstance(training, Pretraining) and due and not progress.done:
+            self.value = validate(training, self._monitor, self._run.dataset)
+            self._reported = progress.epoch
+        return progress
+
+    def close(self) -> None:
+        """Release the unit."""
+        self._run.close()
+
+
+def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) -> float:
+    """The number that a finished pre-training would get, of one in progress.
+
+    Args:
+        training: whose encoders, which are left as they are.
+        monitor: what is computed; only the clips of the evaluation's two sides, ``fit`` and
+            ``validation``, are read.
+        dataset: the clips.
+    """
+    unit, bank = monitor.evaluation, training.bank
+    train, validation = (
+        torch.from_numpy(split(dataset, unit.side.protocol, part)).to(bank.device)
+        for part in (unit.side.train, unit.test)
+    )
+    inputs = Inputs(
+        [training.contrast.encoder(name) for name in unit.representations],
+        bank,
+        train,
+        validation,
+        dataset.num_classes,
+        training.config.encoders.frames,
+        unit.side.seed,
+    )
+    return float(unit.task.start(inputs, unit.settings).result().metrics[monitor.metric])

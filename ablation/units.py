@@ -1,0 +1,307 @@
+"""The two kinds of work: a pre-training, and an evaluation of encoders. Typed, frozen and hashed.
+
+A unit's *key* is the hash of everything that decides its outcome, and of nothing else: never a
+path, a device, a label or an output directory. What is hashed is what ``config.json`` in the
+unit's directory holds.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from ablation.canonical import digest
+from skelcon.config import Config, Json
+from skelcon.data import Part, SkeletonDataset, SkeletonLayout
+from skelcon.downstream.tasks import Task, task
+from skelcon.pretrain import PretrainConfig
+
+RECIPE = 1
+"""Raised when the same configuration would give other numbers than before."""
+
+EvaluateOn = Literal["test", "validation"]
+TRAIN_SIDE: dict[EvaluateOn, Part] = {"test": "train", "validation": "fit"}
+"""Which clips train for an evaluation on each side."""
+
+
+class UnreadableUnitError(ValueError):
+    """A configuration that is not one of this version's units."""
+
+
+@dataclass(frozen=True)
+class SeenAs:
+    """The skeleton that the encoders see, where it is not the data set's own."""
+
+    layout: SkeletonLayout
+    bodies: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """Which clips a unit trains on, and the seed of all its randomness.
+
+    Attributes:
+        data: fingerprint of the data set.
+        protocol: who trains and who tests.
+        train: which part of the training side.
+    """
+
+    data: str
+    protocol: str
+    train: Part
+    seed: int
+    seen_as: SeenAs | None = None
+    recipe: int = RECIPE
+
+    @classmethod
+    def of(
+        cls,
+        dataset: SkeletonDataset,
+        protocol: str,
+        train: Part,
+        seed: int,
+        layout: SkeletonLayout,
+        bodies: int,
+    ) -> Side:
+        """The side of ``dataset``; ``seen_as`` is set where its skeletons have to be mapped."""
+        own = (dataset.layout, dataset.max_bodies) == (layout, bodies)
+        seen_as = None if own else SeenAs(layout, bodies)
+        return cls(dataset.fingerprint, protocol, train, seed, seen_as)
+
+    def to_json(self) -> Json:
+        """As ``config.json`` has it."""
+        values: Json = {
+            "recipe": self.recipe,
+            "data": self.data,
+            "protocol": self.protocol,
+            "train": self.train,
+            "seed": self.seed,
+        }
+        if self.seen_as is not None:
+            layout = self.seen_as.layout.to_dict()
+            values["as"] = {"layout": layout, "bodies": self.seen_as.bodies}
+        return values
+
+    @classmethod
+    def from_json(cls, values: Json) -> Side:
+        """The inverse of :meth:`to_json`; further keys are left out."""
+        seen_as = values.get("as")
+        if seen_as is not None:
+            seen_as = SeenAs(SkeletonLayout.from_dict(seen_as["layout"]), int(seen_as["bodies"]))
+        return cls(
+            data=str(values["data"]),
+            protocol=str(values["protocol"]),
+            train=cast(Part, str(values["train"])),
+            seed=int(values["seed"]),
+            seen_as=seen_as,
+            recipe=int(values["recipe"]),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Unit:
+    """What both kinds of unit have. Units are equal if their keys are.
+
+    Attributes:
+        side: its clips and its seed.
+        options: its settings in full, as plain JSON values.
+        label: for people; not part of the key.
+    """
+
+    side: Side
+    options: Json
+    label: str = field(default="", kw_only=True)
+
+    def to_json(self) -> Json:
+        """What is hashed, and what ``config.json`` holds."""
+        raise NotImplementedError
+
+    @functools.cached_property
+    def key(self) -> str:
+        """16 hex digits of SHA-256 over the canonical JSON of :meth:`to_json`."""
+        return digest(self.to_json())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Unit) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainUnit(_Unit):
+    """A pre-training of one encoder for each of its representations."""
+
+    kind = "pretrain"
+    task_name = "pretrain"
+
+    @classmethod
+    def of(cls, side: Side, config: PretrainConfig, label: str = "") -> PretrainUnit:
+        """The pre-training that ``config`` asks for."""
+        return cls(side, config.resolved(), label=label)
+
+    @functools.cached_property
+    def settings(self) -> PretrainConfig:
+        """Its settings, validated: components of plugins have to be registered."""
+        return PretrainConfig.model_validate(self.options)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the units whose results it reads: none."""
+        return ()
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs it trains."""
+        return int(self.options["epochs"])
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """What it trains."""
+        return tuple(self.options["representations"])
+
+    @property
+    def augmentations(self) -> tuple[str, ...]:
+        """The augmentations in use."""
+        return tuple(self.options["augment"]["use"])
+
+    def clips_seen(self, train: int, test: int) -> float:
+        """How many clips pass through its encoders, of ``train`` training clips."""
+        batch = int(self.options["batch"])
+        return float(self.epochs * (train // batch) * batch)
+
+    def to_json(self) -> Json:
+        """What is hashed."""
+        return {"unit": "pretrain", **self.side.to_json(), "config": self.options}
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Where the weights of an evaluated encoder come from: one of the three is set.
+
+    Attributes:
+        pretrained: the unit that trains it.
+        random: its own configuration, for an encoder that is not trained.
+        weights: SHA-256 of a file of weights.
+    """
+
+    representation: str
+    pretrained: PretrainUnit | None = None
+    random: Json | None = field(default=None, hash=False)
+    weights: str | None = None
+
+    def to_json(self) -> Json:
+        """As ``config.json`` has it."""
+        values: Json = {"representation": self.representation}
+        if self.pretrained is not None:
+            return {**values, "pretrained": self.pretrained.to_json()}
+        if self.random is not None:
+            return {**values, "random": self.random}
+        return {**values, "weights": self.weights}
+
+    @classmethod
+    def from_json(cls, values: Json) -> EncoderSource:
+        """The inverse of :meth:`to_json`."""
+        name = str(values["representation"])
+        if "pretrained" in values:
+            pretrained = read_unit(values["pretrained"])
+            if not isinstance(pretrained, PretrainUnit):
+                raise UnreadableUnitError("an encoder is pretrained by a unit that is no training")
+            return cls(name, pretrained=pretrained)
+        if "random" in values:
+            return cls(name, random=dict(values["random"]))
+        return cls(name, weights=str(values["weights"]))
+
+    @property
+    def weights_key(self) -> str | None:
+        """The unit's key or the file's SHA-256 by which its weights are found; None if random."""
+        return self.pretrained.key if self.pretrained is not None else self.weights
+
+    @property
+    def encoders(self) -> Json | None:
+        """The configuration of its encoder (and its neighbours'); None if a file holds it."""
+        if self.pretrained is not None:
+            return cast(Json, self.pretrained.options["encoders"])
+        return self.random
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluateUnit(_Unit):
+    """An evaluation of encoders by one task.
+
+    Attributes:
+        task_name: of the registry of tasks.
+        test: which side is tested.
+        encoders: of several the features stand side by side.
+    """
+
+    task_name: str
+    test: EvaluateOn
+    encoders: tuple[EncoderSource, ...]
+
+    kind = "evaluate"
+
+    @functools.cached_property
+    def task(self) -> Task[Any]:
+        """What is done with the encoders."""
+        return task(self.task_name)
+
+    @functools.cached_property
+    def settings(self) -> Config:
+        """The task's settings."""
+        settings: Config = self.task.settings.model_validate(self.options)
+        return settings
+
+    @functools.cached_property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the units whose results it reads: its pre-trainings."""
+        trained = (source.pretrained for source in self.encoders)
+        return tuple(dict.fromkeys(unit.key for unit in trained if unit is not None))
+
+    @property
+    def epochs(self) -> int:
+        """Epochs with a checkpoint between them; 0 for a task that runs in one go."""
+        return self.task.epochs(self.settings)
+
+    @property
+    def representations(self) -> tuple[str, ...]:
+        """What it evaluates."""
+        return tuple(source.representation for source in self.encoders)
+
+    def clips_seen(self, train: int, test: int) -> float:
+        """How many clips pass through its encoders; a forward pass counts as a third of a step."""
+        return self.task.clips_seen(self.settings, train, test)
+
+    def to_json(self) -> Json:
+        """What is hashed."""
+        return {
+            "unit": "evaluate",
+            **self.side.to_json(),
+            "test": self.test,
+            "task": self.task_name,
+            "config": self.options,
+            "encoders": [source.to_json() for source in self.encoders],
+        }
+
+
+Unit = PretrainUnit | EvaluateUnit
+
+
+def read_unit(values: Json, label: str = "") -> Unit:
+    """The unit of a ``config.json``.
+
+    Raises:
+        UnreadableUnitError: if it is not one of this version's.
+    """
+    try:
+        side, options = Side.from_json(values), dict(values["config"])
+        if values["unit"] == "pretrain":
+            return PretrainUnit(side, options, label=label)
+        if values["unit"] != "evaluate":
+            raise UnreadableUnitError(f"unknown kind of unit '{values['unit']}'")
+        encoders = tuple(EncoderSource.from_json(each) for each in values["encoders"])
+        test = cast(EvaluateOn, str(values["test"]))
+        return EvaluateUnit(side, options, str(values["task"]), test, encoders, label=label)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableUnitError(f"not a unit of this version: {error!r}") from None

@@ -1,0 +1,87 @@
+"""Why a unit failed: in one line, in its log, and whether a retry could help."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from datetime import datetime
+from pathlib import Path
+
+import torch
+
+from ablation.store import Store
+from skelcon.augment import AUGMENTATIONS
+from skelcon.encoders import ENCODERS, REGISTERED
+
+OUT_OF_MEMORY = "failed: out of memory"
+"""The reason of a unit that a larger device, or a device of its own, would have let through."""
+OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
+DETERMINISTIC = (
+    FloatingPointError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    NameError,
+    NotImplementedError,
+    TypeError,
+)
+"""Errors that the same unit raises every time."""
+
+
+def log(directory: Path, text: str) -> None:
+    """Append a line with the time to a unit's log."""
+    stamp = datetime.now().astimezone().isoformat(timespec="seconds")
+    with (directory / "log.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{stamp} {text}\n")
+
+
+def record_failure(store: Store, key: str, error: Exception) -> str:
+    """Write why a unit failed to its log, with the traceback, and to its directory.
+
+    As far as that is possible: the disk may be what failed.
+
+    Returns:
+        The reason in one line.
+    """
+    reason = reason_of(error)
+    with contextlib.suppress(OSError):
+        store.directory(key).mkdir(parents=True, exist_ok=True)
+        log(store.directory(key), "".join(traceback.format_exception(error)))
+    with contextlib.suppress(OSError):
+        store.fail(key, reason, deterministic=is_deterministic(error))
+    return reason
+
+
+def reason_of(error: Exception) -> str:
+    """A failure in one line, as a table prints it."""
+    text = " ".join(str(error).split())
+    if _is_out_of_memory(error):
+        return OUT_OF_MEMORY
+    return f"failed: {type(error).__name__}: {text[:200]}"
+
+
+def is_deterministic(error: Exception) -> bool:
+    """Whether a retry would fail in the same way: by the error's type, or as a plugin raised it."""
+    if _is_out_of_memory(error) or isinstance(error, OSError):
+        return False
+    return isinstance(error, DETERMINISTIC) or _passed_a_plugin(error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in text for words in OUT_OF_MEMORY_TEXTS
+    )
+
+
+def _passed_a_plugin(error: Exception) -> bool:
+    """Whether code of a plugin's module was running."""
+    files = set()
+    for registry in (AUGMENTATIONS, ENCODERS, REGISTERED):
+        for name in registry.names():
+            if name in registry:
+                module = sys.modules.get(registry[name].module)
+                files.add(getattr(module, "__file__", None))
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(frame.filename in files for frame in frames)
