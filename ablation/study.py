@@ -55,7 +55,7 @@ from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, v
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
-RESERVED = ("units", "search", "running", "drivers", "damaged", "mlflow-artifacts")
+RESERVED = ("units", "search", "data", "running", "drivers", "damaged", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""
