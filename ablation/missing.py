@@ -30,7 +30,7 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        aside = store.set_aside(key, thorough=key in needed) if mend else None
+        aside = store.move_damaged(key, thorough=key in needed) if mend else None
         place = f", it is now {aside}" if aside else ""
         console.print(
             f"warning: unit {key} is damaged ({damage}) and runs again{place}",

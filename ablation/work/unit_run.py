@@ -172,7 +172,7 @@ class UnitRun:
         metrics = None
         while not training.done:
             self._unsaved = False  # in the middle of an epoch nothing could be gone on from
-            self._epochs.begin(training.epoch)
+            self._epochs.start(training.epoch)
             metrics = self._run_epoch(training)
             self._seconds += metrics.seconds
             self._epochs.end(asdict(metrics))
@@ -223,13 +223,13 @@ class UnitRun:
             state = self._checkpoints.read(self._bank.device)
             if state is not None:
                 training.load_state_dict(state["training"])
-                again = self._epochs.go_on(training.epoch)
+                again = self._epochs.resume(training.epoch)
                 self._seconds = float(state["seconds"])
         except Exception as error:  # whatever is wrong with it, starting anew is right
             self._log(f"checkpoint unusable ({error!r}); from the start")
             training = self._new_training()
         if training.epoch == 0:
-            again = self._epochs.go_on(0)
+            again = self._epochs.resume(0)
         if again is None:
             self._log("training started")
         else:
