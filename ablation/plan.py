@@ -27,8 +27,8 @@ from skelcon.data import (
 )
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
-from skelcon.pretrain import PretrainConfig
-from skelcon.settings import Settings, assignments, check_batch, preset_tree
+from skelcon.pretrain import PretrainConfig, check_batch
+from skelcon.settings import Settings, assignments, preset_tree
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class Plan:
         source: the data of a transfer's pre-trainings.
         overrides: the user's ``--set``.
         notes: what the data made of the study.
+        asked_protocol: the user's ``--protocol``.
     """
 
     study: Study
@@ -65,6 +66,7 @@ class Plan:
     units: dict[str, Unit]
     overrides: Json
     notes: tuple[str, ...]
+    asked_protocol: str | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -160,6 +162,7 @@ def make_plan(
         units=maker.units,
         overrides=overrides,
         notes=(*notes, *maker.notes),
+        asked_protocol=protocol,
     )
 
 

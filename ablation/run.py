@@ -174,7 +174,7 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        moved = store.set_aside(key, thorough=key in needed) if repair else None
+        moved = store.move_damaged(key, thorough=key in needed) if repair else None
         place = f", it was moved to {moved}" if moved else ""
         text = f"warning: unit {key} is damaged ({damage}) and runs again{place}"
         output.console.print(Text(text, style="yellow"), soft_wrap=True)

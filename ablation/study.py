@@ -3,7 +3,8 @@
 title: Benefit of skeleton augmentation       what the table is called
 reproduces: Table 5                           the table of the paper, if it is one
 protocols: [xview, xsub]                      the first that the data has is used
-task: linear                                  linear, retrieval or finetune
+task: linear                                  linear, retrieval, finetune
+plugins: [my_plugin.py]                       modules that it needs, looked up beside the file
 downstream: [seq]                             whose encoders are evaluated, side by side
 base: {key.path: value}                       settings of every cell, after the preset's
 ticks: {crop: Crop, pose: Pose}               tick columns of the printed table
@@ -44,25 +45,20 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
+from skelcon.downstream.tasks import TASKS
 
-from skelcon.config import Config
+from skelcon.config import Config, Json
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
-RESERVED = ("units", "search", "running", "drivers", "damaged", "mlflow-artifacts")
+RESERVED = ("units", "search", "data", "running", "drivers", "damaged", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
-Task = Literal["linear", "retrieval", "finetune"]
-
-
-METRICS: dict[Task, tuple[str, ...]] = {
-    "linear": ("top1", "top1_train", "parameters"),
-    "retrieval": ("top1", "parameters"),
-    "finetune": ("top1", "top1_std", "top1_train", "labelled", "parameters"),
-}
-"""What an evaluation of each task gives."""
+PARAMETERS = "parameters"
+"""A metric of every task: the size of its encoders."""
 
 
 class Row(Config):
@@ -70,7 +66,7 @@ class Row(Config):
 
     label: str | None = Field(None, description="what the table prints; the row's name if not set")
     ticks: tuple[str, ...] = Field((), description="the tick columns that are ticked")
-    set: dict[str, Any] = Field({}, description="key path -> value")
+    set: Json = Field({}, description="key path -> value")
     downstream: tuple[Representation, ...] | None = Field(
         None, min_length=1, description="whose encoders are evaluated, side by side"
     )
@@ -81,7 +77,7 @@ class Column(Config):
     """A column of a table: its settings, and which number of the evaluation it shows."""
 
     label: str | None = Field(None, description="what the table prints")
-    set: dict[str, Any] = Field({}, description="key path -> value")
+    set: Json = Field({}, description="key path -> value")
     downstream: tuple[Representation, ...] | None = Field(
         None, min_length=1, description="whose encoders are evaluated, side by side"
     )
@@ -119,10 +115,11 @@ class Study(Config):
     title: str
     reproduces: str | None = None
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
-    task: Task = "linear"
+    task: str = "linear"
+    plugins: tuple[str, ...] = Field((), description="see the module's text")
     metric: str = "top1"
     downstream: tuple[Representation, ...] | None = Field(None, min_length=1)
-    base: dict[str, Any] = Field({}, description="see the module's text")
+    base: Json = Field({}, description="see the module's text")
     ticks: dict[str, str] = Field({}, description="see the module's text")
     rows: dict[str, Row] = Field(min_length=1)
     columns: dict[str, Column] = Field(min_length=1)
@@ -135,48 +132,58 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
-        for name, row in {**self.rows, **self.references}.items():
+        for name, row in self.all_rows.items():
             for tick in row.ticks:
                 if tick not in self.ticks:
                     raise ValueError(f"row '{name}': unknown tick '{tick}'")
         clash = set(self.rows) & set(self.references)
         if clash:
             raise ValueError(f"'{min(clash)}' is both a row and a reference")
-        for name, column in self.columns.items():
-            for metric in (self.metric, column.metric):
-                if metric is not None and metric not in METRICS[self.task]:
-                    hint = nearest(metric, METRICS[self.task])
-                    raise ValueError(f"unknown metric '{metric}' of task {self.task}: {hint}")
-            if column.of is not None:
-                if column.set or column.protocol or column.separate or column.downstream:
-                    raise ValueError(
-                        f"column '{name}' shows column '{column.of}': it can set nothing else"
-                    )
-                other = self.columns.get(column.of)
-                if other is None or other.of is not None:
-                    raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
-                if column.metric is None:
-                    raise ValueError(f"column '{name}': 'of' needs a metric")
-            for row_name, row in {**self.rows, **self.references}.items():
-                if not (row.downstream or column.downstream or self.downstream or column.of):
-                    raise ValueError(
-                        f"row '{row_name}', column '{name}': say whose encoder is evaluated "
-                        "(downstream: [seq]) in the row, the column or the study"
-                    )
+        for name in self.columns:
+            self._check_column(name)
         for report in self.paper:
-            for row_name, columns in report.values.items():
-                if row_name not in self.rows:
-                    raise ValueError(f"paper: unknown row '{row_name}'")
-                for column_name in columns:
-                    if column_name not in self.columns:
-                        raise ValueError(f"paper: row '{row_name}': unknown column '{column_name}'")
-            for other_name, reported in report.others.items():
-                if other_name in self.all_rows:
-                    raise ValueError(f"paper: others: '{other_name}' is a row of the study")
-                for column_name in reported.values:
-                    if column_name not in self.columns:
-                        raise ValueError(f"paper: others: unknown column '{column_name}'")
+            self._check_report(report)
         return self
+
+    def _check_column(self, name: str) -> None:
+        column = self.columns[name]
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task '{self.task}': {nearest(self.task, TASKS)}")
+        metrics = (*TASKS[self.task].metrics, PARAMETERS)
+        for metric in (self.metric, column.metric):
+            if metric is not None and metric not in metrics:
+                hint = nearest(metric, metrics)
+                raise ValueError(f"unknown metric '{metric}' of task {self.task}: {hint}")
+        if column.of is not None:
+            if column.set or column.protocol or column.separate or column.downstream:
+                raise ValueError(
+                    f"column '{name}' shows column '{column.of}': it can set nothing else"
+                )
+            other = self.columns.get(column.of)
+            if other is None or other.of is not None:
+                raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
+            if column.metric is None:
+                raise ValueError(f"column '{name}': 'of' needs a metric")
+        for row_name, row in self.all_rows.items():
+            if not (row.downstream or column.downstream or self.downstream or column.of):
+                raise ValueError(
+                    f"row '{row_name}', column '{name}': say whose encoder is evaluated "
+                    "(downstream: [seq]) in the row, the column or the study"
+                )
+
+    def _check_report(self, report: Report) -> None:
+        for row_name, columns in report.values.items():
+            if row_name not in self.rows:
+                raise ValueError(f"paper: unknown row '{row_name}'")
+            for column_name in columns:
+                if column_name not in self.columns:
+                    raise ValueError(f"paper: row '{row_name}': unknown column '{column_name}'")
+        for other_name, reported in report.others.items():
+            if other_name in self.all_rows:
+                raise ValueError(f"paper: others: '{other_name}' is a row of the study")
+            for column_name in reported.values:
+                if column_name not in self.columns:
+                    raise ValueError(f"paper: others: unknown column '{column_name}'")
 
     @property
     def all_rows(self) -> dict[str, Row]:
@@ -218,8 +225,8 @@ class Study(Config):
         self,
         row: str,
         column: str,
-        preset: dict[str, Any],
-        overrides: dict[str, Any],
+        preset: Json,
+        overrides: Json,
         representations: tuple[Representation, ...] | None = None,
     ) -> Settings:
         """The settings of a cell: preset, then study, row and column, then the user's.
@@ -234,8 +241,8 @@ class Study(Config):
             return resolve_with_preset(preset, cell, overrides, source)
         except InvalidValueError as error:
             at = self._line_of(row, column, error.keys)
-            told = at is not None and not str(error).startswith("--set")
-            raise UserError(f"{at}: {error}" if told else str(error)) from None
+            in_file = at is not None and not str(error).startswith("--set")
+            raise UserError(f"{at}: {error}" if in_file else str(error)) from None
 
     def _line_of(self, row: str, column: str, keys: tuple[str, ...]) -> str | None:
         """``'file', line n`` of the setting of a cell that put the value at ``keys``."""
@@ -261,15 +268,33 @@ def load_study(path: Path) -> Study:
     """Read and check a study; :class:`UserError` names the file, the line and the key."""
     file = read_yaml(path)
     if "name" in file.values:
-        raise UserError(f"{file.at(['name'])}: a study is called by its file's name")
+        raise UserError(f"{file.at(['name'])}: a study is named after its file")
     if path.stem in RESERVED:
         raise UserError(
-            f"'{path}': a study cannot be called '{path.stem}': a results directory keeps "
-            "something else there; name the file otherwise"
+            f"'{path}': a study cannot be named '{path.stem}', as a results directory keeps "
+            "something else under that name: rename the file"
         )
-    study = validated(Study, {**file.values, "name": path.stem}, file.at)
+    plugins = _plugins_of(file, path)
+    load_plugins(plugins)
+    values = {**file.values, "name": path.stem}
+    if plugins:
+        values["plugins"] = plugins
+    study = validated(Study, values, file.at)
     study._file = file
     return study
+
+
+def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
+    """The study's plugins: a file is looked up beside the study, a module's name stays as it is."""
+    names = file.values.get("plugins") or []
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file.at(['plugins'])}: plugins: give a list of names or files")
+    found = []
+    for name in names:
+        stem = name.removesuffix(".py")
+        beside = (path.parent / f"{stem}.py").resolve()
+        found.append(str(beside) if beside.exists() else name)
+    return tuple(found)
 
 
 def known_studies() -> dict[str, Path]:

@@ -11,10 +11,11 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
+from skelcon.downstream.tasks import Task, task
+
 from ablation.canonical import digest
 from skelcon.config import Config, Json
 from skelcon.data import Part, SkeletonDataset, SkeletonLayout
-from skelcon.downstream.tasks import Task, task
 from skelcon.pretrain import PretrainConfig
 
 RECIPE = 1

@@ -19,7 +19,7 @@ from ablation.live.status import Status, UnitStatus, find_unit, follow, status_o
 from ablation.live.view import counts, eta, head, running_grid, table_grid
 from ablation.store import Store
 from ablation.store.housekeeping import REASONS, Item, delete, find
-from ablation.store.housekeeping import merge as merge_units
+from ablation.store.merging import merge as merge_units
 from ablation.tables.display import duration
 from skelcon.errors import UserError
 

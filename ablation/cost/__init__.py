@@ -1,13 +1,14 @@
-"""What units will cost, from what finished ones did or from a few steps now: time, memory, disk."""
+"""What units will cost: time, memory and disk, from finished units or from a few steps now."""
 
-from ablation.cost.estimate import (
-    Cost,
-    check_disk,
-    cost_of,
-    gpu_share,
-    needs_probe,
-    slots_of,
-    wall_seconds,
-)
+from ablation.cost.gpus import AutoGpus, parse_gpus, resolve_gpus
+from ablation.cost.model import Cost, CostModel, Estimate, check_disk
 
-__all__ = ["Cost", "check_disk", "cost_of", "gpu_share", "needs_probe", "slots_of", "wall_seconds"]
+__all__ = [
+    "AutoGpus",
+    "Cost",
+    "CostModel",
+    "Estimate",
+    "check_disk",
+    "parse_gpus",
+    "resolve_gpus",
+]

@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import torch
-
-from ablation.cost.view import Costing
-from ablation.plan import Plan, Unit
-from ablation.runner.resources import Resources
-from ablation.store import Store
+from ablation.cost.hardware import torch_sees_a_gpu
+from ablation.cost.model import CostModel
+from ablation.units import PretrainUnit, Unit
 from skelcon.errors import UserError
-from skelcon.pretrain.distributed import check_divides
+
+if TYPE_CHECKING:
+    from ablation.runner.resources import Resources
 
 
 class AutoGpus(float):
-    """``--gpus-per-trial auto``: one GPU, until :func:`settled` knows better."""
+    """``--gpus-per-trial auto``: one GPU, until :func:`resolve_gpus` has chosen."""
 
 
 def parse_gpus(text: str) -> float:
@@ -37,49 +37,66 @@ def parse_gpus(text: str) -> float:
     return number
 
 
-def settled(
-    asked: Resources,
-    store: Store,
-    plans: Sequence[Plan],
+def gpus_of_cluster(resources: Resources) -> float:
+    """How many GPUs the cluster at ``--address`` has."""
+    from ablation.runner.session import cluster  # imports Ray: only where it is needed anyway
+
+    with cluster(resources) as nodes:
+        return sum(node.get("GPU", 0.0) for node in nodes)
+
+
+def resolve_gpus(
+    resources: Resources,
+    model: CostModel,
     units: Sequence[Unit],
     say: Callable[[str], None],
-    cuda: Callable[[], bool] = torch.cuda.is_available,
-    in_cluster: Callable[[Resources], float] | None = None,
+    *,
+    cuda: Callable[[], bool] = torch_sees_a_gpu,
+    in_cluster: Callable[[Resources], float] = gpus_of_cluster,
 ) -> Resources:
-    """What trials of ``units`` take: ``auto`` is chosen and said, several GPUs divide each batch.
+    """``resources`` with a number in place of ``auto``, and checked for ``units``.
 
-    ``auto`` is a whole GPU, or the share of one in which the largest peak of like finished units
-    fits; without a GPU that torch can use (logical GPUs have no memory to share) it is none, nor
-    where the cluster at ``--address`` has none, which ``in_cluster`` asks.
+    ``auto`` becomes no GPU where torch (or the cluster at ``--address``) has none, else the share
+    of one in which the largest peak of like finished units fits, or a whole one.
+
+    Args:
+        resources: as asked for.
+        model: knows the peak memory of finished units.
+        units: what is to run.
+        say: receives what was chosen, and why.
+        cuda: whether torch sees a GPU here.
+        in_cluster: the number of GPUs of the cluster.
 
     Raises:
         UserError: if a pre-training's batch cannot be divided among the GPUs.
     """
-    if units and isinstance(asked.gpus_per_trial, AutoGpus):
-        if asked.address is not None:
-            some, why = (
-                (in_cluster or gpus_of_cluster)(asked) > 0,
-                "no GPU, as the cluster has none",
-            )
-        else:
-            some, why = cuda(), "no GPU, as torch sees none here"
-        gpus = 0.0
-        if some:
-            share = Costing.of(store, plans, asked).cost(units).gpu_share
-            gpus, why = 1.0, "a whole GPU, as no finished unit tells that a part of one would do"
-            if share is not None:
-                gpus, why = share, f"{share:g} of a GPU, by the peak memory of like units"
-        asked = replace(asked, gpus_per_trial=gpus)
+    if units and isinstance(resources.gpus_per_trial, AutoGpus):
+        gpus, why = _choose(resources, model, units, cuda, in_cluster)
+        resources = replace(resources, gpus_per_trial=gpus)
         say(f"--gpus-per-trial auto: {why}")
-    for unit in units:
-        if unit.kind == "pretrain" and asked.gpus_per_trial > 1:
-            check_divides(unit.config["config"]["batch"], int(asked.gpus_per_trial))
-    return asked
+    if resources.gpus_per_trial > 1:
+        from skelcon.pretrain.distributed import check_divides  # imports torch
+
+        for unit in units:
+            if isinstance(unit, PretrainUnit):
+                check_divides(int(unit.options["batch"]), int(resources.gpus_per_trial))
+    return resources
 
 
-def gpus_of_cluster(asked: Resources) -> float:
-    """How many GPUs the cluster at ``--address`` has."""
-    from ablation.runner.session import cluster  # imports Ray: only where it is needed anyway
-
-    with cluster(asked) as nodes:
-        return sum(node.get("GPU", 0.0) for node in nodes)
+def _choose(
+    resources: Resources,
+    model: CostModel,
+    units: Sequence[Unit],
+    cuda: Callable[[], bool],
+    in_cluster: Callable[[Resources], float],
+) -> tuple[float, str]:
+    """The number for ``auto``, and the reason."""
+    if resources.address is not None:
+        if in_cluster(resources) <= 0:
+            return 0.0, "no GPU, as the cluster has none"
+    elif not cuda():
+        return 0.0, "no GPU, as torch sees none here"
+    share = replace(model, resources=resources).cost(units).gpu_share
+    if share is None:
+        return 1.0, "a whole GPU, as no finished unit shows that a part of one would do"
+    return share, f"{share:g} of a GPU, by the peak memory of like units"

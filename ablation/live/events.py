@@ -1,20 +1,21 @@
-"""What happens in a command as lines of JSON, for scripts: one object a line on standard error.
+"""The events of a command as lines of JSON, for scripts: one object a line on standard error.
 
 Every line has ``event``, ``time`` (ISO 8601) and ``study`` (or ``search``). In a study, by
 ``event``:
 
-plan      rows, cells, units, done, to_run, seconds (estimated; null if nothing tells)
+plan      rows, cells (null without a study), units, done, to_run, seconds (estimated; null if
+          unknown)
 started   unit, label, epochs
 progress  unit, label, epoch, epochs, loss, samples_per_s, eta_s; every few seconds a unit
 done      unit, label, seconds (here; null if another driver did it)
-failed    unit, label, reason, log, again (whether it is tried again)
+failed    unit, label, reason, log, again (whether it is retried)
 waiting   reason; nothing runs at present
 message   text; what a person would read, such as a warning
 finished  state (done, failed, interrupted, or error with the reason), seconds; always the last
 
-From ``started`` to ``waiting`` each says how the study stands as well: ``units_done``,
+From ``started`` to ``waiting`` each has the state of the study as well: ``units_done``,
 ``units_running``, ``units_failed``, ``units`` (all, cached ones among them) and ``study_eta_s``.
-A search has events of its trials (`ablation.search.events`), and of the units of its confirmation.
+A search has events of its trials instead, and those of the units of its confirmation.
 """
 
 from __future__ import annotations
@@ -22,46 +23,46 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import typer
+from pydantic import JsonValue
 
-from ablation.live.standing import Standing
-from ablation.plan import Unit
-from ablation.runner.queue import Verdict
+from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
+from ablation.live.run_state import RunState
+from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
 from skelcon.errors import UserError
 
 EVERY = 2.0
 """Seconds between two progress events of a unit."""
-
-
 STATES: dict[str | int, str] = {0: "done", 1: "failed", 130: "interrupted"}
 """How a command ended, by its exit code; any other is an error."""
 
 
 class EventStream(io.TextIOBase):
-    """Writes events. As a text file it takes what is said to people, line by line, as messages.
+    """Writes events. It is a text file too: what is written to it for people becomes messages.
 
-    A reader that has gone away ends the events and nothing else.
+    A reader that closes its end stops the events and nothing else.
 
     Args:
         out: where the lines go.
-        about: what every line says, such as the study's name.
+        about: values of every event, such as the study's name.
     """
 
     def __init__(self, out: TextIO, **about: str) -> None:
         self._out, self._about, self._partial = out, about, ""
+        self._lock = threading.RLock()
 
-    def emit(self, event: str, **values: Any) -> None:
+    def emit(self, event: str, **values: JsonValue) -> None:
         """Write one event."""
         now = datetime.now().astimezone().isoformat(timespec="milliseconds")
         line = json.dumps({"event": event, "time": now, **self._about, **values})
-        with contextlib.suppress(OSError, ValueError):
+        with self._lock, contextlib.suppress(OSError, ValueError):
             self._out.write(f"{line}\n")
             self._out.flush()
 
@@ -70,9 +71,10 @@ class EventStream(io.TextIOBase):
         """Emit ``finished`` when the command ends, however it does.
 
         Raises:
-            typer.Exit: in place of what the console script would print as a line of text.
+            typer.Exit: instead of an error that the console script would print as text.
         """
-        began, state, more = time.monotonic(), "error", {}
+        started, state = time.monotonic(), "error"
+        more: dict[str, JsonValue] = {}
         try:
             yield
             state = "done"
@@ -99,67 +101,81 @@ class EventStream(io.TextIOBase):
             more = {"reason": str(error)}
             raise
         finally:
-            self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - began))
+            self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - started))
 
     def fileno(self) -> int:
-        """That of where the lines go."""
+        """Of the file that the lines go to."""
         return self._out.fileno()
 
     def write(self, text: str) -> int:
-        """Take text for people."""
-        *lines, self._partial = (self._partial + text).split("\n")
-        for line in lines:
-            if line.strip():
-                self.emit("message", text=line.rstrip())
+        """Write text for people."""
+        with self._lock:
+            *lines, self._partial = (self._partial + text).split("\n")
+            for line in lines:
+                if line.strip():
+                    self.emit("message", text=line.rstrip())
         return len(text)
 
 
-class Events:
-    """Listens to the runner and writes what it hears to a stream; ``standing`` has heard it."""
+class EventWriter:
+    """A `Reporter` that writes events to a stream.
 
-    def __init__(self, stream: EventStream, standing: Standing, every: float = EVERY) -> None:
-        self._stream, self._standing, self._every = stream, standing, every
-        self._told: dict[str, float] = {}
+    Args:
+        stream: where they go.
+        state: the state of the run; it receives each event before this does.
+        every: seconds between two progress events of a unit.
+    """
+
+    def __init__(self, stream: EventStream, state: RunState, every: float = EVERY) -> None:
+        self._stream, self._state, self._every = stream, state, every
+        self._written: dict[str, float] = {}
         self._waiting = ""
 
-    def started(self, unit: Unit) -> None:
-        """A trial has begun to work on ``unit``."""
-        self._waiting = ""
-        self._emit("started", unit, epochs=unit.epochs)
+    def report(self, event: Event) -> None:
+        """Write ``event``, unless it is a progress or a reason to wait that was just written."""
+        match event:
+            case Started(unit):
+                self._waiting = ""
+                self._emit("started", unit, epochs=unit.epochs)
+            case Progressed(unit):
+                self._progressed(event)
+            case Finished(unit):
+                self._written.pop(unit.key, None)
+                self._emit("done", unit, seconds=rounded(self._state.seconds_of(unit)))
+            case Failed(unit, reason, log, verdict):
+                self._written.pop(unit.key, None)
+                retried = verdict != "failed"
+                self._emit("failed", unit, reason=reason, log=str(log), again=retried)
+            case Waiting(reason):
+                if reason != self._waiting:
+                    self._emit("waiting", None, reason=reason)
+                self._waiting = reason
 
-    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
-        """Where ``unit`` is, unless that was said a moment ago."""
-        now = time.monotonic()
-        if not unit.epochs or now - self._told.get(unit.key, -self._every) < self._every:
+    def _progressed(self, event: Progressed) -> None:
+        unit, now = event.unit, time.monotonic()
+        if not unit.epochs or now - self._written.get(unit.key, -self._every) < self._every:
             return
-        self._told[unit.key] = now
-        running = {each.unit: each for each in self._standing.snapshot().running}
+        self._written[unit.key] = now
+        running = {each.unit: each for each in self._state.snapshot().running}
         left = running[unit.key].eta_s if unit.key in running else None
-        values = {name: progress.get(name) for name in ("epoch", "loss", "samples_per_s")}
-        self._emit("progress", unit, **values, epochs=unit.epochs, eta_s=rounded(left))
+        self._emit(
+            "progress",
+            unit,
+            epoch=event.epoch,
+            loss=event.loss,
+            samples_per_s=event.samples_per_s,
+            epochs=unit.epochs,
+            eta_s=rounded(left),
+        )
 
-    def finished(self, unit: Unit) -> None:
-        """``unit`` is done."""
-        self._told.pop(unit.key, None)
-        self._emit("done", unit, seconds=rounded(self._standing.took(unit)))
-
-    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
-        """``unit`` has failed."""
-        self._told.pop(unit.key, None)
-        self._emit("failed", unit, reason=reason, log=str(log), again=verdict != "failed")
-
-    def waiting(self, why: str) -> None:
-        """Nothing runs at present: said once, not each time that it is looked at."""
-        if why != self._waiting:
-            self._emit("waiting", None, reason=why)
-        self._waiting = why
-
-    def _emit(self, event: str, unit: Unit | None, **values: Any) -> None:
+    def _emit(self, name: str, unit: Unit | None, **values: JsonValue) -> None:
+        about: dict[str, JsonValue] = {}
         if unit is not None:
-            values = {"unit": unit.key, "label": unit.label, **values}
-        now = self._standing.snapshot()
+            about = {"unit": unit.key, "label": unit.label}
+        now = self._state.snapshot()
         self._stream.emit(
-            event,
+            name,
+            **about,
             **values,
             units_done=now.done,
             units_running=len(now.running),

@@ -1,7 +1,7 @@
-"""What is seen of a running study at a moment: the one form in which it is shown and told.
+"""The state of a run at a moment: the one form in which it is shown everywhere.
 
-The driver's live view, the lines of JSON and ``status`` in another shell all read a
-:class:`Snapshot`; nothing in it changes any more, so that any thread may read it.
+The driver's live view, its events and ``status`` in another shell all read a :class:`Snapshot`; it
+is frozen, so that any thread may read it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ class Running:
 
     Attributes:
         unit: its key.
-        epoch, epochs: how far it is; 0 of 0 for an evaluation that has none to count.
-        seconds: since it was begun here.
-        eta_s: seconds that it still takes; None if nothing tells.
+        epoch, epochs: its progress; 0 of 0 for an evaluation without epochs.
+        seconds: since it started here.
+        eta_s: seconds that are left; None if that is not known.
     """
 
     unit: str
@@ -34,7 +34,7 @@ class Running:
 
 
 @dataclass(frozen=True)
-class Cell:
+class SheetCell:
     """A cell of the table so far; ``text`` is its number, empty where there is none."""
 
     state: CellState
@@ -46,24 +46,29 @@ class Sheet:
     """The table so far: the columns' names, and each row's name with its cells."""
 
     columns: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+    rows: tuple[tuple[str, tuple[SheetCell, ...]], ...]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A study at a moment.
+    """A run at a moment.
 
     Attributes:
-        units: all that the study asks for.
+        study: its name.
+        units: all that it asks for, and of a search all that are expected.
         done: of these, ``cached`` ones among them.
-        cached: how many were done before the command was given.
-        to_come: units that have not begun and will.
-        failed: units that have failed for good.
+        cached: how many were done before the command started.
+        to_come: units that have not started and will.
+        failed: units that have failed and are not retried.
         cannot_run: units that need one of those.
-        progress: ``done`` and the shares of what runs.
-        seconds: since the command was given.
-        eta_s: seconds until the study is over; None if nothing tells.
+        progress: units that are over, and the shares of those that run.
+        seconds: since the command started.
+        eta_s: seconds until all is over; None if that is not known.
         waiting: why nothing runs, if nothing does.
+        running: what trials work on.
+        table: the study's table so far.
+        pruned: units that a search has stopped early.
+        summary: of a search, what else there is to say: (label, value).
     """
 
     study: str
@@ -79,3 +84,5 @@ class Snapshot:
     waiting: str
     running: tuple[Running, ...]
     table: Sheet | None = None
+    pruned: int = 0
+    summary: tuple[tuple[str, str], ...] = ()

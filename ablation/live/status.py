@@ -21,8 +21,8 @@ from ablation.live.beacon import running_studies
 from ablation.live.snapshot import Running, Snapshot
 from ablation.plan import Unit
 from ablation.store import Store
-from ablation.store.housekeeping import KEY, config_of
 from ablation.store.locks import is_held
+from ablation.store.unit_files import KEY, UnitFiles
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
@@ -151,7 +151,7 @@ def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> U
     ``shown``: the keys of those that drivers show as running; ``drivers``: whether any is there
     that could run what it has claimed.
     """
-    config = config_of(directory)
+    config = UnitFiles(directory).config_or_none()
     running = is_held(directory)
     if config is None:
         return UnitStatus(directory.name, "running", "(starting)") if running else None

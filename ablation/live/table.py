@@ -1,30 +1,33 @@
-"""A study's table while the study runs: what is there, what is being worked on, what is to come."""
+"""A study's table while the study runs: what is done, what is running, what is to come."""
 
 from __future__ import annotations
 
 import contextlib
 import threading
 import time
+from typing import TYPE_CHECKING
 
-from ablation.live.snapshot import Cell, Sheet, Snapshot
-from ablation.plan import Plan
+from ablation.live.snapshot import Sheet, SheetCell, Snapshot
 from ablation.store import Store
-from ablation.tables import Entry, Outcome, cells_frame, entries_of, number
 from skelcon.errors import UserError
 
+if TYPE_CHECKING:
+    from ablation.plan import Plan
+    from ablation.tables import Entry, Outcome
+
 EVERY = 3.0
-"""Seconds between two looks at the store, at least."""
+"""Seconds between two reads of the store, at least."""
 SHARE = 20
-"""Between two looks passes this many times what a look takes."""
+"""Between two reads pass this many times the seconds that a read takes."""
 
 
 class TableSoFar:
     """Reads a plan's cells from the store again when units have ended.
 
     Args:
-        plan: whose table it is; a part of a plan, as some units alone are, has none.
+        plan: whose table it is.
         store: where the results are.
-        every: seconds between two looks.
+        every: seconds between two reads.
     """
 
     def __init__(self, plan: Plan, store: Store, every: float = EVERY) -> None:
@@ -36,18 +39,14 @@ class TableSoFar:
             units = self._units.setdefault((cell.row, cell.column), set())
             if cell.unit is not None:
                 units |= {cell.unit.key, *cell.unit.needs}
-        needed = set().union(*self._units.values())
-        self._is_part = not needed.issubset(plan.units)
         self._seen: tuple[int, int] | None = None
-        self._next_look = 0.0
+        self._next_read = 0.0
         self._lock = threading.Lock()
 
     def sheet(self, now: Snapshot) -> Sheet | None:
-        """The table as it was last looked at; None if nothing of it can be read, or of a part."""
-        if self._is_part:
-            return None
+        """The table as it was last read; None if nothing of it can be read."""
         with self._lock:
-            self._look((now.done, now.failed))
+            self._read((now.done, now.failed))
             if not self._entries:
                 return None
             study = self._plan.study
@@ -66,29 +65,33 @@ class TableSoFar:
                 ),
             )
 
-    def _look(self, ended: tuple[int, int]) -> None:
+    def _read(self, ended: tuple[int, int]) -> None:
         """Read from the store what has changed, if it is time."""
+        from ablation.tables import cells_frame, entries_of  # imports pandas
+
         now = time.monotonic()
-        if ended == self._seen or now < self._next_look:
+        if ended == self._seen or now < self._next_read:
             return
         self._seen = ended
-        with contextlib.suppress(UserError, OSError):  # the end of the study says what is wrong
+        with contextlib.suppress(UserError, OSError):  # reported at the end of the study
             frame = cells_frame(self._plan, self._store, self._known)
             self._entries = entries_of(self._plan, frame)
         took = time.monotonic() - now
-        self._next_look = now + max(self._every, SHARE * took)
+        self._next_read = now + max(self._every, SHARE * took)
 
-    def _cell(self, row: str, column: str, at_work: bool) -> Cell:
+    def _cell(self, row: str, column: str, running: bool) -> SheetCell:
+        from ablation.tables import number
+
         entry, seeds = self._entries[row, column], len(self._plan.seeds)
         if entry.mean is None:
             if entry.reason.startswith("not applicable"):
-                return Cell("not applicable")
-            if "failed" in entry.reason and not at_work:
-                return Cell("failed")
-            return Cell("running" if at_work else "to come")
+                return SheetCell("not applicable")
+            if "failed" in entry.reason and not running:
+                return SheetCell("failed")
+            return SheetCell("running" if running else "to come")
         text = number(entry.mean, entry.unit)
         if entry.spread is not None:
             text += f" ± {entry.spread:.1f}"
         if entry.n < seeds:
             text += f" ({entry.n}/{seeds})"
-        return Cell("best" if entry.best and entry.n == seeds else "done", text)
+        return SheetCell("best" if entry.best and entry.n == seeds else "done", text)

@@ -70,8 +70,9 @@ class UnitSource(Protocol):
 class Queue:
     """The units of one run, each handed out after the units that it needs.
 
-    A unit that fails is retried ``retries`` times, unless the same would happen again. One that ran out of memory is retried once, alone on
-    its device, and one whose node was lost :data:`NODE_RETRIES` times, whatever ``retries`` is.
+    A unit that fails is retried ``retries`` times, unless the same would happen again. One that
+    ran out of memory is retried once, alone on its device, and one whose node was lost
+    :data:`NODE_RETRIES` times, whatever ``retries`` is.
     A unit that another driver has claimed is left to it.
 
     Args:

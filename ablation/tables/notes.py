@@ -7,13 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
-import torch
 
 from ablation.plan import Plan
-from skelcon.augment import JitterConfig
+from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.data import split
-from skelcon.downstream import labelled_subset
 from skelcon.settings import assignments
 
 
@@ -76,8 +75,8 @@ def _schedules(plan: Plan) -> list[str]:
     """How long and how fast the pre-trainings are, where they are not all alike."""
     found: dict[tuple[int, float], dict[str, None]] = {}
     for unit in plan.units.values():
-        if unit.kind == "pretrain":
-            schedule = (unit.epochs, float(unit.config["config"]["optimiser"]["lr"]))
+        if isinstance(unit, PretrainUnit):
+            schedule = (unit.epochs, unit.settings.optimiser.lr)
             found.setdefault(schedule, {})["+".join(unit.representations).upper()] = None
     if len(found) < 2:
         return []
@@ -93,8 +92,8 @@ def _jitter(plan: Plan) -> list[str]:
     found: dict[int, int] = {}
     joints = plan.dataset.layout.num_joints
     for unit in plan.units.values():
-        if unit.kind == "pretrain" and "jitter" in unit.config["config"]["augment"]["use"]:
-            config = JitterConfig.model_validate(unit.config["config"]["augment"]["jitter"])
+        if isinstance(unit, PretrainUnit) and "jitter" in unit.augmentations:
+            config = unit.settings.augment.jitter
             found[config.joints] = config.count(joints)
     if joints == 25 or plan.source is not None or not found:
         return []
@@ -107,11 +106,12 @@ def _labels(plan: Plan) -> list[str]:
     found: dict[float, int] = {}
     total = 0
     for unit in plan.units.values():
-        if unit.config.get("task") == "finetune" and unit.config["config"]["labels"] < 1:
-            train = split(plan.dataset, unit.config["protocol"], unit.config["train"])
-            labels = torch.from_numpy(plan.dataset.labels[train])
-            share, total = unit.config["config"]["labels"], len(train)
-            found[share] = len(labelled_subset(labels, share, seed=0, subset=0))
+        if isinstance(unit, EvaluateUnit) and float(unit.options.get("labels", 1)) < 1:
+            train = split(plan.dataset, unit.side.protocol, unit.side.train)
+            share, total = float(unit.options["labels"]), len(train)
+            classes = np.unique(plan.dataset.labels[train], return_counts=True)[1]
+            # As `skelcon.downstream.labelled_subset` draws them.
+            found[share] = sum(max(1, round(share * int(clips))) for clips in classes)
     if not found:
         return []
     counts = ", ".join(f"{100 * share:g} % is {n}" for share, n in sorted(found.items()))

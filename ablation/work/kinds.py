@@ -12,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from skelcon.downstream.tasks import Inputs
 
 from ablation.store import Store, write_atomically
 from ablation.units import EvaluateUnit, PretrainUnit, Side, Unit
@@ -21,7 +22,6 @@ from ablation.work.epochs import EpochLog
 from skelcon.config import Json
 from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
 from skelcon.downstream import EvaluationResult
-from skelcon.downstream.tasks import Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import EpochMetrics, Pretraining
 from skelcon.pretrain.distributed import ALONE, Team

@@ -102,6 +102,19 @@ class SkeletonDataset:
             "import it again"
         )
 
+    @staticmethod
+    def open_header(path: Path) -> SkeletonDataset:
+        """All of a data set but its frames, of a directory without ``frames.npy``.
+
+        Raises:
+            UserError: if it is not there, or damaged.
+        """
+        try:
+            return _opened(path, json.loads((path / "meta.json").read_text()), header_only=True)
+        except Exception as error:  # whatever a damaged file makes of json, numpy or zipfile
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"'{path}' is no header of a data set ({reason})") from None
+
     def __len__(self) -> int:
         return len(self.clip_names)
 
@@ -150,7 +163,7 @@ class SkeletonDataset:
         )
 
 
-def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
+def _opened(path: Path, meta: dict[str, Any], *, header_only: bool = False) -> SkeletonDataset:
     clip_names = tuple(meta["clip_names"])
     with (path / "index.npz").open("rb") as file, np.lib.npyio.NpzFile(file) as index:
         arrays = {name: index[name] for name in index.files}
@@ -161,7 +174,10 @@ def _opened(path: Path, meta: dict[str, Any]) -> SkeletonDataset:
                 f"index.npz, {name}: {values.dtype} {values.shape} for {len(clip_names)} clips"
             )
     layout = SkeletonLayout.from_dict(meta["layout"])
-    frames, padded = _mapped(path / "frames.npy", (layout.num_joints, 3))
+    frames: NDArray[np.float32] = np.empty((0, layout.num_joints, 3), np.float32)
+    padded = None
+    if not header_only:
+        frames, padded = _mapped(path / "frames.npy", (layout.num_joints, 3))
     return SkeletonDataset(
         path=path,
         frames=frames,

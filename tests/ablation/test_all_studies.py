@@ -11,10 +11,9 @@ from ablation.store import Store
 from ablation.study import known_studies, named_study
 from ablation.tables import cells_frame, make_table
 from ablation.tables.export import FORMATS, export
-from ablation.work import UnitRun
+from ablation.work import Context, UnitRun
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
-from skelcon.settings import preset_tree
 
 SHORT = {
     "pretrain": {"epochs": 1, "batch": 16, "contrast": {"queue": 32}, "encoders": {"frames": 16}},
@@ -37,7 +36,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, S
 def run_all(plan: Plan, store: Store) -> None:
     where = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     for unit in plan.units.values():
-        unit_run = UnitRun(unit.config, store, where, "cpu")
+        unit_run = UnitRun(unit, store, Context(where))
         while not unit_run.step().done:
             pass
         unit_run.close()
@@ -52,7 +51,6 @@ def test_a_study_of_the_paper_fills_its_table(
         named_study(name),
         data["target"],
         preset="quick",
-        preset_tree=preset_tree("quick"),
         seeds=(0,),
         overrides=SHORT,
         source=data["source"],

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from ablation.plan import Plan, make_plan, unit_key
+from ablation.canonical import digest
+from ablation.plan import Plan, make_plan
 from ablation.study import Study, load_study, named_study
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
-from skelcon.settings import preset_tree
 
 
 def plan_of(dataset: SkeletonDataset, study: Study | None = None, **options: Any) -> Plan:
-    choices = {"preset": "small", "preset_tree": preset_tree("small"), "seeds": (0,), **options}
+    choices = {"preset": "small", "seeds": (0,), **options}
     return make_plan(study or named_study("augmentations"), dataset, **choices)
 
 
@@ -60,10 +60,7 @@ def test_the_five_ablations_of_the_paper_share_31_pretrainings(dataset: Skeleton
     Table 10: 3 intra (Table 5) and 3 pairs (Table 6) = 6, all known. 6 rows x 3 columns.
     """
     names = ("augmentations", "rep-pairs", "jitter-joints", "crop-length", "rep-combinations")
-    plans = [
-        plan_of(dataset, named_study(name), preset="paper", preset_tree=preset_tree("paper"))
-        for name in names
-    ]
+    plans = [plan_of(dataset, named_study(name), preset="paper") for name in names]
     assert [len(plan.cells) for plan in plans] == [21 + 3, 21, 5, 3, 18]
     assert [plan.count("pretrain") for plan in plans] == [21, 7, 5, 3, 6]
     distinct: set[str] = set()
@@ -78,11 +75,7 @@ def test_the_five_ablations_of_the_paper_share_31_pretrainings(dataset: Skeleton
 
 def test_intra_combines_encoders_that_were_trained_apart(dataset: SkeletonDataset) -> None:
     plan = plan_of(dataset, named_study("rep-combinations").only(("img+stg",)))
-    trained = {
-        cell.column: [unit_key(e["pretrained"]) for e in cell.unit.config["encoders"]]
-        for cell in plan.cells
-        if cell.unit is not None
-    }
+    trained = {cell.column: list(cell.unit.needs) for cell in plan.cells if cell.unit is not None}
     assert len(set(trained["intra"])) == 2
     assert len(set(trained["inter"])) == 1
     assert trained["parameters"] == trained["inter"]
@@ -96,7 +89,7 @@ def test_scratch_and_pretrained_see_the_same_task(dataset: SkeletonDataset) -> N
     tasks: dict[str, list[Any]] = {}
     for cell in plan.cells:
         assert cell.unit is not None
-        own = {k: v for k, v in cell.unit.config.items() if k != "encoders"}
+        own = {k: v for k, v in cell.unit.to_json().items() if k != "encoders"}
         tasks.setdefault(cell.column, []).append(own)
     assert all(scratch == inter for scratch, inter in tasks.values())
     assert plan.count("pretrain") == 1
@@ -120,13 +113,13 @@ def test_a_transfer_pretrains_on_the_source_in_the_targets_joints(
     with pytest.raises(UserError, match="--source"):
         plan_of(dataset, study)
     plan = plan_of(dataset, study, source=source)
-    (pretraining,) = [u.config for u in plan.units.values() if u.kind == "pretrain"]
+    (pretraining,) = [u.to_json() for u in plan.units.values() if u.kind == "pretrain"]
     assert pretraining["data"] == source.fingerprint
     assert pretraining["as"] == {"layout": dataset.layout.to_dict(), "bodies": 2}
     for unit in plan.units.values():
         if unit.kind == "evaluate":
-            assert unit.config["data"] == dataset.fingerprint
-            assert unit.config["as"] == {"layout": dataset.layout.to_dict(), "bodies": 2}
+            assert unit.side.data == dataset.fingerprint
+            assert unit.side.to_json()["as"] == {"layout": dataset.layout.to_dict(), "bodies": 2}
     assert any("20 joints of kinect-v1" in note for note in plan.notes)
 
 
@@ -140,15 +133,15 @@ def _leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 def test_the_key_changes_with_each_field_of_the_configuration(dataset: SkeletonDataset) -> None:
     for unit in plan_of(dataset).units.values():
-        leaves = _leaves(unit.config)
+        leaves = _leaves(unit.to_json())
         assert len(leaves) > 20
         for path in leaves:
-            changed = copy.deepcopy(unit.config)
+            changed = copy.deepcopy(unit.to_json())
             at = changed
             for part in path[:-1]:
                 at = at[part]
             at[path[-1]] = "changed"
-            assert unit_key(changed) != unit.key, path
+            assert digest(changed) != unit.key, path
 
 
 @pytest.mark.parametrize(
@@ -213,7 +206,7 @@ def test_validation_shares_nothing_with_test_and_leaves_the_test_side_alone(
 ) -> None:
     test, validation = plan_of(dataset), plan_of(dataset, evaluate_on="validation")
     assert set(test.units).isdisjoint(validation.units)
-    sides = {(u.config["train"], u.config.get("test", "")) for u in validation.units.values()}
+    sides = {(u.side.train, getattr(u, "test", "")) for u in validation.units.values()}
     assert sides == {("fit", ""), ("fit", "validation")}
 
 
@@ -222,7 +215,7 @@ def test_seeds_are_an_axis_and_a_new_seed_asks_for_new_units_only(
 ) -> None:
     one, two = plan_of(dataset, seeds=(0,)), plan_of(dataset, seeds=(0, 1))
     assert set(one.units) < set(two.units)
-    assert {u.config["seed"] for k, u in two.units.items() if k not in one.units} == {1}
+    assert {u.side.seed for k, u in two.units.items() if k not in one.units} == {1}
 
 
 def test_set_must_not_make_rows_alike(dataset: SkeletonDataset) -> None:

@@ -96,7 +96,7 @@ def study_with_plugin(tmp_path: Path) -> Path:
 
 
 def planned(dataset: SkeletonDataset, file: Path) -> Plan:
-    return make_plan(load_study(file), dataset, preset="paper", preset_tree={}, seeds=(0,))
+    return make_plan(load_study(file), dataset, preset="paper", seeds=(0,))
 
 
 def test_a_study_of_custom_components_is_planned_with_their_versions(

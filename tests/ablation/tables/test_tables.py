@@ -34,7 +34,7 @@ TOP1 = {("none", "seq"): [0.5, 0.75, 0.25], ("crop+jitter", "seq"): [0.75, 0.75,
 @pytest.fixture
 def plan(dataset: SkeletonDataset, study_file: Path) -> Plan:
     study = load_study(study_file)
-    return make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1, 2))
+    return make_plan(study, dataset, preset="small", seeds=(0, 1, 2))
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def store(tmp_path: Path, plan: Plan) -> Store:
     for cell in plan.cells:
         assert cell.unit is not None
         if (cell.row, cell.column) in TOP1:
-            directory = store.begin(cell.unit.key, cell.unit.config)
+            directory = store.begin(cell.unit.key, cell.unit.to_json())
             value = TOP1[cell.row, cell.column][cell.seed]
             write_json(directory / "result.json", {"top1": value})
             store.finish(cell.unit.key)
@@ -93,7 +93,7 @@ def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
 
 def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, store: Store) -> None:
     study = load_study(study_file)
-    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(1,))
+    plan = make_plan(study, dataset, preset="small", seeds=(1,))
     table = make_table(plan, cells_frame(plan, store))
     entry = table.entries["none", "seq"]
     assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
@@ -170,7 +170,7 @@ def test_a_single_row_is_the_best_of_nothing(
     dataset: SkeletonDataset, study_file: Path, store: Store
 ) -> None:
     study = load_study(study_file).only(("crop+jitter", "random"))
-    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1, 2))
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1, 2))
     entry = make_table(plan, cells_frame(plan, store)).entries["crop+jitter", "seq"]
     assert entry.mean is not None
     assert not entry.best
@@ -184,9 +184,7 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
     study = study.model_copy(update={"paper": (report,)})
 
     def table_of(preset: str, overrides: dict[str, Any]) -> Table:
-        plan = make_plan(
-            study, dataset, preset=preset, preset_tree={}, seeds=(0,), overrides=overrides
-        )
+        plan = make_plan(study, dataset, preset=preset, seeds=(0,), overrides=overrides)
         return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
 
     as_in_the_paper = table_of("paper", {})
@@ -204,9 +202,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
 ) -> None:
     source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
     study = load_study(study_file).model_copy(update={"task": "finetune", "transfer": True})
-    plan = make_plan(
-        study, dataset, preset="small", preset_tree={}, seeds=(0,), source=source, protocol="xsub"
-    )
+    plan = make_plan(study, dataset, preset="small", seeds=(0,), source=source, protocol="xsub")
     table = make_table(plan, cells_frame(plan, Store(tmp_path)))
     assert "after synthetic data made by skelcon" in table.caption
     assert not table.show_paper
@@ -220,11 +216,11 @@ def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
     study = load_study(study_file)
     extra = Column(of="seq", metric="parameters", unit="millions")
     study = study.model_copy(update={"columns": {**study.columns, "size": extra}})
-    plan = make_plan(study, dataset, preset="small", preset_tree={}, seeds=(0, 1))
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
     store = Store(tmp_path)
     for cell in plan.cells:
         assert cell.unit is not None
-        directory = store.begin(cell.unit.key, cell.unit.config)
+        directory = store.begin(cell.unit.key, cell.unit.to_json())
         write_json(directory / "result.json", {"top1": 0.5, "parameters": 519_424})
         store.finish(cell.unit.key)
     sized = [cell for cell in plan.cells if cell.column == "size"]

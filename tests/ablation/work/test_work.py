@@ -3,17 +3,19 @@ from __future__ import annotations
 import errno
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ablation.plan import Unit, make_plan
+from ablation.plan import make_plan
 from ablation.store import Store
 from ablation.store.housekeeping import find
 from ablation.study import load_study
-from ablation.work import UnitRun
+from ablation.units import Unit
+from ablation.work import Context, UnitRun
 from ablation.work.checkpoints import CheckpointPolicy, Keep
 from ablation.work.epochs import EpochLog
 from skelcon import load_encoder
@@ -27,7 +29,6 @@ def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> lis
         study,
         dataset,
         preset="paper",
-        preset_tree={},
         seeds=(0,),
         overrides={"pretrain.epochs": epochs},
     )
@@ -36,7 +37,7 @@ def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> lis
 
 def run(unit: Unit, store: Store, dataset: SkeletonDataset, steps: int | None = None) -> None:
     """``steps`` steps of one epoch each and then no more, as after a crash; None: to the end."""
-    unit_run = UnitRun(unit.config, store, {dataset.fingerprint: dataset.path}, "cpu")
+    unit_run = UnitRun(unit, store, Context({dataset.fingerprint: dataset.path}))
     try:
         taken = 0
         while not unit_run.step(budget=0).done:
@@ -85,7 +86,7 @@ def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
     study = load_study(study_file).only(("crop+jitter", "random"))
     study = study.model_copy(update={"task": "finetune"})
     change = {"finetune": {"epochs": 3, "labels": 0.5, "subsets": 2}}
-    plan = make_plan(study, dataset, preset="paper", preset_tree={}, seeds=(0,), overrides=change)
+    plan = make_plan(study, dataset, preset="paper", seeds=(0,), overrides=change)
     straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
     for unit in plan.units.values():
         run(unit, straight, dataset)
@@ -114,7 +115,6 @@ def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
         study,
         dataset,
         preset="paper",
-        preset_tree={},
         seeds=(0,),
         source=source,
         overrides={"pretrain.epochs": 1, "finetune.epochs": 1},
@@ -122,7 +122,7 @@ def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
     store = Store(tmp_path / "r")
     where = {each.fingerprint: each.path for each in (dataset, source)}
     for unit in plan.units.values():
-        unit_run = UnitRun(unit.config, store, where, "cpu")
+        unit_run = UnitRun(unit, store, Context(where))
         while not unit_run.step().done:
             pass
         unit_run.close()
@@ -211,11 +211,9 @@ def test_checkpoints_stay_as_asked(
     store = Store(tmp_path)
     for steps in (2, 9):
         unit_run = UnitRun(
-            unit.config,
+            unit,
             store,
-            {dataset.fingerprint: dataset.path},
-            "cpu",
-            checkpoints=CheckpointPolicy(keep=keep),
+            Context({dataset.fingerprint: dataset.path}, checkpoints=CheckpointPolicy(keep=keep)),
         )
         for _ in range(steps):
             if unit_run.step(budget=0).done:
@@ -270,7 +268,7 @@ def test_a_unit_leaves_what_the_design_lists(
             else {"predictions.npz"}
         )
         assert names == common | own
-        assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.config
+        assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.to_json()
         provenance = store.provenance(unit.key)
         assert provenance["data"]["fingerprint"] == dataset.fingerprint
         assert provenance["data"]["family"] == "utd-mhad"
@@ -298,6 +296,6 @@ def test_other_data_than_the_units_is_refused(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
     unit = units_of(dataset, study_file)[0]
-    config = {**unit.config, "data": "0" * 16}
+    other = replace(unit, side=replace(unit.side, data="0" * 16))
     with pytest.raises(RuntimeError, match="is not the data set"):
-        UnitRun(config, Store(tmp_path), {"0" * 16: dataset.path}, "cpu")
+        UnitRun(other, Store(tmp_path), Context({"0" * 16: dataset.path}))

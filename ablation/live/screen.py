@@ -1,24 +1,19 @@
-"""How a running study looks on a terminal: in the driver's live view and in ``status``."""
+"""The look of a run on a terminal: in the driver's live view and in ``status``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.live.snapshot import Cell, Running, Sheet, Snapshot
-from ablation.tables.display import duration
+from ablation.live.snapshot import Running, Sheet, SheetCell, Snapshot
+from ablation.text import KEY_DIGITS, duration, short_key
 
-WIDE = 100
-"""From this width on a unit that runs has a bar and its key."""
-NARROW = 76
-"""Below this width its samples per second are left out."""
-WIDTHS = {"epoch": 7, "loss": 6, "samples/s": 9, "ETA": 11}
-KEY, BAR = 8, 14
-"""Columns that the parts of a running unit's line take."""
 STYLES = {
     "best": "bold",
     "running": "cyan",
@@ -27,6 +22,8 @@ STYLES = {
     "not applicable": "dim",
 }
 WORDS = {"running": "running", "failed": "failed", "to come": "·", "not applicable": "n/a"}
+LEAST_LABEL = 12
+"""Columns that a unit's label has at least."""
 
 
 def eta(seconds: float | None) -> str:
@@ -37,17 +34,23 @@ def eta(seconds: float | None) -> str:
 def counts(now: Snapshot) -> str:
     """What runs, is to come, was cached and has failed, in words."""
     parts = [f"{len(now.running)} running", f"{now.to_come} to come"]
-    if now.cached:
-        parts.append(f"{now.cached} cached")
-    if now.failed:
-        parts.append(f"{now.failed} failed")
-    if now.cannot_run:
-        parts.append(f"{now.cannot_run} cannot run")
+    further = {
+        "cached": now.cached,
+        "pruned": now.pruned,
+        "failed": now.failed,
+        "cannot run": now.cannot_run,
+    }
+    parts += [f"{number} {what}" for what, number in further.items() if number]
     return ", ".join(parts)
 
 
+def summary(now: Snapshot) -> str:
+    """What a search has to say, such as ``best 71.3 % (trial 3)``."""
+    return ", ".join(f"{label} {value}" for label, value in now.summary)
+
+
 def screen(now: Snapshot, width: int, height: int) -> RenderableType:
-    """All of it, in the lines and columns that there are."""
+    """All of it, in the lines and columns of the terminal."""
     parts = head(now, width)
     space = height - len(parts) - 1  # the line of the cursor
     table = None
@@ -63,9 +66,9 @@ def screen(now: Snapshot, width: int, height: int) -> RenderableType:
 
 
 def head(now: Snapshot, width: int) -> list[RenderableType]:
-    """The study's name, bar, counts and ETA, in two or three lines."""
+    """The study's name, bar, counts and ETA, in two to four lines."""
     done, left = f"{now.done}/{now.units} units", f"ETA {eta(now.eta_s)}"
-    # (The room of the longest ETA is kept, so that the bar stays as long as it is.)
+    # Room for the longest ETA is kept, so that the bar does not change its length.
     bar = max(6, min(60, width - len(now.study) - len(done) - len("ETA 10 min 10 s") - 6))
     line = Grid.grid(padding=(0, 2, 0, 0))
     line.add_row(
@@ -74,47 +77,70 @@ def head(now: Snapshot, width: int) -> list[RenderableType]:
         Text(done, style="bold", no_wrap=True),
         Text(left, no_wrap=True),
     )
-    text = Text(f"{counts(now)}, {duration(now.seconds)} gone", style="dim")
+    text = Text(f"{counts(now)}, {duration(now.seconds)} elapsed", style="dim")
     text.highlight_regex(r"\d+ failed|\d+ cannot run", "not dim red")
     lines: list[RenderableType] = [line, text]
+    if now.summary:
+        lines.append(Text(summary(now), no_wrap=True, overflow="ellipsis"))
     if now.waiting:
         lines.append(Text(f"waiting: {now.waiting}", style="yellow"))
     return lines
 
 
+@dataclass(frozen=True)
+class _Column:
+    """A column of the running units: from ``least`` columns of the terminal on."""
+
+    name: str
+    width: int
+    least: int
+    show: Callable[[Running], RenderableType]
+    justify: Literal["left", "right"] = "right"
+
+
+def _bar(each: Running) -> RenderableType:
+    if not each.epochs:
+        return ""
+    return ProgressBar(total=each.epochs, completed=each.epoch, width=BAR)
+
+
+BAR = 14
+"""Columns of a running unit's bar."""
+BEFORE = (_Column("unit", KEY_DIGITS, 76, lambda each: short_key(each.unit), justify="left"),)
+"""The columns left of a unit's label."""
+AFTER = (
+    _Column("", BAR, 100, _bar, justify="left"),
+    _Column("epoch", 7, 0, lambda each: f"{each.epoch}/{each.epochs}" if each.epochs else ""),
+    _Column("loss", 6, 0, lambda each: "" if each.loss is None else f"{each.loss:.3f}"),
+    _Column(
+        "samples/s", 9, 90, lambda each: f"{each.samples_per_s:.0f}" if each.samples_per_s else ""
+    ),
+    _Column("ETA", 11, 0, lambda each: "" if each.eta_s is None else duration(each.eta_s)),
+)
+"""The columns right of it."""
+
+
 def running_grid(shown: Sequence[Running], width: int, lines: int | None = None) -> RenderableType:
-    """The units that run, as many as there are ``lines`` for."""
+    """The units that run, as many as ``lines`` have room for."""
+    before = [column for column in BEFORE if width >= column.least]
+    after = [column for column in AFTER if width >= column.least]
+    label = max(LEAST_LABEL, width - sum(column.width + 2 for column in (*before, *after)))
     grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    wide = width >= WIDE
-    names = [name for name in WIDTHS if name != "samples/s" or width >= NARROW]
-    if wide:
-        grid.add_column("unit", no_wrap=True)
-    room_of_label = width - sum(WIDTHS[name] + 2 for name in names) - (KEY + BAR + 4) * wide
-    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=max(12, room_of_label))
-    if wide:
-        grid.add_column("", no_wrap=True)
-    for name in names:
-        grid.add_column(name, justify="right", no_wrap=True)
+    for column in before:
+        grid.add_column(column.name, no_wrap=True)
+    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=label)
+    for column in after:
+        grid.add_column(column.name, justify=column.justify, no_wrap=True)
     total = len(shown)
     room = total if lines is None else max(1, lines - 1)
     if total > room:
         shown = shown[: max(1, room - 1)]
     for each in shown:
-        cells: list[RenderableType] = [each.unit[:KEY]] if wide else []
-        cells.append(each.label)
-        if wide:
-            bar = ProgressBar(total=each.epochs, completed=each.epoch, width=BAR)
-            cells.append(bar if each.epochs else "")
-        values = {
-            "epoch": f"{each.epoch}/{each.epochs}" if each.epochs else "",
-            "loss": f"{each.loss:.3f}" if each.loss is not None else "",
-            "samples/s": f"{each.samples_per_s:.0f}" if each.samples_per_s else "",
-            "ETA": duration(each.eta_s) if each.eta_s is not None else "",
-        }
-        grid.add_row(*cells, *(values[name] for name in names))
+        left = [column.show(each) for column in before]
+        grid.add_row(*left, each.label, *(column.show(each) for column in after))
     if len(shown) < total:
         more = Text(f"and {total - len(shown)} more", style="dim")
-        grid.add_row(*(["", more] if wide else [more]))
+        grid.add_row(*("" for _ in before), more)
     return grid
 
 
@@ -132,5 +158,5 @@ def table_grid(sheet: Sheet, width: int) -> Grid | None:
     return grid if sum(widths) + 2 * (len(widths) - 1) <= width else None
 
 
-def _text(cell: Cell) -> Text:
+def _text(cell: SheetCell) -> Text:
     return Text(cell.text or WORDS.get(cell.state, ""), style=STYLES.get(cell.state, ""))

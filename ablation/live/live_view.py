@@ -1,0 +1,156 @@
+"""What a person sees while units run: a live view on a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from ablation.events import Event, Failed, Finished, Pruned, Started, Verdict, Waiting
+from ablation.live.run_state import RunState
+from ablation.live.screen import counts, eta, screen, summary
+from ablation.live.snapshot import Snapshot
+from ablation.text import duration, short_key
+from ablation.units import Unit
+
+QUIET_SECONDS = 120.0
+"""Seconds without a line, where there is no terminal, after which one gives the state."""
+TAIL_BYTES = 4096
+TAIL_LINES = 6
+CONSEQUENCES: dict[Verdict, str] = {
+    "retry": "; it is retried",
+    "retry alone": "; it is retried alone on its device",
+    "failed": "",
+}
+
+
+def _last_lines(log: Path) -> list[str]:
+    """The end of a unit's log."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+
+
+class LiveView:
+    """A `Reporter` that shows a run: live on a terminal, else in plain lines.
+
+    Use as a context manager around the run.
+
+    Args:
+        console: where to show it.
+        state: the state of the run; it receives each event before this does.
+        snapshot: gives that state with the table so far, for the live view.
+        verbose: lines for each unit on a terminal as well.
+        quiet: seconds without a line after which one gives the state, without a terminal.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        state: RunState,
+        snapshot: Callable[[], Snapshot],
+        verbose: bool = False,
+        quiet: float = QUIET_SECONDS,
+    ) -> None:
+        self._console, self._state, self._snapshot = console, state, snapshot
+        self._quiet = quiet
+        self._lines = verbose or not console.is_terminal
+        self._failure_shown = False
+        self._waiting = ""
+        self._printed = time.monotonic()
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._live: Live | None = None
+        if console.is_terminal:
+            self._live = Live(
+                console=console,
+                get_renderable=lambda: screen(snapshot(), *console.size),
+                refresh_per_second=2,
+                transient=True,
+            )
+
+    def __enter__(self) -> LiveView:
+        if self._live is not None:
+            self._live.start()
+        else:
+            self._thread = threading.Thread(target=self._print_state, daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        if self._live is not None:
+            self._live.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def report(self, event: Event) -> None:
+        """Print a line, if ``event`` is worth one."""
+        match event:
+            case Started(unit):
+                self._waiting = ""
+                self._line("started", unit)
+            case Finished(unit):
+                seconds = self._state.seconds_of(unit)
+                time_taken = "by another driver" if seconds is None else duration(seconds)
+                self._line("done", unit, time_taken, _progress(self._state.snapshot()))
+            case Pruned(unit):
+                self._line("pruned", unit, _progress(self._state.snapshot()))
+            case Failed():
+                self._failed(event)
+            case Waiting(reason):
+                if reason != self._waiting and self._live is None:
+                    self._print(Text(f"waiting  {_clock()}  {reason}"))
+                self._waiting = reason
+
+    def _failed(self, event: Failed) -> None:
+        """Printed at once, on a terminal too; the first time with the end of its log."""
+        tail = [] if self._failure_shown else _last_lines(event.log)
+        self._failure_shown = True
+        text = _text("failed", event.unit, f"{event.reason}{CONSEQUENCES[event.verdict]}")
+        lines = [text, f"  log: {event.log}", *(f"  | {line}" for line in tail)]
+        self._print(Text("\n".join(lines), style="red"))
+
+    def _line(self, what: str, unit: Unit, *more: str) -> None:
+        if self._lines:
+            self._print(Text(_text(what, unit, *more)))
+
+    def _print(self, text: Text) -> None:
+        self._printed = time.monotonic()
+        self._console.print(text, soft_wrap=True, highlight=False)
+
+    def _print_state(self) -> None:
+        """Print a line with the state whenever nothing has been printed for long."""
+        while not self._over.wait(self._printed + self._quiet - time.monotonic()):
+            if time.monotonic() - self._printed >= self._quiet:
+                now = self._snapshot()
+                parts = ("running", _clock(), counts(now), summary(now), _progress(now))
+                self._print(Text("  ".join(filter(None, parts))))
+
+
+def _clock() -> str:
+    return f"{datetime.now():%H:%M:%S}"
+
+
+def _text(what: str, unit: Unit, *more: str) -> str:
+    return "  ".join((f"{what:<7}", _clock(), short_key(unit.key), unit.label, *more))
+
+
+def _progress(now: Snapshot) -> str:
+    return f"{now.done}/{now.units} units  ETA {eta(now.eta_s)}"

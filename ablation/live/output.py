@@ -1,0 +1,180 @@
+"""Where a command says what it does: a terminal, a log file, or a script that reads events."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TextIO, cast
+
+from rich.console import Console
+
+from ablation.cost import Cost
+from ablation.cost.view import counts_of, describe, describe_start, say
+from ablation.events import Reporter, Reporters
+from ablation.live.beacon import Beacon
+from ablation.live.events import EventStream, EventWriter, rounded
+from ablation.live.live_view import LiveView
+from ablation.live.run_state import RunState
+from ablation.live.snapshot import Sheet, Snapshot
+from ablation.live.table import TableSoFar
+from ablation.store import Store
+from ablation.units import Unit
+from skelcon.cli.console import LastingConsole
+
+if TYPE_CHECKING:
+    from ablation.run import Job
+
+ACKNOWLEDGEMENT = (
+    "Interrupted: saving what has been trained. Interrupt again to leave at once."
+)
+
+
+class WatchedSource(Protocol):
+    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional."""
+
+    @property
+    def upcoming(self) -> int:
+        """How many more units it will ask for, about."""
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """What it has found so far: (label, value)."""
+
+    def table(self, now: Snapshot) -> Sheet | None:
+        """Its table so far."""
+
+    def event_reporter(self, stream: EventStream) -> Reporter:
+        """Writes the events of its trials, instead of those of units."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a command says what it does.
+
+    Attributes:
+        console: for people; with a ``stream``, what is printed there becomes messages in it.
+        stream: takes events, for a script.
+        verbose: lines for each unit on a terminal as well.
+    """
+
+    console: Console
+    stream: EventStream | None = None
+    verbose: bool = False
+
+    def say(self, text: str) -> None:
+        """Print ``text``: wrapped between words on a terminal, one line elsewhere."""
+        say(self.console, text)
+
+    def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
+        """Say what is about to run; nothing to people if that is nothing (``cost`` None).
+
+        A search says it itself.
+        """
+        if job.source is not None:
+            return
+        if self.stream is not None:
+            counts = _counts(job, missing)
+            seconds = rounded(cost.seconds if cost else 0.0)
+            self.stream.emit("plan", **counts, seconds=seconds)
+        elif cost is not None and job.plan is not None:
+            self.say(describe(job.plan, missing))
+            start = describe_start(cost)
+            if start is not None:
+                self.say(start)
+
+    @contextlib.contextmanager
+    def watching(
+        self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
+    ) -> Iterator[Reporter]:
+        """Show a run of ``missing`` for as long as it lasts.
+
+        Args:
+            job: what is wanted.
+            missing: its units that are to run.
+            store: where they go.
+            cost: of them, for the first ETA.
+            waiting: why nothing runs at first.
+
+        Returns:
+            What receives the events of the run.
+        """
+        source = cast("WatchedSource | None", job.source)
+        state = RunState(
+            job.name,
+            missing,
+            len(job.units) - len(missing),
+            cost.slots,
+            cost.known,
+            waiting=waiting,
+            upcoming=lambda: getattr(source, "upcoming", 0),
+        )
+        snapshot = _snapshots(job, store, state)
+        with Beacon(store.results, snapshot):
+            if self.stream is not None:
+                own = getattr(source, "event_reporter", None)
+                writer = own(self.stream) if own else EventWriter(self.stream, state)
+                yield Reporters(state, writer)
+                return
+            with LiveView(self.console, state, snapshot, self.verbose) as view:
+                yield Reporters(state, view)
+
+    def acknowledge(self) -> None:
+        """Say at once that a signal was received; may be called in its handler."""
+        # In a thread: the handler may have interrupted a print, which cannot be entered again.
+        threading.Thread(target=self.say, args=(ACKNOWLEDGEMENT,)).start()
+
+
+def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
+    """Gives the state of a run with its table so far."""
+    source = cast("WatchedSource | None", job.source)
+    table: Callable[[Snapshot], Sheet | None] = getattr(source, "table", lambda now: None)
+    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(source, "summary", tuple)
+    if job.plan is not None:
+        table = TableSoFar(job.plan, store).sheet
+
+    def snapshot() -> Snapshot:
+        now = state.snapshot()
+        return replace(now, table=table(now), summary=tuple(summary()))
+
+    return snapshot
+
+
+def _counts(job: Job, missing: Sequence[Unit]) -> dict[str, int | None]:
+    """The counts of a ``plan`` event."""
+    if job.plan is not None:
+        return {**counts_of(job.plan, missing)}
+    done = len(job.units) - len(missing)
+    return {
+        "rows": None,
+        "cells": None,
+        "units": len(job.units),
+        "done": done,
+        "to_run": len(missing),
+    }
+
+
+@contextlib.contextmanager
+def output(
+    *, as_json: bool, verbose: bool = False, events: bool = True, **about: str
+) -> Iterator[Output]:
+    """The output of a command.
+
+    With ``--json`` standard output is for the document alone, and standard error takes events; if
+    that is a terminal, a person sees there what they see without ``--json``.
+
+    Args:
+        as_json: whether ``--json`` was given.
+        verbose: whether ``--verbose`` was.
+        events: whether the command has events.
+        about: values of every event, such as ``study="tiny"``.
+    """
+    if not as_json or not events or sys.stderr.isatty():
+        yield Output(LastingConsole(stderr=as_json), verbose=verbose)
+        return
+    stream = EventStream(sys.stderr, **about)
+    text = cast(TextIO, stream)
+    # What a library prints becomes a message too.
+    with contextlib.redirect_stderr(text), stream.finishing():
+        yield Output(Console(file=text, width=1000), stream)

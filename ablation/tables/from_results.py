@@ -1,0 +1,131 @@
+"""A study's table from its results directory alone, without the data and without running.
+
+``<study>/study.json`` keeps what was asked, and ``data/<fingerprint>/`` the header of each data
+set: all of it but the frames.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ablation.plan import Plan, make_plan
+from ablation.store import write_json
+from ablation.study import Study
+from skelcon.config import Json
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError, nearest
+from skelcon.plugins import load_plugins
+
+ASKED = "study.json"
+HEADERS = "data"
+HEADER_FILES = ("index.npz", "meta.json")
+
+
+def save_plan(plan: Plan, results: Path, directory: Path) -> None:
+    """Keep what :func:`load_plan` needs.
+
+    Args:
+        plan: the study as it was asked.
+        results: the results directory, which gets the headers of the data sets.
+        directory: the study's own, below ``results``.
+    """
+    for dataset in plan.datasets:
+        _keep_header(dataset, results / HEADERS / dataset.fingerprint)
+    values = {
+        "study": plan.study.model_dump(mode="json", exclude_defaults=True),
+        "data": plan.dataset.fingerprint,
+        "source": plan.source.fingerprint if plan.source is not None else None,
+        "protocol": plan.asked_protocol,
+        "evaluate_on": plan.evaluate_on,
+        "preset": plan.preset,
+        "seeds": list(plan.seeds),
+        "set": plan.overrides,
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    write_json(directory / ASKED, values)
+
+
+def _keep_header(dataset: SkeletonDataset, place: Path) -> None:
+    if all((place / name).exists() for name in HEADER_FILES):
+        return
+    place.mkdir(parents=True, exist_ok=True)
+    for name in HEADER_FILES:  # the reader wants both: the last one completes it
+        temporary = place / f".{name}.tmp"
+        shutil.copyfile(dataset.path / name, temporary)
+        temporary.replace(place / name)
+
+
+def load_plan(results: Path, name: str, seeds: tuple[int, ...] | None = None) -> Plan:
+    """The plan of a study whose table was made in ``results`` before.
+
+    Args:
+        results: the results directory.
+        name: of the study.
+        seeds: in place of those that were asked.
+
+    Raises:
+        UserError: if the directory knows no such study, or what it keeps of it is damaged.
+    """
+    path = results / name / ASKED
+    if not path.exists():
+        known = [study for study, _ in asked_studies(results)]
+        hint = nearest(name, known) if known else "it has none"
+        raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
+    try:
+        values: Json = json.loads(path.read_text())
+        study_values = dict(values["study"])
+        load_plugins(tuple(study_values.get("plugins", ())))
+        study = Study.model_validate(study_values)
+        dataset, source = (
+            None if key is None else SkeletonDataset.open_header(results / HEADERS / key)
+            for key in (values["data"], values["source"])
+        )
+        assert dataset is not None
+        return make_plan(
+            study,
+            dataset,
+            preset=values["preset"],
+            seeds=seeds or tuple(values["seeds"]),
+            protocol=values["protocol"],
+            evaluate_on=values["evaluate_on"],
+            overrides=values["set"],
+            source=source,
+        )
+    except (OSError, ValueError, LookupError, TypeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"'{path}' is damaged ({reason}): run the study again") from None
+
+
+def asked_studies(results: Path) -> Iterator[tuple[str, Json]]:
+    """The studies that ``results`` knows, by name, and what was asked of each."""
+    for path in sorted(results.glob(f"*/{ASKED}")):
+        try:
+            values = json.loads(path.read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(values, dict):
+            yield path.parent.name, values
+
+
+def merge_studies(into: Path, source: Path) -> None:
+    """Let ``into`` know the studies of ``source`` as well; of the same study the seeds add up."""
+    for header in sorted((source / HEADERS).glob("*")):
+        place = into / HEADERS / header.name
+        if not place.exists():
+            shutil.copytree(header, place)
+    known = dict(asked_studies(into))
+    for name, values in asked_studies(source):
+        own = known.get(name)
+        if own is None:
+            merged = values
+        elif {**own, "seeds": None} == {**values, "seeds": None}:
+            merged = {**own, "seeds": sorted({*own["seeds"], *values["seeds"]})}
+        else:  # another question under the same name: that of ``into`` is kept
+            continue
+        (into / name).mkdir(parents=True, exist_ok=True)
+        write_json(into / name / ASKED, merged)

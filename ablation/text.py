@@ -1,0 +1,41 @@
+"""Numbers, times and sizes as people read them."""
+
+from __future__ import annotations
+
+import math
+
+KEY_DIGITS = 8
+"""How many digits of a unit's key people see; commands take as many for the whole key."""
+
+
+def short_key(key: str) -> str:
+    """The digits of a unit's key that people see; files and JSON have all of them."""
+    return key[:KEY_DIGITS]
+
+
+def plural(number: int, noun: str) -> str:
+    """``1 unit``, ``2 units``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def fine_duration(seconds: float) -> str:
+    """As :func:`duration`, with tenths of a second below ten seconds."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
+def readable(size: float) -> str:
+    """``850 B``, ``12.3 MB``, ``1.2 GB``: powers of 1000, as disks are sold."""
+    if size < 1000:
+        return f"{round(size)} B"
+    power = min(4, int(math.log10(size)) // 3)
+    return f"{size / 1000**power:.1f} {['', 'kB', 'MB', 'GB', 'TB'][power]}"

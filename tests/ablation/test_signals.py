@@ -1,0 +1,164 @@
+"""Ctrl-C, SIGTERM and SIGHUP, to the process or to its group: message, exit code, seconds, table.
+
+A batch scheduler, `timeout` and systemd signal the whole group, a terminal that closes sends SIGHUP.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from ablation_helpers import ablate, command, processes
+
+pytestmark = pytest.mark.slow
+
+SECONDS = 10.0
+"""Five are promised on an idle machine; the tests run beside others."""
+SENT = [(sent, group) for sent in ("SIGINT", "SIGTERM", "SIGHUP") for group in (False, True)]
+
+SPACE = """
+title: A tiny search
+protocols: [xsub]
+downstream: [seq]
+base:
+  pretrain.representations: [seq]
+  pretrain.epochs: 4000
+  pretrain.batch: 8
+  pretrain.contrast: {queue: 16, dim: 8, head_hidden: 8, momentum: 0.9}
+  pretrain.encoders.frames: 16
+  pretrain.encoders.seq: {hidden: 4, layers: 1}
+  linear: {epochs: 2, crops: 1}
+space:
+  pretrain.optimiser.lr: {loguniform: [0.001, 0.1]}
+trials: 3
+evaluate_every: 1000
+scheduler: {name: fifo}
+algorithm: random
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    seconds: float
+    text: str
+    session: int
+
+
+def interrupted(words: tuple[object, ...], results: Path, sent: str, *, group: bool) -> Ended:
+    """Start a command, wait until it trains, send the signal, and wait for the end."""
+    out = results.parent / f"{results.name}-{sent}-{group}.txt"
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            command(*words, "--results", results),
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    started = time.time()
+    while not _trains(results, started):
+        assert process.poll() is None, out.read_text()
+        assert time.time() - started < 120, out.read_text()
+        time.sleep(0.05)
+    time.sleep(1.0)
+    began = time.monotonic()
+    number = getattr(signal, sent)
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        os.kill(process.pid, number)
+    code = process.wait(60)
+    return Ended(code, time.monotonic() - began, out.read_text(), process.pid)
+
+
+def _trains(results: Path, since: float) -> bool:
+    """Whether a checkpoint was written since then: something is there to be kept."""
+    for path in results.glob("units/*/checkpoint.pt"):
+        try:
+            if path.stat().st_mtime > since:
+                return True
+        except FileNotFoundError:
+            continue
+    return False
+
+
+def check(ended: Ended, results: Path) -> None:
+    assert ended.code == 130, ended.text
+    assert ended.seconds < SECONDS
+    acknowledged = ended.text.index("saving what has been trained")
+    assert acknowledged < ended.text.index("Run the same command to resume.")
+    assert "Traceback" not in ended.text
+    assert not processes(ended.session)
+    assert list(results.glob("units/*/checkpoint.pt"))
+    assert not list(results.glob("units/*/failed.json"))
+    status = ablate("status", "--results", results, "--json")
+    assert '"running": 0' in status.stdout
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("interrupted")
+
+
+@pytest.mark.parametrize(("sent", "group"), SENT)
+def test_a_signal_ends_a_study_that_can_be_resumed(
+    sent: str, group: bool, utd: Path, study_file: Path, studies: Path
+) -> None:
+    """One study, interrupted six times; the table so far is printed."""
+    changes = ("--set", "pretrain.epochs=20000", "--only", "crop+jitter,random")
+    words = ("run", study_file, "--data", utd, *changes)
+    ended = interrupted(words, studies / "study", sent, group=group)
+    check(ended, studies / "study")
+    assert "random weights" in ended.text
+    assert (studies / "study" / "tiny" / "cells.csv").exists()
+
+
+@pytest.mark.parametrize(("sent", "group"), SENT)
+def test_a_signal_ends_a_search_that_can_be_resumed(
+    sent: str, group: bool, utd: Path, studies: Path
+) -> None:
+    space = studies / "space.yaml"
+    space.write_text(SPACE)
+    words = ("search", space, "--data", utd)
+    check(interrupted(words, studies / "search", sent, group=group), studies / "search")
+
+
+@pytest.mark.parametrize("sent", ["SIGTERM", "SIGHUP"])
+def test_a_signal_ends_a_unit_alone(sent: str, utd: Path, studies: Path) -> None:
+    """Without Ray, in one process."""
+    results = studies / "alone"
+    program = "from ablation.cli.single import main; main()"
+    settings = (
+        "pretrain.representations=[seq]",
+        "pretrain.epochs=20000",
+        "pretrain.batch=8",
+        "pretrain.encoders.seq={hidden: 4, layers: 1}",
+        "pretrain.contrast={queue: 16, dim: 8}",
+    )
+    words = ["pretrain", "--data", str(utd), "--results", str(results)]
+    for each in settings:
+        words += ["--set", each]
+    out = studies / f"alone-{sent}.txt"
+    with out.open("wb") as file:
+        process = subprocess.Popen(
+            [*command()[:1], "-c", program, *words],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    started = time.time()
+    while not _trains(results, started):
+        assert process.poll() is None, out.read_text()
+        assert time.time() - started < 120
+        time.sleep(0.05)
+    os.killpg(process.pid, getattr(signal, sent))
+    assert process.wait(60) == 130, out.read_text()
+    assert "Run the same command to resume." in out.read_text()
