@@ -108,14 +108,15 @@ def run_job(
         UserError: if the disk is too small, or no node can ever start a trial.
     """
     resources = options.resources
+    record = job.directory.relative_to(store.results).as_posix()
     if mirror is not None:
         resources = replace(resources, mirror=mirror.uri)
-        mirror.fetch_records(job.directory.name)
+        mirror.fetch_records(record)
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
-    resources = resolve_gpus(resources, costs, missing, output.say)
-    anything = bool(missing) or (job.source is not None and not job.source.exhausted)
-    cost = replace(costs, resources=resources).cost(missing) if anything else None
+    expected = [*missing, *(job.source.expected if job.source is not None else ())]
+    resources = resolve_gpus(resources, costs, expected, output.say)
+    cost = replace(costs, resources=resources).cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()
@@ -151,7 +152,7 @@ def run_job(
         # The trackers may take their time: nobody waits for them to see the result.
         failed = report()
     if mirror is not None:
-        mirror.push_all(job.units, job.directory.name)
+        mirror.push_all(job.units, record)
         output.say(f"Kept at {mirror.uri}")
     if not whole:
         output.say(RESUME)

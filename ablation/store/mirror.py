@@ -107,6 +107,24 @@ class Mirror:
 
         self._reach(get)
 
+    def fetch_file(self, name: str) -> None:
+        """Bring a file of the results that only grows here, if it is longer there."""
+
+        def get() -> None:
+            path, at = self.store.results / name, self._at(*name.split("/"))
+            here = path.stat().st_size if path.exists() else 0
+            info = self._files.get_file_info(at)
+            if info.type == FileType.File and info.size > here:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with self._files.open_input_stream(at) as file:
+                    write_atomically(path, file.read())
+
+        self._reach(get)
+
+    def push_file(self, name: str) -> None:
+        """Copy a file of the results to the URI."""
+        self._reach(lambda: self._put(self.store.results / name, *name.split("/")))
+
     # -- a worker --------------------------------------------------------------------------
 
     def bring(self, key: str) -> None:
