@@ -24,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from ablation.store.filetime import file_time
 from ablation.store.files import write_json
+from ablation.store.filetime import file_time
 from ablation.store.store import Store
 
 BEAT = 5.0
