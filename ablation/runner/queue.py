@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from ablation.events import Event, Failed, Finished, Pruned, Reporter, Verdict
+from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, Verdict
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.units import EvaluateUnit, Unit
@@ -172,6 +172,10 @@ class Queue:
                 self._running[unit.key] = unit
                 return Assignment(unit, unit.key in self._alone)
         return None
+
+    def started(self, unit: Unit) -> None:
+        """A worker has ``unit``."""
+        self._report(Started(unit))
 
     def monitor(self, unit: Unit) -> Monitor | None:
         """How ``unit`` is to be evaluated while it trains, if it is."""

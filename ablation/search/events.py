@@ -15,7 +15,7 @@ from typing import Protocol
 from ablation.live.output import Output
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
-from ablation.search.report import shown, short_names
+from ablation.search.report import short_names, shown
 
 
 class TrialReporter(Protocol):
@@ -113,7 +113,9 @@ class TrialEvents:
             text += f", {trial.reason}"
         elif trial.value is not None:
             text += f", {_value(trial)} after {trial.epoch} epochs"
-        self._output.say("; ".join((text, *(f"{label} {value}" for label, value in self.summary()))))
+        self._output.say(
+            "; ".join((text, *(f"{label} {value}" for label, value in self.summary())))
+        )
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """The best so far, and how many have ended."""
