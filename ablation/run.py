@@ -29,6 +29,7 @@ from skelcon.data import SkeletonDataset
 if TYPE_CHECKING:
     from ablation.store.mirror import Mirror
 
+STARTING = "Ray and its workers start"
 RESUME = "Interrupted. Run the same command to resume."
 
 
@@ -124,10 +125,11 @@ def run_job(
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
             options.confirm(resources)
+            waiting = STARTING
             if options.in_process:
-                cost = replace(cost, slots=1)
+                cost, waiting = replace(cost, slots=1), ""
             with (
-                output.watching(job, missing, store, cost) as view,
+                output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,
             ):
                 reporter = Reporters(view, tracking)

@@ -16,7 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from ablation.search.record import Report, Trial
-from ablation.tables.display import duration
+from ablation.text import duration
 
 
 @dataclass
