@@ -14,13 +14,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from ablation.cost.sizes import readable
+from ablation.live.screen import counts, eta, head, running_grid, table_grid
 from ablation.live.status import Status, UnitStatus, find_unit, follow, status_of
-from ablation.live.view import counts, eta, head, running_grid, table_grid
 from ablation.store import Store
 from ablation.store.housekeeping import REASONS, Item, delete, find
 from ablation.store.merging import merge as merge_units
-from ablation.tables.display import duration
+from ablation.text import duration, readable, short_key
 from skelcon.errors import UserError
 
 ResultsOption = Annotated[Path, typer.Option(help="The results directory.")]
@@ -68,7 +67,7 @@ def _head(now: Status) -> str:
     if now.count("failed"):
         parts.append(f"{now.count('failed')} failed")
     if now.count("abandoned"):
-        parts.append(f"{now.count('abandoned')} begun and left")
+        parts.append(f"{now.count('abandoned')} started and abandoned")
     text = f"{now.results}: {', '.join(parts)}"
     if now.oldest and now.newest:
         text += f"; finished from {now.oldest:%Y-%m-%d %H:%M} to {now.newest:%Y-%m-%d %H:%M}"
@@ -79,11 +78,11 @@ def _parts(unit: UnitStatus) -> tuple[str, ...]:
     """State, key, label, epoch, loss, speed, time."""
     left = ""
     if unit.doing == "running":
-        left = f"{duration(unit.since)} gone" if unit.since is not None else ""
+        left = f"{duration(unit.since)} elapsed" if unit.since is not None else ""
         left = f"ETA {duration(unit.seconds_left)}" if unit.seconds_left is not None else left
     return (
         "left" if unit.doing == "abandoned" else unit.doing,
-        unit.key,
+        short_key(unit.key),
         unit.label,
         f"epoch {unit.epoch}/{unit.epochs}" if unit.epochs else "",
         f"loss {unit.loss:.3f}" if unit.loss is not None else "",
@@ -96,7 +95,7 @@ def _lines(now: Status) -> list[str]:
     """Plain lines: the same at every width, for pipes and logs."""
     studies = [
         f"{study.study}: {study.done}/{study.units} units, {counts(study)}, "
-        f"{duration(study.seconds)} gone, ETA {eta(study.eta_s)}"
+        f"{duration(study.seconds)} elapsed, ETA {eta(study.eta_s)}"
         for study in now.studies
     ]
     units = ["  ".join(filter(None, _parts(unit))) for unit in now.units]

@@ -122,8 +122,15 @@ def seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps
         return median_epoch(training, steps) / options.batch
     test = split(dataset, unit.side.protocol, unit.test)
     encoders, frames = _random_encoders(unit, bank)
-    sides = (torch.from_numpy(side).to(bank.device) for side in (train, test))
-    inputs = Inputs(encoders, bank, *sides, dataset.num_classes, frames, unit.side.seed)
+    inputs = Inputs(
+        encoders,
+        bank,
+        torch.from_numpy(train).to(bank.device),
+        torch.from_numpy(test).to(bank.device),
+        dataset.num_classes,
+        frames,
+        unit.side.seed,
+    )
     return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))
 
 
