@@ -69,7 +69,7 @@ class MlflowTracker:
         metrics = [Metric(tag, x, now, step) for step, values in steps for tag, x in values.items()]
         for start in range(0, len(metrics), METRICS_PER_BATCH):
             self._client.log_batch(made, metrics=metrics[start : start + METRICS_PER_BATCH])
-        params = [Param(name, value) for name, value in _flat(run.unit.config).items()]
+        params = [Param(name, value) for name, value in _flat(run.unit.to_json()).items()]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             self._client.log_batch(made, params=params[start : start + PARAMS_PER_BATCH])
         self._client.set_terminated(made)

@@ -5,12 +5,12 @@ The driver reads them from the unit's directory; a worker knows nothing of track
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ablation.plan import Plan, Unit
+from ablation.plan import Plan
 from ablation.store import Store
+from ablation.units import PretrainUnit, Unit
 
 TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
 """A pre-training's top-1 is that of its pretext, not of recognition."""
@@ -68,9 +68,15 @@ def runs_of(plan: Plan) -> dict[str, Run]:
 
 
 def _job(unit: Unit) -> str:
-    if unit.kind == "pretrain":
+    if isinstance(unit, PretrainUnit):
         return f"pretrain-{'+'.join(unit.representations)}"
-    return str(unit.config["task"])
+    return unit.task_name
+
+
+def run_of(unit: Unit, name: str) -> Run:
+    """The run of a unit of no study: a search's trial, or a unit of its own."""
+    row = unit.label.partition(":")[0]
+    return Run(unit, name, row, "+".join(unit.representations), unit.side.seed, _job(unit))
 
 
 def read_curve(store: Store, run: Run) -> list[Epoch]:
@@ -79,11 +85,9 @@ def read_curve(store: Store, run: Run) -> list[Epoch]:
     Tags begin with ``pretrain/``, or with ``train/`` in an evaluation that trains.
     """
     prefix = "pretrain" if run.unit.kind == "pretrain" else "train"
-    path = store.directory(run.key) / "metrics.jsonl"
     epochs = []
-    for text in path.read_text().splitlines() if path.exists() else []:
+    for line in store.files(run.key).metrics():
         try:
-            line = json.loads(text)
             number, seconds = int(line.pop("epoch")) + 1, float(line.pop("seconds"))
         except (ValueError, LookupError, TypeError):
             break

@@ -51,7 +51,7 @@ class EventFile:
         self._add(wall_time=start, file_version="brain.Event:2")
         # An open TensorBoard forgets what it has read of the run so far.
         self._add(wall_time=start, session_log=SessionLog(status=SessionLog.START))
-        config = json.dumps(run.unit.config, indent=1)
+        config = json.dumps(run.unit.to_json(), indent=1)
         self._add(wall_time=start, summary=text("config", f"```\n{config}\n```"))
 
     def append(self, curve: list[Epoch], now: float) -> None:

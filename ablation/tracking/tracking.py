@@ -9,22 +9,25 @@ from __future__ import annotations
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from rich.console import Console
 from rich.text import Text
 
-from ablation.plan import Plan, Unit
-from ablation.runner.queue import Verdict
+from ablation.events import Event, Failed, Finished, Progressed, Pruned, Started
 from ablation.store import Store
 from ablation.tracking.background import TrackerThread
-from ablation.tracking.runs import Run, read_curve, read_result, runs_of
+from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import TRACKERS, Tracker
+from ablation.units import Unit
+
+if TYPE_CHECKING:
+    from ablation.run import Job
 
 BOARD = "TensorBoard"
 FOLLOW_EVERY = 5.0
@@ -32,26 +35,26 @@ FOLLOW_EVERY = 5.0
 
 
 class Tracking:
-    """Listens to the runner. Use it as a context manager around a run, or around an empty block.
+    """A reporter. Use it as a context manager around a run, or around an empty block.
 
     Units that are done and have not been sent yet (another study ran them, or there was no network)
     are sent first. At the end it waits until all is sent, as long as there is progress; print what
     the user waits for before.
 
     Args:
-        plan: the study.
-        store: where its units are.
-        directory: the study's.
+        job: whose units.
+        store: where they are.
         names: the trackers beside TensorBoard.
         console: for warnings, and where the runs go.
     """
 
-    def __init__(
-        self, plan: Plan, store: Store, directory: Path, names: Sequence[str], console: Console
-    ) -> None:
-        self._store, self._directory, self._console = store, directory, console
-        self._runs, self._names = runs_of(plan), tuple(names)
-        self._board = TensorBoard(directory, store)
+    def __init__(self, job: Job, store: Store, names: Sequence[str], console: Console) -> None:
+        self._store, self._directory, self._console = store, job.directory, console
+        self._name, self._names = job.name, tuple(names)
+        self._runs = {key: run_of(unit, job.name) for key, unit in job.units.items()}
+        if job.plan is not None:
+            self._runs = runs_of(job.plan)
+        self._board = TensorBoard(job.directory, store)
         self._trackers: dict[str, Tracker] = {}
         self._restarted: set[str] = set()
         self._followed_at: dict[str, float] = {}
@@ -86,13 +89,20 @@ class Tracking:
         for thread in self._threads.values():
             thread.cancel()
 
-    # -- events of the runner ---------------------------------------------------------------
+    def report(self, event: Event) -> None:
+        """Submit what ``event`` gives to write."""
+        match event:
+            case Started(unit):  # started or resumed: its curve is written again
+                self._restarted.add(unit.key)
+            case Progressed(unit):
+                self._progressed(unit)
+            case Finished(unit):
+                self._followed_at.pop(unit.key, None)
+                self._submit_finished(self._run(unit))
+            case Failed(unit) | Pruned(unit):  # its curve stays as it is
+                self._submit(BOARD, self._board.close, self._run(unit))
 
-    def started(self, unit: Unit) -> None:
-        """A worker has started or resumed ``unit``: its curve is written again."""
-        self._restarted.add(unit.key)
-
-    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
+    def _progressed(self, unit: Unit) -> None:
         """Update a training's curve, unless that was done a moment ago or is about to be."""
         key, now = unit.key, time.monotonic()
         restart = key in self._restarted
@@ -103,19 +113,11 @@ class Tracking:
         self._restarted.discard(key)
         self._followed_at[key] = now
         self._pending.add(key)
-        self._submit(BOARD, self._follow, self._runs[key], restart)
+        self._submit(BOARD, self._follow, self._run(unit), restart)
 
-    def finished(self, unit: Unit) -> None:
-        """``unit`` is done."""
-        self._followed_at.pop(unit.key, None)
-        self._submit_finished(self._runs[unit.key])
-
-    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
-        """``unit`` has failed: its curve stays as it is."""
-        self._submit(BOARD, self._board.close, self._runs[unit.key])
-
-    def waiting(self, why: str) -> None:
-        """Nothing runs at present."""
+    def _run(self, unit: Unit) -> Run:
+        """The run of a unit; one that a search has added gets its own."""
+        return self._runs.setdefault(unit.key, run_of(unit, self._name))
 
     def _submit_finished(self, run: Run) -> None:
         restart = run.key in self._restarted

@@ -46,7 +46,7 @@ class WandbTracker:
             group=run.row,
             job_type=run.job,
             tags=[f"seed {run.seed}", run.column],
-            config={**run.unit.config, "unit_key": run.key, "column": run.column},
+            config={**run.unit.to_json(), "unit_key": run.key, "column": run.column},
             dir=str(self._directory),
             mode=self._mode,
             resume="allow" if self._mode == "online" else None,
