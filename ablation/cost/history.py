@@ -291,9 +291,7 @@ class History:
 
     def _sum_of_parts(self, unit: Unit, data: str | None, hardware: Hardware) -> Rate | None:
         """Of a unit of several encoders: what each costs alone, nearly the cost of all together."""
-        parts = [
-            self._nearest(Traits.of(each), data, hardware) for each in split_by_encoder(unit)
-        ]
+        parts = [self._nearest(Traits.of(each), data, hardware) for each in split_by_encoder(unit)]
         known = [
             rate
             for rate in parts

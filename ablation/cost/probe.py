@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from skelcon.downstream.tasks import Inputs
-from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 
 from ablation.cost.hardware import Hardware
 from ablation.cost.history import History, Rate, encoders_of, probe_key
@@ -20,6 +18,8 @@ from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
 from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.downstream.tasks import Inputs
+from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.errors import UserError
 from skelcon.pretrain import Pretraining
@@ -122,8 +122,15 @@ def seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps
         return median_epoch(training, steps) / options.batch
     test = split(dataset, unit.side.protocol, unit.test)
     encoders, frames = _random_encoders(unit, bank)
-    sides = (torch.from_numpy(side).to(bank.device) for side in (train, test))
-    inputs = Inputs(encoders, bank, *sides, dataset.num_classes, frames, unit.side.seed)
+    inputs = Inputs(
+        encoders,
+        bank,
+        torch.from_numpy(train).to(bank.device),
+        torch.from_numpy(test).to(bank.device),
+        dataset.num_classes,
+        frames,
+        unit.side.seed,
+    )
     return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))
 
 

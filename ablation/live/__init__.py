@@ -1,1 +1,1 @@
-"""What is seen while units run: here, in other shells, and by scripts."""
+"""What people, other shells and scripts see while units run."""

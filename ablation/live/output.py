@@ -27,9 +27,7 @@ from skelcon.cli.console import LastingConsole
 if TYPE_CHECKING:
     from ablation.run import Job
 
-ACKNOWLEDGEMENT = (
-    "Interrupted: saving what has been trained. Interrupt again to leave at once."
-)
+ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to leave at once."
 
 
 class WatchedSource(Protocol):

@@ -79,12 +79,12 @@ class RunState:
                     self._finished(unit)
                 case Failed(unit):
                     self._running.pop(unit.key, None)
-                    if event.verdict == "failed" and self._remaining.pop(unit.key, None):
+                    if event.verdict == "failed" and self._remove(unit):
                         self._failed += 1
                         self._blocked += self._drop_dependents(unit.key)
                 case Pruned(unit):
                     self._running.pop(unit.key, None)
-                    if self._remaining.pop(unit.key, None):
+                    if self._remove(unit):
                         self._pruned += 1
                         self._total -= self._drop_dependents(unit.key)
                 case Waiting(reason):
@@ -142,6 +142,10 @@ class RunState:
             self._remaining[unit.key] = unit
             self._total += 1
 
+    def _remove(self, unit: Unit) -> bool:
+        """Whether ``unit`` was still to be done."""
+        return self._remaining.pop(unit.key, None) is not None
+
     def _progressed(self, event: Progressed) -> None:
         active = self._running.get(event.unit.key)
         if active is not None:
@@ -150,7 +154,7 @@ class RunState:
 
     def _finished(self, unit: Unit) -> None:
         active = self._running.pop(unit.key, None)
-        if self._remaining.pop(unit.key, None):
+        if self._remove(unit):
             self._done += 1
         if active is not None:
             self._seconds[unit.key] = active.pace.elapsed

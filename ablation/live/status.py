@@ -1,34 +1,37 @@
 """What a results directory is doing, seen from another process: nothing is locked or waited for.
 
 A unit is running if a process holds its directory's lock, or, where another machine's locks are not
-seen, if its driver shows it. How far it is stands in metrics.jsonl.
-What the study as a whole does, its ETA and its table so far, is what its driver lets others see.
+seen, if its driver shows it. Its progress is read from metrics.jsonl. The state of a study, its ETA
+and its table so far are what its driver shows.
 """
 
 from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from ablation.cost.forecast import seconds_left
 from ablation.live.beacon import running_studies
 from ablation.live.snapshot import Running, Snapshot
-from ablation.plan import Unit
 from ablation.store import Store
 from ablation.store.locks import is_held
-from ablation.store.unit_files import KEY, UnitFiles
+from ablation.store.unit_files import CLAIM, CONFIG, KEY, LOG, UnitFiles
+from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
+from skelcon.config import Json
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
 
-LATEST = 5
-"""Epochs whose mean tells how long the next ones take."""
+LATEST_EPOCHS = 5
+"""How many of the last epochs the time of the next ones is estimated from."""
+FINAL_READS = 3
+"""How often a failed unit's log is read before it counts as not retried."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ class UnitStatus:
     """A unit that is not done.
 
     Attributes:
-        doing: ``waiting`` is about to be run by a driver; ``abandoned`` was begun, and no process
-            works on it now.
-        label: kind, representations, augmentations and seed.
+        doing: ``waiting`` will be run by a driver; ``abandoned`` was started, and no process works
+            on it now.
+        label: as its driver shows it, else its kind, augmentations, representations and seed.
         reason: why it failed.
-        epoch, epochs: how far a training is; None for what has no epochs.
+        epoch, epochs: the progress of a training; None for what has no epochs.
         seconds_left: of a running training, by its latest epochs.
-        since: seconds since it was begun, or begun anew.
+        since: seconds since it was started or restarted.
     """
 
     key: str
@@ -55,6 +58,20 @@ class UnitStatus:
     samples_per_s: float | None = None
     seconds_left: float | None = None
     since: float | None = None
+
+    @property
+    def as_running(self) -> Running:
+        """As the live views show it."""
+        return Running(
+            self.key,
+            self.label,
+            self.epoch or 0,
+            self.epochs or 0,
+            self.loss,
+            self.samples_per_s,
+            self.since or 0.0,
+            self.seconds_left,
+        )
 
 
 @dataclass(frozen=True)
@@ -76,33 +93,23 @@ class Status:
     @property
     def running(self) -> tuple[Running, ...]:
         """The units that processes work on, as the live views show them."""
-        shown = {each.unit: each for study in self.studies for each in study.running}
-        return tuple(
-            shown.get(unit.key)
-            or Running(
-                unit.key,
-                unit.label,
-                unit.epoch or 0,
-                unit.epochs or 0,
-                unit.loss,
-                unit.samples_per_s,
-                unit.since or 0.0,
-                unit.seconds_left,
-            )
-            for unit in self.units
-            if unit.doing == "running"
-        )
+        shown = _shown(self.studies)
+        running = (unit for unit in self.units if unit.doing == "running")
+        return tuple(shown.get(unit.key) or unit.as_running for unit in running)
 
     def count(self, doing: Doing) -> int:
         """How many units do this."""
-        return sum(unit.doing == doing for unit in self.units)
+        return sum(1 for unit in self.units if unit.doing == doing)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """As plain values."""
         return {
             "results": str(self.results),
             "done": self.done,
-            **{name: self.count(name) for name in ("running", "waiting", "failed", "abandoned")},
+            "running": self.count("running"),
+            "waiting": self.count("waiting"),
+            "failed": self.count("failed"),
+            "abandoned": self.count("abandoned"),
             "oldest": self.oldest.isoformat() if self.oldest else None,
             "newest": self.newest.isoformat() if self.newest else None,
             "units": [asdict(unit) for unit in self.units],
@@ -111,29 +118,35 @@ class Status:
 
 
 def status_of(store: Store) -> Status:
-    """How all units of ``store`` are.
+    """The status of all units of ``store``.
 
     Raises:
         UserError: if it holds no units.
     """
-    times, open_units = [], []
+    times, unfinished = [], []
     studies = running_studies(store.results)
-    shown = {each.unit for study in studies for each in study.running}
+    shown = _shown(studies)
     for directory in unit_directories(store):
-        with contextlib.suppress(FileNotFoundError):  # it may vanish while we look
-            if store.is_done(directory.name):
-                times.append((directory / "DONE").stat().st_mtime)
-            elif (found := _of_unit(store, directory, shown, bool(studies))) is not None:
-                open_units.append(found)
+        files = UnitFiles(directory)
+        with contextlib.suppress(FileNotFoundError):  # it may be deleted meanwhile
+            if files.is_done:
+                times.append(files.finished_at())
+            elif (found := _unit_status(files, shown, bool(studies))) is not None:
+                unfinished.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
         store.results,
         len(times),
         datetime.fromtimestamp(min(times)).astimezone() if times else None,
         datetime.fromtimestamp(max(times)).astimezone() if times else None,
-        tuple(sorted(open_units, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
+        tuple(sorted(unfinished, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
         studies,
     )
+
+
+def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
+    """Key -> unit, of those that drivers show as running."""
+    return {each.unit: each for study in studies for each in study.running}
 
 
 def unit_directories(store: Store) -> list[Path]:
@@ -145,123 +158,129 @@ def unit_directories(store: Store) -> list[Path]:
     )
 
 
-def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> UnitStatus | None:
-    """A unit that is not done; None for a directory that nobody has begun.
+def _unit_status(
+    files: UnitFiles, shown: Mapping[str, Running], any_driver: bool
+) -> UnitStatus | None:
+    """A unit that is not done; None for a directory in which nothing was started.
 
-    ``shown``: the keys of those that drivers show as running; ``drivers``: whether any is there
-    that could run what it has claimed.
+    Args:
+        files: the unit's.
+        shown: what drivers show as running.
+        any_driver: whether one is there that could run what it has claimed.
     """
-    config = UnitFiles(directory).config_or_none()
-    running = is_held(directory)
+    config, held = files.config_or_none(), is_held(files.directory)
     if config is None:
-        return UnitStatus(directory.name, "running", "(starting)") if running else None
-    doing: Doing = "abandoned"
+        return UnitStatus(files.key, "running", "(starting)") if held else None
+    doing = _doing(files, held, files.key in shown, any_driver)
+    unit = _readable_unit(config)
+    label = "a unit of another version" if unit is None else label_of(unit)
+    if files.key in shown:
+        label = shown[files.key].label
     reason = ""
-    if running:
-        doing = "running"
-    elif store.state(directory.name) == "failed":
-        doing = "failed"
+    if doing == "failed":
         with contextlib.suppress(UserError, KeyError):
-            reason = store.failure(directory.name)
-    elif directory.name in shown:
-        doing = "running"
-    elif drivers and (directory / "claim").exists():
-        doing = "waiting"
-    epochs = _epochs(config)
-    logged = _logged(directory) if epochs else []
-    last = logged[-1] if logged else {}
-    latest = [float(line["seconds"]) for line in logged[-LATEST:] if "seconds" in line]
-    left = None
-    if doing == "running" and epochs and latest:
-        left = sum(latest) / len(latest) * max(0, epochs - len(logged))
+            reason = files.failure()
+    since = time.time() - files.path(CONFIG).stat().st_mtime
+    if unit is None or not unit.epochs:
+        return UnitStatus(files.key, doing, label, reason, since=since)
+    epochs = files.metrics()
+    last = epochs[-1] if epochs else {}
+    latest = [float(line["seconds"]) for line in epochs[-LATEST_EPOCHS:] if "seconds" in line]
+    left = seconds_left(latest, unit.epochs - len(epochs)) if doing == "running" else None
     return UnitStatus(
-        directory.name,
+        files.key,
         doing,
-        label_of(config),
+        label,
         reason,
-        epoch=len(logged) if epochs else None,
-        epochs=epochs,
+        epoch=len(epochs),
+        epochs=unit.epochs,
         loss=last.get("loss"),
         samples_per_s=last.get("samples_per_s"),
         seconds_left=left,
-        since=time.time() - (directory / "config.json").stat().st_mtime,
+        since=since,
     )
 
 
-def _epochs(config: dict[str, Any]) -> int | None:
-    with contextlib.suppress(KeyError, TypeError, ValueError):
-        return Unit(config, (), "").epochs or None
+def _doing(files: UnitFiles, held: bool, shown: bool, any_driver: bool) -> Doing:
+    if held:
+        return "running"
+    if files.state == "failed":
+        return "failed"
+    if shown:
+        return "running"
+    return "waiting" if any_driver and files.has(CLAIM) else "abandoned"
+
+
+def _readable_unit(config: Json) -> Unit | None:
+    with contextlib.suppress(UnreadableUnitError, UserError, LookupError, TypeError, ValueError):
+        unit = read_unit(config)
+        _ = unit.epochs, label_of(unit)  # what they read may be of another version as well
+        return unit
     return None
 
 
-def _logged(directory: Path) -> list[dict[str, Any]]:
-    """The epochs in metrics.jsonl; a last line that is just being written is left out."""
-    lines = []
-    with contextlib.suppress(OSError, ValueError):
-        for line in (directory / "metrics.jsonl").read_text().splitlines():
-            lines.append(json.loads(line))
-    return [line for line in lines if isinstance(line, dict)]
+def label_of(unit: Unit) -> str:
+    """What a unit is, for people, such as ``pretrain crop+jitter / seq / seed 0``."""
+    if isinstance(unit, PretrainUnit):
+        trained = [unit]
+    else:
+        trained = [each.pretrained for each in unit.encoders if each.pretrained is not None]
+    used = {"+".join(each.augmentations) or "no augmentation" for each in trained}
+    which = "several" if used else "random weights"
+    if len(used) == 1:
+        (which,) = used
+    return f"{unit.task_name} {which} / {'+'.join(unit.representations)} / seed {unit.side.seed}"
 
 
-def label_of(config: dict[str, Any]) -> str:
-    """What a unit is, for people, such as ``pretrain seq, crop+jitter, seed 0``."""
-    try:
-        names = "+".join(Unit(config, (), "").representations)
-        if config["unit"] == "pretrain":
-            what = f"pretrain {names}"
-            trained = [config["config"]]
-        else:
-            what = f"{config['task']} of {names}"
-            trained = [s["pretrained"]["config"] for s in config["encoders"] if "pretrained" in s]
-        used = {"+".join(each["augment"]["use"]) or "no augmentation" for each in trained}
-        which = used.pop() if len(used) == 1 else "random weights" if not trained else "several"
-        return f"{what}, {which}, seed {config['seed']}"
-    except (KeyError, TypeError, AttributeError):
-        return "a unit of another version"
-
-
-# -- logs -------------------------------------------------------------------------------------
+# -- logs -----------------------------------------------------------------------------------------
 
 
 def find_unit(store: Store, key: str) -> str:
-    """The whole key of the unit whose key begins with ``key``.
+    """The whole key of the unit whose key starts with ``key``.
 
     Raises:
         UserError: if there is none, or several.
     """
     keys = [directory.name for directory in unit_directories(store)]
     found = [each for each in keys if each.startswith(key)]
-    if key in found or len(found) == 1:
-        return key if key in found else found[0]
+    if key in found:
+        return key
+    if len(found) == 1:
+        return found[0]
     if not found:
         close = difflib.get_close_matches(key, keys, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"none of its {len(keys)} begins so"
+        hint = f"none of its {len(keys)} keys starts with that"
+        if close:
+            hint = f"did you mean '{close[0]}'?"
         raise UserError(f"no unit '{key}' in '{store.results}': {hint}")
     shown = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
-    raise UserError(f"unit '{key}' in '{store.results}': {len(found)} keys begin so ({shown})")
+    raise UserError(
+        f"unit '{key}' in '{store.results}': {len(found)} keys start with that ({shown})"
+    )
 
 
 def follow(store: Store, key: str, pause: float = 0.5) -> Iterator[str]:
-    """The unit's log as it grows, until it is done, or has failed and nobody tries it again.
+    """The unit's log as it grows, until it is done, or has failed and is not retried.
 
     Args:
         store: where it is.
         key: the whole key.
-        pause: seconds between two looks.
+        pause: seconds between two reads.
     """
-    path, read, quiet = store.directory(key) / "log.txt", 0, 0
+    files = UnitFiles(store.directory(key))
+    path, read, quiet = files.path(LOG), 0, 0
     while True:
         # Asked before the log is read, so that its last lines are not missed.
-        over = store.is_done(key)
-        failed = store.state(key) == "failed" and not is_held(store.directory(key))
+        over = files.is_done
+        failed = files.state == "failed" and not is_held(files.directory)
         quiet = quiet + 1 if failed else 0
         with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
             file.seek(read)
             text = file.read()
-            whole = text[: text.rfind(b"\n") + 1] if not over else text
+            whole = text if over else text[: text.rfind(b"\n") + 1]
             read += len(whole)
             if whole:
                 yield whole.decode(errors="replace")
-        if over or quiet > 2:
+        if over or quiet >= FINAL_READS:
             return
         time.sleep(pause)

@@ -9,16 +9,6 @@ from rich.text import Text
 from ablation.tables.table import Table, text_of
 
 
-def duration(seconds: float) -> str:
-    """``48 s``, ``3 min 20 s`` or ``2 h 5 min``."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def print_table(console: Console, table: Table) -> None:
     """The table as a person reads it: the best of each column in bold."""
     grid = Grid(header_style="bold")
