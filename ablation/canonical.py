@@ -1,13 +1,21 @@
-"""The one hash of plain values: what keys and the names of search directories are made of."""
+"""The hash by which units and searches are named."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+
+from skelcon.config import Json
 
 
-def digest(values: Any) -> str:
-    """16 hex digits of SHA-256 over the canonical JSON of ``values``: sorted keys, no spaces."""
+def digest(values: Json) -> str:
+    """16 hex digits of the SHA-256 of ``values`` as canonical JSON (sorted keys, no spaces).
+
+    >>> digest({"seed": 0, "unit": "pretrain"}) == digest({"unit": "pretrain", "seed": 0})
+    True
+
+    Raises:
+        ValueError: for a number that JSON does not have (NaN, infinity).
+    """
     text = json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

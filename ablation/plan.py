@@ -27,8 +27,8 @@ from skelcon.data import (
 )
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
-from skelcon.pretrain import PretrainConfig
-from skelcon.settings import Settings, assignments, check_batch, preset_tree
+from skelcon.pretrain import PretrainConfig, check_batch
+from skelcon.settings import Settings, assignments, preset_tree
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ def run_job(
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
             options.confirm(resources)
-            waiting = STARTING
+            waiting = "" if options.in_process else STARTING
             if options.in_process:
-                cost, waiting = replace(cost, slots=1), ""
+                cost = replace(cost, slots=1)
             with (
                 output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,
@@ -176,7 +176,7 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        moved = store.set_aside(key, thorough=key in needed) if repair else None
+        moved = store.move_damaged(key, thorough=key in needed) if repair else None
         place = f", it was moved to {moved}" if moved else ""
         text = f"warning: unit {key} is damaged ({damage}) and runs again{place}"
         output.console.print(Text(text, style="yellow"), soft_wrap=True)

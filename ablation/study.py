@@ -45,7 +45,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
-from skelcon.downstream.tasks import task
+from skelcon.downstream.tasks import TASKS
 
 from skelcon.config import Config, Json
 from skelcon.encoders import REGISTERED, Representation
@@ -55,7 +55,7 @@ from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, v
 from skelcon.yamlfile import YamlFile, read_yaml
 
 STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
-RESERVED = ("units", "search", "running", "drivers", "damaged", "mlflow-artifacts")
+RESERVED = ("units", "search", "data", "running", "drivers", "damaged", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""
@@ -147,7 +147,9 @@ class Study(Config):
 
     def _check_column(self, name: str) -> None:
         column = self.columns[name]
-        metrics = (*task(self.task).metrics, PARAMETERS)
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task '{self.task}': {nearest(self.task, TASKS)}")
+        metrics = (*TASKS[self.task].metrics, PARAMETERS)
         for metric in (self.metric, column.metric):
             if metric is not None and metric not in metrics:
                 hint = nearest(metric, metrics)
@@ -239,8 +241,8 @@ class Study(Config):
             return resolve_with_preset(preset, cell, overrides, source)
         except InvalidValueError as error:
             at = self._line_of(row, column, error.keys)
-            told = at is not None and not str(error).startswith("--set")
-            raise UserError(f"{at}: {error}" if told else str(error)) from None
+            in_file = at is not None and not str(error).startswith("--set")
+            raise UserError(f"{at}: {error}" if in_file else str(error)) from None
 
     def _line_of(self, row: str, column: str, keys: tuple[str, ...]) -> str | None:
         """``'file', line n`` of the setting of a cell that put the value at ``keys``."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
+
+Json = dict[str, Any]
+"""Plain JSON values, as they stand in a file."""
 
 
 class Config(BaseModel):

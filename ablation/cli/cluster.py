@@ -17,7 +17,7 @@ from rich.console import Console
 from ablation.cli import study_command
 from ablation.cli.study_command import StudyCommand, given
 from ablation.store import uri_of
-from ablation.templates import kuberay, ray_up, slurm
+from ablation.templates import kuberay, ray_up, render, slurm
 from skelcon.errors import UserError
 
 app = typer.Typer(
@@ -85,8 +85,8 @@ def slurm_script(
     if not array:
         _refuse(context, "only an --array has a number of jobs at once", "at_once")
         _fits(asked, cpus_per_node, gpus_per_node)
-        script = slurm.ray_script(job, asked.words, nodes, cpus_per_node, gpus_per_node)
-        typer.echo(script, nl=False)
+        script = slurm.RayScript(asked.words, job, nodes, cpus_per_node, gpus_per_node)
+        typer.echo(render(script), nl=False)
         return
     why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
     _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
@@ -98,7 +98,8 @@ def slurm_script(
     jobs = slurm.jobs_of(asked.missing(plan, console))
     if not jobs:
         raise UserError(f"study '{asked.study.name}': all {len(plan.units)} units are done")
-    typer.echo(slurm.array_script(job, asked.words, jobs, at_once, cpus, gpus), nl=False)
+    array_script = slurm.ArrayScript(asked.words, job, jobs, at_once, cpus, gpus)
+    typer.echo(render(array_script), nl=False)
 
 
 @app.command(name="ray-up", context_settings=STUDY_LAST)
@@ -145,7 +146,8 @@ def ray_up_file(
             raise UserError(f"--hosts {hosts}: give the head and one machine more at least")
         line = _setup() if setup is None else setup
         user = ssh_user or getpass.getuser()
-        typer.echo(ray_up.hosts_file(names, user, line, asked.words), nl=False)
+        hosts_file = ray_up.HostsFile(asked.words, names[0], names[1:], user, line)
+        typer.echo(render(hosts_file), nl=False)
         return
     _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
     kept_at_uri = uri_of(asked.options["results"]) is not None and nfs is None
@@ -155,8 +157,8 @@ def ray_up_file(
             "one for the results as HOST:/PATH (or your own machines with --hosts, "
             "or --results at a URI)"
         )
-    cloud = ray_up.Cloud(region, instance_type, nodes, nfs)
-    typer.echo(ray_up.cloud_file(cloud, _sources(), asked.words), nl=False)
+    cloud = ray_up.CloudFile(asked.words, region, instance_type, nodes, _sources(), nfs)
+    typer.echo(render(cloud), nl=False)
 
 
 @app.command(name="kuberay", context_settings=STUDY_LAST)
@@ -180,10 +182,18 @@ def kuberay_file(
     asked = _read(context, words)
     _fits(asked, cpus_per_node, gpus_per_node)
     name = re.sub(r"[^a-z0-9]+", "-", f"skelcon-{asked.study.name}".lower()).strip("-")[:40]
-    pods = kuberay.Pods(
-        image, metadata.version("ray"), claim, nodes, cpus_per_node, gpus_per_node, memory
+    job = kuberay.JobFile(
+        words=asked.words,
+        name=name,
+        image=image,
+        ray=metadata.version("ray"),
+        claim=claim,
+        nodes=nodes,
+        cpus=cpus_per_node,
+        gpus=gpus_per_node,
+        memory=memory,
     )
-    typer.echo(kuberay.job_file(pods, name, asked.words), nl=False)
+    typer.echo(render(job), nl=False)
 
 
 def _read(context: typer.Context, words: list[str]) -> StudyCommand:

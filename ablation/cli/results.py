@@ -18,7 +18,7 @@ from ablation.live.screen import counts, eta, head, running_grid, table_grid
 from ablation.live.status import Status, UnitStatus, find_unit, follow, status_of
 from ablation.store import Store
 from ablation.store.housekeeping import REASONS, Item, delete, find
-from ablation.store.housekeeping import merge as merge_units
+from ablation.store.merging import merge as merge_units
 from ablation.text import duration, readable, short_key
 from skelcon.errors import UserError
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablation.cli import study_command
-from ablation.cli.study_command import StudyCommand
-from ablation.cost import check_disk
-from ablation.cost.gpus import settled
-from ablation.cost.view import Costing
-from ablation.live.audience import Audience, audience
-from ablation.missing import missing_units, run_missing
-from ablation.plan import Plan, Unit
-from ablation.store import Store
-from ablation.tracking import Tracking
-from skelcon.cli.console import INTERRUPTED
+from ablation.cli.opening import open_results
+from ablation.cli.options import OutputOptions
+from ablation.cli.request import StudyRequest, read_request
 from skelcon.errors import UserError
+
+if TYPE_CHECKING:
+    from ablation.live.output import Output
+    from ablation.plan import Plan
+    from ablation.store import Store
+    from ablation.units import Unit
+    from skelcon.config import Json
 
 
 def unit(
-    context: typer.Context,
     keys: Annotated[
         str, typer.Argument(metavar="KEY[,KEY...]", help="Keys, or their first digits.")
     ],
@@ -34,61 +32,74 @@ def unit(
         ),
     ],
 ) -> None:
-    """Run units of a study in this process, without Ray, such as a job of an array.
+    """Run units of a study in this process, without Ray, such as one job of an array.
 
-    What a unit needs and nobody has done is done first; what another process works on is waited
-    for. Units that are done are not run again. skelcon-ablate plan STUDY --json lists the keys, and
+    What a unit needs is run first if it is missing; what another process works on is waited for.
+    Finished units are not run again. skelcon-ablate plan STUDY --json lists the keys, and
     skelcon-ablate cluster slurm --array prints the script of an array.
 
     \b
     skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3 --results SHARED/results
     """
-    asked = study_command.read(context, words)
-    asked.check_without_ray()
-    as_json = asked.options["as_json"]
-    with audience(as_json=as_json, verbose=True, study=asked.study.name) as seen_by:
-        code = _run(asked, keys, seen_by, as_json)
-        if code:
+    from ablation.live.output import output as open_output
+
+    request = read_request(words)
+    check_without_ray(request)
+    as_json = request.output.as_json
+    with open_output(as_json=as_json, verbose=True, study=request.study.name) as output:
+        if code := _run(request, keys, output):
             raise typer.Exit(code)
 
 
-def _run(asked: StudyCommand, keys: str, seen_by: Audience, as_json: bool) -> int:
-    """Run what of these units is missing, and print what all came to; the exit code."""
-    resources, store, console = asked.resources, asked.store, seen_by.console
-    plan = asked.plan(console)
+def check_without_ray(request: StudyRequest) -> None:
+    """Raise :class:`UserError` for an option that only a run with Ray, or a table, can use."""
+    from ablation.store import Store
+
+    Store(request.output.results)  # refuses a URI
+    default = OutputOptions()
+    given = {
+        "--track": request.output.trackers != default.trackers,
+        "--address": request.resources.address is not None,
+        "--max-concurrent": request.resources.max_concurrent is not None,
+        "--format": request.output.formats != default.formats,
+    }
+    for option, is_given in given.items():
+        if is_given:
+            raise UserError(
+                f"{option}: leave it out here, it is for the study's own command (units run "
+                "without Ray, one after another, and make no table)"
+            )
+
+
+def _run(request: StudyRequest, keys: str, output: Output) -> int:
+    """Run what of these units is missing, and print their results; the exit code."""
+    from ablation.run import Job, RunOptions, run_job
+
+    store, _ = open_results(request.output.results)
+    plan = request.make_plan(output.console)
     chosen = find_units(plan, keys)
-    needed = {key: plan.units[key] for unit in chosen for key in (*unit.needs, unit.key)}
-    part = replace(plan, units=needed)
-    missing = missing_units(part.units, store, console, mend=True)
-    resources = settled(resources, store, [plan], missing, console.print)
-    cost = Costing.of(store, [plan], resources).cost(missing) if missing else None
-    if cost is not None:
-        check_disk(store.results, cost)
-    store.check_writable()
-    if seen_by.stream is not None:
-        seen_by.begin(part, missing, cost)
-    whole = True
-    with Tracking(part, store, store.results / plan.study.name, (), console) as tracking:
-        if cost is not None:
-            whole = run_missing(part, missing, store, resources, seen_by, cost, tracking, here=True)
-    print_results(chosen, store, {unit.key for unit in missing}, as_json)
-    if not whole:
-        console.print("Interrupted. The same command goes on from here.")
-        return INTERRUPTED
-    return 0 if all(store.is_done(unit.key) for unit in chosen) else 1
+    needed = {key: plan.units[key] for each in chosen for key in (*each.needs, each.key)}
+    before = done_before(chosen, store)
+
+    def report() -> bool:
+        print_results(chosen, store, before, request.output.as_json)
+        return not all(store.is_done(each.key) for each in chosen)
+
+    job = Job.of_plan(plan, store.results / plan.study.name, needed)
+    return run_job(job, store, RunOptions(request.resources, in_process=True), output, report)
 
 
 def find_units(plan: Plan, keys: str) -> list[Unit]:
-    """The units of ``plan`` whose keys begin so.
+    """The units of ``plan`` with these keys, or first digits of keys, separated by commas.
 
     Raises:
-        UserError: if one begins so that there is none, or several.
+        UserError: if no unit, or more than one, has a key that starts with such digits.
     """
     chosen = []
     for text in (each.strip() for each in keys.split(",")):
         found = [unit for key, unit in plan.units.items() if key.startswith(text)]
         if len(found) != 1 or not text:
-            why = f"{len(found)} keys begin so" if found else "no key begins so"
+            why = f"{len(found)} keys start with it" if found else "no key starts with it"
             raise UserError(
                 f"unit '{text}' of study '{plan.study.name}' on {plan.dataset.name}: {why}; the "
                 f"options have to be those of its plan ({len(plan.units)} units)"
@@ -97,33 +108,43 @@ def find_units(plan: Plan, keys: str) -> list[Unit]:
     return chosen
 
 
-def print_results(units: list[Unit], store: Store, run: set[str], as_json: bool) -> None:
-    """What the units that are done came to.
+# -- results of single units, as ``skelcon pretrain`` and ``evaluate`` print them -----------------
 
-    Args:
-        units: which.
-        store: where they are.
-        run: the keys of those that were not done before.
-        as_json: as a JSON document.
-    """
+
+def done_before(units: Sequence[Unit], store: Store) -> set[str]:
+    """Keys of those that need not run."""
+    keys = (unit.key for unit in units)
+    return {key for key in keys if store.is_done(key) and store.damage(key) is None}
+
+
+def print_results(units: Sequence[Unit], store: Store, before: set[str], as_json: bool) -> None:
+    """The results of those that are done, for people or as a JSON document."""
     done = [unit for unit in units if store.is_done(unit.key)]
     if as_json:
         typer.echo(json.dumps([document(unit, store) for unit in done], indent=1))
         return
     for unit in done:
-        say_result(unit, store, again=unit.key not in run)
+        print_result(unit, store, cached=unit.key in before)
 
 
-def document(unit: Unit, store: Store) -> dict[str, Any]:
-    """A unit that is done, for scripts."""
-    place = str(store.directory(unit.key))
-    return {"unit": unit.key, "directory": place, "result": store.result(unit.key)}
+def document(unit: Unit, store: Store) -> Json:
+    """A finished unit, for scripts."""
+    directory = str(store.directory(unit.key))
+    return {"unit": unit.key, "directory": directory, "result": shown_result(unit, store)}
 
 
-def say_result(unit: Unit, store: Store, *, again: bool) -> None:
-    """A unit that is done, for people."""
-    typer.echo(f"{unit.label}{' (done before)' if again else ''}")
-    for name, value in store.result(unit.key).items():
-        shown = f"{100 * value:.1f} %" if name.startswith("top1") else f"{value:g}"
-        typer.echo(f"  {name:<12} {shown}")
+def shown_result(unit: Unit, store: Store) -> Json:
+    """A unit's result; a pre-training's top-1, among its negatives, is no recognition rate."""
+    result = store.result(unit.key)
+    if unit.kind != "pretrain":
+        return result
+    return {("contrast_top1" if name == "top1" else name): value for name, value in result.items()}
+
+
+def print_result(unit: Unit, store: Store, *, cached: bool) -> None:
+    """A finished unit, for people."""
+    typer.echo(f"{unit.label}{' (done before)' if cached else ''}")
+    for name, value in shown_result(unit, store).items():
+        percent = name.startswith(("top1", "contrast_top1"))
+        typer.echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
     typer.echo(f"  in {store.directory(unit.key)}")

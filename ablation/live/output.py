@@ -18,7 +18,7 @@ from ablation.live.beacon import Beacon
 from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
 from ablation.live.run_state import RunState
-from ablation.live.snapshot import Sheet, Snapshot
+from ablation.live.snapshot import Snapshot
 from ablation.live.table import TableSoFar
 from ablation.store import Store
 from ablation.units import Unit
@@ -31,7 +31,10 @@ ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to
 
 
 class WatchedSource(Protocol):
-    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional."""
+    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional.
+
+    Both are called often, and from another thread.
+    """
 
     @property
     def upcoming(self) -> int:
@@ -39,12 +42,6 @@ class WatchedSource(Protocol):
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """What it has found so far: (label, value)."""
-
-    def table(self, now: Snapshot) -> Sheet | None:
-        """Its table so far."""
-
-    def event_reporter(self, stream: EventStream) -> Reporter:
-        """Writes the events of its trials, instead of those of units."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +108,7 @@ class Output:
         snapshot = _snapshots(job, store, state)
         with Beacon(store.results, snapshot):
             if self.stream is not None:
-                own = getattr(source, "event_reporter", None)
-                writer = own(self.stream) if own else EventWriter(self.stream, state)
-                yield Reporters(state, writer)
+                yield Reporters(state, EventWriter(self.stream, state))
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
                 yield Reporters(state, view)
@@ -126,15 +121,13 @@ class Output:
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
     """Gives the state of a run with its table so far."""
-    source = cast("WatchedSource | None", job.source)
-    table: Callable[[Snapshot], Sheet | None] = getattr(source, "table", lambda now: None)
-    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(source, "summary", tuple)
-    if job.plan is not None:
-        table = TableSoFar(job.plan, store).sheet
+    table = TableSoFar(job.plan, store) if job.plan is not None else None
+    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(job.source, "summary", tuple)
 
     def snapshot() -> Snapshot:
         now = state.snapshot()
-        return replace(now, table=table(now), summary=tuple(summary()))
+        sheet = table.sheet(now) if table is not None else None
+        return replace(now, table=sheet, summary=tuple(summary()))
 
     return snapshot
 

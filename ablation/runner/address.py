@@ -13,7 +13,7 @@ from skelcon.errors import UserError
 ANSWER_SECONDS = 8.0
 """How long a connection, and then an answer to it, is waited for."""
 PORT = 6379
-"""Where the head of a cluster listens unless it is told otherwise."""
+"""Where the head of a cluster listens by default."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 """How a client of HTTP/2, and so of gRPC, begins, with empty settings (RFC 9113, section 3.4)."""
@@ -61,10 +61,10 @@ def check_answers(address: str, named: str, seconds: float = ANSWER_SECONDS) -> 
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(
             f"no Ray cluster answers at --address {where}: {reason}; is its head up, and the port "
-            f"({PORT} unless the head was told otherwise) open to this machine?"
+            f"({PORT} by default) open to this machine?"
         ) from None
     if answer[3:4] != b"\x04":
         raise UserError(
             f"no Ray cluster answers at --address {where}: something else listens there; give the "
-            f"address that 'ray start --head' printed, HOST:{PORT} unless it was told otherwise"
+            f"address that 'ray start --head' printed, HOST:{PORT} by default"
         )

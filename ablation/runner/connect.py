@@ -59,7 +59,7 @@ def _check_token(found: str, address: str) -> None:
         from ray.exceptions import AuthenticationError, RayError
 
         if address == "auto" and hasattr(setup, "maybe_enable_token_auth_if_token_available"):
-            # What Ray does with a cluster that it has found itself, and never with one it is told.
+            # Ray does so for a cluster that it has found itself, and not for one that is named.
             setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             setup.ensure_token_if_auth_enabled(create_token_if_missing=False)

@@ -201,7 +201,7 @@ class UnitCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
             if self._store.state(unit.key) == "failed":
                 deterministic = self._store.failed_for_good(unit.key)
                 return self._fail(unit, self._store.failure(unit.key), deterministic)
-        self._fail(unit, _reason_of_death(trial))
+        self._fail(unit, reason_of_death(trial))
 
     def _forget(self, trial: Any) -> None:
         self._started.discard(trial.trial_id)
@@ -247,7 +247,7 @@ class UnitCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
                 self._reporter.report(Waiting(reason))
 
 
-def _reason_of_death(trial: Any) -> str:
+def reason_of_death(trial: Any) -> str:
     """Why a worker ended that recorded no failure itself."""
     text = ""
     with contextlib.suppress(OSError, TypeError):  # (get_error() reads where it is copied later)

@@ -1,25 +1,28 @@
-"""Confirmation: the best settings and the default, trained anew with seeds that chose nothing."""
+"""Confirmation: the best settings and the default, trained with seeds that chose nothing."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.text import Text
+import pandas as pd
 
 from ablation import tables
-from ablation.cost.view import Costing
-from ablation.live.audience import Audience
-from ablation.missing import missing_units, run_missing
-from ablation.plan import EvaluateOn
-from ablation.runner.resources import Resources
-from ablation.search.question import Question
+from ablation.live.output import Output
+from ablation.plan import Plan
+from ablation.run import Job, RunOptions, run_job
+from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from ablation.store import Store
 from ablation.tables import display, export
-from ablation.tracking import Tracking
+from ablation.units import EvaluateOn
+from skelcon.config import Json
+
+if TYPE_CHECKING:
+    from ablation.store.mirror import Mirror
 
 NOTES: dict[EvaluateOn, str] = {
     "validation": "The best was chosen on this validation side, with another seed: elsewhere its "
@@ -29,56 +32,73 @@ NOTES: dict[EvaluateOn, str] = {
 }
 
 
-def confirm(
-    question: Question,
-    best: Trial,
-    on: EvaluateOn,
-    count: int,
-    directory: Path,
-    results: Path,
-    asked: Resources,
-    seen_by: Audience,
-) -> tuple[dict[str, Any], bool, bool]:
-    """Train ``best`` and the default with ``count`` seeds that the search did not use.
+@dataclass(frozen=True)
+class Confirmation:
+    """What ``--confirm`` asks: on which side, and with how many seeds; none with 0."""
 
-    Returns:
-        The comparison as JSON values, whether it was interrupted, and whether a unit has failed.
+    on: EvaluateOn = "validation"
+    seeds: int = 0
+
+
+class Comparison:
+    """The best of a search and the default, as a study with two rows.
+
+    Attributes:
+        values: the table and the lead as plain JSON values, when it has run.
     """
-    first = question.space.seed + 1
-    rows = {"best": question.changes(best.parameters), "default": {}}
-    plan = question.plan(rows, on, tuple(range(first, first + count)), (NOTES[on],))
-    store, console, place = Store(results), seen_by.console, directory / f"confirmation-{on}"
-    missing = missing_units(plan.units, store, console, mend=True)
-    interrupted = False
-    with Tracking(plan, store, place, (), console) as tracking:
-        if missing:
-            cost = Costing.of(store, [plan], asked).cost(missing)
-            seen_by.begin(plan, missing, cost)
-            interrupted = not run_missing(plan, missing, store, asked, seen_by, cost, tracking)
-    frame = tables.cells_frame(plan, store)
-    table = tables.make_table(plan, frame)
-    provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    export.export(table, frame, provenance, place)
-    if seen_by.stream is None:  # a script finds it in the document
-        display.print_table(console, table)
+
+    def __init__(
+        self, problem: SearchProblem, best: Trial, asked: Confirmation, directory: Path
+    ) -> None:
+        first = problem.space.seed + 1
+        rows = {"best": problem.changes(best.parameters), "default": {}}
+        seeds = tuple(range(first, first + asked.seeds))
+        self.plan: Plan = problem.plan(rows, asked.on, seeds, NOTES[asked.on])
+        self.directory = directory / f"confirmation-{asked.on}"
+        self.values: Json = {"on": asked.on}
+
+    def run(self, store: Store, mirror: Mirror | None, options: RunOptions, output: Output) -> int:
+        """Run what is missing of it; the exit code."""
+        if mirror is not None:
+            mirror.fetch(self.plan.units)
+        job = Job.of_plan(self.plan, self.directory)
+        return run_job(job, store, options, output, lambda: self._report(store, output), mirror)
+
+    def _report(self, store: Store, output: Output) -> bool:
+        frame = tables.cells_frame(self.plan, store)
+        table = tables.make_table(self.plan, frame)
+        provenance = [store.provenance(key) for key in self.plan.units if store.is_done(key)]
+        export.export(table, frame, provenance, self.directory)
+        if output.stream is None:  # a script finds it in the document
+            display.print_table(output.console, table)
+        self.values.update(tables.summary(table, provenance))
+        lead = lead_of(frame)
+        if lead is not None:
+            self.values["lead"] = {"seeds": len(lead), "values": lead.tolist()}
+            output.say(lead_in_words(lead))
+        return bool((frame["state"] == "failed").any())
+
+
+Values = np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def lead_of(frame: pd.DataFrame) -> Values | None:
+    """The best less the default, seed by seed; None if one of them has no value."""
     values = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
-    found: dict[str, Any] = {"on": on, **tables.summary(table, provenance)}
-    if {"best", "default"} <= set(values.columns):
-        lead = (values["best"] - values["default"]).dropna().to_numpy(dtype=float)
-        found["lead"] = {"seeds": len(lead), "values": lead.tolist()}
-        console.print(Text(lead_in_words(lead)))
-    return found, interrupted, bool((frame["state"] == "failed").any())
+    if not {"best", "default"} <= set(values.columns):
+        return None
+    return (values["best"] - values["default"]).dropna().to_numpy(dtype=np.float64)
 
 
-def lead_in_words(lead: np.ndarray[Any, np.dtype[np.float64]]) -> str:
-    """The best less the default, seed by seed, in percentage points."""
+def lead_in_words(lead: Values) -> str:
+    """The lead in percentage points, and whether it may be chance."""
     points = 100 * lead
     spread = f" ± {points.std(ddof=1):.1f}" if len(points) > 1 else ""
     won = int((points > 0).sum())
     text = f"Best less default: {points.mean():+.1f}{spread} points, better in {won} of "
     text += f"{len(points)} seeds"
     if len(points) < 2:
-        return f"{text}; one seed says nothing of chance."
+        return f"{text}; one seed cannot tell it from chance."
     error = points.std(ddof=1) / math.sqrt(len(points))
     if abs(points.mean()) <= 2 * error:
         return f"{text}: within two standard errors, so not told apart from chance."

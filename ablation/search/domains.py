@@ -1,4 +1,4 @@
-"""The values that a setting may take in a search, without a word of Ray."""
+"""The values that a setting may take in a search. Knows nothing of Ray or optuna."""
 
 from __future__ import annotations
 
@@ -35,10 +35,11 @@ class Domain(Config):
         if kind not in KINDS:
             raise ValueError(f"unknown kind of domain '{kind}': {nearest(str(kind), KINDS)}")
         if not isinstance(values, list) or len(values) < 2:
-            raise ValueError(f"{kind} takes a list of {'at least ' * (kind == 'choice')}two values")
+            wanted = "at least two values" if kind == "choice" else "two values"
+            raise ValueError(f"{kind} takes a list of {wanted}")
         if kind == "choice":
             if any(values.count(value) > 1 for value in values):
-                raise ValueError("choice names a value twice")
+                raise ValueError("choice has a duplicate value")
             return {"kind": kind, "values": values}
         return {"kind": kind, "values": _bounds(kind, values)}
 
@@ -53,18 +54,19 @@ class Domain(Config):
         return self.kind.endswith("int")
 
     def contains(self, value: Any) -> bool:
-        """Whether ``value`` is one that the search could come to."""
+        """Whether ``value`` is one that the search could suggest."""
         if self.kind == "choice":
             return value in self.values
         if not _is_number(value) or (self.whole and not isinstance(value, int)):
             return False
         return bool(self.values[0] <= value <= self.values[1])
 
-    def position(self, value: Any) -> float:
-        """Where ``value`` stands on the domain's own scale; the index of a choice."""
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None if they cannot be counted."""
         if self.kind == "choice":
-            return float(self.values.index(value))
-        return math.log(value) if self.log else float(value)
+            return len(self.values)
+        return self.values[1] - self.values[0] + 1 if self.whole else None
 
     def draw(self, draws: random.Random) -> Any:
         """A value at random."""
@@ -75,7 +77,7 @@ class Domain(Config):
             return draws.randint(low, high)
         if self.kind == "uniform":
             return draws.uniform(low, high)
-        # Whole numbers on a logarithmic scale: each has its share, the bounds as much as others.
+        # Of whole numbers the bounds are as likely as their neighbours.
         edge = 0.5 if self.whole else 0.0
         value = math.exp(draws.uniform(math.log(low - edge), math.log(high + edge)))
         return min(high, max(low, round(value) if self.whole else value))

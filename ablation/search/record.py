@@ -1,60 +1,87 @@
-"""The record of a search: ``trials.jsonl``, a line for each thing that happened. It is the truth.
+"""The record of a search: an optuna study in a journal file, which only the driver writes.
 
-Lines are only ever appended, each in one write, by the driver and by the workers:
+Each change is a line that is on the disk before the next begins, so that whatever is killed, the
+same command resumes. Any tool for optuna reads it (``optuna-dashboard journal.log``).
 
-    {"event": "started", "trial": 3, "parameters": {...}, "units": [pre-training, evaluation]}
-    {"event": "report", "trial": 3, "epoch": 8, "value": 0.41, "seconds": 2.1, "parameters": {...}}
-    {"event": "ended", "trial": 3, "state": "completed", "reason": ""}
-
-A trial that has not ended goes on from its checkpoint when the command is given again.
+optuna's states are not all that a search tells apart. A trial that failed stays ``RUNNING``, with
+its reason beside it: the next command retries it. One whose loss or features were not finite has an
+answer: optuna's ``FAIL``. What optuna's parameters cannot hold (a list; a default outside its
+domain) stands in ``user_attrs``.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import json
-import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from ablation.search.problem import DEFAULT, SearchProblem, TrialUnits
+from ablation.search.sampling import Sampler
+from skelcon.config import Json
 from skelcon.errors import UserError
 
-Ended = Literal["completed", "stopped", "diverged", "failed"]
-State = Ended | Literal["unfinished"]
+State = Literal["completed", "stopped", "diverged", "failed", "unfinished"]
+JOURNAL = "journal.log"
+_STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "completed",
+    TrialState.PRUNED: "stopped",
+    TrialState.FAIL: "diverged",
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """A trial's number on the validation side after ``epoch`` epochs."""
+    """A trial's value on the validation side after ``epoch`` epochs."""
 
     epoch: int
     value: float
     seconds: float
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trial:
-    """What is known of a trial.
+    """A trial as the record has it.
 
     Attributes:
         parameters: the searched settings; under PBT the last ones.
         first: those it started with.
         units: the keys of its pre-training and its evaluation; none under PBT.
-        state: ``completed``, ``stopped`` by the scheduler, ``diverged`` (its loss or features were
+        state: ``completed``, ``stopped`` by the pruner, ``diverged`` (its loss or features were
             not finite), ``failed`` or ``unfinished``.
     """
 
     number: int
-    parameters: dict[str, Any]
-    first: dict[str, Any]
+    parameters: Json
+    first: Json
     units: tuple[str, ...] = ()
-    reports: list[Report] = field(default_factory=list)
+    reports: tuple[Report, ...] = ()
     state: State = "unfinished"
     reason: str = ""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> Trial:
+        """The trial that optuna has."""
+        known = trial.user_attrs
+        seconds = known.get("seconds", {})
+        reports = (
+            Report(epoch, value, seconds.get(str(epoch), 0.0))
+            for epoch, value in sorted(trial.intermediate_values.items())
+        )
+        reason = known.get("reason", "")
+        return cls(
+            trial.number,
+            known["parameters"],
+            known.get("first", known["parameters"]),
+            tuple(known["units"]),
+            tuple(reports),
+            _STATES.get(trial.state, "failed" if reason else "unfinished"),
+            reason,
+        )
 
     @property
     def epoch(self) -> int:
@@ -63,7 +90,7 @@ class Trial:
 
     @property
     def value(self) -> float | None:
-        """Its last number: early ones of a trial are not compared with late ones of another."""
+        """Its last value: early ones of a trial are not compared with late ones of another."""
         return self.reports[-1].value if self.reports else None
 
     @property
@@ -71,127 +98,162 @@ class Trial:
         """How long it has worked."""
         return sum(report.seconds for report in self.reports)
 
+    @property
+    def ended(self) -> bool:
+        """Whether it is never run again."""
+        return self.state not in ("unfinished", "failed")
 
-class Record:
-    """The record under ``directory``."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.path = directory / "trials.jsonl"
-        self._found: dict[int, Trial] = {}
-        self._bytes = self._lines = 0  # that have been read
+class _NoLock:
+    """optuna's lock of a journal; a whole search is locked for its driver (``run_search``)."""
 
-    def started(self, number: int, parameters: dict[str, Any], units: tuple[str, ...]) -> None:
-        """A trial has been thought of."""
-        self._append(event="started", trial=number, parameters=parameters, units=list(units))
+    def acquire(self) -> bool:
+        return True
 
-    def reported(self, number: int, report: Report, parameters: dict[str, Any]) -> None:
-        """A trial has been evaluated; under PBT with other ``parameters`` than at its start."""
-        self._append(
-            event="report",
-            trial=number,
-            epoch=report.epoch,
-            value=report.value,
-            seconds=round(report.seconds, 3),
-            parameters=parameters,
-        )
+    def release(self) -> None:
+        pass
 
-    def ended(self, number: int, state: Ended, reason: str = "") -> None:
-        """A trial is over."""
-        self._append(event="ended", trial=number, state=state, reason=reason)
+
+class SearchRecord:
+    """The trials of a search, and where the parameters of further ones come from.
+
+    Args:
+        problem: what is searched.
+        directory: the search's, which exists and is locked.
+
+    Raises:
+        UserError: if the journal is damaged.
+    """
+
+    def __init__(self, problem: SearchProblem, directory: Path) -> None:
+        self.problem, self.directory = problem, directory
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        path = directory / JOURNAL
+        _drop_torn_line(path)
+        try:
+            storage = JournalStorage(JournalFileBackend(str(path), _NoLock()))
+            self._study = optuna.create_study(
+                study_name=problem.space.name,
+                storage=storage,
+                direction="maximize",
+                pruner=self._pruner(),
+                load_if_exists=True,
+            )
+            trials = self.trials()
+        except (ValueError, LookupError, TypeError, AssertionError) as error:
+            raise UserError(
+                f"'{path}': damaged ({error!r}); delete '{directory}' to start the search from "
+                "scratch (trained units are kept)"
+            ) from None
+        self._sampler = Sampler(problem, sum(trial.ended for trial in trials))
 
     def trials(self) -> list[Trial]:
-        """All trials, in the order of their numbers; copies.
-
-        Raises:
-            UserError: if a line is damaged; a torn last one is what a crash leaves, and is left
-                out.
-        """
-        self._read()
-        return [_copy(self._found[number]) for number in sorted(self._found)]
+        """All of them, in the order of their numbers."""
+        return [Trial.of(trial) for trial in self._study.get_trials(deepcopy=False)]
 
     def trial(self, number: int) -> Trial:
         """One of them."""
-        self._read()
-        return _copy(self._found[number])
+        return Trial.of(self._frozen(number))
 
-    def _read(self) -> None:
-        """Take in the lines that were appended since the last time."""
-        size = self.path.stat().st_size if self.path.exists() else 0
-        if size < self._bytes:  # another file
-            self._found, self._bytes, self._lines = {}, 0, 0
-        if size == self._bytes:
-            return
-        with self.path.open("rb") as file:
-            file.seek(self._bytes)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                try:
-                    if line.strip():
-                        _apply(json.loads(line), self._found)
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(
-                        f"'{self.path}', line {self._lines + 1}: damaged ({error!r}); take the "
-                        f"line out, or delete '{self.directory}' to begin anew"
-                    ) from None
-                self._bytes += len(line)
-                self._lines += 1
+    @property
+    def exhausted(self) -> bool:
+        """Whether the space holds no further parameters."""
+        return self._sampler.exhausted([trial.first for trial in self.trials()])
 
-    def _append(self, **values: Any) -> None:
-        now = datetime.now().astimezone().isoformat(timespec="seconds")
-        line = json.dumps({**values, "at": now}, allow_nan=False).encode() + b"\n"
-        handle = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            size = os.fstat(handle).st_size
-            torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-            if torn:  # what a crash has left of a line is cut off
-                whole = self.path.read_bytes().rfind(b"\n") + 1
-                os.ftruncate(handle, whole)
-            os.write(handle, line)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _copy(trial: Trial) -> Trial:
-    return replace(trial, reports=list(trial.reports))
-
-
-def _apply(line: dict[str, Any], found: dict[int, Trial]) -> None:
-    number = int(line["trial"])
-    if line["event"] == "started":
-        parameters = dict(line["parameters"])
-        trial = found.setdefault(
-            number, Trial(number, parameters, parameters, tuple(line["units"]))
+    def ask(self) -> Trial:
+        """A new trial; there must be parameters left."""
+        known = [trial.first for trial in self.trials()]
+        number, sampler = len(known), self._sampler
+        parameters = sampler.suggest(self._study, number, known)
+        inside = sampler.contains(parameters)
+        units = () if self.problem.population else self.problem.units(parameters).keys
+        # Not study.ask(), which takes several writes: a crash would leave a part of a trial.
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=TrialState.RUNNING,
+                params=sampler.encoded(parameters) if inside else {},
+                distributions=sampler.distributions if inside else {},
+                user_attrs={"parameters": parameters, "units": list(units)},
+            )
         )
-        trial.state, trial.reason = "unfinished", ""  # after a failure it is tried again
-        return
-    trial = found[number]
-    if line["event"] == "ended":
-        trial.state, trial.reason = line["state"], line["reason"]
-    elif line["epoch"] > trial.epoch:  # the same epoch once more: trained again after a crash
-        trial.reports.append(Report(line["epoch"], float(line["value"]), float(line["seconds"])))
-        trial.parameters = dict(line["parameters"])
+        return self.trial(number)
+
+    def retry(self, number: int) -> None:
+        """A trial that failed in an earlier command runs again."""
+        if self.trial(number).state == "failed":
+            self._open(number).set_user_attr("reason", "")
+
+    def report(self, number: int, epoch: int, value: float, seconds: float) -> bool:
+        """A trial has a value; whether the pruner would stop it. The default is never stopped."""
+        trial, known = self._open(number), self.trial(number)
+        if epoch not in (report.epoch for report in known.reports):  # else trained again
+            times = {str(report.epoch): report.seconds for report in known.reports}
+            trial.set_user_attr("seconds", {**times, str(epoch): round(seconds, 3)})
+            trial.report(value, epoch)
+        prune = epoch < self.problem.epochs and trial.should_prune()
+        return prune and number != DEFAULT
+
+    def exchange(self, number: int, parameters: Json) -> None:
+        """A member of a population has other ``parameters`` from now on."""
+        trial, known = self._open(number), self.trial(number)
+        trial.set_user_attr("first", known.first)
+        trial.set_user_attr("parameters", parameters)
+
+    def complete(self, number: int) -> None:
+        """A trial has reached its last epoch, which is reported."""
+        self._study.tell(number, self.trial(number).value)
+
+    def prune(self, number: int) -> None:
+        """A trial is stopped before its end."""
+        self._study.tell(number, state=TrialState.PRUNED)
+
+    def diverge(self, number: int, reason: str) -> None:
+        """A trial's loss or features were not finite: nobody needs to try its parameters again."""
+        self._open(number).set_user_attr("reason", reason)
+        self._study.tell(number, state=TrialState.FAIL)
+
+    def fail(self, number: int, reason: str) -> None:
+        """A trial has failed; the next command retries it."""
+        self._open(number).set_user_attr("reason", reason)
+
+    def units(self, trial: Trial) -> TrialUnits:
+        """The units of a trial."""
+        return self.problem.units(trial.first, f"trial {trial.number}")
+
+    def inside(self, trial: Trial) -> bool:
+        """Whether its parameters are inside the space: the default's may be elsewhere."""
+        return self._sampler.contains(trial.parameters)
+
+    def at_epoch(self, epoch: int) -> optuna.Study:
+        """The trials inside the space that have a value after ``epoch`` epochs, all complete."""
+        study = optuna.create_study(direction="maximize")
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.params and epoch in trial.intermediate_values:
+                value = trial.intermediate_values[epoch]
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=trial.params, distributions=trial.distributions, value=value
+                    )
+                )
+        return study
+
+    def _frozen(self, number: int) -> FrozenTrial:
+        return self._study.get_trials(deepcopy=False)[number]
+
+    def _open(self, number: int) -> optuna.Trial:
+        # optuna has no public way to resume a RUNNING trial by its number.
+        return optuna.Trial(self._study, self._frozen(number)._trial_id)
+
+    def _pruner(self) -> optuna.pruners.BasePruner:
+        options = self.problem.space.scheduler
+        if options.name != "asha":
+            return optuna.pruners.NopPruner()
+        grace = min(self.problem.epochs, options.grace * self.problem.every)
+        return optuna.pruners.SuccessiveHalvingPruner(grace, options.reduction)
 
 
-@contextlib.contextmanager
-def held(directory: Path) -> Iterator[None]:
-    """Hold ``directory`` for this process alone; the kernel lets go of it when the process dies.
-
-    Raises:
-        UserError: if another process has it.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"'{directory}': another command is at work on this search; wait for its end"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+def _drop_torn_line(path: Path) -> None:
+    """Cut off the part of a line that a crash in the middle of a write has left."""
+    if path.exists():
+        with path.open("r+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)

@@ -17,10 +17,10 @@ evaluate_every: 8                          epochs between two evaluations; an ei
 scheduler:
   name: asha                               asha, pbt or fifo (every trial runs to its end)
   grace: 1                                 asha: evaluations before a trial may be stopped
-  reduction: 3                             asha: one in so many goes on
+  reduction: 3                             asha: one in so many continues
   interval: 1                              pbt: evaluations between two exchanges
   quantile: 0.25                           pbt: the share that is replaced, and that is copied
-  resample: 0.25                           pbt: how often a value is drawn anew, not moved
+  resample: 0.25                           pbt: how often a value is drawn from its domain, not moved
 algorithm: optuna                          optuna (TPE) or random
 seed: 0                                    of the trials, and of what is drawn
 """
@@ -28,13 +28,13 @@ seed: 0                                    of the trials, and of what is drawn
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
 from ablation.search.domains import Domain
 from ablation.study import STUDIES
-from skelcon.config import Config
+from skelcon.config import Config, Json
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
 from skelcon.settings import validated
@@ -60,16 +60,16 @@ IN_TRAINING = (
 
 
 class Scheduler(Config):
-    """Which trials go on, and how long."""
+    """Which trials continue, and how long."""
 
     name: Scheduling = Field("asha", description="asha, pbt or fifo")
     grace: int = Field(1, ge=1, description="asha: evaluations before a trial may be stopped")
-    reduction: float = Field(3, gt=1, description="asha: one in so many goes on")
+    reduction: int = Field(3, ge=2, description="asha: one in so many continues")
     interval: int = Field(1, ge=1, description="pbt: evaluations between two exchanges")
     quantile: float = Field(0.25, gt=0, le=0.5, description="pbt: the share that is replaced")
-    resample: float = Field(0.25, ge=0, le=1, description="pbt: how often a value is drawn anew")
+    resample: float = Field(0.25, ge=0, le=1, description="pbt: how often a value is drawn")
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> Json:
         """What is in use, and nothing that is not."""
         used = {
             "asha": ("grace", "reduction"),
@@ -87,7 +87,7 @@ class Space(Config):
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
     task: Literal["linear", "retrieval"] = "linear"
     downstream: tuple[Representation, ...] = Field(min_length=1)
-    base: dict[str, Any] = Field({}, description="key path -> value")
+    base: Json = Field({}, description="key path -> value")
     space: dict[str, Domain] = Field(min_length=1, description="key path -> its domain")
     metric: Literal["top1"] = "top1"
     trials: int = Field(20, ge=1, description="how many, the default among them")
@@ -101,12 +101,20 @@ class Space(Config):
         """Where in the file ``keys`` stand, for a message."""
         return self._file.at(keys) if self._file else f"search '{self.name}'"
 
-    def chosen(self, **options: Any) -> Space:
-        """The space with the options of the command line that are not None."""
-        given = {key: value for key, value in options.items() if value is not None}
-        if name := given.pop("scheduler", None):
-            given["scheduler"] = self.scheduler.model_copy(update={"name": name})
-        space = self.model_copy(update=given)
+    def chosen(
+        self,
+        *,
+        trials: int | None = None,
+        scheduler: Scheduling | None = None,
+        algorithm: Algorithm | None = None,
+        seed: int | None = None,
+    ) -> Space:
+        """The space with those options of the command line that are given."""
+        given: Json = {"trials": trials, "algorithm": algorithm, "seed": seed}
+        if scheduler is not None:
+            given["scheduler"] = self.scheduler.model_copy(update={"name": scheduler})
+        changes = {key: value for key, value in given.items() if value is not None}
+        space = self.model_copy(update=changes)
         space._file = self._file
         space.check_scheduler()
         return space
@@ -132,7 +140,7 @@ def load_space(path: Path) -> Space:
     """Read and check a space; :class:`UserError` names the file, the line and the key."""
     file = read_yaml(path)
     if "name" in file.values:
-        raise UserError(f"{file.at(['name'])}: a search is called by its file's name")
+        raise UserError(f"{file.at(['name'])}: a search has the name of its file; remove the key")
     if "rows" in file.values and "space" not in file.values:
         raise UserError(f"'{path}' is a study, not a search space: skelcon-ablate run {path}")
     space = validated(Space, {**file.values, "name": path.stem}, file.at)

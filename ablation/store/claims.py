@@ -24,8 +24,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ablation.store.files import write_json
 from ablation.store.filetime import file_time
-from ablation.store.store import Store, write_json
+from ablation.store.store import Store
 
 BEAT = 5.0
 """Seconds between two signs of life."""

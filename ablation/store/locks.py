@@ -1,6 +1,11 @@
-"""The lock of a unit's directory: the kernel's, on a file in it, gone with the process.
+"""The lock of a unit's directory: the kernel's, on a file in it, released when its process ends.
 
 (On a file, not on the directory itself: a network file system shares only the locks of files.)
+
+This is not `filelock`. Its locks belong to a path, ours to a directory that may be renamed while it
+is held (`clean` and `merge` do): several of its versions delete the path when they release it,
+which would be the lock of the directory that has taken its place. Nor can it tell whether somebody
+holds a lock without creating and taking it.
 """
 
 from __future__ import annotations
@@ -11,23 +16,22 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-LOCK = "lock"
-"""The file, in a unit's directory, that is locked; it is empty and stays."""
+from ablation.store.unit_files import LOCK
 
 
 @contextlib.contextmanager
 def hold(directory: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a unit's directory, which is there, for this process alone.
+    """Hold a unit's directory, which must exist, for this process alone.
 
     Args:
         directory: of the unit.
         wait: until nobody else has it.
 
     Returns:
-        Whether it is held; always, if it was waited for.
+        Whether it is held; always true if ``wait``.
 
     Raises:
-        OSError: if the directory is gone, or cannot be written.
+        OSError: if the directory does not exist, or cannot be written.
     """
     path = directory / LOCK
     while True:

@@ -24,7 +24,9 @@ from typing import TypeVar
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
 from ablation.plan import unit_key
-from ablation.store.store import PRODUCTS, Store, write_atomically
+from ablation.store.files import write_atomically
+from ablation.store.store import Store
+from ablation.store.unit_files import CONFIG, DONE, FAILED, LOG, PRODUCTS
 from skelcon.data.importers import cache_directory
 from skelcon.errors import UserError
 
@@ -89,8 +91,8 @@ class Mirror:
         """Let the node that works on the unit find its configuration, and no earlier failure."""
 
         def put() -> None:
-            self._put(self.store.directory(key) / "config.json", "units", key, "config.json")
-            failed = self._at("units", key, "failed.json")
+            self._put(self.store.directory(key) / CONFIG, "units", key, CONFIG)
+            failed = self._at("units", key, FAILED)
             if self._files.get_file_info(failed).type == FileType.File:
                 self._files.delete_file(failed)
 
@@ -100,7 +102,7 @@ class Mirror:
         """Bring here what a node has left of a unit that failed there."""
 
         def get() -> None:
-            for name in ("log.txt", "failed.json"):
+            for name in (LOG, FAILED):
                 self._get(key, name)
 
         self._reach(get)
@@ -110,8 +112,8 @@ class Mirror:
     def bring(self, key: str) -> None:
         """Make ready what this node needs to work on the unit, or the unit if it is done."""
         self.store.directory(key).mkdir(parents=True, exist_ok=True)
-        if not (self.store.directory(key) / "config.json").exists():
-            self._reach(lambda: self._get(key, "config.json"), PATIENT)
+        if not (self.store.directory(key) / CONFIG).exists():
+            self._reach(lambda: self._get(key, CONFIG), PATIENT)
         encoders = self.store.config(key).get("encoders", ())
         needs = [unit_key(each["pretrained"]) for each in encoders if "pretrained" in each]
         self._reach(lambda: self._fetch_all([key, *needs]), PATIENT)
@@ -124,7 +126,7 @@ class Mirror:
         """Copy what a unit that failed has left."""
 
         def put() -> None:
-            for name in ("log.txt", "failed.json"):
+            for name in (LOG, FAILED):
                 self._put(self.store.directory(key) / name, "units", key, name)
 
         self._reach(put)
@@ -164,7 +166,7 @@ class Mirror:
     def _done(self, keys: Iterable[str]) -> list[str]:
         """Those of ``keys`` that are done at the URI; all are asked for at once."""
         asked = list(keys)
-        infos = self._files.get_file_info([self._at("units", key, "DONE") for key in asked])
+        infos = self._files.get_file_info([self._at("units", key, DONE) for key in asked])
         found = zip(asked, infos, strict=True)
         return [key for key, info in found if info.type == FileType.File]
 
@@ -176,16 +178,16 @@ class Mirror:
         with self.store.locked(key) as directory:
             if self.store.is_done(key):  # by another process of this node
                 return
-            with self._files.open_input_stream(self._at("units", key, "DONE")) as file:
+            with self._files.open_input_stream(self._at("units", key, DONE)) as file:
                 done = file.read()
-            for name in (*PRODUCTS, "log.txt"):
+            for name in (*PRODUCTS, LOG):
                 self._get(key, name)
-            write_atomically(directory / "DONE", done)
+            write_atomically(directory / DONE, done)
             if self.store.damage(key, thorough=True) is not None:  # it is made anew
-                (directory / "DONE").unlink()
+                (directory / DONE).unlink()
 
     def _push(self, key: str) -> None:
-        for name in (*PRODUCTS, "log.txt", "DONE"):
+        for name in (*PRODUCTS, LOG, DONE):
             self._put(self.store.directory(key) / name, "units", key, name)
 
     def _push_study(self, study: str) -> None:

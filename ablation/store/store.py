@@ -1,9 +1,6 @@
-"""The store: one directory a unit, and a DONE marker that is written last. It is the truth.
+"""The store: one directory per unit, and a DONE marker that is written last. It is the truth.
 
-Under ``units/<key>/``: config.json, metrics.jsonl (a line an epoch), log.txt and, in progress,
-checkpoint.pt and begun.jsonl; when done, result.json, provenance.json, predictions.npz (an
-evaluation) or weights.safetensors (a pre-training), and DONE, which holds the checksums of the
-others. A unit that failed has failed.json instead.
+What the directory ``units/<key>/`` holds is listed in `ablation.store.unit_files`.
 """
 
 from __future__ import annotations
@@ -17,47 +14,24 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TypedDict
 
+from ablation.store.files import write_json
 from ablation.store.locks import hold
+from ablation.store.unit_files import CONFIG, DONE, FAILED, PRODUCTS, TEMPORARY, State, UnitFiles
+from skelcon.config import Json
 from skelcon.errors import UserError
 
-State = Literal["done", "failed", "started", "absent"]
-PRODUCTS = (
-    "config.json",
-    "result.json",
-    "provenance.json",
-    "metrics.jsonl",
-    "predictions.npz",
-    "weights.safetensors",
-)
-"""What a unit that is done may hold and never changes again."""
-PASSING = ("checkpoint.pt", "begun.jsonl", "failed.json")
-"""What is of no use once a unit is done."""
-QUICK_BYTES = 64 << 10
-"""Files of this size are read whenever a plan is made."""
+SMALL_FILE = 64 << 10
+"""Files of at most so many bytes are checked whenever a plan is made."""
 
 
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+class _Checksum(TypedDict):
+    bytes: int
+    sha256: str
 
 
-def write_json(path: Path, values: Any) -> None:
-    """Write ``values`` as readable JSON, atomically."""
-    write_atomically(path, json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n")
-
-
-def _file_sum(path: Path) -> dict[str, Any]:
+def _checksum(path: Path) -> _Checksum:
     with path.open("rb") as file:
         return {
             "bytes": path.stat().st_size,
@@ -66,7 +40,7 @@ def _file_sum(path: Path) -> dict[str, Any]:
 
 
 def uri_of(results: Path) -> str | None:
-    """The URI of which ``results`` is what a path makes of it (``s3:/bucket/x``); else None."""
+    """The URI from which a path was made (``s3:/bucket/x``); None for an ordinary path."""
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
     if found is None:
         return None
@@ -102,89 +76,88 @@ class Store:
                 "choose another with --results"
             ) from None
 
+    # -- reading ----------------------------------------------------------------------------
+
     def directory(self, key: str) -> Path:
-        """Where the unit ``key`` lives."""
+        """The directory of the unit ``key``."""
         return self.units / key
 
-    def config(self, key: str) -> dict[str, Any]:
-        """The configuration of a unit that has begun."""
-        return self._read(key, "config.json")
+    def files(self, key: str) -> UnitFiles:
+        """The files of the unit ``key``."""
+        return UnitFiles(self.units / key)
+
+    def config(self, key: str) -> Json:
+        """The configuration of a unit that has been started."""
+        return self.files(key).config()
 
     def is_done(self, key: str) -> bool:
-        """Whether the unit's DONE marker stands."""
-        return (self.directory(key) / "DONE").exists()
+        """Whether the unit's DONE marker exists."""
+        return self.files(key).is_done
 
     def state(self, key: str) -> State:
-        """How far the unit is, from what its directory holds."""
-        if self.is_done(key):
-            return "done"
-        directory = self.directory(key)
-        if (directory / "failed.json").exists():
-            return "failed"
-        return "started" if (directory / "config.json").exists() else "absent"
+        """The state of the unit, from the files in its directory."""
+        return self.files(key).state
 
     def failure(self, key: str) -> str:
         """Why the unit failed, in a line."""
-        return str(self._read(key, "failed.json")["reason"])
+        return self.files(key).failure()
 
     def failed_for_good(self, key: str) -> bool:
         """Whether a retry of a unit that failed would fail in the same way."""
-        return bool(self._read(key, "failed.json").get("deterministic", False))
+        return self.files(key).failed_for_good()
 
-    def result(self, key: str) -> dict[str, Any]:
+    def result(self, key: str) -> Json:
         """The result of a unit that is done."""
-        return self._read(key, "result.json")
+        return self.files(key).result()
 
-    def provenance(self, key: str) -> dict[str, Any]:
+    def provenance(self, key: str) -> Json:
         """The provenance of a unit that is done."""
-        return self._read(key, "provenance.json")
+        return self.files(key).provenance()
 
-    def _read(self, key: str, name: str) -> dict[str, Any]:
-        path = self.directory(key) / name
-        try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"'{path}' is damaged ({error}): delete its directory and run again"
-            ) from None
-        if not isinstance(values, dict):
-            raise UserError(f"'{path}' is damaged: delete its directory and run again")
-        return values
+    # -- writing ----------------------------------------------------------------------------
 
-    def begin(self, key: str, config: dict[str, Any]) -> Path:
+    def begin(self, key: str, config: Json) -> Path:
         """The unit's directory, with its config and without an earlier failure."""
         directory = self.directory(key)
         directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / "config.json", config)
-        (directory / "failed.json").unlink(missing_ok=True)
+        write_json(directory / CONFIG, config)
+        (directory / FAILED).unlink(missing_ok=True)
         return directory
 
     def finish(self, key: str) -> None:
         """Mark the unit as done; its files have been written before."""
         directory = self.directory(key)
         sums = {
-            name: _file_sum(directory / name) for name in PRODUCTS if (directory / name).exists()
+            name: _checksum(directory / name) for name in PRODUCTS if (directory / name).exists()
         }
-        write_json(directory / "DONE", sums)
-        for name in PASSING:
+        write_json(directory / DONE, sums)
+        for name in TEMPORARY:
             (directory / name).unlink(missing_ok=True)
+
+    def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
+        """Record why the unit failed, and whether a retry would fail in the same way."""
+        self.directory(key).mkdir(parents=True, exist_ok=True)
+        values = {"reason": reason, "deterministic": deterministic}
+        write_json(self.directory(key) / FAILED, values)
+
+    # -- damage -----------------------------------------------------------------------------
 
     def damage(self, key: str, *, thorough: bool = False) -> str | None:
         """What is wrong with a unit that is done, in a few words; None if nothing is.
 
-        All its files must be there in their full size; their content is looked at where that is
-        quick, or if it is to be ``thorough``. (Units of before checksums were kept pass.)
+        All its files must have their full size. The content of large ones is checked only if
+        ``thorough``. (Units from before checksums were kept pass.)
         """
         directory = self.directory(key)
         try:
-            text = (directory / "DONE").read_text()
-            for name, sums in (json.loads(text) if text else {}).items():
+            text = (directory / DONE).read_text()
+            for name, expected in (json.loads(text) if text else {}).items():
                 path = directory / name
                 size = path.stat().st_size
-                if size != sums["bytes"]:
-                    return f"{name} has {size} bytes, not {sums['bytes']}"
-                quick = size <= QUICK_BYTES
-                if (thorough or quick) and _file_sum(path)["sha256"] != sums["sha256"]:
+                if size != expected["bytes"]:
+                    return f"{name} has {size} bytes, not {expected['bytes']}"
+                check = thorough or size <= SMALL_FILE
+                if check and _checksum(path)["sha256"] != expected["sha256"]:
                     return f"{name} is not what was written"
         except FileNotFoundError as error:
             return f"{Path(error.filename).name} is missing"
@@ -192,8 +165,8 @@ class Store:
             return " ".join(str(error).split())
         return None
 
-    def set_aside(self, key: str, *, thorough: bool = False) -> Path | None:
-        """Move a damaged unit out of the way, to ``damaged/``; gives where it is now.
+    def move_damaged(self, key: str, *, thorough: bool = False) -> Path | None:
+        """Move a damaged unit to ``damaged/``; gives where it is now.
 
         None if it is not damaged any more: another driver has found the same, and may be at work.
         """
@@ -206,25 +179,21 @@ class Store:
             number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
             return self.directory(key).rename(place / f"{key}-{number}")
 
-    def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
-        """Record why the unit failed, and whether a retry would fail in the same way."""
-        self.directory(key).mkdir(parents=True, exist_ok=True)
-        values = {"reason": reason, "deterministic": deterministic}
-        write_json(self.directory(key) / "failed.json", values)
+    # -- locking ----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[Path]:
         """Hold the unit's directory for this process alone; wait while another one has it.
 
-        The lock is the kernel's and goes with the process, however it dies. It is another
-        command's that works on the same unit, which is then found done, or that of a worker that
+        The lock is the kernel's and ends with the process, however it dies. Another holder is
+        another command that works on the same unit, which is then found done, or a worker that
         outlives its killed driver for a moment.
         """
         directory = self.directory(key)
         with contextlib.ExitStack() as stack:
             while True:
                 directory.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # set aside at this very moment
+                with contextlib.suppress(FileNotFoundError):  # moved away at this very moment
                     stack.enter_context(hold(directory, wait=True))
                     break
             yield directory

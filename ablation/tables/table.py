@@ -81,7 +81,7 @@ def cells_frame(
 
 
 def reported_rows(plan: Plan) -> dict[str, Reported]:
-    """Other methods' rows, as the paper reports them; none beside made-up data."""
+    """Other methods' rows, as the paper reports them; none beside synthetic data."""
     if plan.report is None or plan.synthetic:
         return {}
     return {
@@ -183,7 +183,7 @@ def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
 
 
 def _shows_paper(plan: Plan) -> bool:
-    """Not on made-up data: a number beside the paper's would suggest a comparison."""
+    """Not on synthetic data: a number beside the paper's would suggest a comparison."""
     return plan.report is not None and not plan.synthetic
 
 

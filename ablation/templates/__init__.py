@@ -1,4 +1,8 @@
-"""Templates of clusters, filled from options: text in, text out. Nothing here is run or connected.
+"""Templates that start a cluster and run a study on it; this package only makes their text.
 
-A template says what it opens inside the cluster, and what has to be shared between its nodes.
+Each text begins with how to use it, what its nodes have to share, and what it opens to the network.
 """
+
+from ablation.templates.render import render
+
+__all__ = ["render"]

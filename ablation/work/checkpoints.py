@@ -1,7 +1,7 @@
-"""The checkpoints of one training: when they are written, what is kept of them, reading one back.
+"""The checkpoints of one training: when they are written, which are kept, how one is read.
 
-``checkpoint.pt`` is the one to go on from and goes when the unit is done. Those to be kept are in
-``checkpoints/``, by the epochs that had been trained: for people, no command reads them.
+``checkpoint.pt`` is the one to resume from; it is deleted when the unit is done. Those to be kept
+are in ``checkpoints/``, by the epochs that had been trained. No command reads them.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 
 from ablation.store import write_atomically
+from ablation.store.unit_files import CHECKPOINT, KEPT_CHECKPOINTS
+from skelcon.config import Json
 
 Keep = Literal["none", "last", "all"]
 KEEP: tuple[str, ...] = get_args(Keep)
-KEPT = "checkpoints"
-"""The directory, in a unit's own, of checkpoints that stay."""
 SHARE = 20
 """A checkpoint is written when training since the last took this many times its writing."""
 LEAST = 0.5
-"""Seconds between two checkpoints, if nothing else is asked."""
+"""Seconds between two checkpoints at least, unless another interval is given."""
 
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a training writes a checkpoint, and which of them stay.
+    """When a training writes a checkpoint, and which of them are kept.
 
     Attributes:
-        every: seconds of training between two; as often as it costs little if None.
-        keep: of a unit that is done none, the last (of the finished training) or all.
+        every: seconds of training between two; None for as often as it costs little.
+        keep: which stay when the unit is done: none, the last (of the finished training) or all.
     """
 
     every: float | None = None
@@ -47,10 +47,10 @@ class Checkpoints:
 
     def __init__(self, directory: Path, policy: CheckpointPolicy) -> None:
         self._directory, self._policy = directory, policy
-        self._file = directory / "checkpoint.pt"
+        self._file = directory / CHECKPOINT
         self._saved_at, self._cost = time.monotonic(), 0.0
 
-    def read(self, device: torch.device) -> dict[str, Any] | None:
+    def read(self, device: torch.device) -> Json | None:
         """What was saved last; None if nothing was.
 
         Raises:
@@ -58,14 +58,14 @@ class Checkpoints:
         """
         if not self._file.exists():
             return None
-        with zipfile.ZipFile(self._file) as archive:  # torch does not look at the check sums
+        with zipfile.ZipFile(self._file) as archive:  # torch does not verify the checksums
             if (name := archive.testzip()) is not None:
                 raise ValueError(f"'{name}' in it is damaged")
-        state: dict[str, Any] = torch.load(self._file, map_location=device, weights_only=True)
+        state: Json = torch.load(self._file, map_location=device, weights_only=True)
         return state
 
     def due(self, *, done: bool) -> bool:
-        """Whether it is time: for a training that is ``done``, only for what is to be kept."""
+        """Whether it is time to save; a training that is ``done`` saves only what is to be kept."""
         if done:
             return self._policy.keep != "none"
         every = self._policy.every
@@ -73,8 +73,8 @@ class Checkpoints:
             every = max(LEAST, SHARE * self._cost)
         return time.monotonic() - self._saved_at >= every
 
-    def save(self, state: dict[str, Any], epoch: int) -> None:
-        """Write ``state``, of a training of ``epoch`` epochs, whole or not at all."""
+    def save(self, state: Json, epoch: int) -> None:
+        """Write ``state``, after ``epoch`` epochs, whole or not at all."""
         began = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)
@@ -86,7 +86,7 @@ class Checkpoints:
 
     def _keep(self, epoch: int) -> None:
         """The same file under a second name: the next checkpoint replaces the first only."""
-        kept = self._directory / KEPT
+        kept = self._directory / KEPT_CHECKPOINTS
         kept.mkdir(exist_ok=True)
         name = kept / f"epoch-{epoch:04}.pt"
         earlier = [path for path in kept.iterdir() if path != name]

@@ -132,7 +132,7 @@ class UnitRun:
 
     def _train_one_epoch(self, training: Training) -> EpochMetrics:
         self._unsaved = False  # in the middle of an epoch there is nothing to resume from
-        self._epochs.begin(training.epoch)
+        self._epochs.start(training.epoch)
         if self._group is not None and isinstance(training, Pretraining):
             metrics = self._group.run_epoch(training)
         else:
@@ -159,13 +159,13 @@ class UnitRun:
             state = self._checkpoints.read(self._bank.device)
             if state is not None:
                 training.load_state_dict(state["training"])
-                again = self._epochs.go_on(training.epoch)
+                again = self._epochs.resume(training.epoch)
                 self._seconds = float(state["seconds"])
         except Exception as error:  # whatever is wrong with it, starting from scratch is right
             self._log(f"checkpoint unusable ({error!r}); training starts from scratch")
             training = self._work.start()
         if training.epoch == 0:
-            again = self._epochs.go_on(0)
+            again = self._epochs.resume(0)
         if again is None:
             self._log("training started")
         else:

@@ -71,7 +71,7 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ("title: [", "line 1"),
         ("title: 2024-99-99", "not valid YAML"),
         ("title: &a [*a]", "contains itself"),
-        ("name: x\ntitle: y", "line 1: a study is called by its file's name"),
+        ("name: x\ntitle: y", "line 1: a study is named after its file"),
         (
             "title: x\nmetric: top\nrows: {a: {}}\ncolumns: {c: {downstream: [seq]}}",
             "unknown metric 'top' of task linear: did you mean 'top1'",
@@ -144,5 +144,5 @@ def test_a_study_is_not_called_as_what_else_a_results_directory_holds(
 ) -> None:
     file = tmp_path / f"{name}.yaml"
     file.write_text("title: x\n")
-    with pytest.raises(UserError, match=f"cannot be called '{name}'.*name the file otherwise"):
+    with pytest.raises(UserError, match=f"cannot be named '{name}'.*rename the file"):
         load_study(file)

@@ -13,9 +13,10 @@ import pytest
 
 from ablation.cli import main
 from ablation.plan import RECIPE, unit_key
-from ablation.store import Store, housekeeping, write_json
-from ablation.store.housekeeping import delete, find, merge
-from ablation.store.locks import LOCK
+from ablation.store import Store, merging, write_json
+from ablation.store.housekeeping import delete, find
+from ablation.store.merging import merge
+from ablation.store.unit_files import LOCK
 from skelcon.errors import UserError
 
 
@@ -276,7 +277,7 @@ def test_a_merge_that_is_killed_leaves_no_half_unit(
             raise KeyboardInterrupt
         target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(housekeeping, "_link_or_copy", copy)
+    monkeypatch.setattr(merging, "_link_or_copy", copy)
     with pytest.raises(KeyboardInterrupt):
         merge(ours, theirs)
     assert ours.state(key) == "started"

@@ -100,11 +100,11 @@ def test_a_damaged_unit_is_set_aside_once(tmp_path: Path) -> None:
     directory = store.begin("k", {})
     write_json(directory / "result.json", {"top1": 1})
     store.finish("k")
-    assert store.set_aside("k") is None
+    assert store.move_damaged("k") is None
     (directory / "result.json").write_text("{}")
     assert store.damage("k") is not None
-    assert store.set_aside("k") == tmp_path / "damaged" / "k-1"
-    assert other.set_aside("k") is None
+    assert store.move_damaged("k") == tmp_path / "damaged" / "k-1"
+    assert other.move_damaged("k") is None
     store.begin("k", {})
-    assert other.set_aside("k") is None
+    assert other.move_damaged("k") is None
     assert store.state("k") == "started"

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,7 +19,6 @@ import pytest
 import yaml
 
 from ablation.cli import main
-from ablation.plan import Unit
 from ablation.templates import slurm
 
 
@@ -27,9 +30,9 @@ def printed(
         monkeypatch.setattr(sys, "argv", ["skelcon-ablate", "cluster", *map(str, words)])
         with pytest.raises(SystemExit) as end:
             main()
-        told = capsys.readouterr()
-        assert not end.value.code, told.err
-        return told.out
+        output = capsys.readouterr()
+        assert not end.value.code, output.err
+        return output.out
 
     return run
 
@@ -43,9 +46,9 @@ def refused(
         with pytest.raises(SystemExit) as end:
             main()
         assert end.value.code == 2
-        told = capsys.readouterr()
-        (line,) = told.err.strip().splitlines()
-        assert not told.out
+        output = capsys.readouterr()
+        (line,) = output.err.strip().splitlines()
+        assert not output.out
         return line
 
     return run
@@ -69,27 +72,128 @@ def test_a_study_on_ray_asks_slurm_for_whole_nodes(printed: Callable[..., str]) 
     assert asked["ntasks-per-node"] == "1"
     assert "exclusive" in asked  # 'ray stop' ends all of the user's Ray on a node
     assert "account" not in asked
-    last = shlex.split(script[script.index("\nsrun ") :].replace("\\\n", " "))
-    assert last[last.index("ray") :] == [
-        "ray",
-        "symmetric-run",
-        "--address",
-        "$first:6379",
-        "--min-nodes",
-        "$SLURM_JOB_NUM_NODES",
-        "--num-cpus",
-        "8",
-        "--num-gpus",
-        "4",
-        "--",
-        "skelcon-ablate",
-        *map(str, words),
-        "--address",
-        "auto",
-        "--yes",
+    srun = script[script.index("\nsrun ") : script.index("\nstep=")].replace("\\\n", " ")
+    ray, _, study = srun.removesuffix(" &").partition(" -- ")
+    assert shlex.split(ray[ray.index("ray ") :]) == [
+        *("ray", "symmetric-run", "--address", "$first:6379"),
+        *("--min-nodes", "$SLURM_JOB_NUM_NODES", "--num-cpus", "8", "--num-gpus", "4"),
     ]
+    command = ["skelcon-ablate", *map(str, words), "--address", "auto", "--yes"]
+    assert shlex.split(study)[-len(command) :] == command
     assert "RAY_AUTH_MODE=token" in script
     assert "# Open: Ray listens on" in script
+
+
+STAND_INS = {
+    "srun": 'while [[ $1 == --* ]]; do shift; done; exec "$@"',
+    "scontrol": '[ "$1" = show ] && echo node || echo "$@" >>"$REQUESTS"',
+    "ray": 'while [ "$1" != -- ]; do shift; done; shift; "$@"; exit $?',
+    "skelcon-ablate": 'trap "exit 130" TERM; touch "$READY"; until [ -e "$END" ]; do sleep 0.02; '
+    'done; exit "$(<"$END")"',
+}
+"""SLURM's commands and Ray's as far as the scripts use them, and a study that waits."""
+
+
+def install(folder: Path, programs: Mapping[str, str]) -> str:
+    """Writes the programs; the line of shell that makes them available."""
+    folder.mkdir()
+    for name, text in programs.items():
+        (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+        (folder / name).chmod(0o755)
+    return f"export PATH='{folder}':$PATH"
+
+
+@dataclass
+class RunningJob:
+    """A script that runs with stand-ins."""
+
+    batch: subprocess.Popen[bytes]
+    folder: Path
+
+    def end(self, code: int) -> int:
+        """The study ends with ``code``; the job's exit code."""
+        (self.folder / "part").write_text(str(code))
+        (self.folder / "part").rename(self.folder / "end")
+        return self.batch.wait(30)
+
+    @property
+    def requests(self) -> list[str]:
+        """What was asked of scontrol."""
+        path = self.folder / "requests"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def start(printed: Callable[..., str], tmp_path: Path) -> Iterator[Callable[..., RunningJob]]:
+    jobs: list[RunningJob] = []
+
+    def run(*options: object) -> RunningJob:
+        setup = install(tmp_path / "my programs", STAND_INS)
+        (tmp_path / "job.sh").write_text(printed("slurm", "--setup", setup, *options))
+        files = {name.upper(): str(tmp_path / name) for name in ("requests", "ready", "end")}
+        job = {"SLURM_JOB_ID": "70", "SLURM_JOB_NODELIST": "node", "SLURM_JOB_NUM_NODES": "1"}
+        array = {"SLURM_ARRAY_JOB_ID": "70", "SLURM_ARRAY_TASK_ID": "1"}
+        batch = subprocess.Popen(
+            ["bash", tmp_path / "job.sh"],
+            env={**os.environ, **files, **job, **array, "TMPDIR": str(tmp_path)},
+            start_new_session=True,
+        )
+        jobs.append(RunningJob(batch, tmp_path))
+        until = time.monotonic() + 30
+        while not (tmp_path / "ready").exists():
+            assert batch.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        return jobs[-1]
+
+    yield run
+    for job in jobs:
+        with suppress(ProcessLookupError):
+            os.killpg(job.batch.pid, signal.SIGKILL)
+        job.batch.wait()
+
+
+def test_slurms_signal_reaches_the_driver_and_the_job_requeues_itself(
+    start: Callable[..., RunningJob], tmp_path: Path
+) -> None:
+    job = start("--nodes", 1, "augmentations")
+    asked = directives((tmp_path / "job.sh").read_text())
+    assert asked["signal"] == "B:USR1@120"
+    assert "requeue" in asked
+    assert asked["open-mode"] == "append"
+    job.batch.send_signal(signal.SIGUSR1)  # to the batch shell alone
+    assert job.batch.wait(30) == 130
+    assert job.requests == ["requeue 70"]
+    assert not list(tmp_path.glob("tmp.*"))
+
+
+def test_an_interrupted_job_of_an_array_requeues_itself_and_no_other(
+    start: Callable[..., RunningJob], tmp_path: Path
+) -> None:
+    job = start("--array", "augmentations")
+    assert directives((tmp_path / "job.sh").read_text())["signal"] == "TERM@120"
+    assert job.end(130) == 130
+    assert job.requests == ["requeue 70_1"]
+
+
+@pytest.mark.parametrize("options", [("--nodes", 1), ("--array",)])
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_job_that_has_ended_or_failed_is_not_requeued(
+    start: Callable[..., RunningJob], options: tuple[object, ...], code: int
+) -> None:
+    job = start(*options, "augmentations")
+    assert job.end(code) == code
+    assert job.requests == []
+
+
+@pytest.mark.parametrize("options", [("--nodes", 1), ("--array",)])
+def test_a_job_that_was_cancelled_is_not_requeued(
+    start: Callable[..., RunningJob], options: tuple[object, ...]
+) -> None:
+    job = start(*options, "augmentations")
+    os.killpg(job.batch.pid, signal.SIGTERM)
+    assert job.batch.wait(30) == -signal.SIGTERM
+    assert job.requests == []
 
 
 @pytest.mark.slow
@@ -100,15 +204,12 @@ def test_the_jobs_of_an_array_do_the_whole_study(
     study_file: Path,
     tmp_path: Path,
 ) -> None:
-    """With an srun that runs what it is told, and paths with spaces in them."""
-    results, programs = tmp_path / "my results", tmp_path / "bin"
-    programs.mkdir()
+    """Also with paths that contain spaces."""
+    results = tmp_path / "my results"
     main_program = f'exec {sys.executable} -c "from ablation.cli import main; main()" "$@"'
-    for name, text in (("srun", 'shift; exec "$@"'), ("skelcon-ablate", main_program)):
-        (programs / name).write_text(f"#!/bin/bash\n{text}\n")
-        (programs / name).chmod(0o755)
+    programs = {"srun": STAND_INS["srun"], "skelcon-ablate": main_program}
     words = (study_file, "--data", utd, "--only", "crop+jitter", "--results", results)
-    options = ("--array", "--setup", f"export PATH='{programs}':$PATH")
+    options = ("--array", "--setup", install(tmp_path / "my programs", programs))
     script = printed("slurm", *options, "--at-once", 3, *words)
     assert directives(script)["array"] == "0-1%3"
     assert "exclusive" not in directives(script)
@@ -122,18 +223,23 @@ def test_the_jobs_of_an_array_do_the_whole_study(
     assert "all 4 units are done" in refused("slurm", *options, *words)
 
 
+@dataclass(frozen=True)
+class FakeUnit:
+    key: str
+    needs: tuple[str, ...] = ()
+
+
 def test_a_job_does_the_evaluations_of_one_set_of_pretrainings() -> None:
-    first, second = (Unit({"unit": "pretrain", "n": n}, (), "") for n in range(2))
-    needs = [(first.key,), (first.key, second.key), (first.key,), ()]
-    asking = [Unit({"unit": "evaluate", "n": n}, each, "") for n, each in enumerate(needs)]
-    keys = [unit.key for unit in asking]
-    assert slurm.jobs_of([first, second, *asking]) == [f"{keys[0]},{keys[2]}", keys[1], keys[3]]
-    assert slurm.jobs_of([first, second]) == [f"{first.key},{second.key}"]
+    first, second = FakeUnit("p1"), FakeUnit("p2")
+    needs = [("p1",), ("p1", "p2"), ("p1",), ()]
+    evaluations = [FakeUnit(f"e{n}", each) for n, each in enumerate(needs)]
+    assert slurm.jobs_of([first, second, *evaluations]) == ["e0,e2", "e1", "e3"]
+    assert slurm.jobs_of([first, second]) == ["p1,p2"]
     assert slurm.jobs_of([]) == []
 
 
 def test_an_array_is_no_larger_than_slurm_takes() -> None:
-    units = [Unit({"unit": "evaluate", "n": n}, (str(n),), "") for n in range(2500)]
+    units = [FakeUnit(f"e{n}", (str(n),)) for n in range(2500)]
     jobs = slurm.jobs_of(units)
     assert len(jobs) <= slurm.MAX_JOBS
     assert [key for job in jobs for key in job.split(",")] == [unit.key for unit in units]
@@ -142,7 +248,7 @@ def test_an_array_is_no_larger_than_slurm_takes() -> None:
 @pytest.mark.parametrize(
     "options", [("--nfs", "fs-1.example:/"), ("--hosts", "head,one,two", "--ssh-user", "me")]
 )
-def test_ray_takes_the_file_of_its_launcher(
+def test_rays_launcher_accepts_its_cluster_file(
     printed: Callable[..., str], options: tuple[str, ...]
 ) -> None:
     util = pytest.importorskip("ray.autoscaler._private.util")
@@ -165,7 +271,7 @@ def test_ray_takes_the_file_of_its_launcher(
         assert any("fs-1.example:/" in command for command in config["setup_commands"])
 
 
-def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> None:
+def test_a_kuberay_job_has_a_shared_claim(printed: Callable[..., str]) -> None:
     options = ("--image", "me/skelcon:1", "--gpus-per-node", 2, "--nodes", 5, "--claim", "ours")
     job: dict[str, Any] = yaml.safe_load(printed("kuberay", *options, "rep-pairs", "--seeds", 3))
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
@@ -190,27 +296,27 @@ def test_kuberay_gets_a_job_with_a_shared_claim(printed: Callable[..., str]) -> 
     assert limits["nvidia.com/gpu"] == "2"
 
 
-def test_kuberays_line_of_shell_takes_the_whole_entrypoint_for_words(
+def test_kuberay_reads_the_entrypoint_as_one_command(
     printed: Callable[..., str],
 ) -> None:
     words = ("augmentations", "--data", "/d/my data; ls && ls")
     job = yaml.safe_load(printed("kuberay", "--image", "x", *words))
-    told = shlex.shlex(job["spec"]["entrypoint"], posix=True, punctuation_chars=True)
-    told.whitespace_split = True
-    assert list(told)[3:7] == ["skelcon-ablate", *words]
+    tokens = shlex.shlex(job["spec"]["entrypoint"], posix=True, punctuation_chars=True)
+    tokens.whitespace_split = True
+    assert list(tokens)[3:7] == ["skelcon-ablate", *words]
     assert not {";", "&&"} & set(shlex.shlex(job["spec"]["entrypoint"], punctuation_chars=True))
 
 
-def test_names_and_values_cannot_leave_their_place(
+def test_names_and_values_are_quoted(
     printed: Callable[..., str], study_file: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "my study.yaml"
     file.write_text(study_file.read_text())
     asked = directives(printed("slurm", "--partition", "a b", file))
     assert (asked["job-name"], asked["partition"]) == ("skelcon-my-study", "'a b'")
-    place = "x, y: {z"
-    text = printed("ray-up", "--nfs", "h:/", "--region", place, "augmentations")
-    assert yaml.safe_load(text)["provider"]["region"] == place
+    region = "x, y: {z"
+    text = printed("ray-up", "--nfs", "h:/", "--region", region, "augmentations")
+    assert yaml.safe_load(text)["provider"]["region"] == region
 
 
 def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> None:
@@ -222,7 +328,7 @@ def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("slurm", "augmentation"), "'augmentation' is no study: did you mean 'augmentations'"),
         (("slurm", "augmentations", "--sed", 1), "--sed"),
@@ -243,6 +349,6 @@ def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> No
     ],
 )
 def test_a_mistake_prints_no_template(
-    refused: Callable[..., str], words: tuple[object, ...], told: str
+    refused: Callable[..., str], words: tuple[object, ...], message: str
 ) -> None:
-    assert told in refused(*words)
+    assert message in refused(*words)

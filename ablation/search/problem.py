@@ -1,4 +1,4 @@
-"""What a search asks of given data, and the units of work that answer it.
+"""What a search optimises: a space on given data, and the two units of work of each trial.
 
 A trial is a row of a study on the validation side: its pre-training and its evaluation have the
 same keys as there, so that a search and a study share them.
@@ -7,67 +7,96 @@ same keys as there, so that a search and a study share them.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-from ablation.plan import EvaluateOn, Plan, Unit, make_plan
-from ablation.search.space import Space
+from ablation.canonical import digest
+from ablation.plan import Plan, make_plan
+from ablation.search.space import Algorithm, Space
 from ablation.study import Column, Row, Study
+from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit
+from skelcon.config import Json
 from skelcon.data import SkeletonDataset, choose_protocol, split
 from skelcon.errors import UserError
-from skelcon.settings import Settings, assignments, preset_tree, resolve_with_preset
+from skelcon.settings import (
+    Settings,
+    assignments,
+    check_batch,
+    default_preset,
+    preset_tree,
+    resolve_with_preset,
+)
 
 DEFAULT = 0
 """The number of the trial that changes nothing."""
-RUNGS = 8
+EVALUATIONS = 8
 """Evaluations of a trial, if the space does not say."""
 
 
+class TrialUnits(NamedTuple):
+    """The two units of a trial."""
+
+    pretraining: PretrainUnit
+    evaluation: EvaluateUnit
+
+    @property
+    def keys(self) -> tuple[str, str]:
+        """Their keys."""
+        return self.pretraining.key, self.evaluation.key
+
+
 @dataclass(frozen=True)
-class Question:
-    """A space on given data, with the user's choices.
+class SearchProblem:
+    """A space on given data, with the user's choices. :meth:`of` makes a checked one.
 
     Attributes:
         preset: the scale's name.
-        protocol: who trains; the validation side is made of trainers only.
+        protocol: who trains; the validation side is part of the training side.
         overrides: the user's ``--set``.
-
-    Raises:
-        UserError: if a domain holds a value that the setting cannot have.
     """
 
     space: Space
     dataset: SkeletonDataset
     preset: str
     protocol: str
-    overrides: dict[str, Any]
+    overrides: Json
 
-    def check(self) -> None:
-        """:class:`UserError` for a value that a setting cannot have, or a batch too large."""
+    @classmethod
+    def of(
+        cls,
+        space: Space,
+        dataset: SkeletonDataset,
+        *,
+        preset: str | None,
+        protocol: str | None,
+        overrides: Json,
+    ) -> SearchProblem:
+        """The problem; :class:`UserError` for a value that a setting cannot have."""
+        chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
+        preset = preset or default_preset(dataset.synthetic)
+        problem = cls(space, dataset, preset, chosen, overrides)
+        problem._check()
+        return problem
+
+    def _check(self) -> None:
         for text in assignments(self.overrides):
             key = text.partition("=")[0]
             for path in self.space.space:
                 if f"{key}.".startswith(f"{path}.") or f"{path}.".startswith(f"{key}."):
                     raise UserError(f"--set {key}: '{path}' is searched")
-        self.settings({})
         for path, domain in self.space.space.items():
             for value in domain.values:
                 where = self.space.at("space", path)
                 resolve_with_preset(
                     preset_tree(self.preset), (self.space.base, {path: value}), {}, where
                 )
-        fitting = len(split(self.dataset, self.protocol, "fit"))
-        if self.settings({}).pretrain.batch > fitting:
-            raise UserError(
-                f"pretrain.batch {self.settings({}).pretrain.batch} is larger than the {fitting} "
-                f"clips of '{self.dataset.name}', {self.protocol}, that a search trains on"
-            )
+        clips = len(split(self.dataset, self.protocol, "fit"))
+        where = f"'{self.dataset.name}', {self.protocol}, that a search trains on"
+        check_batch(self.settings({}).pretrain, clips, where)
         self.units({})
 
-    def settings(self, parameters: dict[str, Any]) -> Settings:
+    def settings(self, parameters: Json) -> Settings:
         """The settings of a trial with ``parameters``."""
         return resolve_with_preset(
             preset_tree(self.preset),
@@ -77,19 +106,19 @@ class Question:
         )
 
     @functools.cached_property
-    def defaults(self) -> dict[str, Any]:
+    def defaults(self) -> Json:
         """The searched settings as they are without the search; None for one that is not set."""
         values = self.settings({}).model_dump(mode="json")
         found = {}
         for path in self.space.space:
-            at: Any = values
+            at = values
             for part in path.split("."):
                 at = at.get(part) if isinstance(at, dict) else None
             found[path] = at
         return found
 
-    def changes(self, parameters: dict[str, Any]) -> dict[str, Any]:
-        """What a trial sets: its parameters, without those that are not there and not set."""
+    def changes(self, parameters: Json) -> Json:
+        """What a trial sets: its parameters, except those that are unset by default and here."""
         default = self.defaults
         return {k: v for k, v in parameters.items() if v is not None or default[k] is not None}
 
@@ -101,22 +130,30 @@ class Question:
     @property
     def every(self) -> int:
         """Epochs between two evaluations of a trial."""
-        return min(self.epochs, self.space.evaluate_every or -(-self.epochs // RUNGS))
+        return min(self.epochs, self.space.evaluate_every or -(-self.epochs // EVALUATIONS))
 
-    def units(self, parameters: dict[str, Any]) -> tuple[Unit, Unit]:
-        """The pre-training of a trial, and its evaluation on the validation side."""
-        plan = self.plan({"trial": parameters}, "validation", (self.space.seed,))
+    def units(self, parameters: Json, name: str = "trial") -> TrialUnits:
+        """The units of a trial with ``parameters``.
+
+        Args:
+            parameters: searched setting -> value.
+            name: of the trial, for their labels.
+        """
+        rows = {"trial": self.changes(parameters)}
+        plan = self.plan(rows, "validation", (self.space.seed,))
         evaluation = plan.cells[0].unit
-        if evaluation is None:
+        if not isinstance(evaluation, EvaluateUnit):
             raise UserError(f"{self.space.at('downstream')}: {plan.cells[0].reason}")
-        return plan.units[evaluation.needs[0]], evaluation
+        pretraining = plan.units[evaluation.needs[0]]
+        assert isinstance(pretraining, PretrainUnit)
+        trained, evaluated = pretraining.representations, evaluation.representations
+        return TrialUnits(
+            replace(pretraining, label=f"{name}: pretrain {'+'.join(trained)}"),
+            replace(evaluation, label=f"{name}: {self.space.task} {'+'.join(evaluated)}"),
+        )
 
     def plan(
-        self,
-        rows: dict[str, dict[str, Any]],
-        on: EvaluateOn,
-        seeds: tuple[int, ...],
-        notes: tuple[str, ...] = (),
+        self, rows: dict[str, Json], on: EvaluateOn, seeds: tuple[int, ...], *notes: str
     ) -> Plan:
         """A study that compares ``rows`` of changes to the settings."""
         study = Study(
@@ -125,7 +162,7 @@ class Question:
             task=self.space.task,
             metric=self.space.metric,
             base=self.space.base,
-            rows={name: Row(set=parameters) for name, parameters in rows.items()},
+            rows={name: Row(set=changes) for name, changes in rows.items()},
             columns={"value": Column(label="top-1", downstream=self.space.downstream)},
             compare=(),
             notes=notes,
@@ -134,7 +171,6 @@ class Question:
             study,
             self.dataset,
             preset=self.preset,
-            preset_tree=preset_tree(self.preset),
             seeds=seeds,
             protocol=self.protocol,
             evaluate_on=on,
@@ -142,15 +178,15 @@ class Question:
         )
 
     @functools.cached_property
-    def values(self) -> dict[str, Any]:
-        """Everything that decides what a trial's number means: plain JSON values.
+    def values(self) -> Json:
+        """Everything that decides what a trial's number means.
 
         How many trials there are is not part of it: more of them continue the same search.
         """
-        pretraining, evaluation = self.units({})
+        units = self.units({})
         return {
-            "pretraining": pretraining.config,
-            "evaluation": evaluation.config,
+            "pretraining": units.pretraining.to_json(),
+            "evaluation": units.evaluation.to_json(),
             "space": {k: d.model_dump(mode="json") for k, d in sorted(self.space.space.items())},
             "metric": self.space.metric,
             "evaluate_every": self.every,
@@ -160,28 +196,15 @@ class Question:
         }
 
     @property
-    def algorithm(self) -> str:
+    def population(self) -> bool:
+        """Whether parameters change while a trial trains (PBT)."""
+        return self.space.scheduler.name == "pbt"
+
+    @property
+    def algorithm(self) -> Algorithm:
         """Where the parameters of new trials come from; PBT draws its population at random."""
-        return "random" if self.space.scheduler.name == "pbt" else self.space.algorithm
+        return "random" if self.population else self.space.algorithm
 
     def directory(self, results: Path) -> Path:
-        """Where the search lives: the same question has the same directory."""
-        text = json.dumps(self.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return results / "search" / f"{self.space.name}-{digest}"
-
-
-def ask(
-    space: Space,
-    dataset: SkeletonDataset,
-    *,
-    preset: str | None,
-    protocol: str | None,
-    overrides: dict[str, Any],
-) -> Question:
-    """The question, checked; :class:`UserError` for anything in it that cannot be."""
-    chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
-    scale = preset or ("quick" if dataset.synthetic else "small")
-    question = Question(space, dataset, scale, chosen, overrides)
-    question.check()
-    return question
+        """Where the search is: the same problem has the same directory."""
+        return results / "search" / f"{self.space.name}-{digest(self.values)}"

@@ -1,0 +1,203 @@
+"""What was asked of a study on the command line: read once, frozen, and shared by the commands.
+
+``skelcon-ablate STUDY``, ``run FILE``, ``plan``, ``unit KEY STUDY`` and ``cluster slurm STUDY`` all
+work on a :class:`StudyRequest`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from ablation.cli.flatten import with_options
+from ablation.cli.opening import open_data, open_source, open_study, open_study_file
+from ablation.cli.options import (
+    OutputOptions,
+    PlanOptions,
+    ResourceOptions,
+    StudyDataOptions,
+    StudyOptions,
+)
+from skelcon.errors import UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ablation.plan import Plan
+    from ablation.runner.resources import Resources
+    from ablation.study import Study
+    from skelcon.config import Json
+    from skelcon.data import SkeletonDataset
+
+Result = TypeVar("Result")
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The study's YAML file.")]
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """All options of a study's command."""
+
+    data: StudyDataOptions
+    study: StudyOptions
+    resources: ResourceOptions
+    plan: PlanOptions
+    output: OutputOptions
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """A study, and what was asked of it.
+
+    Attributes:
+        resources: what a trial takes, and the plugins that its worker loads.
+        planning: whether it is only planned.
+    """
+
+    study: Study
+    data: StudyDataOptions
+    options: StudyOptions
+    resources: Resources
+    planning: PlanOptions
+    output: OutputOptions
+
+    @classmethod
+    def of(cls, open_it: Callable[[], Study], options: RequestOptions) -> StudyRequest:
+        """Load the plugins, then the study that may name their components.
+
+        Raises:
+            UserError: for a value that makes no sense, whatever the data.
+        """
+        from skelcon.plugins import load_plugins
+
+        if options.plan.probe is not None and not options.plan.plan:
+            raise UserError(
+                f"--probe {options.plan.probe}: measures for a plan, give --plan as well"
+            )
+        resources = options.resources.resources()
+        load_plugins(options.study.plugins)
+        study = open_it()
+        plugins = (*options.study.plugins, *plugins_of(study))
+        return cls(
+            study,
+            options.data,
+            options.study,
+            replace(resources, plugins=tuple(dict.fromkeys(plugins))),
+            options.plan,
+            options.output,
+        )
+
+    def make_plan(self, console: Console) -> Plan:
+        """Open the data and plan; :class:`UserError` for what the data does not have."""
+        dataset = open_data(self.data.data, console)
+        return plan_study(self.study, dataset, self.data, self.options, console)
+
+
+def plan_study(
+    study: Study,
+    dataset: SkeletonDataset,
+    data: StudyDataOptions,
+    options: StudyOptions,
+    console: Console,
+) -> Plan:
+    """The plan of a study on ``dataset``; a source is opened if the study transfers."""
+    from ablation.plan import check_batches, make_plan
+    from skelcon.settings import default_preset
+
+    check_used(options.settings, ("pretrain", study.task))
+    plan = make_plan(
+        study.only(options.only) if options.only else study,
+        dataset,
+        preset=options.preset or default_preset(dataset),
+        seeds=options.seeds,
+        protocol=data.protocol,
+        evaluate_on=data.evaluate_on,
+        overrides=options.settings,
+        source=open_source(study, data.source, console),
+    )
+    check_batches(plan)
+    return plan
+
+
+def check_used(settings: Json, used: Sequence[str]) -> None:
+    """:class:`UserError` for a setting that nothing would use."""
+    from skelcon.settings import Settings
+
+    for name in settings:
+        if name in Settings.model_fields and name not in used:
+            raise UserError(f"--set {name}...: not used here, only {' and '.join(used)}")
+
+
+def plugins_of(study: Study) -> tuple[str, ...]:
+    """The plugins that the study's file names, as every process finds them."""
+    names: Sequence[str] = getattr(study, "plugins", ())
+    found = []
+    for name in names:
+        assert study._file is not None
+        beside = name if name.endswith(".py") else f"{name.replace('.', '/')}.py"
+        path = study._file.path.parent / beside
+        found.append(str(path.resolve()) if path.exists() else name)
+    return tuple(found)
+
+
+# -- the commands that make a request ---------------------------------------------------------
+
+
+def run_function(then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+    """The function of ``run FILE``, which gives its request to ``then``."""
+
+    @with_options
+    def run(file: FileArgument, options: RequestOptions) -> Result:
+        """Run a study of your own from its YAML file."""
+        return then(StudyRequest.of(lambda: open_study_file(file), options))
+
+    return run
+
+
+def study_function(name: str, then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+    """The function of a built-in study's command, which gives its request to ``then``."""
+
+    @with_options
+    def run(options: RequestOptions) -> Result:
+        return then(StudyRequest.of(lambda: open_study(name), options))
+
+    return run
+
+
+def command_words(words: Sequence[str]) -> tuple[str, ...]:
+    """A study's command as it can be typed: ``x.yaml`` is ``run x.yaml``."""
+    run = ("run",) if words[0].endswith((".yaml", ".yml")) else ()
+    return (*run, *words)
+
+
+def read_request(words: Sequence[str]) -> StudyRequest:
+    """What a study's command asks, as another command's last words; nothing of it is run.
+
+    Args:
+        words: the study's name, a YAML file, or ``run`` and a file; then options.
+
+    Raises:
+        UserError: for an unknown study, and for values that make no sense; typer's own errors for
+            wrong options.
+    """
+    name, *rest = command_words(words)
+    if name != "run":
+        open_study(name)
+    function = run_function(_itself) if name == "run" else study_function(name, _itself)
+    app = typer.Typer(add_completion=False)
+    app.command(name)(function)
+    command: Any = typer.main.get_command(app)
+    with command.make_context(name, rest) as context:
+        request: StudyRequest = command.invoke(context)
+    if request.planning.plan:
+        raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
+    return request
+
+
+def _itself(request: StudyRequest) -> StudyRequest:
+    return request

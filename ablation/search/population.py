@@ -1,0 +1,431 @@
+"""Population based training: members that copy the best and change parameters while they train.
+
+Such a member is no unit of a study, as no configuration describes it: it has a directory of its
+own, ``trials/<number>``, with its last checkpoint. Ray Tune's scheduler decides who copies whom.
+
+Importing this module imports Ray (seconds): only a search that has something to run does.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import os
+import random
+import tempfile
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# isort: off
+from ablation.runner.session import (  # sets what Ray reads, then imports it
+    check_session,
+    cluster,
+    restarting,
+)
+# isort: on
+
+import torch
+from ray import tune
+from ray.tune.schedulers import PopulationBasedTraining
+
+from ablation.interrupts import Interrupt
+from ablation.runner.delivery import data_at
+from ablation.runner.monitored import validate
+from ablation.runner.nodes import check_nodes
+from ablation.runner.queue import Monitor
+from ablation.runner.resources import Resources, check_fits
+from ablation.runner.trainables import monitor_from_json
+from ablation.runner.tune_parts import monitor_to_json, reason_of_death
+from ablation.search.events import TrialEvents
+from ablation.search.problem import DEFAULT, SearchProblem
+from ablation.search.record import SearchRecord
+from ablation.store import Store, write_atomically
+from ablation.units import PretrainUnit, read_unit
+from ablation.work import cap_memory, prepare
+from ablation.work.kinds import bank_of, pretraining_of
+from skelcon.config import Json
+from skelcon.plugins import load_plugins
+from skelcon.pretrain.distributed import ALONE
+from skelcon.seeding import derive
+
+CHECKPOINT = "checkpoint.pt"
+
+# A member that diverges has no value to report.
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+
+
+class Member:
+    """A member of the population, from one evaluation to the next.
+
+    Args:
+        unit: a pre-training with its settings of now.
+        monitor: how it is evaluated.
+        directory: its own.
+        data: the packed data set.
+        device: ``cpu`` or ``cuda``.
+        state: what another member has handed over; without it, that of its last checkpoint.
+    """
+
+    def __init__(
+        self,
+        unit: PretrainUnit,
+        monitor: Monitor,
+        directory: Path,
+        data: Path,
+        device: str,
+        state: Json | None = None,
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self._monitor, self._checkpoint = monitor, directory / CHECKPOINT
+        self._dataset, bank = bank_of(unit.side, data, device)
+        self.training = pretraining_of(unit, self._dataset, bank, ALONE)
+        if state is None and self._checkpoint.exists():
+            state = torch.load(self._checkpoint, map_location=bank.device, weights_only=True)
+        if state is not None:
+            # The state holds the optimiser's settings too: those of now replace them.
+            optimiser = self.training.config.optimiser
+            for group in state["optimiser"]["param_groups"]:
+                group["weight_decay"] = optimiser.weight_decay
+                if "momentum" in group:
+                    group["momentum"] = optimiser.momentum
+            self.training.load_state_dict(state)
+
+    def step(self) -> tuple[int, float]:
+        """Train to the next evaluation and write a checkpoint; the epoch and the value."""
+        training = self.training
+        while not training.done:
+            training.run_epoch()
+            if training.epoch % self._monitor.every == 0:
+                break
+        value = validate(training, self._monitor, self._dataset)
+        buffer = io.BytesIO()
+        torch.save(training.state_dict(), buffer)
+        write_atomically(self._checkpoint, buffer.getvalue())
+        return training.epoch, value
+
+
+class MemberTrainable(tune.Trainable):  # type: ignore[misc]
+    """A member as a Ray Tune trainable, which Tune moves from worker to worker.
+
+    ``config``: ``member`` (as JSON: number, parameters, unit and monitor), ``search`` (the search's
+    directory), ``data`` (its fingerprint -> path) and the ``node`` to fetch it from where that is
+    not seen, ``plugins``, ``directory`` (to look for these), ``gpu`` and ``threads``.
+    """
+
+    _member: Member | None = None
+    _state: Json | None = None
+
+    def setup(self, config: Json) -> None:
+        """Called once per worker; training starts with the first step."""
+        prepare(config["threads"])
+        self._device = "cuda" if config["gpu"] and torch.cuda.is_available() else "cpu"
+        if self._device == "cuda":
+            cap_memory(config["gpu"])
+        self.reset_config(config)
+
+    def reset_config(self, new_config: Json) -> bool:
+        """Take another member in this process, or the same with other parameters."""
+        self._member = self._state = None
+        self._settings, self._values = new_config, json.loads(new_config["member"])
+        return True
+
+    def step(self) -> Json:
+        """Train to the next evaluation."""
+        values = {key: self._values[key] for key in ("number", "parameters")}
+        try:
+            if self._member is None:
+                self._member = self._started()
+            epoch, value = self._member.step()
+        except FloatingPointError as error:
+            # Such parameters are an answer, not an accident.
+            self._member = None
+            return {**values, "done": True, "diverged": str(error)}
+        return {**values, "epoch": epoch, "value": value, "done": self._member.training.done}
+
+    def _started(self) -> Member:
+        settings, values = self._settings, self._values
+        load_plugins(settings["plugins"], Path(settings["directory"]))
+        ((fingerprint, path),) = settings["data"].items()
+        unit = read_unit(values["unit"])
+        assert isinstance(unit, PretrainUnit)
+        return Member(
+            unit,
+            monitor_from_json(values["monitor"]),
+            Path(settings["search"]) / "trials" / f"{values['number']:04d}",
+            data_at(fingerprint, Path(path), settings["node"]),
+            self._device,
+            self._state,
+        )
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Hand the member's state over to Tune."""
+        if self._member is not None:
+            torch.save(self._member.training.state_dict(), Path(checkpoint_dir) / CHECKPOINT)
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Take the state of a member, this one's or another's."""
+        path = Path(checkpoint) / CHECKPOINT
+        if path.exists():
+            self._state = torch.load(path, map_location=self._device, weights_only=True)
+            self._member = None
+
+
+class Pbt(PopulationBasedTraining):  # type: ignore[misc]
+    """Tune's scheduler; the members wait for each other before they exchange.
+
+    It overrides private methods, as Tune has no public way to do what they do: to wait no longer
+    for a member that has ended, to keep the default's member as it is, and to move parameters
+    within their bounds. ``_unused`` notices a version that does not call the last of them.
+
+    Args:
+        problem: what is searched.
+        config_of: number and parameters -> what a member's configuration holds.
+    """
+
+    _next_perturbation_sync: float
+
+    def __init__(self, problem: SearchProblem, config_of: Callable[[int, Json], str]) -> None:
+        options = problem.space.scheduler
+        super().__init__(
+            time_attr="epoch",
+            metric="value",
+            mode="max",
+            perturbation_interval=options.interval * problem.every,
+            quantile_fraction=options.quantile,
+            custom_explore_fn=_unused,
+            log_config=False,
+            require_attrs=False,
+            synch=True,
+        )
+        self._space, self._config_of = problem.space, config_of
+        random.seed(derive(self._space.seed, "whom to copy"))  # Tune draws from the global one
+
+    def __getstate__(self) -> Json:
+        return {}  # Tune pickles it for a restore that is never used
+
+    def on_trial_complete(self, tune_controller: Any, trial: Any, result: Json) -> None:
+        """Nobody waits for a member that has ended (done, diverged)."""
+        super().on_trial_complete(tune_controller, trial, result)
+        self._wait_no_longer(tune_controller, trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
+        """Nobody waits for a member that has failed."""
+        super().on_trial_error(tune_controller, trial)
+        self._wait_no_longer(tune_controller, trial)
+
+    def _wait_no_longer(self, tune_controller: Any, ended: Any) -> None:
+        """Let the others continue if ``ended`` was the last that they waited for.
+
+        Tune would let them wait for ever: it only looks when a member reports. This exchange is
+        left out.
+        """
+        others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
+        times = [self._trial_state[trial].last_train_time for trial in others]
+        if times and min(times) >= self._next_perturbation_sync:
+            self._next_perturbation_sync = max(times) + self._perturbation_interval
+
+    def _quantiles(self) -> tuple[list[Any], list[Any]]:
+        """Who is replaced, and who is copied; the default's member stays itself."""
+        lower, upper = super()._quantiles()
+        return [trial for trial in lower if number_of(trial) != DEFAULT], upper
+
+    def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Json, Json]:
+        """The other's parameters, each moved a little or drawn; the number stays the member's."""
+        number, epoch = number_of(trial), trial.last_result.get("epoch")
+        draws = random.Random(derive(self._space.seed, f"explore {number} {epoch}"))
+        copied = json.loads(trial_to_clone.config["member"])["parameters"]
+        parameters = {}
+        for path, domain in self._space.space.items():
+            draw = draws.random() < self._space.scheduler.resample
+            if draw or not domain.contains(copied[path]):
+                parameters[path] = domain.draw(draws)
+            else:
+                parameters[path] = domain.neighbour(copied[path], draws)
+        config = copy.copy(trial_to_clone.config)
+        return {**config, "member": self._config_of(number, parameters)}, {}
+
+
+def _unused(config: Json) -> Json:
+    raise RuntimeError("this version of Ray Tune does not ask Pbt for a member's new parameters")
+
+
+def number_of(trial: Any) -> int:
+    """The number of a member, of Tune's trial."""
+    return int(json.loads(trial.config["member"])["number"])
+
+
+class _Callback(tune.Callback):  # type: ignore[misc]
+    """Writes what Tune reports to the record."""
+
+    def __init__(self, record: SearchRecord, reporter: TrialEvents) -> None:
+        self._record, self._reporter = record, reporter
+
+    def __getstate__(self) -> Json:
+        return {}  # Tune pickles it for a restore that is never used
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """A worker has it."""
+        self._reporter.started(self._record.trial(number_of(trial)))
+
+    def on_trial_result(
+        self, iteration: int, trials: Any, trial: Any, result: Json, **info: Any
+    ) -> None:
+        """It has been evaluated, perhaps with other parameters than before."""
+        if "value" not in result:
+            return
+        number = number_of(trial)
+        if result["parameters"] != self._record.trial(number).parameters:
+            self._record.exchange(number, result["parameters"])
+        self._record.report(number, result["epoch"], result["value"], result["time_this_iter_s"])
+        self._reporter.progressed(self._record.trial(number))
+
+    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """It has ended, or Tune stops as the run is interrupted."""
+        number, result = number_of(trial), trial.last_result
+        if self._record.trial(number).ended:
+            return
+        if "diverged" in result:
+            self._record.diverge(number, result["diverged"])
+        elif self._record.trial(number).epoch >= self._record.problem.epochs:
+            self._record.complete(number)
+        else:
+            return
+        self._reporter.ended(self._record.trial(number))
+
+    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+        """It has failed, or its worker has died."""
+        check_session()  # what dies with Ray has not failed
+        self._record.fail(number_of(trial), reason_of_death(trial).removeprefix("failed: "))
+        self._reporter.ended(self._record.trial(number_of(trial)))
+
+    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+        """Ray waits for ever for a process of its own that has died."""
+        check_session()
+
+
+class _Stop(tune.Stopper):  # type: ignore[misc]
+    """A member ends by itself; all do when the run is interrupted."""
+
+    def __init__(self, interrupt: Interrupt) -> None:
+        self._interrupt = interrupt
+
+    def __getstate__(self) -> Json:
+        return {}  # Tune pickles it for a restore that is never used
+
+    def __call__(self, trial_id: str, result: Json) -> bool:
+        """Whether this one is to end."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Whether all are."""
+        return self._interrupt.requested
+
+
+def run_population(
+    record: SearchRecord,
+    store: Store,
+    resources: Resources,
+    reporter: TrialEvents,
+    interrupt: Interrupt,
+    say: Callable[[str], None],
+) -> bool:
+    """Run the members that are new or have not ended; more than there are start a further one.
+
+    Args:
+        record: what is known, and where what is learnt is written.
+        store: the results, which all nodes share.
+        resources: what a member may take.
+        reporter: receives what happens to members.
+        interrupt: asks the run to stop.
+        say: receives why Ray is started again.
+
+    Returns:
+        False if it was interrupted before all members had ended.
+
+    Raises:
+        UserError: if the cluster can never give what a member asks.
+    """
+    left = record.problem.space.trials - len(record.trials())
+    for _ in range(left):
+        if not record.exhausted:
+            record.ask()
+    for trial in record.trials():
+        record.retry(trial.number)
+
+    def session() -> bool:
+        return _run_session(record, store, resources, reporter, interrupt)
+
+    return restarting(session, say)
+
+
+def _run_session(
+    record: SearchRecord,
+    store: Store,
+    resources: Resources,
+    reporter: TrialEvents,
+    interrupt: Interrupt,
+) -> bool:
+    """:func:`run_population` as long as Ray lives; ``SessionLostError`` if it dies."""
+
+    def config_of(number: int, parameters: Json) -> str:
+        problem = record.problem
+        units = problem.units(parameters)
+        monitor = Monitor(units.evaluation, problem.space.metric, problem.every)
+        values = {"unit": units.pretraining.to_json(), "monitor": monitor_to_json(monitor)}
+        return json.dumps({"number": number, "parameters": parameters, **values})
+
+    members = [
+        config_of(trial.number, trial.parameters)
+        for trial in record.trials()
+        if trial.state == "unfinished"
+    ]
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(members))  # all start before they exchange
+    asked = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
+    with (
+        warnings.catch_warnings(),
+        cluster(resources) as nodes,
+        tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
+    ):
+        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
+        check_fits(resources, nodes)
+        tune.Tuner(
+            tune.with_resources(MemberTrainable, asked),
+            param_space={
+                **_fixed(record, resources, check_nodes(store, resources, nodes)),
+                "member": tune.grid_search(members),
+            },
+            tune_config=tune.TuneConfig(
+                scheduler=Pbt(record.problem, config_of),
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                stop=_Stop(interrupt),
+                callbacks=[_Callback(record, reporter)],
+                failure_config=tune.FailureConfig(max_failures=resources.retries),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_at_end=False, checkpoint_frequency=0
+                ),
+                verbose=0,
+            ),
+        ).fit()
+    return all(trial.state != "unfinished" for trial in record.trials())
+
+
+def _fixed(record: SearchRecord, resources: Resources, node: str | None) -> Mapping[str, object]:
+    """What every member's configuration holds (:class:`MemberTrainable`)."""
+    dataset = record.problem.dataset
+    return {
+        "search": str(record.directory.resolve()),
+        "data": {dataset.fingerprint: str(dataset.path.resolve())},
+        "node": node,
+        "plugins": list(resources.plugins),
+        "directory": str(Path.cwd()),  # where the plugins were found here
+        "gpu": resources.gpus_per_trial,
+        "threads": max(1, int(resources.cpus_per_trial)),
+    }

@@ -1,0 +1,103 @@
+"""Where the parameters of a new trial come from: the default, chance, or optuna's TPE."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+from collections.abc import Sequence
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import TrialState
+
+from ablation.search.domains import Domain
+from ablation.search.problem import DEFAULT, SearchProblem
+from skelcon.config import Json
+from skelcon.seeding import derive
+
+TPE_ATTEMPTS = 100
+"""Duplicates that TPE may suggest for a trial before it is drawn at random."""
+
+
+class Sampler:
+    """Gives the default first, and no parameters to two trials.
+
+    At random they follow from the search's seed and the trial's number alone: the same trial has
+    the same ones, whatever was interrupted.
+
+    Args:
+        problem: what is searched.
+        ended: how many trials have ended so far. A resumed TPE draws with a seed of its own: it is
+            as good a search as an undisturbed one, but not the same.
+    """
+
+    def __init__(self, problem: SearchProblem, ended: int) -> None:
+        self._problem, self._space = problem, problem.space.space
+        seed = derive(problem.space.seed, f"optuna after {ended}") % 2**32
+        self._tpe = optuna.samplers.TPESampler(seed=seed)
+        self.distributions = {path: distribution(domain) for path, domain in self._space.items()}
+
+    def exhausted(self, known: Sequence[Json]) -> bool:
+        """Whether the space holds no other parameters than ``known``."""
+        sizes = [domain.size for domain in self._space.values()]
+        if not known or None in sizes:
+            return False
+        size = math.prod(size for size in sizes if size is not None)
+        return sum(map(self.contains, known)) >= size
+
+    def suggest(self, study: optuna.Study, number: int, known: Sequence[Json]) -> Json:
+        """Parameters for the trial ``number`` other than ``known``; there must be some."""
+        if number == DEFAULT:
+            return self._problem.defaults
+        seen = {_text(parameters) for parameters in known}
+        by_tpe = self._problem.algorithm == "optuna"
+        for attempt in itertools.count():
+            if by_tpe and attempt < TPE_ATTEMPTS:
+                parameters = self._by_tpe(study)
+            else:
+                parameters = self._at_random(number, attempt)
+            if _text(parameters) not in seen:
+                return parameters
+        raise AssertionError("not reached")
+
+    def contains(self, parameters: Json) -> bool:
+        """Whether all are inside their domains: the default may be elsewhere."""
+        return all(domain.contains(parameters[path]) for path, domain in self._space.items())
+
+    def encoded(self, parameters: Json) -> Json:
+        """As optuna has them: a choice, which may be a list, as JSON text."""
+        return {
+            path: json.dumps(parameters[path]) if domain.kind == "choice" else parameters[path]
+            for path, domain in self._space.items()
+        }
+
+    def _at_random(self, number: int, attempt: int) -> Json:
+        draws = random.Random(derive(self._problem.space.seed, f"search {number} {attempt}"))
+        return {path: domain.draw(draws) for path, domain in self._space.items()}
+
+    def _by_tpe(self, study: optuna.Study) -> Json:
+        trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+        found: Json = {}
+        for path, one in self.distributions.items():
+            value = self._tpe.sample_independent(study, trial, path, one)
+            found[path] = json.loads(value) if self._space[path].kind == "choice" else value
+        return found
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """A domain in optuna's terms."""
+    if domain.kind == "choice":
+        return CategoricalDistribution([json.dumps(value) for value in domain.values])
+    kind = IntDistribution if domain.whole else FloatDistribution
+    return kind(*domain.values, log=domain.log)
+
+
+def _text(parameters: Json) -> str:
+    return json.dumps(parameters, sort_keys=True)

@@ -1,0 +1,215 @@
+"""The files of one unit: what they are called and how they are read.
+
+All readers of ``units/<key>/`` go through :class:`UnitFiles`. Nothing here locks or waits, so that
+it can look at a unit that another process works on; a file may be missing or end in half a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from skelcon.config import Json
+from skelcon.errors import UserError
+
+CONFIG = "config.json"
+RESULT = "result.json"
+PROVENANCE = "provenance.json"
+METRICS = "metrics.jsonl"
+"""A line for each epoch that counts."""
+PREDICTIONS = "predictions.npz"
+"""Of an evaluation: what was predicted for each clip."""
+WEIGHTS = "weights.safetensors"
+"""Of a pre-training: the encoders."""
+LOG = "log.txt"
+CHECKPOINT = "checkpoint.pt"
+"""From which a training is resumed."""
+STARTED_EPOCHS = "begun.jsonl"
+"""A line for each epoch that was ever started."""
+FAILED = "failed.json"
+"""Why the unit failed."""
+DONE = "DONE"
+"""The marker of a finished unit, with the checksums of its files; written last."""
+CLAIM = "claim"
+"""The driver that has claimed the unit."""
+LOCK = "lock"
+"""What a process locks that works on the unit; it is empty and stays."""
+KEPT_CHECKPOINTS = "checkpoints"
+"""A directory of checkpoints that stay."""
+
+PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
+"""What a finished unit may hold and never changes again."""
+TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED)
+"""What is of no use once a unit is done."""
+APPENDED = (LOG, METRICS, STARTED_EPOCHS)
+"""Files that are written to in place."""
+
+KEY = re.compile(r"[0-9a-f]{16,64}")
+"""What the directory of a unit is called."""
+
+State = Literal["done", "failed", "started", "absent"]
+
+
+@dataclass(frozen=True)
+class UnitFiles:
+    """The directory of one unit, which need not exist."""
+
+    directory: Path
+
+    @property
+    def key(self) -> str:
+        """The unit's key, after which its directory is named."""
+        return self.directory.name
+
+    def path(self, name: str) -> Path:
+        """Where the file called ``name`` (a constant of this module) is, or would be."""
+        return self.directory / name
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file called ``name``."""
+        return self.path(name).exists()
+
+    # -- state ------------------------------------------------------------------------------
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the unit's DONE marker exists."""
+        return self.has(DONE)
+
+    @property
+    def state(self) -> State:
+        """The state of the unit, from the files in its directory."""
+        if self.is_done:
+            return "done"
+        if self.has(FAILED):
+            return "failed"
+        return "started" if self.has(CONFIG) else "absent"
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint from which the unit can be resumed."""
+        return self.has(CHECKPOINT)
+
+    def finished_at(self) -> float:
+        """When the unit was finished, in seconds since 1970.
+
+        Raises:
+            FileNotFoundError: if it is not done.
+        """
+        return self.path(DONE).stat().st_mtime
+
+    def size(self, *, without: str | None = None) -> int:
+        """Bytes of all files, except the one called ``without``."""
+        files = (path for path in self.directory.rglob("*") if not path.is_dir())
+        return sum(path.lstat().st_size for path in files if path.name != without)
+
+    # -- contents ---------------------------------------------------------------------------
+
+    def config(self) -> Json:
+        """The unit's configuration; :class:`UserError` if it cannot be read, as for all below."""
+        return self._read(CONFIG)
+
+    def result(self) -> Json:
+        """The numbers of a finished unit."""
+        return self._read(RESULT)
+
+    def provenance(self) -> Json:
+        """Where the numbers of a finished unit come from."""
+        return self._read(PROVENANCE)
+
+    def failure(self) -> str:
+        """Why the unit failed, in a line."""
+        return str(self._read(FAILED)["reason"])
+
+    def failed_for_good(self) -> bool:
+        """Whether a retry of a unit that failed would fail in the same way."""
+        return bool(self._read(FAILED).get("deterministic", False))
+
+    def config_or_none(self) -> Json | None:
+        """The unit's configuration; None if it cannot be read."""
+        return self._read_or_none(CONFIG)
+
+    def result_or_none(self) -> Json | None:
+        """The numbers of a finished unit; None if they cannot be read."""
+        return self._read_or_none(RESULT)
+
+    def provenance_or_none(self) -> Json | None:
+        """Where the numbers of a finished unit come from; None if that cannot be read."""
+        return self._read_or_none(PROVENANCE)
+
+    def metrics(self) -> list[Json]:
+        """The lines of metrics.jsonl, an epoch each, up to the first that is not whole."""
+        return read_lines(self.path(METRICS))
+
+    def logged_epochs(self) -> int:
+        """How many epochs metrics.jsonl holds; quicker than :meth:`metrics`."""
+        try:
+            return self.path(METRICS).read_bytes().count(b"\n")
+        except OSError:
+            return 0
+
+    def log(self) -> str:
+        """The unit's log.
+
+        Raises:
+            FileNotFoundError: if there is none yet.
+        """
+        return self.path(LOG).read_text(errors="replace")
+
+    def log_tail(self, lines: int) -> list[str]:
+        """The last lines of the unit's log; none if there is no log."""
+        try:
+            return self.log().splitlines()[-lines:]
+        except FileNotFoundError:
+            return []
+
+    def _read(self, name: str) -> Json:
+        path = self.path(name)
+        try:
+            values = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"'{path}' is damaged ({error}): delete its directory and run again"
+            ) from None
+        if not isinstance(values, dict):
+            raise UserError(f"'{path}' is damaged: delete its directory and run again")
+        return values
+
+    def _read_or_none(self, name: str) -> Json | None:
+        with contextlib.suppress(UserError):
+            return self._read(name)
+        return None
+
+
+def read_lines(path: Path) -> list[Json]:
+    """The JSON objects of a file, a line each, up to the first line that is not whole.
+
+    A line may be torn because it is being written at the moment, or after a power cut. No file has
+    no lines.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    return list(_parse_lines(content))
+
+
+def _parse_lines(content: bytes) -> Iterator[Json]:
+    for line in content[: whole_lines(content)].splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            return
+        if not isinstance(values, dict):
+            return
+        yield values
+
+
+def whole_lines(content: bytes) -> int:
+    """How many bytes of ``content`` are lines with an end."""
+    return content.rfind(b"\n") + 1

@@ -1,0 +1,54 @@
+"""Fills a template: a dataclass holds the fields of one file in ``files/``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar
+
+import jinja2
+
+
+@dataclass(frozen=True)
+class Template:
+    """The fields of a template.
+
+    Attributes:
+        file: the template's name in ``files/``.
+        words: the study's command.
+    """
+
+    file: ClassVar[str]
+    words: Sequence[str]
+
+
+def render(template: Template) -> str:
+    """The text of ``template``, with its fields filled in."""
+    values = {field.name: getattr(template, field.name) for field in fields(template)}
+    return _environment().get_template(template.file).render(values)
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ablation.templates", "files"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # shell and YAML: each value is quoted by a filter
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["sh"] = _shell_words
+    environment.filters["yaml"] = _yaml_value
+    return environment
+
+
+def _shell_words(value: str | Sequence[str]) -> str:
+    """One word of shell, or several words of a command."""
+    return shlex.quote(value) if isinstance(value, str) else shlex.join(value)
+
+
+def _yaml_value(value: object) -> str:
+    """JSON, which is YAML on one line; jinja's own ``tojson`` escapes for HTML."""
+    return json.dumps(value, ensure_ascii=False)
