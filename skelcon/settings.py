@@ -94,6 +94,11 @@ def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
     return found
 
 
+def setting_paths() -> list[str]:
+    """The key path of every setting that has a default."""
+    return [text.partition("=")[0] for text in assignments(Settings().model_dump(mode="json"))]
+
+
 def parse_assignment(text: str) -> tuple[str, Any]:
     """``key.path=value`` of ``--set``, its value read as YAML."""
     key, equals, value = text.partition("=")
