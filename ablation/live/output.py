@@ -19,7 +19,7 @@ from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
 from ablation.live.run_state import RunState
 from ablation.live.snapshot import Snapshot
-from ablation.live.table import TableSoFar
+from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.units import Unit
 from skelcon.cli.console import LastingConsole
@@ -63,9 +63,10 @@ class Output:
         say(self.console, text)
 
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
-        """Say what is about to run; nothing to people if that is nothing (``cost`` None).
+        """Say what is about to run.
 
-        A search says it itself.
+        Nothing is printed for people if that is nothing (``cost`` None) or some units of a study alone;
+        a search says it itself.
         """
         if job.source is not None:
             return
@@ -73,7 +74,7 @@ class Output:
             counts = _counts(job, missing)
             seconds = rounded(cost.seconds if cost else 0.0)
             self.stream.emit("plan", **counts, seconds=seconds)
-        elif cost is not None and job.plan is not None:
+        elif cost is not None and job.plan is not None and is_whole(job.plan):
             self.say(describe(job.plan, missing))
             start = describe_start(cost)
             if start is not None:
@@ -121,7 +122,9 @@ class Output:
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
     """Gives the state of a run with its table so far."""
-    table = TableSoFar(job.plan, store) if job.plan is not None else None
+    table = None
+    if job.plan is not None and is_whole(job.plan):
+        table = TableSoFar(job.plan, store)
     summary: Callable[[], Sequence[tuple[str, str]]] = getattr(job.source, "summary", tuple)
 
     def snapshot() -> Snapshot:

@@ -132,7 +132,7 @@ def test_a_study_says_what_it_is_about_to_do(plan: Plan, tmp_path: Path) -> None
     study, done, some = lines_of(events)
     assert (study["rows"], study["units"], study["to_run"], study["seconds"]) == (3, 20, 20, None)
     assert (done["done"], done["to_run"], done["seconds"]) == (20, 0, 0)
-    assert (some["rows"], some["units"], some["to_run"]) == (None, 2, 2)
+    assert (some["rows"], some["units"], some["to_run"]) == (3, 2, 2)
 
 
 def test_a_run_is_watched_and_seen_by_the_reporter(plan: Plan, tmp_path: Path) -> None:
