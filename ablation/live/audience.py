@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TextIO, cast
 
 from rich.console import Console
 
 from ablation.cost import Cost
 from ablation.cost.view import counts_of, print_start
-from ablation.live.beacon import Beacon
 from ablation.live.events import Events, EventStream, rounded
 from ablation.live.progress import Progress
 from ablation.live.snapshot import Snapshot
@@ -22,6 +21,7 @@ from ablation.plan import Plan, Unit
 from ablation.runner.listeners import Listeners
 from ablation.runner.resources import Listener
 from ablation.store import Store
+from ablation.store.heartbeat import Heartbeat
 from skelcon.cli.console import LastingConsole
 
 
@@ -67,7 +67,7 @@ class Audience:
             now = standing.snapshot()
             return replace(now, table=table.sheet(now))
 
-        with Beacon(store.results, look):
+        with Heartbeat(store, lambda: asdict(look())):
             if self.stream is not None:
                 yield Listeners(standing, Events(self.stream, standing))
                 return

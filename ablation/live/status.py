@@ -11,21 +11,26 @@ import contextlib
 import difflib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ablation.live.beacon import running_studies
+from pydantic import TypeAdapter
+
 from ablation.live.snapshot import Running, Snapshot
 from ablation.plan import Unit
 from ablation.store import Store
+from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
 from ablation.store.unit_files import KEY, UnitFiles
+from skelcon.config import Json
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
+
+_SNAPSHOT = TypeAdapter(Snapshot)
 
 LATEST = 5
 """Epochs whose mean tells how long the next ones take."""
@@ -117,13 +122,14 @@ def status_of(store: Store) -> Status:
         UserError: if it holds no units.
     """
     times, open_units = [], []
-    studies = running_studies(store.results)
+    drivers = dict(live_drivers(store.results))
+    studies = snapshots_of(drivers)
     shown = {each.unit for study in studies for each in study.running}
     for directory in unit_directories(store):
         with contextlib.suppress(FileNotFoundError):  # it may vanish while we look
             if store.is_done(directory.name):
                 times.append((directory / "DONE").stat().st_mtime)
-            elif (found := _of_unit(store, directory, shown, bool(studies))) is not None:
+            elif (found := _of_unit(store, directory, shown, drivers.keys())) is not None:
                 open_units.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
@@ -145,11 +151,22 @@ def unit_directories(store: Store) -> list[Path]:
     )
 
 
-def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> UnitStatus | None:
-    """A unit that is not done; None for a directory that nobody has begun.
+def snapshots_of(drivers: Mapping[str, Json | None]) -> tuple[Snapshot, ...]:
+    """What drivers show, by the names of their studies; ``drivers``: of `live_drivers`."""
+    found = []
+    for values in drivers.values():
+        with contextlib.suppress(ValueError):  # of another version
+            if values is not None:
+                found.append(_SNAPSHOT.validate_python(values))
+    return tuple(sorted(found, key=lambda each: each.study))
 
-    ``shown``: the keys of those that drivers show as running; ``drivers``: whether any is there
-    that could run what it has claimed.
+
+def _of_unit(
+    store: Store, directory: Path, shown: set[str], drivers: Collection[str]
+) -> UnitStatus | None:
+    """A unit that is not done; None for a directory in which no unit was started.
+
+    ``shown``: the keys of those that drivers show as running; ``drivers``: those that are alive.
     """
     config = UnitFiles(directory).config_or_none()
     running = is_held(directory)
@@ -165,7 +182,7 @@ def _of_unit(store: Store, directory: Path, shown: set[str], drivers: bool) -> U
             reason = store.failure(directory.name)
     elif directory.name in shown:
         doing = "running"
-    elif drivers and (directory / "claim").exists():
+    elif UnitFiles(directory).claimed_by() in drivers:
         doing = "waiting"
     epochs = _epochs(config)
     logged = _logged(directory) if epochs else []

@@ -18,8 +18,6 @@ from rich.console import Console
 from unit_helpers import report, training
 
 from ablation.cli.commands import confirm_cpu
-from ablation.live import beacon
-from ablation.live.beacon import Beacon, running_studies
 from ablation.live.events import Events, EventStream
 from ablation.live.progress import Progress
 from ablation.live.snapshot import Snapshot
@@ -33,6 +31,7 @@ from ablation.search.events import TrialEvents
 from ablation.search.record import Report, Trial
 from ablation.search.view import View
 from ablation.store import Store, write_json
+from ablation.store.heartbeat import Heartbeat, live_drivers
 from ablation.study import load_study
 from skelcon.cli.console import LastingConsole
 from skelcon.data import SkeletonDataset
@@ -181,51 +180,19 @@ def test_the_table_so_far_reads_what_is_done_once_and_not_all_the_time(
     assert read == [evaluations[0].key, evaluations[1].key]
 
 
-def test_another_shell_sees_what_the_driver_shows(
-    plan: Plan, store: Store, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_shell_sees_what_the_driver_shows(plan: Plan, store: Store) -> None:
     now = running(plan, store, 2)
-    with Beacon(store.results, lambda: now, every=0.05):
+    assert now.table is not None
+    with Heartbeat(store, lambda: asdict(now)):
         deadline = time.monotonic() + 5
         while not (found := status_of(store).studies) and time.monotonic() < deadline:
             time.sleep(0.02)
-        (file,) = (store.results / "running").glob("*.json")
-        text = file.read_bytes()
     assert found == (now,)
-    assert now.table is not None
-    assert not (store.results / "running").exists()
-    # That of a driver that was killed is not believed for long, and swept away by the next.
-    file.parent.mkdir()
-    file.write_bytes(text)
-    os.utime(file, (time.time() - 3600,) * 2)
-    assert running_studies(store.results) == ()
-    with Beacon(store.results, lambda: now):
-        assert running_studies(store.results) in ((), (now,))
-    assert not file.exists()
-    file.parent.mkdir()
-    table = file.parent / "table.json"  # of a study that was called so
-    table.touch()
-    os.utime(table, (0, 0))
-    with Beacon(store.results, lambda: now):
-        assert table.exists()
-    (store.results / "running" / "other.json").write_text('{"of": "another version"}')
-    assert running_studies(store.results) == ()
-
-
-def test_a_driver_is_seen_though_the_clocks_of_machines_differ(
-    plan: Plan, store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = running(plan, store, 1)
-    ours = time.time
-    with Beacon(store.results, lambda: now, every=0.05):
-        deadline = time.monotonic() + 5
-        while not running_studies(store.results) and time.monotonic() < deadline:
+    assert status_of(store).studies == ()
+    with Heartbeat(store, lambda: {"of": "another version"}) as other:
+        while dict(live_drivers(store.results))[other.driver] is None:
             time.sleep(0.02)
-        monkeypatch.setattr(time, "time", lambda: ours() + 3600)
-        assert running_studies(store.results) == (now,)
-        # What stands still for other reasons than a clock is still told apart.
-        monkeypatch.setattr(beacon, "STALE", -1.0)
-        assert running_studies(store.results) == ()
+        assert status_of(store).studies == ()
 
 
 def test_status_shows_a_unit_as_its_driver_does_or_as_its_directory_tells(
@@ -251,8 +218,9 @@ def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
         store.begin(each.unit, plan.units[each.unit].config)
     failed = now.running[1].unit
     store.fail(failed, "failed: x")
-    (store.results / "running").mkdir()
-    (store.results / "running" / "elsewhere-1.json").write_text(json.dumps(asdict(now)))
+    heartbeat = {"machine": "elsewhere", "process": {}, "snapshot": asdict(now)}
+    (store.results / "drivers").mkdir()
+    (store.results / "drivers" / "elsewhere-1-00000000.json").write_text(json.dumps(heartbeat))
     states = {each.key: each.doing for each in status_of(store).units}
     assert (states[now.running[0].unit], states[failed]) == ("running", "failed")
     assert status_of(store).running == (now.running[0],)
@@ -260,15 +228,17 @@ def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
 
 def test_a_unit_that_a_driver_is_about_to_run_is_not_left(plan: Plan, store: Store) -> None:
     unit = next(iter(plan.units.values()))
-    (store.begin(unit.key, unit.config) / "claim").write_text("a driver")
-    states = {each.key: each.doing for each in status_of(store).units}
-    assert states[unit.key] == "abandoned"
-    now = running(plan, store, 0)
-    with Beacon(store.results, lambda: now):
-        deadline = time.monotonic() + 5
-        while states[unit.key] == "abandoned" and time.monotonic() < deadline:
-            states = {each.key: each.doing for each in status_of(store).units}
-    assert states[unit.key] == "waiting"
+    claim = store.begin(unit.key, unit.config) / "claim"
+    claim.write_text("a driver")
+
+    def doing() -> str:
+        return {each.key: each.doing for each in status_of(store).units}[unit.key]
+
+    with Heartbeat(store) as heartbeat:
+        assert doing() == "abandoned"
+        claim.write_text(heartbeat.driver)
+        assert doing() == "waiting"
+    assert doing() == "abandoned"
 
 
 def test_events_are_lines_of_json(tmp_path: Path) -> None:
