@@ -23,7 +23,7 @@ from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.store.locks import is_held
 from ablation.work import UnitRun, cap_memory, prepare, record_failure
-from ablation.work.crew import Ranks
+from ablation.work.worker_group import GroupOptions
 
 LOOK_AGAIN = 0.5
 """Seconds between two looks at whether another process has done what is waited for."""
@@ -106,7 +106,7 @@ def _work(
             device,
             weights,
             resources.checkpoints,
-            Ranks(ranks_of(gpus), resources.plugins, Path.cwd()),
+            GroupOptions(ranks_of(gpus), resources.plugins, Path.cwd()),
         )
         with contextlib.closing(run):
             while not (progress := run.step(STEP_SECONDS)).done:

@@ -18,7 +18,7 @@ from ablation.runner.resources import ranks_of, threads_of
 from ablation.store import Store
 from ablation.store.mirror import UnreachedError, mirror_at
 from ablation.work import UnitRun, cap_memory, prepare, record_failure
-from ablation.work.crew import Ranks
+from ablation.work.worker_group import GroupOptions
 from skelcon.plugins import load_plugins
 
 UNSHARED = "the results directory is not seen here"
@@ -84,7 +84,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
                     {wanted: path},
                     self._device,
                     checkpoints=settings["checkpoints"],
-                    ranks=Ranks(
+                    group=GroupOptions(
                         ranks_of(settings["gpu"]),
                         tuple(settings["plugins"]),
                         Path(settings["directory"]),

@@ -27,8 +27,8 @@ from ablation.plan import unit_key
 from ablation.store import Store, write_atomically, write_json
 from ablation.store.provenance import environment, peak_memory, reset_peak_memory
 from ablation.work.checkpoints import CheckpointPolicy, Checkpoints
-from ablation.work.crew import Crew, Job, Ranks
 from ablation.work.epochs import EpochLog
+from ablation.work.worker_group import GroupOptions, Job, WorkerGroup
 from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
 from skelcon.downstream import (
     EvaluationResult,
@@ -96,7 +96,7 @@ class UnitRun:
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in ``store``.
         checkpoints: when they are written and which of them stay; not part of the key.
-        ranks: among how many processes a pre-training is divided; not part of the key.
+        group: how many processes train one model; not part of the key.
     """
 
     def __init__(
@@ -107,10 +107,10 @@ class UnitRun:
         device: str,
         weights: Mapping[str, Path] | None = None,
         checkpoints: CheckpointPolicy | None = None,
-        ranks: Ranks | None = None,
+        group: GroupOptions | None = None,
     ) -> None:
-        self._ranks = ranks if ranks is not None and config["unit"] == "pretrain" else Ranks()
-        self._crew: Crew | None = None
+        self._options = group if group and config["unit"] == "pretrain" else GroupOptions()
+        self._group: WorkerGroup | None = None
         self.key, self.config, self.store = unit_key(config), config, store
         self._weights = weights or {}
         self._stack = contextlib.ExitStack()
@@ -137,10 +137,10 @@ class UnitRun:
         self._seconds = 0.0
         if config["unit"] == "pretrain" or config["task"] == "finetune":
             self._training = self._resumed()
-            if self._ranks.size > 1:
+            if self._options.world_size > 1:
                 job = Job(config, path, self.directory, self._training.epoch)
-                crew = Crew(self._ranks, job, self._bank.device, self._stuck)
-                self._crew = self._stack.enter_context(contextlib.closing(crew))
+                group = WorkerGroup(self._options, job, self._bank.device, self._stuck)
+                self._group = self._stack.enter_context(contextlib.closing(group))
         else:
             self._log("evaluation started")
 
@@ -200,7 +200,8 @@ class UnitRun:
         if self.config["unit"] == "evaluate":
             options = FinetuneConfig.model_validate(self.config["config"])
             return Finetuning(*self._task(), options, self.config["seed"])
-        team = Team(0, self._ranks.size) if self._ranks.size > 1 else ALONE
+        size = self._options.world_size
+        team = Team(0, size) if size > 1 else ALONE
         return pretraining_of(self.config, self._dataset, self._bank, team)
 
     def _stuck(self, error: Exception) -> None:
@@ -211,8 +212,8 @@ class UnitRun:
             os._exit(1)
 
     def _run_epoch(self, training: Pretraining | Finetuning) -> EpochMetrics:
-        if self._crew is not None and isinstance(training, Pretraining):
-            return self._crew.run_epoch(training)
+        if self._group is not None and isinstance(training, Pretraining):
+            return self._group.run_epoch(training)
         return training.run_epoch()
 
     def _resumed(self) -> Pretraining | Finetuning:
@@ -342,7 +343,7 @@ class UnitRun:
             **self._epochs.account(),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "device": str(self._bank.device),
-            "ranks": self._ranks.size,
+            "ranks": self._options.world_size,
             "threads": torch.get_num_threads(),
             "peak_memory": peak_memory(),
             **environment(),
