@@ -111,9 +111,9 @@ def run_job(
         mirror.fetch_records(place)
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
-    resources = resolve_gpus(resources, costs, missing, output.say)
-    anything = bool(missing) or (job.source is not None and not job.source.exhausted)
-    cost = replace(costs, resources=resources).cost(missing) if anything else None
+    expected = [*missing, *(job.source.expected if job.source is not None else ())]
+    resources = resolve_gpus(resources, costs, expected, output.say)
+    cost = replace(costs, resources=resources).cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()
