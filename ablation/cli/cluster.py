@@ -7,23 +7,25 @@ import math
 import re
 import shlex
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 from rich.console import Console
 
-from ablation.cli import study_command
-from ablation.cli.study_command import StudyCommand, given
-from ablation.store import uri_of
-from ablation.templates import kuberay, ray_up, render, slurm
+from ablation.cli.flatten import with_options
+from ablation.cli.request import StudyRequest, command_words, read_request
+from ablation.cli.units import check_without_ray
 from skelcon.errors import UserError
 
+if TYPE_CHECKING:
+    from ablation.templates.slurm import Job
+
 app = typer.Typer(
-    help="Print a template, ready to use, that starts a cluster and runs a study on it.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
+    help="Print a template that starts a cluster and runs a study on it.", no_args_is_help=True
 )
 STUDY_LAST = {"allow_interspersed_args": False}
 
@@ -34,37 +36,96 @@ WordsArgument = Annotated[
         help="The study's command, as you would run it, after the template's own options.",
     ),
 ]
-NodesOption = Annotated[int, typer.Option(min=1, help="Nodes that run trials.")]
-NodeCpusOption = Annotated[int, typer.Option(min=1, help="CPU cores of a node.")]
-NodeGpusOption = Annotated[int, typer.Option(min=0, help="GPUs of a node.")]
 SetupOption = Annotated[
     str | None,
     typer.Option(
-        help="A line of shell that makes skelcon-ablate available on a node. Default: activates "
-        "the virtual environment of this command.",
-        show_default=False,
+        help="A line of shell that makes skelcon-ablate available on a node.",
+        show_default="activates the virtual environment of this command",
     ),
 ]
 
 
+@dataclass(frozen=True)
+class NodeOptions:
+    """How many machines."""
+
+    panel: ClassVar[str] = "Nodes"
+
+    nodes: Annotated[int, typer.Option(min=1, help="Nodes that run trials.")] = 2
+
+
+@dataclass(frozen=True)
+class NodeSizeOptions(NodeOptions):
+    """And what each of them has."""
+
+    cpus_per_node: Annotated[int, typer.Option(min=1, help="CPU cores of a node.")] = 8
+    gpus_per_node: Annotated[int, typer.Option(min=0, help="GPUs of a node.")] = 0
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """What is requested from SLURM."""
+
+    panel: ClassVar[str] = "SLURM"
+
+    array: Annotated[
+        bool, typer.Option("--array", help="Print an array of independent jobs without Ray.")
+    ] = False
+    at_once: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of an array: at most this many jobs.", show_default=False),
+    ] = None
+    time: Annotated[str, typer.Option(help="Limit of a job, as SLURM writes it.")] = "24:00:00"
+    partition: Annotated[
+        str | None, typer.Option(help="Where the job is queued.", show_default="SLURM's")
+    ] = None
+    account: Annotated[
+        str | None, typer.Option(help="Which account is charged.", show_default="SLURM's")
+    ] = None
+
+
+@dataclass(frozen=True)
+class CloudOptions:
+    """Machines of Amazon's cloud."""
+
+    panel: ClassVar[str] = "Amazon's cloud"
+
+    instance_type: Annotated[str, typer.Option(help="Amazon's name of a worker.")] = "g5.xlarge"
+    region: Annotated[str, typer.Option(help="Amazon's name of the place.")] = "us-west-2"
+    nfs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:/PATH",
+            help="The file system for the results, such as an EFS.",
+            show_default=False,
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class HostOptions:
+    """Machines of one's own."""
+
+    panel: ClassVar[str] = "Your own machines"
+
+    hosts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HEAD,HOST[,HOST...]",
+            help="Machines that are reached by SSH.",
+            show_default="machines of Amazon's cloud",
+        ),
+    ] = None
+    ssh_user: Annotated[str | None, typer.Option(help="Who logs in.", show_default="you")] = None
+
+
 @app.command(name="slurm", context_settings=STUDY_LAST)
+@with_options
 def slurm_script(
     context: typer.Context,
     words: WordsArgument,
-    nodes: NodesOption = 2,
-    cpus_per_node: NodeCpusOption = 8,
-    gpus_per_node: NodeGpusOption = 0,
-    array: Annotated[
-        bool,
-        typer.Option("--array", help="An array of independent jobs, without Ray, in its place."),
-    ] = False,
-    at_once: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of an array: at most so many jobs.", show_default=False),
-    ] = None,
-    time: Annotated[str, typer.Option(help="Limit of a job, as SLURM writes it.")] = "24:00:00",
-    partition: Annotated[str | None, typer.Option(show_default=False)] = None,
-    account: Annotated[str | None, typer.Option(show_default=False)] = None,
+    nodes: NodeSizeOptions,
+    slurm: SlurmOptions,
     setup: SetupOption = None,
 ) -> None:
     """A script for sbatch: a study with Ray on several nodes, or an array of jobs without.
@@ -73,61 +134,53 @@ def slurm_script(
     skelcon-ablate cluster slurm --nodes 4 --gpus-per-node 8 augmentations --data PATH > job.sh
     skelcon-ablate cluster slurm --array augmentations --data PATH --seeds 3 > array.sh
     """
-    asked = _read(context, words)
-    job = slurm.Job(
-        re.sub(r"[^\w.+-]+", "-", f"skelcon-{asked.study.name}"),
-        time,
-        str(Path.cwd()),
-        partition,
-        account,
-        _setup() if setup is None else setup,
-    )
-    if not array:
+    from ablation.templates import render
+    from ablation.templates.slurm import Job, RayScript
+
+    request, words = _read(context, words)
+    name = re.sub(r"[^\w.+-]+", "-", f"skelcon-{request.study.name}")
+    line = _setup() if setup is None else setup
+    job = Job(name, slurm.time, str(Path.cwd()), slurm.partition, slurm.account, line)
+    if slurm.array:
+        why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
+        _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
+        text = _array(request, words, job, slurm.at_once)
+    else:
         _refuse(context, "only an --array has a number of jobs at once", "at_once")
-        _fits(asked, cpus_per_node, gpus_per_node)
-        script = slurm.RayScript(asked.words, job, nodes, cpus_per_node, gpus_per_node)
-        typer.echo(render(script), nl=False)
-        return
-    why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
-    _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
-    asked.check_without_ray()
-    resources = asked.resources
-    cpus, gpus = math.ceil(resources.cpus_per_trial), math.ceil(resources.gpus_per_trial)
-    console = Console(stderr=True)
-    plan = asked.plan(console)
-    jobs = slurm.jobs_of(asked.missing(plan, console))
+        _check_fits(request, nodes)
+        cpus, gpus = nodes.cpus_per_node, nodes.gpus_per_node
+        text = render(RayScript(words, job, nodes.nodes, cpus, gpus))
+    typer.echo(text, nl=False)
+
+
+def _array(request: StudyRequest, words: list[str], job: Job, at_once: int | None) -> str:
+    """The script of an array for what is missing of a study."""
+    from ablation.live.output import Output
+    from ablation.run import missing_units
+    from ablation.store import Store
+    from ablation.templates import render
+    from ablation.templates.slurm import ArrayScript, jobs_of
+
+    check_without_ray(request)
+    output = Output(Console(stderr=True))
+    plan = request.make_plan(output.console)
+    missing = missing_units(plan.units, Store(request.output.results), output, repair=False)
+    jobs = jobs_of(missing)
     if not jobs:
-        raise UserError(f"study '{asked.study.name}': all {len(plan.units)} units are done")
-    array_script = slurm.ArrayScript(asked.words, job, jobs, at_once, cpus, gpus)
-    typer.echo(render(array_script), nl=False)
+        raise UserError(f"study '{request.study.name}': all {len(plan.units)} units are done")
+    trial = request.resources
+    cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
+    return render(ArrayScript(words, job, jobs, at_once, cpus, gpus))
 
 
 @app.command(name="ray-up", context_settings=STUDY_LAST)
+@with_options
 def ray_up_file(
     context: typer.Context,
     words: WordsArgument,
-    hosts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HEAD,HOST[,HOST...]",
-            help="Your own machines, reached by SSH. Without it: machines of Amazon's cloud.",
-            show_default=False,
-        ),
-    ] = None,
-    ssh_user: Annotated[
-        str | None, typer.Option(help="Who logs in. Default: you.", show_default=False)
-    ] = None,
-    nodes: NodesOption = 2,
-    instance_type: Annotated[str, typer.Option(help="Amazon's name of a worker.")] = "g5.xlarge",
-    region: Annotated[str, typer.Option(help="Amazon's name of the place.")] = "us-west-2",
-    nfs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:/PATH",
-            help="The file system for the results in the cloud, such as an EFS.",
-            show_default=False,
-        ),
-    ] = None,
+    nodes: NodeOptions,
+    cloud: CloudOptions,
+    hosts: HostOptions,
     setup: SetupOption = None,
 ) -> None:
     """A cluster file for Ray's launcher, ray up.
@@ -136,94 +189,111 @@ def ray_up_file(
     skelcon-ablate cluster ray-up --nfs fs-1.efs.us-west-2.amazonaws.com:/ augmentations
     skelcon-ablate cluster ray-up --hosts head,one,two augmentations --results /net/results
     """
-    asked = _read(context, words)
-    if hosts is not None:
+    from ablation.templates import render
+    from ablation.templates.ray_up import CloudFile, HostsFile
+
+    request, words = _read(context, words)
+    if hosts.hosts is not None:
         _refuse(
             context, "--hosts names your own machines", "nodes", "instance_type", "region", "nfs"
         )
-        names = [name.strip() for name in hosts.split(",")]
-        if len(names) < 2 or not all(names):
-            raise UserError(f"--hosts {hosts}: give the head and one machine more at least")
+        head, *workers = [name.strip() for name in hosts.hosts.split(",")]
+        if not head or not workers or not all(workers):
+            raise UserError(f"--hosts {hosts.hosts}: give the head and at least one more machine")
         line = _setup() if setup is None else setup
-        user = ssh_user or getpass.getuser()
-        hosts_file = ray_up.HostsFile(asked.words, names[0], names[1:], user, line)
-        typer.echo(render(hosts_file), nl=False)
+        user = hosts.ssh_user or getpass.getuser()
+        typer.echo(render(HostsFile(words, head, workers, user, line)), nl=False)
         return
     _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
-    kept_at_uri = uri_of(asked.options["results"]) is not None and nfs is None
-    if not kept_at_uri and (nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs)):
-        raise UserError(
-            f"--nfs {nfs or '...'}: machines of a cloud share no file system of their own, so name "
-            "one for the results as HOST:/PATH (or your own machines with --hosts, "
-            "or --results at a URI)"
-        )
-    cloud = ray_up.CloudFile(asked.words, region, instance_type, nodes, _sources(), nfs)
-    typer.echo(render(cloud), nl=False)
+    _check_shared(request, cloud.nfs)
+    file = CloudFile(
+        words, cloud.region, cloud.instance_type, nodes.nodes, _sources(), nfs=cloud.nfs
+    )
+    typer.echo(render(file), nl=False)
 
 
 @app.command(name="kuberay", context_settings=STUDY_LAST)
+@with_options
 def kuberay_file(
     context: typer.Context,
     words: WordsArgument,
     image: Annotated[str, typer.Option(help="An image in which skelcon is installed.")],
+    nodes: NodeSizeOptions,
     claim: Annotated[
         str, typer.Option(help="The PersistentVolumeClaim that all pods share.")
     ] = "skelcon",
-    nodes: NodesOption = 2,
-    cpus_per_node: NodeCpusOption = 8,
-    gpus_per_node: NodeGpusOption = 0,
-    memory: Annotated[str, typer.Option(help="Of a node, as Kubernetes writes it.")] = "32Gi",
+    memory: Annotated[
+        str, typer.Option(help="Memory of a node, as Kubernetes writes it.")
+    ] = "32Gi",
 ) -> None:
     """A RayJob for Kubernetes with KubeRay.
 
     \b
     skelcon-ablate cluster kuberay --image REPO/skelcon --gpus-per-node 1 augmentations
     """
-    asked = _read(context, words)
-    _fits(asked, cpus_per_node, gpus_per_node)
-    name = re.sub(r"[^a-z0-9]+", "-", f"skelcon-{asked.study.name}".lower()).strip("-")[:40]
-    job = kuberay.JobFile(
-        words=asked.words,
+    from ablation.templates import render
+    from ablation.templates.kuberay import JobFile
+
+    request, words = _read(context, words)
+    _check_fits(request, nodes)
+    name = re.sub(r"[^a-z0-9]+", "-", f"skelcon-{request.study.name}".lower()).strip("-")[:40]
+    job = JobFile(
+        words=words,
         name=name,
         image=image,
         ray=metadata.version("ray"),
         claim=claim,
-        nodes=nodes,
-        cpus=cpus_per_node,
-        gpus=gpus_per_node,
+        nodes=nodes.nodes,
+        cpus=nodes.cpus_per_node,
+        gpus=nodes.gpus_per_node,
         memory=memory,
     )
     typer.echo(render(job), nl=False)
 
 
-def _read(context: typer.Context, words: list[str]) -> StudyCommand:
+def _read(context: typer.Context, words: Sequence[str]) -> tuple[StudyRequest, list[str]]:
+    """What the study's command asks, and its words as they can be run."""
     for value in (*context.params.values(), *words, str(Path.cwd())):
         if isinstance(value, str) and not value.isprintable():
             raise UserError(f"{value!r}: a template takes no control characters, such as a newline")
-    asked = study_command.read(context, words)
-    if asked.resources.address is not None:
+    request = read_request(words)
+    if request.resources.address is not None:
         raise UserError("--address: leave it out, the template fills in that of its cluster")
-    return asked
+    return request, command_words(words)
 
 
 def _refuse(context: typer.Context, why: str, *names: str) -> None:
     """UserError for the first of these options that was given: it would be ignored."""
     for name in names:
-        if given(context, name):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
             raise UserError(f"--{name.replace('_', '-')}: leave it out here, {why}")
 
 
-def _fits(asked: StudyCommand, cpus: int, gpus: int) -> None:
+def _check_fits(request: StudyRequest, nodes: NodeSizeOptions) -> None:
     """UserError if no node could start a trial."""
-    resources = asked.resources
+    trial = request.resources
     for name, wanted, has in (
-        ("cpus", resources.cpus_per_trial, cpus),
-        ("gpus", resources.gpus_per_trial, gpus),
+        ("cpus", trial.cpus_per_trial, nodes.cpus_per_node),
+        ("gpus", trial.gpus_per_trial, nodes.gpus_per_node),
     ):
         if wanted > has:
             raise UserError(
                 f"--{name}-per-trial {wanted:g}: a node has {has}; give --{name}-per-node"
             )
+
+
+def _check_shared(request: StudyRequest, nfs: str | None) -> None:
+    """UserError if the machines of a cloud would share no results."""
+    from ablation.store import uri_of
+
+    at_uri = uri_of(request.output.results) is not None and nfs is None
+    if not at_uri and (nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs)):
+        raise UserError(
+            f"--nfs {nfs or '...'}: machines of a cloud share no file system of their own, so name "
+            "one for the results as HOST:/PATH (or your own machines with --hosts, "
+            "or --results at a URI)"
+        )
 
 
 def _setup() -> str:
@@ -234,5 +304,5 @@ def _setup() -> str:
 
 def _sources() -> str:
     """Skelcon's sources, if this is run from them."""
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     return str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"

@@ -340,12 +340,37 @@ class ResultsOptions:
 
 
 @dataclass(frozen=True)
-class TableOptions(ResultsOptions):
-    """And the files of a table.
+class RunOutputOptions(ResultsOptions):
+    """And what is printed, asked and tracked while units run."""
+
+    trackers: Annotated[
+        tuple[str, ...],
+        typer.Option(
+            "--track",
+            metavar="wandb,mlflow",
+            help="Trackers beside TensorBoard, which get a run of each unit.",
+            show_default=False,
+        ),
+        Parsed(parse_trackers),
+    ] = ()
+    yes: YesOption = False
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", help="Print a line for each start and end, on a terminal too."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class FormatOptions:
+    """The files of a table.
 
     Attributes:
         formats: all if None.
     """
+
+    panel: ClassVar[str] = "Output"
 
     formats: Annotated[
         tuple[str, ...] | None,
@@ -360,23 +385,5 @@ class TableOptions(ResultsOptions):
 
 
 @dataclass(frozen=True)
-class OutputOptions(TableOptions):
-    """And what is printed, asked and tracked while units run."""
-
-    trackers: Annotated[
-        tuple[str, ...],
-        typer.Option(
-            "--track",
-            metavar="NAME[,NAME]",
-            help="Trackers beside TensorBoard that get a run of each unit: wandb, mlflow.",
-            show_default=False,
-        ),
-        Parsed(parse_trackers),
-    ] = ()
-    yes: YesOption = False
-    verbose: Annotated[
-        bool,
-        typer.Option(
-            "--verbose", help="A line for each unit that starts or ends, on a terminal too."
-        ),
-    ] = False
+class OutputOptions(FormatOptions, RunOutputOptions):
+    """All of these."""

@@ -82,7 +82,7 @@ class StudyRequest:
         resources = options.resources.resources()
         load_plugins(options.study.plugins)
         study = open_it()
-        plugins = (*options.study.plugins, *plugins_of(study))
+        plugins = (*options.study.plugins, *study.plugins)
         return cls(
             study,
             options.data,
@@ -133,18 +133,6 @@ def check_used(settings: Json, used: Sequence[str]) -> None:
             raise UserError(f"--set {name}...: not used here, only {' and '.join(used)}")
 
 
-def plugins_of(study: Study) -> tuple[str, ...]:
-    """The plugins that the study's file names, as every process finds them."""
-    names: Sequence[str] = getattr(study, "plugins", ())
-    found = []
-    for name in names:
-        assert study._file is not None
-        beside = name if name.endswith(".py") else f"{name.replace('.', '/')}.py"
-        path = study._file.path.parent / beside
-        found.append(str(path.resolve()) if path.exists() else name)
-    return tuple(found)
-
-
 # -- the commands that make a request ---------------------------------------------------------
 
 
@@ -169,10 +157,11 @@ def study_function(name: str, then: Callable[[StudyRequest], Result]) -> Callabl
     return run
 
 
-def command_words(words: Sequence[str]) -> tuple[str, ...]:
+def command_words(words: Sequence[str]) -> list[str]:
     """A study's command as it can be typed: ``x.yaml`` is ``run x.yaml``."""
-    run = ("run",) if words[0].endswith((".yaml", ".yml")) else ()
-    return (*run, *words)
+    if words[0].endswith((".yaml", ".yml")):
+        return ["run", *words]
+    return [*words]
 
 
 def read_request(words: Sequence[str]) -> StudyRequest:

@@ -5,27 +5,34 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
 from rich.text import Text
 
-from ablation.live.screen import counts, eta, head, running_grid, table_grid
-from ablation.live.status import Status, UnitStatus, find_unit, follow, status_of
-from ablation.store import Store
-from ablation.store.housekeeping import REASONS, Item, delete, find
-from ablation.store.merging import merge as merge_units
+from ablation.cli.options import JsonOption, ResultsOption, YesOption
 from ablation.text import duration, readable, short_key
 from skelcon.errors import UserError
 
-ResultsOption = Annotated[Path, typer.Option(help="The results directory.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+if TYPE_CHECKING:
+    from ablation.live.status import Status, UnitStatus
+    from ablation.store.housekeeping import Item
+    from ablation.store.merging import Merged
 
 WATCH_SECONDS = 2.0
+STYLES = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
+WORDS = {"abandoned": "left"}
+"""What a unit does, where people read another word than scripts."""
+
+
+def complete_key(context: typer.Context, incomplete: str) -> list[str]:
+    """The keys of units that start with ``incomplete``."""
+    units = Path(context.params.get("results") or "results") / "units"
+    return sorted(short_key(path.name) for path in units.glob(f"{incomplete}[0-9a-f]*"))
 
 
 def status(
@@ -35,21 +42,29 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is done, running, failed or left, and what the studies that run show, from any shell."""
+    """What is done, running, failed or left, and the studies that run, from any shell."""
+    from ablation.live.status import status_of
+    from ablation.store import Store
+
     store = Store(results)
+    if as_json and watch:
+        raise UserError("--watch with --json: give one of them")
+    now = status_of(store)
     if as_json:
-        if watch:
-            raise UserError("--watch with --json: give one of them")
-        typer.echo(json.dumps(status_of(store).to_json(), indent=1))
+        typer.echo(json.dumps(now.to_json(), indent=1))
         return
     console = Console()
-    now = status_of(store)
+    if not console.is_terminal:
+        typer.echo("\n".join(_lines(now)))
+    elif not watch:
+        console.print(_shown(now, console.width), highlight=False)
     if watch and console.is_terminal:
+        from rich.live import Live
+
         with Live(_shown(now, console.width), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_SECONDS)
                 live.update(_shown(status_of(store), console.width), refresh=True)
-    _print(console, now)
     before = _lines(now)
     while watch:
         time.sleep(WATCH_SECONDS)
@@ -61,90 +76,96 @@ def status(
 
 
 def _head(now: Status) -> str:
-    parts = [f"{now.done} done", f"{now.count('running')} running"]
-    if now.count("waiting"):
-        parts.append(f"{now.count('waiting')} about to run")
-    if now.count("failed"):
-        parts.append(f"{now.count('failed')} failed")
-    if now.count("abandoned"):
-        parts.append(f"{now.count('abandoned')} started and abandoned")
+    counted = {
+        "running": now.count("running"),
+        "about to run": now.count("waiting"),
+        "failed": now.count("failed"),
+        "started and abandoned": now.count("abandoned"),
+    }
+    parts = [f"{now.done} done", f"{counted.pop('running')} running"]
+    parts += [f"{number} {what}" for what, number in counted.items() if number]
     text = f"{now.results}: {', '.join(parts)}"
     if now.oldest and now.newest:
         text += f"; finished from {now.oldest:%Y-%m-%d %H:%M} to {now.newest:%Y-%m-%d %H:%M}"
     return text
 
 
-def _parts(unit: UnitStatus) -> tuple[str, ...]:
-    """State, key, label, epoch, loss, speed, time."""
-    left = ""
-    if unit.doing == "running":
-        left = f"{duration(unit.since)} elapsed" if unit.since is not None else ""
-        left = f"ETA {duration(unit.seconds_left)}" if unit.seconds_left is not None else left
-    return (
-        "left" if unit.doing == "abandoned" else unit.doing,
-        short_key(unit.key),
-        unit.label,
-        f"epoch {unit.epoch}/{unit.epochs}" if unit.epochs else "",
-        f"loss {unit.loss:.3f}" if unit.loss is not None else "",
-        f"{unit.samples_per_s:.0f} samples/s" if unit.samples_per_s else "",
-        unit.reason or left,
-    )
+def _parts(unit: UnitStatus) -> list[str]:
+    """State, key, label, epoch, loss, speed, and time or reason, as far as they are known."""
+    parts = [WORDS.get(unit.doing, unit.doing), short_key(unit.key), unit.label]
+    if unit.epochs:
+        parts.append(f"epoch {unit.epoch}/{unit.epochs}")
+    if unit.loss is not None:
+        parts.append(f"loss {unit.loss:.3f}")
+    if unit.samples_per_s:
+        parts.append(f"{unit.samples_per_s:.0f} samples/s")
+    if unit.reason:
+        parts.append(unit.reason)
+    elif unit.doing == "running" and unit.seconds_left is not None:
+        parts.append(f"ETA {duration(unit.seconds_left)}")
+    elif unit.doing == "running" and unit.since is not None:
+        parts.append(f"{duration(unit.since)} elapsed")
+    return parts
 
 
 def _lines(now: Status) -> list[str]:
     """Plain lines: the same at every width, for pipes and logs."""
+    from ablation.live.screen import counts, eta
+
     studies = [
         f"{study.study}: {study.done}/{study.units} units, {counts(study)}, "
         f"{duration(study.seconds)} elapsed, ETA {eta(study.eta_s)}"
         for study in now.studies
     ]
-    units = ["  ".join(filter(None, _parts(unit))) for unit in now.units]
-    return [_head(now), *studies, *units]
+    return [_head(now), *studies, *("  ".join(_parts(unit)) for unit in now.units)]
 
 
 def _shown(now: Status, width: int) -> RenderableType:
-    """What the live views of the studies show, and what is wrong or left."""
+    """What the live views of the studies show, and what has failed or was left."""
+    from ablation.live.screen import head, running_grid, table_grid
+
     parts: list[RenderableType] = [Text(_head(now), style="bold")]
     for study in now.studies:
         parts += ["", *head(study, width)]
         table = table_grid(study.table, width) if study.table else None
-        parts += ["", table] if table is not None else []
+        if table is not None:
+            parts += ["", table]
     if now.running:
         parts += ["", running_grid(now.running, width)]
-    styles = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
     rest = [unit for unit in now.units if unit.doing != "running"]
-    parts += [""] * bool(rest)
+    if rest:
+        parts.append("")
     for unit in rest:
-        state, *others = filter(None, _parts(unit))
-        parts.append(Text.assemble((state, styles[unit.doing]), "  ", "  ".join(others)))
+        state, *others = _parts(unit)
+        parts.append(Text.assemble((state, STYLES[unit.doing]), "  ", "  ".join(others)))
     return Group(*parts)
 
 
-def _print(console: Console, now: Status) -> None:
-    if console.is_terminal:
-        console.print(_shown(now, console.width), highlight=False)
-    else:
-        typer.echo("\n".join(_lines(now)))
-
-
 def logs(
-    key: Annotated[str, typer.Argument(help="A unit's key, or its first digits.")],
+    key: Annotated[
+        str,
+        typer.Argument(help="A unit's key, or its first digits.", autocompletion=complete_key),
+    ],
     results: ResultsOption = Path("results"),
     following: Annotated[
         bool,
         typer.Option(
-            "--follow", "-f", help="Go on until the unit is done or has failed, or Ctrl-C."
+            "--follow", "-f", help="Continue until the unit is done or has failed, or Ctrl-C."
         ),
     ] = False,
 ) -> None:
-    """Print a unit's log. Exit code 1 if it is one that has failed."""
+    """Print a unit's log. Exit code 1 if the unit has failed."""
+    from ablation.live.status import find_unit, follow
+    from ablation.store import Store
+    from ablation.store.unit_files import LOG
+
     store = Store(results)
     whole = find_unit(store, key)
     if following:
         for text in follow(store, whole):
             typer.echo(text, nl=False)
     else:
-        path = store.directory(whole) / "log.txt"
+        path = store.directory(whole) / LOG
         if not path.exists():
             raise UserError(f"unit '{whole}' has no log yet: '{path}' does not exist")
         typer.echo(path.read_text(errors="replace"), nl=False)
@@ -159,16 +180,19 @@ def clean(
     ] = False,
     started: Annotated[
         bool,
-        typer.Option("--started", help="Delete units that were begun and not finished as well."),
+        typer.Option("--started", help="Also delete units that were started and not finished."),
     ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Delete without asking.")] = False,
+    yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete failed units, leftovers and what no study finds.
+    """Delete failed units, leftovers and what no study finds; asks before it does.
 
-    Shows what and why, and asks. Finished units that a study can use, and units that a process
-    works on, are never deleted, nor anything outside units/.
+    Finished units that a study can use, and units that a process works on, are never deleted, nor
+    anything outside units/.
     """
+    from ablation.store import Store
+    from ablation.store.housekeeping import delete, find
+
     store = Store(results)
     if not store.units.is_dir():
         raise UserError(f"'{results}' holds no units: give a results directory (--results)")
@@ -187,30 +211,35 @@ def clean(
                 {"reason": i.reason, "path": str(i.path), "bytes": i.size, "deleted": i in gone}
                 for i in items
             ],
-            "bytes": sum(item.size for item in items),
-            "deleted_bytes": sum(item.size for item in gone),
+            "bytes": _bytes(items),
+            "deleted_bytes": _bytes(gone),
             "busy": [path.name for path in busy],
         }
         typer.echo(json.dumps(document, indent=1))
     elif items and not yes:
         typer.echo("Nothing was deleted (--yes deletes without asking).")
     elif items:
-        typer.echo(f"Deleted {len(gone)}, {readable(sum(item.size for item in gone))}.")
+        typer.echo(f"Deleted {len(gone)}, {readable(_bytes(gone))}.")
     for item in left:
         typer.echo(f"left '{item.path}': it is in use or has changed", err=True)
 
 
-def _print_items(items: list[Item], busy: list[str]) -> None:
+def _bytes(items: Sequence[Item]) -> int:
+    return sum(item.size for item in items)
+
+
+def _print_items(items: Sequence[Item], busy: Sequence[str]) -> None:
+    from ablation.store.housekeeping import REASONS
+
     for reason, why in REASONS.items():
         members = [item for item in items if item.reason == reason]
         if members:
-            size = readable(sum(item.size for item in members))
-            typer.echo(f"{reason}: {len(members)}, {size} ({why})")
+            typer.echo(f"{reason}: {len(members)}, {readable(_bytes(members))} ({why})")
             for item in members:
                 typer.echo(f"  {item.path}  {readable(item.size)}")
     if busy:
         typer.echo(f"left alone, as a process works on them: {', '.join(busy)}")
-    total = readable(sum(item.size for item in items))
+    total = readable(_bytes(items))
     typer.echo(f"{len(items)} to delete, {total}." if items else "Nothing to delete.")
 
 
@@ -220,7 +249,11 @@ def merge(
     ],
     into: Annotated[
         Path | None,
-        typer.Option(help="The directory that takes them all instead.", show_default=False),
+        typer.Option(
+            file_okay=False,
+            help="Another directory that takes them all instead.",
+            show_default=False,
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -228,6 +261,9 @@ def merge(
 
     Exit code 1 if a unit has other numbers in both (the first's are kept) or is damaged.
     """
+    from ablation.store import Store
+    from ablation.store.merging import merge as merge_units
+
     target = Store(into or directories[0])
     sources = directories if into else directories[1:]
     if not sources:
@@ -238,19 +274,21 @@ def merge(
         merged = merge_units(target, Store(path))
         documents.append({"from": str(path), **asdict(merged)})
         wrong = wrong or bool(merged.conflicts or merged.damaged)
-        if as_json:
-            continue
-        typer.echo(
-            f"{path}: {len(merged.copied)} copied to {target.results}, {len(merged.there)} "
-            "already there"
-        )
-        for key in merged.conflicts:
-            typer.echo(f"  {key}: other numbers in '{path}'; those of '{target.results}' are kept")
-        for key, why in merged.damaged:
-            typer.echo(f"  {key}: not copied, {why}")
-        for key in merged.busy:
-            typer.echo(f"  {key}: not copied, a process works on it in '{target.results}'")
+        if not as_json:
+            _print_merged(merged, path, target.results)
     if as_json:
         typer.echo(json.dumps({"into": str(target.results), "merged": documents}, indent=1))
     if wrong:
         raise typer.Exit(1)
+
+
+def _print_merged(merged: Merged, source: Path, target: Path) -> None:
+    typer.echo(
+        f"{source}: {len(merged.copied)} copied to {target}, {len(merged.there)} already there"
+    )
+    for key in merged.conflicts:
+        typer.echo(f"  {key}: other numbers in '{source}'; those of '{target}' are kept")
+    for key, why in merged.damaged:
+        typer.echo(f"  {key}: not copied, {why}")
+    for key in merged.busy:
+        typer.echo(f"  {key}: not copied, a process works on it in '{target}'")

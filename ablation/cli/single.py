@@ -8,263 +8,307 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-import torch
 import typer
 from rich.console import Console
 
-from ablation.cli.commands import open_data, overrides_of
-from ablation.cli.program import PresetOption, ResultsOption, SetOption
-from ablation.cli.units import document, say_result
-from ablation.live.progress import Progress
-from ablation.live.standing import Standing
-from ablation.missing import missing_units
-from ablation.plan import (
-    TRAIN_SIDE,
-    EvaluateOn,
-    Unit,
-    data_config,
-    evaluation_config,
-    pretraining_config,
-    unit_key,
+from ablation.cli.flatten import with_options
+from ablation.cli.opening import open_data
+from ablation.cli.options import (
+    DataOptions,
+    Preset,
+    ResultsOptions,
+    SeedOption,
+    SettingOptions,
+    parse_names,
 )
-from ablation.runner.here import run_here
-from ablation.runner.listeners import Listeners
-from ablation.runner.resources import Resources
+from ablation.cli.request import check_used
+from ablation.cli.units import document, done_before, print_result
+from ablation.interrupts import handle_signals
 from ablation.store import Store
-from ablation.study import Task
-from skelcon.cli import app
-from skelcon.cli.console import INTERRUPTED, run_app
-from skelcon.cli.weights import DataOption, PluginOption
-from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, common_layout, split
+from ablation.units import (
+    TRAIN_SIDE,
+    EncoderSource,
+    EvaluateOn,
+    EvaluateUnit,
+    PretrainUnit,
+    Side,
+    Unit,
+    UnreadableUnitError,
+    read_unit,
+)
+from skelcon.cli.console import LastingConsole, run_app
+from skelcon.cli.program import app
+from skelcon.data import (
+    PROTOCOLS,
+    SkeletonDataset,
+    SkeletonLayout,
+    choose_protocol,
+    common_layout,
+    split,
+)
+from skelcon.downstream.tasks import TASKS
+from skelcon.downstream.tasks import task as named_task
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders
 from skelcon.settings import (
     Settings,
+    assignments,
+    check_batch,
+    default_preset,
     preset_tree,
     resolve_with_preset,
 )
-from skelcon.settings import assignments as assignments_of
+
+if TYPE_CHECKING:
+    from ablation.runner.resources import Resources
+    from skelcon.encoders import Encoder
 
 PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 
-ProtocolOption = Annotated[
-    str | None,
-    typer.Option(
-        help="xsub, xview or xsetup. Default: that of the pre-training on the same data, or the "
-        "first of xview, xsub, xsetup that the data has.",
-        show_default=False,
-    ),
-]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of all randomness.")]
-DeviceOption = Annotated[str, typer.Option(help="cpu, cuda, or auto: the GPU if there is one.")]
-ThreadsOption = Annotated[
-    int, typer.Option(min=1, help="CPU threads; as many give the same bits as a study's trial.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+@dataclass(frozen=True)
+class DeviceOptions:
+    """Where one unit runs."""
+
+    panel: ClassVar[str] = "Resources"
+
+    device: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto is the GPU if there is one.")
+    ] = "auto"
+    threads: Annotated[
+        int, typer.Option(min=1, help="CPU threads; as many give the same bits as a study's trial.")
+    ] = 1
+
+    def resources(self, plugins: tuple[str, ...]) -> Resources:
+        """What the unit takes of this machine; :class:`UserError` for a missing device."""
+        import torch
+
+        from ablation.runner.resources import Resources
+
+        found = torch.cuda.is_available()
+        if self.device == "cuda" and not found:
+            raise UserError("--device cuda: torch sees no GPU here; give cpu or auto")
+        gpus = 1 if found and self.device != "cpu" else 0
+        return Resources(self.threads, gpus, retries=0, plugins=plugins)
 
 
 @app.command(name="settings")
 def list_settings(
-    preset: Annotated[str, typer.Option(help="quick, small or paper.")] = "paper",
+    preset: Annotated[Preset, typer.Option(help="The scale.")] = "paper",
 ) -> None:
     """Print every setting with its value in a preset, as --set and studies name them."""
     tree = preset_tree(preset)
     shown = resolve_with_preset(tree, (), {}, f"preset '{preset}'").model_dump(mode="json")
-    typer.echo("\n".join(assignments_of(shown)))
+    typer.echo("\n".join(assignments(shown)))
     for names, changes in tree.get("by_representations", {}).items():
-        typer.echo(f"# for {names}: {', '.join(assignments_of(changes))}")
+        typer.echo(f"# for {names}: {', '.join(assignments(changes))}")
 
 
 @app.command()
+@with_options
 def pretrain(
-    data: DataOption = None,
-    preset: PresetOption = None,
-    protocol: ProtocolOption = None,
-    seed: SeedOption = 0,
-    assignments: SetOption = None,
-    plugins: PluginOption = None,
-    results: ResultsOption = Path("results"),
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
-    as_json: JsonOption = False,
+    data: DataOptions,
+    options: SettingOptions,
+    device: DeviceOptions,
+    output: ResultsOptions,
+    seed: SeedOption = None,
 ) -> None:
-    """Pre-train the encoders of one configuration; goes on where it was interrupted.
+    """Pre-train the encoders of one configuration; resumes if it was interrupted.
 
     \b
     skelcon pretrain --set pretrain.representations=[seq,stg]
     """
-    load_plugins(plugins or ())
-    asked = _resources(device, threads, plugins)
-    console = Console(stderr=True)
-    dataset = open_data(data, console)
-    settings = _settings(preset, dataset, assignments, "pretrain")
-    chosen = choose_protocol(dataset, [protocol] if protocol else PREFERRED)
-    clips = len(split(dataset, chosen, "train"))
-    if clips < settings.pretrain.batch:
-        raise UserError(
-            f"pretrain.batch {settings.pretrain.batch} is larger than the {clips} training clips "
-            f"of '{dataset.name}', {chosen}"
-        )
-    side = data_config(dataset, chosen, "train", seed, dataset.layout, dataset.max_bodies)
-    config = pretraining_config(side, settings.pretrain)
-    names = "+".join(settings.pretrain.representations)
-    unit = Unit(config, (), f"pre-training {names}, seed {seed}")
-    _run(unit, Store(results), dataset, asked, console, as_json)
+    load_plugins(options.plugins)
+    resources = device.resources(options.plugins)
+    dataset = open_data(data.data, Console(stderr=True))
+    config = _settings(options, dataset, "pretrain").pretrain
+    protocol = choose_protocol(dataset, [data.protocol] if data.protocol else PREFERRED)
+    check_batch(config, len(split(dataset, protocol, "train")), f"'{dataset.name}', {protocol}")
+    seed = seed or 0
+    side = Side.of(dataset, protocol, "train", seed, dataset.layout, dataset.max_bodies)
+    label = f"pre-training {'+'.join(config.representations)}, seed {seed}"
+    _run(PretrainUnit.of(side, config, label), dataset, resources, output)
 
 
 @app.command()
+@with_options
 def evaluate(
     weights: Annotated[
         Path,
         typer.Argument(help="What skelcon pretrain or a study left in units/, or a weights file."),
     ],
-    task: Annotated[str, typer.Option(help="linear, retrieval or finetune.")] = "linear",
+    data: DataOptions,
+    options: SettingOptions,
+    device: DeviceOptions,
+    output: ResultsOptions,
+    task: Annotated[
+        str, typer.Option(metavar="|".join(TASKS), help="What is done with the encoders.")
+    ] = "linear",
     representation: Annotated[
-        str | None,
+        str,
         typer.Option(
-            help="Whose encoder, or several side by side: seq,stg. Not needed where there is one.",
+            metavar="NAME[,NAME]",
+            help="Whose encoder, or several side by side (seq,stg); may be left out where there is "
+            "one.",
             show_default=False,
         ),
-    ] = None,
-    data: DataOption = None,
-    preset: PresetOption = None,
-    protocol: ProtocolOption = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Default: that of the pre-training, or 0.", show_default=False),
-    ] = None,
-    assignments: SetOption = None,
-    plugins: PluginOption = None,
-    results: ResultsOption = Path("results"),
-    device: DeviceOption = "auto",
-    threads: ThreadsOption = 1,
-    as_json: JsonOption = False,
+    ] = "",
+    seed: SeedOption = None,
 ) -> None:
     """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
-    load_plugins(plugins or ())
-    asked = _resources(device, threads, plugins)
-    console = Console(stderr=True)
-    tasks: dict[str, Task] = {name: name for name in get_args(Task)}
-    if task not in tasks:
-        raise UserError(f"unknown task '{task}': {nearest(task, tasks)}")
-    file = weights / WEIGHTS_FILE if weights.is_dir() else weights
-    loaded, _ = load_encoders(file)
-    names = [name.strip() for name in representation.split(",")] if representation else [*loaded]
-    if representation is None and len(loaded) > 1:
-        both = ",".join(loaded)
-        raise UserError(
-            f"'{file}' holds several encoders: say which with --representation ({', '.join(loaded)}"
-            f", or {both} for their features side by side)"
-        )
-    for name in names:
-        if name not in loaded:
-            raise UserError(f"'{file}' has no encoder of '{name}': {nearest(name, loaded)}")
-    names.sort(key=REGISTERED.names().index)  # as studies have them
-    trained = _pretraining_at(file)
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    source: dict[str, Any] = {"pretrained": trained} if trained else {"weights": digest}
+    load_plugins(options.plugins)
+    resources = device.resources(options.plugins)
+    named_task(task)  # refuses an unknown one
+    source = _Weights(weights, parse_names(representation))
+    dataset = open_data(data.data, Console(stderr=True))
+    protocol, on = source.protocol(dataset, data.protocol)
+    trained = source.trained_on(dataset)
+    if seed is None:
+        seed = trained.side.seed if trained is not None else 0
+    layout, bodies = source.skeleton(dataset)
+    names = source.names
+    unit = EvaluateUnit(
+        Side.of(dataset, protocol, TRAIN_SIDE[on], seed, layout, bodies),
+        _settings(options, dataset, task).of(task).model_dump(mode="json"),
+        task,
+        on,
+        source.encoders(),
+        label=f"{task} of {'+'.join(names)}, seed {seed}",
+    )
+    _run(unit, dataset, resources, output, {source.key: source.file})
 
-    dataset = open_data(data, console)
-    on: EvaluateOn = "test"
-    wanted: tuple[str, ...] = PREFERRED
-    if trained is not None and trained["data"] == dataset.fingerprint:
-        wanted = (trained["protocol"],)
-        on = "test" if trained["train"] == "train" else "validation"
-    chosen = choose_protocol(dataset, [protocol] if protocol else wanted)
-    if trained is not None and trained["data"] == dataset.fingerprint:
-        if chosen != trained["protocol"]:
+
+class _Weights:
+    """Trained encoders in a file, and what is known of their training.
+
+    Attributes:
+        file: of weights.
+        names: the representations that are evaluated, in the order in which studies have them.
+        key: of the unit that trained them; the file's SHA-256 if no finished unit did. Where the
+            weights lie is no part of an evaluation's key: they may be another store's.
+
+    Raises:
+        UserError: if the file does not hold encoders of ``names``.
+    """
+
+    def __init__(self, path: Path, names: Sequence[str]) -> None:
+        from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders
+
+        self.file = path / WEIGHTS_FILE if path.is_dir() else path
+        loaded, _ = load_encoders(self.file)
+        if not names and len(loaded) > 1:
+            raise UserError(
+                f"'{self.file}' holds several encoders: say which with --representation "
+                f"({', '.join(loaded)}, or {','.join(loaded)} for their features side by side)"
+            )
+        for name in names:
+            if name not in loaded:
+                raise UserError(f"'{self.file}' has no encoder of '{name}': {nearest(name, loaded)}")
+        self.names = sorted(names or loaded, key=REGISTERED.names().index)
+        self._encoder: Encoder = next(iter(loaded.values()))
+        self._digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
+        self._unit = _pretraining_at(self.file, WEIGHTS_FILE)
+        self.key = self._unit.key if self._unit is not None else self._digest
+
+    def encoders(self) -> tuple[EncoderSource, ...]:
+        """As an evaluation names them."""
+        if self._unit is not None:
+            return tuple(EncoderSource(name, pretrained=self._unit) for name in self.names)
+        return tuple(EncoderSource(name, weights=self._digest) for name in self.names)
+
+    def trained_on(self, dataset: SkeletonDataset) -> PretrainUnit | None:
+        """The pre-training, if it is known and was on the same data."""
+        unit = self._unit
+        return unit if unit is not None and unit.side.data == dataset.fingerprint else None
+
+    def protocol(self, dataset: SkeletonDataset, asked: str | None) -> tuple[str, EvaluateOn]:
+        """The protocol of an evaluation, and the side that it tests.
+
+        Raises:
+            UserError: for another protocol than that of a pre-training on the same data.
+        """
+        trained = self.trained_on(dataset)
+        if trained is None:
+            return choose_protocol(dataset, [asked] if asked else PREFERRED), "test"
+        own = trained.side.protocol
+        chosen = choose_protocol(dataset, [asked or own])
+        if chosen != own:
             raise UserError(
                 f"--protocol {chosen}: the encoders were pre-trained on the training side of "
-                f"{trained['protocol']} of the same data, which holds clips that {chosen} tests"
+                f"{own} of the same data, which holds clips that {chosen} tests"
             )
-        seed = trained["seed"] if seed is None else seed
-    seed = seed or 0
-    first = next(iter(loaded.values()))
-    if common_layout(dataset.layout, first.layout) != first.layout:
-        raise UserError(
-            f"'{file}' takes {first.layout.num_joints} joints ({first.layout.name}), and data set "
-            f"'{dataset.name}' has {dataset.layout.num_joints}"
-        )
-    side = data_config(dataset, chosen, TRAIN_SIDE[on], seed, first.layout, first.bodies)
-    settings = _settings(preset, dataset, assignments, task)
-    encoders = [{"representation": name, **source} for name in names]
-    config = evaluation_config(side, on, tasks[task], settings, encoders)
-    unit = Unit(config, (), f"{task} of {'+'.join(names)}, seed {seed}")
-    # Where the weights lie is no part of the key: they may be another store's.
-    key = unit_key(trained) if trained else digest
-    _run(unit, Store(results), dataset, asked, console, as_json, {key: file})
+        return chosen, "test" if trained.side.train == "train" else "validation"
+
+    def skeleton(self, dataset: SkeletonDataset) -> tuple[SkeletonLayout, int]:
+        """The layout and the number of bodies that the encoders see.
+
+        Raises:
+            UserError: if the data lacks joints that they take.
+        """
+        layout = self._encoder.layout
+        if common_layout(dataset.layout, layout) != layout:
+            raise UserError(
+                f"'{self.file}' takes {layout.num_joints} joints ({layout.name}), and data set "
+                f"'{dataset.name}' has {dataset.layout.num_joints}"
+            )
+        return layout, self._encoder.bodies
 
 
-def _pretraining_at(file: Path) -> dict[str, Any] | None:
-    """The configuration of the finished pre-training that made ``file``, if one did."""
+def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
+    """The finished pre-training that made ``file``, if one did."""
     directory = file.resolve().parent
-    try:
-        config = json.loads((directory / "config.json").read_text())
-    except (OSError, ValueError):
+    store = Store(directory.parent.parent)
+    if file.name != weights_file or not store.is_done(directory.name):
         return None
-    is_unit = (
-        isinstance(config, dict)
-        and config.get("unit") == "pretrain"
-        and (file.name, unit_key(config)) == (WEIGHTS_FILE, directory.name)
-        and (directory / "DONE").exists()
-    )
-    return config if is_unit else None
+    try:
+        unit = read_unit(store.config(directory.name))
+    except (UnreadableUnitError, UserError):
+        return None
+    return unit if isinstance(unit, PretrainUnit) and unit.key == directory.name else None
 
 
-def _settings(
-    preset: str | None, dataset: SkeletonDataset, assignments: list[str] | None, used: str
-) -> Settings:
-    scale = preset or ("quick" if dataset.synthetic else "small")
-    overrides = overrides_of(assignments, (used,))
-    return resolve_with_preset(preset_tree(scale), (), overrides, f"preset '{scale}'")
+def _settings(options: SettingOptions, dataset: SkeletonDataset, used: str) -> Settings:
+    check_used(options.settings, (used,))
+    preset = options.preset or default_preset(dataset)
+    return resolve_with_preset(preset_tree(preset), (), options.settings, f"preset '{preset}'")
 
 
 def _run(
     unit: Unit,
-    store: Store,
     dataset: SkeletonDataset,
-    asked: Resources,
-    console: Console,
-    as_json: bool,
+    resources: Resources,
+    output: ResultsOptions,
     weights: Mapping[str, Path] | None = None,
 ) -> None:
-    """Do the unit in this process, and say what came of it. Raises ``typer.Exit(1 or 130)``."""
-    store.check_writable()
-    missing = missing_units({unit.key: unit}, store, console, mend=True)
-    if missing:
-        standing = Standing("skelcon", missing, cached=0, slots=1)
-        data = {dataset.fingerprint: dataset.path}
-        with Progress(console, standing, standing.snapshot) as progress:
-            listener = Listeners(standing, progress)
-            if not run_here(missing, store, data, asked, listener, weights):
-                console.print("Interrupted. The same command goes on from here.")
-                raise typer.Exit(INTERRUPTED)
-    if not store.is_done(unit.key):
-        raise typer.Exit(1)
-    if as_json:
+    """Run the unit in this process and print its result. Raises ``typer.Exit`` with 1 or 130."""
+    from ablation.live.output import Output
+    from ablation.run import Job, RunOptions, run_job
+
+    store = Store(output.results)
+    seen = Output(LastingConsole(stderr=True))
+    before = done_before([unit], store)
+    units = {unit.key: unit}
+    directory = store.results / unit.task_name
+    job = Job("skelcon", units, (dataset,), directory, weights=weights or {})
+
+    def report() -> bool:
+        return not store.is_done(unit.key)
+
+    if code := run_job(job, store, RunOptions(resources, in_process=True), seen, report):
+        raise typer.Exit(code)
+    if output.as_json:
         typer.echo(json.dumps(document(unit, store), indent=1))
     else:
-        say_result(unit, store, again=not missing)
-
-
-def _resources(device: str, threads: int, plugins: list[str] | None) -> Resources:
-    """What the unit may take of this machine; UserError for a device that there is not."""
-    known = ("auto", "cpu", "cuda")
-    if device not in known:
-        raise UserError(f"unknown device '{device}': {nearest(device, known)}")
-    seen = torch.cuda.is_available()
-    if device == "cuda" and not seen:
-        raise UserError("--device cuda: torch sees no GPU here; give cpu or auto")
-    gpus = 1 if seen and device != "cpu" else 0
-    return Resources(threads, gpus, retries=0, plugins=tuple(plugins or ()))
+        print_result(unit, store, cached=unit.key in before)
 
 
 def main() -> None:
     """The console script."""
+    handle_signals()
     run_app(app)

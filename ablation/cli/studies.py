@@ -48,6 +48,7 @@ def _run(request: StudyRequest, output: Output) -> int:
     """Run the study; the exit code."""
     from ablation.cli.tables import show_table
     from ablation.run import Job, RunOptions, run_job
+    from ablation.tables.from_results import save_plan
 
     store, mirror = open_results(request.output.results)
     plan = request.make_plan(output.console)
@@ -56,7 +57,10 @@ def _run(request: StudyRequest, output: Output) -> int:
     job = Job.of_plan(plan, store.results / plan.study.name)
 
     def report() -> bool:
-        return show_table(output.console, plan, store, request.output)
+        save_plan(plan, store.results, job.directory)
+        return show_table(
+            output.console, plan, store, request.output.formats, request.output.as_json
+        )
 
     options = RunOptions(
         request.resources,

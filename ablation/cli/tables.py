@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from ablation.cli.flatten import with_options
-from ablation.cli.options import StudyArgument, TableOptions
+from ablation.cli.options import FormatOptions, ResultsOptions, StudyArgument
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @with_options
-def table(study: StudyArgument, output: TableOptions) -> None:
+def table(study: StudyArgument, output: ResultsOptions, files: FormatOptions) -> None:
     """Make a study's table and its files again from the results; needs no data, runs nothing.
 
     After a merge, on another machine, or with other files:
@@ -34,12 +34,22 @@ def table(study: StudyArgument, output: TableOptions) -> None:
     store = Store(output.results)
     plan = load_plan(store.results, Path(study).stem)
     console = Console(stderr=output.as_json)
-    if show_table(console, plan, store, output):
+    if show_table(console, plan, store, files.formats, output.as_json):
         raise typer.Exit(1)
 
 
-def show_table(console: Console, plan: Plan, store: Store, output: TableOptions) -> bool:
-    """Aggregate, print and export; whether a cell has failed."""
+def show_table(
+    console: Console, plan: Plan, store: Store, formats: tuple[str, ...] | None, as_json: bool
+) -> bool:
+    """Aggregate, print and export; whether a cell has failed.
+
+    Args:
+        console: for people.
+        plan: the study.
+        store: its units.
+        formats: the files to write; all if None.
+        as_json: print one JSON document on standard output instead.
+    """
     from ablation import tables
     from ablation.tables import display, export
 
@@ -47,17 +57,17 @@ def show_table(console: Console, plan: Plan, store: Store, output: TableOptions)
     frame = tables.cells_frame(plan, store)
     made = tables.make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    if not output.as_json:
+    if not as_json:
         display.print_table(console, made)
         earlier = export.caption_in(directory)
         if earlier is not None and not same_question(earlier, made.caption):
             console.print(Text(f"Replaces an earlier table: {earlier}", style="yellow"))
-    formats = export.FORMATS if output.formats is None else output.formats
+    formats = export.FORMATS if formats is None else formats
     try:
         written = export.export(made, frame, provenance, directory, formats)
     except OSError as error:
         raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
-    if output.as_json:
+    if as_json:
         typer.echo(export.to_json(made, provenance))
     else:
         names = ", ".join(path.name for path in written)

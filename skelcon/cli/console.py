@@ -28,19 +28,20 @@ from skelcon.errors import UserError
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 
-class ToldCode(int):
-    """An exit code whose reason has been told."""
+class ReportedCode(int):
+    """An exit code whose reason has been printed."""
 
 
-INTERRUPTED = ToldCode(130)
-"""For ``typer.Exit``, by who has said that the command was interrupted."""
+INTERRUPTED = ReportedCode(130)
+"""For ``typer.Exit``, where the command has said that it was interrupted."""
+RESUME = "interrupted; run the same command to resume"
 
 
 class LastingConsole(Console):
-    """Goes quiet when its reader has gone away: what is worked on goes on to its end."""
+    """Goes quiet when its reader has gone away: the command continues to its end."""
 
     def on_broken_pipe(self) -> None:
-        """Called by rich, whose own answer is to end the process."""
+        """Called by rich, which would end the process."""
         self.quiet = True
         # What the file still holds has to go somewhere when it is closed.
         devnull = os.open(os.devnull, os.O_WRONLY)
@@ -49,7 +50,7 @@ class LastingConsole(Console):
 
 
 hung = threading.Event()
-"""Set by who has given up waiting for a thread or a library that would hold up the end as well."""
+"""Set where a thread or a library does not end, which would keep the process from ending."""
 
 
 def run_app(app: typer.Typer) -> None:
@@ -71,7 +72,7 @@ def _code_of(app: typer.Typer) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(text)
         else:
-            _complain(" ".join(text.split()))
+            _complain(setting_hint(error) or " ".join(text.split()))
         return 2
     except UserError as error:
         _complain(str(error))
@@ -82,16 +83,43 @@ def _code_of(app: typer.Typer) -> int:
         _complain(f"'{error.filename}': {error.strerror}")
         return 2
     except (KeyboardInterrupt, typer.Abort):
-        _complain("interrupted; the same command goes on from here")
+        _complain(RESUME)
         return 130
-    if code == INTERRUPTED and not isinstance(code, ToldCode):  # typer's own answer to Ctrl-C
-        _complain("interrupted; the same command goes on from here")
+    if code == INTERRUPTED and not isinstance(code, ReportedCode):  # typer's answer to Ctrl-C
+        _complain(RESUME)
     return code if isinstance(code, int) else 0
+
+
+def setting_hint(error: Exception) -> str | None:
+    """For an unknown option that is named like a setting (``--epochs 3``): how to set it."""
+    option, context = getattr(error, "option_name", None), getattr(error, "ctx", None)
+    if type(error).__name__ != "NoSuchOption" or option is None or context is None:
+        return None
+    if not any("--set" in parameter.opts for parameter in context.command.params):
+        return None
+    from skelcon.settings import setting_paths
+
+    name = option.lstrip("-").replace("-", "_")
+    paths = [path for path in setting_paths() if path == name or path.endswith(f".{name}")]
+    if not paths:
+        return None
+    others = f" (or {', '.join(paths[1:])})" if paths[1:] else ""
+    return f"no option {option}: give --set {paths[0]}={_value_of(option)}{others}"
+
+
+def _value_of(option: str) -> str:
+    """What was typed as the value of ``option``."""
+    for word, following in zip(sys.argv, [*sys.argv[1:], "VALUE"], strict=True):
+        if word == option:
+            return following
+        if word.startswith(f"{option}="):
+            return word.partition("=")[2]
+    return "VALUE"
 
 
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time that is left, on a terminal alone; what moves it is given."""
+    """A bar with the remaining time, on a terminal only; gives the function that moves it."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(
         *columns,
@@ -106,7 +134,7 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
 
 @contextmanager
 def can_write(out: Path) -> Iterator[None]:
-    """The directory of ``out`` is made; where that or the writing fails, it is said in one line."""
+    """Make the directory of ``out``; a failure of that or of the writing is one line."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
