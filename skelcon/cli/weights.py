@@ -17,7 +17,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from skelcon.cli.console import can_write, progress_bar
-from skelcon.cli.options import DataOption, PluginOption
 from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, open_or_import, split
 from skelcon.data.synthetic import open_embedded
 from skelcon.downstream import embed as features_of
@@ -30,6 +29,23 @@ from skelcon.pretrain.weights import load_encoder
 
 WeightsArgument = Annotated[
     Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A packed data set or a directory in a known layout (imported once, then cached). "
+        "Without it: the embedded synthetic data.",
+        show_default=False,
+    ),
+]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="MODULE",
+        help="Load a module (or a .py file) that registers components of your own. Repeatable.",
+        show_default=False,
+    ),
 ]
 RepresentationOption = Annotated[
     str | None,

@@ -11,7 +11,7 @@ import scipy.io
 from PIL import Image
 
 from skelcon.cli import data as cli_data
-from skelcon.cli.program import main
+from skelcon.cli import main
 from skelcon.data import (
     KINECT_V1,
     ClipInfo,

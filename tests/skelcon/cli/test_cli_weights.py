@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skelcon import embed, load_encoder
-from skelcon.cli.program import main
+from skelcon.cli import main
 from skelcon.cli import weights as cli_weights
 from skelcon.data import KINECT_V2, SkeletonDataset, split
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig
