@@ -16,7 +16,8 @@ import pytest
 from ablation_helpers import ablate
 
 from ablation.plan import Plan, make_plan
-from ablation.study import known_studies, load_study, named_study
+from ablation.catalogue import known_studies
+from ablation.study import load_study, named_study
 from skelcon.data import SkeletonDataset
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -12,8 +12,8 @@ import yaml
 
 from ablation.search.domains import Domain
 from ablation.search.question import ask
-from ablation.search.space import known_spaces, load_space, named_space
-from ablation.study import known_studies
+from ablation.catalogue import known_spaces, known_studies
+from ablation.search.space import load_space, named_space
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
