@@ -58,13 +58,9 @@ class Job:
     @classmethod
     def of_plan(cls, plan: Plan, directory: Path, units: Mapping[str, Unit] | None = None) -> Job:
         """The units of a study, or some of them."""
-        return cls(
-            plan.study.name,
-            plan.units if units is None else units,
-            plan.datasets,
-            directory,
-            plan=plan if units is None else None,
-        )
+        if units is not None:
+            plan = replace(plan, units=dict(units))
+        return cls(plan.study.name, plan.units, plan.datasets, directory, plan=plan)
 
 
 @dataclass(frozen=True)
@@ -109,9 +105,10 @@ def run_job(
         UserError: if the disk is too small, or no node can ever start a trial.
     """
     resources = options.resources
+    place = job.directory.relative_to(store.results).as_posix()
     if mirror is not None:
         resources = replace(resources, mirror=mirror.uri)
-        mirror.fetch_records(job.directory.name)
+        mirror.fetch_records(place)
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
     resources = resolve_gpus(resources, costs, missing, output.say)
@@ -153,7 +150,7 @@ def run_job(
         # The trackers may take their time: nobody waits for them to see the result.
         failed = report()
     if mirror is not None:
-        mirror.push_all(job.units, job.directory.name)
+        mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")
     if not whole:
         output.say(RESUME)

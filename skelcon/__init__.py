@@ -8,8 +8,9 @@ What a trained encoder is used with stands here: :func:`load_encoder` and :func:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.downstream import embed
@@ -24,11 +25,13 @@ __all__ = [
     "register_representation",
 ]
 
-_HOME = {"embed": "skelcon.downstream", "load_encoder": "skelcon.pretrain"}
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is public here when it is first asked for: it brings torch along."""
-    if name not in __all__:
-        raise AttributeError(f"module 'skelcon' has no attribute '{name}'")
-    return getattr(importlib.import_module(_HOME.get(name, "skelcon.plugins")), name)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "embed": "skelcon.downstream",
+        "load_encoder": "skelcon.pretrain",
+        "register_augmentation": "skelcon.plugins",
+        "register_encoder": "skelcon.plugins",
+        "register_representation": "skelcon.plugins",
+    },
+)

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 Json = dict[str, Any]
-"""Plain JSON values, as they stand in a file."""
+"""Plain JSON values, keys are text."""
 
 
 class Config(BaseModel):

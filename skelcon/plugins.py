@@ -27,20 +27,21 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
-
-from torch import Tensor, nn
+from typing import TYPE_CHECKING, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
 from skelcon.encoders import ENCODERS, REGISTERED
 from skelcon.errors import UserError, nearest
 
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
 GROUP = "skelcon.plugins"
 """The entry-point group of installed plugins."""
 
-AugmentationT = TypeVar("AugmentationT", bound=Callable[..., Tensor])
-EncoderT = TypeVar("EncoderT", bound=Callable[..., nn.Module])
-RepresentationT = TypeVar("RepresentationT", bound=Callable[[Tensor], Tensor])
+AugmentationT = TypeVar("AugmentationT", bound="Callable[..., Tensor]")
+EncoderT = TypeVar("EncoderT", bound="Callable[..., nn.Module]")
+RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
 
 
 def register_augmentation(

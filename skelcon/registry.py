@@ -71,7 +71,7 @@ class Registry(Generic[FunctionT]):
         kind: what one is called.
         takes: the positional arguments of a component's function; what follows are its options.
         builtin: names that are there without a plugin.
-        reserved: further names that no component may have.
+        reserved: further names that no component may have, or a function that gives them.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Registry(Generic[FunctionT]):
         kind: str,
         takes: tuple[str, ...],
         builtin: Sequence[str] = (),
-        reserved: Sequence[str] = (),
+        reserved: Sequence[str] | Callable[[], Sequence[str]] = (),
     ) -> None:
         self.kind, self.takes = kind, takes
-        self.builtin, self._reserved = tuple(builtin), tuple(reserved)
+        self.builtin, self._reserved = tuple(builtin), reserved
         self._registered: dict[str, Component[FunctionT]] = {}
 
     def names(self) -> tuple[str, ...]:
@@ -120,7 +120,8 @@ class Registry(Generic[FunctionT]):
         what = f"{self.kind} '{name}'"
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
             raise UserError(f"{what}: a name is lower-case letters, digits, '-' and '_'")
-        if name in (*self.builtin, *self._reserved):
+        reserved = self._reserved() if callable(self._reserved) else self._reserved
+        if name in (*self.builtin, *reserved):
             raise UserError(f"{what}: the name is taken by skelcon, choose another")
         if isinstance(version, bool) or not isinstance(version, str | int) or version == "":
             raise UserError(f"{what}: version {version!r}: give a text or a number, such as '1'")

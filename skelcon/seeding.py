@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, name: str) -> int:
@@ -21,6 +23,8 @@ def derive(seed: int, name: str) -> int:
 
 def generator(seed: int, name: str) -> torch.Generator:
     """A CPU generator for the stream ``name`` (draws are made on the CPU on every device)."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, name))
 
 
@@ -30,6 +34,8 @@ def seeded_globally(seed: int, name: str) -> Iterator[None]:
 
     For what has no generator argument: the initialisation of layers, and dropout.
     """
+    import torch
+
     devices = list(range(torch.cuda.device_count()))
     with torch.random.fork_rng(devices):
         torch.manual_seed(derive(seed, name))

@@ -11,32 +11,50 @@ import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 
-from skelcon.config import Config
-from skelcon.downstream import FinetuneConfig, LinearConfig, RetrievalConfig
+from skelcon.config import Config, Json
+from skelcon.downstream.tasks import TASKS, task
 from skelcon.errors import UserError, nearest
 from skelcon.pretrain import PretrainConfig
 from skelcon.yamlfile import read_yaml
 
+if TYPE_CHECKING:
+    from skelcon.data import SkeletonDataset
+
 PRESETS = ("quick", "small", "paper")
-Tree = dict[str, Any]
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
+_SECTIONS: dict[str, Any] = {
+    "pretrain": (PretrainConfig, PretrainConfig()),
+    **{each.name: (each.settings, each.settings()) for each in TASKS.values()},
+}
+_Sections: Any = create_model("_Sections", __base__=Config, **_SECTIONS)
 
-class Settings(Config):
-    """What a pre-training and its evaluations depend on, beside data and seed."""
+
+class Settings(_Sections):
+    """What a pre-training and its evaluations depend on, beside data and seed.
+
+    Beside ``pretrain`` there is one field for each of :data:`skelcon.downstream.tasks.TASKS`.
+    """
 
     pretrain: PretrainConfig = PretrainConfig()
-    linear: LinearConfig = LinearConfig()
-    retrieval: RetrievalConfig = RetrievalConfig()
-    finetune: FinetuneConfig = FinetuneConfig()
+
+    def of(self, task_name: str) -> Config:
+        """The settings of a downstream task; :class:`UserError` for an unknown one."""
+        settings: Config = getattr(self, task(task_name).name)
+        return settings
 
 
-def preset_tree(name: str) -> Tree:
+def default_preset(dataset: SkeletonDataset) -> str:
+    """The preset that suits a data set: ``quick`` for synthetic clips, ``small`` for others."""
+    return "quick" if dataset.synthetic else "small"
+
+
+def preset_tree(name: str) -> Json:
     """What the preset ``name`` changes; :class:`UserError` for an unknown one."""
     if name not in PRESETS:
         raise UserError(f"unknown preset '{name}': {nearest(name, PRESETS)}")
@@ -44,7 +62,7 @@ def preset_tree(name: str) -> Tree:
         return read_yaml(path).values
 
 
-def put(tree: Tree, dotted: str, value: Any) -> None:
+def put(tree: Json, dotted: str, value: Any) -> None:
     """Set ``tree["a"]["b"]`` for the key path ``a.b``; a mapping is merged into what is there."""
     *parents, last = dotted.split(".")
     for parent in parents:
@@ -60,7 +78,7 @@ def put(tree: Tree, dotted: str, value: Any) -> None:
         tree[last] = copy.deepcopy(value)
 
 
-def merge(tree: Tree, changes: Mapping[str, Any]) -> None:
+def merge(tree: Json, changes: Mapping[str, Any]) -> None:
     """Apply ``changes`` (nested mappings, keys may be dotted) to ``tree`` in place."""
     for key, value in changes.items():
         put(tree, str(key), value)
@@ -78,7 +96,7 @@ def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
 
 
 def setting_paths() -> list[str]:
-    """The key paths of all settings, as ``--set`` takes them."""
+    """The key path of every setting that has a default."""
     return [text.partition("=")[0] for text in assignments(Settings().model_dump(mode="json"))]
 
 
@@ -95,7 +113,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
     """The settings after each of ``trees`` in turn; ``source`` is named in an error."""
-    tree: Tree = {}
+    tree: Json = {}
     for changes in trees:
         merge(tree, changes)
     return validated(Settings, tree, source)

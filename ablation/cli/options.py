@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import Parsed
-from skelcon.cli.options import DataOption, PluginOption
+from skelcon.cli.options import PLUGIN, DataOption
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -193,7 +193,7 @@ class SettingOptions:
         ),
         Parsed(parse_settings, list[str]),
     ] = field(default_factory=dict)
-    plugins: Annotated[tuple[str, ...], get_args(PluginOption)[1], Parsed(tuple, list[str])] = ()
+    plugins: Annotated[tuple[str, ...], PLUGIN, Parsed(tuple, list[str])] = ()
 
 
 @dataclass(frozen=True)

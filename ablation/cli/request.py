@@ -6,7 +6,6 @@ work on a :class:`StudyRequest`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -11,8 +11,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from skelcon.downstream.tasks import Inputs
-from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 
 from ablation.cost.hardware import Hardware
 from ablation.cost.history import History, Rate, encoders_of, probe_key
@@ -20,6 +18,8 @@ from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
 from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.downstream.tasks import Inputs
+from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.errors import UserError
 from skelcon.pretrain import Pretraining

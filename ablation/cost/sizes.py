@@ -93,8 +93,8 @@ def _encoder_sizes(unit: Unit, dataset: SkeletonDataset) -> Sequence[EncoderSize
 @functools.lru_cache(maxsize=256)
 def _size(name: str, config: str, layout: SkeletonLayout, bodies: int) -> EncoderSize | None:
     import torch
-    from skelcon.downstream.tasks import EncoderSize
 
+    from skelcon.downstream.tasks import EncoderSize
     from skelcon.encoders import Encoder, EncodersConfig
 
     with contextlib.suppress(Exception):  # a registered encoder may do anything when it is built

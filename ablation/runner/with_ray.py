@@ -86,11 +86,9 @@ class _Remaining:
 
     def report(self, event: Event) -> None:
         """Pass the event on."""
-        over = isinstance(event, Finished) or (
-            isinstance(event, Failed) and event.verdict == "failed"
-        )
-        if over:
-            self.units.pop(event.unit.key, None)
+        match event:
+            case Finished(unit) | Failed(unit, verdict="failed"):
+                self.units.pop(unit.key, None)
         self._reporter.report(event)
 
 

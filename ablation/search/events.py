@@ -15,7 +15,7 @@ from typing import Protocol
 from ablation.live.output import Output
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
-from ablation.search.report import shown, short_names
+from ablation.search.report import short_names, shown
 
 
 class TrialReporter(Protocol):

@@ -19,10 +19,10 @@ from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset, choose_protocol, split
 from skelcon.errors import UserError
+from skelcon.pretrain import check_batch
 from skelcon.settings import (
     Settings,
     assignments,
-    check_batch,
     default_preset,
     preset_tree,
     resolve_with_preset,

@@ -49,7 +49,9 @@ class Summary:
     def of(cls, record: SearchRecord) -> Summary:
         """The search as its record has it now."""
         trials = record.trials()
-        usable = [t for t in trials if t.value is not None and t.state not in ("diverged", "failed")]
+        usable = [
+            t for t in trials if t.value is not None and t.state not in ("diverged", "failed")
+        ]
         ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
         return cls(record.problem, tuple(trials), tuple(ranked), importance(record))
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ablation.plan import RECIPE, unit_key
+from ablation.canonical import digest
 from ablation.store.locks import hold, is_held
 from ablation.store.store import Store
 from ablation.store.unit_files import CHECKPOINT, CONFIG, KEY, UnitFiles
+from ablation.units import RECIPE
 
 Reason = Literal["orphan", "leftover", "superseded", "checkpoint", "failed", "started"]
 
@@ -117,7 +118,7 @@ def _reason(store: Store, directory: Path, now: float) -> Reason | None:
     if config is None and not files.has(CONFIG):
         named_as_ours = KEY.fullmatch(directory.name) is not None
         return "orphan" if named_as_ours and _is_settled(directory, now) else None
-    if config is None or unit_key(config) != directory.name:
+    if config is None or digest(config) != directory.name:
         return "orphan"
     recipe = config.get("recipe")
     if isinstance(recipe, int) and recipe < RECIPE:

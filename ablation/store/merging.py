@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ablation.plan import unit_key
+from ablation.canonical import digest
 from ablation.store.housekeeping import TEMPORARY_NAME, try_lock
 from ablation.store.store import Store
 from ablation.store.unit_files import (
@@ -81,8 +81,8 @@ def _problem(store: Store, files: UnitFiles) -> str:
     config = files.config_or_none()
     if config is None:
         return "config.json is missing or damaged"
-    if unit_key(config) != files.key:
-        return f"its config.json is that of {unit_key(config)}"
+    if digest(config) != files.key:
+        return f"its config.json is that of {digest(config)}"
     for name, values in (
         (RESULT, files.result_or_none()),
         (PROVENANCE, files.provenance_or_none()),

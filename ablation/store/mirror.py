@@ -23,10 +23,10 @@ from typing import TypeVar
 
 from pyarrow.fs import FileSelector, FileSystem, FileType
 
-from ablation.plan import unit_key
 from ablation.store.files import write_atomically
 from ablation.store.store import Store
 from ablation.store.unit_files import CONFIG, DONE, FAILED, LOG, PRODUCTS
+from ablation.units import read_unit
 from skelcon.data.importers import cache_directory
 from skelcon.errors import UserError
 
@@ -86,6 +86,18 @@ class Mirror:
         for key in self._reach(lambda: sorted(set(here) - set(self._done(here)))):
             self._reach(functools.partial(self._push, key))
         self._reach(lambda: self._push_study(study))
+        for path in sorted(self.store.results.glob("data/*/*")):
+            self.push_file(path.relative_to(self.store.results).as_posix())
+
+    def fetch_file(self, name: str) -> None:
+        """Bring the file ``name`` (below the results directory) here, unless it is here."""
+        path = self.store.results / name
+        if not path.exists():
+            self._reach(lambda: self._get_to(path, *name.split("/")))
+
+    def push_file(self, name: str) -> None:
+        """Copy the file ``name`` (below the results directory) to the URI."""
+        self._reach(lambda: self._put(self.store.results / name, *name.split("/")))
 
     def hand_out(self, key: str) -> None:
         """Let the node that works on the unit find its configuration, and no earlier failure."""
@@ -114,8 +126,7 @@ class Mirror:
         self.store.directory(key).mkdir(parents=True, exist_ok=True)
         if not (self.store.directory(key) / CONFIG).exists():
             self._reach(lambda: self._get(key, CONFIG), PATIENT)
-        encoders = self.store.config(key).get("encoders", ())
-        needs = [unit_key(each["pretrained"]) for each in encoders if "pretrained" in each]
+        needs = read_unit(self.store.config(key)).needs
         self._reach(lambda: self._fetch_all([key, *needs]), PATIENT)
 
     def push(self, key: str) -> None:
@@ -226,10 +237,14 @@ class Mirror:
 
     def _get(self, key: str, name: str) -> None:
         """Bring a file of a unit here, if there is one."""
-        path = self._at("units", key, name)
+        self._get_to(self.store.directory(key) / name, "units", key, name)
+
+    def _get_to(self, place: Path, *parts: str) -> None:
+        path = self._at(*parts)
         if self._files.get_file_info(path).type == FileType.File:
+            place.parent.mkdir(parents=True, exist_ok=True)
             with self._files.open_input_stream(path) as file:
-                write_atomically(self.store.directory(key) / name, file.read())
+                write_atomically(place, file.read())
 
     def _put(self, path: Path, *parts: str) -> None:
         """Copy a file to the URI, if there is one."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from ablation.templates.render import Template
 
 if TYPE_CHECKING:
-    from ablation.plan import Unit
+    from ablation.units import Unit
 
 MAX_JOBS = 1000
 """SLURM's default limit of an array is 1001 jobs."""

@@ -1,4 +1,4 @@
-"""What the units of a study did, told to TensorBoard and to the trackers that were asked for."""
+"""TensorBoard, and the trackers of ``--track``: the runs of a study's units."""
 
 from ablation.tracking.tracking import Tracking
 

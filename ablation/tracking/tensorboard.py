@@ -1,8 +1,11 @@
 """Event files for TensorBoard, written by the driver from what the units log.
 
-``<study>/tensorboard/<row>/<column>/seed<n>/<what>/`` holds one file for one unit, so that
-``tensorboard --logdir results`` lists runs by study, row, column and seed. A file is rewritten
-from the unit's metrics.jsonl whenever a worker takes the unit up (again): no epoch stands twice.
+``<study>/tensorboard/<row>/<column>/seed<n>/<job>/`` holds one file for one unit, so that
+``tensorboard --logdir results`` lists runs by study, row, column and seed. A file is written again
+from the unit's metrics.jsonl whenever a worker resumes the unit: no epoch stands in it twice.
+
+tensorboardX's records are used, and not its SummaryWriter: that one writes from a thread whose
+queue ``flush`` does not wait for, under a name of its own, so no file could be replaced atomically.
 """
 
 from __future__ import annotations
@@ -11,86 +14,80 @@ import json
 import os
 import re
 import time
+from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from ablation.store import Store
-from ablation.tracking.curves import Place, Point, curve, result
+from ablation.tracking.runs import Epoch, Run, read_curve, read_result
 
-NAME = "events.out.tfevents."
-"""What TensorBoard knows an event file by."""
+PREFIX = "events.out.tfevents."
+"""TensorBoard recognises an event file by it."""
 
 
 class EventFile:
-    """One event file, from its beginning. :meth:`flush` lets it be seen.
+    """One event file. It appears at the first :meth:`flush`, in place of older ones.
 
     Args:
-        run: the directory; older files in it are deleted.
-        place: the unit, whose configuration is its text.
-        points: its curve so far.
-        now: when that was so, in seconds of the epoch.
+        directory: of the run.
+        run: whose configuration is written as text.
+        start: when the unit started, in seconds since 1970.
     """
 
-    def __init__(self, run: Path, place: Place, points: list[Point], now: float) -> None:
-        # (Imported here: it takes a moment, and a study that has nothing new needs it not.)
-        from tensorboardX.proto import event_pb2, summary_pb2
+    def __init__(self, directory: Path, run: Run, start: float) -> None:
+        # Imported here: it takes a moment, and a study with nothing new does not need it.
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
         from tensorboardX.record_writer import RecordWriter
         from tensorboardX.summary import text
 
-        self._event, self._summary = event_pb2.Event, summary_pb2.Summary
-        self._epochs = 0
-        run.mkdir(parents=True, exist_ok=True)
-        self._run, self._key = run, place.unit.key
-        self._temporary: Path | None = run / f".{self._key}.{os.getpid()}.tmp"
+        self._event, self._summary = Event, Summary
+        self._written = 0
+        self._directory, self._key = directory, run.key
+        directory.mkdir(parents=True, exist_ok=True)
+        self._temporary: Path | None = directory / f".{run.key}.{os.getpid()}.tmp"
         self._writer = RecordWriter(str(self._temporary))
-        began = now - sum(point.seconds for point in points)
-        self._put(self._event(wall_time=began, file_version="brain.Event:2"))
-        # A TensorBoard that is open forgets what it has read of the run so far.
-        start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-        self._put(self._event(wall_time=began, session_log=start))
-        config = json.dumps(place.unit.config, indent=1)
-        self._put(self._event(wall_time=began, summary=text("config", f"```\n{config}\n```")))
-        self.append(points, now)
+        self._add(wall_time=start, file_version="brain.Event:2")
+        # An open TensorBoard forgets what it has read of the run so far.
+        self._add(wall_time=start, session_log=SessionLog(status=SessionLog.START))
+        config = json.dumps(run.unit.to_json(), indent=1)
+        self._add(wall_time=start, summary=text("config", f"```\n{config}\n```"))
 
-    def append(self, points: list[Point], now: float) -> None:
-        """Write the ``points`` that it does not hold yet; ``points`` are all there are."""
-        wall = now - sum(point.seconds for point in points[self._epochs :])
-        for point in points[self._epochs :]:
-            wall += point.seconds
-            self._scalars(point.epoch, wall, dict(point.values))
-        self._epochs = max(self._epochs, len(points))
+    def append(self, curve: list[Epoch], now: float) -> None:
+        """Write the epochs of ``curve``, the whole of it, that are not in the file yet."""
+        new = curve[self._written :]
+        wall_time = now - sum(epoch.seconds for epoch in new)
+        for epoch in new:
+            wall_time += epoch.seconds
+            self.add_scalars(epoch.values, epoch.number, wall_time)
+        self._written = max(self._written, len(curve))
 
-    def finish(self, values: dict[str, float], now: float) -> None:
-        """Write the result and close."""
-        if values:
-            self._scalars(self._epochs, now, values)
-        self.close()
+    def add_scalars(self, values: Mapping[str, float], step: int, wall_time: float) -> None:
+        """Write numbers of one step."""
+        scalars = [self._summary.Value(tag=tag, simple_value=x) for tag, x in values.items()]
+        self._add(wall_time=wall_time, step=step, summary=self._summary(value=scalars))
 
     def flush(self) -> None:
-        """Have the disk hold what has been written; the first time the file takes its name."""
+        """Write to disk; the first time, replace older files."""
         self._writer.flush()
         if self._temporary is None:
             return
-        # A later file's name comes later: an open TensorBoard goes on to it.
-        path = self._run / f"{NAME}{time.time_ns()}.{self._key}"
+        # Names ascend with time: an open TensorBoard continues with the later file.
+        path = self._directory / f"{PREFIX}{time.time_ns()}.{self._key}"
         self._temporary.replace(path)
         self._temporary = None
-        for other in self._run.glob(f"{NAME}*"):
+        for other in self._directory.glob(f"{PREFIX}*"):
             if other != path:
                 other.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of it, as it is."""
+        """Flush and close."""
         self.flush()
         self._writer.close()
 
-    def _scalars(self, step: int, wall: float, values: dict[str, float]) -> None:
-        found = [self._summary.Value(tag=name, simple_value=x) for name, x in values.items()]
-        self._put(self._event(wall_time=wall, step=step, summary=self._summary(value=found)))
-
-    def _put(self, event: Any) -> None:
-        self._writer.write(event.SerializeToString())
+    def _add(self, **fields: Any) -> None:
+        self._writer.write(self._event(**fields).SerializeToString())
 
 
 class TensorBoard:
@@ -105,58 +102,65 @@ class TensorBoard:
         self._directory, self._store = directory / "tensorboard", store
         self._open: dict[str, EventFile] = {}
 
-    def run(self, place: Place) -> Path:
+    def directory(self, run: Run) -> Path:
         """The directory that TensorBoard shows as the unit's run."""
-        parts = (place.row, place.column, f"seed{place.seed}", place.what)
+        parts = (run.row, run.column, f"seed{run.seed}", run.job)
         return self._directory.joinpath(*map(_file_name, parts))
 
-    def is_whole(self, place: Place) -> bool:
-        """Whether all that a finished unit has to tell was written after it was done."""
-        done = (self._store.directory(place.unit.key) / "DONE").stat().st_mtime
-        files = self.run(place).glob(f"{NAME}*.{place.unit.key}")
-        return any(file.stat().st_mtime >= done for file in files)
-
-    def follow(self, place: Place, again: bool) -> None:
-        """Write what a running training has logged; all anew if it was taken up ``again``."""
-        key, points = place.unit.key, curve(self._store, place)
-        if again:
-            self.close(place)
-        if key in self._open:
-            self._open[key].append(points, time.time())
-        elif points:
-            self._open[key] = EventFile(self.run(place), place, points, time.time())
-        if key in self._open:
-            self._open[key].flush()
-
-    def finish(self, place: Place, again: bool) -> None:
-        """Write the rest of a unit that is done; all anew if it was taken up ``again``."""
-        key = place.unit.key
-        if again:
-            self.close(place)
-        file = self._open.pop(key, None)
-        if file is None and self.is_whole(place):
+    def follow(self, run: Run, restart: bool) -> None:
+        """Write what a running training has logged; from the beginning with ``restart``."""
+        if restart:
+            self.close(run)
+        if self._store.is_done(run.key):  # left to finish(): it writes the result as well
             return
-        points, now = curve(self._store, place), time.time()
-        if file is None:
-            now = (self._store.directory(key) / "DONE").stat().st_mtime
-            file = EventFile(self.run(place), place, points, now)
-        else:
-            file.append(points, now)
-        file.finish(result(self._store, place), now)
+        curve, now = read_curve(self._store, run), time.time()
+        if curve and run.key not in self._open:
+            self._open[run.key] = self._new_file(run, curve, now)
+        if run.key in self._open:
+            self._open[run.key].append(curve, now)
+            self._open[run.key].flush()
 
-    def close(self, place: Place) -> None:
-        """Let go of a unit's file, as it is."""
-        file = self._open.pop(place.unit.key, None)
+    def finish(self, run: Run, restart: bool) -> None:
+        """Write the rest of a finished unit; from the beginning with ``restart``."""
+        if restart:
+            self.close(run)
+        file, now = self._open.pop(run.key, None), time.time()
+        done = self._finished_at(run)
+        if file is None and self._written_since(run, done):
+            return
+        curve = read_curve(self._store, run)
+        if file is None:
+            file, now = self._new_file(run, curve, done), done
+        file.append(curve, now)
+        if values := read_result(self._store, run):
+            file.add_scalars(values, len(curve), now)
+        file.close()
+
+    def close(self, run: Run) -> None:
+        """Close a unit's file as it is."""
+        file = self._open.pop(run.key, None)
         if file is not None:
             file.close()
 
     def close_all(self) -> None:
-        """Let go of all files."""
+        """Close all files as they are."""
         while self._open:
             self._open.popitem()[1].close()
 
+    def _new_file(self, run: Run, curve: list[Epoch], now: float) -> EventFile:
+        start = now - sum(epoch.seconds for epoch in curve)
+        return EventFile(self.directory(run), run, start)
+
+    def _finished_at(self, run: Run) -> float:
+        return (self._store.directory(run.key) / "DONE").stat().st_mtime
+
+    def _written_since(self, run: Run, done: float) -> bool:
+        """Whether the file was written after the unit was ``done``: then it is complete."""
+        files = self.directory(run).glob(f"{PREFIX}*.{run.key}")
+        return any(file.stat().st_mtime >= done for file in files)
+
 
 def _file_name(name: str) -> str:
-    """``name`` as a directory: no two share one, whatever characters they have."""
+    """``name`` as a directory: different names have different ones, whatever their characters."""
     plain = re.sub(r"^\.|[^\w.+=-]+", "-", name)
     return plain if plain == name else f"{plain}.{sha256(name.encode()).hexdigest()[:6]}"

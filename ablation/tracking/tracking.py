@@ -1,71 +1,74 @@
-"""Tells TensorBoard, and the trackers that were asked for, what the units of a study did.
+"""Writes the runs of a study's units to TensorBoard and to the trackers of ``--track``.
 
-All of it is done by the driver, in a thread for each of them, from what the units left in the
-store. A tracker that fails is left out from then on, with one warning, and never fails a unit.
+The driver does all of it, in a thread for each, from what the units left in the store. A tracker
+that fails is skipped from then on, with one warning, and never fails a unit.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
+from filelock import FileLock
 from rich.console import Console
 from rich.text import Text
 
-from ablation.plan import Plan, Unit
-from ablation.runner.queue import Verdict
+from ablation.events import Event, Failed, Finished, Progressed, Pruned, Started
 from ablation.store import Store
-from ablation.tracking.curves import Place, curve, places, result
-from ablation.tracking.telling import Teller
+from ablation.tracking.background import TrackerThread
+from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
 from ablation.tracking.tensorboard import TensorBoard
-from ablation.tracking.trackers import Tracker, make_tracker
+from ablation.tracking.trackers import TRACKERS, Tracker
+from ablation.units import Unit
+
+if TYPE_CHECKING:
+    from ablation.run import Job
 
 BOARD = "TensorBoard"
-EVERY = 5.0
-"""Seconds between two looks at what a running unit has logged."""
+FOLLOW_EVERY = 5.0
+"""Seconds between two updates of a running unit's curve."""
 
 
 class Tracking:
-    """Listens to the runner. Use as a context manager around a run, or around none.
+    """A reporter. Use it as a context manager around a run, or around an empty block.
 
-    What is done already and has not been told (of another study, or for want of a network) is told
-    first. At the end it waits until all is told, as long as anything moves; show what a user waits
-    for before.
+    Units that are done and have not been sent yet (another study ran them, or there was no network)
+    are sent first. At the end it waits until all is sent, as long as there is progress; print what
+    the user waits for before.
 
     Args:
-        plan: the study.
-        store: where its units are.
-        directory: the study's.
+        job: whose units.
+        store: where they are.
         names: the trackers beside TensorBoard.
         console: for warnings, and where the runs go.
     """
 
-    def __init__(
-        self, plan: Plan, store: Store, directory: Path, names: Sequence[str], console: Console
-    ) -> None:
-        self._store, self._directory, self._console = store, directory, console
-        self._places, self._names = places(plan), tuple(names)
-        self._board = TensorBoard(directory, store)
+    def __init__(self, job: Job, store: Store, names: Sequence[str], console: Console) -> None:
+        self._store, self._directory, self._console = store, job.directory, console
+        self._name, self._names = job.name, tuple(names)
+        self._runs = {key: run_of(unit, job.name) for key, unit in job.units.items()}
+        if job.plan is not None:
+            self._runs = runs_of(job.plan)
+        self._board = TensorBoard(job.directory, store)
         self._trackers: dict[str, Tracker] = {}
-        self._again: set[str] = set()
-        self._looked: dict[str, float] = {}
+        self._restarted: set[str] = set()
+        self._followed_at: dict[str, float] = {}
         self._pending: set[str] = set()
-        self._tellers = {name: Teller(name, console) for name in (BOARD, *self._names)}
+        self._threads = {name: TrackerThread(name, console) for name in (BOARD, *self._names)}
 
     def __enter__(self) -> Tracking:
         for name in self._names:
-            self._tellers[name].put(functools.partial(self._open, name))
-        for place in self._places.values():
-            if self._store.is_done(place.unit.key):
-                self._tell(place)
-        for teller in self._tellers.values():
-            teller.start()
+            self._submit(name, self._open, name)
+        for run in self._runs.values():
+            if self._store.is_done(run.key):
+                self._submit_finished(run)
+        for thread in self._threads.values():
+            thread.start()
         return self
 
     def __exit__(
@@ -76,74 +79,76 @@ class Tracking:
     ) -> None:
         if kind is not None:
             self.drop()
-        for name, teller in self._tellers.items():
-            teller.end(functools.partial(self._close, name))
-        for teller in self._tellers.values():
-            teller.wait()
+        for name, thread in self._threads.items():
+            thread.shutdown(functools.partial(self._close, name))
+        for thread in self._threads.values():
+            thread.join()
 
     def drop(self) -> None:
-        """Leave at once: what is not told yet is told by the next command."""
-        for teller in self._tellers.values():
-            teller.drop()
+        """Skip what is not sent yet: the next command sends it."""
+        for thread in self._threads.values():
+            thread.cancel()
 
-    # -- what the runner says ---------------------------------------------------------------
+    def report(self, event: Event) -> None:
+        """Submit what ``event`` gives to write."""
+        match event:
+            case Started(unit):  # started or resumed: its curve is written again
+                self._restarted.add(unit.key)
+            case Progressed(unit):
+                self._progressed(unit)
+            case Finished(unit):
+                self._followed_at.pop(unit.key, None)
+                self._submit_finished(self._run(unit))
+            case Failed(unit) | Pruned(unit):  # its curve stays as it is
+                self._submit(BOARD, self._board.close, self._run(unit))
 
-    def started(self, unit: Unit) -> None:
-        """A trial has begun to work on ``unit``."""
-        self._again.add(unit.key)
-
-    def progressed(self, unit: Unit, progress: Mapping[str, Any]) -> None:
-        """Have a training's curve written, unless that was done a moment ago."""
-        now = time.monotonic()
-        # By its first report a worker has put the log in order.
-        again = unit.key in self._again
-        if not unit.epochs or (not again and now - self._looked.get(unit.key, 0.0) < EVERY):
+    def _progressed(self, unit: Unit) -> None:
+        """Update a training's curve, unless that was done a moment ago or is about to be."""
+        key, now = unit.key, time.monotonic()
+        restart = key in self._restarted
+        is_recent = not restart and now - self._followed_at.get(key, 0.0) < FOLLOW_EVERY
+        if not unit.epochs or is_recent or key in self._pending:
             return
-        if unit.key in self._pending:  # what is to be written then is all there is then
-            return
-        self._again.discard(unit.key)
-        self._looked[unit.key] = now
-        self._pending.add(unit.key)
-        self._tellers[BOARD].put(functools.partial(self._follow, self._places[unit.key], again))
+        # A worker cuts the log back to its checkpoint before it reports for the first time.
+        self._restarted.discard(key)
+        self._followed_at[key] = now
+        self._pending.add(key)
+        self._submit(BOARD, self._follow, self._run(unit), restart)
 
-    def finished(self, unit: Unit) -> None:
-        """``unit`` is done."""
-        self._looked.pop(unit.key, None)
-        self._tell(self._places[unit.key])
+    def _run(self, unit: Unit) -> Run:
+        """The run of a unit; one that a search has added gets its own."""
+        return self._runs.setdefault(unit.key, run_of(unit, self._name))
 
-    def failed(self, unit: Unit, reason: str, log: Path, verdict: Verdict) -> None:
-        """``unit`` has failed: its curve stays as it is."""
-        self._tellers[BOARD].put(functools.partial(self._board.close, self._places[unit.key]))
+    def _submit_finished(self, run: Run) -> None:
+        restart = run.key in self._restarted
+        self._restarted.discard(run.key)
+        self._submit(BOARD, self._board.finish, run, restart)
+        for name in self._names:
+            self._submit(name, self._send, name, run)
 
-    def waiting(self, why: str) -> None:
-        """Nothing runs at present."""
+    def _submit(self, name: str, task: Callable[..., None], *arguments: object) -> None:
+        self._threads[name].submit(functools.partial(task, *arguments))
 
     # -- in the threads ---------------------------------------------------------------------
 
-    def _tell(self, place: Place) -> None:
-        again = place.unit.key in self._again
-        self._again.discard(place.unit.key)
-        self._tellers[BOARD].put(functools.partial(self._board.finish, place, again))
-        for name in self._names:
-            self._tellers[name].put(functools.partial(self._send, name, place))
-
-    def _follow(self, place: Place, again: bool) -> None:
-        self._pending.discard(place.unit.key)
-        self._board.follow(place, again)
+    def _follow(self, run: Run, restart: bool) -> None:
+        self._pending.discard(run.key)
+        self._board.follow(run, restart)
 
     def _open(self, name: str) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._trackers[name] = tracker = make_tracker(name, self._store.results, self._directory)
-        self._console.print(Text(tracker.where), soft_wrap=True)
+        self._trackers[name] = tracker = TRACKERS[name](self._directory)
+        self._console.print(Text(tracker.destination), soft_wrap=True)
 
-    def _send(self, name: str, place: Place) -> None:
-        """Tell a tracker of a unit that is done, once, whoever else may do the same."""
-        key = place.unit.key
-        with self._record(name) as sent:
-            if key in sent:
+    def _send(self, name: str, run: Run) -> None:
+        """Send a finished unit, once, also when several drivers do the same."""
+        with self._sent(name) as sent:
+            if run.key in sent.read_text().split():
                 return
-            self._trackers[name].log(place, curve(self._store, place), result(self._store, place))
-            sent.append(key)
+            curve, result = read_curve(self._store, run), read_result(self._store, run)
+            self._trackers[name].log(run, curve, result)
+            with sent.open("a") as file:
+                file.write(f"{run.key}\n")
 
     def _close(self, name: str) -> None:
         if name == BOARD:
@@ -152,15 +157,9 @@ class Tracking:
             self._trackers[name].close()
 
     @contextlib.contextmanager
-    def _record(self, name: str) -> Iterator[list[str]]:
-        """The keys of the units that a tracker has been told of, to append to; nobody else does.
-
-        A file of the study has a line for each.
-        """
-        with (self._directory / f"tracked-{name}.txt").open("a+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            file.seek(0)
-            sent = file.read().split()
-            known = len(sent)
-            yield sent
-            file.writelines(f"{key}\n" for key in sent[known:])
+    def _sent(self, name: str) -> Iterator[Path]:
+        """The file with a line for each unit that a tracker has, locked for this driver."""
+        path = self._directory / f"tracked-{name}.txt"
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            path.touch()
+            yield path

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
+from ablation.units import PretrainUnit, read_unit
 from ablation.work.crew import ABANDONED
+from ablation.work.kinds import bank_of, pretraining_of
 from ablation.work.process import prepare
-from ablation.work.unit_run import bank_of, pretraining_of
 from skelcon.plugins import load_plugins
 from skelcon.pretrain.distributed import Team, joined
 
@@ -55,8 +56,10 @@ def _train(job: dict[str, Any], words: queue.SimpleQueue[str]) -> None:
         torch.cuda.set_device(device)
     load_plugins(job["plugins"], Path(job["directory"]))
     team, place = Team(job["rank"], job["size"]), Path(job["place"])
-    dataset, bank = bank_of(job["config"], Path(job["data"]), str(device))
-    training = pretraining_of(job["config"], dataset, bank, team)
+    unit = read_unit(job["config"])
+    assert isinstance(unit, PretrainUnit)
+    dataset, bank = bank_of(unit.side, Path(job["data"]), str(device))
+    training = pretraining_of(unit, dataset, bank, team)
     if job["checkpoint"] is not None:
         state = torch.load(job["checkpoint"], map_location=device, weights_only=True)
         training.load_state_dict(state["training"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
-from torch import Tensor
 
 from skelcon.config import Config
 from skelcon.registry import Registry
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NAMES = ("crop", "pose", "jitter")
 """Temporal crop-resize (eq. 3), pose augmentation (eq. 1) and joint jittering (eq. 2)."""

@@ -7,64 +7,59 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
-from skelcon.cli import data_export as cli_data_export
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
-from skelcon.data import (
-    Normalisation,
-    SkeletonDataset,
-    SkippedFile,
-    Source,
-    check_dataset,
-    detect,
-    import_dataset,
-    open_or_import,
-    summarise,
-)
-from skelcon.data.importers import FAMILIES, MAX_BAD, RAW
-from skelcon.data.importers.report import ImportReport, by_reason, read_report
-from skelcon.data.synthetic import open_embedded
-from skelcon.data.synthetic import synthesize as make_synthetic
-from skelcon.data.writer import REPORT
+from skelcon.cli.data_export import export
+from skelcon.cli.options import DataFormat, DataOption, JsonOption
+from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from skelcon.data import Normalisation, SkeletonDataset, SkippedFile, Source
+    from skelcon.data.importers.report import ImportReport
 
 app = typer.Typer(
     help="Import, describe, check, draw, export and make data sets.", no_args_is_help=True
 )
 
-STEPS = {name.replace("_", "-"): name for name in Normalisation.model_fields}
+STEPS = ("centre", "spine-to-z", "shoulders-to-x")
+"""The steps of :class:`skelcon.data.Normalisation`."""
+
 PICTURES = (".png", ".gif", ".mp4")
 SHOWN = 10
 """How many skipped files are named; all are in the report."""
 
 PathArgument = Annotated[
     Path,
-    typer.Argument(help="A packed data set, or a known layout (imported once, then cached)."),
+    typer.Argument(
+        exists=True, help="A packed data set, or a known layout (imported once, then cached)."
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 @app.command(name="import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="A file or directory in a known layout.")],
+    source: Annotated[
+        Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
+    ],
     out: Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")],
     family: Annotated[
-        str | None,
+        DataFormat | None,
         typer.Option(
-            "--format",
-            help=f"What SOURCE is, where it is not recognised: {', '.join(FAMILIES)}.",
-            show_default=False,
+            "--format", help="What SOURCE is, where it is not recognised.", show_default=False
         ),
     ] = None,
     exclude: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE",
+            exists=True,
+            dir_okay=False,
             help="A list of clips to leave out, one name a line (other lines do no harm). "
             "Repeatable.",
             show_default=False,
@@ -79,13 +74,16 @@ def import_(
     ] = "paper",
     max_bad: Annotated[
         float, typer.Option(min=0, max=1, help="The share of clips that may be bad.")
-    ] = MAX_BAD,
+    ] = 0.05,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes. Default: as many as cores.", show_default=False),
+        typer.Option(min=1, help="Processes.", show_default="as many as cores"),
     ] = None,
 ) -> None:
     """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
+    from skelcon.data import detect, import_dataset, summarise
+    from skelcon.data.importers.report import read_report
+
     steps = _steps(normalise)
     names = _names(exclude or ())
     _must_be_free(out)
@@ -103,22 +101,23 @@ def import_(
             max_bad=max_bad,
             workers=workers,
         )
-    _tell_skipped(console, skipped, out)
+    _say_skipped(console, skipped, out)
     report = read_report(out)
     if exclude and report is not None:
-        left_out = (
-            f"{report.excluded:,} clips left out"
-            if report.excluded
-            else ("warning: no clip of the data is named in")
-        )
         lists = ", ".join(f"'{path}'" for path in exclude)
-        view.line(console, f"{left_out}{' as told by' if report.excluded else ''} {lists}")
+        if report.excluded:
+            view.line(console, f"{report.excluded:,} clips left out, as {lists} ask")
+        else:
+            view.line(console, f"warning: no clip of the data is named in {lists}")
     view.summary(console, summarise(dataset))
 
 
 @app.command()
 def info(path: PathArgument, as_json: JsonOption = False) -> None:
     """What a data set holds: clips, classes, subjects, lengths, protocols, fingerprint."""
+    from skelcon.data import summarise
+    from skelcon.data.importers.report import read_report
+
     dataset, source = _opened(path)
     report = read_report(dataset.path)
     told = summarise(dataset)
@@ -142,6 +141,9 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
 
     Exit code 1 if there is an error, 0 if there are notes at most.
     """
+    from skelcon.data import check_dataset
+    from skelcon.data.importers.report import read_report
+
     dataset, _ = _opened(path)
     report = read_report(dataset.path)
     with progress_bar(Console(stderr=True), "checking") as progress:
@@ -160,14 +162,7 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def show(
     clip: Annotated[str, typer.Argument(help="A clip's name, or its number (from 0).")],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            help="A packed data set, or any known layout (imported once, then cached). "
-            "Without it: the embedded synthetic data.",
-            show_default=False,
-        ),
-    ] = None,
+    data: DataOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -181,13 +176,14 @@ def show(
     """Draw a clip: a strip of skeletons (.png), or a short animation (.gif, .mp4)."""
     if out is not None and (out.suffix not in PICTURES or out.is_dir()):
         raise UserError(f"--out '{out}' must be a file that ends in {', '.join(PICTURES)}")
+    from skelcon.data.draw import animate, strip
+    from skelcon.data.synthetic import open_embedded
+
     dataset = open_embedded() if data is None else _opened(data)[0]
     index = _index(dataset, clip)
     name = dataset.clip_names[index]
     stem = re.sub(r"[^\w.+-]+", "_", name).strip(".")[:100] or str(index)
     files = [Path(f"{stem}.png"), Path(f"{stem}.gif")] if out is None else [out]
-
-    from skelcon.data.draw import animate, strip  # slow to import, and nobody else needs it
 
     coordinates = dataset.clip(index)
     count = coordinates.shape[1]
@@ -205,7 +201,7 @@ def show(
     typer.echo(f"{name} ({label}, {title[2]}): {written}")
 
 
-app.command()(cli_data_export.export)
+app.command()(export)
 
 
 @app.command()
@@ -215,6 +211,9 @@ def synthesize(
     seed: Annotated[int, typer.Option(help="The same seed gives the same data set.")] = 0,
 ) -> None:
     """Make synthetic clips by forward kinematics, for trying and testing."""
+    from skelcon.data import summarise
+    from skelcon.data.synthetic import synthesize as make_synthetic
+
     _must_be_free(out)
     console = Console()
     with progress_bar(console, "making clips") as progress:
@@ -234,14 +233,18 @@ def _must_be_free(out: Path) -> None:
 
 def _steps(text: str) -> Normalisation:
     """The value of ``--normalise``."""
-    if text in ("paper", "none"):
-        return Normalisation() if text == "paper" else RAW
+    from skelcon.data import Normalisation
+
+    if text == "paper":
+        return Normalisation()
+    if text == "none":
+        return Normalisation(**dict.fromkeys(Normalisation.model_fields, False))
     words = [word.strip() for word in text.split(",")]
     for word in words:
         if word not in STEPS:
             known = STEPS if len(words) > 1 else (*STEPS, "paper", "none")
             raise UserError(f"--normalise '{text}': unknown step '{word}': {nearest(word, known)}")
-    return Normalisation(**{field: name in words for name, field in STEPS.items()})
+    return Normalisation(**{name.replace("-", "_"): name in words for name in STEPS})
 
 
 def _names(files: Sequence[Path]) -> frozenset[str]:
@@ -261,7 +264,9 @@ def _described(source: Source) -> str:
 
 
 def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
-    """The data set at ``path``, and what it was imported from; what is long is told on stderr."""
+    """The data set at ``path``, and what it was imported from; progress is shown on stderr."""
+    from skelcon.data import SkeletonDataset, detect, open_or_import
+
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), None
     source = detect(path)
@@ -287,7 +292,9 @@ def _index(dataset: SkeletonDataset, clip: str) -> int:
     raise UserError(f"data set '{dataset.name}' has no clip '{clip}': {hint}")
 
 
-def _tell_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) -> None:
+def _say_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) -> None:
+    from skelcon.data.writer import REPORT
+
     for bad in skipped[:SHOWN]:
         where = "" if bad.line is None else f", line {bad.line}"
         view.line(console, f"skipped {bad.name}{where}: {bad.reason}")
@@ -295,7 +302,9 @@ def _tell_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) -
         view.line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
 
 
-def _report_dict(report: ImportReport | None) -> dict[str, Any] | None:
+def _report_dict(report: ImportReport | None) -> Json | None:
+    from skelcon.data.importers.report import by_reason
+
     if report is None:
         return None
     groups = [asdict(group) for group in by_reason(report.skipped)]

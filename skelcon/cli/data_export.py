@@ -9,20 +9,21 @@ import typer
 from rich.console import Console
 
 from skelcon.cli.console import progress_bar
-from skelcon.data import PROTOCOLS, Normalisation, open_or_import
-from skelcon.data.export import FORMATS, export_dataset, export_target
+from skelcon.cli.options import PROTOCOLS, ExportFormat
 
 
 def export(
-    path: Annotated[Path, typer.Argument(help="A packed data set, or any known layout.")],
+    path: Annotated[
+        Path, typer.Argument(exists=True, help="A packed data set, or any known layout.")
+    ],
     out: Annotated[
         Path, typer.Argument(help="What to write: a directory for agcn-npy, else a file.")
     ],
-    format: Annotated[str, typer.Option(help=f"One of {', '.join(FORMATS)}.", show_default=False)],
+    format: Annotated[ExportFormat, typer.Option(help="The layout of OUT.", show_default=False)],
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"{', '.join(PROTOCOLS)}: write this one alone. ctrgcn-npz holds only one.",
+            help=f"{PROTOCOLS}: write this one alone. ctrgcn-npz holds only one.",
             show_default=False,
         ),
     ] = None,
@@ -32,6 +33,9 @@ def export(
     Coordinates are written as the data set holds them. OUT must not be there yet, and appears
     whole or not at all.
     """
+    from skelcon.data import Normalisation, open_or_import
+    from skelcon.data.export import export_dataset, export_target
+
     export_target(out, format)  # before an import, which may take long
     console = Console(stderr=True)
     with progress_bar(console, "importing") as progress:

@@ -6,13 +6,15 @@ Nothing is cut, and no line is broken inside a path or a name, however narrow th
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from skelcon.data.check import Finding, Findings
-from skelcon.data.importers.report import ImportReport, by_reason
-from skelcon.data.summary import Lengths, Summary
+if TYPE_CHECKING:
+    from skelcon.data.check import Finding, Findings
+    from skelcon.data.importers.report import ImportReport
+    from skelcon.data.summary import Lengths, Summary
 
 WIDTH = 80
 _LABEL = 16
@@ -107,6 +109,8 @@ def _finding(console: Console, found: Finding) -> None:
 
 def skipped(console: Console, report: ImportReport | None) -> None:
     """What the import left out, by reason; nothing where it left out nothing."""
+    from skelcon.data.importers.report import by_reason
+
     if report is None or not (report.skipped or report.excluded):
         return
     line(console, "")

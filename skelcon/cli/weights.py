@@ -6,46 +6,28 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import torch
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from skelcon.cli.console import can_write, progress_bar
-from skelcon.data import PROTOCOLS, SkeletonDataset, choose_protocol, open_or_import, split
-from skelcon.data.synthetic import open_embedded
-from skelcon.downstream import embed as features_of
-from skelcon.downstream import nearest_clips
-from skelcon.encoders import Encoder
+from skelcon.cli.options import PROTOCOLS, JsonOption
+from skelcon.cli.options import DataOption as DataOption
+from skelcon.cli.options import PluginOption as PluginOption
 from skelcon.errors import UserError, nearest
-from skelcon.plugins import load_plugins
-from skelcon.pretrain.authors import import_weights as converted
-from skelcon.pretrain.weights import load_encoder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from skelcon.data import SkeletonDataset
+    from skelcon.encoders import Encoder
 
 WeightsArgument = Annotated[
     Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="A packed data set or a directory in a known layout (imported once, then cached). "
-        "Without it: the embedded synthetic data.",
-        show_default=False,
-    ),
-]
-PluginOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--plugin",
-        metavar="MODULE",
-        help="Load a module (or a .py file) that registers components of your own. Repeatable.",
-        show_default=False,
-    ),
 ]
 RepresentationOption = Annotated[
     str | None,
@@ -64,7 +46,7 @@ def embed(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="xsub, xview or xsetup: adds the array 'split' (0 trains, 1 tests, -1 neither).",
+            help=f"{PROTOCOLS}: adds the array 'split' (0 trains, 1 tests, -1 neither).",
             show_default=False,
         ),
     ] = None,
@@ -77,6 +59,12 @@ def embed(
     clip_names   (n,)
     class_names  (classes,)
     """
+    import numpy as np
+
+    from skelcon.data import choose_protocol
+    from skelcon.plugins import load_plugins
+    from skelcon.pretrain import load_encoder
+
     load_plugins(plugins or ())
     _must_end_in(out, ".npz")
     console = Console(stderr=True)
@@ -105,13 +93,20 @@ def retrieve(
         str | None,
         typer.Option(
             help="Whose training side is searched; without it, the first of "
-            f"{', '.join(PROTOCOLS)} that the data set has.",
+            f"{PROTOCOLS} that the data set has.",
             show_default=False,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """The training clips nearest to a clip by cosine similarity (but never the clip itself)."""
+    import numpy as np
+
+    from skelcon import data as skeletons
+    from skelcon.downstream import nearest_clips
+    from skelcon.plugins import load_plugins
+    from skelcon.pretrain import load_encoder
+
     load_plugins(plugins or ())
     console = Console(stderr=True)
     encoder = load_encoder(weights, representation)
@@ -119,9 +114,11 @@ def retrieve(
     if query not in dataset.clip_names:
         hint = nearest(query, dataset.clip_names)
         raise UserError(f"data set '{dataset.name}' has no clip '{query}': {hint}")
-    chosen = choose_protocol(dataset, PROTOCOLS if protocol is None else [protocol])
+    chosen = skeletons.choose_protocol(
+        dataset, skeletons.PROTOCOLS if protocol is None else [protocol]
+    )
     index = dataset.clip_names.index(query)
-    gallery = split(dataset, chosen, "train")
+    gallery = skeletons.split(dataset, chosen, "train")
     gallery = gallery[gallery != index]
     features = _embedded(console, encoder, dataset, np.append(gallery, index))
     rows, cosines = nearest_clips(features[-1], features[:-1], k)
@@ -173,6 +170,8 @@ def import_weights(
     The query encoders of an intra- or inter-skeleton pre-training are kept, key encoders, queues
     and projection heads are dropped. No code in the checkpoint is run.
     """
+    from skelcon.pretrain.authors import import_weights as converted
+
     _must_end_in(out, ".safetensors")
     with can_write(out):
         encoders = converted(checkpoint, out, frames)
@@ -185,6 +184,9 @@ def import_weights(
 
 def _opened(console: Console, data: Path | None) -> SkeletonDataset:
     """The data set of ``--data``; files that its import skipped are counted on stderr."""
+    from skelcon.data import open_or_import
+    from skelcon.data.synthetic import open_embedded
+
     if data is None:
         return open_embedded()
     with progress_bar(console, "importing") as progress:
@@ -201,6 +203,10 @@ def _embedded(
     clips: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
     """Features, on a GPU if there is one."""
+    import torch
+
+    from skelcon.downstream import embed as features_of
+
     encoder = encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     with progress_bar(console, "embedding") as progress:
         return features_of(encoder, dataset, clips, progress=progress)
@@ -214,6 +220,8 @@ def _must_end_in(out: Path, suffix: str) -> None:
 
 def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """An .npz without pickles, whole or not at all."""
+    import numpy as np
+
     temporary = out.with_name(f".{out.name}.tmp")
     with temporary.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]

@@ -7,27 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.config import Config
+from skelcon.contrast.config import ContrastConfig
 from skelcon.contrast.infonce import contrast_logits, info_nce, pairings
 from skelcon.encoders import Encoder, ProjectionHead
-
-
-class ContrastConfig(Config):
-    """The contrastive task."""
-
-    dim: int = Field(128, ge=1, description="size of the embedding")
-    head_hidden: int | None = Field(
-        None, ge=1, description="hidden units of the projection head; the feature size if not set"
-    )
-    temperature: float = Field(0.07, gt=0, description="tau of eq. 5")
-    queue: int = Field(16384, ge=1, description="number of negatives kept for each representation")
-    momentum: float = Field(
-        0.999, ge=0, le=1, description="of the key encoder's moving average (the authors' code)"
-    )
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,22 @@
-"""Downstream tasks: linear evaluation, retrieval and embedding, all frozen, and fine-tuning."""
+"""Downstream tasks: linear evaluation, retrieval and embedding, all frozen, and fine-tuning.
 
-from skelcon.downstream.embed import embed
-from skelcon.downstream.features import extract
-from skelcon.downstream.finetune import FinetuneConfig, Finetuning, labelled_subset
-from skelcon.downstream.linear import LinearConfig, linear_evaluation
-from skelcon.downstream.result import EvaluationResult
-from skelcon.downstream.retrieval import RetrievalConfig, nearest_clips, retrieval
+:data:`skelcon.downstream.tasks.TASKS` holds what the engine evaluates; the algorithms stand beside.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skelcon.downstream.tasks import FinetuneConfig, LinearConfig, RetrievalConfig
+from skelcon.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from skelcon.downstream.embedding import embed
+    from skelcon.downstream.features import extract
+    from skelcon.downstream.finetune import Finetuning, labelled_subset
+    from skelcon.downstream.linear import linear_evaluation
+    from skelcon.downstream.neighbours import nearest_clips, retrieval
+    from skelcon.downstream.result import EvaluationResult
 
 __all__ = [
     "EvaluationResult",
@@ -20,3 +31,17 @@ __all__ = [
     "nearest_clips",
     "retrieval",
 ]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "EvaluationResult": "skelcon.downstream.result",
+        "Finetuning": "skelcon.downstream.finetune",
+        "embed": "skelcon.downstream.embedding",
+        "extract": "skelcon.downstream.features",
+        "labelled_subset": "skelcon.downstream.finetune",
+        "linear_evaluation": "skelcon.downstream.linear",
+        "nearest_clips": "skelcon.downstream.neighbours",
+        "retrieval": "skelcon.downstream.neighbours",
+    },
+)

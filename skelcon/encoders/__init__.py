@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-from torch.nn import functional
+from typing import TYPE_CHECKING
 
-from skelcon.data.layouts import SkeletonLayout
-from skelcon.encoders.agcn import AGCN, AGCNConfig
-from skelcon.encoders.bigru import BiGRU, BiGRUConfig
-from skelcon.encoders.config import ENCODERS, CustomEncoder, EncodersConfig
-from skelcon.encoders.hcn import HCN, HCNConfig
-from skelcon.encoders.representations import (
+from skelcon.encoders.config import (
+    ENCODERS,
     REGISTERED,
     REPRESENTATIONS,
+    AGCNConfig,
+    BiGRUConfig,
+    CustomEncoder,
+    EncodersConfig,
+    HCNConfig,
     Representation,
-    represent,
 )
-from skelcon.errors import UserError
+from skelcon.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from skelcon.encoders.agcn import AGCN
+    from skelcon.encoders.bigru import BiGRU
+    from skelcon.encoders.encoder import Encoder, ProjectionHead
+    from skelcon.encoders.hcn import HCN
+    from skelcon.encoders.representations import represent
 
 __all__ = [
     "AGCN",
@@ -36,62 +42,14 @@ __all__ = [
     "represent",
 ]
 
-
-class Encoder(nn.Module):
-    """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
-
-    Attributes:
-        representation: ``img``, ``stg``, ``seq`` or a registered one.
-        frames: T, the frames that its views must have.
-        layout: their skeleton, of V joints.
-        bodies: M.
-        feature_size: the size of a feature.
-
-    Raises:
-        UserError: if a registered encoder is not a module with an int ``feature_size``, or does
-            not give features of that size.
-    """
-
-    def __init__(
-        self,
-        representation: str,
-        config: EncodersConfig,
-        layout: SkeletonLayout,
-        bodies: int,
-    ) -> None:
-        super().__init__()
-        self.representation = representation
-        self.frames = config.frames
-        self.layout = layout
-        self.bodies = bodies
-        chosen = config.chosen(representation)
-        self._component = str(chosen.component)
-        network = chosen.component.function(layout, bodies, config.frames, **chosen.options)
-        size = getattr(network, "feature_size", None)
-        if not isinstance(network, nn.Module) or not isinstance(size, int):
-            raise UserError(f"{self._component} is no torch module with an int feature_size")
-        self.network = network
-        self.feature_size: int = size
-
-    def forward(self, view: Tensor) -> Tensor:
-        """Features of a view, before the projection head."""
-        features: Tensor = self.network(represent(view, self.representation))
-        if features.shape != (len(view), self.feature_size):
-            raise UserError(
-                f"{self._component} gave features of shape {tuple(features.shape)}, not "
-                f"{(len(view), self.feature_size)}"
-            )
-        return features
-
-
-class ProjectionHead(nn.Module):
-    """The MLP behind an encoder (section 4.2): Linear-ReLU-Linear to an L2-normalised embedding."""
-
-    def __init__(self, inputs: int, hidden: int | None, outputs: int) -> None:
-        super().__init__()
-        self.hidden = nn.Linear(inputs, hidden or inputs)
-        self.out = nn.Linear(hidden or inputs, outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """(B, inputs) -> unit vectors (B, outputs)."""
-        return functional.normalize(self.out(functional.relu(self.hidden(features))), dim=1)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "AGCN": "skelcon.encoders.agcn",
+        "BiGRU": "skelcon.encoders.bigru",
+        "Encoder": "skelcon.encoders.encoder",
+        "HCN": "skelcon.encoders.hcn",
+        "ProjectionHead": "skelcon.encoders.encoder",
+        "represent": "skelcon.encoders.representations",
+    },
+)

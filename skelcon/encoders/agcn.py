@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Self
 
 import torch
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.config import Config
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.encoders.config import AGCNConfig
 from skelcon.encoders.representations import InputNorm
-
-
-class AGCNConfig(Config):
-    """The graph encoder; the feature has the last unit's channels."""
-
-    channels: tuple[int, ...] = Field(
-        (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), description="output channels of each unit"
-    )
-    strides: tuple[int, ...] = Field(
-        (1, 1, 1, 1, 2, 1, 1, 2, 1, 1), description="temporal stride of each unit"
-    )
-    kernel: int = Field(9, ge=1, description="temporal kernel size (odd)")
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if not self.channels or len(self.channels) != len(self.strides):
-            raise ValueError("channels and strides must have one entry a unit")
-        if self.kernel % 2 == 0:
-            raise ValueError("the temporal kernel must be odd")
-        if any(c % 4 for c in self.channels):
-            raise ValueError("channels must be multiples of 4 (the attention uses a quarter)")
-        return self
 
 
 def spatial_graph(layout: SkeletonLayout) -> Tensor:

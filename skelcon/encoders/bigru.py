@@ -3,24 +3,9 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
-from skelcon.config import Config
-
-
-class BiGRUConfig(Config):
-    """The sequence encoder."""
-
-    hidden: int = Field(1024, ge=1, description="H, units of each layer and direction")
-    layers: int = Field(3, ge=1, description="number of layers")
-    stepwise: bool = Field(
-        default=False,
-        description="both directions run forward in time, as the authors' code has it",
-    )
-    input_norm: bool = Field(
-        default=False, description="batch norm of the input (not in the paper)"
-    )
+from skelcon.encoders.config import BiGRUConfig
 
 
 class BiGRU(nn.Module):

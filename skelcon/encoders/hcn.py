@@ -3,28 +3,11 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.config import Config
+from skelcon.encoders.config import HCNConfig
 from skelcon.encoders.representations import InputNorm
-
-
-class HCNConfig(Config):
-    """The image encoder; the feature has 4 * channels * (frames / 16) * (cooccurrence / 16)."""
-
-    channels: int = Field(64, ge=2, description="width of the first layer; later ones follow it")
-    cooccurrence: int = Field(
-        64, ge=16, multiple_of=16, description="channels that become an image axis after conv2"
-    )
-    dropout: float = Field(0.5, ge=0, lt=1, description="after conv4, conv5 and conv6")
-    batch_norm: bool = Field(
-        default=False, description="after conv2 to conv6 (not in the paper): learns in fewer steps"
-    )
-    input_norm: bool = Field(
-        default=False, description="batch norm of the input (not in the paper)"
-    )
 
 
 def _conv(inputs: int, outputs: int, kernel: tuple[int, int], config: HCNConfig) -> nn.Module:

@@ -5,26 +5,10 @@ Notation: B clips, M bodies, T frames, V joints, C coordinates.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
-
-from pydantic import AfterValidator
 from torch import Tensor, nn
 
+from skelcon.encoders.config import REGISTERED
 from skelcon.errors import UserError
-from skelcon.registry import Registry
-
-REPRESENTATIONS = ("img", "stg", "seq")
-
-REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
-    "representation",
-    ("view",),
-    REPRESENTATIONS,
-    reserved=("frames", "custom", *dir(nn.ModuleDict())),
-)
-"""The representations that plugins have registered, beside :data:`REPRESENTATIONS`."""
-
-Representation = Annotated[str, AfterValidator(REGISTERED.known)]
 
 
 def represent(view: Tensor, name: str) -> Tensor:

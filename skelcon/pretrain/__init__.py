@@ -1,7 +1,30 @@
-"""Pre-training: epochs, schedule, exact resume, and the weights that come of it."""
+"""Pre-training: epochs, schedule, exact resume, and the weights that it produces."""
 
-from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
-from skelcon.pretrain.trainer import EpochMetrics, Pretraining
-from skelcon.pretrain.weights import load_encoder
+from __future__ import annotations
 
-__all__ = ["EpochMetrics", "OptimiserConfig", "PretrainConfig", "Pretraining", "load_encoder"]
+from typing import TYPE_CHECKING
+
+from skelcon.lazy import lazy_exports
+from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
+
+if TYPE_CHECKING:
+    from skelcon.pretrain.trainer import EpochMetrics, Pretraining
+    from skelcon.pretrain.weights import load_encoder
+
+__all__ = [
+    "EpochMetrics",
+    "OptimiserConfig",
+    "PretrainConfig",
+    "Pretraining",
+    "check_batch",
+    "load_encoder",
+]
+
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "EpochMetrics": "skelcon.pretrain.trainer",
+        "Pretraining": "skelcon.pretrain.trainer",
+        "load_encoder": "skelcon.pretrain.weights",
+    },
+)

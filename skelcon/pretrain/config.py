@@ -11,6 +11,7 @@ from skelcon.augment import AugmentConfig
 from skelcon.config import Config
 from skelcon.contrast import ContrastConfig
 from skelcon.encoders import REGISTERED, EncodersConfig, Representation
+from skelcon.errors import UserError
 
 
 class OptimiserConfig(Config):
@@ -76,3 +77,19 @@ class PretrainConfig(Config):
         for name in unused:
             del values["optimiser"][name]
         return values
+
+
+def check_batch(config: PretrainConfig, clips: int, where: str = "") -> None:
+    """:class:`UserError` if a batch takes more than the ``clips`` that train.
+
+    Args:
+        config: of the pre-training.
+        clips: how many clips train.
+        where: whose clips they are, such as ``'ntu60', xview``.
+    """
+    if clips < config.batch:
+        of = f" of {where}" if where else ""
+        raise UserError(
+            f"pretrain.batch {config.batch} is larger than the {clips} training clips{of}: "
+            f"set pretrain.batch to {clips} or less"
+        )

@@ -14,8 +14,7 @@ from skelcon.augment import augmented_view
 from skelcon.contrast import MomentumContrast
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
-from skelcon.errors import UserError
-from skelcon.pretrain.config import OptimiserConfig, PretrainConfig
+from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
 from skelcon.pretrain.distributed import ALONE, Team, check_divides, divided
 from skelcon.seeding import generator, seeded_globally
 
@@ -63,11 +62,7 @@ class Pretraining:
         team: Team = ALONE,
     ) -> None:
         check_divides(config.batch, team.size)
-        if len(clips) < config.batch:
-            raise UserError(
-                f"batch {config.batch} is larger than the {len(clips)} training clips: "
-                "set pretrain.batch lower"
-            )
+        check_batch(config, len(clips))
         self.bank, self.config, self.seed, self._team = bank, config, seed, team
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0

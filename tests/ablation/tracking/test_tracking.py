@@ -1,4 +1,4 @@
-"""TensorBoard's event files, and what W&B and MLflow are told."""
+"""TensorBoard's event files, and what W&B and MLflow get."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from tensorboardX.proto import event_pb2
 from ablation.plan import Plan, Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
-from ablation.tracking import Tracking, telling, trackers
+from ablation.tracking import Tracking, background, wandb_tracker
 from ablation.tracking import tracking as tracking_module
-from ablation.tracking.curves import curve, places
+from ablation.tracking.runs import read_curve, runs_of
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import parse_trackers
 from ablation.work import UnitRun
@@ -42,7 +42,7 @@ def plan(study_file: Path, dataset: SkeletonDataset) -> Plan:
     return make_plan(study, dataset, preset="quick", preset_tree={}, seeds=(0,))
 
 
-def begin(plan: Plan, unit: Unit, store: Store) -> UnitRun:
+def start(plan: Plan, unit: Unit, store: Store) -> UnitRun:
     data = {plan.dataset.fingerprint: plan.dataset.path}
     return UnitRun(unit.config, store, data, "cpu", checkpoints=CheckpointPolicy(1e-6))
 
@@ -64,7 +64,7 @@ def done(finished: Path, tmp_path: Path) -> Store:
 
 def finish(plan: Plan, store: Store) -> None:
     for unit in plan.units.values():
-        run = begin(plan, unit, store)
+        run = start(plan, unit, store)
         while not run.step().done:
             pass
         run.close()
@@ -93,51 +93,51 @@ def tracked(
     return Tracking(plan, store, directory, names, console or Console(file=out)), out
 
 
-def test_no_epoch_stands_twice_in_a_curve_however_often_its_unit_is_taken_up(
-    plan: Plan, tmp_path: Path
-) -> None:
+def test_a_resumed_unit_has_no_epoch_twice_in_its_curve(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path)
     training, evaluation = plan.units.values()
     board = TensorBoard(tmp_path / "tiny", store)
-    place = places(plan)[training.key]
+    tracked_run = runs_of(plan)[training.key]
     directory = tmp_path / "tiny" / "tensorboard" / "none" / "seq" / "seed0" / "pretrain-seq"
-    assert board.run(place) == directory
-    run = begin(plan, training, store)
+    assert board.directory(tracked_run) == directory
+    run = start(plan, training, store)
     run.step(budget=0)
-    board.follow(place, again=True)
+    board.follow(tracked_run, restart=True)
     run.step(budget=0)
-    board.follow(place, again=False)
+    board.follow(tracked_run, restart=False)
     assert [step for step, _ in scalars(directory)["pretrain/loss"]] == [1, 2]
     run._stack.close()  # killed: its second epoch was not in the checkpoint ...
     metrics = store.directory(training.key) / "metrics.jsonl"
     first = metrics.read_text().splitlines()[0]
-    metrics.write_text(f"{first}\n")  # ... and is forgotten when the unit is taken up again
-    board.follow(place, again=True)
+    metrics.write_text(f"{first}\n")  # ... and is lost when the unit is resumed
+    board.follow(tracked_run, restart=True)
     assert [step for step, _ in scalars(directory)["pretrain/loss"]] == [1]
     metrics.unlink()
     (store.directory(training.key) / "checkpoint.pt").unlink()
     finish(plan, store)
-    board.finish(place, again=True)
-    board.finish(places(plan)[evaluation.key], again=False)
+    board.finish(tracked_run, restart=True)
+    board.finish(runs_of(plan)[evaluation.key], restart=False)
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     written = scalars(directory)
     assert len(list(directory.iterdir())) == 1
     assert [step for step, _ in written["pretrain/loss"]] == [1, 2, 3]
-    for name in ("loss", "top1", "lr", "samples_per_s"):
-        values = [value for _, value in written[f"pretrain/{name}"]]
+    tags = {"loss": "loss", "contrast_top1": "top1", "lr": "lr", "samples_per_s": "samples_per_s"}
+    for tag, name in tags.items():
+        values = [value for _, value in written[f"pretrain/{tag}"]]
         assert values == pytest.approx([line[name] for line in lines])
     top1 = store.result(evaluation.key)["top1"]
     shown = scalars(directory.parent / "linear")
+    assert "pretrain/top1" not in written
     assert shown["linear/top1"] == [(0, pytest.approx(top1))]
-    # The units know nothing of it.
+    # The units' own files do not change.
     assert not list(store.units.rglob("*tfevents*"))
     assert store.damage(training.key, thorough=True) is None
 
 
-def test_rows_of_like_names_have_runs_of_their_own(plan: Plan, tmp_path: Path) -> None:
-    board, place = TensorBoard(tmp_path, Store(tmp_path)), next(iter(places(plan).values()))
+def test_rows_with_similar_names_have_different_directories(plan: Plan, tmp_path: Path) -> None:
+    board, first = TensorBoard(tmp_path, Store(tmp_path)), next(iter(runs_of(plan).values()))
     rows = ("a-b", "a b", "a/b", "a  b", "..", ".", "crop+pose")
-    runs = [board.run(replace(place, row=row)) for row in rows]
+    runs = [board.directory(replace(first, row=row)) for row in rows]
     assert len(set(runs)) == len(rows)
     assert {run.parents[3] for run in runs} == {tmp_path / "tensorboard"}
     assert [run.parents[2].name for run in (runs[0], runs[-1])] == ["a-b", "crop+pose"]
@@ -156,7 +156,7 @@ def test_what_is_done_already_is_written_once(plan: Plan, done: Store) -> None:
     with tracked(plan, done)[0]:
         pass
     assert written() == first
-    # A unit that was run anew is told anew, in place of what it was.
+    # A unit that ran again is written again, in place of its older file.
     training = next(iter(plan.units.values()))
     done.finish(training.key)
     with tracked(plan, done)[0]:
@@ -165,10 +165,10 @@ def test_what_is_done_already_is_written_once(plan: Plan, done: Store) -> None:
     assert len(written().keys() & first.keys()) == 1
 
 
-def test_a_running_unit_is_followed_and_a_failed_one_left(plan: Plan, tmp_path: Path) -> None:
+def test_a_running_unit_is_followed_until_it_fails(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path)
     training = next(iter(plan.units.values()))
-    run = begin(plan, training, store)
+    run = start(plan, training, store)
     with tracked(plan, store)[0] as tracking:
         tracking.started(training)
         for _ in range(2):
@@ -176,10 +176,21 @@ def test_a_running_unit_is_followed_and_a_failed_one_left(plan: Plan, tmp_path: 
             tracking.progressed(training, {"epoch": progress.epoch})
         tracking.failed(training, "failed: x", tmp_path / "log.txt", "failed")
     run.close()
-    directory = tracking._board.run(places(plan)[training.key])
+    directory = tracking._board.directory(runs_of(plan)[training.key])
     steps = [step for step, _ in scalars(directory)["pretrain/loss"]]
     assert steps[0] == 1
-    assert len(steps) in (1, 2)  # it looks every few seconds
+    assert len(steps) in (1, 2)  # it updates every few seconds
+
+
+def test_a_driver_that_is_killed_when_a_unit_is_done_loses_nothing(plan: Plan, done: Store) -> None:
+    evaluation = list(runs_of(plan).values())[-1]
+    metrics = done.directory(evaluation.key) / "metrics.jsonl"  # as of one that trains
+    metrics.write_text('{"epoch": 0, "loss": 1.5, "seconds": 2}\n')
+    killed = TensorBoard(done.results / "tiny", done)
+    killed.follow(evaluation, restart=True)  # ... and never finishes it
+    with tracked(plan, done)[0]:
+        pass
+    assert set(scalars(killed.directory(evaluation))) >= {"train/loss", "linear/top1"}
 
 
 def test_a_tensorboard_that_cannot_be_written_is_one_warning(plan: Plan, done: Store) -> None:
@@ -188,17 +199,17 @@ def test_a_tensorboard_that_cannot_be_written_is_one_warning(plan: Plan, done: S
     with tracking:
         pass
     (line,) = out.getvalue().splitlines()
-    assert line.startswith("warning: TensorBoard is left out from here on: NotADirectoryError")
+    assert line.startswith("warning: TensorBoard is skipped from now on: NotADirectoryError")
 
 
-def test_a_curve_ends_before_a_line_that_is_being_written(plan: Plan, tmp_path: Path) -> None:
+def test_a_curve_ends_before_a_line_that_is_still_being_written(plan: Plan, tmp_path: Path) -> None:
     store, training = Store(tmp_path), next(iter(plan.units.values()))
     directory = store.begin(training.key, training.config)
-    place = places(plan)[training.key]
-    assert curve(store, place) == []
+    run = runs_of(plan)[training.key]
+    assert read_curve(store, run) == []
     (directory / "metrics.jsonl").write_text('{"epoch": 0, "loss": 1.5, "seconds": 2}\n{"epoc')
-    (point,) = curve(store, place)
-    assert (point.epoch, point.seconds, dict(point.values)) == (1, 2.0, {"pretrain/loss": 1.5})
+    (epoch,) = read_curve(store, run)
+    assert (epoch.number, epoch.seconds, dict(epoch.values)) == (1, 2.0, {"pretrain/loss": 1.5})
 
 
 class FakeWandb(types.ModuleType):
@@ -272,9 +283,9 @@ def test_wandb_is_online_only_with_a_key_and_a_server_that_answers(
 
     def mode(answers: bool) -> str:
         monkeypatch.setattr(
-            trackers, "_answers", lambda host, port: asked.append(f"{host}:{port}") or answers
+            wandb_tracker, "_answers", lambda host, port: asked.append(f"{host}:{port}") or answers
         )
-        return trackers.Wandb(tmp_path).where
+        return wandb_tracker.WandbTracker(tmp_path).destination
 
     (tmp_path / ".netrc").write_text("machine elsewhere login user password x\n")
     assert "offline (no key)" in mode(True)
@@ -287,7 +298,7 @@ def test_wandb_is_online_only_with_a_key_and_a_server_that_answers(
     assert "offline, " in mode(True)
 
 
-def test_a_tracker_that_fails_is_one_warning_and_is_told_the_next_time(
+def test_a_tracker_that_fails_is_one_warning_and_the_next_command_sends_the_rest(
     plan: Plan, done: Store, wandb: FakeWandb
 ) -> None:
     wandb.broken = True
@@ -295,7 +306,7 @@ def test_a_tracker_that_fails_is_one_warning_and_is_told_the_next_time(
     with tracking:
         pass
     lines = out.getvalue().splitlines()
-    assert lines[1:] == ["warning: wandb is left out from here on: ConnectionError: no network"]
+    assert lines[1:] == ["warning: wandb is skipped from now on: ConnectionError: no network"]
     assert len(list((done.results / "tiny").rglob("*tfevents*"))) == 2
     wandb.broken = False
     with tracked(plan, done, "wandb")[0]:
@@ -316,20 +327,22 @@ def test_an_interrupted_command_does_not_wait_for_a_tracker(
 def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
     plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telling, "SOON", 0.05)
-    monkeypatch.setattr(telling, "PATIENCE", 0.3)
-    monkeypatch.setattr(telling, "hung", hung := threading.Event())
+    monkeypatch.setattr(background, "NOTICE_AFTER", 0.05)
+    monkeypatch.setattr(background, "TIMEOUT", 0.3)
+    monkeypatch.setattr(background, "hung", hung := threading.Event())
     hangs = threading.Event()
     monkeypatch.setattr(wandb, "init", lambda **values: hangs.wait())
     tracking, out = tracked(plan, done, "wandb")
-    began = time.monotonic()
+    start_time = time.monotonic()
     with tracking:
         pass
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - start_time < 20
     assert len(list((done.results / "tiny").rglob("*tfevents*"))) == 2
     lines = out.getvalue().splitlines()
     assert lines[1] == "waiting for wandb; Ctrl-C leaves the rest to the next command"
-    assert re.fullmatch(r"warning: wandb took nothing for \d s and is left: the next.*", lines[2])
+    assert re.fullmatch(
+        r"warning: wandb made no progress for \d s and is abandoned: the.*", lines[2]
+    )
     assert len(lines) == 3
     assert hung.is_set()
     hangs.set()
@@ -355,7 +368,7 @@ console.run_app(app)
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, "the table\n", "")
 
 
-def test_of_two_drivers_one_tells_of_a_unit(
+def test_of_two_drivers_one_sends_a_unit(
     plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = tracked(plan, done, "wandb")[0], tracked(plan, done, "wandb")[0]
@@ -367,20 +380,20 @@ def test_of_two_drivers_one_tells_of_a_unit(
     assert len((done.results / "tiny" / "tracked-wandb.txt").read_text().split()) == 2
 
 
-def test_what_waits_to_be_written_of_a_unit_waits_once(
+def test_updates_of_a_unit_do_not_pile_up(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store, followed = Store(tmp_path), []
-    monkeypatch.setattr(tracking_module, "EVERY", 0.0)
+    monkeypatch.setattr(tracking_module, "FOLLOW_EVERY", 0.0)
     tracking, _ = tracked(plan, store)
     monkeypatch.setattr(tracking._board, "follow", lambda *asked: followed.append(asked))
     training = next(iter(plan.units.values()))
-    for _ in range(100):  # before its thread has begun, as if it hung
+    for _ in range(100):  # before its thread has started, as if it hung
         tracking.started(training)
         tracking.progressed(training, {"epoch": 1})
     with tracking:
         pass
-    assert [again for _, again in followed] == [True]
+    assert [restart for _, restart in followed] == [True]
 
 
 class FakeClient:
@@ -425,7 +438,7 @@ class FakeClient:
         self.runs[run]["over"] = True
 
 
-def test_mlflow_gets_each_unit_in_place_of_an_earlier_attempt(
+def test_mlflow_gets_each_unit_once_and_replaces_an_earlier_attempt(
     plan: Plan, done: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(FakeClient, "runs", {}, raising=False)
@@ -462,10 +475,10 @@ def test_mlflow_gets_each_unit_in_place_of_an_earlier_attempt(
     ("text", "message"),
     [
         ("wandbb", "--track wandbb: did you mean 'wandb'"),
-        ("mlflow", "--track mlflow: not installed here: pip install 'skelcon[mlflow]'"),
+        ("mlflow", "--track mlflow: not installed; run: pip install mlflow"),
     ],
 )
-def test_a_tracker_that_is_not_there_is_said_before_anything_runs(
+def test_an_unknown_or_missing_tracker_is_an_error_before_anything_runs(
     text: str, message: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "mlflow").mkdir()  # a directory of that name is not the package

@@ -9,8 +9,7 @@ import torch
 
 from skelcon import embed, load_encoder
 from skelcon.cli import main
-from skelcon.cli import weights as cli_weights
-from skelcon.data import KINECT_V2, SkeletonDataset, split
+from skelcon.data import KINECT_V2, SkeletonDataset, split, synthetic
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig
 from skelcon.pretrain.weights import save_encoders
 
@@ -78,7 +77,7 @@ def test_without_data_the_embedded_clips_are_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(cli_weights, "open_embedded", lambda: dataset)
+    monkeypatch.setattr(synthetic, "open_embedded", lambda: dataset)
     assert run("embed", weights, tmp_path / "a.npz", "--representation", "seq")[0] == 0
     with np.load(tmp_path / "a.npz") as arrays:
         assert len(arrays["features"]) == len(dataset)

@@ -7,24 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
 from skelcon.augment import evaluation_view
-from skelcon.config import Config
 from skelcon.data import ClipBank
 from skelcon.downstream.features import extract
 from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.downstream.tasks.retrieval import RetrievalConfig
 from skelcon.encoders import Encoder
-
-
-class RetrievalConfig(Config):
-    """Nearest-neighbour retrieval."""
-
-    test_ratio: float = Field(
-        0.95, gt=0, le=1, description="the central part of a clip, on both sides"
-    )
 
 
 def retrieval(

@@ -1,0 +1,100 @@
+"""A background thread per tracker: one that hangs delays neither the study nor the others.
+
+(The threads of concurrent.futures are joined when Python exits: one that hangs would hang it too.)
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+from rich.text import Text
+
+from skelcon.cli.console import hung
+
+NOTICE_AFTER = 2.0
+"""Seconds after which a command that waits at its end says which tracker it waits for."""
+TIMEOUT = 90.0
+"""Seconds without any progress after which a command no longer waits at its end."""
+TIMEOUT_CANCELLED = 5.0
+"""The same after Ctrl-C, or an error."""
+
+
+class TrackerThread:
+    """Runs tasks one after another. After a task that fails it skips the rest, with one warning.
+
+    Args:
+        name: of the tracker.
+        console: for the warnings.
+    """
+
+    def __init__(self, name: str, console: Console) -> None:
+        self._name, self._console = name, console
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._last: Callable[[], None] = lambda: None
+        self._progressed = time.monotonic()
+        self._cancelled = self._failed = self._abandoned = False
+        self._thread = threading.Thread(target=self._run, name=f"tracker {name}", daemon=True)
+
+    def start(self) -> None:
+        """Start to run the tasks."""
+        self._thread.start()
+
+    def submit(self, task: Callable[[], None]) -> None:
+        """Run ``task`` after those before it."""
+        self._tasks.put(task)
+
+    def cancel(self) -> None:
+        """Skip the tasks that have not started."""
+        self._cancelled = True
+
+    def shutdown(self, last: Callable[[], None]) -> None:
+        """Accept no more tasks, and run ``last`` after them, cancelled or not."""
+        self._last = last
+        self._tasks.put(None)
+
+    def join(self) -> None:
+        """Wait for the end as long as there is progress; then warn, and leave the thread behind."""
+        joined_at = time.monotonic()
+        self._thread.join(NOTICE_AFTER)
+        if self._thread.is_alive() and not self._cancelled:
+            self._print(f"waiting for {self._name}; Ctrl-C leaves the rest to the next command")
+        timeout = TIMEOUT_CANCELLED if self._cancelled else TIMEOUT
+        while self._thread.is_alive():
+            stuck = time.monotonic() - max(joined_at, self._progressed)
+            if stuck > timeout:
+                self._cancelled = self._abandoned = True
+                hung.set()
+                self._print(
+                    f"warning: {self._name} made no progress for {stuck:.0f} s and is abandoned: "
+                    "the next command sends the rest"
+                )
+                return
+            self._thread.join(0.2)
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            if not self._cancelled:
+                self._try(task)
+            self._progressed = time.monotonic()
+        self._try(self._last)
+
+    def _try(self, task: Callable[[], None]) -> None:
+        if self._failed:
+            return
+        try:
+            task()
+        except Exception as error:  # whatever it is: the study continues without this tracker
+            self._failed = True
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if not self._abandoned:  # the command may have ended since
+                self._print(
+                    f"warning: {self._name} is skipped from now on: "
+                    f"{type(error).__name__}: {reason}"
+                )
+
+    def _print(self, text: str) -> None:
+        self._console.print(Text(text, style="yellow"), soft_wrap=True)

@@ -1,0 +1,111 @@
+"""The run of a unit in TensorBoard and the trackers: its names, its curve and its result.
+
+The driver reads them from the unit's directory; a worker knows nothing of trackers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ablation.plan import Plan
+from ablation.store import Store
+from ablation.units import PretrainUnit, Unit
+
+TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
+"""A pre-training's top-1 is that of its pretext, not of recognition."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A unit's run. It is named after the first cell of the study that needs the unit.
+
+    Attributes:
+        unit: which.
+        study: the study's name.
+        row, column, seed: of the cell.
+        job: ``linear`` or another task, or ``pretrain-seq+stg``.
+    """
+
+    unit: Unit
+    study: str
+    row: str
+    column: str
+    seed: int
+    job: str
+
+    @property
+    def key(self) -> str:
+        """The unit's key."""
+        return self.unit.key
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return f"{self.row} {self.column} {self.job} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a training has logged of an epoch: how many it had done then, and what this one took."""
+
+    number: int
+    seconds: float
+    values: Mapping[str, float]
+
+
+def runs_of(plan: Plan) -> dict[str, Run]:
+    """Key -> run of every unit of a plan."""
+    runs: dict[str, Run] = {}
+    for cell in plan.cells:
+        if cell.unit is None:
+            continue
+        for key in (*cell.unit.needs, cell.unit.key):
+            unit = plan.units.get(key)
+            if unit is not None and key not in runs:  # a plan may hold a part of the units
+                runs[key] = Run(unit, plan.study.name, cell.row, cell.column, cell.seed, _job(unit))
+    return runs
+
+
+def _job(unit: Unit) -> str:
+    if isinstance(unit, PretrainUnit):
+        return f"pretrain-{'+'.join(unit.representations)}"
+    return unit.task_name
+
+
+def run_of(unit: Unit, name: str) -> Run:
+    """The run of a unit of no study: a search's trial, or a unit of its own."""
+    row = unit.label.partition(":")[0]
+    return Run(unit, name, row, "+".join(unit.representations), unit.side.seed, _job(unit))
+
+
+def read_curve(store: Store, run: Run) -> list[Epoch]:
+    """What a training has logged so far, without a line that is still being written.
+
+    Tags begin with ``pretrain/``, or with ``train/`` in an evaluation that trains.
+    """
+    prefix = "pretrain" if run.unit.kind == "pretrain" else "train"
+    epochs = []
+    for line in store.files(run.key).metrics():
+        try:
+            number, seconds = int(line.pop("epoch")) + 1, float(line.pop("seconds"))
+        except (ValueError, LookupError, TypeError):
+            break
+        epochs.append(Epoch(number, seconds, _tagged(prefix, line)))
+    return epochs
+
+
+def read_result(store: Store, run: Run) -> dict[str, float]:
+    """The numbers of a finished evaluation, such as ``linear/top1``; none of a pre-training."""
+    if run.unit.kind == "pretrain":
+        return {}
+    return _tagged(run.job, store.result(run.key))
+
+
+def _tagged(prefix: str, values: Mapping[str, object]) -> dict[str, float]:
+    tagged = {
+        f"{prefix}/{name}": float(value)
+        for name, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    return {TAGS.get(tag, tag): value for tag, value in tagged.items()}

@@ -1,0 +1,54 @@
+"""Options that several commands have, and the choices of others.
+
+Choices are spelled out here because the modules that hold them take long to import; a test keeps
+them the same.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PROTOCOLS = "xsub, xview or xsetup"
+
+
+class DataFormat(StrEnum):
+    """What an import reads: the names of :data:`skelcon.data.importers.FAMILIES`."""
+
+    NTU = "ntu"
+    PKU_MMD = "pku-mmd"
+    AGCN_NPY = "agcn-npy"
+    STGCN_NPY = "stgcn-npy"
+    FRAME50_NPY = "frame50-npy"
+    CTRGCN_NPZ = "ctrgcn-npz"
+    PYSKL_PKL = "pyskl-pkl"
+    NUCLA_JSON = "nucla-json"
+    UTD_MHAD = "utd-mhad"
+
+
+class ExportFormat(StrEnum):
+    """What an export writes: the names of :data:`skelcon.data.export.FORMATS`."""
+
+    CTRGCN_NPZ = "ctrgcn-npz"
+    AGCN_NPY = "agcn-npy"
+    PYSKL_PKL = "pyskl-pkl"
+
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A packed data set or a directory in a known layout (imported once, then cached).",
+        show_default="embedded synthetic data",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+PLUGIN = typer.Option(
+    "--plugin",
+    metavar="MODULE",
+    help="Load a module (or a .py file) that registers components of your own. Repeatable.",
+    show_default=False,
+)
+PluginOption = Annotated[list[str] | None, PLUGIN]

@@ -1,0 +1,48 @@
+"""The downstream tasks: what is asked of trained encoders, one module a task.
+
+To add one, write a module like those beside this one and name its task in :data:`TASKS`; its
+settings then stand in :class:`skelcon.settings.Settings` under its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from skelcon.downstream.tasks.base import EncoderSize, Evaluation, Inputs, OneGo, Task
+from skelcon.downstream.tasks.finetune import FinetuneConfig, FinetuneTask
+from skelcon.downstream.tasks.linear import LinearConfig, LinearTask
+from skelcon.downstream.tasks.retrieval import RetrievalConfig, RetrievalTask
+from skelcon.errors import UserError, nearest
+
+__all__ = [
+    "TASKS",
+    "EncoderSize",
+    "Evaluation",
+    "FinetuneConfig",
+    "FinetuneTask",
+    "Inputs",
+    "LinearConfig",
+    "LinearTask",
+    "OneGo",
+    "RetrievalConfig",
+    "RetrievalTask",
+    "Task",
+    "task",
+]
+
+ALL: tuple[Task[Any], ...] = (
+    LinearTask(),
+    RetrievalTask(),
+    FinetuneTask(),
+)
+
+TASKS: Mapping[str, Task[Any]] = {each.name: each for each in ALL}
+"""Every task by its name."""
+
+
+def task(name: str) -> Task[Any]:
+    """The task ``name``; :class:`UserError` for an unknown one."""
+    if name not in TASKS:
+        raise UserError(f"unknown task '{name}': {nearest(name, TASKS)}")
+    return TASKS[name]

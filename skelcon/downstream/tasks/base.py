@@ -1,0 +1,192 @@
+"""What a downstream task is: its settings, its numbers, its cost, and how it runs.
+
+Importing a task does not import torch: what plans an evaluation only needs its settings. Its
+algorithm is imported when an evaluation starts.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from skelcon.config import Config
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from skelcon.data import ClipBank
+    from skelcon.downstream.result import EvaluationResult
+    from skelcon.encoders import Encoder
+    from skelcon.pretrain import EpochMetrics
+
+SettingsT = TypeVar("SettingsT", bound=Config)
+
+FORWARD = 1 / 3
+"""What a clip costs that only passes forward, next to one that is trained on."""
+
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a task evaluates.
+
+    Attributes:
+        encoders: trained ones; the features of several stand side by side (Table 10).
+        bank: the clips, on the device that evaluates.
+        train, test: (n,) int64 clips of the two sides, on that device.
+        num_classes: the number of classes.
+        frames: T, the frames of a view.
+        seed: the evaluation's seed.
+    """
+
+    encoders: Sequence[Encoder]
+    bank: ClipBank
+    train: Tensor
+    test: Tensor
+    num_classes: int
+    frames: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class EncoderSize:
+    """How large an encoder is.
+
+    Attributes:
+        weights: bytes of its parameters and buffers.
+        parameters: how many numbers it trains.
+        features: the size of its feature.
+    """
+
+    weights: int
+    parameters: int
+    features: int
+
+
+class Evaluation(Protocol):
+    """An evaluation in progress: call :meth:`run_epoch` until :attr:`done`, then :meth:`result`.
+
+    Attributes:
+        epoch: how many epochs have been run.
+    """
+
+    epoch: int
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in all; 0 if the task runs in one go."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether no epoch is left to run."""
+        ...
+
+    def run_epoch(self) -> EpochMetrics:
+        """Run one epoch."""
+        ...
+
+    def result(self) -> EvaluationResult:
+        """The numbers, when :attr:`done`; of a task that runs in one go this does all the work."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """What an exact resume between two epochs needs: tensors and plain values."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume from where :meth:`state_dict` was taken."""
+        ...
+
+
+class OneGo:
+    """An :class:`Evaluation` without epochs.
+
+    Args:
+        evaluate: does all the work.
+    """
+
+    def __init__(self, evaluate: Callable[[], EvaluationResult]) -> None:
+        self._evaluate = evaluate
+        self.epoch = 0
+
+    @property
+    def epochs(self) -> int:
+        """None."""
+        return 0
+
+    @property
+    def done(self) -> bool:
+        """True: there is no epoch to run."""
+        return True
+
+    def run_epoch(self) -> EpochMetrics:
+        """There is none to run."""
+        raise RuntimeError("this evaluation runs in one go: call result()")
+
+    def result(self) -> EvaluationResult:
+        """Do the work."""
+        return self._evaluate()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Nothing is kept."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Nothing was kept."""
+
+
+class Task(ABC, Generic[SettingsT]):
+    """A downstream task. The defaults of its methods suit one that runs in one go.
+
+    Attributes:
+        name: what settings, studies and ``--task`` call it.
+        settings: the class of its settings.
+        metrics: the numbers that its result may have.
+        scales: those of its settings that change how many clips it sees, not what one costs.
+    """
+
+    name: ClassVar[str]
+    settings: type[SettingsT]
+    metrics: ClassVar[tuple[str, ...]]
+    scales: ClassVar[tuple[str, ...]] = ()
+
+    def epochs(self, settings: SettingsT) -> int:
+        """Epochs with a checkpoint between them; 0 if the task runs in one go."""
+        return 0
+
+    def clips_seen(self, settings: SettingsT, train: int, test: int) -> float:
+        """How many clips pass through the encoders; one that is not trained on may count less.
+
+        Args:
+            settings: the task's.
+            train, test: the clips of the two sides.
+        """
+        return float(train + test)
+
+    def predictions(self, settings: SettingsT, test: int) -> int:
+        """How many predictions the result has, on ``test`` clips."""
+        return test
+
+    def checkpoint_bytes(
+        self, settings: SettingsT, encoders: Sequence[EncoderSize], num_classes: int
+    ) -> int:
+        """How large a checkpoint is; 0 of a task that runs in one go."""
+        return 0
+
+    @abstractmethod
+    def start(self, inputs: Inputs, settings: SettingsT) -> Evaluation:
+        """An evaluation of ``inputs`` at its start."""
+
+    @abstractmethod
+    def seconds_per_clip(self, inputs: Inputs, settings: SettingsT, steps: int) -> float:
+        """Seconds for each of the clips that :meth:`clips_seen` counts, measured now.
+
+        Args:
+            inputs: as for :meth:`start`; some of their clips are used.
+            settings: the task's.
+            steps: optimisation steps that are timed, of a task that trains encoders.
+        """

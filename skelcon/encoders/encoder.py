@@ -1,0 +1,71 @@
+"""An encoder, from a view to a feature, and the projection head behind it."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.data.layouts import SkeletonLayout
+from skelcon.encoders.config import EncodersConfig
+from skelcon.encoders.representations import represent
+from skelcon.errors import UserError
+
+
+class Encoder(nn.Module):
+    """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
+
+    Attributes:
+        representation: ``img``, ``stg``, ``seq`` or a registered one.
+        frames: T, the frames that its views must have.
+        layout: their skeleton, of V joints.
+        bodies: M.
+        feature_size: the size of a feature.
+
+    Raises:
+        UserError: if a registered encoder is not a module with an int ``feature_size``, or does
+            not give features of that size.
+    """
+
+    def __init__(
+        self,
+        representation: str,
+        config: EncodersConfig,
+        layout: SkeletonLayout,
+        bodies: int,
+    ) -> None:
+        super().__init__()
+        self.representation = representation
+        self.frames = config.frames
+        self.layout = layout
+        self.bodies = bodies
+        chosen = config.chosen(representation)
+        self._component = str(chosen.component)
+        network = chosen.component.function(layout, bodies, config.frames, **chosen.options)
+        size = getattr(network, "feature_size", None)
+        if not isinstance(network, nn.Module) or not isinstance(size, int):
+            raise UserError(f"{self._component} is no torch module with an int feature_size")
+        self.network = network
+        self.feature_size: int = size
+
+    def forward(self, view: Tensor) -> Tensor:
+        """Features of a view, before the projection head."""
+        features: Tensor = self.network(represent(view, self.representation))
+        if features.shape != (len(view), self.feature_size):
+            raise UserError(
+                f"{self._component} gave features of shape {tuple(features.shape)}, not "
+                f"{(len(view), self.feature_size)}"
+            )
+        return features
+
+
+class ProjectionHead(nn.Module):
+    """The MLP behind an encoder (section 4.2): Linear-ReLU-Linear to an L2-normalised embedding."""
+
+    def __init__(self, inputs: int, hidden: int | None, outputs: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(inputs, hidden or inputs)
+        self.out = nn.Linear(hidden or inputs, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, inputs) -> unit vectors (B, outputs)."""
+        return functional.normalize(self.out(functional.relu(self.hidden(features))), dim=1)

@@ -1,0 +1,58 @@
+"""What plans, lists and answers does not wait for torch."""
+
+import subprocess
+import sys
+
+import pytest
+
+from skelcon.cli.data import STEPS
+from skelcon.cli.options import PROTOCOLS, DataFormat, ExportFormat
+from skelcon.data import Normalisation, splits
+from skelcon.data.export import FORMATS
+from skelcon.data.importers import FAMILIES
+
+HEAVY = ("torch", "scipy", "pandas", "matplotlib", "ray", "pyarrow")
+
+
+def imported_by(program: str, *names: str) -> list[str]:
+    """Which of ``names`` a Python process has imported after ``program``."""
+    code = f"{program}\nimport sys; print(*[name for name in {names!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import skelcon",
+        "import skelcon.settings",
+        "import skelcon.plugins",
+        "import skelcon; skelcon.register_augmentation",
+        "from skelcon.settings import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
+        "from skelcon.augment import JitterConfig",
+        "from skelcon.encoders import EncodersConfig, ENCODERS; EncodersConfig().resolved(['seq'])",
+        "from skelcon.pretrain import PretrainConfig, check_batch",
+        "from skelcon.downstream import LinearConfig, RetrievalConfig, FinetuneConfig",
+        "from skelcon.downstream.tasks import TASKS",
+    ],
+)
+def test_settings_do_not_import_what_trains(program: str):
+    assert imported_by(program, *HEAVY, "numpy") == []
+
+
+@pytest.mark.parametrize("command", ["", "data", "embed"])
+def test_help_does_not_import_what_works(command: str):
+    program = (
+        "import contextlib, io, sys\n"
+        "from skelcon.cli import main\n"
+        f"sys.argv = ['skelcon', *{command.split()!r}, '--help']\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
+    )
+    assert imported_by(program, *HEAVY, "numpy") == []
+
+
+def test_choices_on_the_command_line_are_those_that_there_are():
+    assert tuple(DataFormat) == tuple(FAMILIES)
+    assert tuple(ExportFormat) == FORMATS
+    assert tuple(name.replace("-", "_") for name in STEPS) == tuple(Normalisation.model_fields)
+    assert set(PROTOCOLS.replace(" or", ",").split(", ")) == set(splits.PROTOCOLS)
