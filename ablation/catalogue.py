@@ -1,4 +1,4 @@
-"""The studies and searches that come with skelcon. Importing this takes no time; reading them does."""
+"""The studies and searches that come with skelcon, by name; light enough for ``--help``."""
 
 from __future__ import annotations
 

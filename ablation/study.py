@@ -45,10 +45,10 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
-from skelcon.downstream.tasks import TASKS
 
 from ablation.catalogue import known_studies
 from skelcon.config import Config, Json
+from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins

@@ -267,9 +267,7 @@ class TrialOptions:
 class ResourceOptions(TrialOptions):
     """And what is done about failures and checkpoints."""
 
-    retries: Annotated[
-        int, typer.Option(min=0, help="How often a unit that fails is retried.")
-    ] = 1
+    retries: Annotated[int, typer.Option(min=0, help="How often a unit that fails is retried.")] = 1
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first unit that fails for good.")
     ] = False
@@ -356,9 +354,7 @@ class RunOutputOptions(ResultsOptions):
     yes: YesOption = False
     verbose: Annotated[
         bool,
-        typer.Option(
-            "--verbose", help="Print a line for each start and end, on a terminal too."
-        ),
+        typer.Option("--verbose", help="Print a line for each start and end, on a terminal too."),
     ] = False
 
 

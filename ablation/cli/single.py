@@ -56,10 +56,10 @@ from skelcon.downstream.tasks import task as named_task
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
+from skelcon.pretrain import check_batch
 from skelcon.settings import (
     Settings,
     assignments,
-    check_batch,
     default_preset,
     preset_tree,
     resolve_with_preset,
@@ -209,7 +209,9 @@ class _Weights:
             )
         for name in names:
             if name not in loaded:
-                raise UserError(f"'{self.file}' has no encoder of '{name}': {nearest(name, loaded)}")
+                raise UserError(
+                    f"'{self.file}' has no encoder of '{name}': {nearest(name, loaded)}"
+                )
         self.names = sorted(names or loaded, key=REGISTERED.names().index)
         self._encoder: Encoder = next(iter(loaded.values()))
         self._digest = hashlib.sha256(self.file.read_bytes()).hexdigest()

@@ -14,24 +14,24 @@ from typing import cast
 
 import pytest
 import typer
+from ablation.cli.commands import confirm_cpu
+from ablation.live.progress import Progress
+from ablation.live.standing import Standing
+from ablation.live.view import screen
+from ablation.search.view import View
 from rich.console import Console
 from unit_helpers import report, training
 
-from ablation.cli.commands import confirm_cpu
 from ablation.live import beacon
 from ablation.live.beacon import Beacon, running_studies
 from ablation.live.events import Events, EventStream
-from ablation.live.progress import Progress
 from ablation.live.snapshot import Snapshot
-from ablation.live.standing import Standing
 from ablation.live.status import Status, UnitStatus, status_of
 from ablation.live.table import TableSoFar
-from ablation.live.view import screen
 from ablation.plan import Plan, Unit, make_plan
 from ablation.runner.resources import Resources
 from ablation.search.events import TrialEvents
 from ablation.search.record import Report, Trial
-from ablation.search.view import View
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from skelcon.cli.console import LastingConsole

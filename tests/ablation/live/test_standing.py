@@ -8,10 +8,10 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from ablation.live.standing import Standing
 from unit_helpers import evaluation, report, training
 
 from ablation.live import standing as standing_module
-from ablation.live.standing import Standing
 
 
 class Clock:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import yaml
-
-from ablation.search.domains import Domain
 from ablation.search.question import ask
+
 from ablation.catalogue import known_spaces, known_studies
+from ablation.search.domains import Domain
 from ablation.search.space import load_space, named_space
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
@@ -144,10 +144,9 @@ def test_a_logarithmic_domain_gives_each_order_of_magnitude_its_share() -> None:
 
 
 def test_tune_is_told_the_same_domains() -> None:
+    from ablation.search.draws import tune_space
     from optuna import distributions
     from ray.tune.search.optuna import OptunaSearch
-
-    from ablation.search.draws import tune_space
 
     told = OptunaSearch.convert_search_space(tune_space({one.kind: one for one in DOMAINS}))
     assert told == {
