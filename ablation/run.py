@@ -122,9 +122,9 @@ def run_job(
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
             options.confirm(resources)
-            waiting = STARTING
+            waiting = "" if options.in_process else STARTING
             if options.in_process:
-                cost, waiting = replace(cost, slots=1), ""
+                cost = replace(cost, slots=1)
             with (
                 output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,

@@ -18,8 +18,8 @@ from ablation.live.beacon import Beacon
 from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
 from ablation.live.run_state import RunState
-from ablation.live.snapshot import Sheet, Snapshot
-from ablation.live.table import TableSoFar
+from ablation.live.snapshot import Snapshot
+from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.units import Unit
 from skelcon.cli.console import LastingConsole
@@ -31,7 +31,10 @@ ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to
 
 
 class WatchedSource(Protocol):
-    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional."""
+    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional.
+
+    Both are called often, and from another thread.
+    """
 
     @property
     def upcoming(self) -> int:
@@ -39,12 +42,6 @@ class WatchedSource(Protocol):
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """What it has found so far: (label, value)."""
-
-    def table(self, now: Snapshot) -> Sheet | None:
-        """Its table so far."""
-
-    def event_reporter(self, stream: EventStream) -> Reporter:
-        """Writes the events of its trials, instead of those of units."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,10 @@ class Output:
         say(self.console, text)
 
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
-        """Say what is about to run; nothing to people if that is nothing (``cost`` None).
+        """Say what is about to run.
 
-        A search says it itself.
+        Nothing is printed for people if that is nothing (``cost`` None) or some units of a study alone;
+        a search says it itself.
         """
         if job.source is not None:
             return
@@ -76,7 +74,7 @@ class Output:
             counts = _counts(job, missing)
             seconds = rounded(cost.seconds if cost else 0.0)
             self.stream.emit("plan", **counts, seconds=seconds)
-        elif cost is not None and job.plan is not None:
+        elif cost is not None and job.plan is not None and is_whole(job.plan):
             self.say(describe(job.plan, missing))
             start = describe_start(cost)
             if start is not None:
@@ -111,9 +109,7 @@ class Output:
         snapshot = _snapshots(job, store, state)
         with Beacon(store.results, snapshot):
             if self.stream is not None:
-                own = getattr(source, "event_reporter", None)
-                writer = own(self.stream) if own else EventWriter(self.stream, state)
-                yield Reporters(state, writer)
+                yield Reporters(state, EventWriter(self.stream, state))
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
                 yield Reporters(state, view)
@@ -126,15 +122,15 @@ class Output:
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
     """Gives the state of a run with its table so far."""
-    source = cast("WatchedSource | None", job.source)
-    table: Callable[[Snapshot], Sheet | None] = getattr(source, "table", lambda now: None)
-    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(source, "summary", tuple)
-    if job.plan is not None:
-        table = TableSoFar(job.plan, store).sheet
+    table = None
+    if job.plan is not None and is_whole(job.plan):
+        table = TableSoFar(job.plan, store)
+    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(job.source, "summary", tuple)
 
     def snapshot() -> Snapshot:
         now = state.snapshot()
-        return replace(now, table=table(now), summary=tuple(summary()))
+        sheet = table.sheet(now) if table is not None else None
+        return replace(now, table=sheet, summary=tuple(summary()))
 
     return snapshot
 

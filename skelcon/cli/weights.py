@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from skelcon.data import SkeletonDataset
     from skelcon.encoders import Encoder
 
+__all__ = ["DataOption", "PluginOption", "embed", "import_weights", "retrieve"]
+
 WeightsArgument = Annotated[
     Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")
 ]

@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from ablation.search.draws import Chance, Drawer, Optuna
-from ablation.search.question import Question, ask
-from ablation.search.trial import MemberTrial, UnitTrial
 from search_helpers import SPACE
 
 from ablation.search import record as record_module
 from ablation.search import report
 from ablation.search.confirm import lead_in_words
 from ablation.search.domains import Domain
+from ablation.search.draws import Chance, Drawer, Optuna
 from ablation.search.importance import importance
+from ablation.search.question import Question, ask
 from ablation.search.record import Record, Report, Trial, held
 from ablation.search.space import load_space
+from ablation.search.trial import MemberTrial, UnitTrial
 from ablation.store import Store
 from ablation.study import load_study
 from skelcon.data import ClipInfo, DatasetWriter, SkeletonDataset, split
