@@ -16,11 +16,12 @@ from rich.text import Text
 from ablation.cost import CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
-from ablation.live.output import Output
+from ablation.live.output import Output, is_whole
 from ablation.plan import Plan
 from ablation.runner.queue import UnitSource
 from ablation.runner.resources import Resources
 from ablation.store import Store
+from ablation.tables.from_results import save_plan
 from ablation.tracking import Tracking
 from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
@@ -149,6 +150,8 @@ def run_job(
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
         failed = report()
+        if job.plan is not None and is_whole(job.plan):
+            save_plan(job.plan, store.results, job.directory)
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")
