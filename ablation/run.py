@@ -16,7 +16,8 @@ from rich.text import Text
 from ablation.cost import CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
-from ablation.live.output import Output, is_whole
+from ablation.live.output import Output
+from ablation.live.table import is_whole
 from ablation.plan import Plan
 from ablation.runner.queue import UnitSource
 from ablation.runner.resources import Resources
