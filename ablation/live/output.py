@@ -65,8 +65,8 @@ class Output:
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
         """Say what is about to run.
 
-        Nothing is printed for people if that is nothing (``cost`` None) or some units of a study alone;
-        a search says it itself.
+        Nothing is printed for people if nothing runs (``cost`` None), or some units of a study
+        alone. A search says it itself.
         """
         if job.source is not None:
             return
