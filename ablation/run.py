@@ -136,14 +136,28 @@ def run_job(
                     from ablation.runner.in_process import run_in_process
 
                     whole = run_in_process(
-                        missing, store, data, resources, reporter, interrupt, job.weights
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.weights,
+                        view.heartbeat,
                     )
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
                     whole = run_with_ray(
-                        missing, store, data, resources, reporter, interrupt, job.source
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.source,
+                        view.heartbeat,
                     )
             if not whole:
                 tracking.drop()

@@ -9,15 +9,18 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from ablation_helpers import command
+from live_helpers import running
 
 from ablation.cli import main
-from ablation.live.status import find_unit, follow, status_of
-from ablation.plan import make_plan
+from ablation.live.status import Status, UnitStatus, find_unit, follow, status_of
+from ablation.plan import Plan, make_plan
 from ablation.store import Store
+from ablation.store.heartbeat import Heartbeat, live_drivers
 from ablation.study import load_study
 from ablation.units import Unit
 from ablation.work import Context, UnitRun
@@ -185,3 +188,82 @@ def test_ctrl_c_ends_following(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     process.communicate()
+
+
+# -- what drivers show ----------------------------------------------------------------------------
+
+
+def test_another_shell_sees_what_the_driver_shows(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 2)
+    assert now.table is not None
+    with Heartbeat(store, lambda: asdict(now)):
+        deadline = time.monotonic() + 5
+        while not (found := status_of(store).studies) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert found == (now,)
+    assert status_of(store).studies == ()
+    with Heartbeat(store, lambda: {"of": "another version"}) as other:
+        while dict(live_drivers(store.results))[other.driver] is None:
+            time.sleep(0.02)
+        assert status_of(store).studies == ()
+
+
+def test_a_driver_that_was_killed_runs_nothing(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 1)
+    unit = plan.units[now.running[0].unit]
+    store.begin(unit.key, unit.to_json())
+    with Heartbeat(store, lambda: asdict(now)) as heartbeat:
+        while dict(live_drivers(store.results))[heartbeat.driver] is None:
+            time.sleep(0.02)
+        (file,) = (store.results / "drivers").glob("*.json")
+        values = json.loads(file.read_text())
+        assert status_of(store).count("running") == 1
+    process = {**values["process"], "started": values["process"]["started"] - 3600}
+    file.write_text(json.dumps({**values, "process": process}))  # of one that is not there any more
+    assert (status_of(store).count("running"), status_of(store).count("abandoned")) == (0, 1)
+
+
+def test_a_unit_is_shown_as_by_its_driver_or_from_its_directory(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 1)
+    (known,) = now.running
+    units = tuple(
+        UnitStatus(key, "running", "of the directory", epoch=3, epochs=9, seconds_left=4.0)
+        for key in (known.unit, "another driver's")
+    )
+    first, second = Status(store.results, 0, None, None, units, (now,)).running
+    assert first == known
+    assert (second.label, second.epoch, second.epochs) == ("of the directory", 3, 9)
+    assert second.eta_s == 4.0
+
+
+def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
+    plan: Plan, store: Store
+) -> None:
+    now = running(plan, store, 2)
+    for each in now.running:
+        store.begin(each.unit, plan.units[each.unit].to_json())
+    failed = now.running[1].unit
+    store.fail(failed, "failed: x")
+    heartbeat = {"machine": "elsewhere", "process": {}, "snapshot": asdict(now)}
+    (store.results / "drivers").mkdir()
+    (store.results / "drivers" / "elsewhere-1-00000000.json").write_text(json.dumps(heartbeat))
+    found = status_of(store)
+    assert {each.key: each.doing for each in found.units}[failed] == "failed"
+    assert found.running == (now.running[0],)
+    labels = {each.key: each.label for each in found.units}
+    assert labels[now.running[0].unit] == now.running[0].label
+
+
+def test_a_unit_that_a_driver_is_about_to_run_is_not_abandoned(plan: Plan, store: Store) -> None:
+    unit = next(iter(plan.units.values()))
+    claim = store.begin(unit.key, unit.to_json()) / "claim"
+    claim.write_text("a driver")
+
+    def doing() -> str:
+        return {each.key: each.doing for each in status_of(store).units}[unit.key]
+
+    with Heartbeat(store) as heartbeat:
+        assert doing() == "abandoned"
+        claim.write_text(heartbeat.driver)
+        assert doing() == "waiting"
+    assert doing() == "abandoned"
