@@ -114,9 +114,9 @@ def run_job(
     resources = resolve_gpus(resources, costs, missing, output.say)
     anything = bool(missing) or (job.source is not None and not job.source.exhausted)
     cost = replace(costs, resources=resources).cost(missing) if anything else None
+    store.check_writable()
     if cost is not None:
         check_disk(store.results, cost)
-    store.check_writable()
     output.announce(job, missing, cost)
     whole = True
     with Tracking(job, store, options.trackers, output.console) as tracking:
