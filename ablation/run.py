@@ -111,9 +111,9 @@ def run_job(
         mirror.fetch_records(place)
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
-    resources = resolve_gpus(resources, costs, missing, output.say)
-    anything = bool(missing) or (job.source is not None and not job.source.exhausted)
-    cost = replace(costs, resources=resources).cost(missing) if anything else None
+    expected = [*missing, *(job.source.expected if job.source is not None else ())]
+    resources = resolve_gpus(resources, costs, expected, output.say)
+    cost = replace(costs, resources=resources).cost(expected) if expected else None
     store.check_writable()
     if cost is not None:
         check_disk(store.results, cost)
@@ -126,7 +126,7 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as view,
+                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
                 graceful(output.acknowledge) as interrupt,
             ):
                 reporter = Reporters(view, tracking)
@@ -136,14 +136,14 @@ def run_job(
                     from ablation.runner.in_process import run_in_process
 
                     whole = run_in_process(
-                        missing, store, data, resources, reporter, interrupt, job.weights
+                        missing, store, data, resources, reporter, interrupt, heartbeat, job.weights
                     )
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
                     whole = run_with_ray(
-                        missing, store, data, resources, reporter, interrupt, job.source
+                        missing, store, data, resources, reporter, interrupt, heartbeat, job.source
                     )
             if not whole:
                 tracking.drop()

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.console import Console
@@ -14,13 +14,13 @@ from rich.console import Console
 from ablation.cost import Cost
 from ablation.cost.view import counts_of, describe, describe_start, say
 from ablation.events import Reporter, Reporters
-from ablation.live.beacon import Beacon
 from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
 from ablation.live.run_state import RunState
 from ablation.live.snapshot import Snapshot
 from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
+from ablation.store.heartbeat import Heartbeat
 from ablation.units import Unit
 from skelcon.cli.console import LastingConsole
 
@@ -83,7 +83,7 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[Reporter]:
+    ) -> Iterator[tuple[Reporter, Heartbeat]]:
         """Show a run of ``missing`` for as long as it lasts.
 
         Args:
@@ -94,7 +94,7 @@ class Output:
             waiting: why nothing runs at first.
 
         Returns:
-            What receives the events of the run.
+            What receives the events of the run, and the heartbeat of this driver.
         """
         source = cast("WatchedSource | None", job.source)
         state = RunState(
@@ -107,12 +107,12 @@ class Output:
             upcoming=lambda: getattr(source, "upcoming", 0),
         )
         snapshot = _snapshots(job, store, state)
-        with Beacon(store.results, snapshot):
+        with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                yield Reporters(state, EventWriter(self.stream, state))
+                yield Reporters(state, EventWriter(self.stream, state)), heartbeat
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Reporters(state, view)
+                yield Reporters(state, view), heartbeat
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""

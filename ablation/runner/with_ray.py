@@ -35,6 +35,7 @@ from ablation.runner.trainables import UnitTrainable
 from ablation.runner.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat
 from ablation.store.mirror import mirror_at
 from ablation.units import Unit
 from skelcon.config import Json
@@ -50,6 +51,7 @@ def run_with_ray(
     resources: Resources,
     reporter: Reporter,
     interrupt: Interrupt,
+    heartbeat: Heartbeat,
     source: UnitSource | None = None,
 ) -> bool:
     """Run ``units``, each after those it needs, and record failures in the store.
@@ -61,6 +63,7 @@ def run_with_ray(
         resources: what a trial may take.
         reporter: receives what happens.
         interrupt: asks the run to stop.
+        heartbeat: of this driver.
         source: gives further units.
 
     Returns:
@@ -72,7 +75,7 @@ def run_with_ray(
     remaining = _Remaining(units, reporter)
 
     def session() -> bool:
-        return _run_session(remaining, store, data, resources, interrupt, source)
+        return _run_session(remaining, store, data, resources, interrupt, heartbeat, source)
 
     return restarting(session, lambda reason: reporter.report(Waiting(reason)))
 
@@ -98,6 +101,7 @@ def _run_session(
     data: Mapping[str, Path],
     resources: Resources,
     interrupt: Interrupt,
+    heartbeat: Heartbeat,
     source: UnitSource | None,
 ) -> bool:
     """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies."""
@@ -105,7 +109,7 @@ def _run_session(
         warnings.catch_warnings(),
         cluster(resources) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
-        Claims(store) as claims,
+        Claims(store, heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)

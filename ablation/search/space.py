@@ -20,7 +20,7 @@ scheduler:
   reduction: 3                             asha: one in so many continues
   interval: 1                              pbt: evaluations between two exchanges
   quantile: 0.25                           pbt: the share that is replaced, and that is copied
-  resample: 0.25                           pbt: how often a value is drawn from its domain, not moved
+  resample: 0.25                           pbt: how often a value is drawn, not moved
 algorithm: optuna                          optuna (TPE) or random
 seed: 0                                    of the trials, and of what is drawn
 """
