@@ -22,7 +22,7 @@ from ablation.store.heartbeat import Heartbeat
 from ablation.store.locks import is_held
 from ablation.units import Unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
-from ablation.work.crew import Ranks
+from ablation.work.context import GroupOptions
 from ablation.work.failures import is_deterministic
 
 POLL_SECONDS = 0.5
@@ -100,8 +100,8 @@ def _work(
     prepare(threads_of(resources.cpus_per_trial, gpus))
     if context.device == "cuda":
         cap_memory(1.0 if assignment.alone else gpus)
-    ranks = Ranks(ranks_of(gpus), resources.plugins, Path.cwd())
-    own = Context(context.data, context.device, context.weights, context.checkpoints, ranks)
+    group = GroupOptions(ranks_of(gpus), resources.plugins, Path.cwd())
+    own = Context(context.data, context.device, context.weights, context.checkpoints, group)
     try:
         with contextlib.closing(UnitRun(unit, store, own)) as run:
             while not (progress := run.step(STEP_SECONDS)).done:
