@@ -216,7 +216,7 @@ def print_kinds(
     groups = group_units(to_run, cost)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("units", no_wrap=True)
-    for name in ("done", "to run", "each", "all", "disk", ""):
+    for name in ("done", "to run", "each", "all", "disk", "from"):
         table.add_column(name, justify="right", no_wrap=True)
     bases: dict[str, str] = {}
     for kind in done:
@@ -227,9 +227,9 @@ def print_kinds(
             letter = bases.setdefault(_basis(group), _letter(len(bases)))
             first = (kind, str(done[kind])) if place == 0 else ("", "")
             table.add_row(*first, *_values(group), letter)
-    if not console.is_terminal:  # rich takes it for one of 80 columns
-        wide = console.options.update(max_width=10_000)
-        table.width = Measurement.get(console, wide, table).maximum
+    # Whole in a pipe too, which rich takes for a terminal of 80 columns.
+    unlimited = console.options.update(max_width=10_000)
+    table.width = Measurement.get(console, unlimited, table).maximum
     console.print(table, crop=False)
     for basis, letter in bases.items():
         say(console, f"{letter}: {basis}")

@@ -15,7 +15,7 @@ finished  state (done, failed, interrupted, or error with the reason), seconds; 
 
 From ``started`` to ``waiting`` each has the state of the study as well: ``units_done``,
 ``units_running``, ``units_failed``, ``units`` (all, cached ones among them) and ``study_eta_s``.
-A search has events of its trials instead, and those of the units of its confirmation.
+A search has events of its trials as well (`ablation.search.events`).
 """
 
 from __future__ import annotations

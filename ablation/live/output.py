@@ -6,7 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol, TextIO, cast
 
 from rich.console import Console
@@ -14,13 +14,13 @@ from rich.console import Console
 from ablation.cost import Cost
 from ablation.cost.view import counts_of, describe, describe_start, say
 from ablation.events import Reporter, Reporters
-from ablation.live.beacon import Beacon
 from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
 from ablation.live.run_state import RunState
-from ablation.live.snapshot import Sheet, Snapshot
-from ablation.live.table import TableSoFar
+from ablation.live.snapshot import Snapshot
+from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
+from ablation.store.heartbeat import Heartbeat
 from ablation.units import Unit
 from skelcon.cli.console import LastingConsole
 
@@ -31,7 +31,10 @@ ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to
 
 
 class WatchedSource(Protocol):
-    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional."""
+    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional.
+
+    Both are called often, and from another thread.
+    """
 
     @property
     def upcoming(self) -> int:
@@ -40,11 +43,13 @@ class WatchedSource(Protocol):
     def summary(self) -> Sequence[tuple[str, str]]:
         """What it has found so far: (label, value)."""
 
-    def table(self, now: Snapshot) -> Sheet | None:
-        """Its table so far."""
 
-    def event_reporter(self, stream: EventStream) -> Reporter:
-        """Writes the events of its trials, instead of those of units."""
+class Watch(Reporters):
+    """Receives the events of a run, for those who watch it; has the heartbeat of this driver."""
+
+    def __init__(self, heartbeat: Heartbeat, *reporters: Reporter) -> None:
+        super().__init__(*reporters)
+        self.heartbeat = heartbeat
 
 
 @dataclass(frozen=True)
@@ -66,9 +71,10 @@ class Output:
         say(self.console, text)
 
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
-        """Say what is about to run; nothing to people if that is nothing (``cost`` None).
+        """Say what is about to run.
 
-        A search says it itself.
+        Nothing is printed for people if nothing runs (``cost`` None), or some units of a study
+        alone. A search says it itself.
         """
         if job.source is not None:
             return
@@ -76,7 +82,7 @@ class Output:
             counts = _counts(job, missing)
             seconds = rounded(cost.seconds if cost else 0.0)
             self.stream.emit("plan", **counts, seconds=seconds)
-        elif cost is not None and job.plan is not None:
+        elif cost is not None and job.plan is not None and is_whole(job.plan):
             self.say(describe(job.plan, missing))
             start = describe_start(cost)
             if start is not None:
@@ -85,7 +91,7 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[Reporter]:
+    ) -> Iterator[Watch]:
         """Show a run of ``missing`` for as long as it lasts.
 
         Args:
@@ -109,14 +115,12 @@ class Output:
             upcoming=lambda: getattr(source, "upcoming", 0),
         )
         snapshot = _snapshots(job, store, state)
-        with Beacon(store.results, snapshot):
+        with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                own = getattr(source, "event_reporter", None)
-                writer = own(self.stream) if own else EventWriter(self.stream, state)
-                yield Reporters(state, writer)
+                yield Watch(heartbeat, state, EventWriter(self.stream, state))
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Reporters(state, view)
+                yield Watch(heartbeat, state, view)
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""
@@ -126,15 +130,15 @@ class Output:
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
     """Gives the state of a run with its table so far."""
-    source = cast("WatchedSource | None", job.source)
-    table: Callable[[Snapshot], Sheet | None] = getattr(source, "table", lambda now: None)
-    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(source, "summary", tuple)
-    if job.plan is not None:
-        table = TableSoFar(job.plan, store).sheet
+    table = None
+    if job.plan is not None and is_whole(job.plan):
+        table = TableSoFar(job.plan, store)
+    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(job.source, "summary", tuple)
 
     def snapshot() -> Snapshot:
         now = state.snapshot()
-        return replace(now, table=table(now), summary=tuple(summary()))
+        sheet = table.sheet(now) if table is not None else None
+        return replace(now, table=sheet, summary=tuple(summary()))
 
     return snapshot
 

@@ -10,18 +10,20 @@ from __future__ import annotations
 import contextlib
 import difflib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from pydantic import TypeAdapter
+
 from ablation.cost.forecast import seconds_left
-from ablation.live.beacon import running_studies
 from ablation.live.snapshot import Running, Snapshot
 from ablation.store import Store
+from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
-from ablation.store.unit_files import CLAIM, CONFIG, KEY, LOG, UnitFiles
+from ablation.store.unit_files import CONFIG, KEY, LOG, UnitFiles
 from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
 from skelcon.config import Json
 from skelcon.errors import UserError
@@ -124,14 +126,15 @@ def status_of(store: Store) -> Status:
         UserError: if it holds no units.
     """
     times, unfinished = [], []
-    studies = running_studies(store.results)
+    drivers = dict(live_drivers(store.results))
+    studies = _snapshots(drivers.values())
     shown = _shown(studies)
     for directory in unit_directories(store):
         files = UnitFiles(directory)
         with contextlib.suppress(FileNotFoundError):  # it may be deleted meanwhile
             if files.is_done:
                 times.append(files.finished_at())
-            elif (found := _unit_status(files, shown, bool(studies))) is not None:
+            elif (found := _unit_status(files, shown, drivers.keys())) is not None:
                 unfinished.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
     return Status(
@@ -142,6 +145,16 @@ def status_of(store: Store) -> Status:
         tuple(sorted(unfinished, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
         studies,
     )
+
+
+def _snapshots(shown: Iterable[Json | None]) -> tuple[Snapshot, ...]:
+    """What drivers show, by the names of their studies."""
+    found = []
+    for values in shown:
+        with contextlib.suppress(ValueError):  # of another version
+            if values is not None:
+                found.append(TypeAdapter(Snapshot).validate_python(values))
+    return tuple(sorted(found, key=lambda each: each.study))
 
 
 def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
@@ -159,19 +172,19 @@ def unit_directories(store: Store) -> list[Path]:
 
 
 def _unit_status(
-    files: UnitFiles, shown: Mapping[str, Running], any_driver: bool
+    files: UnitFiles, shown: Mapping[str, Running], drivers: Collection[str]
 ) -> UnitStatus | None:
     """A unit that is not done; None for a directory in which nothing was started.
 
     Args:
         files: the unit's.
         shown: what drivers show as running.
-        any_driver: whether one is there that could run what it has claimed.
+        drivers: those that are alive.
     """
     config, held = files.config_or_none(), is_held(files.directory)
     if config is None:
         return UnitStatus(files.key, "running", "(starting)") if held else None
-    doing = _doing(files, held, files.key in shown, any_driver)
+    doing = _doing(files, held, files.key in shown, drivers)
     unit = _readable_unit(config)
     label = "a unit of another version" if unit is None else label_of(unit)
     if files.key in shown:
@@ -201,14 +214,14 @@ def _unit_status(
     )
 
 
-def _doing(files: UnitFiles, held: bool, shown: bool, any_driver: bool) -> Doing:
+def _doing(files: UnitFiles, held: bool, shown: bool, drivers: Collection[str]) -> Doing:
     if held:
         return "running"
     if files.state == "failed":
         return "failed"
     if shown:
         return "running"
-    return "waiting" if any_driver and files.has(CLAIM) else "abandoned"
+    return "waiting" if files.claimed_by() in drivers else "abandoned"
 
 
 def _readable_unit(config: Json) -> Unit | None:

@@ -21,11 +21,17 @@ SHARE = 20
 """Between two reads pass this many times the seconds that a read takes."""
 
 
+def is_whole(plan: Plan) -> bool:
+    """Whether all units of the cells are in ``plan``; some units alone make no table."""
+    needed = (cell.unit for cell in plan.cells if cell.unit is not None)
+    return all({unit.key, *unit.needs}.issubset(plan.units) for unit in needed)
+
+
 class TableSoFar:
     """Reads a plan's cells from the store again when units have ended.
 
     Args:
-        plan: whose table it is.
+        plan: whose table it is, whole (:func:`is_whole`).
         store: where the results are.
         every: seconds between two reads.
     """

@@ -12,17 +12,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import ray
+from filelock import FileLock
 from numpy.typing import NDArray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -84,7 +84,7 @@ def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
     """
     home = _writable(places)
     whole = home / fingerprint
-    with _alone(home / f".{fingerprint}.lock"):
+    with FileLock(home / f".{fingerprint}.lock"):
         if holds(whole, fingerprint):
             return whole
         # Its name is always the same: what a killed process left is replaced and not added to.
@@ -155,11 +155,3 @@ def _own(place: Path) -> Path:
         raise PermissionError(errno.EACCES, "another user owns it", str(place))
     with tempfile.TemporaryFile(dir=place):
         return place
-
-
-@contextlib.contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Hold the kernel's lock on the file ``lock``; it goes with the process, however it dies."""
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

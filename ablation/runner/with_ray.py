@@ -35,6 +35,7 @@ from ablation.runner.trainables import UnitTrainable
 from ablation.runner.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat
 from ablation.store.mirror import mirror_at
 from ablation.units import Unit
 from skelcon.config import Json
@@ -51,6 +52,7 @@ def run_with_ray(
     reporter: Reporter,
     interrupt: Interrupt,
     source: UnitSource | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> bool:
     """Run ``units``, each after those it needs, and record failures in the store.
 
@@ -62,6 +64,7 @@ def run_with_ray(
         reporter: receives what happens.
         interrupt: asks the run to stop.
         source: gives further units.
+        heartbeat: of this driver; it has one of its own if not given.
 
     Returns:
         False if it was interrupted before all units had been tried.
@@ -72,7 +75,7 @@ def run_with_ray(
     remaining = _Remaining(units, reporter)
 
     def session() -> bool:
-        return _run_session(remaining, store, data, resources, interrupt, source)
+        return _run_session(remaining, store, data, resources, interrupt, source, heartbeat)
 
     return restarting(session, lambda reason: reporter.report(Waiting(reason)))
 
@@ -99,13 +102,14 @@ def _run_session(
     resources: Resources,
     interrupt: Interrupt,
     source: UnitSource | None,
+    heartbeat: Heartbeat | None,
 ) -> bool:
     """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies."""
     with (
         warnings.catch_warnings(),
         cluster(resources) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
-        Claims(store) as claims,
+        Claims(store, heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)

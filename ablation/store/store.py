@@ -6,7 +6,6 @@ What the directory ``units/<key>/`` holds is listed in `ablation.store.unit_file
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import itertools
 import json
@@ -15,6 +14,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypedDict
+
+from filelock import FileLock
 
 from ablation.store.files import write_json
 from ablation.store.locks import hold
@@ -172,8 +173,7 @@ class Store:
         """
         place = self.results / "damaged"
         place.mkdir(exist_ok=True)
-        with (place / ".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with FileLock(place / ".lock"):
             if not self.is_done(key) or self.damage(key, thorough=thorough) is None:
                 return None
             number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())

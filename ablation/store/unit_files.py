@@ -130,6 +130,13 @@ class UnitFiles:
         """Whether a retry of a unit that failed would fail in the same way."""
         return bool(self._read(FAILED).get("deterministic", False))
 
+    def claimed_by(self) -> str | None:
+        """The driver that has claimed the unit, which may be dead; None if there is no claim."""
+        try:
+            return self.path(CLAIM).read_text()
+        except FileNotFoundError:
+            return None
+
     def config_or_none(self) -> Json | None:
         """The unit's configuration; None if it cannot be read."""
         return self._read_or_none(CONFIG)

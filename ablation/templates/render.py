@@ -6,9 +6,10 @@ import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import jinja2
+if TYPE_CHECKING:
+    import jinja2
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ def render(template: Template) -> str:
 
 
 def _environment() -> jinja2.Environment:
+    import jinja2  # here: only this command needs it
+
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ablation.templates", "files"),
         undefined=jinja2.StrictUndefined,

@@ -1,6 +1,7 @@
 """A background thread per tracker: one that hangs delays neither the study nor the others.
 
-(The threads of concurrent.futures are joined when Python exits: one that hangs would hang it too.)
+Not a pool of concurrent.futures: Python waits for its threads at exit, so one that hangs would hang
+the command.
 """
 
 from __future__ import annotations
@@ -58,13 +59,13 @@ class TrackerThread:
 
     def join(self) -> None:
         """Wait for the end as long as there is progress; then warn, and leave the thread behind."""
-        joined_at = time.monotonic()
+        wait_start = time.monotonic()
         self._thread.join(NOTICE_AFTER)
         if self._thread.is_alive() and not self._cancelled:
             self._print(f"waiting for {self._name}; Ctrl-C leaves the rest to the next command")
         timeout = TIMEOUT_CANCELLED if self._cancelled else TIMEOUT
         while self._thread.is_alive():
-            stuck = time.monotonic() - max(joined_at, self._progressed)
+            stuck = time.monotonic() - max(wait_start, self._progressed)
             if stuck > timeout:
                 self._cancelled = self._abandoned = True
                 hung.set()

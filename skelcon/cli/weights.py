@@ -14,9 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from skelcon.cli.console import can_write, progress_bar
-from skelcon.cli.options import PROTOCOLS, JsonOption
-from skelcon.cli.options import DataOption as DataOption
-from skelcon.cli.options import PluginOption as PluginOption
+from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
 
     from skelcon.data import SkeletonDataset
     from skelcon.encoders import Encoder
+
+__all__ = ["DataOption", "PluginOption", "embed", "import_weights", "retrieve"]
 
 WeightsArgument = Annotated[
     Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")

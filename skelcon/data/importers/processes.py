@@ -140,7 +140,7 @@ def _pool(writer: PartWriter, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_worker(writer: PartWriter, alive: Connection) -> None:
-    global _writer
+    global _writer  # noqa: PLW0603  (the pool has no other way to give a worker what it needs)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
     os.dup2(2, 1)  # what a library prints is not the command's output
     threading.Thread(target=_exit_when_closed, args=(alive,), daemon=True).start()
@@ -223,7 +223,7 @@ def _send_all(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on
+    with contextlib.suppress(BrokenPipeError):  # the reader has stopped
         try:
             _limit(memory, seconds)
             for value in function(path):

@@ -1,7 +1,9 @@
-"""What a plan costs: from finished units, from a measurement, and never without a basis."""
+"""What units cost: from finished units, from a measurement, and never without a basis."""
 
 from __future__ import annotations
 
+import io
+import itertools
 import json
 import os
 import shutil
@@ -14,30 +16,26 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from rich.console import Console
+from unit_helpers import evaluation, pretraining
 
-from ablation.cli import main
-from ablation.cost import check_disk, cost_of, gpu_share, needs_probe, slots_of, wall_seconds
-from ablation.cost import estimate as costs
-from ablation.cost.history import (
-    FORWARD,
-    Clips,
-    Hardware,
-    History,
-    Rate,
-    passes,
-    probe_key,
-    trial_hardware,
-)
-from ablation.cost.probe import probe, to_probe
-from ablation.cost.sizes import readable, written_bytes
-from ablation.plan import Plan, Unit, make_plan
+from ablation.cost import Cost, CostModel, check_disk
+from ablation.cost.hardware import Hardware, trial_hardware
+from ablation.cost.history import Clips, Difference, History, Match, Rate
+from ablation.cost.model import gpu_share, share_left
+from ablation.cost.schedule import slots_of, wall_seconds
+from ablation.cost.sizes import written_bytes
+from ablation.cost.view import print_kinds
+from ablation.plan import Plan, make_plan
 from ablation.runner.resources import Resources
 from ablation.store import Store, write_json
 from ablation.study import load_study
-from ablation.work import UnitRun
+from ablation.units import EncoderSource, PretrainUnit, Unit
+from ablation.work import Context, UnitRun
 from ablation.work.checkpoints import CheckpointPolicy
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
+from skelcon.settings import put
 
 
 @pytest.fixture(autouse=True)
@@ -49,17 +47,19 @@ def _torch_as_before() -> Iterator[None]:
     torch.set_num_threads(before[1])
 
 
-HERE = Hardware("cpu", "a CPU", 1)
+HERE = trial_hardware(0, 1)
 
 
 def plan_of(dataset: SkeletonDataset, file: Path, seeds: int = 1, **overrides: Any) -> Plan:
+    changed: dict[str, Any] = {}
+    for name, value in overrides.items():
+        put(changed, name.replace("__", "."), value)
     return make_plan(
         load_study(file),
         dataset,
         preset="paper",
-        preset_tree={},
         seeds=tuple(range(seeds)),
-        overrides={key.replace("__", "."): value for key, value in overrides.items()},
+        overrides=changed,
     )
 
 
@@ -73,7 +73,7 @@ def finish(
     gpu: tuple[float, float] | None = None,
 ) -> Path:
     """As a finished unit leaves its directory, as far as costs are read from it."""
-    directory = store.begin(unit.key, unit.config)
+    directory = store.begin(unit.key, unit.to_json())
     on_gpu = hardware.device == "cuda"
     names: dict[str, Any] = {"cpu": "a CPU", "gpu": None}
     if on_gpu:
@@ -94,76 +94,85 @@ def finish(
     return directory
 
 
-def test_passes_count_what_goes_through_the_encoders() -> None:
-    pretrain = {"unit": "pretrain", "config": {"epochs": 3, "batch": 8}}
-    assert passes(pretrain, 20, 99) == 3 * 16  # the last, smaller batch is dropped
-    linear = {"unit": "evaluate", "task": "linear", "config": {"epochs": 9, "crops": 2}}
-    assert passes(linear, 20, 10) == 2 * 20 + 10
-    linear["config"] = {"epochs": 9, "crops": None}
-    assert passes(linear, 20, 10) == 9 * 20 + 10
-    assert passes({"unit": "evaluate", "task": "retrieval", "config": {}}, 20, 10) == 30
-    options = {"epochs": 4, "subsets": 2, "labels": 0.5}
-    finetune = {"unit": "evaluate", "task": "finetune", "config": options}
-    assert passes(finetune, 20, 30) == pytest.approx(2 * (4 * 10 + FORWARD * 30))
+def model_of(store: Store, dataset: SkeletonDataset, **resources: Any) -> CostModel:
+    return CostModel.of(store, [dataset], Resources(**resources))
 
 
-def test_seconds_are_those_of_like_units_for_other_epochs_and_seeds(
+def pretrainings(plan: Plan) -> list[PretrainUnit]:
+    return [unit for unit in plan.units.values() if isinstance(unit, PretrainUnit)]
+
+
+def test_differences_are_ordered_by_what_weighs_most() -> None:
+    ordered = [
+        Difference(),
+        Difference(options=True),
+        Difference(data=True),
+        Difference(data=True, options=True),
+        Difference(hardware=True),
+        Difference(hardware=True, data=True, options=True),
+        Difference(Match.REPRESENTATIONS),
+        Difference(Match.REPRESENTATIONS, hardware=True, data=True),
+        Difference(Match.TASK),
+    ]
+    assert all(nearer < farther for nearer, farther in itertools.pairwise(ordered))
+    assert [each.is_rough for each in ordered] == [False, False, *[True] * 7]
+
+
+def test_the_seconds_are_those_of_like_units_for_other_epochs_and_seeds(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
     store = Store(tmp_path)
     before = plan_of(dataset, study_file, seeds=3)
-    pretrain = [u for u in before.units.values() if u.label.startswith("pretrain none / seq")]
-    for unit, seconds in zip(pretrain, (1.0, 2.0, 30.0), strict=True):
+    trained = [u for u in before.units.values() if u.label.startswith("pretrain none / seq")]
+    for unit, seconds in zip(trained, (1.0, 2.0, 30.0), strict=True):
         finish(store, unit, seconds, dataset)
-    history = History.read(store, [dataset], HERE)
     after = plan_of(dataset, study_file, seeds=9, pretrain__epochs=12)  # and not 3
-    units = {u.label: u for u in after.units.values()}
-    like = costs.estimate(units["pretrain none / seq / seed 8"], history, store)
-    assert like.seconds == pytest.approx(4 * 2.0)  # the median: one that slept is no measure
+    model, units = model_of(store, dataset), {u.label: u for u in after.units.values()}
+    like = model.estimate(units["pretrain none / seq / seed 8"])
+    assert like.seconds == pytest.approx(4 * 2.0)  # the median: an outlier does not count
     assert like.basis == "3 like units on this hardware"
     assert like.size is not None
     assert like.size >= 1000
-    other = costs.estimate(units["pretrain crop+jitter / seq / seed 0"], history, store)
+    other = model.estimate(units["pretrain crop+jitter / seq / seed 0"])
     assert other.basis == "3 units with the same encoders on this hardware"
-    image = costs.estimate(units["pretrain none / img / seed 0"], history, store)
+    image = model.estimate(units["pretrain none / img / seed 0"])
     assert image.basis.startswith("rough: 3 units of the same kind, other representations")
     evaluation = next(u for u in after.units.values() if u.kind == "evaluate")
-    assert costs.estimate(evaluation, history, store).seconds is None
-    cost = cost_of(list(after.units.values()), history, store, Resources(), 2)
+    assert model.estimate(evaluation).seconds is None
+    cost = model.cost(list(after.units.values()))
     assert cost.unknown == after.count("evaluate") == 54
-    assert not needs_probe(units["pretrain none / seq / seed 8"], history)
-    assert needs_probe(units["pretrain none / img / seed 0"], history)
+    assert not model.needs_probe(units["pretrain none / seq / seed 8"])
+    assert model.needs_probe(units["pretrain none / img / seed 0"])
 
 
-def test_other_hardware_is_named_and_a_gpu_tells_nothing_of_a_cpu(
+def test_other_hardware_is_named_and_a_gpu_says_nothing_about_a_cpu(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    unit = next(u for u in plan.units.values() if u.kind == "pretrain")
+    store, unit = Store(tmp_path), pretrainings(plan_of(dataset, study_file))[0]
     finish(store, unit, 5.0, dataset, Hardware("cuda", "GPU X"), gpu=(3000.0, 40000.0))
-    assert History.read(store, [dataset], HERE).rate(unit) is None
-    rate = History.read(store, [dataset], Hardware("cuda", "GPU Y")).rate(unit)
+    history = History.read(store, [dataset])
+    assert history.rate(unit, HERE) is None
+    rate = history.rate(unit, Hardware("cuda", "GPU Y"))
     assert rate is not None
     assert rate.basis == "1 like unit on other hardware (GPU X)"
     assert (rate.gpu_mib, rate.gpu_total_mib) == (3000.0, 40000.0)
     finish(store, unit, 5.0, dataset, Hardware("cpu", "a CPU", 4))
-    rate = History.read(store, [dataset], HERE).rate(unit)
+    rate = History.read(store, [dataset]).rate(unit, HERE)
     assert rate is not None
     assert rate.basis == "1 like unit on other hardware (a CPU, 4 threads)"
 
 
-def test_units_of_another_data_set_tell_by_what_they_logged(
+def test_units_of_another_data_set_count_by_what_they_logged(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    unit = next(u for u in plan.units.values() if u.kind == "pretrain")
-    foreign = replace(unit, config={**unit.config, "data": "0123456789abcdef"})
+    store, unit = Store(tmp_path), pretrainings(plan_of(dataset, study_file))[0]
+    foreign = replace(unit, side=replace(unit.side, data="0123456789abcdef"))
     directory = finish(store, foreign, 6.0, dataset)
-    history = History.read(store, [dataset], HERE)
-    assert history.rate(unit) is None  # how many clips it had is not known
+    history = History.read(store, [dataset])
+    assert history.rate(unit, HERE) is None  # how many clips it had is not known
     line = json.dumps({"samples_per_s": 10.0, "seconds": 3.0})
     (directory / "metrics.jsonl").write_text(f"{line}\n{line}\n")
-    rate = History.read(store, [dataset], HERE).rate(unit)
+    rate = History.read(store, [dataset]).rate(unit, HERE)
     assert rate is not None
     assert rate.seconds == pytest.approx(6.0 / 60)
 
@@ -182,42 +191,43 @@ def test_several_encoders_cost_what_each_costs_alone(
     both.write_text(text)
     units = plan_of(dataset, both).units.values()
     pair = next(u for u in units if u.label == "pretrain none / img+seq / seed 0")
-    estimate = costs.estimate(pair, History.read(store, [dataset], HERE), store)
+    estimate = model_of(store, dataset).estimate(pair)
     assert estimate.seconds == pytest.approx(7.0)
     assert estimate.basis == "the sum of its representations alone on this hardware"
 
 
-def test_a_damaged_unit_is_no_evidence_and_no_error(
+def test_a_damaged_unit_or_one_of_another_version_is_no_evidence(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    for unit, name in zip(plan.units.values(), ("config.json", "provenance.json"), strict=False):
+    store, units = Store(tmp_path), pretrainings(plan_of(dataset, study_file))
+    for unit, name in zip(units, ("config.json", "provenance.json"), strict=False):
         (finish(store, unit, 1.0, dataset) / name).write_text("[]")
+    for unit, change in zip(units[2:], ({"unit": "dream"}, {"config": {}}), strict=False):
+        directory = finish(store, unit, 1.0, dataset)
+        write_json(directory / "config.json", {**unit.to_json(), **change})
     (store.units / "notes.txt").write_text("mine")
-    assert History.read(store, [dataset], HERE).past == []
+    assert History.read(store, [dataset]).finished == []
 
 
 def test_two_thousand_units_are_read_in_a_moment(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    unit = next(u for u in plan.units.values() if u.kind == "pretrain")
+    store, unit = Store(tmp_path), pretrainings(plan_of(dataset, study_file))[0]
     first = finish(store, unit, 1.0, dataset)
     for number in range(2000):
         shutil.copytree(first, store.units / f"{number:016x}", copy_function=os.link)
-    began = time.process_time()
-    history = History.read(store, [dataset], HERE)
-    rate = history.rate(unit)
-    assert time.process_time() - began < 3
+    started = time.process_time()
+    rate = History.read(store, [dataset]).rate(unit, HERE)
+    assert time.process_time() - started < 3
     assert rate is not None
     assert rate.basis == "2001 like units on this hardware"
 
 
-def test_the_time_of_all_is_that_of_handing_them_out() -> None:
-    first = Unit({"unit": "pretrain", "n": 1}, (), "")
-    second = Unit({"unit": "pretrain", "n": 2}, (), "")
-    check = Unit({"unit": "evaluate", "n": 3}, (first.key,), "")
-    late = Unit({"unit": "evaluate", "n": 4}, (first.key, second.key), "")
+def test_the_time_of_all_is_that_of_running_them_in_the_slots() -> None:
+    first, second = pretraining(1), pretraining(2)
+    check = evaluation(first)
+    sources = tuple(EncoderSource("seq", pretrained=each) for each in (first, second))
+    late = replace(check, encoders=sources)
     units = [late, check, first, second]
     seconds = {first.key: 10.0, second.key: 4.0, check.key: 3.0, late.key: 1.0}
     assert wall_seconds(units, seconds, 1) == 18
@@ -226,8 +236,10 @@ def test_the_time_of_all_is_that_of_handing_them_out() -> None:
     assert wall_seconds(units, seconds, 99) == 13
     assert wall_seconds([check, late], seconds, 1) == 4  # what they need is done
     assert wall_seconds([], {}, 3) == 0
-    many = [Unit({"unit": "pretrain", "n": n}, (), "") for n in range(5)]
+    many = [pretraining(seed) for seed in range(5)]
     assert wall_seconds(many, {u.key: 2.0 for u in many}, 2) == 6
+    # What runs already is not waited for.
+    assert wall_seconds([check, second], {check.key: 3.0, second.key: 9.0}, 1, {second.key}) == 12
 
 
 @pytest.mark.parametrize(
@@ -250,7 +262,7 @@ def test_how_many_fit_at_once(
 
 
 def test_a_share_of_a_gpu_is_suggested_from_measured_peaks_only() -> None:
-    small = Rate(1.0, "", 0, gpu_mib=3000.0, gpu_total_mib=40000.0)
+    small = Rate(1.0, "", gpu_mib=3000.0, gpu_total_mib=40000.0)
     asked = Resources(gpus_per_trial=1)
     assert gpu_share([small, small], asked) == 0.12  # eight times 4,024 MiB are in 36,000
     assert gpu_share([small, None], asked) is None
@@ -264,31 +276,29 @@ def test_a_share_of_a_gpu_is_suggested_from_measured_peaks_only() -> None:
 def test_checkpoints_that_stay_take_disk(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    units = [unit for unit in plan.units.values() if unit.kind == "pretrain"]
-    history = History([], Clips([dataset]), HERE)
-    history.measured[probe_key(units[0].config)] = Rate(1.0, "", 0)
+    unit, store = pretrainings(plan_of(dataset, study_file))[0], Store(tmp_path)
 
-    def disk(*policy: Any) -> int:
-        asked = Resources(checkpoints=CheckpointPolicy(*policy))
-        return cost_of(units[:1], history, store, asked, 1).disk_bytes
+    def cost(*policy: Any) -> Cost:
+        model = model_of(store, dataset, checkpoints=CheckpointPolicy(*policy), max_concurrent=1)
+        model.history.add_measurement(unit, HERE, Rate(1.0, ""))
+        return model.cost([unit])
 
-    one = cost_of(units[:1], history, store, Resources(), 1).estimates[units[0].key]
+    none = cost()
+    one = none.estimates[unit.key]
     assert one.seconds
-    assert disk(None, "last") - disk() == one.checkpoint
-    assert disk(one.seconds / 4, "all") - disk() == 5 * one.checkpoint
+    assert cost(None, "last").disk_bytes - none.disk_bytes == one.checkpoint
+    assert cost(one.seconds / 4, "all").disk_bytes - none.disk_bytes == 5 * one.checkpoint
 
 
 def test_a_checkpoint_leaves_less_to_run(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store, plan = Store(tmp_path), plan_of(dataset, study_file)
-    unit = next(u for u in plan.units.values() if u.kind == "pretrain")
-    directory = store.begin(unit.key, unit.config)
+    store, unit = Store(tmp_path), pretrainings(plan_of(dataset, study_file))[0]
+    directory = store.begin(unit.key, unit.to_json())
     (directory / "metrics.jsonl").write_text("{}\n{}\n")
-    assert costs.share_left(unit, store) == 1  # without a checkpoint it begins anew
+    assert share_left(unit, store) == 1  # without a checkpoint it starts from scratch
     (directory / "checkpoint.pt").write_bytes(b"")
-    assert costs.share_left(unit, store) == pytest.approx(1 / 3)
+    assert share_left(unit, store) == pytest.approx(1 / 3)
 
 
 def test_sizes_are_counted_before_anything_is_written(
@@ -307,24 +317,15 @@ def test_sizes_are_counted_before_anything_is_written(
     monkeypatch.setattr("ablation.work.checkpoints.LEAST", 0)
     plan = plan_of(dataset, study_file, pretrain__encoders__seq__hidden=64)
     unit = next(u for u in plan.units.values() if u.representations == ("seq",))
-    counted = written_bytes(unit.config, clips)
+    counted = written_bytes(unit, clips)
     assert counted is not None
-    run = UnitRun(unit.config, store, {dataset.fingerprint: dataset.path}, "cpu")
+    run = UnitRun(unit, store, Context({dataset.fingerprint: dataset.path}))
     while not run.step(0).done:
         pass
     run.close()
     written = sum(path.stat().st_size for path in store.directory(unit.key).iterdir())
-    assert counted[0] == pytest.approx(written, rel=0.1)
-    assert counted[1] == pytest.approx(saved[0], rel=0.1)
-
-
-def test_sizes_read_well() -> None:
-    assert [readable(n) for n in (0, 999, 1000, 12_340_000)] == [
-        "0 B",
-        "999 B",
-        "1.0 kB",
-        "12.3 MB",
-    ]
+    assert counted.left == pytest.approx(written, rel=0.1)
+    assert counted.checkpoint == pytest.approx(saved[0], rel=0.1)
 
 
 class _Usage(NamedTuple):
@@ -351,7 +352,7 @@ def test_a_full_disk_is_refused_before_anything_is_made(
 
 
 def test_an_unknown_disk_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = costs.Cost({}, 1, 0.0, 0.0, 0, 0.0, 0.0, 10**15, 0, None)
+    cost = Cost({}, 1, 0.0, 0.0, 0, 0.0, 0.0, 10**15, 0, None)
     with pytest.raises(UserError, match=r"1000\.0 TB"):
         check_disk(tmp_path, cost)
 
@@ -363,6 +364,8 @@ def test_an_unknown_disk_is_not_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def _main(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    from ablation.cli import main
+
     monkeypatch.setattr(sys, "argv", ["skelcon-ablate", *map(str, words)])
     with pytest.raises(SystemExit) as end:
         main()
@@ -373,22 +376,20 @@ def _main(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 def test_a_probe_measures_every_kind_and_leaves_nothing(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    store = Store(tmp_path / "r")
-    history = History.read(store, [dataset], trial_hardware(0, 1))
-    units = []
+    store, units = Store(tmp_path / "r"), []
     for task in ("linear", "retrieval", "finetune"):
         file = tmp_path / f"{task}.yaml"
         text = study_file.read_text().replace("protocols:", f"task: {task}\nprotocols:")
         settings = "  linear: {epochs: 3, crops: 1}\n"
         file.write_text(text.replace(settings, settings if task == "linear" else ""))
         units += list(plan_of(dataset, file).units.values())
+    model = CostModel.of(store, [dataset], Resources(max_concurrent=2))
     seen: list[Unit] = []
+    model.probe(units, 2, lambda unit, done, total: seen.append(unit))
     # One for the pre-trainings of each encoder, one for each encoder and task.
-    assert len(to_probe(units, history)) == 2 + 2 * 3
-    probe(units, history, 2, 1, seen.append)
-    assert len(seen) == 8
-    assert all(u.config["config"]["augment"]["use"] for u in seen if u.kind == "pretrain")
-    cost = cost_of(units, history, store, Resources(), 2)
+    assert len(seen) == 2 + 2 * 3
+    assert all(unit.augmentations for unit in seen if isinstance(unit, PretrainUnit))
+    cost = model.cost(units)
     assert cost.unknown == 0
     assert {e.basis.split(",")[0] for e in cost.estimates.values()} == {
         "2 steps measured now",
@@ -398,18 +399,45 @@ def test_a_probe_measures_every_kind_and_leaves_nothing(
     assert cost.seconds is not None
     assert cost.work_seconds / 2 <= cost.seconds <= cost.work_seconds
     assert not store.results.exists()
-    assert to_probe(units, history) == []
+    assert not any(map(model.needs_probe, units))
 
 
 def test_a_probe_for_hardware_that_is_not_here_is_refused(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    model = CostModel.of(Store(tmp_path), [dataset], Resources(gpus_per_trial=1))
+    with pytest.raises(UserError, match="--probe 2: trials would run on a GPU"):
+        model.probe(list(plan_of(dataset, study_file).units.values()), 2)
+
+
+def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    history = History([], Clips([dataset]), Hardware("cuda", None))
-    with pytest.raises(UserError, match="--probe 2: trials would run on a GPU"):
-        probe(list(plan_of(dataset, study_file).units.values()), history, 2, 1)
+    store, plan = Store(tmp_path), plan_of(dataset, study_file, seeds=2)
+    units, long = list(plan.units.values()), "A CPU of a name that is as long as some are @ 2 GHz"
+    finish(store, units[0], 98765.0, dataset, Hardware("cpu", long, 4))
+    model = model_of(store, dataset)
+    cost = model.cost(units[1:])
+
+    def printed(width: int, terminal: bool) -> list[str]:
+        out = io.StringIO()
+        console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
+        print_kinds(console, units, units[1:], cost)
+        return [line.rstrip() for line in out.getvalue().splitlines()]
+
+    wide, piped = printed(80, True), printed(40, False)
+    assert max(map(len, wide)) <= 80
+    assert wide[0].split() == ["units", "done", "to", "run", "each", "all", "disk", "from"]
+    row = next(line for line in wide if line.startswith("pre-training IMG"))
+    assert row.split()[2:4] == ["1", "1"]
+    assert row.endswith(" a")
+    note = f"a: 1 like unit on other hardware ({long}, 4 threads)"
+    assert note in piped
+    assert row in piped
 
 
-def test_a_plan_says_what_it_costs_and_whence_it_knows(
+def test_a_plan_says_what_it_costs_and_from_what(
     tmp_path: Path,
     utd: Path,
     study_file: Path,

@@ -1,4 +1,4 @@
-"""What ``--gpus-per-trial`` makes of a share, of several, and of ``auto``."""
+"""``--gpus-per-trial``: a share, several, and ``auto``."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 from rich.console import Console
-from test_cost import finish, plan_of
+from test_cost import finish, model_of, plan_of
 
-from ablation.cost import cost_of, gpu_share
-from ablation.cost.gpus import AutoGpus, parse_gpus, settled
-from ablation.cost.history import Hardware, History, Rate, trial_hardware
-from ablation.cost.view import Costing, print_cost
+from ablation.cost import AutoGpus, CostModel, parse_gpus, resolve_gpus
+from ablation.cost.hardware import Hardware, trial_hardware
+from ablation.cost.history import History, Rate
+from ablation.cost.model import gpu_share
+from ablation.cost.view import print_cost
 from ablation.plan import Plan
 from ablation.runner.resources import Resources
 from ablation.store import Store, write_json
@@ -62,17 +63,17 @@ def test_an_evaluation_takes_one_gpu_of_several(
             assert ask == {"cpu": 1, "gpu": gpus}
             alone = resources.of_trial(gpus, nodes, alone=True)
             assert alone == {"cpu": 1, "gpu": max(1, gpus)}
-    store, four = Store(tmp_path), Resources(gpus_per_trial=4)
+    store = Store(tmp_path)
     for unit in (trained, evaluated):
         finish(store, unit, 3600.0, dataset, hardware=GPU)
-    history = History.read(store, [dataset], GPU)
-    assert cost_of([trained, evaluated], history, store, four, 1).gpu_hours == pytest.approx(5)
+    model = model_of(store, dataset, gpus_per_trial=4)
+    assert model.cost([trained, evaluated]).gpu_hours == pytest.approx(5)
 
 
-def test_a_share_is_that_of_the_gpu_at_hand_if_it_is_smaller(
+def test_a_share_is_of_the_gpu_of_this_machine_if_it_is_smaller(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    rate, asked = Rate(1.0, "", 0, gpu_mib=3000.0, gpu_total_mib=40000.0), Resources(0, 1)
+    rate, asked = Rate(1.0, "", gpu_mib=3000.0, gpu_total_mib=40000.0), Resources(0, 1)
     here = SimpleNamespace(total_memory=12000 * 2**20)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda at: here)
@@ -85,15 +86,16 @@ def test_a_plan_suggests_the_share(plan: Plan, dataset: SkeletonDataset, tmp_pat
     store, units, said = Store(tmp_path), list(plan.units.values()), io.StringIO()
     for unit in units:
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
-    costing = Costing.of(store, [plan], Resources(gpus_per_trial=0.5, max_concurrent=1))
-    print_cost(Console(file=said), units, costing.cost(units), costing)
+    model = model_of(store, dataset, gpus_per_trial=0.5, max_concurrent=1)
+    print_cost(Console(file=said), units, model.cost(units), model)
     assert "so little of a GPU's memory that --gpus-per-trial 0.12 would do." in said.getvalue()
 
 
 def choice(plan: Plan, store: Store, asked: Resources, *, cuda: bool) -> tuple[float, list[str]]:
     said: list[str] = []
     units = list(plan.units.values())
-    found = settled(asked, store, [plan], units, said.append, lambda: cuda)
+    model = CostModel.of(store, plan.datasets, asked)
+    found = resolve_gpus(asked, model, units, said.append, cuda=lambda: cuda)
     return found.gpus_per_trial, said
 
 
@@ -105,7 +107,7 @@ def test_auto_takes_what_like_units_needed(
     assert logical == (0, ["--gpus-per-trial auto: no GPU, as torch sees none here"])
     gpus, said = choice(plan, store, asked, cuda=True)
     assert gpus == 1
-    assert "a whole GPU, as no finished unit tells" in said[0]
+    assert "a whole GPU, as no finished unit shows" in said[0]
     for unit in plan.units.values():
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
     assert choice(plan, store, asked, cuda=True) == (
@@ -125,9 +127,10 @@ def test_auto_takes_what_like_units_needed(
 def test_auto_asks_the_cluster(plan: Plan, tmp_path: Path, there: float, taken: float) -> None:
     asked = Resources(gpus_per_trial=parse_gpus("auto"), address="auto")
     said: list[str] = []
+    model = CostModel.of(Store(tmp_path), plan.datasets, asked)
     units = list(plan.units.values())
-    found = settled(
-        asked, Store(tmp_path), [plan], units, said.append, lambda: True, lambda asked: there
+    found = resolve_gpus(
+        asked, model, units, said.append, cuda=lambda: True, in_cluster=lambda asked: there
     )
     assert found.gpus_per_trial == taken
     assert ("as the cluster has none" in said[0]) == (not there)
@@ -150,14 +153,14 @@ def test_the_time_of_one_device_is_not_that_of_two(
     assert trial_hardware(0.5, 1, lambda: False).ranks == 1
     for unit in plan.units.values():
         finish(store, unit, 1.0, dataset, hardware=replace(two, ranks=1))
-    history = History.read(store, [dataset], two)
-    told = {}
+    history = History.read(store, [dataset])
+    bases = {}
     for unit in plan.units.values():
-        rate = history.rate(unit)
+        rate = history.rate(unit, two)
         assert rate is not None
-        told[unit.kind] = rate.basis
-    assert told["pretrain"].endswith("on other hardware (a GPU)")
-    assert told["evaluate"].endswith("on this hardware")
+        bases[unit.kind] = rate.basis
+    assert bases["pretrain"].endswith("on other hardware (a GPU)")
+    assert bases["evaluate"].endswith("on this hardware")
 
 
 @pytest.mark.parametrize(
@@ -166,7 +169,7 @@ def test_the_time_of_one_device_is_not_that_of_two(
 def test_a_worker_may_not_take_more_of_a_gpu_than_its_share(
     gpu: float, alone: bool, share: float, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With a stand-in for the GPU; also when the same worker takes up another unit."""
+    """With a stand-in for the GPU; also when the same worker gets another unit."""
     from ablation.runner.trainables import UnitTrainable
 
     caps: list[float] = []

@@ -1,25 +1,20 @@
-"""Two drivers on one results directory share the work; the dead hold nothing."""
+"""Drivers on one results directory share the work; the claims of dead ones are worth nothing."""
 
 from __future__ import annotations
 
-import json
 import multiprocessing
-import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
-import pytest
-
 from ablation.store import Store
-from ablation.store import claims as claims_module
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat, live_drivers
 
 KEYS = [f"{number:016x}" for number in range(40)]
 
 
-def test_a_claim_is_one_drivers_until_it_lets_go(tmp_path: Path) -> None:
+def test_a_claim_is_one_drivers_until_it_is_released(tmp_path: Path) -> None:
     with Claims(Store(tmp_path)) as one, Claims(Store(tmp_path)) as other:
         assert one.take("k")
         assert one.take("k")
@@ -29,7 +24,7 @@ def test_a_claim_is_one_drivers_until_it_lets_go(tmp_path: Path) -> None:
         assert not one.take("k")
 
 
-def test_who_leaves_lets_go_of_all_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_driver_that_ends_releases_all_and_leaves_nothing(tmp_path: Path) -> None:
     with Claims(Store(tmp_path)) as one:
         assert one.take("k")
     with Claims(Store(tmp_path)) as other:
@@ -85,28 +80,7 @@ def test_a_killed_driver_on_this_machine_is_dead_at_once(tmp_path: Path) -> None
     assert not list(tmp_path.glob("units/k/claim"))
 
 
-def elsewhere(results: Path, silent: float) -> str:
-    """A driver on another machine that has claimed k and has said nothing for so long."""
-    file = results / "drivers" / "far-1-abc.json"
-    file.parent.mkdir(parents=True)
-    file.write_text(json.dumps({"machine": "far", "process": {"pid": 1, "began": "1"}}))
-    os.utime(file, (time.time() - silent,) * 2)
-    claim = results / "units" / "k" / "claim"
-    claim.parent.mkdir(parents=True)
-    claim.write_text("far-1-abc")
-    return file.stem
-
-
-@pytest.mark.parametrize(("silent", "free"), [(0, False), (30, False), (90, True)])
-def test_a_driver_elsewhere_is_dead_when_it_has_been_silent_for_long(
-    tmp_path: Path, silent: float, free: bool
-) -> None:
-    elsewhere(tmp_path, silent)
-    with Claims(Store(tmp_path)) as mine:
-        assert mine.take("k") == free
-
-
-def test_a_claim_of_nobody_known_is_worth_nothing(tmp_path: Path) -> None:
+def test_a_claim_of_an_unknown_driver_is_worth_nothing(tmp_path: Path) -> None:
     claim = tmp_path / "units" / "k" / "claim"
     claim.parent.mkdir(parents=True)
     claim.write_text("somebody")
@@ -116,13 +90,12 @@ def test_a_claim_of_nobody_known_is_worth_nothing(tmp_path: Path) -> None:
         assert mine.take("k")
 
 
-def test_it_gives_signs_of_life(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claims_module, "BEAT", 0.01)
-    with Claims(Store(tmp_path)):
-        (file,) = tmp_path.glob("drivers/*.json")
-        for change in (lambda: os.utime(file, (0, 0)), file.unlink):
-            change()
-            give_up = time.monotonic() + 20
-            while not file.exists() or file.stat().st_mtime == 0:
-                assert time.monotonic() < give_up
-                time.sleep(0.01)
+def test_claims_of_a_given_heartbeat_end_before_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    with Heartbeat(store) as heartbeat:
+        for _ in range(2):  # one after the other, as when Ray is started again
+            with Claims(store, heartbeat) as claims, Claims(store) as other:
+                assert claims.take("k")
+                assert not other.take("k")
+        assert [name for name, _ in live_drivers(tmp_path)] == [heartbeat.driver]
+    assert live_drivers(tmp_path) == []

@@ -1,0 +1,207 @@
+"""One heartbeat per driver: who works on a results directory, and what its live view shows.
+
+A driver (a command that runs units) has a file ``drivers/<id>.json``, which it renews every few
+seconds: its machine, its process, and the latest snapshot of its live view, if it has one. Claims
+are worth as much as the heartbeat of their driver, and ``status`` shows what the snapshots say.
+
+One rule says who is dead, for all readers: on the same machine, whose process has ended; on another
+machine, whose file has not been renewed for a minute.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+
+from ablation.store.store import Store
+from skelcon.config import Json
+
+INTERVAL = 2.0
+"""Seconds between two renewals."""
+STALE_SECONDS = 60.0
+"""Seconds without one after which a driver on another machine counts as dead."""
+SAME_START_SECONDS = 60.0
+"""How far apart two readings of when a process started may be: the system derives it from the
+clock, which may be set or slewed in between."""
+DRIVER = re.compile(r".+-\d+-[0-9a-f]{8}")
+"""What a driver is called; a study called "drivers" has files of other names here."""
+
+
+class Heartbeat:
+    """The heartbeat of this driver. Use as a context manager around a run.
+
+    What goes wrong with it (a disk that is full) harms nobody: the next renewal may succeed. At
+    worst another driver does the same units, with the same bits.
+
+    Args:
+        store: where the units are.
+        look: gives a snapshot for others to see, as JSON values; called in another thread.
+        interval: seconds between two renewals.
+    """
+
+    def __init__(
+        self, store: Store, look: Callable[[], Json] | None = None, interval: float = INTERVAL
+    ) -> None:
+        self.driver = f"{platform.node()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.drivers = Drivers(store.results)
+        self._look, self._interval = look, interval
+        self._file = self.drivers.file(self.driver)
+        self._temporary = self._file.with_name(f".{self.driver}.tmp")
+        self._values: Json = {"machine": _machine(), "process": _process_now(), "snapshot": None}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        with contextlib.suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self.drivers.sweep()
+        self._renew()  # before anything is claimed
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        with contextlib.suppress(OSError):
+            self._file.unlink(missing_ok=True)
+
+    def _run(self) -> None:
+        while True:
+            if self._look is not None:
+                with contextlib.suppress(Exception):  # a view that fails must not look like death
+                    self._values["snapshot"] = self._look()
+            self._renew()
+            if self._over.wait(self._interval):
+                return
+
+    def _renew(self) -> None:
+        """Write the whole file: somebody may have taken this driver for dead and deleted it."""
+        try:  # (Not synced: it is worth nothing after a crash.)
+            self._temporary.write_text(json.dumps(self._values))
+            self._temporary.replace(self._file)
+        except (OSError, ValueError, TypeError):
+            with contextlib.suppress(OSError):  # a full disk still takes a new time
+                os.utime(self._file)
+
+
+class Drivers:
+    """The drivers of a results directory, dead or alive."""
+
+    def __init__(self, results: Path) -> None:
+        self._directory = results / "drivers"
+        self._ahead: float | None = None
+
+    @property
+    def lock(self) -> Path:
+        """The file that drivers lock while they look at a claim and replace it."""
+        return self._directory / "lock"
+
+    def file(self, driver: str) -> Path:
+        """The heartbeat's file of a driver."""
+        return self._directory / f"{driver}.json"
+
+    def is_alive(self, driver: str) -> bool:
+        """Whether a driver may still be at work; on its own machine that is known at once."""
+        return self._read(driver) is not None
+
+    def alive(self) -> Iterator[tuple[str, Json | None]]:
+        """The drivers that are alive, by their names, and the latest snapshot of each."""
+        for driver in self._known():
+            values = self._read(driver)
+            if values is not None:
+                snapshot = values.get("snapshot")
+                yield driver, snapshot if isinstance(snapshot, dict) else None
+
+    def sweep(self) -> None:
+        """Delete what dead drivers have left."""
+        for driver in self._known():
+            if not self.is_alive(driver):
+                self.file(driver).unlink(missing_ok=True)
+        for path in self._directory.glob(".*.tmp"):
+            with contextlib.suppress(FileNotFoundError):
+                if self._seconds_since(path) > STALE_SECONDS:
+                    path.unlink()
+
+    def _known(self) -> list[str]:
+        names = (path.stem for path in self._directory.glob("*.json"))
+        return sorted(name for name in names if DRIVER.fullmatch(name))
+
+    def _read(self, driver: str) -> Json | None:
+        """What a driver's file holds; None if the driver is dead."""
+        file = self.file(driver)
+        try:  # the file may vanish meanwhile, or be of another version
+            values: Json = json.loads(file.read_bytes())
+            if values["machine"] == _machine():
+                alive = _is_running(values["process"])
+            else:
+                alive = self._seconds_since(file) < STALE_SECONDS
+        except (OSError, ValueError, LookupError, TypeError):
+            return None
+        return values if alive else None
+
+    def _seconds_since(self, file: Path) -> float:
+        """Seconds since ``file`` was written, by its file system's clock, not this machine's."""
+        if self._ahead is None:
+            self._ahead = _file_system_time(self._directory) - time.monotonic()
+        return self._ahead + time.monotonic() - file.stat().st_mtime
+
+
+def live_drivers(results: Path) -> list[tuple[str, Json | None]]:
+    """The drivers that run on a results directory, and the latest snapshot of each."""
+    return list(Drivers(results).alive())
+
+
+def _machine() -> str:
+    """This machine since it was booted, and this container of it: where process numbers hold."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return f"{platform.node()} {uuid.getnode()}"
+
+
+def _process_now() -> Json:
+    """This process, and when it started, as its number may be used again."""
+    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def _is_running(process: Json) -> bool:
+    """Whether the process that wrote this still runs; one that waits to be reaped does not."""
+    try:
+        found = psutil.Process(process["pid"])
+        same = abs(found.create_time() - process["started"]) < SAME_START_SECONDS
+        return same and found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _file_system_time(directory: Path) -> float:
+    """Now, in seconds since 1970, by the clock of the file system of ``directory``.
+
+    Where no file can be written, this machine's clock has to do.
+    """
+    probe = directory / f".clock-{platform.node()}-{os.getpid()}.tmp"
+    try:
+        try:
+            probe.write_bytes(b"")
+            return probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError:
+        return time.time()

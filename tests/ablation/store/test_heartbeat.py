@@ -1,0 +1,108 @@
+"""One heartbeat per driver: who is alive, and what others see of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from ablation.store import Store, heartbeat
+from ablation.store.heartbeat import Heartbeat, live_drivers
+
+FAR = "far-1-00000000"
+
+
+def until(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+
+
+def far_away(results: Path, silent: float) -> Path:
+    """The heartbeat of a driver on another machine that was last renewed so many seconds ago."""
+    file = results / "drivers" / f"{FAR}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({"machine": "far", "process": {}, "snapshot": None}))
+    os.utime(file, (time.time() - silent,) * 2)
+    return file
+
+
+def test_others_see_a_driver_and_its_snapshot_while_it_runs(tmp_path: Path) -> None:
+    numbers = iter(range(1000))
+    with Heartbeat(Store(tmp_path), lambda: {"n": next(numbers)}, interval=0.01) as mine:
+        assert [name for name, _ in live_drivers(tmp_path)] == [mine.driver]
+        until(lambda: (live_drivers(tmp_path)[0][1] or {"n": 0})["n"] > 2)
+        with Heartbeat(Store(tmp_path)) as other:
+            assert dict(live_drivers(tmp_path))[other.driver] is None
+    assert live_drivers(tmp_path) == []
+    assert list((tmp_path / "drivers").iterdir()) == []
+
+
+def test_a_driver_that_somebody_took_for_dead_comes_back(tmp_path: Path) -> None:
+    with Heartbeat(Store(tmp_path), interval=0.01):
+        (file,) = tmp_path.glob("drivers/*.json")
+        os.utime(file, (0, 0))
+        until(lambda: file.exists() and file.stat().st_mtime > 0)
+        file.unlink()
+        until(file.exists)
+
+
+def test_a_view_or_a_disk_that_fails_does_not_look_like_death(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> dict[str, int]:
+        raise RuntimeError
+
+    def full(path: Path, text: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    with Heartbeat(Store(tmp_path), fails, interval=0.01) as mine:
+        (file,) = tmp_path.glob("drivers/*.json")
+        monkeypatch.setattr(Path, "write_text", full)
+        os.utime(file, (0, 0))
+        until(lambda: file.stat().st_mtime > 0)
+        assert live_drivers(tmp_path) == [(mine.driver, None)]
+
+
+@pytest.mark.parametrize(("silent", "alive"), [(0, True), (30, True), (90, False)])
+def test_a_driver_elsewhere_is_dead_when_it_has_been_silent_for_long(
+    tmp_path: Path, silent: float, alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = far_away(tmp_path, silent)
+    ours = time.time
+    monkeypatch.setattr(time, "time", lambda: ours() + 3600)  # machines' clocks differ
+    assert [name for name, _ in live_drivers(tmp_path)] == ([FAR] if alive else [])
+    with Heartbeat(Store(tmp_path)):
+        assert file.exists() == alive
+
+
+def test_another_process_of_the_same_number_is_another_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Heartbeat(Store(tmp_path)) as mine:
+        assert mine.drivers.is_alive(mine.driver)
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: 1.0)
+        assert not mine.drivers.is_alive(mine.driver)
+
+
+def test_only_what_dead_drivers_left_is_swept(tmp_path: Path) -> None:
+    """Not the table of a study that is called "drivers"."""
+    file = far_away(tmp_path, 3600)
+    left = file.with_name(f".{FAR}.tmp")
+    table = file.with_name("table.json")
+    for path in (left, table):
+        path.touch()
+        os.utime(path, (0, 0))
+    with Heartbeat(Store(tmp_path)):
+        assert table.exists()
+        assert not file.exists()
+        assert not left.exists()
+    table.with_name("old-1-12345678.json").write_text("{")
+    assert live_drivers(tmp_path) == []
+    assert heartbeat.live_drivers(tmp_path / "nowhere") == []
