@@ -81,7 +81,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         """Take another member in this process, or the same with other parameters."""
         self._training = self._state = None
         self._settings, self._member = new_config, json.loads(new_config["member"])
-        self._monitor = monitor_from_json(self._member["monitor"])
+        self._validation = monitor_from_json(self._member["monitor"])
         name = f"{self._member['number']:04d}"
         self._checkpoint = Path(new_config["search"]) / "trials" / name / CHECKPOINT
         return True
@@ -95,9 +95,9 @@ class Member(tune.Trainable):  # type: ignore[misc]
             training = self._training
             while not training.done:
                 training.run_epoch()
-                if training.epoch % self._monitor.every == 0:
+                if training.epoch % self._validation.every == 0:
                     break
-            value = validate(training, self._monitor, self._dataset)
+            value = validate(training, self._validation, self._dataset)
         except FloatingPointError as error:
             # Such parameters are an answer, not an accident.
             self._training = None
