@@ -45,16 +45,16 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
-from skelcon.downstream.tasks import TASKS
 
+from ablation.catalogue import known_studies
 from skelcon.config import Config, Json
+from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
-STUDIES = Path(__file__).resolve().parent.parent / "search_spaces"
 RESERVED = ("units", "search", "data", "running", "drivers", "damaged", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
@@ -295,11 +295,6 @@ def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
         beside = (path.parent / f"{stem}.py").resolve()
         found.append(str(beside) if beside.exists() else name)
     return tuple(found)
-
-
-def known_studies() -> dict[str, Path]:
-    """The studies that come with skelcon: name -> file."""
-    return {path.stem: path for path in sorted(STUDIES.glob("*.yaml"))}
 
 
 def named_study(name: str) -> Study:

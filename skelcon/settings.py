@@ -7,6 +7,7 @@ A run's settings are the defaults (the paper's), changed by a preset, then by a 
 from __future__ import annotations
 
 import copy
+import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from types import NoneType, UnionType
@@ -172,12 +173,25 @@ def validated(
         dotted = ".".join(keys)
         where = source if isinstance(source, str) else source(keys)
         if first["type"] == "extra_forbidden":
-            hint = nearest(keys[-1], _fields_at(model, keys[:-1]))
+            hint = _nearest_path(model, keys)
             raise InvalidValueError(f"{where}: unknown key '{dotted}': {hint}", keys) from None
         message = first["msg"].removeprefix("Value error, ")
         given = first.get("input")
         shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
         raise InvalidValueError(f"{where}: {dotted or 'value'}: {message}{shown}", keys) from None
+
+
+def _nearest_path(model: type[BaseModel], keys: tuple[str, ...]) -> str:
+    """A hint for the unknown key path ``keys``: the whole path that it may stand for."""
+    *above, last = keys
+    names = _fields_at(model, above)
+    if close := difflib.get_close_matches(last, names, n=1, cutoff=0.5):
+        return f"did you mean '{'.'.join((*above, close[0]))}'?"
+    if issubclass(model, Settings):
+        for path in setting_paths():
+            if path.endswith(f".{last}"):
+                return f"did you mean '{path}'?"
+    return nearest(last, names)
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +40,7 @@ def read_yaml(path: Path) -> YamlFile:
     """Read a mapping; :class:`UserError` names the file, and the line of a fault."""
     try:
         text = path.read_text()
-        values = yaml.safe_load(text)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        values, root = _parse(text)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no text, or an impossible date
@@ -57,6 +57,14 @@ def read_yaml(path: Path) -> YamlFile:
     except RecursionError:
         raise UserError(f"'{path}' holds a value that contains itself") from None
     return YamlFile(path, values, lines)
+
+
+def _parse(text: str) -> tuple[Any, yaml.Node | None]:
+    """The values and the nodes: by libyaml where it is installed, but PyYAML explains faults."""
+    fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    with contextlib.suppress(yaml.YAMLError):
+        return yaml.load(text, Loader=fast), yaml.compose(text, Loader=fast)
+    return yaml.safe_load(text), yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _find_lines(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from ablation.catalogue import known_studies
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def open_study(name: str) -> Study:
     """The study of that name, or of a YAML file; :class:`UserError` if there is none."""
-    from ablation.study import known_studies, load_study, named_study
+    from ablation.study import load_study, named_study
 
     if name.endswith((".yaml", ".yml")):
         return load_study(Path(name))
@@ -33,7 +34,7 @@ def open_study(name: str) -> Study:
 
 def open_study_file(path: Path) -> Study:
     """The study of a YAML file; for a built-in study's name :class:`UserError` says how it runs."""
-    from ablation.study import known_studies, load_study
+    from ablation.study import load_study
 
     if str(path) in known_studies() and not path.exists():
         raise UserError(f"'{path}' is a built-in study: run skelcon-ablate {path}")

@@ -1,7 +1,8 @@
 """Every option that more than one command takes: parsed once, kept in frozen groups.
 
-Nothing heavy is imported here: ``--help`` reads this module. What a value means is checked where
-its names are known (a protocol by the data, a row by the study); the rest is checked here.
+Nothing heavy is imported here, as ``--help`` reads this module: choices are spelled out, and mypy
+compares them with those of the modules that use them. What only the data or the study knows (a
+protocol, a row) is checked there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 import typer
 
+from ablation.catalogue import known_studies
 from ablation.cli.flatten import Parsed
 from skelcon.cli.options import PLUGIN, DataOption
 from skelcon.config import Json
@@ -86,8 +88,6 @@ def parse_gpus(text: str) -> float:
 
 def complete_study(incomplete: str) -> Iterator[str]:
     """Studies whose names start with ``incomplete``."""
-    from ablation.study import known_studies
-
     return (name for name in known_studies() if name.startswith(incomplete))
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 import functools
 import json
 from dataclasses import replace
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from ablation.catalogue import headline, known_spaces, known_studies
 from ablation.cli import cluster, results
 from ablation.cli.flatten import with_options
 from ablation.cli.opening import open_data, open_results, open_study
@@ -33,8 +33,6 @@ from ablation.cli.studies import run_study, show_plans
 from ablation.cli.tables import table
 from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
-from ablation.search.space import known_spaces, named_space
-from ablation.study import known_studies, named_study
 from skelcon.cli.console import run_app
 from skelcon.errors import UserError, nearest
 
@@ -78,8 +76,8 @@ class StudyGroup(TyperGroup):
 
 @functools.cache
 def _study_command(name: str) -> Any:
-    study = named_study(name)
-    title = f"{study.title} ({study.reproduces or 'study'})"
+    title, table_of_paper = headline(known_studies()[name])
+    title = f"{title} ({table_of_paper or 'study'})"
     app = typer.Typer(add_completion=False)
     app.command(
         name,
@@ -101,6 +99,8 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
+        from importlib import metadata
+
         typer.echo(f"skelcon {metadata.version('skelcon')}")
         raise typer.Exit
 
@@ -127,23 +127,36 @@ def list_studies(
     as_json: JsonOption = False,
 ) -> None:
     """The studies and searches there are, with the paper's tables."""
-    studies = [named_study(name) for name in known_studies()]
-    studies += [open_study(str(path)) for path in files or ()]
-    spaces = [named_space(name) for name in known_spaces()]
+    mine = {path.stem: path for path in files or ()}
     if as_json:
-        document = {
-            "studies": [_described(study) for study in studies],
-            "searches": [
-                {"name": space.name, "title": space.title, "trials": space.trials}
-                for space in spaces
-            ],
-        }
+        names = [*known_studies(), *map(str, mine.values())]
+        studies = [_described(open_study(name)) for name in names]
+        document = {"studies": studies, "searches": _searches()}
         typer.echo(json.dumps(document, indent=1))
         return
-    for study in studies:
-        typer.echo(f"{study.name:<20} {study.reproduces or '-':<10} {study.title}")
-    for space in spaces:
-        typer.echo(f"search {space.name:<13} {'-':<10} {space.title}")
+    for path in mine.values():
+        open_study(str(path))  # refuses what is no study
+    for name, path in {**known_studies(), **mine}.items():
+        title, paper = headline(path)
+        typer.echo(f"{name:<20} {paper or '-':<10} {title}")
+    typer.echo("\nSearches: skelcon-ablate search NAME")
+    for name, path in known_spaces().items():
+        typer.echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
+
+
+def _searches() -> list[Json]:
+    from ablation.search.space import named_space
+
+    spaces = [named_space(name) for name in known_spaces()]
+    return [
+        {
+            "name": space.name,
+            "title": space.title,
+            "trials": space.trials,
+            "searched": [*space.space],
+        }
+        for space in spaces
+    ]
 
 
 def _described(study: Study) -> Json:

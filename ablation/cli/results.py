@@ -80,7 +80,7 @@ def _head(now: Status) -> str:
         "running": now.count("running"),
         "about to run": now.count("waiting"),
         "failed": now.count("failed"),
-        "started and left": now.count("abandoned"),
+        "started and abandoned": now.count("abandoned"),
     }
     parts = [f"{now.done} done", f"{counted.pop('running')} running"]
     parts += [f"{number} {what}" for what, number in counted.items() if number]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import typer
 
+from ablation.catalogue import headline, known_spaces
 from ablation.cli.flatten import with_options
 from ablation.cli.machine import check_machine
 from ablation.cli.opening import open_data, open_results
@@ -21,8 +22,10 @@ from ablation.cli.options import (
 )
 from ablation.cli.request import check_used
 from ablation.cli.studies import confirm_cpu
-from ablation.search.space import Algorithm, Scheduling, known_spaces, named_space
 from skelcon.errors import UserError
+
+Scheduling = Literal["asha", "pbt", "fifo"]
+Algorithm = Literal["optuna", "random"]
 
 
 def complete_space(incomplete: str) -> Iterator[str]:
@@ -92,9 +95,10 @@ def search(
 ) -> None:
     """Search hyper-parameters on a validation side made of training clips; resumable."""
     if space is None:
-        for name in known_spaces():
-            typer.echo(f"{name:<20} {named_space(name).title}")
+        for name, path in known_spaces().items():
+            typer.echo(f"{name:<20} {headline(path)[0]}")
         return
+    from ablation.search.space import named_space
     from skelcon.plugins import load_plugins
 
     limits = resources.resources(settings.plugins)

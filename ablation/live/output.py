@@ -44,14 +44,6 @@ class WatchedSource(Protocol):
         """What it has found so far: (label, value)."""
 
 
-class Watch(Reporters):
-    """Receives the events of a run, for those who watch it; has the heartbeat of this driver."""
-
-    def __init__(self, heartbeat: Heartbeat, *reporters: Reporter) -> None:
-        super().__init__(*reporters)
-        self.heartbeat = heartbeat
-
-
 @dataclass(frozen=True)
 class Output:
     """Where a command says what it does.
@@ -91,7 +83,7 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[Watch]:
+    ) -> Iterator[tuple[Reporter, Heartbeat]]:
         """Show a run of ``missing`` for as long as it lasts.
 
         Args:
@@ -102,7 +94,7 @@ class Output:
             waiting: why nothing runs at first.
 
         Returns:
-            What receives the events of the run.
+            What receives the events of the run, and the heartbeat of this driver.
         """
         source = cast("WatchedSource | None", job.source)
         state = RunState(
@@ -117,10 +109,10 @@ class Output:
         snapshot = _snapshots(job, store, state)
         with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                yield Watch(heartbeat, state, EventWriter(self.stream, state))
+                yield Reporters(state, EventWriter(self.stream, state)), heartbeat
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Watch(heartbeat, state, view)
+                yield Reporters(state, view), heartbeat
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""

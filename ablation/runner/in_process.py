@@ -22,7 +22,7 @@ from ablation.store.heartbeat import Heartbeat
 from ablation.store.locks import is_held
 from ablation.units import Unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
-from ablation.work.crew import Ranks
+from ablation.work.context import GroupOptions
 from ablation.work.failures import is_deterministic
 
 POLL_SECONDS = 0.5
@@ -38,8 +38,8 @@ def run_in_process(
     resources: Resources,
     reporter: Reporter,
     interrupt: Interrupt,
+    heartbeat: Heartbeat,
     weights: Mapping[str, Path] | None = None,
-    heartbeat: Heartbeat | None = None,
 ) -> bool:
     """As :func:`ablation.runner.with_ray.run_with_ray`, in this process.
 
@@ -50,8 +50,8 @@ def run_in_process(
         resources: threads, GPUs, retries, checkpoints.
         reporter: receives what happens.
         interrupt: asks the run to stop.
+        heartbeat: of this driver.
         weights: key -> file, of weights that are not in ``store`` (`ablation.work.Context`).
-        heartbeat: of this driver; it has one of its own if not given.
 
     Returns:
         False if it was interrupted: what has been trained is kept.
@@ -100,8 +100,8 @@ def _work(
     prepare(threads_of(resources.cpus_per_trial, gpus))
     if context.device == "cuda":
         cap_memory(1.0 if assignment.alone else gpus)
-    ranks = Ranks(ranks_of(gpus), resources.plugins, Path.cwd())
-    own = Context(context.data, context.device, context.weights, context.checkpoints, ranks)
+    group = GroupOptions(ranks_of(gpus), resources.plugins, Path.cwd())
+    own = Context(context.data, context.device, context.weights, context.checkpoints, group)
     try:
         with contextlib.closing(UnitRun(unit, store, own)) as run:
             while not (progress := run.step(STEP_SECONDS)).done:

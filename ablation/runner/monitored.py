@@ -26,16 +26,22 @@ class MonitoredRun:
 
     def step(self, budget: float) -> Progress:
         """As :meth:`UnitRun.step`, and evaluate where it is due (not after the last epoch)."""
-        self.value, every = None, self._monitor.every
-        training = self._run.training
-        epoch = training.epoch if training is not None else 0
-        progress = self._run.step(budget, until=epoch - epoch % every + every)
-        training = self._run.training
-        due = progress.epoch % every == 0 and progress.epoch > self._reported
-        if isinstance(training, Pretraining) and due and not progress.done:
+        self.value = None
+        training, every = self._run.training, self._monitor.every
+        if not isinstance(training, Pretraining):  # it was done before
+            return self._run.step(budget)
+        if self._is_due(training.epoch) and not training.done:  # resumed where a value was lost
+            progress = Progress(False, training.epoch, training.epochs)
+        else:
+            until = training.epoch - training.epoch % every + every
+            progress = self._run.step(budget, until=until)
+        if self._is_due(progress.epoch) and not progress.done:
             self.value = validate(training, self._monitor, self._run.dataset)
             self._reported = progress.epoch
         return progress
+
+    def _is_due(self, epoch: int) -> bool:
+        return epoch % self._monitor.every == 0 and epoch > self._reported
 
     def close(self) -> None:
         """Release the unit."""

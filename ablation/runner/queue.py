@@ -6,9 +6,10 @@ import heapq
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from ablation.events import Event, Failed, Finished, Pruned, Reporter, Verdict
+from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, Verdict
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.units import EvaluateUnit, Unit
@@ -50,9 +51,16 @@ class Monitor:
 class UnitSource(Protocol):
     """Gives a run further units while it goes on: a search, whose sampler suggests trials."""
 
+    def start(self) -> None:
+        """A queue takes units from here; units of an earlier one that have not ended come again."""
+
     @property
     def exhausted(self) -> bool:
         """Whether no more units will come."""
+
+    @property
+    def expected(self) -> Sequence[Unit]:
+        """Units like those to come, for an estimate of time and disk."""
 
     def ask(self) -> Sequence[Unit]:
         """The units of one more trial; none if there is none at present."""
@@ -113,18 +121,23 @@ class Queue:
         self.failed: dict[str, str] = {}
         """Key -> reason, of units that failed for good and of those that need one of them."""
         self.stopped = False
+        if source is not None:
+            source.start()
         self.add(list(units))
 
     def add(self, units: Sequence[Unit]) -> None:
         """Take on ``units``, and what is among them that they need; the rest is done."""
-        fresh = [unit for unit in units if unit.key not in self.units]
+        fresh = [u for u in units if u.key not in self.units or u.key in self._pruned]
         for unit in fresh:
-            self._place[unit.key] = len(self.units)
+            self._pruned.discard(unit.key)  # another trial needs it
+            self._place.setdefault(unit.key, len(self._place))
             self.units[unit.key] = unit
         for unit in fresh:
             unmet = {key for key in unit.needs if key in self.units and not self._is_over(key)}
             if failed := [key for key in unit.needs if key in self.failed]:
-                self.failed[unit.key] = f"{self.units[failed[0]].label} {self.failed[failed[0]]}"
+                reason = f"{self.units[failed[0]].label} {self.failed[failed[0]]}"
+                self.failed[unit.key] = reason
+                self._report(Failed(unit, reason, self._log(failed[0]), "failed"))
                 continue
             for key in unmet:
                 self._dependents.setdefault(key, []).append(unit)
@@ -160,6 +173,10 @@ class Queue:
                 return Assignment(unit, unit.key in self._alone)
         return None
 
+    def started(self, unit: Unit) -> None:
+        """A worker has ``unit``."""
+        self._report(Started(unit))
+
     def monitor(self, unit: Unit) -> Monitor | None:
         """How ``unit`` is to be evaluated while it trains, if it is."""
         return self._source.monitor(unit) if self._source else None
@@ -189,9 +206,11 @@ class Queue:
             self.stopped = self.stopped or self._fail_fast
         else:
             self._push(unit)
-        log = self._store.directory(unit.key) / "log.txt"
-        self._report(Failed(unit, reason, log, verdict))
+        self._report(Failed(unit, reason, self._log(unit.key), verdict))
         return verdict
+
+    def _log(self, key: str) -> Path:
+        return self._store.directory(key) / "log.txt"
 
     def _verdict(self, unit: Unit, reason: str, deterministic: bool) -> Verdict:
         key = unit.key

@@ -21,7 +21,7 @@ from ablation.store import Store
 from ablation.store.mirror import Mirror, UnreachedError, mirror_at
 from ablation.units import EvaluateUnit, read_unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
-from ablation.work.crew import Ranks
+from ablation.work.context import GroupOptions
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
 
@@ -108,7 +108,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
             {wanted: path},
             self._device,
             checkpoints=settings["checkpoints"],
-            ranks=Ranks(ranks_of(settings["gpu"]), plugins, directory),
+            group=GroupOptions(ranks_of(settings["gpu"]), plugins, directory),
         )
         run = UnitRun(unit, store, context)
         if settings["monitor"] is None:

@@ -22,7 +22,7 @@ from ablation.runner.session import (  # sets what Ray reads, then imports it
 from ray import tune
 from ray.tune.search import Searcher
 
-from ablation.events import Progressed, Reporter, Started, Waiting
+from ablation.events import Progressed, Reporter, Waiting
 from ablation.interrupts import Interrupt
 from ablation.runner.queue import NODE_LOST, Monitor, Queue
 from ablation.runner.resources import Resources
@@ -158,7 +158,7 @@ class UnitCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker has it."""
         self._started.add(trial.trial_id)
-        self._reporter.report(Started(self._unit(trial)))
+        self._queue.started(self._unit(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any

@@ -30,6 +30,9 @@ class TrialReporter(Protocol):
     def ended(self, trial: Trial) -> None:
         """It has ended: see its state."""
 
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """The search so far: (label, value)."""
+
 
 class TrialEvents:
     """Passes what happens to trials on to the command's output.
@@ -110,9 +113,16 @@ class TrialEvents:
             text += f", {trial.reason}"
         elif trial.value is not None:
             text += f", {_value(trial)} after {trial.epoch} epochs"
+        self._output.say(
+            "; ".join((text, *(f"{label} {value}" for label, value in self.summary())))
+        )
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """The best so far, and how many have ended."""
+        found = [("trials", f"{len(self._ended)}/{self._total}")]
         if self._best is not None:
-            text += f"; best {_value(self._best)} (trial {self._best.number})"
-        self._output.say(f"{text}; {len(self._ended)}/{self._total} trials")
+            found.insert(0, ("best", f"{_value(self._best)} (trial {self._best.number})"))
+        return found
 
     def _compare(self, trial: Trial) -> None:
         if trial.state == "completed" and trial.value is not None:

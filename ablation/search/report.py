@@ -113,7 +113,7 @@ def print_summary(console: Console, summary: Summary) -> None:
     short = short_names(list(summary.problem.space.space))
     width = max(WIDTH, console.width) if console.is_terminal else WIDTH
     grid = _grid(summary, short, in_columns=True)
-    if console.measure(grid).maximum > width:
+    if console.measure(grid, options=console.options.update(max_width=10**4)).maximum > width:
         grid = _grid(summary, short, in_columns=False)
     console.print(grid)
     for note in summary.notes:
@@ -146,10 +146,10 @@ def _grid(summary: Summary, short: dict[str, str], *, in_columns: bool) -> Grid:
         cells = list(settings.values()) if in_columns else [listed]
         grid.add_row(*(Text(cell) for cell in (name, value, str(trial.epoch), *cells)), style=style)
 
-    shown = summary.ranked[:SHOWN]
-    for trial in shown:
+    top = summary.ranked[:SHOWN]
+    for trial in top:
         add(trial, "bold" if trial is summary.best else "")
-    if summary.default is not None and summary.default not in shown:
+    if summary.default is not None and summary.default not in top:
         grid.add_section()
         add(summary.default, "italic")
     return grid

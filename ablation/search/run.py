@@ -111,7 +111,7 @@ class _Search:
         self._output, self._as_json = output, as_json
         self.directory = problem.directory(store.results)
         if mirror is not None:
-            mirror.fetch_file(f"{self._place}/{JOURNAL}")
+            mirror.fetch_longer(f"{self._place}/{JOURNAL}")
         self.record = SearchRecord(problem, self.directory)
         self.summary: Summary
 

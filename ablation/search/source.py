@@ -60,10 +60,21 @@ class SearchSource:
         return not self._again and (not self._left or self._record.exhausted)
 
     @property
+    def upcoming(self) -> int:
+        """How many units further trials have, about."""
+        return 0 if self.exhausted else 2 * (len(self._again) + self._left)
+
+    @property
     def expected(self) -> Sequence[Unit]:
-        """Units like those to come, each trained to its end."""
-        left = len(self._again) + self._left
-        return list(self._problem.units({})) * left
+        """As many units as further trials have, each trained to its end."""
+        trials = range(self.upcoming // 2)
+        if not trials:
+            return ()
+        return list(self._problem.plan({"default": {}}, "validation", tuple(trials)).units.values())
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """What the live view shows beside the units."""
+        return self._reporter.summary()
 
     def ask(self) -> Sequence[Unit]:
         """The missing units of the next trial: first of those that have started."""

@@ -20,7 +20,7 @@ scheduler:
   reduction: 3                             asha: one in so many continues
   interval: 1                              pbt: evaluations between two exchanges
   quantile: 0.25                           pbt: the share that is replaced, and that is copied
-  resample: 0.25                           pbt: how often a value is drawn from its domain, not moved
+  resample: 0.25                           pbt: how often a value is drawn, not moved
 algorithm: optuna                          optuna (TPE) or random
 seed: 0                                    of the trials, and of what is drawn
 """
@@ -32,15 +32,14 @@ from typing import Literal
 
 from pydantic import Field, PrivateAttr
 
+from ablation.catalogue import known_spaces
 from ablation.search.domains import Domain
-from ablation.study import STUDIES
 from skelcon.config import Config, Json
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
 from skelcon.settings import validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
-SPACES = STUDIES / "searches"
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
 FIXED = {
@@ -149,11 +148,6 @@ def load_space(path: Path) -> Space:
         if key in space.space:
             raise UserError(f"{space.at('space', key)}: '{key}' cannot be searched: {reason}")
     return space
-
-
-def known_spaces() -> dict[str, Path]:
-    """The spaces that come with skelcon: name -> file."""
-    return {path.stem: path for path in sorted(SPACES.glob("*.yaml"))}
 
 
 def named_space(name: str) -> Space:

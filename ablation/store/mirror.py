@@ -95,6 +95,13 @@ class Mirror:
         if not path.exists():
             self._reach(lambda: self._get_to(path, *name.split("/")))
 
+    def fetch_longer(self, name: str) -> None:
+        """Bring the file ``name`` here, which only grows, if it is longer there."""
+        path, at = self.store.results / name, self._at(*name.split("/"))
+        size = self._reach(lambda: self._files.get_file_info(at).size)
+        if size is not None and size > (path.stat().st_size if path.exists() else 0):
+            self._reach(lambda: self._get_to(path, *name.split("/")))
+
     def push_file(self, name: str) -> None:
         """Copy the file ``name`` (below the results directory) to the URI."""
         self._reach(lambda: self._put(self.store.results / name, *name.split("/")))

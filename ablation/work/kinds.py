@@ -5,48 +5,25 @@ from __future__ import annotations
 import functools
 import io
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
-from skelcon.downstream.tasks import Inputs
 
 from ablation.store import Store, write_atomically
 from ablation.units import EvaluateUnit, PretrainUnit, Side, Unit
-from ablation.work.checkpoints import CheckpointPolicy
-from ablation.work.crew import Ranks
+from ablation.work.context import Context
 from ablation.work.epochs import EpochLog
 from skelcon.config import Json
 from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
 from skelcon.downstream import EvaluationResult
+from skelcon.downstream.tasks import Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import EpochMetrics, Pretraining
 from skelcon.pretrain.distributed import ALONE, Team
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a unit's work takes that is not part of its key.
-
-    Attributes:
-        data: fingerprint -> path of a packed data set; the unit's must be among them.
-        device: ``cpu`` or ``cuda``.
-        weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
-            are not in the store.
-        checkpoints: when they are written and which of them stay.
-        ranks: among how many processes a pre-training is divided.
-    """
-
-    data: Mapping[str, Path]
-    device: str = "cpu"
-    weights: Mapping[str, Path] = field(default_factory=dict)
-    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
-    ranks: Ranks = field(default_factory=Ranks)
 
 
 class Training(Protocol):
@@ -115,12 +92,12 @@ class PretrainWork(Work):
     def __init__(
         self, unit: PretrainUnit, context: Context, dataset: SkeletonDataset, bank: ClipBank
     ) -> None:
-        self._unit, self._ranks = unit, context.ranks
+        self._unit, self._world_size = unit, context.group.world_size
         self._dataset, self._bank = dataset, bank
 
     def start(self) -> Training:
         """The pre-training, as rank 0 of its processes."""
-        team = Team(0, self._ranks.size) if self._ranks.size > 1 else ALONE
+        team = Team(0, self._world_size) if self._world_size > 1 else ALONE
         return pretraining_of(self._unit, self._dataset, self._bank, team)
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:

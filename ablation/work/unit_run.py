@@ -20,10 +20,11 @@ from ablation.store import Store, write_json
 from ablation.store.provenance import environment, peak_memory, reset_peak_memory
 from ablation.units import PretrainUnit, Unit
 from ablation.work.checkpoints import Checkpoints
-from ablation.work.crew import Crew, Job, Ranks
+from ablation.work.context import Context, GroupOptions
 from ablation.work.epochs import EpochLog
 from ablation.work.failures import log, record_failure
-from ablation.work.kinds import Context, Training, bank_of, work_of
+from ablation.work.kinds import Training, bank_of, work_of
+from ablation.work.worker_group import Job, WorkerGroup
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset
 from skelcon.pretrain import EpochMetrics, Pretraining
@@ -51,8 +52,8 @@ class UnitRun:
 
     def __init__(self, unit: Unit, store: Store, context: Context) -> None:
         self.unit, self.store, self._context = unit, store, context
-        self._ranks = context.ranks if isinstance(unit, PretrainUnit) else Ranks()
-        self._group: Crew | None = None
+        self._options = context.group if isinstance(unit, PretrainUnit) else GroupOptions()
+        self._group: WorkerGroup | None = None
         self._training: Training | None = None
         self._unsaved = False
         self._seconds = 0.0
@@ -80,9 +81,9 @@ class UnitRun:
         self._training = self._resumed() if unit.epochs else self._work.start()
         if not unit.epochs:
             self._log("evaluation started")
-        if self._ranks.size > 1:
-            job = Job(unit.to_json(), path, self.directory, self._training.epoch)
-            group = Crew(self._ranks, job, self._bank.device, self._stuck)
+        if isinstance(unit, PretrainUnit) and self._options.world_size > 1:
+            job = Job(unit, path, self.directory, self._training.epoch)
+            group = WorkerGroup(self._options, job, self._bank.device, self._stuck)
             self._group = self._stack.enter_context(contextlib.closing(group))
 
     @property
@@ -205,7 +206,7 @@ class UnitRun:
             **self._epochs.account(),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
             "device": str(self._bank.device),
-            "ranks": self._ranks.size,
+            "ranks": self._options.world_size,
             "threads": torch.get_num_threads(),
             "peak_memory": peak_memory(),
             **environment(),

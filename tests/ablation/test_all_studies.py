@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from ablation.catalogue import known_studies
 from ablation.plan import Plan, make_plan
 from ablation.store import Store
-from ablation.study import known_studies, named_study
+from ablation.study import named_study
 from ablation.tables import cells_frame, make_table
 from ablation.tables.export import FORMATS, export
 from ablation.work import Context, UnitRun

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from ablation_helpers import ablate
 
+from ablation.catalogue import known_studies
 from ablation.plan import Plan, make_plan
-from ablation.study import known_studies, load_study, named_study
+from ablation.study import load_study, named_study
 from skelcon.data import SkeletonDataset
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -171,7 +171,7 @@ def _rank_1(session: int, but: int = 0) -> int:
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # it has just ended
                 number, words = int(process.name), (process / "cmdline").read_text()
-                if "ablation.work.crew_member" in words and os.getsid(number) == session:
+                if "spawn_main" in words and os.getsid(number) == session:
                     numbers.append(number)
         return [number for number in numbers if number != but]
 

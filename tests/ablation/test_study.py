@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablation.study import RESERVED, known_studies, load_study, named_study
+from ablation.catalogue import known_studies
+from ablation.study import RESERVED, load_study, named_study
 from skelcon.errors import UserError
 from skelcon.settings import PRESETS, preset_tree
 

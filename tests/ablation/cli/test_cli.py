@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from ablation.cli.commands import parse_seeds, same_question
 from ablation_helpers import ablate
 
 from ablation.cli import main
-from ablation.cli.commands import parse_seeds, same_question
 from ablation.tables.display import duration
 from skelcon.errors import UserError
 

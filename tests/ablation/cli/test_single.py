@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from ablation.cli.commands import plan_study
+
 from ablation.cli.single import main
 from ablation.study import load_study
 from ablation.work import UnitRun

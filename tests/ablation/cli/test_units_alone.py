@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ablation.cli.commands import plan_study
+from ablation.runner.here import run_here
 
 from ablation.cli import main
-from ablation.cli.commands import plan_study
 from ablation.plan import Plan, Unit
-from ablation.runner.here import run_here
 from ablation.runner.queue import Verdict
 from ablation.runner.resources import Resources
 from ablation.store import Store

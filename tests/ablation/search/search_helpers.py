@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
+
+import yaml
+
+from ablation.events import Event
+from ablation.runner.monitored import MonitoredRun
+from ablation.runner.queue import Queue
+from ablation.search.problem import SearchProblem, TrialUnits
+from ablation.search.record import SearchRecord, Trial
+from ablation.search.source import SearchSource
+from ablation.search.space import load_space
+from ablation.store import Store
+from ablation.store.claims import Claims
+from ablation.units import Unit
+from ablation.work import Context, UnitRun
+from skelcon.data import SkeletonDataset
 
 SPACE: dict[str, Any] = {
     "title": "A tiny search",
@@ -25,3 +42,74 @@ SPACE: dict[str, Any] = {
     "scheduler": {"name": "fifo"},
     "algorithm": "random",
 }
+
+
+class Quiet:
+    """Receives what happens to trials, and keeps what has ended."""
+
+    def __init__(self) -> None:
+        self.ended_trials: list[Trial] = []
+
+    def started(self, trial: Trial) -> None: ...
+    def progressed(self, trial: Trial) -> None: ...
+    def report(self, event: Event) -> None: ...
+
+    def ended(self, trial: Trial) -> None:
+        self.ended_trials.append(trial)
+
+    def summary(self) -> list[tuple[str, str]]:
+        return []
+
+
+def problem_of(tmp_path: Path, dataset: SkeletonDataset, **changes: Any) -> SearchProblem:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**SPACE, **changes}, sort_keys=False))
+    return SearchProblem.of(load_space(path), dataset, preset="quick", protocol=None, overrides={})
+
+
+def record_of(problem: SearchProblem, directory: Path) -> SearchRecord:
+    directory.mkdir(parents=True, exist_ok=True)
+    return SearchRecord(problem, directory)
+
+
+def source_of(
+    problem: SearchProblem, record: SearchRecord, store: Store, trials: int
+) -> SearchSource:
+    def missing(units: TrialUnits) -> list[Unit]:
+        return [unit for unit in units if not store.is_done(unit.key)]
+
+    return SearchSource(problem, record, store, trials, missing, Quiet())
+
+
+def run_trials(problem: SearchProblem, results: Path, trials: int, steps: int = 10**6) -> Any:
+    """Run a search without Ray, one unit after another, as a worker would; gives its trials.
+
+    After ``steps`` steps in all it stops, as a driver that is interrupted does.
+    """
+    store, record = Store(results), record_of(problem, problem.directory(results))
+    source = source_of(problem, record, store, trials)
+    context = Context({problem.dataset.fingerprint: problem.dataset.path})
+    with Claims(store) as claims:
+        queue = Queue([], store, claims, Quiet(), source=source)
+        while steps and (assignment := queue.ask()) is not None:
+            unit = assignment.unit
+            queue.started(unit)
+            unit_run = UnitRun(unit, store, context)
+            monitor = queue.monitor(unit)
+            run = unit_run if monitor is None else MonitoredRun(unit_run, monitor)
+            with contextlib.closing(run):
+                while steps:
+                    steps -= 1
+                    try:
+                        progress = run.step(0.0)
+                    except FloatingPointError as error:
+                        queue.fail(unit, f"failed: FloatingPointError: {error}")
+                        break
+                    value = run.value if isinstance(run, MonitoredRun) else None
+                    if value is not None and queue.tell(unit, progress.epoch, value):
+                        queue.stop(unit)
+                        break
+                    if progress.done:
+                        queue.done(unit)
+                        break
+    return record.trials()

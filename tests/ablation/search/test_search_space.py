@@ -1,9 +1,11 @@
-"""Search spaces: what a file may say, what a domain gives, and how Tune is told."""
+"""Search spaces: what a file may say, what a domain gives, and optuna's terms."""
 
 from __future__ import annotations
 
 import math
 import random
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 import yaml
 
 from ablation.search.domains import Domain
-from ablation.search.question import ask
+from ablation.search.problem import SearchProblem
 from ablation.search.space import known_spaces, load_space, named_space
 from ablation.study import known_studies
 from skelcon.data import SkeletonDataset
@@ -56,7 +58,7 @@ def domain(**given: Any) -> Domain:
         ({"space": {"a.b": {"loguniform": [0, 1]}}}, "bounds above 0"),
         ({"space": {"a.b": {"int": [0.5, 2]}}}, "whole numbers"),
         ({"space": {"a.b": {"uniform": ["low", 2]}}}, "'low' is no number"),
-        ({"space": {"a.b": {"choice": ["x", "x"]}}}, "twice"),
+        ({"space": {"a.b": {"choice": ["x", "x"]}}}, "duplicate"),
         ({"space": {"a.b": {"choice": ["x"]}}}, "at least two values"),
         ({"space": {"a.b": {"uniform": [0, 1], "int": [0, 1]}}}, "give one of uniform"),
     ],
@@ -83,14 +85,14 @@ def test_a_value_that_a_setting_cannot_have_is_found_before_anything_runs(
 ) -> None:
     space = load_space(written(tmp_path, space={path: given}))
     with pytest.raises(UserError, match=told) as caught:
-        ask(space, dataset, preset="quick", protocol=None, overrides={})
+        SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides={})
     assert "tiny.yaml', line" in str(caught.value)
 
 
 def test_what_is_searched_cannot_be_set(tmp_path: Path, dataset: SkeletonDataset) -> None:
     space = load_space(written(tmp_path))
     with pytest.raises(UserError, match=r"--set pretrain\.optimiser\.lr: .* is searched"):
-        ask(
+        SearchProblem.of(
             space,
             dataset,
             preset="quick",
@@ -143,17 +145,26 @@ def test_a_logarithmic_domain_gives_each_order_of_magnitude_its_share() -> None:
     assert math.isclose(below, 0.5, abs_tol=0.05)
 
 
-def test_tune_is_told_the_same_domains() -> None:
+def test_optuna_has_the_same_domains() -> None:
     from optuna import distributions
-    from ray.tune.search.optuna import OptunaSearch
 
-    from ablation.search.draws import tune_space
+    from ablation.search.sampling import distribution
 
-    told = OptunaSearch.convert_search_space(tune_space({one.kind: one for one in DOMAINS}))
-    assert told == {
+    assert {one.kind: distribution(one) for one in DOMAINS} == {
         "uniform": distributions.FloatDistribution(-1, 2),
         "loguniform": distributions.FloatDistribution(0.0001, 1, log=True),
         "int": distributions.IntDistribution(0, 3),
         "logint": distributions.IntDistribution(1, 8, log=True),
         "choice": distributions.CategoricalDistribution(('["crop"]', '["crop", "pose"]', "null")),
     }
+
+
+def test_a_space_is_read_without_the_libraries_that_search_it() -> None:
+    program = (
+        "import sys; import ablation.search.space; "
+        "print([m for m in ('torch', 'ray', 'optuna', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,8 +1,9 @@
-"""A unit whose pre-training several processes share: its numbers, and what ends it."""
+"""A pre-training in several processes: its numbers, and what ends it."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -19,9 +20,16 @@ from torch import distributed
 from ablation.plan import Unit, make_plan
 from ablation.store import Store
 from ablation.study import load_study
-from ablation.work import OUT_OF_MEMORY, UnitRun, bank_of, crew, pretraining_of, record_failure
+from ablation.work import (
+    OUT_OF_MEMORY,
+    UnitRun,
+    bank_of,
+    pretraining_of,
+    record_failure,
+    worker_group,
+)
 from ablation.work.checkpoints import CheckpointPolicy
-from ablation.work.crew import Crew, Job, RankError, Ranks
+from ablation.work.worker_group import GroupOptions, Job, RankError, WorkerGroup
 from skelcon.data import SkeletonDataset
 from skelcon.pretrain.distributed import Team
 
@@ -40,10 +48,10 @@ def unit(dataset: SkeletonDataset, study_file: Path) -> Unit:
     return next(each for each in plan.units.values() if each.kind == "pretrain")
 
 
-def begun(unit: Unit, store: Store, dataset: SkeletonDataset, ranks: Ranks) -> UnitRun:
+def started(unit: Unit, store: Store, dataset: SkeletonDataset, group: GroupOptions) -> UnitRun:
     where = {dataset.fingerprint: dataset.path}
     often = CheckpointPolicy(every=0)
-    return UnitRun(unit.config, store, where, "cpu", checkpoints=often, ranks=ranks)
+    return UnitRun(unit.config, store, where, "cpu", checkpoints=often, group=group)
 
 
 def test_ranks_may_come_and_go_and_the_numbers_stay(
@@ -53,7 +61,7 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
     straight, mixed = Store(tmp_path / "a"), Store(tmp_path / "b")
     for store, sizes in ((straight, (1,)), (mixed, (1, 2, 1))):
         for size in sizes:
-            run = begun(unit, store, dataset, Ranks(size))
+            run = started(unit, store, dataset, GroupOptions(size))
             assert run.key == unit.key
             for _ in range(4 if store is straight else 2 if size == 2 else 1):
                 run.step(budget=0)
@@ -69,22 +77,22 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
 
 
 @pytest.fixture
-def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[Crew, Job]]:
-    """A crew of two ranks that trains ``unit``."""
+def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[WorkerGroup, Job]]:
+    """A group of two ranks that trains ``unit``."""
     job = Job(unit.config, dataset.path, tmp_path)
     found: list[Exception] = []
-    made = Crew(Ranks(2, answer=3), job, torch.device("cpu"), found.append)
+    made = WorkerGroup(GroupOptions(2, timeout=3), job, torch.device("cpu"), found.append)
     yield made, job
     made.close()
     assert not found
 
 
-def trained(made: Crew, job: Job) -> None:
+def trained(made: WorkerGroup, job: Job) -> None:
     dataset, bank = bank_of(job.config, job.data, "cpu")
     made.run_epoch(pretraining_of(job.config, dataset, bank, Team(0, 2)))
 
 
-def gone(process: int) -> bool:
+def ended(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -92,7 +100,7 @@ def gone(process: int) -> bool:
     return False
 
 
-def test_a_rank_that_is_killed_is_named_at_once(two: tuple[Crew, Job]) -> None:
+def test_a_rank_that_is_killed_is_named_at_once(two: tuple[WorkerGroup, Job]) -> None:
     made, job = two
     os.kill(made.processes[1], signal.SIGKILL)
     began = time.monotonic()
@@ -102,18 +110,18 @@ def test_a_rank_that_is_killed_is_named_at_once(two: tuple[Crew, Job]) -> None:
 
 
 def test_a_rank_that_does_not_answer_is_an_error_and_is_ended(
-    two: tuple[Crew, Job], monkeypatch: pytest.MonkeyPatch
+    two: tuple[WorkerGroup, Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(crew, "NOTICE_SECONDS", 0.2)
+    monkeypatch.setattr(worker_group, "NOTICE_SECONDS", 0.2)
     made, job = two
     os.kill(made.processes[1], signal.SIGSTOP)
     with pytest.raises(RankError, match=r"^rank 1 of 2 gave no answer for 3 s$"):
         trained(made, job)
-    assert gone(made.processes[1])
+    assert ended(made.processes[1])
 
 
 def test_an_error_of_rank_0_stays_what_it_is_and_the_others_are_ended(
-    two: tuple[Crew, Job], monkeypatch: pytest.MonkeyPatch
+    two: tuple[WorkerGroup, Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, job = two
 
@@ -123,50 +131,50 @@ def test_an_error_of_rank_0_stays_what_it_is_and_the_others_are_ended(
     monkeypatch.setattr("skelcon.pretrain.trainer.augmented_view", fails)
     with pytest.raises(torch.OutOfMemoryError):
         trained(made, job)
-    assert gone(made.processes[1])
+    assert ended(made.processes[1])
 
 
 def test_a_death_that_rank_0_does_not_notice_ends_it(
     dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with NCCL, whose exchanges wait for a process that is dead."""
-    monkeypatch.setattr(crew, "GRACE_SECONDS", 0.1)
-    told: list[Exception] = []
+    monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
+    errors: list[Exception] = []
     job = Job(unit.config, dataset.path, tmp_path)
-    made = Crew(Ranks(2), job, torch.device("cpu"), told.append)
+    made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     os.kill(made.processes[1], signal.SIGKILL)
     give_up = time.monotonic() + 10
-    while not told and time.monotonic() < give_up:
+    while not errors and time.monotonic() < give_up:
         time.sleep(0.05)
     made.close()
-    assert [str(error) for error in told] == ["rank 1 of 2 was ended by SIGKILL"]
+    assert [str(error) for error in errors] == ["rank 1 of 2 was ended by SIGKILL"]
 
 
-def test_who_waits_for_the_dead_when_letting_go_is_ended_with_the_first_cause(
+def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
     dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[Exception] = []
+    errors: list[Exception] = []
     job = Job(unit.config, dataset.path, tmp_path)
-    made = Crew(Ranks(2), job, torch.device("cpu"), told.append)
-    let_go = distributed.destroy_process_group
-    monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), let_go()))
-    monkeypatch.setattr(crew, "GRACE_SECONDS", 0.1)
+    made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
+    destroy = distributed.destroy_process_group
+    monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), destroy()))
+    monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     os.kill(made.processes[1], signal.SIGKILL)
     with pytest.raises(RankError, match="SIGKILL"):
         trained(made, job)
     made.close()
-    assert [str(error) for error in told] == ["rank 1 of 2 was ended by SIGKILL"]
+    assert [str(error) for error in errors] == ["rank 1 of 2 was ended by SIGKILL"]
 
 
 def test_a_rank_that_cannot_start_says_why(
     tmp_path: Path, dataset: SkeletonDataset, unit: Unit
 ) -> None:
-    ranks = Ranks(2, plugins=("no_such_plugin",), directory=tmp_path)
+    group = GroupOptions(2, plugins=("no_such_plugin",), directory=tmp_path)
     with pytest.raises(RankError, match=r"rank 1 of 2 ended with exit code 1: .*no_such_plugin"):
-        begun(unit, Store(tmp_path / "r"), dataset, ranks)
+        started(unit, Store(tmp_path / "r"), dataset, group)
 
 
-def test_a_rank_without_memory_is_told_from_other_deaths(
+def test_a_rank_without_memory_is_out_of_memory(
     tmp_path: Path, dataset: SkeletonDataset, unit: Unit
 ) -> None:
     """And what it said stands in the unit's log."""
@@ -176,9 +184,12 @@ def test_a_rank_without_memory_is_told_from_other_deaths(
         "print('this rank asks for much', file=sys.stderr)\n"
         "raise SystemExit('torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB')\n"
     )
-    store, ranks = Store(tmp_path / "r"), Ranks(2, plugins=(str(plugin),), directory=tmp_path)
+    store, group = (
+        Store(tmp_path / "r"),
+        GroupOptions(2, plugins=(str(plugin),), directory=tmp_path),
+    )
     with pytest.raises(RankError) as caught:
-        begun(unit, store, dataset, ranks)
+        started(unit, store, dataset, group)
     record_failure(store, unit.key, caught.value)
     assert store.failure(unit.key) == OUT_OF_MEMORY
     log = (store.directory(unit.key) / "log.txt").read_text()
@@ -191,22 +202,47 @@ def test_more_ranks_than_gpus_are_refused(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     job = Job(unit.config, dataset.path, tmp_path)
     with pytest.raises(RankError, match="--gpus-per-trial 2: this worker sees 1 GPU"):
-        Crew(Ranks(2), job, torch.device("cuda"), lambda error: None)
+        WorkerGroup(GroupOptions(2), job, torch.device("cuda"), lambda error: None)
 
 
-def test_a_rank_ends_with_its_rank_0() -> None:
-    """Which has been killed, and so has closed what it writes to."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ablation.work.crew_member"],
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == crew.ABANDONED
+RANK_0 = """
+import json, os, signal, sys, torch
+from pathlib import Path
+from ablation.work.worker_group import GroupOptions, Job, WorkerGroup
+
+config, data, unit = sys.argv[1:]
+job = Job(json.loads(config), Path(data), Path(unit))
+group = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), print)
+print(group.processes[1], flush=True)
+if sys.stdin.readline() == "kill\\n":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("word", ["kill", "exit"])
+def test_a_rank_ends_with_its_rank_0(
+    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, word: str
+) -> None:
+    """Which is killed, or ends without a word to the group."""
+    words = [json.dumps(unit.config), str(dataset.path), str(tmp_path)]
+    with subprocess.Popen(
+        [sys.executable, "-c", RANK_0, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as rank_0:
+        assert rank_0.stdout is not None
+        rank = int(rank_0.stdout.readline())
+        assert not ended(rank)
+        rank_0.communicate(f"{word}\n", timeout=30)
+    give_up = time.monotonic() + 10
+    while not ended(rank):
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
-def test_ranks_listen_on_loopback_only(two: tuple[Crew, Job]) -> None:
+def test_ranks_listen_on_loopback_only(two: tuple[WorkerGroup, Job]) -> None:
     made, _ = two
     links = set()
     for process in (os.getpid(), *made.processes.values()):

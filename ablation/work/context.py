@@ -1,0 +1,47 @@
+"""What a unit's work takes that is not part of its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ablation.work.checkpoints import CheckpointPolicy
+from skelcon.pretrain.distributed import ANSWER_SECONDS
+
+
+@dataclass(frozen=True)
+class GroupOptions:
+    """How many processes train one model, and what each of them loads.
+
+    Attributes:
+        world_size: how many, rank 0 included.
+        plugins: what each rank imports.
+        directory: where the plugins are looked for.
+        timeout: seconds that a rank waits for another one in a collective.
+    """
+
+    world_size: int = 1
+    plugins: tuple[str, ...] = ()
+    directory: Path = field(default_factory=Path)
+    timeout: float = ANSWER_SECONDS
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a unit's work takes that is not part of its key.
+
+    Attributes:
+        data: fingerprint -> path of a packed data set; the unit's must be among them.
+        device: ``cpu`` or ``cuda``.
+        weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
+            are not in the store.
+        checkpoints: when they are written and which of them stay.
+        group: how many processes train one model.
+    """
+
+    data: Mapping[str, Path]
+    device: str = "cpu"
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+    group: GroupOptions = field(default_factory=GroupOptions)
