@@ -24,7 +24,7 @@ from ablation.plan import Unit
 from ablation.store import Store
 from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
-from ablation.store.unit_files import KEY, UnitFiles
+from ablation.store.unit_files import CONFIG, KEY, UnitFiles
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -168,7 +168,7 @@ def _of_unit(
 
     ``shown``: the keys of those that drivers show as running; ``drivers``: those that are alive.
     """
-    config = UnitFiles(directory).config_or_none()
+    config = UnitFiles(directory).read_or_none(CONFIG)
     running = is_held(directory)
     if config is None:
         return UnitStatus(directory.name, "running", "(starting)") if running else None
