@@ -7,11 +7,10 @@ that decides its outcome, so that two cells, or two studies, that ask for the sa
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from ablation.canonical import digest
 from ablation.study import Report, Study, Task
 from skelcon.data import (
     Part,
@@ -76,8 +75,7 @@ class Unit:
 
 def unit_key(config: dict[str, Any]) -> str:
     """The key of the unit with this ``config``."""
-    text = json.dumps(config, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return digest(config)
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,11 @@ same keys as there, so that a search and a study share them.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ablation.canonical import digest
 from ablation.plan import EvaluateOn, Plan, Unit, make_plan
 from ablation.search.space import Space
 from ablation.study import Column, Row, Study
@@ -166,9 +165,7 @@ class Question:
 
     def directory(self, results: Path) -> Path:
         """Where the search lives: the same question has the same directory."""
-        text = json.dumps(self.values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        return results / "search" / f"{self.space.name}-{digest}"
+        return results / "search" / f"{self.space.name}-{digest(self.values)}"
 
 
 def ask(
