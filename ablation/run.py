@@ -116,9 +116,9 @@ def run_job(
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
     resources = resolve_gpus(resources, costs, expected, output.say)
     cost = replace(costs, resources=resources).cost(expected) if expected else None
+    store.check_writable()
     if cost is not None:
         check_disk(store.results, cost)
-    store.check_writable()
     output.announce(job, missing, cost)
     whole = True
     with Tracking(job, store, options.trackers, output.console) as tracking:
@@ -128,7 +128,7 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
+                output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,
             ):
                 reporter = Reporters(view, tracking)
@@ -138,14 +138,28 @@ def run_job(
                     from ablation.runner.in_process import run_in_process
 
                     whole = run_in_process(
-                        missing, store, data, resources, reporter, interrupt, heartbeat, job.weights
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.weights,
+                        view.heartbeat,
                     )
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
                     whole = run_with_ray(
-                        missing, store, data, resources, reporter, interrupt, heartbeat, job.source
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.source,
+                        view.heartbeat,
                     )
             if not whole:
                 tracking.drop()

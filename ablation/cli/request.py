@@ -180,7 +180,7 @@ def read_request(words: Sequence[str]) -> StudyRequest:
     app = typer.Typer(add_completion=False)
     app.command(name)(function)
     command: Any = typer.main.get_command(app)
-    with command.make_context(name, rest) as context:
+    with command.make_context(f"skelcon-ablate {name}", rest) as context:
         request: StudyRequest = command.invoke(context)
     if request.planning.plan:
         raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")

@@ -263,6 +263,7 @@ def merge(
     """
     from ablation.store import Store
     from ablation.store.merging import merge as merge_units
+    from ablation.tables.from_results import merge_studies
 
     target = Store(into or directories[0])
     sources = directories if into else directories[1:]
@@ -272,6 +273,7 @@ def merge(
     documents = []
     for path in sources:
         merged = merge_units(target, Store(path))
+        merge_studies(target.results, path)
         documents.append({"from": str(path), **asdict(merged)})
         wrong = wrong or bool(merged.conflicts or merged.damaged)
         if not as_json:

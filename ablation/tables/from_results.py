@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ablation.plan import Plan, make_plan
-from ablation.store import write_json
+from ablation.store import write_atomically
 from ablation.study import Study
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset
@@ -37,7 +37,7 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
     for dataset in plan.datasets:
         _keep_header(dataset, results / HEADERS / dataset.fingerprint)
     values = {
-        "study": plan.study.model_dump(mode="json", exclude_defaults=True),
+        "study": _self_contained(plan.study).model_dump(mode="json", exclude_defaults=True),
         "data": plan.dataset.fingerprint,
         "source": plan.source.fingerprint if plan.source is not None else None,
         "protocol": plan.asked_protocol,
@@ -46,8 +46,32 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
         "seeds": list(plan.seeds),
         "set": plan.overrides,
     }
+    _write(directory, values)
+
+
+def _write(directory: Path, values: Json) -> None:
+    """The order of rows and columns is that of the table: keys are not sorted."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_json(directory / ASKED, values)
+    write_atomically(directory / ASKED, json.dumps(values, indent=1, allow_nan=False) + "\n")
+
+
+def _self_contained(study: Study) -> Study:
+    """``study`` without what the paper reports for rows and columns that were not asked."""
+
+    def of_columns(values: dict[str, float]) -> dict[str, float]:
+        return {column: value for column, value in values.items() if column in study.columns}
+
+    reports = []
+    for report in study.paper:
+        others = {
+            name: other.model_copy(update={"values": of_columns(other.values)})
+            for name, other in report.others.items()
+        }
+        values = {
+            row: of_columns(columns) for row, columns in report.values.items() if row in study.rows
+        }
+        reports.append(report.model_copy(update={"values": values, "others": others}))
+    return study.model_copy(update={"paper": tuple(reports)})
 
 
 def _keep_header(dataset: SkeletonDataset, place: Path) -> None:
@@ -127,5 +151,4 @@ def merge_studies(into: Path, source: Path) -> None:
             merged = {**own, "seeds": sorted({*own["seeds"], *values["seeds"]})}
         else:  # another question under the same name: that of ``into`` is kept
             continue
-        (into / name).mkdir(parents=True, exist_ok=True)
-        write_json(into / name / ASKED, merged)
+        _write(into / name, merged)
