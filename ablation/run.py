@@ -17,10 +17,12 @@ from ablation.cost import CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
 from ablation.live.output import Output
+from ablation.live.table import is_whole
 from ablation.plan import Plan
 from ablation.runner.queue import UnitSource
 from ablation.runner.resources import Resources
 from ablation.store import Store
+from ablation.tables.from_results import save_plan
 from ablation.tracking import Tracking
 from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
@@ -126,7 +128,7 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
+                output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,
             ):
                 reporter = Reporters(view, tracking)
@@ -136,19 +138,35 @@ def run_job(
                     from ablation.runner.in_process import run_in_process
 
                     whole = run_in_process(
-                        missing, store, data, resources, reporter, interrupt, heartbeat, job.weights
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.weights,
+                        view.heartbeat,
                     )
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
                     whole = run_with_ray(
-                        missing, store, data, resources, reporter, interrupt, heartbeat, job.source
+                        missing,
+                        store,
+                        data,
+                        resources,
+                        reporter,
+                        interrupt,
+                        job.source,
+                        view.heartbeat,
                     )
             if not whole:
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
         failed = report()
+        if job.plan is not None and is_whole(job.plan):
+            save_plan(job.plan, store.results, job.directory)
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")

@@ -136,6 +136,11 @@ class Forecast:
         """How many trials run at once."""
         return self._slots or self._most
 
+    @property
+    def estimates(self) -> list[float]:
+        """What the cost model says of single units."""
+        return list(self._estimates.values())
+
     def estimate(self, unit: Unit) -> float | None:
         """What the cost model says."""
         return self._estimates.get(unit.key)
@@ -183,8 +188,8 @@ class RunningForecast:
         wall = wall_seconds(units, seconds, self._forecast.slots, self._running)
         if not upcoming:
             return wall
-        each = [self._mean(trains) for trains in (True, False)]
-        known = [mean for mean in each if mean is not None]
+        means = [self._mean(trains) for trains in (True, False)]
+        known = [mean for mean in means if mean is not None] or self._forecast.estimates
         return wall + upcoming * statistics.fmean(known) / self._forecast.slots if known else None
 
     def _whole(self, unit: Unit) -> float | None:

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -17,29 +16,19 @@ from ablation.events import Event, Failed, Finished, Pruned, Started, Verdict, W
 from ablation.live.run_state import RunState
 from ablation.live.screen import counts, eta, screen, summary
 from ablation.live.snapshot import Snapshot
+from ablation.store import UnitFiles
 from ablation.text import duration, short_key
 from ablation.units import Unit
 
 QUIET_SECONDS = 120.0
 """Seconds without a line, where there is no terminal, after which one gives the state."""
-TAIL_BYTES = 4096
 TAIL_LINES = 6
+"""Lines of a failed unit's log that are shown."""
 CONSEQUENCES: dict[Verdict, str] = {
     "retry": "; it is retried",
     "retry alone": "; it is retried alone on its device",
     "failed": "",
 }
-
-
-def _last_lines(log: Path) -> list[str]:
-    """The end of a unit's log."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL_BYTES))
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return []
-    return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
 
 
 class LiveView:
@@ -121,7 +110,7 @@ class LiveView:
 
     def _failed(self, event: Failed) -> None:
         """Printed at once, on a terminal too; the first time with the end of its log."""
-        tail = [] if self._failure_shown else _last_lines(event.log)
+        tail = [] if self._failure_shown else UnitFiles(event.log.parent).log_tail(TAIL_LINES)
         self._failure_shown = True
         text = _text("failed", event.unit, f"{event.reason}{CONSEQUENCES[event.verdict]}")
         lines = [text, f"  log: {event.log}", *(f"  | {line}" for line in tail)]

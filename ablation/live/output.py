@@ -44,6 +44,14 @@ class WatchedSource(Protocol):
         """What it has found so far: (label, value)."""
 
 
+class Watch(Reporters):
+    """Receives the events of a run, for those who watch it; has the heartbeat of this driver."""
+
+    def __init__(self, heartbeat: Heartbeat, *reporters: Reporter) -> None:
+        super().__init__(*reporters)
+        self.heartbeat = heartbeat
+
+
 @dataclass(frozen=True)
 class Output:
     """Where a command says what it does.
@@ -65,8 +73,8 @@ class Output:
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
         """Say what is about to run.
 
-        Nothing is printed for people if that is nothing (``cost`` None) or some units of a study alone;
-        a search says it itself.
+        Nothing is printed for people if nothing runs (``cost`` None), or some units of a study
+        alone. A search says it itself.
         """
         if job.source is not None:
             return
@@ -83,7 +91,7 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[tuple[Reporter, Heartbeat]]:
+    ) -> Iterator[Watch]:
         """Show a run of ``missing`` for as long as it lasts.
 
         Args:
@@ -94,7 +102,7 @@ class Output:
             waiting: why nothing runs at first.
 
         Returns:
-            What receives the events of the run, and the heartbeat of this driver.
+            What receives the events of the run.
         """
         source = cast("WatchedSource | None", job.source)
         state = RunState(
@@ -109,10 +117,10 @@ class Output:
         snapshot = _snapshots(job, store, state)
         with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                yield Reporters(state, EventWriter(self.stream, state)), heartbeat
+                yield Watch(heartbeat, state, EventWriter(self.stream, state))
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Reporters(state, view), heartbeat
+                yield Watch(heartbeat, state, view)
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,8 +29,6 @@ from skelcon.config import Json
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
-
-_SNAPSHOT = TypeAdapter(Snapshot)
 
 LATEST_EPOCHS = 5
 """How many of the last epochs the time of the next ones is estimated from."""
@@ -129,7 +127,7 @@ def status_of(store: Store) -> Status:
     """
     times, unfinished = [], []
     drivers = dict(live_drivers(store.results))
-    studies = snapshots_of(drivers)
+    studies = _snapshots(drivers.values())
     shown = _shown(studies)
     for directory in unit_directories(store):
         files = UnitFiles(directory)
@@ -149,6 +147,16 @@ def status_of(store: Store) -> Status:
     )
 
 
+def _snapshots(shown: Iterable[Json | None]) -> tuple[Snapshot, ...]:
+    """What drivers show, by the names of their studies."""
+    found = []
+    for values in shown:
+        with contextlib.suppress(ValueError):  # of another version
+            if values is not None:
+                found.append(TypeAdapter(Snapshot).validate_python(values))
+    return tuple(sorted(found, key=lambda each: each.study))
+
+
 def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
     """Key -> unit, of those that drivers show as running."""
     return {each.unit: each for study in studies for each in study.running}
@@ -161,16 +169,6 @@ def unit_directories(store: Store) -> list[Path]:
     return sorted(
         path for path in store.units.iterdir() if KEY.fullmatch(path.name) and path.is_dir()
     )
-
-
-def snapshots_of(drivers: Mapping[str, Json | None]) -> tuple[Snapshot, ...]:
-    """What drivers show, by the names of their studies; ``drivers``: of `live_drivers`."""
-    found = []
-    for values in drivers.values():
-        with contextlib.suppress(ValueError):  # of another version
-            if values is not None:
-                found.append(_SNAPSHOT.validate_python(values))
-    return tuple(sorted(found, key=lambda each: each.study))
 
 
 def _unit_status(

@@ -38,8 +38,8 @@ def run_in_process(
     resources: Resources,
     reporter: Reporter,
     interrupt: Interrupt,
-    heartbeat: Heartbeat,
     weights: Mapping[str, Path] | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> bool:
     """As :func:`ablation.runner.with_ray.run_with_ray`, in this process.
 
@@ -50,8 +50,8 @@ def run_in_process(
         resources: threads, GPUs, retries, checkpoints.
         reporter: receives what happens.
         interrupt: asks the run to stop.
-        heartbeat: of this driver.
         weights: key -> file, of weights that are not in ``store`` (`ablation.work.Context`).
+        heartbeat: of this driver; it has one of its own if not given.
 
     Returns:
         False if it was interrupted: what has been trained is kept.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from skelcon.downstream.tasks import Inputs
 
 from ablation.runner.queue import Monitor
 from ablation.work import UnitRun
 from ablation.work.unit_run import Progress
 from skelcon.data import SkeletonDataset, split
+from skelcon.downstream.tasks import Inputs
 from skelcon.pretrain import Pretraining
 
 

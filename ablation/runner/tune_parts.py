@@ -43,14 +43,14 @@ OTHERS = "the remaining units are claimed by another driver"
 SHARED = "--results must be a path that all nodes share"
 
 
-class _Unpickled:
+class Unpickled:
     """Tune pickles what it is given, for a restore that is never used: nothing of it is kept."""
 
     def __getstate__(self) -> Json:
         return {}
 
 
-class UnitSearcher(_Unpickled, Searcher):  # type: ignore[misc]
+class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
     """The search algorithm, as Tune sees it: it hands out units whose needs are met.
 
     Args:
@@ -141,7 +141,7 @@ def monitor_to_json(monitor: Monitor) -> Json:
     return {**asdict(monitor), "evaluation": monitor.evaluation.to_json()}
 
 
-class UnitCallback(_Unpickled, tune.Callback):  # type: ignore[misc]
+class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the reporter."""
 
     def __init__(
@@ -267,7 +267,7 @@ def reason_of_death(trial: Any) -> str:
     return "failed: the worker process died"
 
 
-class Stop(_Unpickled, tune.Stopper):  # type: ignore[misc]
+class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
     """A trial ends when its unit is done or pruned; all do after a failure that ends the run."""
 
     def __init__(self, queue: Queue, interrupt: Interrupt) -> None:

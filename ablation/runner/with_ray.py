@@ -51,8 +51,8 @@ def run_with_ray(
     resources: Resources,
     reporter: Reporter,
     interrupt: Interrupt,
-    heartbeat: Heartbeat,
     source: UnitSource | None = None,
+    heartbeat: Heartbeat | None = None,
 ) -> bool:
     """Run ``units``, each after those it needs, and record failures in the store.
 
@@ -63,8 +63,8 @@ def run_with_ray(
         resources: what a trial may take.
         reporter: receives what happens.
         interrupt: asks the run to stop.
-        heartbeat: of this driver.
         source: gives further units.
+        heartbeat: of this driver; it has one of its own if not given.
 
     Returns:
         False if it was interrupted before all units had been tried.
@@ -75,7 +75,7 @@ def run_with_ray(
     remaining = _Remaining(units, reporter)
 
     def session() -> bool:
-        return _run_session(remaining, store, data, resources, interrupt, heartbeat, source)
+        return _run_session(remaining, store, data, resources, interrupt, source, heartbeat)
 
     return restarting(session, lambda reason: reporter.report(Waiting(reason)))
 
@@ -101,8 +101,8 @@ def _run_session(
     data: Mapping[str, Path],
     resources: Resources,
     interrupt: Interrupt,
-    heartbeat: Heartbeat,
     source: UnitSource | None,
+    heartbeat: Heartbeat | None,
 ) -> bool:
     """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies."""
     with (

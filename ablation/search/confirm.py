@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ import pandas as pd
 
 from ablation import tables
 from ablation.live.output import Output
-from ablation.plan import Plan
 from ablation.run import Job, RunOptions, run_job
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
@@ -40,43 +38,45 @@ class Confirmation:
     seeds: int = 0
 
 
-class Comparison:
-    """The best of a search and the default, as a study with two rows.
+def confirm(
+    problem: SearchProblem,
+    best: Trial,
+    asked: Confirmation,
+    store: Store,
+    mirror: Mirror | None,
+    options: RunOptions,
+    output: Output,
+) -> tuple[int, Json]:
+    """Train ``best`` and the default with seeds that the search did not use.
 
-    Attributes:
-        values: the table and the lead as plain JSON values, when it has run.
+    Returns:
+        The exit code, and the comparison as plain JSON values.
     """
+    first = problem.space.seed + 1
+    rows = {"best": problem.changes(best.parameters), "default": {}}
+    seeds = tuple(range(first, first + asked.seeds))
+    plan = problem.plan(rows, asked.on, seeds, NOTES[asked.on])
+    directory = problem.directory(store.results) / f"confirmation-{asked.on}"
+    values: Json = {"on": asked.on}
 
-    def __init__(
-        self, problem: SearchProblem, best: Trial, asked: Confirmation, directory: Path
-    ) -> None:
-        first = problem.space.seed + 1
-        rows = {"best": problem.changes(best.parameters), "default": {}}
-        seeds = tuple(range(first, first + asked.seeds))
-        self.plan: Plan = problem.plan(rows, asked.on, seeds, NOTES[asked.on])
-        self.directory = directory / f"confirmation-{asked.on}"
-        self.values: Json = {"on": asked.on}
-
-    def run(self, store: Store, mirror: Mirror | None, options: RunOptions, output: Output) -> int:
-        """Run what is missing of it; the exit code."""
-        if mirror is not None:
-            mirror.fetch(self.plan.units)
-        job = Job.of_plan(self.plan, self.directory)
-        return run_job(job, store, options, output, lambda: self._report(store, output), mirror)
-
-    def _report(self, store: Store, output: Output) -> bool:
-        frame = tables.cells_frame(self.plan, store)
-        table = tables.make_table(self.plan, frame)
-        provenance = [store.provenance(key) for key in self.plan.units if store.is_done(key)]
-        export.export(table, frame, provenance, self.directory)
+    def report() -> bool:
+        frame = tables.cells_frame(plan, store)
+        table = tables.make_table(plan, frame)
+        provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
+        export.export(table, frame, provenance, directory)
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
-        self.values.update(tables.summary(table, provenance))
+        values.update(tables.summary(table, provenance))
         lead = lead_of(frame)
         if lead is not None:
-            self.values["lead"] = {"seeds": len(lead), "values": lead.tolist()}
+            values["lead"] = {"seeds": len(lead), "values": lead.tolist()}
             output.say(lead_in_words(lead))
         return bool((frame["state"] == "failed").any())
+
+    if mirror is not None:
+        mirror.fetch(plan.units)
+    code = run_job(Job.of_plan(plan, directory), store, options, output, report, mirror)
+    return code, values
 
 
 Values = np.ndarray[tuple[int], np.dtype[np.float64]]

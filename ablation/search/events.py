@@ -1,6 +1,6 @@
-"""What happens to the trials of a search, beside the events of their units.
+"""What happens to the trials of a search, for scripts and for people.
 
-For scripts there are three events, with ``trial`` and without ``unit``:
+For scripts there are three events beside those of units; they have ``trial`` and no ``unit``:
 
 started   trial, parameters
 progress  trial, epoch, epochs, value (on the validation side)
@@ -10,7 +10,8 @@ ended     trial, state (completed, stopped, diverged, failed), epoch, value, rea
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+
+from pydantic import JsonValue
 
 from ablation.live.output import Output
 from ablation.search.problem import SearchProblem
@@ -18,28 +19,13 @@ from ablation.search.record import Trial
 from ablation.search.report import short_names, shown
 
 
-class TrialReporter(Protocol):
-    """Receives what happens to trials."""
-
-    def started(self, trial: Trial) -> None:
-        """A worker has it."""
-
-    def progressed(self, trial: Trial) -> None:
-        """It has a further report, the last."""
-
-    def ended(self, trial: Trial) -> None:
-        """It has ended: see its state."""
-
-    def summary(self) -> Sequence[tuple[str, str]]:
-        """The search so far: (label, value)."""
-
-
 class TrialEvents:
-    """Passes what happens to trials on to the command's output.
+    """Passes what happens to trials on: events for a script, lines for people.
+
+    People see each trial that ends, and with ``--verbose`` each start and each value.
 
     Args:
-        output: a script's events, or a person's lines: one for each trial that ends, or with
-            ``--verbose`` for each start and each value as well.
+        output: the command's.
         problem: what is searched.
         known: the trials of earlier commands.
         total: how many there shall be.
@@ -52,84 +38,70 @@ class TrialEvents:
         problem: SearchProblem,
         known: Sequence[Trial],
         total: int,
-        after: Callable[[], None],
+        after: Callable[[], None] = lambda: None,
     ) -> None:
-        self._after = after
-        self._output, self._epochs, self._total = output, problem.epochs, total
+        self._output, self._epochs, self._total, self._after = output, problem.epochs, total, after
         self._short = short_names(list(problem.space.space))
-        self._ended = {trial.number for trial in known if trial.ended}
-        self._best: Trial | None = None
-        for trial in known:
-            self._compare(trial)
+        self._ended = {trial.number: trial for trial in known if trial.ended}
+        ended = len(self._ended)
         if output.stream is not None:
-            values = {"trials": total, "ended": len(self._ended), "epochs": problem.epochs}
-            output.stream.emit("plan", **values)
+            output.stream.emit("plan", trials=total, ended=ended, epochs=self._epochs)
             return
         output.say(
             f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: {total} "
             f"trials of at most {problem.epochs} epochs, evaluated every {problem.every}; "
-            f"{len(self._ended)} have ended"
+            f"{ended} have ended"
         )
 
     def started(self, trial: Trial) -> None:
         """A worker has it."""
-        if self._output.stream is not None:
-            parameters = trial.parameters
-            self._output.stream.emit("started", trial=trial.number, parameters=parameters)
-        elif self._output.verbose:
-            settings = [f"{self._short[k]} {shown(v)}" for k, v in trial.parameters.items()]
-            self._output.say(f"trial {trial.number}: {', '.join(settings)}")
+        settings = [f"{self._short[key]} {shown(v)}" for key, v in trial.parameters.items()]
+        text = f"started, {', '.join(settings)}"
+        self._tell("started", trial, text, parameters=trial.parameters)
 
     def progressed(self, trial: Trial) -> None:
-        """It has a further value."""
-        if self._output.stream is not None:
-            self._output.stream.emit(
-                "progress",
-                trial=trial.number,
-                epoch=trial.epoch,
-                epochs=self._epochs,
-                value=trial.value,
-            )
-        elif self._output.verbose:
-            self._output.say(f"trial {trial.number}: {_value(trial)} after {trial.epoch} epochs")
+        """It has a further report, the last."""
+        self._tell(
+            "progress",
+            trial,
+            _result(trial),
+            epoch=trial.epoch,
+            epochs=self._epochs,
+            value=trial.value,
+        )
 
     def ended(self, trial: Trial) -> None:
-        """It has ended."""
+        """It has ended: see its state."""
+        self._ended[trial.number] = trial
         self._after()
-        self._compare(trial)
-        self._ended.add(trial.number)
-        if self._output.stream is not None:
-            self._output.stream.emit(
-                "ended",
-                trial=trial.number,
-                state=trial.state,
-                epoch=trial.epoch,
-                value=trial.value,
-                reason=trial.reason,
-            )
-            return
-        text = f"trial {trial.number}: {trial.state}"
-        if trial.reason:
-            text += f", {trial.reason}"
-        elif trial.value is not None:
-            text += f", {_value(trial)} after {trial.epoch} epochs"
-        self._output.say(
-            "; ".join((text, *(f"{label} {value}" for label, value in self.summary())))
+        so_far = "; ".join(f"{label} {value}" for label, value in self.summary())
+        self._tell(
+            "ended",
+            trial,
+            f"{trial.state}, {trial.reason or _result(trial)}; {so_far}",
+            state=trial.state,
+            epoch=trial.epoch,
+            value=trial.value,
+            reason=trial.reason,
         )
 
     def summary(self) -> Sequence[tuple[str, str]]:
-        """The best so far, and how many have ended."""
-        found = [("trials", f"{len(self._ended)}/{self._total}")]
-        if self._best is not None:
-            found.insert(0, ("best", f"{_value(self._best)} (trial {self._best.number})"))
-        return found
+        """How many trials have ended, and the best of those that ran to their end."""
+        whole = [trial for trial in self._ended.values() if trial.state == "completed"]
+        best = max(whole, key=lambda trial: trial.value or 0.0, default=None)
+        trials = ("trials", f"{len(self._ended)}/{self._total}")
+        if best is None:
+            return [trials]
+        return [trials, ("best", f"{100 * (best.value or 0):.1f} % (trial {best.number})")]
 
-    def _compare(self, trial: Trial) -> None:
-        if trial.state == "completed" and trial.value is not None:
-            best = self._best.value if self._best is not None else None
-            if best is None or trial.value > best:
-                self._best = trial
+    def _tell(self, event: str, trial: Trial, text: str, **values: JsonValue) -> None:
+        if self._output.stream is not None:
+            self._output.stream.emit(event, trial=trial.number, **values)
+        elif event == "ended" or self._output.verbose:
+            self._output.say(f"trial {trial.number}: {text}")
 
 
-def _value(trial: Trial) -> str:
-    return "no value" if trial.value is None else f"top-1 {100 * trial.value:.1f} %"
+def _result(trial: Trial) -> str:
+    if trial.value is None:
+        return "no value"
+    return f"top-1 {100 * trial.value:.1f} % after {trial.epoch} epochs"

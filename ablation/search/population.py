@@ -15,7 +15,7 @@ import os
 import random
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ from ablation.runner.nodes import check_nodes
 from ablation.runner.queue import Monitor
 from ablation.runner.resources import Resources, check_fits
 from ablation.runner.trainables import monitor_from_json
-from ablation.runner.tune_parts import monitor_to_json, reason_of_death
+from ablation.runner.tune_parts import Unpickled, monitor_to_json, reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord
@@ -48,6 +48,7 @@ from ablation.work import cap_memory, prepare
 from ablation.work.kinds import bank_of, pretraining_of
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
+from skelcon.pretrain import Pretraining
 from skelcon.pretrain.distributed import ALONE
 from skelcon.seeding import derive
 
@@ -57,57 +58,7 @@ CHECKPOINT = "checkpoint.pt"
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 
 
-class Member:
-    """A member of the population, from one evaluation to the next.
-
-    Args:
-        unit: a pre-training with its settings of now.
-        monitor: how it is evaluated.
-        directory: its own.
-        data: the packed data set.
-        device: ``cpu`` or ``cuda``.
-        state: what another member has handed over; without it, that of its last checkpoint.
-    """
-
-    def __init__(
-        self,
-        unit: PretrainUnit,
-        monitor: Monitor,
-        directory: Path,
-        data: Path,
-        device: str,
-        state: Json | None = None,
-    ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
-        self._monitor, self._checkpoint = monitor, directory / CHECKPOINT
-        self._dataset, bank = bank_of(unit.side, data, device)
-        self.training = pretraining_of(unit, self._dataset, bank, ALONE)
-        if state is None and self._checkpoint.exists():
-            state = torch.load(self._checkpoint, map_location=bank.device, weights_only=True)
-        if state is not None:
-            # The state holds the optimiser's settings too: those of now replace them.
-            optimiser = self.training.config.optimiser
-            for group in state["optimiser"]["param_groups"]:
-                group["weight_decay"] = optimiser.weight_decay
-                if "momentum" in group:
-                    group["momentum"] = optimiser.momentum
-            self.training.load_state_dict(state)
-
-    def step(self) -> tuple[int, float]:
-        """Train to the next evaluation and write a checkpoint; the epoch and the value."""
-        training = self.training
-        while not training.done:
-            training.run_epoch()
-            if training.epoch % self._monitor.every == 0:
-                break
-        value = validate(training, self._monitor, self._dataset)
-        buffer = io.BytesIO()
-        torch.save(training.state_dict(), buffer)
-        write_atomically(self._checkpoint, buffer.getvalue())
-        return training.epoch, value
-
-
-class MemberTrainable(tune.Trainable):  # type: ignore[misc]
+class Member(tune.Trainable):  # type: ignore[misc]
     """A member as a Ray Tune trainable, which Tune moves from worker to worker.
 
     ``config``: ``member`` (as JSON: number, parameters, unit and monitor), ``search`` (the search's
@@ -115,7 +66,7 @@ class MemberTrainable(tune.Trainable):  # type: ignore[misc]
     not seen, ``plugins``, ``directory`` (to look for these), ``gpu`` and ``threads``.
     """
 
-    _member: Member | None = None
+    _training: Pretraining | None = None
     _state: Json | None = None
 
     def setup(self, config: Json) -> None:
@@ -128,52 +79,72 @@ class MemberTrainable(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: Json) -> bool:
         """Take another member in this process, or the same with other parameters."""
-        self._member = self._state = None
-        self._settings, self._values = new_config, json.loads(new_config["member"])
+        self._training = self._state = None
+        self._settings, self._member = new_config, json.loads(new_config["member"])
+        self._monitor = monitor_from_json(self._member["monitor"])
+        name = f"{self._member['number']:04d}"
+        self._checkpoint = Path(new_config["search"]) / "trials" / name / CHECKPOINT
         return True
 
     def step(self) -> Json:
-        """Train to the next evaluation."""
-        values = {key: self._values[key] for key in ("number", "parameters")}
+        """Train to the next evaluation, and write a checkpoint."""
+        found: Json = {"parameters": self._member["parameters"]}
         try:
-            if self._member is None:
-                self._member = self._started()
-            epoch, value = self._member.step()
+            if self._training is None:
+                self._training = self._start()
+            training = self._training
+            while not training.done:
+                training.run_epoch()
+                if training.epoch % self._monitor.every == 0:
+                    break
+            value = validate(training, self._monitor, self._dataset)
         except FloatingPointError as error:
             # Such parameters are an answer, not an accident.
-            self._member = None
-            return {**values, "done": True, "diverged": str(error)}
-        return {**values, "epoch": epoch, "value": value, "done": self._member.training.done}
+            self._training = None
+            return {**found, "done": True, "diverged": str(error)}
+        buffer = io.BytesIO()
+        torch.save(training.state_dict(), buffer)
+        write_atomically(self._checkpoint, buffer.getvalue())
+        return {**found, "epoch": training.epoch, "value": value, "done": training.done}
 
-    def _started(self) -> Member:
-        settings, values = self._settings, self._values
+    def _start(self) -> Pretraining:
+        """Its training, with the state that Tune handed over or that of its last checkpoint."""
+        settings = self._settings
         load_plugins(settings["plugins"], Path(settings["directory"]))
         ((fingerprint, path),) = settings["data"].items()
-        unit = read_unit(values["unit"])
+        data = data_at(fingerprint, Path(path), settings["node"])
+        unit = read_unit(self._member["unit"])
         assert isinstance(unit, PretrainUnit)
-        return Member(
-            unit,
-            monitor_from_json(values["monitor"]),
-            Path(settings["search"]) / "trials" / f"{values['number']:04d}",
-            data_at(fingerprint, Path(path), settings["node"]),
-            self._device,
-            self._state,
-        )
+        self._dataset, bank = bank_of(unit.side, data, self._device)
+        training = pretraining_of(unit, self._dataset, bank, ALONE)
+        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        state = self._state
+        if state is None and self._checkpoint.exists():
+            state = torch.load(self._checkpoint, map_location=bank.device, weights_only=True)
+        if state is not None:
+            # The state holds the optimiser's settings too: those of now replace them.
+            optimiser = training.config.optimiser
+            for group in state["optimiser"]["param_groups"]:
+                group["weight_decay"] = optimiser.weight_decay
+                if "momentum" in group:
+                    group["momentum"] = optimiser.momentum
+            training.load_state_dict(state)
+        return training
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Hand the member's state over to Tune."""
-        if self._member is not None:
-            torch.save(self._member.training.state_dict(), Path(checkpoint_dir) / CHECKPOINT)
+        """Hand the state over to Tune."""
+        if self._training is not None:
+            torch.save(self._training.state_dict(), Path(checkpoint_dir) / CHECKPOINT)
 
     def load_checkpoint(self, checkpoint: Any) -> None:
         """Take the state of a member, this one's or another's."""
         path = Path(checkpoint) / CHECKPOINT
         if path.exists():
             self._state = torch.load(path, map_location=self._device, weights_only=True)
-            self._member = None
+            self._training = None
 
 
-class Pbt(PopulationBasedTraining):  # type: ignore[misc]
+class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
     """Tune's scheduler; the members wait for each other before they exchange.
 
     It overrides private methods, as Tune has no public way to do what they do: to wait no longer
@@ -202,9 +173,6 @@ class Pbt(PopulationBasedTraining):  # type: ignore[misc]
         )
         self._space, self._config_of = problem.space, config_of
         random.seed(derive(self._space.seed, "whom to copy"))  # Tune draws from the global one
-
-    def __getstate__(self) -> Json:
-        return {}  # Tune pickles it for a restore that is never used
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Json) -> None:
         """Nobody waits for a member that has ended (done, diverged)."""
@@ -257,14 +225,11 @@ def number_of(trial: Any) -> int:
     return int(json.loads(trial.config["member"])["number"])
 
 
-class _Callback(tune.Callback):  # type: ignore[misc]
+class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
     """Writes what Tune reports to the record."""
 
     def __init__(self, record: SearchRecord, reporter: TrialEvents) -> None:
         self._record, self._reporter = record, reporter
-
-    def __getstate__(self) -> Json:
-        return {}  # Tune pickles it for a restore that is never used
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """A worker has it."""
@@ -306,14 +271,11 @@ class _Callback(tune.Callback):  # type: ignore[misc]
         check_session()
 
 
-class _Stop(tune.Stopper):  # type: ignore[misc]
+class _Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
     """A member ends by itself; all do when the run is interrupted."""
 
     def __init__(self, interrupt: Interrupt) -> None:
         self._interrupt = interrupt
-
-    def __getstate__(self) -> Json:
-        return {}  # Tune pickles it for a restore that is never used
 
     def __call__(self, trial_id: str, result: Json) -> bool:
         """Whether this one is to end."""
@@ -348,79 +310,37 @@ def run_population(
     Raises:
         UserError: if the cluster can never give what a member asks.
     """
-    left = record.problem.space.trials - len(record.trials())
-    for _ in range(left):
-        if not record.exhausted:
-            record.ask()
     for trial in record.trials():
         record.retry(trial.number)
+    while len(record.trials()) < record.problem.space.trials and not record.exhausted:
+        record.ask()
 
     def session() -> bool:
-        return _run_session(record, store, resources, reporter, interrupt)
+        with cluster(resources) as nodes:
+            check_fits(resources, nodes)
+            node = check_nodes(store, resources, nodes)
+            _fit(record, resources, node, _Callback(record, reporter), _Stop(interrupt))
+        return all(trial.state != "unfinished" for trial in record.trials())
 
     return restarting(session, say)
 
 
-def _run_session(
-    record: SearchRecord,
-    store: Store,
-    resources: Resources,
-    reporter: TrialEvents,
-    interrupt: Interrupt,
-) -> bool:
-    """:func:`run_population` as long as Ray lives; ``SessionLostError`` if it dies."""
+def _fit(
+    record: SearchRecord, resources: Resources, node: str | None, callback: _Callback, stop: _Stop
+) -> None:
+    """Have Tune run the members that have not ended."""
+    problem, dataset = record.problem, record.problem.dataset
 
     def config_of(number: int, parameters: Json) -> str:
-        problem = record.problem
         units = problem.units(parameters)
         monitor = Monitor(units.evaluation, problem.space.metric, problem.every)
         values = {"unit": units.pretraining.to_json(), "monitor": monitor_to_json(monitor)}
         return json.dumps({"number": number, "parameters": parameters, **values})
 
-    members = [
-        config_of(trial.number, trial.parameters)
-        for trial in record.trials()
-        if trial.state == "unfinished"
-    ]
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(members))  # all start before they exchange
+    trials = [trial for trial in record.trials() if trial.state == "unfinished"]
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(trials))  # all start before they exchange
     asked = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
-    with (
-        warnings.catch_warnings(),
-        cluster(resources) as nodes,
-        tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
-    ):
-        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
-        check_fits(resources, nodes)
-        tune.Tuner(
-            tune.with_resources(MemberTrainable, asked),
-            param_space={
-                **_fixed(record, resources, check_nodes(store, resources, nodes)),
-                "member": tune.grid_search(members),
-            },
-            tune_config=tune.TuneConfig(
-                scheduler=Pbt(record.problem, config_of),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,
-                stop=_Stop(interrupt),
-                callbacks=[_Callback(record, reporter)],
-                failure_config=tune.FailureConfig(max_failures=resources.retries),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_at_end=False, checkpoint_frequency=0
-                ),
-                verbose=0,
-            ),
-        ).fit()
-    return all(trial.state != "unfinished" for trial in record.trials())
-
-
-def _fixed(record: SearchRecord, resources: Resources, node: str | None) -> Mapping[str, object]:
-    """What every member's configuration holds (:class:`MemberTrainable`)."""
-    dataset = record.problem.dataset
-    return {
+    space: Json = {
         "search": str(record.directory.resolve()),
         "data": {dataset.fingerprint: str(dataset.path.resolve())},
         "node": node,
@@ -428,4 +348,27 @@ def _fixed(record: SearchRecord, resources: Resources, node: str | None) -> Mapp
         "directory": str(Path.cwd()),  # where the plugins were found here
         "gpu": resources.gpus_per_trial,
         "threads": max(1, int(resources.cpus_per_trial)),
+        "member": tune.grid_search([config_of(each.number, each.parameters) for each in trials]),
     }
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch:
+        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
+        tune.Tuner(
+            tune.with_resources(Member, asked),
+            param_space=space,
+            tune_config=tune.TuneConfig(
+                scheduler=Pbt(problem, config_of),
+                reuse_actors=True,
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                name="search",
+                storage_path=scratch,
+                stop=stop,
+                callbacks=[callback],
+                failure_config=tune.FailureConfig(max_failures=resources.retries),
+                checkpoint_config=tune.CheckpointConfig(
+                    checkpoint_at_end=False, checkpoint_frequency=0
+                ),
+                verbose=0,
+            ),
+        ).fit()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
@@ -74,7 +74,7 @@ class SearchProblem:
     ) -> SearchProblem:
         """The problem; :class:`UserError` for a value that a setting cannot have."""
         chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
-        preset = preset or default_preset(dataset.synthetic)
+        preset = preset or default_preset(dataset)
         problem = cls(space, dataset, preset, chosen, overrides)
         problem._check()
         return problem
@@ -111,7 +111,7 @@ class SearchProblem:
         values = self.settings({}).model_dump(mode="json")
         found = {}
         for path in self.space.space:
-            at = values
+            at: Any = values
             for part in path.split("."):
                 at = at.get(part) if isinstance(at, dict) else None
             found[path] = at

@@ -27,6 +27,8 @@ from skelcon.errors import UserError
 
 State = Literal["completed", "stopped", "diverged", "failed", "unfinished"]
 JOURNAL = "journal.log"
+NAME = "search"
+"""Of optuna's study; the directory has the search's own."""
 _STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "completed",
     TrialState.PRUNED: "stopped",
@@ -132,13 +134,9 @@ class SearchRecord:
         _drop_torn_line(path)
         try:
             storage = JournalStorage(JournalFileBackend(str(path), _NoLock()))
-            self._study = optuna.create_study(
-                study_name=problem.space.name,
-                storage=storage,
-                direction="maximize",
-                pruner=self._pruner(),
-                load_if_exists=True,
-            )
+            if not optuna.get_all_study_names(storage):
+                optuna.create_study(storage=storage, study_name=NAME, direction="maximize")
+            self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=self._pruner())
             trials = self.trials()
         except (ValueError, LookupError, TypeError, AssertionError) as error:
             raise UserError(

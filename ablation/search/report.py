@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 import yaml
@@ -17,7 +17,7 @@ from rich.text import Text
 
 from ablation.search.importance import Importance, importance
 from ablation.search.problem import DEFAULT, SearchProblem
-from ablation.search.record import SearchRecord, Trial
+from ablation.search.record import SearchRecord, State, Trial
 from ablation.store import write_atomically, write_json
 from ablation.store.provenance import environment
 from skelcon.config import Json
@@ -27,7 +27,6 @@ SHOWN = 10
 """How many of the best trials are printed."""
 WIDTH = 80
 """Columns of the printed summary where there is no wider terminal."""
-STATES = ("completed", "stopped", "diverged", "failed", "unfinished")
 PACKAGES = ("optuna", "scikit-learn")
 
 
@@ -86,7 +85,7 @@ class Summary:
     def notes(self) -> tuple[str, ...]:
         """What a reader must know beside the numbers."""
         count = Counter(trial.state for trial in self.trials)
-        counts = ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+        counts = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
         epochs = sum(trial.epoch for trial in self.trials)
         notes = [
             f"{len(self.trials)} trials: {counts}; {epochs} epochs of "

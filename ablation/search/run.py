@@ -11,8 +11,9 @@ import typer
 from ablation.interrupts import graceful
 from ablation.live.output import Output
 from ablation.run import RESUME, Job, RunOptions, missing_units, run_job
+from ablation.runner.resources import Resources
 from ablation.search import report
-from ablation.search.confirm import Comparison, Confirmation
+from ablation.search.confirm import Confirmation, confirm
 from ablation.search.events import TrialEvents
 from ablation.search.problem import SearchProblem, TrialUnits
 from ablation.search.record import JOURNAL, SearchRecord
@@ -55,7 +56,8 @@ def run_search(
     Raises:
         UserError: if another command runs this search, or its resources do not fit.
     """
-    _check(problem, options)
+    _check(problem, options.resources)
+    store.check_writable()
     directory = problem.directory(store.results)
     directory.mkdir(parents=True, exist_ok=True)
     with hold(directory, wait=False) as held:
@@ -68,9 +70,10 @@ def run_search(
             if best is search.summary.default:
                 output.say("The default is the best: there is nothing to confirm.")
             else:
-                comparison = Comparison(problem, best, confirmation, directory)
-                ended = comparison.run(store, mirror, options, output)
-                code, confirmed = max(code, ended), comparison.values
+                ended, confirmed = confirm(
+                    problem, best, confirmation, store, mirror, options, output
+                )
+                code = max(code, ended)
         written = search.write(confirmed)
     if as_json:
         typer.echo(json.dumps(report.document(search.summary, confirmed), indent=1))
@@ -79,20 +82,12 @@ def run_search(
     return code
 
 
-def _check(problem: SearchProblem, options: RunOptions) -> None:
+def _check(problem: SearchProblem, resources: Resources) -> None:
     """UserError for resources that a population cannot use."""
-    resources = options.resources
-    if not problem.population:
-        return
-    if resources.gpus_per_trial > 1:
+    if problem.population and resources.gpus_per_trial > 1:
         raise UserError(
             f"--gpus-per-trial {resources.gpus_per_trial:g}: a member of pbt trains on one device, "
             "give 1 or a share of one"
-        )
-    if resources.max_concurrent is not None:
-        raise UserError(
-            f"--max-concurrent {resources.max_concurrent}: the members of pbt wait for each other "
-            "and take turns; --cpus-per-trial says how many fit at once"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ablation.events import Event, Failed, Finished, Pruned, Started
 from ablation.runner.queue import Monitor
-from ablation.search.events import TrialReporter
+from ablation.search.events import TrialEvents
 from ablation.search.problem import SearchProblem, TrialUnits
 from ablation.search.record import SearchRecord, Trial
 from ablation.store import Store
@@ -38,7 +38,7 @@ class SearchSource:
         store: Store,
         trials: int,
         missing: Callable[[TrialUnits], Sequence[Unit]],
-        reporter: TrialReporter,
+        reporter: TrialEvents,
     ) -> None:
         self._problem, self._record, self._store = problem, record, store
         self._trials, self._missing, self._reporter = trials, missing, reporter

@@ -1,6 +1,7 @@
 """Ctrl-C, SIGTERM and SIGHUP, to the process or to its group: message, exit code, seconds, table.
 
-A batch scheduler, `timeout` and systemd signal the whole group, a terminal that closes sends SIGHUP.
+A batch scheduler, `timeout` and systemd signal the whole group; a terminal that closes sends
+SIGHUP.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,8 +104,8 @@ def check(ended: Ended, results: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def studies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    yield tmp_path_factory.mktemp("interrupted")
+def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("interrupted")
 
 
 @pytest.mark.parametrize(("sent", "group"), SENT)

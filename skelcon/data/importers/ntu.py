@@ -2,15 +2,13 @@
 
 The number of frames; for each frame the number of bodies; for each body a line of ten numbers, a
 line with the number of joints, and for each joint a line of twelve, of which the first three are
-its place. Read as the paper's public code does: body m of a clip is whatever stands m-th in each
-frame, up to four of them, and the one that moves most comes first.
+its position. Read as the paper's public code does: body m of a clip is the m-th body of each frame,
+up to four of them, and the one that moves most comes first.
 """
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -22,10 +20,10 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.bodies import by_motion
-from skelcon.data.importers.files import check_file, folders_in
+from skelcon.data.importers.files import check_file, files_named, folders_in
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
-from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
+from skelcon.data.importers.source import BadLineError, ClipFiles, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.errors import UserError
 
@@ -38,27 +36,22 @@ _NUMBERS = 12
 _SPARSE_BYTES = 64 << 20
 """A clip may be this large, or as large as its file: a whole file is larger than its clip."""
 _NAME = re.compile(r"S[0-9]{3}C[0-9]{3}P[0-9]{3}R[0-9]{3}A[0-9]{3}\.skeleton")
-_SUFFIX = ".skeleton"
+_SIMILAR = re.compile(r"[^.].*\.skeleton", re.DOTALL)
 
 
-class Ntu(Source):
-    """NTU RGB+D and NTU RGB+D 120: 25 joints, a file a clip; the name of a file tells the rest."""
+class Ntu(ClipFiles):
+    """NTU RGB+D and NTU RGB+D 120: 25 joints, one clip per file, named after what it is."""
 
     family = "ntu"
     title = "NTU RGB+D"
-    batch = 64
     layout = KINECT_V2
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
         """The files in a directory, or in the directories right below it, by name."""
-        if not path.is_dir():
-            return None
         files = _files_in(path)
         if not files:
-            for directory in folders_in(path):
-                with contextlib.suppress(PermissionError):  # nothing of ours, as it seems
-                    files += _files_in(directory)
+            files = list(itertools.chain.from_iterable(map(_files_in, folders_in(path))))
         files.sort(key=lambda file: file.name)
         for one, other in itertools.pairwise(files):
             if one.name == other.name:
@@ -78,11 +71,14 @@ class Ntu(Source):
         """All actions of the data set, whichever of them are there."""
         return ntu_facts.class_names(60 if self.name == ntu_facts.NTU60 else 120)
 
-    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
-        """The one clip of a file; ``ValueError`` if it is damaged, or its name tells nothing."""
-        info = ntu_facts.ntu_info(item.name)
-        check_file(item)
-        yield RawClip(info, by_motion(read_skeleton(item.read_bytes())), item.name)
+    def info(self, name: str) -> ClipInfo:
+        """What a file's name says."""
+        return ntu_facts.ntu_info(name)
+
+    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
+        """(M, T, 25, 3) metres, the body that moves most first."""
+        check_file(path)
+        return by_motion(read_skeleton(path.read_bytes()))
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """The protocols of the data set."""
@@ -90,13 +86,9 @@ class Ntu(Source):
 
 
 def _files_in(directory: Path) -> list[Path]:
-    """Its clips; also what ends alike, if there are any: a file misnamed is one to be told of."""
-    names = [
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.name.endswith(_SUFFIX) and not entry.name.startswith(".")
-    ]
-    return [directory / name for name in names] if any(map(_NAME.fullmatch, names)) else []
+    """Its clips; if there are any, also what only ends alike, so that a misnamed file is listed."""
+    files = files_named(directory, _SIMILAR)
+    return files if any(_NAME.fullmatch(file.name) for file in files) else []
 
 
 def _infos(files: Sequence[Path]) -> Iterator[ClipInfo]:
@@ -138,13 +130,13 @@ def _tidied(data: bytes) -> bytes:
 
 
 class _Skeletons:
-    """A file's text and where its numbers begin and end; a line counts from 0."""
+    """A file's text and where its numbers start and end; lines count from 0."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data if data.endswith(b"\n") else data + b"\n"
         characters = np.frombuffer(self.data, np.uint8)
         self.gaps = np.flatnonzero(characters <= ord(" "))
-        """Where the spaces and line ends are: between two of them is a number."""
+        """Where the spaces and line ends are; a number is between two of them."""
         self.ends = np.flatnonzero(characters[self.gaps] == ord("\n"))
         """Which of the gaps end a line."""
         self.stops = memoryview(self.gaps[self.ends].data)  # faster one by one
@@ -155,7 +147,7 @@ class _Skeletons:
         try:
             frames = self._walk(found)
         finally:
-            # Where a line is lost, or one too many, the joints tell it before a count does.
+            # A missing or extra line shows in the joints before it shows in a count.
             frame, rank, first = np.array(found, np.int64).reshape(-1, 3).T
             lines = first[:, None] + np.arange(_JOINTS)
             self._check_lengths(lines)
@@ -165,13 +157,13 @@ class _Skeletons:
         bodies = int(rank[read].max()) + 1
         if bodies * frames * _JOINTS * 3 * 8 > max(_SPARSE_BYTES, len(self.data)):
             raise ValueError(f"{frames} frames, nearly all of them without a body")
-        values = self._places(lines[read].ravel())
+        values = self._positions(lines[read].ravel())
         out = np.zeros((bodies, frames, _JOINTS, 3))
         out[rank[read], frame[read]] = values.reshape(-1, _JOINTS, 3)
         return out
 
     def _walk(self, found: list[tuple[int, int, int]]) -> int:
-        """The number of frames; ``found`` is told of each body the frame, its rank there and the
+        """The number of frames; adds to ``found`` the frame of each body, its rank there and the
         line of its first joint.
         """
         frames = self._count(0, "frames")
@@ -193,7 +185,7 @@ class _Skeletons:
                 line += _BODY_LINES
             line += 1
         if self.data[self.stops[line - 1] :].strip():
-            raise BadLineError(f"the file goes on after its {frames} frames", line + 1)
+            raise BadLineError(f"the file continues after its {frames} frames", line + 1)
         return frames
 
     def _count(self, line: int, what: str) -> int:
@@ -201,9 +193,7 @@ class _Skeletons:
         start = self.stops[line - 1] + 1 if line else 0
         text = self.data[start : self.stops[line]].strip()
         if not text.isdigit() or len(text) > 9:
-            raise BadLineError(
-                f"{text[:24].decode()!r} where the number of {what} is to be", line + 1
-            )
+            raise BadLineError(f"{text[:24].decode()!r} instead of the number of {what}", line + 1)
         return int(text)
 
     def _check_lengths(self, lines: NDArray[np.int64]) -> None:
@@ -216,7 +206,7 @@ class _Skeletons:
                 f"{gaps[wrong][0] - returns} numbers, not {_NUMBERS}", int(lines[wrong][0]) + 1
             )
 
-    def _places(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _positions(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
         """(3 L,) the first three numbers of each of the (L,) lines."""
         around = self.gaps[self.ends[lines - 1][:, None] + np.arange(4)]
         try:

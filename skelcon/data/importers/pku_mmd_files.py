@@ -1,7 +1,7 @@
-"""Where the videos of PKU-MMD, their labels and the lists of who trains are on a disk.
+"""Finds the videos of PKU-MMD, their labels and the lists of who trains on a disk.
 
 A video's skeletons and its labels have the same name (``0005-L.txt``; ``A10N08-L.txt`` in phase
-II) in different folders, which no name tells apart for sure: the first row of a file does.
+II) in different folders. Names do not distinguish these reliably; the first row of a file does.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from skelcon.data.importers.files import is_folder
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -29,7 +29,7 @@ _FIRST_ROW = 8 << 10
 _LONGEST_LIST = 1 << 20
 _NAME = r"(?:([0-9]{4})|A([0-9]{2})N([0-9]{2}))-([LMR])"
 _FILE = re.compile(_NAME + r"\.txt")
-_FOLDER_OF_A_VIDEO = re.compile(_NAME + ".*")
+_VIDEO_FOLDER = re.compile(_NAME + ".*")
 _LIST = re.compile(r"cross[-_](subject|view).*\.txt", re.IGNORECASE)
 _LIST_WORD = re.compile(
     rf"(?P<side>train|val|test)|(?<![0-9A-Z])(?P<video>{_NAME})(?![0-9A-Z])", re.IGNORECASE
@@ -81,22 +81,21 @@ class VideoFiles:
     sides: Mapping[str, Sides]
 
 
-@dataclass
-class _Folder:
+class _Folder(NamedTuple):
     path: Path
-    videos: list[str] = field(default_factory=list)
-    lists: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
+    videos: list[str]
+    lists: list[str]
+    folders: list[str]
 
 
 def find_videos(path: Path) -> VideoFiles | None:
     """The videos at ``path`` and up to three levels below; None if there are none.
 
-    Labels and lists may also stand beside ``path``, where that is the folder of the skeletons.
+    Labels and lists may also be beside ``path``, if that is the folder of the skeletons.
 
     Raises:
-        UserError: if there are labels or skeletons alone, videos of both phases, a video twice,
-            or a list that is damaged.
+        UserError: if there are labels or skeletons alone, videos of both phases, a duplicate
+            video, or a damaged list.
     """
     folders = list(_below(path, _LEVELS))
     kinds = {folder.path: _kind(folder) for folder in folders}
@@ -130,55 +129,34 @@ def find_videos(path: Path) -> VideoFiles | None:
 
 
 def _below(path: Path, levels: int) -> Iterator[_Folder]:
-    """The folder ``path`` and those below it, the nearer first, none twice."""
+    """The folder ``path`` and those below it, without duplicates."""
     seen: set[str] = set()
-    row = [path]
-    for level in range(levels + 1):
-        following: list[Path] = []
-        for place in row:
-            real = os.path.realpath(place)
-            if real in seen or len(seen) >= _MOST_FOLDERS:
-                continue
-            seen.add(real)
-            folder = _contents(place, with_folders=level < levels)
-            if folder is not None:
-                yield folder
-                following += [place / name for name in folder.folders]
-        row = following
+    for place, folders, files in os.walk(path, followlinks=True):
+        names = folders + files
+        real = os.path.realpath(place)
+        deep = len(Path(place).relative_to(path).parts) >= levels
+        if real in seen or len(seen) >= _MOST_FOLDERS:
+            folders.clear()
+            continue
+        seen.add(real)
+        # (In a folder of a video there are thousands of depth images.)
+        wanted = (name for name in folders if name[0] != "." and not _VIDEO_FOLDER.fullmatch(name))
+        folders[:] = () if deep else sorted(wanted)
+        yield _Folder(Path(place), _matching(_FILE, names), _matching(_LIST, names), list(folders))
 
 
-def _contents(path: Path, *, with_folders: bool = True) -> _Folder | None:
-    folder = _Folder(path)
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = entry.name
-                if _FILE.fullmatch(name):
-                    folder.videos.append(name)
-                elif _LIST.fullmatch(name):
-                    folder.lists.append(name)
-                elif (
-                    with_folders
-                    and not name.startswith(".")
-                    and not _FOLDER_OF_A_VIDEO.fullmatch(name)  # thousands, of depth images
-                    and is_folder(entry)
-                ):
-                    folder.folders.append(name)
-    except OSError:  # no directory, or not ours to read
-        return None
-    for names in (folder.videos, folder.lists, folder.folders):
-        names.sort()
-    return folder
+def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    return sorted(filter(pattern.fullmatch, names))
 
 
 def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> list[_Folder]:
-    """Folders so called beside ``path`` or its parent, with those in them: the nearest there are.
+    """Folders so called beside ``path`` or its parent, with those in them: the nearest ones.
 
-    With ``itself`` also what holds ``path``, and what holds that. Folders called otherwise are
-    left alone, as they may be other data sets.
+    With ``itself`` also the folder of ``path``, and its parent. Folders with other names are not
+    looked into, as they may be other data sets.
     """
     for place in Path(os.path.normpath(path.absolute())).parents[:2]:
-        here = _contents(place) if place != place.parent else None
+        here = next(_below(place, 1), None) if place != place.parent else None
         if here is None:
             continue
         found = [here] if itself and here.lists else []
@@ -244,7 +222,7 @@ def _only_phase(path: Path, folders: Iterable[_Folder]) -> int:
     if places[1] == places[2]:
         raise UserError(
             f"'{places[1]}' has videos of both phases of PKU-MMD (0005-L, A10N08-L): "
-            "move one of them to a directory of its own"
+            "move one of them to another directory"
         )
     raise UserError(
         f"'{path}' has both phases of PKU-MMD: give '{places[1]}' (I) or '{places[2]}' (II)"
@@ -261,7 +239,7 @@ def _by_name(folders: Iterable[_Folder], phase: int, what: str) -> dict[str, Pat
             if name in found:
                 raise UserError(
                     f"{what} of {name} are in '{found[name].parent}' and in '{folder.path}': "
-                    "give the path of one of them, or take one away"
+                    "give the path of one of them, or remove one"
                 )
             found[name] = folder.path / name
     return dict(sorted(found.items()))
@@ -280,7 +258,7 @@ def _read_lists(paths: Iterable[Path], phase: int) -> tuple[tuple[Path, ...], di
             continue  # of the other phase
         if found.setdefault(protocol, sides) != sides:
             raise UserError(
-                f"'{used[protocol]}' and '{path}' say otherwise who trains: take one of them away"
+                f"'{used[protocol]}' and '{path}' disagree on who trains: remove one of them"
             )
         used.setdefault(protocol, path)
     return tuple(used.values()), found
@@ -306,7 +284,7 @@ def read_list(path: Path) -> Sides:
             continue
         name = word["video"].upper()
         if side is None:
-            raise UserError(f"'{path}': {name} stands before any heading 'Training videos:'")
+            raise UserError(f"'{path}': {name} is above the first heading 'Training videos:'")
         if sides.setdefault(name, side) != side:
             raise UserError(f"'{path}': {name} both trains and tests")
     for wanted, heading in ((TRAIN, "Training videos:"), (TEST, "Validation videos:")):

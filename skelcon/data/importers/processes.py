@@ -39,7 +39,7 @@ def _context() -> ForkServerContext:
     import multiprocessing
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "psutil"])
     return context
 
 
@@ -223,7 +223,7 @@ def _send_all(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on
+    with contextlib.suppress(BrokenPipeError):  # the reader has stopped
         try:
             _limit(memory, seconds)
             for value in function(path):

@@ -9,17 +9,22 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from ablation_helpers import command
+from live_helpers import running
 
 from ablation.cli import main
-from ablation.live.status import find_unit, follow, status_of
-from ablation.plan import Unit, make_plan
+from ablation.live.status import Status, UnitStatus, find_unit, follow, status_of
+from ablation.plan import Plan, make_plan
 from ablation.store import Store
+from ablation.store.heartbeat import Heartbeat, live_drivers
 from ablation.study import load_study
-from ablation.work import UnitRun, log
+from ablation.units import Unit
+from ablation.work import Context, UnitRun
+from ablation.work.failures import log
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
@@ -27,25 +32,25 @@ from skelcon.errors import UserError
 @pytest.fixture
 def units(dataset: SkeletonDataset, study_file: Path) -> list[Unit]:
     """A pre-training of IMG, its evaluation, one of SEQ, its evaluation, and so on."""
-    plan = make_plan(load_study(study_file), dataset, preset="paper", preset_tree={}, seeds=(0,))
+    plan = make_plan(load_study(study_file), dataset, preset="paper", seeds=(0,))
     return list(plan.units.values())
 
 
-def test_every_state_is_told_while_a_unit_runs(
+def test_every_state_is_shown_while_a_unit_runs(
     tmp_path: Path, dataset: SkeletonDataset, units: list[Unit]
 ) -> None:
     store = Store(tmp_path)
     pretrain = [unit for unit in units if unit.kind == "pretrain"]
-    where = {dataset.fingerprint: dataset.path}
-    run = UnitRun(pretrain[0].config, store, where, "cpu")
+    context = Context({dataset.fingerprint: dataset.path})
+    run = UnitRun(pretrain[0], store, context)
     while not run.step().done:
         pass
     run.close()
-    store.begin(pretrain[1].key, pretrain[1].config)
-    store.begin(pretrain[2].key, pretrain[2].config)
+    store.begin(pretrain[1].key, pretrain[1].to_json())
+    store.begin(pretrain[2].key, pretrain[2].to_json())
     store.fail(pretrain[2].key, "failed: out of memory")
-    (store.units / ("0" * 16)).mkdir()  # nobody has begun it
-    run = UnitRun(pretrain[3].config, store, where, "cpu")
+    (store.units / ("0" * 16)).mkdir()  # nothing was started in it
+    run = UnitRun(pretrain[3], store, context)
     try:
         run.step(budget=0)
         with (store.directory(pretrain[3].key) / "metrics.jsonl").open("a") as file:
@@ -61,7 +66,7 @@ def test_every_state_is_told_while_a_unit_runs(
         (pretrain[1].key, "abandoned"),
     ]
     running, failed, left = now.units
-    assert running.label == "pretrain seq, crop+jitter, seed 0"
+    assert running.label == "pretrain crop+jitter / seq / seed 0"
     assert (running.epoch, running.epochs) == (1, 3)
     assert running.loss is not None
     assert running.loss > 0
@@ -91,15 +96,15 @@ def test_the_commands_print_plain_lines(
     store = Store(tmp_path)
     done, failed, held = units[0], units[1], units[2]
     for unit in (done, failed, held):
-        log(store.begin(unit.key, unit.config), f"begun {unit.label}")
+        log(store.begin(unit.key, unit.to_json()), f"started {unit.label}")
     store.finish(done.key)
     store.fail(failed.key, "failed: it broke")
     with store.locked(held.key):
         assert _main(monkeypatch, "status", "--results", tmp_path) == 0
         head, first, second = capsys.readouterr().out.splitlines()
         assert "1 done, 1 running, 1 failed" in head
-        assert first.startswith(f"running  {held.key}  ")
-        assert second == f"failed  {failed.key}  linear of img, no augmentation, seed 0  " + (
+        assert first.startswith(f"running  {held.key[:8]}  ")
+        assert second == f"failed  {failed.key[:8]}  linear no augmentation / img / seed 0  " + (
             "failed: it broke"
         )
         assert _main(monkeypatch, "status", "--results", tmp_path, "--json") == 0
@@ -107,15 +112,15 @@ def test_the_commands_print_plain_lines(
         assert (document["done"], document["running"], document["failed"]) == (1, 1, 1)
         assert document["units"][0]["key"] == held.key
     assert _main(monkeypatch, "logs", done.key, "--results", tmp_path) == 0
-    assert f"begun {done.label}" in capsys.readouterr().out
+    assert f"started {done.label}" in capsys.readouterr().out
     assert _main(monkeypatch, "logs", failed.key[:6], "--results", tmp_path) == 1
-    assert f"begun {failed.label}" in capsys.readouterr().out
+    assert f"started {failed.label}" in capsys.readouterr().out
     assert _main(monkeypatch, "status", "--results", tmp_path / "nowhere") == 2
     assert "holds no units" in capsys.readouterr().err
     assert _main(monkeypatch, "status", "--results", tmp_path, "--json", "--watch") == 2
 
 
-def test_a_unit_is_found_by_the_beginning_of_its_key(tmp_path: Path) -> None:
+def test_a_unit_is_found_by_the_first_digits_of_its_key(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(UserError, match="holds no units"):
         find_unit(store, "abc")
@@ -123,11 +128,11 @@ def test_a_unit_is_found_by_the_beginning_of_its_key(tmp_path: Path) -> None:
         store.begin(key, {})
     assert find_unit(store, "f0") == "f00d123456789abc"
     assert find_unit(store, "abc0123456789abc") == "abc0123456789abc"
-    with pytest.raises(UserError, match="2 keys begin so"):
+    with pytest.raises(UserError, match="2 keys start with that"):
         find_unit(store, "abc")
     with pytest.raises(UserError, match="did you mean 'f00d123456789abc'"):
         find_unit(store, "f00d123456789abd")
-    with pytest.raises(UserError, match="none of its 3 begins so"):
+    with pytest.raises(UserError, match="none of its 3 keys starts with that"):
         find_unit(store, "9")
 
 
@@ -156,7 +161,7 @@ def test_following_a_failure_waits_for_the_next_try(tmp_path: Path) -> None:
     seen = "".join(follow(store, key, pause=0.01))
     assert "first try" in seen  # and it ended
     told: list[str] = []
-    with store.locked(key):  # tried again
+    with store.locked(key):  # retried
         waiting = threading.Thread(target=lambda: told.extend(follow(store, key, pause=0.01)))
         waiting.start()
         time.sleep(0.2)
@@ -183,3 +188,82 @@ def test_ctrl_c_ends_following(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
     process.communicate()
+
+
+# -- what drivers show ----------------------------------------------------------------------------
+
+
+def test_another_shell_sees_what_the_driver_shows(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 2)
+    assert now.table is not None
+    with Heartbeat(store, lambda: asdict(now)):
+        deadline = time.monotonic() + 5
+        while not (found := status_of(store).studies) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert found == (now,)
+    assert status_of(store).studies == ()
+    with Heartbeat(store, lambda: {"of": "another version"}) as other:
+        while dict(live_drivers(store.results))[other.driver] is None:
+            time.sleep(0.02)
+        assert status_of(store).studies == ()
+
+
+def test_a_driver_that_was_killed_runs_nothing(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 1)
+    unit = plan.units[now.running[0].unit]
+    store.begin(unit.key, unit.to_json())
+    with Heartbeat(store, lambda: asdict(now)) as heartbeat:
+        while dict(live_drivers(store.results))[heartbeat.driver] is None:
+            time.sleep(0.02)
+        (file,) = (store.results / "drivers").glob("*.json")
+        values = json.loads(file.read_text())
+        assert status_of(store).count("running") == 1
+    process = {**values["process"], "started": values["process"]["started"] - 3600}
+    file.write_text(json.dumps({**values, "process": process}))  # of one that is not there any more
+    assert (status_of(store).count("running"), status_of(store).count("abandoned")) == (0, 1)
+
+
+def test_a_unit_is_shown_as_by_its_driver_or_from_its_directory(plan: Plan, store: Store) -> None:
+    now = running(plan, store, 1)
+    (known,) = now.running
+    units = tuple(
+        UnitStatus(key, "running", "of the directory", epoch=3, epochs=9, seconds_left=4.0)
+        for key in (known.unit, "another driver's")
+    )
+    first, second = Status(store.results, 0, None, None, units, (now,)).running
+    assert first == known
+    assert (second.label, second.epoch, second.epochs) == ("of the directory", 3, 9)
+    assert second.eta_s == 4.0
+
+
+def test_a_unit_whose_lock_is_not_seen_here_runs_if_its_driver_shows_it(
+    plan: Plan, store: Store
+) -> None:
+    now = running(plan, store, 2)
+    for each in now.running:
+        store.begin(each.unit, plan.units[each.unit].to_json())
+    failed = now.running[1].unit
+    store.fail(failed, "failed: x")
+    heartbeat = {"machine": "elsewhere", "process": {}, "snapshot": asdict(now)}
+    (store.results / "drivers").mkdir()
+    (store.results / "drivers" / "elsewhere-1-00000000.json").write_text(json.dumps(heartbeat))
+    found = status_of(store)
+    assert {each.key: each.doing for each in found.units}[failed] == "failed"
+    assert found.running == (now.running[0],)
+    labels = {each.key: each.label for each in found.units}
+    assert labels[now.running[0].unit] == now.running[0].label
+
+
+def test_a_unit_that_a_driver_is_about_to_run_is_not_abandoned(plan: Plan, store: Store) -> None:
+    unit = next(iter(plan.units.values()))
+    claim = store.begin(unit.key, unit.to_json()) / "claim"
+    claim.write_text("a driver")
+
+    def doing() -> str:
+        return {each.key: each.doing for each in status_of(store).units}[unit.key]
+
+    with Heartbeat(store) as heartbeat:
+        assert doing() == "abandoned"
+        claim.write_text(heartbeat.driver)
+        assert doing() == "waiting"
+    assert doing() == "abandoned"

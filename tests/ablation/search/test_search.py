@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from rich.console import Console
 from search_helpers import SPACE, problem_of, record_of, run_trials, source_of
@@ -17,6 +18,7 @@ from search_helpers import SPACE, problem_of, record_of, run_trials, source_of
 from ablation.events import Failed
 from ablation.plan import make_plan
 from ablation.runner.queue import Monitor
+from ablation.runner.tune_parts import monitor_to_json
 from ablation.search import report
 from ablation.search.confirm import lead_in_words
 from ablation.search.importance import importance
@@ -319,24 +321,45 @@ def test_a_member_takes_the_state_of_another_with_settings_of_its_own(
 ) -> None:
     problem = problem_of(tmp_path, dataset, scheduler={"name": "pbt"})
 
-    def member(name: str, lr: float, decay: float, state: Any = None) -> Member:
-        units = problem.units({LR: lr, "pretrain.optimiser.weight_decay": decay})
-        monitor = Monitor(units.evaluation, "top1", 2)
-        return Member(units.pretraining, monitor, tmp_path / name, dataset.path, "cpu", state)
+    def member(number: int, lr: float, decay: float) -> Member:
+        parameters = {LR: lr, "pretrain.optimiser.weight_decay": decay}
+        units = problem.units(parameters)
+        values = {
+            "number": number,
+            "parameters": parameters,
+            "unit": units.pretraining.to_json(),
+            "monitor": monitor_to_json(Monitor(units.evaluation, "top1", 2)),
+        }
+        found = Member.__new__(Member)  # without what Tune sets up
+        found.setup(
+            {
+                "member": json.dumps(values),
+                "search": str(tmp_path),
+                "data": {dataset.fingerprint: str(dataset.path)},
+                "node": None,
+                "plugins": [],
+                "directory": ".",
+                "gpu": 0,
+                "threads": 1,
+            }
+        )
+        return found
 
-    whole = member("a", 0.01, 0.1)
+    whole = member(0, 0.01, 0.1)
     undisturbed = [whole.step(), whole.step()]
-    assert [epoch for epoch, _ in undisturbed] == [2, 4]
-    first = member("b", 0.01, 0.1)
+    assert [(each["epoch"], each["done"]) for each in undisturbed] == [(2, False), (4, True)]
+    first = member(1, 0.01, 0.1)
     first.step()
-    resumed = member("b", 0.01, 0.1)  # from its checkpoint
-    assert resumed.training.epoch == 2
-    copy = member("c", 0.05, 0.3, first.training.state_dict())
-    assert resumed.step() == undisturbed[1]
-    assert copy.training.epoch == 2
-    (group,) = copy.training.state_dict()["optimiser"]["param_groups"]
+    handed_over = tmp_path / "handed over"
+    handed_over.mkdir()
+    first.save_checkpoint(str(handed_over))
+    assert member(1, 0.01, 0.1).step() == undisturbed[1]  # from its checkpoint
+    copy = member(2, 0.05, 0.3)
+    copy.load_checkpoint(str(handed_over))
+    assert copy.step()["epoch"] == 4
+    state = torch.load(tmp_path / "trials" / "0002" / "checkpoint.pt", weights_only=True)
+    (group,) = state["optimiser"]["param_groups"]
     assert group["weight_decay"] == 0.3
-    assert copy.training.run_epoch().lr > 2 * 0.01
 
 
 # -- the report -------------------------------------------------------------------------------
