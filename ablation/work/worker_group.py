@@ -34,7 +34,7 @@ from ablation.work.kinds import bank_of, pretraining_of
 from ablation.work.process import prepare
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import EpochMetrics, Pretraining
-from skelcon.pretrain.distributed import Team, joined
+from skelcon.pretrain.distributed import ProcessGroup, process_group
 
 START_SECONDS = 300.0
 """How long the ranks may take to load what they train on."""
@@ -187,9 +187,9 @@ class WorkerGroup:
 
     @contextlib.contextmanager
     def _connected(self, place: Path, device: torch.device) -> Iterator[None]:
-        team = Team(0, self._options.world_size)
+        team = ProcessGroup(0, self._options.world_size)
         try:
-            with joined(team, place / "meeting", device, self._options.timeout):
+            with process_group(team, place / "meeting", device, self._options.timeout):
                 yield
         except RuntimeError:
             self._raise_if_dead()
@@ -309,7 +309,7 @@ class _Rank:
         if device.type == "cuda":
             torch.cuda.set_device(device)
         load_plugins(options.plugins, options.directory)
-        team = Team(self.rank, options.world_size)
+        team = ProcessGroup(self.rank, options.world_size)
         dataset, bank = bank_of(job.unit.side, job.data, str(device))
         training = pretraining_of(job.unit, dataset, bank, team)
         if job.epoch:
@@ -318,7 +318,7 @@ class _Rank:
         if training.epoch != job.epoch:
             raise RuntimeError(f"the checkpoint is of epoch {training.epoch}, not {job.epoch}")
         pipe.send("ready")
-        with joined(team, self.place / "meeting", device, options.timeout):
+        with process_group(team, self.place / "meeting", device, options.timeout):
             while words.get() == "epoch":
                 training.run_epoch()
 
