@@ -74,7 +74,7 @@ def _options(group: Any) -> list[inspect.Parameter]:
         info.rich_help_panel = group.panel
         if parsed:
             kind, default = parsed[0].typed | None, None
-        annotation: Any = Annotated[kind, info]  # type: ignore[valid-type]
+        annotation: Any = Annotated[kind, info]
         found.append(
             inspect.Parameter(
                 field.name,

@@ -165,12 +165,8 @@ class StudyDataOptions(DataOptions):
 
 
 @dataclass(frozen=True)
-class SettingOptions:
-    """The settings, and the plugins whose components they may name.
-
-    Attributes:
-        settings: a tree of what ``--set`` changes.
-    """
+class PresetOptions:
+    """The scale of a run."""
 
     panel: ClassVar[str] = "Study"
 
@@ -182,6 +178,16 @@ class SettingOptions:
             show_default="quick for synthetic data, else small",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class SettingOptions(PresetOptions):
+    """And the settings, and the plugins whose components they may name.
+
+    Attributes:
+        settings: a tree of what ``--set`` changes.
+    """
+
     settings: Annotated[
         Json,
         typer.Option(

@@ -20,7 +20,7 @@ from ablation.cli.flatten import with_options
 from ablation.cli.opening import open_data
 from ablation.cli.options import (
     DataOptions,
-    Preset,
+    PresetOptions,
     ResultsOptions,
     SeedOption,
     SettingOptions,
@@ -99,10 +99,14 @@ class DeviceOptions:
 
 
 @app.command(name="settings")
-def list_settings(
-    preset: Annotated[Preset, typer.Option(help="The scale.")] = "paper",
-) -> None:
-    """Print every setting with its value in a preset, as --set and studies name them."""
+@with_options
+def list_settings(options: PresetOptions) -> None:
+    """Print every setting as --set and studies name it, with its value in a preset, or the paper's.
+
+    \b
+    skelcon settings --preset small
+    """
+    preset = options.preset or "paper"
     tree = preset_tree(preset)
     shown = resolve_with_preset(tree, (), {}, f"preset '{preset}'").model_dump(mode="json")
     typer.echo("\n".join(assignments(shown)))

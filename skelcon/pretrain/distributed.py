@@ -1,14 +1,13 @@
-"""One pre-training in several processes, each with its share of every batch.
+"""Distributed pre-training: every rank of a process group trains on its shard of each batch.
 
-The step is that of one process on the whole batch: the same order of clips, the same draws of
-augmentation and dropout (made for the whole batch in each process, of which each takes its rows),
-batch norm over all rows, one queue of all keys in the order of the batch, and gradients that are
-averaged. Only the order of floating-point sums differs. All processes hold the same parameters,
-statistics and queues, to the bit, so that one of them can write what all go on from, and a
-checkpoint does not tell how many made it.
+A step is that of one process on the whole batch: the same order of clips, the same draws of
+augmentation and dropout (each rank draws for the whole batch and takes its rows), batch norm over
+all rows, one queue of all keys in the order of the batch, and averaged gradients. Only the order
+of floating-point sums differs. All ranks hold the same parameters, statistics and queues, bit by
+bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
 
-What a registered encoder does across a batch by other means than torch's batch norm and dropout
-modules is not divided: it then sees the rows of its process alone.
+A registered encoder that looks across a batch by other means than torch's batch norm and dropout
+modules sees the rows of its rank alone.
 """
 
 from __future__ import annotations
@@ -30,75 +29,83 @@ from skelcon.encoders.hcn import HCN, DistinctBodies
 from skelcon.errors import UserError
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-ANSWER_SECONDS = 120.0
-"""How long a process waits for what another one is to contribute to a step."""
+TIMEOUT_SECONDS = 120.0
+"""How long a collective waits for the other ranks."""
 
 
 @dataclass(frozen=True)
-class Team:
-    """The processes that train one model, seen from one of them; use within :func:`joined`."""
+class ProcessGroup:
+    """The processes that train one model, seen from one; use it inside :func:`process_group`.
+
+    Attributes:
+        rank: which process this is, from 0.
+        world_size: how many there are.
+    """
 
     rank: int
-    size: int
+    world_size: int
 
-    def share(self, batch: Tensor) -> Tensor:
-        """This process's rows of what all have: (B, ...) -> (B / size, ...)."""
-        return batch if self.size == 1 else batch.chunk(self.size)[self.rank]
+    def shard(self, batch: Tensor) -> Tensor:
+        """This rank's rows of what all ranks have: (B, ...) -> (B / world_size, ...)."""
+        return batch if self.world_size == 1 else batch.chunk(self.world_size)[self.rank]
 
-    def gather(self, rows: Tensor) -> Tensor:
-        """All processes' rows in their order, without a gradient: (B / size, ...) -> (B, ...)."""
-        if self.size == 1:
+    def all_gather(self, rows: Tensor) -> Tensor:
+        """The rows of all ranks in order, without gradient: (B / world_size, ...) -> (B, ...)."""
+        if self.world_size == 1:
             return rows
-        parts = [torch.empty_like(rows) for _ in range(self.size)]
+        parts = [torch.empty_like(rows) for _ in range(self.world_size)]
         distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
-    def average(self, tensors: Sequence[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, in one exchange."""
-        if self.size == 1 or not tensors:
+    def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:
+        """Replace each tensor by its mean over the ranks, in one collective."""
+        if self.world_size == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
         distributed.all_reduce(flat)
-        flat /= self.size
+        flat /= self.world_size
         parts = flat.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
 
-ALONE = Team(0, 1)
-"""The team of a process that trains by itself."""
+SINGLE = ProcessGroup(0, 1)
+"""The group of a process that trains by itself."""
 
 
-def check_divides(batch: int, size: int) -> None:
-    """:class:`UserError` if ``size`` processes cannot have equal shares of a batch."""
-    if batch % size:
+def check_world_size(batch: int, world_size: int) -> None:
+    """:class:`UserError` if a batch cannot be divided into equal shards."""
+    if batch % world_size:
         raise UserError(
-            f"pretrain.batch {batch} cannot be divided among {size} devices: give a multiple of "
-            f"{size}, or --gpus-per-trial a divisor of {batch}"
+            f"pretrain.batch {batch} cannot be divided among {world_size} devices: set it to a "
+            f"multiple of {world_size}, or --gpus-per-trial to a divisor of {batch}"
         )
 
 
 @contextlib.contextmanager
-def joined(
-    team: Team, meeting: Path, device: torch.device, seconds: float = ANSWER_SECONDS
+def process_group(
+    group: ProcessGroup,
+    rendezvous: Path,
+    device: torch.device,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Iterator[None]:
-    """Be connected to the others of ``team``, on this machine and over loopback only.
+    """Initialise torch's process group, on this machine and over loopback only.
 
     Args:
-        team: which process this is, of how many; all must come.
-        meeting: a file that does not exist yet, the same for all.
+        group: the rank and the world size of this process; every rank must call.
+        rendezvous: a file that does not exist yet, the same for all ranks.
         device: where this process trains.
-        seconds: after which a missing answer is an error of an exchange.
+        timeout: seconds after which a collective fails that a rank does not take part in.
     """
     loopback = next((n for _, n in socket.if_nameindex() if n.startswith("lo")), "lo")
     for library in ("GLOO", "NCCL"):
         os.environ[f"{library}_SOCKET_IFNAME"] = loopback
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo",
-        store=distributed.FileStore(str(meeting), team.size),
-        rank=team.rank,
-        world_size=team.size,
-        timeout=timedelta(seconds=seconds),
+        store=distributed.FileStore(str(rendezvous), group.world_size),
+        rank=group.rank,
+        world_size=group.world_size,
+        timeout=timedelta(seconds=timeout),
     )
     try:
         yield
@@ -106,57 +113,57 @@ def joined(
         distributed.destroy_process_group()
 
 
-def divided(model: nn.Module, team: Team) -> nn.Module:
-    """Let what looks across a batch in ``model`` look across all of ``team``'s; in place.
+def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
+    """Let the layers of ``model`` that look across a batch look across all ranks'; in place.
 
     Parameters, buffers and their names stay what they are.
     """
-    if team.size > 1:
-        _divide(model, team, None)
+    if group.world_size > 1:
+        _synchronise(model, group, None)
     return model
 
 
-def _divide(module: nn.Module, team: Team, distinct: _SharedDistinct | None) -> None:
+def _synchronise(module: nn.Module, group: ProcessGroup, distinct: _SyncBodies | None) -> None:
     if isinstance(module, HCN):
-        distinct = module.distinct = _SharedDistinct(team)
+        distinct = module.distinct = _SyncBodies(group)
     for name, child in module.named_children():
         if isinstance(child, NORMS):
-            setattr(module, name, _SharedNorm(child, team, distinct))
+            setattr(module, name, _SyncNorm(child, group, distinct))
         elif isinstance(child, nn.Dropout | nn.Dropout1d | nn.Dropout2d | nn.Dropout3d):
             whole = isinstance(child, nn.Dropout)
-            setattr(module, name, _SharedDropout(child.p, whole, team, distinct))
+            setattr(module, name, _SyncDropout(child.p, whole, group, distinct))
         else:
-            _divide(child, team, distinct)
+            _synchronise(child, group, distinct)
 
 
-class _SharedDistinct(DistinctBodies):
-    """One absent body for all processes; remembers where the rows that are computed belong.
+class _SyncBodies(DistinctBodies):
+    """One absent body for all ranks; keeps where the rows that are computed belong.
 
-    Each process that has an absent body computes it, as the last row of the whole batch.
+    Each rank that has an absent body computes it, as the last row of the whole batch.
 
     Attributes:
-        rows: (n,) where this process's rows stand in the whole batch; None if all are computed.
+        rows: (n,) where this rank's rows are in the whole batch; None if all are computed.
         total: rows of the whole batch, those of absent bodies counted once.
-        weights: (n,) what each row counts for; they sum to ``total`` over the processes.
+        weights: (n,) the weight of each row; over all ranks they sum to ``total``.
     """
 
-    def __init__(self, team: Team) -> None:
+    def __init__(self, group: ProcessGroup) -> None:
         super().__init__()
-        self._team = team
+        self._group = group
         self.rows: Tensor | None = None
         self.weights: Tensor | None = None
         self.total = 0
 
     def forward(self, present: Tensor) -> tuple[Tensor, Tensor] | None:
-        """As :class:`DistinctBodies`, for the rows of this process."""
+        """As :class:`DistinctBodies`, for the rows of this rank."""
         number = present.sum()
-        counts = self._team.gather(torch.stack((number, len(present) - number))[None])
+        counts = self._group.all_gather(torch.stack((number, len(present) - number))[None])
         sharing = int(counts[:, 1].count_nonzero())
         if not sharing:
             self.rows = self.weights = None
             return None
         which, place = self.shared(present)
-        mine, before = int(number), int(counts[: self._team.rank, 0].sum())
+        mine, before = int(number), int(counts[: self._group.rank, 0].sum())
         self.total = int(counts[:, 0].sum()) + 1
         self.rows = torch.arange(before, before + len(which), device=present.device)
         self.weights = torch.ones(len(which), dtype=torch.float64, device=present.device)
@@ -165,12 +172,14 @@ class _SharedDistinct(DistinctBodies):
         return which, place
 
 
-class _SharedDropout(nn.Module):
-    """Dropout whose mask is drawn for the whole batch, as one process would draw it."""
+class _SyncDropout(nn.Module):
+    """Dropout whose mask is drawn for the whole batch, as a single process would draw it."""
 
-    def __init__(self, p: float, whole: bool, team: Team, distinct: _SharedDistinct | None) -> None:
+    def __init__(
+        self, p: float, whole: bool, group: ProcessGroup, distinct: _SyncBodies | None
+    ) -> None:
         super().__init__()
-        self._p, self._whole, self._team, self._distinct = p, whole, team, distinct
+        self._p, self._whole, self._group, self._distinct = p, whole, group, distinct
 
     def forward(self, x: Tensor) -> Tensor:
         """(n, C, ...) -> the same shape; with a mask for each value, or for each channel."""
@@ -178,7 +187,7 @@ class _SharedDropout(nn.Module):
             return x
         distinct = self._distinct
         if distinct is None or distinct.rows is None:
-            mask = self._team.share(self._drawn(x, len(x) * self._team.size))
+            mask = self._group.shard(self._drawn(x, len(x) * self._group.world_size))
         else:
             mask = self._drawn(x, distinct.total)[distinct.rows]
         return x * mask
@@ -191,12 +200,12 @@ class _SharedDropout(nn.Module):
         return torch.feature_dropout(ones, self._p, train=True)
 
 
-class _SharedNorm(_BatchNorm):
-    """Batch norm over the rows of all processes, with the parameters and buffers of ``norm``."""
+class _SyncNorm(_BatchNorm):
+    """Batch norm over the rows of all ranks, with the parameters and buffers of ``norm``."""
 
-    def __init__(self, norm: _BatchNorm, team: Team, distinct: _SharedDistinct | None) -> None:
+    def __init__(self, norm: _BatchNorm, group: ProcessGroup, distinct: _SyncBodies | None) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum, affine=False)
-        self._team, self._distinct = team, distinct
+        self._group, self._distinct = group, distinct
         self.affine, self.track_running_stats = norm.affine, norm.track_running_stats
         self.weight, self.bias = norm.weight, norm.bias
         self.running_mean, self.running_var = norm.running_mean, norm.running_var
@@ -213,7 +222,7 @@ class _SharedNorm(_BatchNorm):
             return evaluated
         weights = None if self._distinct is None else self._distinct.weights
         normalise: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _Normalise.apply
-        y, mean, variance, count = normalise(x, weights, self.eps, self._team)
+        y, mean, variance, count = normalise(x, weights, self.eps, self._group)
         if self.affine:
             shape = (1, -1, *[1] * (x.dim() - 2))
             y = y * self.weight.view(shape) + self.bias.view(shape)
@@ -236,16 +245,16 @@ class _SharedNorm(_BatchNorm):
 
 
 class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) by the statistics of all processes' rows.
+    """(x - mean) / sqrt(variance + eps) by the statistics of the rows of all ranks.
 
     With weights w_i of the rows, W their sum times the positions of a row, g the gradient of the
-    result y, and sums over all rows and positions of all processes, the gradient of x_i is
+    result y, and sums over all rows and positions of all ranks, the gradient of x_i is
     (g_i - w_i (sum g) / W - w_i y_i (sum g y) / W) / sqrt(variance + eps).
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weights: Tensor | None, eps: float, team: Team
+        ctx: Any, x: Tensor, weights: Tensor | None, eps: float, group: ProcessGroup
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Returns y, the mean, the (biased) variance and W; float32 where x has fewer bits."""
         x = _precise(x)
@@ -260,8 +269,8 @@ class _Normalise(torch.autograd.Function):
             count = w.sum() * positions
         mean = (w * x).sum(axes) / count
         spread = (w * (x - mean.view(shape)).square()).sum(axes)
-        # Each process's count, mean and squares about its mean; summed in one order by all.
-        each = team.gather(torch.cat((count[None], mean, spread))[None])
+        # Each rank's count, mean and squares about its mean, which all ranks sum in the same order.
+        each = group.all_gather(torch.cat((count[None], mean, spread))[None])
         counts, means, spreads = each[:, :1], each[:, 1 : 1 + len(mean)], each[:, 1 + len(mean) :]
         total = counts.sum()
         mean = (counts * means).sum(0) / total
@@ -269,7 +278,7 @@ class _Normalise(torch.autograd.Function):
         scale = (variance + eps).rsqrt()
         y = (x - mean.view(shape)) * scale.view(shape)
         ctx.save_for_backward(y, scale, w, total)
-        ctx.team = team
+        ctx.group = group
         ctx.mark_non_differentiable(mean, variance, total)
         return y, mean, variance, total
 
@@ -281,7 +290,7 @@ class _Normalise(torch.autograd.Function):
         axes = [0, *range(2, y.dim())]
         g = _precise(g)
         local = torch.stack((g.sum(axes), (g * y).sum(axes)))
-        along, across = ctx.team.gather(local[None]).sum(0) / total
+        along, across = ctx.group.all_gather(local[None]).sum(0) / total
         inner = g - w * (along.view(shape) + y * across.view(shape))
         return inner * scale.view(shape), None, None, None
 

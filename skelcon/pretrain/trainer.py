@@ -1,4 +1,4 @@
-"""Contrastive pre-training: epochs that give the same bits however often they are interrupted."""
+"""Contrastive pre-training; interrupted and resumed it gives the same bits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skelcon.contrast import MomentumContrast
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
-from skelcon.pretrain.distributed import ALONE, Team, check_divides, divided
+from skelcon.pretrain.distributed import SINGLE, ProcessGroup, check_world_size, synchronised
 from skelcon.seeding import generator, seeded_globally
 
 
@@ -23,7 +23,8 @@ from skelcon.seeding import generator, seeded_globally
 class EpochMetrics:
     """One epoch: means over its clips, and its speed in clips per second.
 
-    In a pre-training a clip is seen in two views.
+    In a pre-training a clip is seen in two views, and ``top1`` is that of the contrast: how often
+    the key of the same clip is the most similar.
     """
 
     epoch: int
@@ -44,12 +45,12 @@ class Pretraining:
         bank: the clips, on the device that trains.
         clips: (n,) which of them train.
         layout: their skeleton.
-        config: what is trained, and how.
+        config: the pre-training.
         seed: the unit's seed.
-        team: the processes that train it together, each of which makes this same call.
+        group: the processes that train it together; every rank makes this same call.
 
     Raises:
-        UserError: if there are fewer clips than a batch needs, or the team cannot divide a batch.
+        UserError: if there are fewer clips than a batch needs, or a batch cannot be divided.
     """
 
     def __init__(
@@ -59,11 +60,11 @@ class Pretraining:
         layout: SkeletonLayout,
         config: PretrainConfig,
         seed: int,
-        team: Team = ALONE,
+        group: ProcessGroup = SINGLE,
     ) -> None:
-        check_divides(config.batch, team.size)
+        check_world_size(config.batch, group.world_size)
         check_batch(config, len(clips))
-        self.bank, self.config, self.seed, self._team = bank, config, seed, team
+        self.bank, self.config, self.seed, self._group = bank, config, seed, group
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0
         with seeded_globally(seed, "initialisation"):
@@ -73,7 +74,7 @@ class Pretraining:
             }
             queues = generator(seed, "queues")
             self.contrast = MomentumContrast(encoders, config.contrast, queues)
-        divided(self.contrast, team).to(bank.device)
+        synchronised(self.contrast, group).to(bank.device)
         self._optimiser = _optimiser(self.contrast, config.optimiser)
 
     @property
@@ -93,12 +94,12 @@ class Pretraining:
 
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the clips in a new random order."""
-        config, device, team = self.config, self.bank.device, self._team
+        config, device, group = self.config, self.bank.device, self._group
         parameters = self.contrast.query_parameters()
         began = time.perf_counter()
         lr = config.optimiser.lr_at(self.epoch, config.epochs)
-        for group in self._optimiser.param_groups:
-            group["lr"] = lr
+        for each in self._optimiser.param_groups:
+            each["lr"] = lr
         draws = generator(self.seed, f"epoch {self.epoch}")
         order = torch.randperm(len(self._clips), generator=draws).to(device)
         loss = torch.zeros((), device=device)
@@ -115,14 +116,14 @@ class Pretraining:
                     for _ in ("query", "key")
                 ]
                 with autocast:
-                    result = self.contrast(*map(team.share, views), team.gather)
+                    result = self.contrast(*map(group.shard, views), group.all_gather)
                 self._optimiser.zero_grad(set_to_none=True)
                 result.loss.backward()
-                team.average([p.grad for p in parameters if p.grad is not None])
+                group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
                 self._optimiser.step()
                 loss += result.loss.detach()
                 top1 += result.top1
-        team.average([loss, top1])
+        group.all_reduce_mean([loss, top1])
         mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
         if not np.isfinite(mean_loss):
             raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
@@ -147,7 +148,7 @@ class Pretraining:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was taken."""
+        """Resume from a :meth:`state_dict`."""
         self.contrast.load_state_dict(state["contrast"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.epoch = int(state["epoch"])

@@ -1,64 +1,69 @@
+"""``skelcon-ablate``: mistakes, plans, lists, help."""
+
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from ablation.cli.commands import parse_seeds, same_question
-from ablation_helpers import ablate
 
-from ablation.cli import main
-from ablation.tables.display import duration
+from ablation.catalogue import known_spaces, known_studies
+from ablation.cli.machine import check_machine
+from ablation.cli.tables import same_question
+from ablation.cost import AutoGpus
+from ablation.runner.resources import Resources
 from skelcon.errors import UserError
 
-
-def test_seeds_are_a_number_or_a_list() -> None:
-    assert parse_seeds("3") == (0, 1, 2)
-    assert parse_seeds("0,5,7") == (0, 5, 7)
-    for wrong in ("0", "-1", "x", "", "1,1", "1.5", "2,x"):
-        with pytest.raises(UserError, match="--seeds"):
-            parse_seeds(wrong)
-
-
-def test_durations_read_well() -> None:
-    assert [duration(s) for s in (5, 200, 7500)] == ["5 s", "3 min 20 s", "2 h 5 min"]
+HEAVY = ("torch", "ray", "pandas", "scipy", "matplotlib")
+Ablate = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["augmentations", "--data", "{empty}"], "no clip of a known layout"),
-        (["augmentations", "--data", "/nowhere"], "'/nowhere' does not exist"),
-        (["augmentations", "--data", "{damaged}"], "1 of 1 clips"),
-        (["augmentations", "--data", "{utd}", "--protocol", "xveiw"], "did you mean 'xview'"),
-        (["augmentations", "--data", "{utd}", "--protocol", "xview"], "it has: xsub"),
-        (["augmentations", "--data", "{utd}", "--seeds", "0"], "at least one seed"),
-        (["augmentations", "--data", "{utd}", "--set", "pretrain.epoch=3"], "'epochs'"),
-        (["augmentations", "--data", "{utd}", "--set", "pretrain.epochs=x"], "pretrain.epochs"),
-        (["augmentations", "--data", "{utd}", "--set", "pretrain.batch=999"], "pretrain.batch"),
-        (["augmentations", "--data", "{utd}", "--set", "novalue"], "key.path=value"),
-        (["augmentations", "--data", "{utd}", "--set", "finetune.epochs=3"], "not used here"),
-        (["augmentations", "--data", "{utd}", "--set", "pretrain.epochs=2024-99-99"], "valid"),
-        (["augmentations", "--data", "{utd}", "--source", "{utd}"], "transfers nothing"),
-        (["augmentations", "--data", "{utd}", "--preset", "smal"], "did you mean 'small'"),
-        (["augmentations", "--data", "{utd}", "--only", "crops"], "did you mean 'crop'"),
-        (["augmentations", "--data", "{utd}", "--format", "pdf"], "unknown format 'pdf'"),
-        (["augmentations", "--data", "{utd}", "--evaluate-on", "train"], "test or validation"),
-        (["augmentations", "--data", "{utd}", "--cpus-per-trial", "0"], "--cpus-per-trial"),
-        (["augmentations", "--data", "{utd}", "--results", "{file}/r"], "--results"),
-        (["augmentation"], "did you mean 'augmentations'"),
-        (["augmentations", "--sed", "3"], "--sed"),
-        (["run", "{empty}/no.yaml"], "no.yaml"),
+        (["--data", "{empty}"], "no clip of a known layout"),
+        (["--data", "/nowhere"], "'/nowhere' does not exist"),
+        (["--data", "{damaged}"], "1 of 1 clips"),
+        (["--protocol", "xveiw"], "did you mean 'xview'"),
+        (["--protocol", "xview"], "it has: xsub"),
+        (["--seeds", "0"], "at least one seed"),
+        (["--seeds", "1,1"], "duplicate seed 1"),
+        (["--set", "pretrain.epoch=3"], "did you mean 'pretrain.epochs'?"),
+        (["--set", "epochs=3"], "did you mean 'pretrain.epochs'?"),
+        (["--set", "pretrain.epochs=x"], "pretrain.epochs"),
+        (["--set", "pretrain.batch=999"], "pretrain.batch"),
+        (["--set", "novalue"], "key.path=value"),
+        (["--set", "finetune.epochs=3"], "not used here"),
+        (["--set", "pretrain.epochs=2024-99-99"], "valid"),
+        (["--epochs", "3"], "no option --epochs: give --set pretrain.epochs=3 (or linear.epochs"),
+        (["--lr=0.1"], "--set pretrain.optimiser.lr=0.1"),
+        (["--sed", "3"], "--sed"),
+        (["--source", "{utd}"], "transfers nothing"),
+        (["--source", "/nowhere"], "does not exist"),
+        (["--preset", "smal"], "'smal' is not one of 'quick', 'small', 'paper'"),
+        (["--only", "crops"], "did you mean 'crop'"),
+        (["--format", "pdf"], "unknown format 'pdf'"),
+        (["--track", "wanbd"], "did you mean 'wandb'"),
+        (["--evaluate-on", "train"], "'train' is not one of 'test', 'validation'"),
+        (["--keep", "some"], "'some' is not one of 'none', 'last', 'all'"),
+        (["--keep", "all"], "--checkpoint-every"),
+        (["--retries", "-1"], "--retries"),
+        (["--max-concurrent", "0"], "--max-concurrent"),
+        (["--cpus-per-trial", "0"], "--cpus-per-trial"),
+        (["--cpus-per-trial", "1e6"], "so no trial could ever start"),
+        (["--gpus-per-trial", "x"], "--gpus-per-trial x: give a number"),
+        (["--probe", "3"], "--probe 3: measures for a plan"),
+        (["--results", "{file}/r"], "cannot write to the results directory"),
+        (["--results", "{file}"], "is a file"),
     ],
 )
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(
-    arguments: list[str],
-    told: str,
-    utd: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    ablate: Ablate, arguments: list[str], told: str, utd: Path, tmp_path: Path
 ) -> None:
     places = {name: tmp_path / name for name in ("empty", "damaged", "file", "cwd")}
     for name in ("empty", "damaged"):
@@ -67,32 +72,79 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     (places["damaged"] / "a1_s1_t1_skeleton.mat").write_bytes(b"MATLAB 5.0 no more")
     words = [word.format(utd=utd, **places) for word in arguments]
     results = tmp_path / "results"
-    if "--results" not in words and words[0] == "augmentations":
+    if "--data" not in words:
+        words += ["--data", str(utd)]
+    if "--results" not in words:
         words += ["--results", str(results)]
-    if "--set" not in words and words[0] == "augmentations":
+    if "--set" not in words:
         words += ["--set", "pretrain.batch=8"]
-    monkeypatch.setattr(sys, "argv", ["skelcon-ablate", *words])
-    with pytest.raises(SystemExit) as end:
-        main()
-    assert end.value.code == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert lines[0].startswith("error: ")
-    assert told in lines[0]
+    ended = ablate("augmentations", *words)
+    assert ended.code == 2
+    (line,) = ended.err.strip().splitlines()
+    assert line.startswith("error: ")
+    assert told in line
     assert not results.exists()
 
 
-def test_plan_counts_and_runs_nothing(utd: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["augmentation"], "did you mean 'augmentations'"),
+        (["run", "no.yaml"], "cannot read 'no.yaml'"),
+        (["run", "augmentations"], "is a built-in study: run skelcon-ablate augmentations"),
+        (["plan", "augmentation"], "'augmentation' is no study: did you mean 'augmentations'"),
+        (["list", "no.yaml"], "cannot read 'no.yaml'"),
+        (["table", "augmentations"], "has no study 'augmentations'"),
+        (["status"], "holds no units"),
+        (["merge", "one"], "two results directories"),
+        (["search", "optimizer"], "did you mean 'optimiser'"),
+        (["search", "--scheduler", "ahsa"], "'ahsa' is not one of 'asha', 'pbt', 'fifo'"),
+    ],
+)
+def test_a_mistake_in_a_command_is_one_line(
+    ablate: Ablate, words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = ablate(*words)
+    assert ended.code == 2
+    (line,) = ended.err.strip().splitlines()
+    assert told in line
+
+
+def test_what_this_machine_cannot_give_is_refused_before_ray_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And where Ray may know more, Ray is asked."""
+    for name in ("CUDA_VISIBLE_DEVICES", "RAY_OVERRIDE_RESOURCES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("ablation.cli.machine.DEVICES", ("no-such-device",))
+    monkeypatch.setattr("sys.platform", "linux")
+    with pytest.raises(UserError, match=r"--gpus-per-trial 1: the cluster has 0 GPUs"):
+        check_machine(Resources(gpus_per_trial=1))
+    with pytest.raises(UserError, match=r"--cpus-per-trial 100000: the cluster has"):
+        check_machine(Resources(cpus_per_trial=100_000))
+    check_machine(Resources(gpus_per_trial=AutoGpus(1)))
+    check_machine(Resources(gpus_per_trial=1, address="auto"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    check_machine(Resources(gpus_per_trial=2))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr("ablation.cli.machine.DEVICES", ("null",))
+    check_machine(Resources(gpus_per_trial=1))
+
+
+def test_plan_counts_and_runs_nothing(ablate: Ablate, utd: Path, tmp_path: Path) -> None:
     results = tmp_path / "r"
     options = ("--data", utd, "--results", results, "--set", "pretrain.batch=8")
-    done = ablate("augmentations", *options, "--seeds", 2, "--plan")
-    assert done.returncode == 0
-    assert "48 cells, 90 distinct units (42 pre-trainings, 48 evaluations), 0 done" in done.stdout
-    assert not results.exists()
-    done = ablate("plan", "augmentations", *options, "--json")
-    (document,) = json.loads(done.stdout)
+    ended = ablate("augmentations", *options, "--seeds", 2, "--plan")
+    assert ended.code == 0
+    counts = "48 cells, 90 distinct units (42 pre-trainings, 48 evaluations), 0 done"
+    assert counts in ended.out.replace("\n", " ")
+    ended = ablate("plan", "augmentations", "rep-pairs", *options, "--json")
+    document, other = json.loads(ended.out)
     assert (document["cells"], document["units"], document["done"]) == (24, 45, 0)
     assert len({unit["key"] for unit in document["to_run"]}) == 45
+    assert other["together"]["units"] < document["units"] + other["units"]
+    assert not results.exists()
 
 
 def test_a_table_is_replaced_without_a_word_only_by_the_same_question() -> None:
@@ -102,18 +154,81 @@ def test_a_table_is_replaced_without_a_word_only_by_the_same_question() -> None:
     assert not same_question(first, caption.format(", changed by --set", "n = 1 seed"))
 
 
-def test_list_names_the_papers_tables() -> None:
-    done = ablate("list")
-    assert done.returncode == 0
-    assert any(
-        line.startswith("augmentations") and "Table 5" in line for line in done.stdout.splitlines()
+def test_list_shows_studies_and_searches(ablate: Ablate, study_file: Path) -> None:
+    lines = ablate("list", study_file).out.splitlines()
+    for name, start in (("augmentations", "Table 5"), ("tiny", "Table 5"), ("optimiser", "-")):
+        assert any(line.split()[:1] == [name] and start in line for line in lines)
+    document = json.loads(ablate("list", study_file, "--json").out)
+    by_name = {study["name"]: study for study in document["studies"]}
+    assert set(by_name) == {*known_studies(), "tiny"}
+    assert {search["name"] for search in document["searches"]} == set(known_spaces())
+    assert by_name["augmentations"]["units"] == 45
+    assert by_name["augmentations"]["columns"] == ["img", "stg", "seq"]
+    assert by_name["tiny"]["rows"] == ["none", "crop+jitter", "random"]
+
+
+def test_help_version_and_no_words(ablate: Ablate) -> None:
+    shown = ablate("--help")
+    assert shown.code == 0
+    text = " ".join(shown.out.replace("│", " ").split())
+    assert "Table 5" in text
+    # Summaries are whole.
+    assert "Make a study's table and its files again from the results; needs no data" in text
+    assert ablate("--version").out.startswith("skelcon ")
+    assert ablate().code == 2
+
+
+def test_studies_and_keys_are_completed(tmp_path: Path) -> None:
+    (tmp_path / "results" / "units" / "3f2a9c01d2e4b5a6").mkdir(parents=True)
+
+    def completed(text: str) -> list[str]:
+        program = "import sys; sys.argv[0] = 'skelcon-ablate'; "
+        program += "from ablation.cli import main; main()"
+        asks = {"_SKELCON_ABLATE_COMPLETE": "complete_bash", "COMP_WORDS": f"skelcon-ablate {text}"}
+        asks["COMP_CWORD"] = str(len(text.split(" ")))
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, **asks},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout.split()
+
+    assert completed("aug") == ["augmentations"]
+    assert "crop-length" in completed("plan cr")
+    assert completed("logs 3f") == ["3f2a9c01"]
+
+
+@pytest.mark.parametrize(
+    "words", [("--help",), ("list",), ("status",), ("logs", "3f"), ("clean",), ("table", "--help")]
+)
+def test_small_commands_import_nothing_that_takes_long(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    """The guard of their time is loose: other processes may be at work."""
+    unit = tmp_path / "results" / "units" / "3f2a9c01d2e4b5a6"
+    unit.mkdir(parents=True)
+    (unit / "log.txt").write_text("started\n")
+    program = f"""
+import sys, time
+sys.argv = ["skelcon-ablate", *{words!r}]
+from ablation.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = [name for name in {HEAVY!r} if name in sys.modules]
+seconds = time.process_time()
+import psutil
+print([heavy, seconds, psutil.Process().memory_info().rss], file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
-
-
-def test_help_and_version() -> None:
-    for words in (["--help"], ["augmentations", "--help"]):
-        done = ablate(*words)
-        assert done.returncode == 0
-        assert "augmentation" in done.stdout
-    assert ablate("--version").stdout.startswith("skelcon ")
-    assert ablate().returncode == 2
+    assert done.returncode == 0, done.stderr
+    heavy, seconds, memory = json.loads(done.stderr.splitlines()[-1].replace("'", '"'))
+    assert heavy == []
+    assert seconds < 1.5
+    assert memory < 100e6

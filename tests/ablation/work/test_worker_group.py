@@ -31,7 +31,7 @@ from ablation.work import (
 from ablation.work.checkpoints import CheckpointPolicy
 from ablation.work.worker_group import GroupOptions, Job, RankError, WorkerGroup
 from skelcon.data import SkeletonDataset
-from skelcon.pretrain.distributed import Team
+from skelcon.pretrain.distributed import ProcessGroup
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[
 
 def trained(made: WorkerGroup, job: Job) -> None:
     dataset, bank = bank_of(job.config, job.data, "cpu")
-    made.run_epoch(pretraining_of(job.config, dataset, bank, Team(0, 2)))
+    made.run_epoch(pretraining_of(job.config, dataset, bank, ProcessGroup(0, 2)))
 
 
 def ended(process: int) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-import train_share
+import train_shard
 from torch import Tensor, nn
 
 from skelcon.data import ClipBank
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
-from skelcon.pretrain.distributed import ALONE, Team, check_divides, divided
+from skelcon.pretrain.distributed import SINGLE, ProcessGroup, check_world_size, synchronised
 
 Found = dict[str, Any]
 
@@ -33,15 +33,15 @@ def bank(tmp_path_factory: pytest.TempPathFactory) -> ClipBank:
 
 @pytest.fixture(scope="module")
 def out(bank: ClipBank, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the runs leave what they found; ``alone.pt`` is of one process."""
+    """Where the runs leave what they found; ``single.pt`` is of one process."""
     place = tmp_path_factory.mktemp("out")
-    torch.save(train_share.train(bank, ALONE, None), place / "alone.pt")
+    torch.save(train_shard.train(bank, SINGLE, None), place / "single.pt")
     return place
 
 
 @pytest.fixture(scope="module")
-def alone(out: Path) -> Found:
-    return torch.load(out / "alone.pt", weights_only=True)
+def single(out: Path) -> Found:
+    return torch.load(out / "single.pt", weights_only=True)
 
 
 @pytest.fixture(scope="module", params=[3])
@@ -49,8 +49,8 @@ def ranks(request: pytest.FixtureRequest, out: Path, bank: ClipBank) -> list[tup
     """Of each rank what it found, from the start and from the state of one process."""
     size = request.param
     data = out.parent / "data0" / "two"
-    words = [str(size), str(out / f"meeting-{size}"), str(data), str(out)]
-    program = [sys.executable, "-W", "error", train_share.__file__]
+    words = [str(size), str(out / f"rendezvous-{size}"), str(data), str(out)]
+    program = [sys.executable, "-W", "error", train_shard.__file__]
     running = [
         subprocess.Popen([*program, str(rank), *words], stderr=subprocess.PIPE, text=True)
         for rank in range(size)
@@ -90,12 +90,12 @@ def assert_close(one: Found, other: Found) -> None:
         )
 
 
-@pytest.mark.parametrize("case", train_share.CASES)
+@pytest.mark.parametrize("case", train_shard.CASES)
 def test_equals_the_training_in_one_process(
-    ranks: list[tuple[Found, ...]], alone: Found, case: str
+    ranks: list[tuple[Found, ...]], single: Found, case: str
 ) -> None:
     """Losses, weights, statistics, queues; from the start, and resumed."""
-    start, end = (tensors(alone[case][at]["contrast"]) for at in ("half", "end"))
+    start, end = (tensors(single[case][at]["contrast"]) for at in ("half", "end"))
     assert (
         max(
             (start[name] - value).abs().max()
@@ -105,14 +105,14 @@ def test_equals_the_training_in_one_process(
         > 0.01
     )  # else to be close would say nothing
     for whole, resumed, _ in ranks:
-        assert_close(whole[case], alone[case])
-        assert_close(resumed[case], {**alone[case], "losses": alone[case]["losses"][1:]})
+        assert_close(whole[case], single[case])
+        assert_close(resumed[case], {**single[case], "losses": single[case]["losses"][1:]})
 
 
-@pytest.mark.parametrize("case", train_share.CASES)
+@pytest.mark.parametrize("case", train_shard.CASES)
 def test_only_rounding_differs(ranks: list[tuple[Found, ...]], bank: ClipBank, case: str) -> None:
     """In double precision: features, gradients, running statistics, with dropout and without."""
-    expected = tensors(train_share.exact(bank, ALONE)[case])
+    expected = tensors(train_shard.exact(bank, SINGLE)[case])
     for *_, found in ranks:
         mine = tensors(found[case])
         assert mine.keys() == expected.keys()
@@ -120,7 +120,7 @@ def test_only_rounding_differs(ranks: list[tuple[Found, ...]], bank: ClipBank, c
             torch.testing.assert_close(value, expected[name], atol=1e-12, rtol=1e-9)
 
 
-@pytest.mark.parametrize("case", train_share.CASES)
+@pytest.mark.parametrize("case", train_shard.CASES)
 def test_all_ranks_hold_the_same_bits(ranks: list[tuple[Found, ...]], case: str) -> None:
     first, *others = (tensors(whole[case]["end"]) for whole, *_ in ranks)
     for other in others:
@@ -128,24 +128,24 @@ def test_all_ranks_hold_the_same_bits(ranks: list[tuple[Found, ...]], case: str)
         assert all(torch.equal(value, other[name]) for name, value in first.items())
 
 
-def test_one_process_goes_on_from_what_several_left(
-    ranks: list[tuple[Found, ...]], alone: Found, bank: ClipBank
+def test_one_process_resumes_what_several_trained(
+    ranks: list[tuple[Found, ...]], single: Found, bank: ClipBank
 ) -> None:
-    resumed = train_share.train(bank, ALONE, ranks[0][0])
+    resumed = train_shard.train(bank, SINGLE, ranks[0][0])
     for case, found in resumed.items():
-        assert_close(found, {**alone[case], "losses": alone[case]["losses"][1:]})
+        assert_close(found, {**single[case], "losses": single[case]["losses"][1:]})
 
 
 def test_a_batch_that_cannot_be_divided_is_the_users_mistake(bank: ClipBank) -> None:
-    check_divides(6, 3)
+    check_world_size(6, 3)
     with pytest.raises(UserError, match="batch 6 cannot be divided among 4 devices"):
-        train_share.begun(bank, "seq", Team(0, 4))
+        train_shard.started(bank, "seq", ProcessGroup(0, 4))
 
 
-def test_dividing_leaves_names_and_values(bank: ClipBank) -> None:
-    for case in train_share.CASES:
-        one = train_share.begun(bank, case, ALONE).contrast
-        many = train_share.begun(bank, case, Team(0, 2)).contrast
+def test_synchronising_keeps_names_and_values(bank: ClipBank) -> None:
+    for case in train_shard.CASES:
+        one = train_shard.started(bank, case, SINGLE).contrast
+        many = train_shard.started(bank, case, ProcessGroup(0, 2)).contrast
         assert not any(isinstance(m, nn.Dropout2d | nn.BatchNorm2d) for m in many.modules())
         mine, theirs = one.state_dict(), many.state_dict()
         assert list(mine) == list(theirs)
@@ -153,11 +153,11 @@ def test_dividing_leaves_names_and_values(bank: ClipBank) -> None:
 
 
 @pytest.mark.parametrize("kind", [nn.Dropout(0.3), nn.Dropout1d(0.3), nn.Dropout2d(0.3)], ids=str)
-def test_a_rank_has_its_share_of_the_mask_that_torch_draws(kind: nn.Module) -> None:
+def test_a_rank_has_its_rows_of_the_mask_that_torch_draws(kind: nn.Module) -> None:
     x = torch.rand(6, 5, *[4] * (kind.__class__.__name__.count("2") + 1)) + 1
     torch.manual_seed(0)
     expected = kind(x)[3:]
-    mine = divided(nn.Sequential(kind), Team(1, 2))
+    mine = synchronised(nn.Sequential(kind), ProcessGroup(1, 2))
     torch.manual_seed(0)
     assert torch.equal(mine(x[3:]), expected)
     assert torch.equal(mine.eval()(x[3:]), x[3:])

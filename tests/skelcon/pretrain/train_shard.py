@@ -1,9 +1,9 @@
-"""A rank of a pre-training: trains the cases of test_distributed.py and keeps what comes of it.
+"""A rank of a pre-training: trains the cases of test_distributed.py and saves what it gives.
 
-    train_share.py RANK SIZE MEETING DATA OUT
+    train_shard.py RANK WORLD_SIZE RENDEZVOUS DATA OUT
 
 Of each case: a step in double precision, the losses of its epochs, and its state after
-the first epoch and at the end; and the same from the states in OUT/alone.pt on.
+the first epoch and at the end; and the same, resumed from the states in OUT/single.pt.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from skelcon.augment import evaluation_view
 from skelcon.data import ClipBank, SkeletonDataset
 from skelcon.encoders import Encoder
 from skelcon.pretrain import PretrainConfig, Pretraining
-from skelcon.pretrain.distributed import Team, divided, joined
+from skelcon.pretrain.distributed import ProcessGroup, process_group, synchronised
 
 SGD = {"name": "sgd", "lr": 0.02, "milestones": (1,)}
 TREE: dict[str, Any] = {
@@ -51,16 +51,16 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def begun(bank: ClipBank, case: str, team: Team) -> Pretraining:
+def started(bank: ClipBank, case: str, group: ProcessGroup) -> Pretraining:
     config = PretrainConfig.model_validate({**TREE, **CASES[case]})
-    return Pretraining(bank, np.arange(24), bank.layout, config, 0, team)
+    return Pretraining(bank, np.arange(24), bank.layout, config, 0, group)
 
 
-def train(bank: ClipBank, team: Team, earlier: dict[str, Any] | None) -> dict[str, Any]:
-    """Case -> its losses and states; of ``earlier`` the states from which to go on."""
+def train(bank: ClipBank, group: ProcessGroup, earlier: dict[str, Any] | None) -> dict[str, Any]:
+    """Case -> its losses and states; resumed from the states in ``earlier`` if given."""
     found = {}
     for case in CASES:
-        training = begun(bank, case, team)
+        training = started(bank, case, group)
         losses, half = [], None
         if earlier is not None:
             training.load_state_dict(earlier[case]["half"])
@@ -73,7 +73,7 @@ def train(bank: ClipBank, team: Team, earlier: dict[str, Any] | None) -> dict[st
     return found
 
 
-def exact(bank: ClipBank, team: Team) -> dict[str, Any]:
+def exact(bank: ClipBank, group: ProcessGroup) -> dict[str, Any]:
     """Case -> features, gradients and statistics of a step in double precision."""
     found = {}
     for case, changes in CASES.items():
@@ -81,14 +81,14 @@ def exact(bank: ClipBank, team: Team) -> dict[str, Any]:
         view = evaluation_view(bank, torch.arange(24), 0.95, config.encoders.frames).double()
         torch.manual_seed(0)
         encoder = Encoder(config.representations[0], config.encoders, bank.layout, bank.num_bodies)
-        divided(encoder.double(), team)
-        features = encoder(team.share(view))
+        synchronised(encoder.double(), group)
+        features = encoder(group.shard(view))
         aims = torch.rand(24, features.shape[1], dtype=torch.float64)
-        (features - team.share(aims)).square().mean().backward()
+        (features - group.shard(aims)).square().mean().backward()
         gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
-        team.average(gradients)
+        group.all_reduce_mean(gradients)
         found[case] = {
-            "features": team.gather(features.detach()),
+            "features": group.all_gather(features.detach()),
             "gradients": gradients,
             "state": encoder.state_dict(),
         }
@@ -105,15 +105,15 @@ def copied(state: Any) -> Any:
 
 
 def main() -> None:
-    team = Team(int(sys.argv[1]), int(sys.argv[2]))
-    meeting, data, out = map(Path, sys.argv[3:])
+    group = ProcessGroup(int(sys.argv[1]), int(sys.argv[2]))
+    rendezvous, data, out = map(Path, sys.argv[3:])
     torch.set_num_threads(1)
     bank = ClipBank(SkeletonDataset.open(data))
-    earlier = torch.load(out / "alone.pt", weights_only=True)
-    with joined(team, meeting, bank.device):
-        torch.save(exact(bank, team), out / f"{team.size}-{team.rank}-exact.pt")
-        torch.save(train(bank, team, None), out / f"{team.size}-{team.rank}.pt")
-        torch.save(train(bank, team, earlier), out / f"{team.size}-{team.rank}-resumed.pt")
+    earlier = torch.load(out / "single.pt", weights_only=True)
+    with process_group(group, rendezvous, bank.device):
+        torch.save(exact(bank, group), out / f"{group.world_size}-{group.rank}-exact.pt")
+        torch.save(train(bank, group, None), out / f"{group.world_size}-{group.rank}.pt")
+        torch.save(train(bank, group, earlier), out / f"{group.world_size}-{group.rank}-resumed.pt")
 
 
 if __name__ == "__main__":
