@@ -24,11 +24,11 @@ class SearchSource:
 
     Args:
         problem: what is searched.
-        record: what is known, and where what is learnt is written.
+        record: the trials so far; receives what becomes of them.
         store: where the values of evaluations are.
         trials: how many there shall be in all.
         missing: those of a trial's units that are not done; damaged ones are moved away.
-        reporter: receives what happens to trials.
+        reporter: shows what happens to trials.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.units import Unit
 from ablation.work import Context, UnitRun
+from ablation.work.context import GroupOptions
 from skelcon.data import SkeletonDataset
 
 SPACE: dict[str, Any] = {
@@ -90,7 +91,9 @@ def run_trials(
     """
     store, record = Store(results), record_of(problem, problem.directory(results))
     source = source_of(problem, record, store, trials)
-    context = Context({problem.dataset.fingerprint: problem.dataset.path}, group=GroupOptions(world_size))
+    context = Context(
+        {problem.dataset.fingerprint: problem.dataset.path}, group=GroupOptions(world_size)
+    )
     with Claims(store) as claims:
         queue = Queue([], store, claims, Quiet(), source=source)
         while steps and (assignment := queue.ask()) is not None:
