@@ -84,11 +84,13 @@ class Sampler:
 
     def _by_tpe(self, study: optuna.Study) -> Json:
         trial = optuna.trial.create_trial(state=TrialState.RUNNING)
-        found: Json = {}
+        found = dict(self._tpe.sample_relative(study, trial, self.distributions))
         for path, one in self.distributions.items():
-            value = self._tpe.sample_independent(study, trial, path, one)
-            found[path] = json.loads(value) if self._space[path].kind == "choice" else value
-        return found
+            if path not in found:  # of the first trials, which TPE draws at random
+                found[path] = self._tpe.sample_independent(study, trial, path, one)
+            if self._space[path].kind == "choice":
+                found[path] = json.loads(found[path])
+        return {path: found[path] for path in self._space}
 
 
 def distribution(domain: Domain) -> BaseDistribution:
