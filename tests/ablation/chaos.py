@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation_helpers import command, processes
-from conftest import TINY_STUDY, write_utd
+from study_helpers import TINY_STUDY, write_utd
 
 from ablation.store import Store
 
