@@ -49,7 +49,7 @@ from ablation.work.kinds import bank_of, pretraining_of
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import Pretraining
-from skelcon.pretrain.distributed import ALONE
+from skelcon.pretrain.distributed import SINGLE
 from skelcon.seeding import derive
 
 CHECKPOINT = "checkpoint.pt"
@@ -116,7 +116,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         unit = read_unit(self._member["unit"])
         assert isinstance(unit, PretrainUnit)
         self._dataset, bank = bank_of(unit.side, data, self._device)
-        training = pretraining_of(unit, self._dataset, bank, ALONE)
+        training = pretraining_of(unit, self._dataset, bank, SINGLE)
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = self._state
         if state is None and self._checkpoint.exists():

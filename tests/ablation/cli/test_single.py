@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation.cli.commands import plan_study
+from rich.console import Console
 
-from ablation.cli.single import main
+from ablation.cli.options import StudyDataOptions, StudyOptions, parse_settings
+from ablation.cli.request import plan_study
 from ablation.study import load_study
 from ablation.work import UnitRun
 from skelcon.data import open_or_import
@@ -34,49 +35,45 @@ SHORT = {
 
 
 @pytest.fixture
-def skelcon(
-    utd: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Any:
-    """Run ``skelcon`` on the tiny data; gives its exit code, what it printed and its errors."""
+def trainer(skelcon: Callable[..., Any], utd: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Run ``skelcon pretrain`` or ``evaluate`` on the tiny data."""
 
-    def call(*words: object) -> tuple[int, str, str]:
+    def call(command: str, *words: object) -> tuple[int, str, str]:
         fixed = ["--data", str(utd), "--results", str(tmp_path / "r"), "--device", "cpu"]
-        command, *rest = map(str, words)
         tiny = TINY if command == "pretrain" else []
         settings = [word for setting in tiny for word in ("--set", setting)]
-        monkeypatch.setattr(sys, "argv", ["skelcon", command, *fixed, *settings, *rest])
-        with pytest.raises(SystemExit) as end:
-            main()
-        out, err = capsys.readouterr()
-        return int(end.value.code or 0), out, err
+        ended = skelcon(command, *fixed, *settings, *words)
+        return ended.code, ended.out, ended.err
 
     return call
 
 
-def test_a_model_is_trained_once_and_evaluated_by_every_task(skelcon: Any, utd: Path) -> None:
+def test_a_model_is_trained_once_and_evaluated_by_every_task(trainer: Any, utd: Path) -> None:
     pair = ("--set", "pretrain.representations=[seq,img]")
-    code, out, err = skelcon("pretrain", "--json", *pair)
+    code, out, err = trainer("pretrain", "--json", *pair)
     assert code == 0, err
     trained = json.loads(out)
     assert trained["result"]["epochs"] == 3
-    assert "done before" in skelcon("pretrain", *pair)[1]
+    assert "contrast_top1" in trained["result"]  # of the pretext, and top1 in the file
+    assert "top1" in json.loads((Path(trained["directory"]) / "result.json").read_text())
+    assert "done before" in trainer("pretrain", *pair)[1]
     tops = {}
     for task, short in SHORT.items():
         words = ("evaluate", trained["directory"], "--task", task, "--representation", "seq")
-        code, out, err = skelcon(*words, *short, "--json")
+        code, out, err = trainer(*words, *short, "--json")
         assert code == 0, err
         tops[task] = json.loads(out)
         assert 0 <= tops[task]["result"]["top1"] <= 1
     words = ("evaluate", trained["directory"], *SHORT["linear"], "--json")
-    both = json.loads(skelcon(*words, "--representation", "seq,img")[1])
+    both = json.loads(trainer(*words, "--representation", "seq,img")[1])
     assert both["result"]["parameters"] > tops["linear"]["result"]["parameters"]
-    code, _, err = skelcon(*words)
+    code, _, err = trainer(*words)
     assert code == 2
     assert "--representation (img, seq, or img,seq for their features side by side)" in err
     # A file without its unit's directory is named by its content.
     loose = utd.parent / "loose.safetensors"
     loose.write_bytes((Path(trained["directory"]) / "weights.safetensors").read_bytes())
-    code, out, err = skelcon(
+    code, out, err = trainer(
         "evaluate", loose, "--representation", "seq", *SHORT["linear"], "--json"
     )
     assert code == 0, err
@@ -85,72 +82,65 @@ def test_a_model_is_trained_once_and_evaluated_by_every_task(skelcon: Any, utd: 
     assert same["result"]["top1"] == tops["linear"]["result"]["top1"]
 
 
-def test_a_study_finds_what_the_trainer_did(skelcon: Any, utd: Path, study_file: Path) -> None:
+def test_a_study_finds_what_the_trainer_did(trainer: Any, utd: Path, study_file: Path) -> None:
     words = ("--set", "pretrain.representations=[seq]", "--set", "pretrain.augment.use=[]")
-    code, out, err = skelcon("pretrain", "--preset", "small", "--json", *words, "--seed", 1)
+    code, out, err = trainer("pretrain", "--preset", "small", "--json", *words, "--seed", 1)
     assert code == 0, err
     trained = json.loads(out)
-    code, out, err = skelcon("evaluate", trained["directory"], *SHORT["linear"], "--json")
+    code, out, err = trainer("evaluate", trained["directory"], *SHORT["linear"], "--json")
     assert code == 0, err
     dataset, _ = open_or_import(utd)
     study = load_study(study_file).model_copy(update={"base": {}})
-    plan = plan_study(
-        study,
-        dataset,
-        preset="small",
-        seeds="1,",
-        protocol=None,
-        assignments=[*TINY, SHORT["linear"][1]],
-        only=None,
-        evaluate_on="test",
-    )
+    settings = parse_settings([*TINY, SHORT["linear"][1]])
+    options = StudyOptions(preset="small", seeds=(1,), settings=settings)
+    plan = plan_study(study, dataset, StudyDataOptions(), options, Console(stderr=True))
     assert trained["unit"] in plan.units
     assert json.loads(out)["unit"] in plan.units
 
 
 def test_weights_that_are_not_their_directorys_unit_are_named_by_their_content(
-    skelcon: Any, utd: Path
+    trainer: Any, utd: Path
 ) -> None:
     words = ("--set", "pretrain.representations=[seq]")
-    trained = json.loads(skelcon("pretrain", "--json", *words)[1])
+    trained = json.loads(trainer("pretrain", "--json", *words)[1])
     directory = Path(trained["directory"])
     foreign = directory / "other.safetensors"
     foreign.write_bytes((directory / "weights.safetensors").read_bytes())
     units = [
-        json.loads(skelcon("evaluate", path, *SHORT["linear"], "--json")[1])["unit"]
+        json.loads(trainer("evaluate", path, *SHORT["linear"], "--json")[1])["unit"]
         for path in (directory, directory / "weights.safetensors", foreign)
     ]
     assert units[0] == units[1] != units[2]
 
 
-def test_clips_that_were_pretrained_on_are_not_tested_on(skelcon: Any, tmp_path: Path) -> None:
+def test_clips_that_were_pretrained_on_are_not_tested_on(trainer: Any, tmp_path: Path) -> None:
     data = synthesize(tmp_path / "views", subjects=2, repetitions=1).path
     words = ("--set", "pretrain.representations=[seq]", "--protocol", "xview", "--data", data)
-    code, out, err = skelcon("pretrain", "--json", *words)
+    code, out, err = trainer("pretrain", "--json", *words)
     assert code == 0, err
     words = ("evaluate", json.loads(out)["directory"], "--task", "retrieval", "--data", data)
-    code, _, err = skelcon(*words, "--protocol", "xsub")
+    code, _, err = trainer(*words, "--protocol", "xsub")
     assert code == 2
     assert "pre-trained on the training side of xview" in err
-    assert skelcon(*words)[0] == 0  # by the pre-training's own protocol
+    assert trainer(*words)[0] == 0  # by the pre-training's own protocol
 
 
-def test_a_failure_is_told_with_its_log(skelcon: Any) -> None:
+def test_a_failure_is_reported_with_its_log(trainer: Any) -> None:
     words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
-    weights = json.loads(skelcon(*words)[1])["directory"]
-    code, out, err = skelcon("evaluate", weights, *SHORT["linear"], "--set", "linear.lr=1e38")
+    weights = json.loads(trainer(*words)[1])["directory"]
+    code, out, err = trainer("evaluate", weights, *SHORT["linear"], "--set", "linear.lr=1e38")
     assert (code, out) == (1, "")
     assert "failed: FloatingPointError: the linear classifier's weights became infinite" in err
     assert "log.txt" in err
 
 
 def test_ctrl_c_keeps_what_has_been_trained(
-    skelcon: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says how to go on; the end has the bits of a training that was not interrupted."""
-    monkeypatch.setattr("ablation.runner.here.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("ablation.runner.in_process.STEP_SECONDS", 0.0)
     words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
-    whole = json.loads(skelcon(*words, "--results", tmp_path / "whole")[1])
+    whole = json.loads(trainer(*words, "--results", tmp_path / "whole")[1])
 
     class Pressed(UnitRun):
         def step(self, budget: float = 1.0) -> Any:
@@ -158,22 +148,22 @@ def test_ctrl_c_keeps_what_has_been_trained(
             return super().step(budget)
 
     with monkeypatch.context() as patched:
-        patched.setattr("ablation.runner.here.UnitRun", Pressed)
-        code, out, err = skelcon(*words)
+        patched.setattr("ablation.runner.in_process.UnitRun", Pressed)
+        code, out, err = trainer(*words)
     assert (code, out) == (130, "")
-    assert "The same command goes on from here." in err
-    again = json.loads(skelcon(*words)[1])
+    assert "Run the same command to resume." in err
+    again = json.loads(trainer(*words)[1])
     files = [Path(each["directory"]) / "weights.safetensors" for each in (whole, again)]
     assert files[0].read_bytes() == files[1].read_bytes()
     assert json.loads((files[1].parent / "provenance.json").read_text())["resumed"] == 1
 
 
-def test_a_damaged_unit_is_set_aside_and_done_again(skelcon: Any) -> None:
+def test_a_damaged_unit_is_moved_away_and_done_again(trainer: Any) -> None:
     words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
-    weights = Path(json.loads(skelcon(*words)[1])["directory"]) / "weights.safetensors"
+    weights = Path(json.loads(trainer(*words)[1])["directory"]) / "weights.safetensors"
     whole = weights.read_bytes()
     weights.write_bytes(whole[:100])
-    code, _, err = skelcon(*words)
+    code, _, err = trainer(*words)
     assert code == 0
     assert "is damaged" in err
     assert weights.read_bytes() == whole
@@ -184,15 +174,16 @@ def test_a_damaged_unit_is_set_aside_and_done_again(skelcon: Any) -> None:
     [
         (["evaluate", "/nowhere"], "no weights at '/nowhere'"),
         (["evaluate", "/nowhere", "--task", "linaer"], "did you mean 'linear'"),
-        (["pretrain", "--device", "tpu"], "unknown device 'tpu'"),
-        (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'epochs'"),
+        (["pretrain", "--device", "tpu"], "'tpu' is not one of 'auto', 'cpu', 'cuda'"),
+        (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'pretrain.epochs'"),
         (["pretrain", "--set", "pretrain.batch=999"], "pretrain.batch 999"),
         (["pretrain", "--protocol", "xview"], "it has: xsub"),
         (["pretrain", "--set", "linear.epochs=3"], "not used here, only pretrain"),
+        (["pretrain", "--epochs", "3"], "give --set pretrain.epochs=3"),
     ],
 )
-def test_a_mistake_is_one_line(skelcon: Any, words: list[str], told: str) -> None:
-    code, out, err = skelcon(*words)
+def test_a_mistake_is_one_line(trainer: Any, words: list[str], told: str) -> None:
+    code, out, err = trainer(*words)
     assert (code, out) == (2, "")
     assert len(err.strip().splitlines()) == 1
     assert told in err
