@@ -30,6 +30,15 @@ class Normalisation(Config):
         default=True, description="then turn the line from left to right shoulder to the x axis"
     )
 
+    def without(self, done: Normalisation) -> Normalisation:
+        """The steps of this one that ``done`` has not."""
+        steps = {name: wanted and not getattr(done, name) for name, wanted in self}
+        return Normalisation(**steps)
+
+    def with_all_of(self, done: Normalisation) -> Normalisation:
+        """The steps of either."""
+        return Normalisation(**{name: wanted or getattr(done, name) for name, wanted in self})
+
 
 def rotation_between(source: NDArray[np.floating], target: NDArray[np.floating]) -> Clip:
     """The (3, 3) rotation by the smallest angle that turns ``source`` to ``target``.

@@ -16,12 +16,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray, archive_members, open_member
-from skelcon.data.importers.labels import Labels, array_labels
-from skelcon.data.importers.lengths import read_lengths
+from skelcon.data.importers.labels import Labels, array_labels, read_lengths
 from skelcon.data.importers.naming import dataset_in, protocol_in
 from skelcon.data.importers.padded import Frames, PaddedSource, Side
 from skelcon.data.importers.padding import given_length, zero_padded_length
-from skelcon.data.importers.source import SkippedFile, Source
+from skelcon.data.importers.source import SkippedFile, Source, single_file
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -50,11 +49,8 @@ class CtrgcnNpz(PaddedSource):
         """
         if not path.is_dir():
             return cls(path, [path]) if path.suffix == ".npz" else None
-        found = [file for file in sorted(path.glob("*.npz")) if _is_one(file)]
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            raise UserError(f"'{path}' holds several data sets ({names}): give one of these files")
-        return cls(path, found) if found else None
+        found = [file for file in path.glob("*.npz") if _is_one(file)]
+        return cls(path, single_file(path, found)) if found else None
 
     @property
     def _place(self) -> Path:

@@ -1,11 +1,11 @@
-"""The labels of padded clips: class indices or one-hot rows in arrays, (names, labels) in pickles.
+"""What stands beside padded clips: their labels, in arrays or in pickles, and their lengths.
 
-A label that is none is kept as the reason why, in words, so that its clip alone is lost.
+A label that cannot be used is kept as the reason, in words, so that its clip alone is lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.restricted import load_plain
+from skelcon.data.importers.plain_pickle import load_plain, read_isolated
 
 Label = int | str
 """A class index, counted from 0, or why there is none."""
@@ -21,6 +21,8 @@ LARGEST_CLASS = 1000
 """A label beyond it is damage, not a class."""
 
 _MOST_LABELS = 1 << 22
+_LONGEST = 1 << 40
+"""Frames: more is damage, not a length."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class Labels:
     where: str
     values: Sequence[Label]
     count: int
-    names: Sequence[object] | None = None
+    names: Sequence[str | None] | None = None
     columns: int | None = None
 
 
 def label_of(value: object) -> Label:
-    """The class index that one number says; whether there is such a class is not asked here."""
+    """The class index that a value is; whether there is such a class is not checked here."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return f"its label is {type(value).__name__}, not a number"
     if not -LARGEST_CLASS <= value <= LARGEST_CLASS:
@@ -84,14 +86,19 @@ def array_labels(array: StoredArray) -> Labels:
     return Labels(array.where, values, array.count, columns=columns)
 
 
-def pickled_labels(path: Path) -> Labels:
+def pickled_labels(path: Path, where: str) -> Labels:
     """The labels of a pickled pair (names, labels), or of pickled labels alone.
 
     Raises:
         ValueError, OSError: if the file is damaged, or holds anything else.
     """
+    ((names, values),) = read_isolated(_names_and_labels, path)
+    return Labels(where, values, len(values), names)
+
+
+def _names_and_labels(path: Path) -> Iterator[tuple[list[str | None] | None, list[Label]]]:
     content = load_plain(path)
-    names: list[object] | None = None
+    names = None
     if isinstance(content, (tuple, list)) and len(content) == 2:
         first, second = (_listed(half) for half in content)
         if first is not None and second is not None:
@@ -101,11 +108,31 @@ def pickled_labels(path: Path) -> Labels:
         raise ValueError("holds no (names, labels)")
     if names is not None and len(names) != len(values):
         raise ValueError(f"holds {len(names)} names and {len(values)} labels")
-    return Labels(path.name, [label_of(value) for value in values], len(values), names)
+    texts = None if names is None else [str(x) if isinstance(x, str) else None for x in names]
+    yield texts, [label_of(value) for value in values]
 
 
 def _listed(values: object) -> list[object] | None:
-    """The entries of a list, a tuple or an array; None if it is nothing of these."""
+    """The entries of a list, a tuple or an array of one axis; None of anything else."""
     if isinstance(values, np.ndarray):
         return list(values.reshape(-1)) if values.size == len(np.atleast_1d(values)) else None
     return list(values) if isinstance(values, (list, tuple)) else None
+
+
+def read_lengths(open_array: Callable[[], StoredArray], count: int) -> NDArray[np.int64] | str:
+    """The numbers of frames of ``count`` padded clips, or why they cannot be used.
+
+    They help, and are not needed: without them the padding itself says where a clip ends.
+    """
+    try:
+        array = open_array()
+        if array.header.shape not in ((count,), (count, 1)):
+            raise ValueError(f"has shape {array.header.shape} for {count} clips")
+        rows = [row.reshape(-1)[0] for row in array.rows(0, count)]
+        if len(rows) < count:
+            raise ValueError("is truncated")
+        if not all(-_LONGEST < row < _LONGEST and row == int(row) for row in rows):
+            raise ValueError("holds values that are no numbers of frames")
+    except (ValueError, OSError) as error:
+        return f"{error}: the clips' lengths are taken from their padding instead"
+    return np.array([int(row) for row in rows], np.int64)

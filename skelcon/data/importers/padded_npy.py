@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -21,8 +20,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import MappedArray, StoredArray
 from skelcon.data.importers.files import folders_in
-from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
-from skelcon.data.importers.lengths import read_lengths
+from skelcon.data.importers.labels import Labels, array_labels, pickled_labels, read_lengths
 from skelcon.data.importers.naming import protocol_in
 from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side
 from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
@@ -228,7 +226,7 @@ def _labels(path: Path, where: str) -> Labels:
     try:
         if path.suffix == ".npy":
             return array_labels(MappedArray(path, where))
-        return replace(pickled_labels(path), where=where)
+        return pickled_labels(path, where)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"the labels '{path}' cannot be read: {reason}") from None

@@ -1,14 +1,14 @@
 """Parts: what one piece of an import's work leaves on disk.
 
-A part is a file of rows and a JSON file that says what they are, written last. An import that was
-interrupted finds the parts that are done and makes the others.
+A part is a file of rows and a JSON file that describes them, written last. An import that was
+interrupted keeps the parts that are done and writes the others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,7 +34,7 @@ class ImportOptions(Config):
 
 @dataclass(frozen=True)
 class Part:
-    """The clips of one piece of work, packed, and what was not used."""
+    """The packed clips of one piece of work, and what was not used."""
 
     raw: Path
     index: PackedIndex
@@ -42,109 +42,140 @@ class Part:
     excluded: int
 
 
-def batches(source: Source) -> list[range]:
-    """The pieces of work: which items each of them reads."""
-    count = len(source.items)
-    return [range(at, min(at + source.batch, count)) for at in range(0, count, source.batch)]
-
-
 def keep_freed_memory() -> None:
     """Let memory that is freed stay with the process, which soon wants as much again.
 
-    glibc gives blocks of more than 128 KiB, as each file needs some, back to the system and gets
-    them anew, page by page, until a larger one has been freed once: reading takes a third longer.
+    glibc returns blocks of more than 128 KiB, as each file needs some, to the system, and gets
+    them back page by page, until a larger block has been freed: reading takes a third longer.
     """
     np.empty(16 << 20, np.uint8)
 
 
-def files_digest(source: Source) -> str:
-    """Two processes that find the same files in the same order number their parts alike."""
-    return hashlib.sha256("\n".join(map(str, source.files)).encode(errors="replace")).hexdigest()
+@dataclass(frozen=True)
+class PartWriter:
+    """Writes the parts of an import of ``source`` to ``directory``, and reads them back."""
 
+    directory: Path
+    source: Source
+    options: ImportOptions
 
-def part_file(directory: Path, number: int) -> Path:
-    """Where the JSON file of a part stands: once it does, the part is whole."""
-    return directory / f"{number:06d}.json"
+    @property
+    def count(self) -> int:
+        """The number of parts: each reads :attr:`Source.batch` items."""
+        return -(-len(self.source.items) // self.source.batch)
 
+    def _items(self, number: int) -> range:
+        batch = self.source.batch
+        return range(number * batch, min((number + 1) * batch, len(self.source.items)))
 
-def is_done(directory: Path, number: int, source: Source) -> bool:
-    """Whether a part is there and whole (a machine that went down may have left less)."""
-    try:
-        part = read_part(directory, number)
-        size = part.raw.stat().st_size
-    except (OSError, ValueError, LookupError, TypeError):
-        return False
-    return size == part.index.rows * source.layout.num_joints * 12
+    def clips(self, number: int) -> int:
+        """How many clips a part is likely to have."""
+        return sum(self.source.clips_in(self.source.items[at]) for at in self._items(number))
 
+    def _file(self, number: int) -> Path:
+        return self.directory / f"{number:06d}.json"
 
-def read_part(directory: Path, number: int) -> Part:
-    """A part that is done."""
-    path = part_file(directory, number)
-    values = json.loads(path.read_text())
-    return Part(
-        raw=path.with_suffix(".raw"),
-        index=PackedIndex.from_dict(values["index"]),
-        skipped=[SkippedFile(**bad) for bad in values["skipped"]],
-        excluded=values["excluded"],
-    )
+    def journal(self, number: int) -> Path:
+        """The file that holds which item of a part is being read."""
+        return self._file(number).with_suffix(".reading")
 
+    def item_being_read(self, number: int) -> int | None:
+        """The item that was being read when the process that wrote a part died; None if none."""
+        try:
+            return int(self.journal(number).read_bytes())
+        except (FileNotFoundError, ValueError):
+            return None
 
-@np.errstate(all="ignore")  # what damage makes of numbers is refused, not warned of
-def write_part(
-    directory: Path,
-    number: int,
-    source: Source,
-    options: ImportOptions,
-    advance: Callable[[int], None] = lambda clips: None,
-) -> None:
-    """Do one piece of work; ``advance`` is told how many clips more have been read."""
-    skipped: list[SkippedFile] = []
-    excluded = 0
-    path = part_file(directory, number)
-    todo = Normalisation(
-        **{
-            step: wanted and not getattr(source.normalised, step)
-            for step, wanted in options.normalisation
+    def is_done(self, number: int) -> bool:
+        """Whether a part is there and whole (a machine that went down may have left less)."""
+        try:
+            part = self.read(number)
+            size = part.raw.stat().st_size
+        except (OSError, ValueError, LookupError, TypeError):
+            return False
+        return size == part.index.rows * self.source.layout.num_joints * 12
+
+    def read(self, number: int) -> Part:
+        """A part that is done."""
+        path = self._file(number)
+        values = json.loads(path.read_text())
+        return Part(
+            raw=path.with_suffix(".raw"),
+            index=PackedIndex.from_dict(values["index"]),
+            skipped=[SkippedFile(**bad) for bad in values["skipped"]],
+            excluded=values["excluded"],
+        )
+
+    @np.errstate(all="ignore")  # damaged numbers are refused, not warned of
+    def write(
+        self,
+        number: int,
+        advance: Callable[[int], None] = lambda clips: None,
+        fatal: Collection[int] = (),
+    ) -> None:
+        """Write a part.
+
+        Args:
+            number: which part.
+            advance: called with the number of clips that have been read since the last call.
+            fatal: items that are skipped because whoever reads them dies.
+        """
+        path = self._file(number)
+        skipped: list[SkippedFile] = []
+        excluded = 0
+        steps = self.options.normalisation.without(self.source.normalised)
+        draft = path.with_suffix(f".{os.getpid()}.draft")
+        with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
+            packer = ClipPacker(raw, self.source.layout, len(self.source.class_names))
+            for at in self._items(number):
+                journal.seek(0)
+                journal.write(b"%010d" % at)
+                for found in self._clips(at, fatal):
+                    advance(1)
+                    if self._is_excluded(found, at):
+                        excluded += 1
+                    elif isinstance(found, SkippedFile):
+                        skipped.append(found)
+                    elif reason := self._pack(packer, found, steps):
+                        skipped.append(SkippedFile(found.file or found.info.name, reason))
+        draft.replace(path.with_suffix(".raw"))
+        values = {
+            "index": packer.index.to_dict(),
+            "skipped": [asdict(bad) for bad in skipped],
+            "excluded": excluded,
         }
-    )
-    with path.with_suffix(".raw").open("wb") as raw:
-        packer = ClipPacker(raw, source.layout, len(source.class_names))
-        for at in batches(source)[number]:
-            for found in _clips(source, source.items[at]):
-                advance(1)
-                if isinstance(found, SkippedFile):
-                    names = {found.name}
-                else:
-                    names = {found.info.name, found.file}
-                names.add(source.name_of(source.items[at]))
-                if not options.exclude.isdisjoint(names | {Path(name).stem for name in names}):
-                    excluded += 1
-                    continue
-                if isinstance(found, SkippedFile):
-                    skipped.append(found)
-                    continue
-                try:
-                    clip = found.coordinates
-                    if not (np.abs(clip) < FARTHEST).all():
-                        raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-                    clip = most_moving(clip, options.max_bodies)
-                    packer.add(found.info, normalise(clip, source.layout, todo))
-                except ValueError as error:
-                    skipped.append(SkippedFile(found.file or found.info.name, str(error)))
-    values = {
-        "index": packer.index.to_dict(),
-        "skipped": [asdict(bad) for bad in skipped],
-        "excluded": excluded,
-    }
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(values))
-    draft.replace(path)
+        draft.write_text(json.dumps(values))
+        draft.replace(path)
 
+    def _clips(self, at: int, fatal: Collection[int]) -> Iterator[RawClip | SkippedFile]:
+        """The clips of an item, or one entry that says why it has none."""
+        item = self.source.items[at]
+        name = self.source.name_of(item)
+        if at in fatal:
+            yield SkippedFile(name, "the process that reads it dies (damaged, or out of memory?)")
+            return
+        try:
+            yield from self.source.read(item)
+        except (ValueError, OSError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or "too large for the memory of this machine"
+            yield SkippedFile(name, reason, getattr(error, "line", None))
 
-def _clips(source: Source, item: object) -> Iterator[RawClip | SkippedFile]:
-    """The clips of an item, or one entry that says why it has none."""
-    try:
-        yield from source.read(item)
-    except (ValueError, OSError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or "too large for the memory there is"
-        yield SkippedFile(source.name_of(item), reason, getattr(error, "line", None))
+    def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
+        """Whether an option excludes a clip by its name, or that of its file or item."""
+        names = {self.source.name_of(self.source.items[at])}
+        if isinstance(found, SkippedFile):
+            names.add(found.name)
+        else:
+            names |= {found.info.name, found.file}
+        return not self.options.exclude.isdisjoint(names | {Path(name).stem for name in names})
+
+    def _pack(self, packer: ClipPacker, found: RawClip, steps: Normalisation) -> str | None:
+        """Add a clip to the part; the reason if it is bad."""
+        try:
+            if not (np.abs(found.coordinates) < FARTHEST).all():
+                raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
+            clip = most_moving(found.coordinates, self.options.max_bodies)
+            packer.add(found.info, normalise(clip, self.source.layout, steps))
+        except ValueError as error:
+            return str(error)
+        return None

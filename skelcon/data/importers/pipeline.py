@@ -1,8 +1,8 @@
-"""The way of all imports: parts in several processes, then one packed data set.
+"""The way of all imports: parts, written in several processes, then one packed data set.
 
-While it runs an import keeps its parts in a hidden directory beside the destination. Interrupted
-in any way, the same import goes on with the parts that are missing; the data set itself appears
-whole at the end, or not at all.
+While it runs, an import keeps its parts in a hidden directory beside the destination. However it
+is interrupted, the same import resumes with the parts that are missing. The data set itself
+appears whole at the end, or not at all.
 """
 
 from __future__ import annotations
@@ -21,17 +21,9 @@ from typing import IO, Any
 import numpy as np
 
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
-from skelcon.data.importers.parts import (
-    ImportOptions,
-    batches,
-    is_done,
-    keep_freed_memory,
-    read_part,
-    write_part,
-)
+from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
+from skelcon.data.importers.processes import WorkersEndError, write_parts
 from skelcon.data.importers.source import SkippedFile, Source
-from skelcon.data.importers.workers import WorkerEndedError, write_parts
-from skelcon.data.normalise import Normalisation
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
@@ -40,13 +32,14 @@ IMPORT_VERSION = 2
 MAX_BAD = 0.05
 """Lost clips, as a share of all, that an import survives."""
 PARALLEL_BYTES = 64 << 20
-"""Sources smaller than this are read in one process: to start others would take longer."""
+"""Sources smaller than this are read in this process: to start others would take longer."""
 
 Progress = Callable[[int, int], None]
+Imported = tuple[SkeletonDataset, list[SkippedFile]]
 
 
 def import_digest(source: Source, options: ImportOptions) -> str:
-    """Changes with any file's name, size or time of change, and with every option.
+    """Changes with any file's name, size or modification time, and with every option.
 
     Files are named relative to where they were looked for, so that a directory may be moved.
     """
@@ -63,7 +56,7 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     return digest.hexdigest()[:16]
 
 
-@np.errstate(all="ignore")  # what damage makes of numbers is refused, not warned of
+@np.errstate(all="ignore")  # damaged numbers are refused, not warned of
 def run_import(
     source: Source,
     destination: Path,
@@ -72,25 +65,13 @@ def run_import(
     max_bad: float = MAX_BAD,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> tuple[SkeletonDataset, list[SkippedFile]]:
-    """Import ``source`` to the packed data set ``destination``.
-
-    Args:
-        source: what to import.
-        destination: the directory to write; whatever stood there is replaced at the end.
-        options: what is done to it.
-        max_bad: the share of clips that may be bad.
-        workers: processes; as many as there are cores if not set, one for what is small.
-        progress: called with the numbers of clips done and of clips in all.
-
-    Raises:
-        UserError: if no clip is good, or too many are bad.
-    """
-    pieces = batches(source)
-    sizes = [sum(source.clips_in(source.items[at]) for at in piece) for piece in pieces]
-    done = 0
+) -> Imported:
+    """Import ``source`` to the packed data set ``destination``; see `import_dataset`."""
     keep_freed_memory()
-    with _staging(destination, import_digest(source, options)) as (parts, lock):
+    done = 0
+    with _staging(destination, import_digest(source, options)) as parts:
+        writer = PartWriter(parts, source, options)
+        sizes = [writer.clips(number) for number in range(writer.count)]
 
         def advance(clips: int) -> None:
             nonlocal done
@@ -98,37 +79,35 @@ def run_import(
             if progress is not None:
                 progress(min(done, sum(sizes)), sum(sizes))
 
-        missing = [n for n in range(len(pieces)) if not is_done(parts, n, source)]
+        missing = [number for number in range(writer.count) if not writer.is_done(number)]
         advance(sum(sizes) - sum(sizes[number] for number in missing))
-        count = _workers(source, len(missing)) if workers is None else min(workers, len(missing))
+        count = min(_workers(source) if workers is None else workers, len(missing))
         if count > 1:
-            # Closed here and now, whatever happens: a worker must not outlive the lock.
-            with contextlib.closing(
-                write_parts(parts, missing, source, options, count, lock)
-            ) as made:
-                for number in made:
+            # Closed here, whatever happens: a worker must not outlive the lock.
+            with contextlib.closing(write_parts(writer, missing, count)) as written:
+                for number in written:
                     advance(sizes[number])
         else:
             for number in missing:
-                write_part(parts, number, source, options, advance)
-        return _assemble(source, destination, options, parts, len(pieces), max_bad)
+                writer.write(number, advance)
+        return _assemble(writer, destination, max_bad)
 
 
-def _workers(source: Source, pieces: int) -> int:
+def _workers(source: Source) -> int:
     sizes = itertools.accumulate(path.stat().st_size for path in source.files if path.exists())
     large = any(size >= PARALLEL_BYTES for size in sizes)
-    return min(len(os.sched_getaffinity(0)), pieces) if large else 1
+    return len(os.sched_getaffinity(0)) if large else 1
 
 
 @contextlib.contextmanager
-def _staging(destination: Path, recipe: str) -> Iterator[tuple[Path, int]]:
-    """The directory of the parts, for one import at a time, and the file that locks it.
+def _staging(destination: Path, recipe: str) -> Iterator[Path]:
+    """The directory of the parts, for one import at a time.
 
-    It stays where an import was interrupted, for the next one to go on from.
+    It stays where an import was interrupted, so that the next one resumes from it.
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     directory = destination.with_name(f".{destination.name}.importing")
-    with _locked(directory) as lock:
+    with _locked(directory):
         with contextlib.suppress(FileNotFoundError):
             if (directory / "recipe").read_text() != recipe:
                 for path in directory.glob("[0-9]*"):
@@ -137,8 +116,8 @@ def _staging(destination: Path, recipe: str) -> Iterator[tuple[Path, int]]:
             shutil.rmtree(path, ignore_errors=True)
         (directory / "recipe").write_text(recipe)
         try:
-            yield directory, lock
-        except WorkerEndedError:
+            yield directory
+        except WorkersEndError:
             raise
         except (UserError, OSError):
             shutil.rmtree(directory, ignore_errors=True)
@@ -147,77 +126,76 @@ def _staging(destination: Path, recipe: str) -> Iterator[tuple[Path, int]]:
 
 
 @contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[int]:
-    """Make ``directory`` and hold its lock; waits for whoever has it."""
-    while (lock := _lock_of(directory)) is None:
-        pass
+def _locked(directory: Path) -> Iterator[None]:
+    """Make ``directory`` and hold its lock; waits for whoever holds it.
+
+    (`filelock` would leave its file behind, or let two in where the first removes the directory.)
+    """
+    lock = None
+    while lock is None:
+        lock = _lock(directory)
     with lock:
-        yield lock.fileno()
+        yield
 
 
-def _lock_of(directory: Path) -> IO[str] | None:
-    """None if who had the lock has taken the directory away, or another made it anew."""
+def _lock(directory: Path) -> IO[str] | None:
+    """The lock, held; None if whoever held it before has removed the directory meanwhile."""
     path = directory / "lock"
     directory.mkdir(exist_ok=True)
-    with contextlib.ExitStack() as open_files, contextlib.suppress(FileNotFoundError):
-        lock = open_files.enter_context(path.open("w"))
+    with contextlib.ExitStack() as files, contextlib.suppress(FileNotFoundError):
+        lock = files.enter_context(path.open("w"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
-            open_files.pop_all()
+            files.pop_all()
             return lock
     return None
 
 
-def _assemble(
-    source: Source,
-    destination: Path,
-    options: ImportOptions,
-    directory: Path,
-    count: int,
-    max_bad: float,
-) -> tuple[SkeletonDataset, list[SkippedFile]]:
+def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported:
     """The parts, one behind the other, as a data set."""
+    source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
     excluded = 0
-    done = Normalisation(
-        **{
-            step: wanted or getattr(source.normalised, step)
-            for step, wanted in options.normalisation
-        }
-    )
     with DatasetWriter(
         destination,
         name=source.name,
         layout=source.layout,
         class_names=source.class_names,
         family=source.family,
-        normalisation=done,
+        normalisation=options.normalisation.with_all_of(source.normalised),
         origin={"max_bodies": options.max_bodies},
-        scratch=directory,
-    ) as writer:
-        for number in range(count):
-            part = read_part(directory, number)
-            writer.append(part.raw, part.index)
+        scratch=writer.directory,
+    ) as dataset:
+        for number in range(writer.count):
+            part = writer.read(number)
+            dataset.append(part.raw, part.index)
             skipped += part.skipped
             excluded += part.excluded
-        clips = len(writer.infos)
-        report: dict[str, Any] = {
-            "family": source.family,
-            "files": len(source.files),
-            "clips": clips,
-            "excluded": excluded,
-            "skipped": [
-                {"file": bad.name, "reason": bad.reason}
-                | ({} if bad.line is None else {"line": bad.line})
-                for bad in skipped
-            ],
-        }
+        clips = len(dataset.infos)
+        report = _report(source, clips, excluded, skipped)
         failure = _too_many_bad(source, clips, skipped, max_bad)
         if failure is not None:
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report, indent=1) + "\n")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        return writer.close(source.splits(writer.infos), report), skipped
+        return dataset.close(source.splits(dataset.infos), report), skipped
+
+
+def _report(
+    source: Source, clips: int, excluded: int, skipped: list[SkippedFile]
+) -> dict[str, Any]:
+    """What ``import-report.json`` holds."""
+    bad: list[dict[str, Any]] = []
+    for one in skipped:
+        line = {} if one.line is None else {"line": one.line}
+        bad.append({"file": one.name, "reason": one.reason, **line})
+    return {
+        "family": source.family,
+        "files": len(source.files),
+        "clips": clips,
+        "excluded": excluded,
+        "skipped": bad,
+    }
 
 
 def _too_many_bad(

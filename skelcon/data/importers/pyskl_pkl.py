@@ -7,9 +7,10 @@ single precision, and ``total_frames``. Files made by hand may hold None entries
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,37 +22,35 @@ from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
-from skelcon.data.importers.restricted import load_plain
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.plain_pickle import load_plain, read_isolated
+from skelcon.data.importers.source import RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
 
 _MOST_REPEATS = 8
-"""A pickle may name one array several times; a file of few bytes need not fill the disk."""
+"""A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
+Sides = dict[str, dict[str, frozenset[str]]]
+"""Protocol -> train, val or test -> names of clips."""
 
 
 @dataclass(frozen=True)
 class _Facts:
-    """What is to be known of a file beside its clips.
-
-    ``ntu`` is ``ntu60`` or ``ntu120`` if its names are NTU's; ``sides`` are the names in each
-    entry of ``split`` that is known: protocol -> train, val or test -> names.
-    """
+    """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are."""
 
     count: int
     layout: SkeletonLayout
     ntu: str | None
     class_names: tuple[str, ...]
-    sides: dict[str, dict[str, frozenset[str]]]
+    sides: Sides
 
 
 class PysklPkl(Source):
-    """One pickle of all clips. No code in it is run.
+    """One pickle of all clips.
 
-    The file is one item, which is in memory as a whole while it is read (a pickle cannot be read
-    in part): as many bytes as the file has.
+    The file is one item. A pickle cannot be read in part: a process of its own holds as many bytes
+    as the file has, and sends first the facts, then one clip at a time.
     """
 
     family = "pyskl-pkl"
@@ -60,7 +59,7 @@ class PysklPkl(Source):
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         super().__init__(path, files)
         self._loaded: _Facts | None = None
-        self._annotations: list[Any] | None = None
+        self._clips: Generator[Any] | None = None
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
@@ -71,17 +70,14 @@ class PysklPkl(Source):
         if not path.is_dir():
             return None
         endings = ("_3danno.pkl", "_3d.pkl")
-        found = sorted(f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir())
-        if len(found) > 1:
-            names = ", ".join(file.name for file in found)
-            raise UserError(f"'{path}' holds several data sets ({names}): give the path of one")
-        return cls(path, found) if found else None
+        found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
+        return cls(path, single_file(path, found)) if found else None
 
     @property
     def name(self) -> str:
         """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
-        said = dataset_in(self.files[0])
-        known = said if said in (PKUMMD1, PKUMMD2) else None
+        by_path = dataset_in(self.files[0])
+        known = by_path if by_path in (PKUMMD1, PKUMMD2) else None
         return self._facts.ntu or known or self.files[0].stem
 
     @property
@@ -99,24 +95,22 @@ class PysklPkl(Source):
         return self._facts.count
 
     def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
-        """All clips, each let go when the next is asked for."""
-        facts = self._facts
-        annotations, self._annotations = self._annotations, None
-        if annotations is None:  # it has been read before
-            annotations = _load(item)[1]
-        seen: set[str] = set()
-        for at in range(len(annotations)):
-            annotation, annotations[at] = annotations[at], None
-            yield _clip(annotation, at, facts.layout, seen)
+        """All clips, one at a time."""
+        assert self._facts
+        clips, self._clips = self._clips, None
+        if clips is None:  # it has been read before
+            clips = read_isolated(_contents, item)
+            next(clips)
+        with contextlib.closing(clips):
+            yield from clips
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """The file's own protocols; those that it lacks by the names, where these are NTU's.
 
         ``_train`` trains, ``_test`` tests, and ``_val`` does where there is no ``_test``. A clip
-        named on both sides tests; one named on none takes no part.
+        on both sides tests; one on neither takes no part.
         """
         facts = self._facts
-        self._annotations = None
         rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
         for protocol, sides in facts.sides.items():
             train = sides.get("train", frozenset())
@@ -128,17 +122,18 @@ class PysklPkl(Source):
 
     @property
     def _facts(self) -> _Facts:
-        """Of the file, which is loaded when this is first asked for; its clips wait to be read."""
+        """The facts, for which the file is loaded once; the clips wait to be read."""
         if self._loaded is None:
             path = self.files[0]
+            clips: Generator[Any] = read_isolated(_contents, path)
             try:
-                split, annotations, told = _load(path)
-                self._loaded = _facts_of(path, split, annotations, told)
+                facts: _Facts = next(clips)
             except ValueError as error:
                 raise UserError(f"'{path}': {error}") from None
             except OSError as error:
                 raise UserError(f"'{path}' cannot be read: {error.strerror or error}") from None
-            self._annotations = annotations
+            self._clips = clips
+            self._loaded = facts
         return self._loaded
 
 
@@ -148,54 +143,27 @@ def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
     return TRAIN if name in train else -1
 
 
-def _load(path: Path) -> tuple[dict[Any, Any], list[Any], object]:
-    """The two entries of the file, and the name of its layout, which exports of skelcon tell.
+def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
+    """The facts of a file, then its clips.
 
     Raises:
-        ValueError: if it has not both entries.
+        ValueError: if it is no such file.
     """
     content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
         raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
-    split = content.get("split")
-    return split if isinstance(split, dict) else {}, content["annotations"], content.get("layout")
+    facts = _facts_of(content, path.stat().st_size)
+    yield facts
+    seen: set[str] = set()
+    for at, annotation in enumerate(content["annotations"]):
+        yield _clip(annotation, at, facts.layout, seen)
 
 
-def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any], told: object) -> _Facts:
-    """Of what most clips are, so that a damaged one decides nothing; ``ValueError`` if unknown."""
-    dicts = [each for each in annotations if isinstance(each, dict)]
-    keypoints = [each.get("keypoint") for each in dicts]
-    shapes = Counter(
-        each.shape[2:] for each in keypoints if isinstance(each, np.ndarray) and each.ndim == 4
-    )
-    if not shapes:
-        raise ValueError("holds no annotation with keypoints (M, T, V, 3)")
-    content = sum(each.nbytes for each in keypoints if isinstance(each, np.ndarray))
-    if content > _MOST_REPEATS * path.stat().st_size:
-        raise ValueError(f"names the same keypoints again and again, {content >> 20} MiB in all")
-    joints, coordinates = shapes.most_common(1)[0][0]
-    if coordinates == 2:
-        raise ValueError(
-            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
-            "ntu60_3danno.pkl"
-        )
-    layout = layout_of(joints, told)
-    if layout is None or coordinates != 3:
-        raise ValueError(
-            f"has {joints} joints of {coordinates} coordinates; known are 25 joints (Kinect v2) "
-            "and 20 (Kinect v1) of 3"
-        )
-    sides: dict[str, dict[str, frozenset[str]]] = {}
-    for key, names in split.items():
-        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
-        if match is None or not isinstance(names, list | tuple | set | np.ndarray):
-            continue
-        try:
-            protocol = canonical_protocol(match[1])
-        except UserError:
-            continue  # a protocol of its own
-        told = {_plain(name) for name in names if isinstance(name, str)}
-        sides.setdefault(protocol, {})[match[2]] = frozenset(told)
+def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
+    """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
+    dicts = [each for each in content["annotations"] if isinstance(each, dict)]
+    layout = _layout(dicts, content.get("layout"), size)
+    sides = _sides(content.get("split"))
     infos = [_info(each["frame_dir"]) for each in dicts if isinstance(each.get("frame_dir"), str)]
     known = [info for info in infos if info is not None]
     labels = [each.get("label") for each in dicts]
@@ -206,11 +174,50 @@ def _facts_of(path: Path, split: dict[Any, Any], annotations: list[Any], told: o
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
         class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
-    return _Facts(len(annotations), layout, ntu, class_names, sides)
+    return _Facts(len(content["annotations"]), layout, ntu, class_names, sides)
+
+
+def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:
+    """The layout of most clips; ``stated`` is its name, which exports of skelcon hold."""
+    keypoints = [each.get("keypoint") for each in annotations]
+    arrays = [each for each in keypoints if isinstance(each, np.ndarray)]
+    shapes = Counter(each.shape[2:] for each in arrays if each.ndim == 4)
+    if not shapes:
+        raise ValueError("holds no annotation with keypoints (M, T, V, 3)")
+    total = sum(each.nbytes for each in arrays)
+    if total > _MOST_REPEATS * size:
+        raise ValueError(f"repeats the same keypoints again and again, {total >> 20} MiB in all")
+    joints, coordinates = shapes.most_common(1)[0][0]
+    if coordinates == 2:
+        raise ValueError(
+            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
+            "ntu60_3danno.pkl"
+        )
+    layout = layout_of(joints, stated)
+    if layout is None or coordinates != 3:
+        raise ValueError(
+            f"has {joints} joints of {coordinates} coordinates; known are 25 joints (Kinect v2) "
+            "and 20 (Kinect v1) of 3"
+        )
+    return layout
+
+
+def _sides(split: object) -> Sides:
+    """What the entries of ``split`` with known names say."""
+    sides: Sides = {}
+    for key, names in split.items() if isinstance(split, dict) else ():
+        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
+        if match is None or not isinstance(names, list | tuple | set | np.ndarray):
+            continue
+        with contextlib.suppress(UserError):  # a protocol of its own
+            protocol = canonical_protocol(match[1])
+            plain = frozenset(_plain(name) for name in names if isinstance(name, str))
+            sides.setdefault(protocol, {})[match[2]] = plain
+    return sides
 
 
 def _plain(name: str) -> str:
-    return name.removesuffix(".skeleton")
+    return str(name).removesuffix(".skeleton")
 
 
 def _info(name: str) -> ClipInfo | None:
@@ -240,7 +247,7 @@ def _clip(
         if info.label != label:
             raise ValueError(f"label {label}, and the name says {info.label}")
         if name in seen:
-            raise ValueError("is there twice")
+            raise ValueError("its name is a duplicate")
     except ValueError as error:
         return SkippedFile(name, f"{place}: {error}")
     seen.add(name)
@@ -248,14 +255,14 @@ def _clip(
 
 
 def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[np.float32]:
-    """(M, T, V, 3) of an annotation; ``ValueError`` if it has them not."""
+    """(M, T, V, 3) of an annotation; ``ValueError`` if it has none."""
     keypoint, frames = annotation.get("keypoint"), annotation.get("total_frames")
     if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
         raise ValueError("has no keypoints")
     if keypoint.ndim != 4 or keypoint.shape[2:] != (layout.num_joints, 3):
         raise ValueError(f"has keypoints {keypoint.shape}, not (M, T, {layout.num_joints}, 3)")
     if frames is not None and (type(frames) is not int or frames != keypoint.shape[1]):
-        told = frames if type(frames) is int else type(frames).__name__
-        raise ValueError(f"total_frames is {told}, and {keypoint.shape[1]} frames are there")
+        stated = frames if type(frames) is int else type(frames).__name__
+        raise ValueError(f"total_frames is {stated}, but there are {keypoint.shape[1]} frames")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports
-        return keypoint.astype(np.float32)
+        return np.array(keypoint, np.float32)

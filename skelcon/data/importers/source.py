@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
+from skelcon.errors import UserError
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 """Nothing is done to the coordinates."""
@@ -131,3 +132,15 @@ class Source(ABC):
     def name_of(self, item: Any) -> str:
         """What an item is called where it is bad as a whole."""
         return item.name if isinstance(item, Path) else str(item)
+
+
+def single_file(path: Path, found: Sequence[Path]) -> list[Path]:
+    """The only file that was found in the directory ``path``.
+
+    Raises:
+        UserError: if there are several.
+    """
+    if len(found) > 1:
+        names = ", ".join(sorted(file.name for file in found))
+        raise UserError(f"'{path}' holds several data sets ({names}): give the path of one of them")
+    return list(found)

@@ -272,8 +272,8 @@ def bad_annotations() -> dict[str, tuple[str, str, Any]]:
         "nobody": (NAME, "body", {**good, "keypoint": np.zeros_like(keypoint)}),
         "no bodies": (NAME, "body", {**good, "keypoint": keypoint[:0]}),
         "no frame": (NAME, "T >= 1", {**good, "keypoint": keypoint[:, :0], "total_frames": 0}),
-        "frames that disagree": (NAME, "is 7, and 6 frames", {**good, "total_frames": 7}),
-        "frames of text": (NAME, "is str, and 6", {**good, "total_frames": "6"}),
+        "frames that disagree": (NAME, "is 7, but there are 6 frames", {**good, "total_frames": 7}),
+        "frames of text": (NAME, "is str, but there are 6", {**good, "total_frames": "6"}),
         "not a number": (NAME, "not finite", {**good, "keypoint": spoilt}),
         "beyond the sensor": (NAME, "beyond", {**good, "keypoint": keypoint + np.float16(3e4)}),
         "beyond single precision": (
@@ -283,7 +283,7 @@ def bad_annotations() -> dict[str, tuple[str, str, Any]]:
         ),
         "a name for the second time": (
             ntu_name(*TAKES[0]),
-            "twice",
+            "a duplicate",
             annotation_of(ntu_name(*TAKES[0]), 59),
         ),
     }
