@@ -68,10 +68,11 @@ def run_import(
 ) -> Imported:
     """Import ``source`` to the packed data set ``destination``; see `import_dataset`."""
     keep_freed_memory()
+    directory = destination.with_name(f".{destination.name}.importing")
+    writer = PartWriter(directory, source, options)
+    sizes = [writer.clips(number) for number in range(writer.count)]
     done = 0
-    with _staging(destination, import_digest(source, options)) as parts:
-        writer = PartWriter(parts, source, options)
-        sizes = [writer.clips(number) for number in range(writer.count)]
+    with _staging(directory, import_digest(source, options)):
 
         def advance(clips: int) -> None:
             nonlocal done
@@ -100,23 +101,24 @@ def _workers(source: Source) -> int:
 
 
 @contextlib.contextmanager
-def _staging(destination: Path, recipe: str) -> Iterator[Path]:
-    """The directory of the parts, for one import at a time.
+def _staging(directory: Path, recipe: str) -> Iterator[None]:
+    """The ``directory`` of the parts, for one import at a time.
 
     It stays where an import was interrupted, so that the next one resumes from it.
     """
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    directory = destination.with_name(f".{destination.name}.importing")
+    directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         with contextlib.suppress(FileNotFoundError):
             if (directory / "recipe").read_text() != recipe:
                 for path in directory.glob("[0-9]*"):
                     path.unlink()
+        for path in directory.glob("*.draft"):
+            path.unlink()
         for path in directory.glob(".*"):  # a data set that was being put together
             shutil.rmtree(path, ignore_errors=True)
         (directory / "recipe").write_text(recipe)
         try:
-            yield directory
+            yield
         except WorkersEndError:
             raise
         except (UserError, OSError):

@@ -149,8 +149,10 @@ def _dtype_of(dtype: object) -> np.dtype[Any]:
 
 def _check_values(values: Any, dtype: np.dtype[Any], shape: Any) -> None:
     """Refuse what is not exactly the values of an array: its bytes, or a list of its objects."""
-    if type(shape) is not tuple or not all(type(n) is int and 0 <= n < 1 << 40 for n in shape):
+    if type(shape) is not tuple or len(shape) > 32:
         raise ValueError("an array without a shape")
+    if not all(type(n) is int and 0 <= n < 1 << 40 for n in shape):
+        raise ValueError("an array of a shape that cannot be")
     if dtype.kind == "O":
         if type(values) is not list:
             raise RefusedError("needs an array of pointers to objects")

@@ -140,7 +140,7 @@ def _pool(writer: PartWriter, workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _start_worker(writer: PartWriter, alive: Connection) -> None:
-    global _writer
+    global _writer  # noqa: PLW0603  (the pool has no other way to give a worker what it needs)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends its workers
     os.dup2(2, 1)  # what a library prints is not the command's output
     threading.Thread(target=_exit_when_closed, args=(alive,), daemon=True).start()

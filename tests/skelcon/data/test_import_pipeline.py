@@ -1,6 +1,5 @@
 """What holds for imports of every layout, tried with NTU RGB+D: its clips are small text files."""
 
-import contextlib
 import json
 import os
 import re
@@ -11,11 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
-from skelcon.data import SkeletonDataset, import_dataset
+from skelcon.data import SkeletonDataset, SkippedFile, import_dataset
+from skelcon.data.importers import RawClip
 from skelcon.data.importers.ntu import Ntu
 
 UserErrorOf = Callable[..., str]
@@ -67,13 +69,10 @@ def reads() -> Iterator[list[str]]:
     watching.clear()  # a hook cannot be removed
 
 
-def children() -> list[int]:
-    """The processes that this one has started and not yet waited for."""
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):
-            found += (task / "children").read_text().split()
-    return [int(pid) for pid in found]
+def pool_workers() -> list[psutil.Process]:
+    """The processes that the fork server of this one has started."""
+    every = psutil.Process().children(recursive=True)
+    return [process for process in every if process.ppid() != os.getpid()]
 
 
 def imported(source: Path, destination: Path, **options: object) -> SkeletonDataset:
@@ -98,12 +97,11 @@ def test_an_import_goes_on_where_it_was_interrupted(
     source: Path, tmp_path: Path, fingerprint: str, reads: list[str], workers: int
 ):
     place = tmp_path / "sets" / "set"
-    before = children()
     with pytest.raises(KeyboardInterrupt):
         import_dataset(source, place, progress=interrupt_at(Ntu.batch + 1), workers=workers)
-    assert children() == before
+    assert pool_workers() == []
     assert [path.name for path in place.parent.iterdir()] == [".set.importing"]
-    done = len(list((place.parent / ".set.importing").glob("*.json"))) - (workers > 1)
+    done = len(list((place.parent / ".set.importing").glob("*.json")))
     assert 1 <= done < PARTS
     reads.clear()
     told: list[tuple[int, int]] = []
@@ -186,79 +184,75 @@ def test_several_processes_give_the_same_data_set(source: Path, tmp_path: Path, 
     assert told[-1][0] == told[-1][1]
 
 
-def test_a_worker_that_is_killed(
-    source: Path, tmp_path: Path, fingerprint: str, user_error: UserErrorOf
-):
+def test_a_worker_that_is_killed_once_costs_nothing(source: Path, tmp_path: Path, fingerprint: str):
     place = tmp_path / "sets" / "set"
-    before = children()
+    killed: list[psutil.Process] = []
 
     def kill(done: int, _: int) -> None:
-        if done:
-            for worker in set(children()) - set(before):
-                os.kill(worker, signal.SIGKILL)
+        if done and not killed:
+            killed.extend(pool_workers())
+            for worker in killed:
+                worker.kill()
 
-    user_error(lambda: import_dataset(source, place, progress=kill, workers=2), "SIGKILL")
-    assert children() == before
-    told: list[int] = []
-    dataset = imported(source, place, progress=lambda done, _: told.append(done), workers=2)
-    assert told[0] >= Ntu.batch
+    dataset = imported(source, place, progress=kill, workers=2)
+    assert killed
     assert dataset.fingerprint == fingerprint
 
 
-NOISE = """
-import sys
-def audit(event, args):
-    if event == "open" and str(args[0]).endswith(".skeleton"):
-        print("noise")
-        sys.stderr.write("noise" * 20_000)
-sys.addaudithook(audit)
-"""
+class FatalNtu(Ntu):
+    """Ends the process that reads one of its files."""
+
+    fatal = "S001C002P002R001A005.skeleton"
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        if item.name == self.fatal:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(item)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.fatal == "all":
+            os._exit(3)
 
 
-def test_what_a_library_prints_in_a_worker_does_no_harm(
-    source: Path, tmp_path: Path, fingerprint: str, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_ends_its_worker_is_skipped(source: Path, tmp_path: Path):
+    found = FatalNtu.find(source)
+    assert found is not None
+    dataset, skipped = import_dataset(found, tmp_path / "set", workers=2)
+    reasons = {bad.name: bad.reason for bad in skipped}
+    assert reasons.keys() == {FatalNtu.fatal, "S001C001P030R001A001.skeleton"}
+    assert "dies" in reasons[FatalNtu.fatal]
+    assert len(dataset) == len(list(source.iterdir())) - 2
+
+
+def test_workers_that_end_at_once(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_error: UserErrorOf
 ):
-    (tmp_path / "path").mkdir()
-    (tmp_path / "path" / "sitecustomize.py").write_text(NOISE)
-    monkeypatch.syspath_prepend(tmp_path / "path")
-    dataset = imported(source, tmp_path / "sets" / "set", workers=2)
-    assert dataset.fingerprint == fingerprint
-
-
-@pytest.mark.parametrize(
-    ("code", "named"), [("raise MemoryError('no room')", "no room"), ("os._exit(0)", "no word")]
-)
-def test_a_worker_that_fails_says_why(
-    source: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    user_error: UserErrorOf,
-    code: str,
-    named: str,
-):
-    (tmp_path / "path").mkdir()
-    text = NOISE.replace("import sys", "import os, sys").replace(".skeleton", "options.json")
-    text = text.replace('print("noise")', code).replace("sys.stderr.write", "str")
-    (tmp_path / "path" / "sitecustomize.py").write_text(text)
-    monkeypatch.syspath_prepend(tmp_path / "path")
-    user_error(lambda: import_dataset(source, tmp_path / "set", workers=2), named)
+    found = FatalNtu.find(source)
+    assert found is not None
+    monkeypatch.setattr(found, "fatal", "all")
+    user_error(lambda: import_dataset(found, tmp_path / "set", workers=2), "same command")
     assert not (tmp_path / "set").exists()
 
 
-def test_files_that_change_meanwhile(tmp_path: Path, user_error: UserErrorOf):
-    folder = tmp_path / "ntu"
-    folder.mkdir()
-    for at in range(Ntu.batch + 1):
-        (folder / f"S001C001P{at + 1:03d}R001A001.skeleton").write_text(skeleton_text(at))
+SCRIPT = """
+import sys
+from pathlib import Path
+from skelcon.data import import_dataset
 
-    def progress(*_: int) -> None:
-        (folder / "S001C001P001R001A002.skeleton").write_text(skeleton_text(0))
+print("started")
+sys.modules["torch"] = None
+dataset, skipped = import_dataset(Path(sys.argv[1]), Path(sys.argv[2]), workers=2)
+print(dataset.fingerprint)
+"""
 
-    user_error(
-        lambda: import_dataset(folder, tmp_path / "set", progress=progress, workers=2),
-        folder,
-        "changing",
-    )
+
+def test_a_script_is_not_run_again_in_the_workers(source: Path, tmp_path: Path, fingerprint: str):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, tmp_path / "script.py", source, tmp_path / "set"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["started", fingerprint]
+    assert done.stderr == ""
 
 
 def test_two_imports_at_once_take_turns(source: Path, tmp_path: Path, fingerprint: str):
