@@ -1,7 +1,8 @@
-"""Importers: from what people have on disk to a `SkeletonDataset`.
+"""Importers: from files in one of the known layouts to a `SkeletonDataset`.
 
-``source`` is what an importer gives, one module a layout family; ``pipeline`` is the way of all of
-them: ``parts`` (pieces of work on disk), made by ``workers``, packed to one data set.
+An importer is one module with a subclass of `Source`, and one line of `_SOURCES`. ``pipeline`` is
+the way of all of them: it reads a source in ``parts``, in several ``processes`` where that is
+worth it, and packs them to one data set.
 """
 
 from __future__ import annotations
@@ -64,10 +65,10 @@ def cache_directory() -> Path:
 
 
 def detect(path: Path, family: str | None = None) -> Source:
-    """What is at ``path``: of the family, or of the one family that it has files of.
+    """The source at ``path``: of the given family, or of the only one that it has files of.
 
     Raises:
-        UserError: if there is nothing of a known family, or files of several.
+        UserError: if it has no files of a known family, or files of several.
     """
     try:
         return _detected(path, family)
@@ -80,6 +81,8 @@ def detect(path: Path, family: str | None = None) -> Source:
 def _detected(path: Path, family: str | None) -> Source:
     if not path.exists():
         raise UserError(f"data path '{path}' does not exist")
+    if path.is_dir():
+        next(path.iterdir(), None)  # an error now, if we may not read it
     if family is not None:
         if family not in FAMILIES:
             raise UserError(f"unknown data format '{family}': {nearest(family, FAMILIES)}")
@@ -113,18 +116,18 @@ def import_dataset(
 ) -> tuple[SkeletonDataset, list[SkippedFile]]:
     """Import ``source`` to the packed data set ``destination``.
 
-    A bad file is skipped and listed (also in ``import-report.json``); it does not end the
-    import of the others. An import that is interrupted goes on where it was.
+    A bad file is skipped and listed (also in ``import-report.json``); the others are imported. An
+    import that was interrupted resumes.
 
     Args:
-        source: a path in one of the known layouts, or what :func:`detect` found there.
-        destination: the directory to write; whatever stood there is replaced at the end.
+        source: a path in one of the known layouts, or what :func:`detect` returned.
+        destination: the directory to write; it is replaced at the end if it exists.
         normalisation: what is done to the coordinates; everything by default.
-        progress: called with the numbers of clips done and of clips in all.
+        progress: called with the number of clips done and the number of all clips.
         max_bodies: how many bodies of a clip are kept: those that move most.
         exclude: names of clips or files to leave out.
         max_bad: the share of clips that may be bad.
-        workers: processes; as many as there are cores if not set, one for what is small.
+        workers: processes; by default one for each core, and a single one for a small source.
 
     Raises:
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
@@ -145,10 +148,10 @@ def open_or_import(
 ) -> tuple[SkeletonDataset, list[SkippedFile]]:
     """Open a packed data set, or import any known layout once and cache it.
 
-    The cache is found again as long as no file's name, size or time of change is another.
+    The cached data set is used as long as no file's name, size or modification time changes.
 
     Raises:
-        UserError: if nothing usable is there, or the cache directory cannot be written.
+        UserError: if there is no data in a known layout, or the cache directory is not writable.
     """
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), []
@@ -156,7 +159,7 @@ def open_or_import(
     options = ImportOptions()
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError, OSError, ValueError, LookupError, TypeError):
-        # a cache that is damaged is made anew
+        # a cache that is damaged is written again
         dataset = SkeletonDataset.open(cached)
         report = json.loads((cached / REPORT).read_text())
         return dataset, [

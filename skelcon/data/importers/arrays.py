@@ -10,9 +10,9 @@ import contextlib
 import io
 import math
 import struct
+import sys
 import warnings
 import zipfile
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,18 +45,60 @@ class Header:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
-class StoredArray(ABC):
+class StoredArray:
     """An array in a file, read row by row (a row is what stands at one index of the first axis).
 
+    It is an ``.npy`` file, or a member of an ``.npz`` archive.
+
+    Args:
+        path: the file.
+        where: what messages call the array.
+        member: the member of the archive ``path``; None if ``path`` is an ``.npy`` file.
+        kinds: the kinds of dtypes that are expected, as of :func:`read_header`.
+
     Attributes:
-        where: what a message calls it.
-        header: what the file says of it; the rows that it has may be fewer.
-        seekable: whether to begin in the middle costs no more than to begin at the start.
+        where: what messages call it.
+        header: what the file says of it; it may hold fewer rows.
+        seekable: whether to start in the middle costs no more than to start at the beginning.
+
+    Raises:
+        ValueError, OSError: if the file holds no such array.
     """
 
-    where: str
-    header: Header
-    seekable: bool
+    def __init__(
+        self, path: Path, where: str, member: zipfile.ZipInfo | None = None, kinds: str = "fiu"
+    ) -> None:
+        self.where = where
+        self._path = path
+        self._member = member
+        check_file(path)
+        self.seekable = member is None or not (
+            member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 0x1
+        )
+        self._start = 0 if member is None or not self.seekable else _content_of(path, member)
+        with self._open() as file:
+            self.header = read_header(file, kinds)
+        length = path.stat().st_size - self._start if self.seekable else sys.maxsize
+        size = length if member is None else min(length, member.file_size)
+        self._bytes = max(0, size - self.header.size)
+        whole = self.header.row_bytes * self.count
+        if self.header.fortran and not self.seekable and whole > LARGEST_ROW:
+            raise ValueError("is compressed in Fortran's order: save it in C's (ascontiguous)")
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        """The file, at the header of the array; damage of an archive is a ``ValueError``."""
+        if self._member is None or self.seekable:
+            with self._path.open("rb") as file:
+                file.seek(self._start)
+                yield file
+        else:
+            with (
+                _zip_errors(),
+                zipfile.ZipFile(self._path) as archive,
+                archive.open(self._member) as member,
+            ):
+                yield member
 
     @property
     def count(self) -> int:
@@ -64,123 +106,39 @@ class StoredArray(ABC):
         return self.header.shape[0]
 
     @property
-    @abstractmethod
     def whole(self) -> int:
-        """How many rows the file is large enough for."""
-
-    @abstractmethod
-    def rows(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
-        """The rows from ``start`` up to ``stop``, as far as there are; each is the caller's own.
-
-        Raises:
-            ValueError, OSError: after the last good row, if the file is damaged behind it.
-        """
-
-
-class MappedArray(StoredArray):
-    """An array that stands in a file as it is: of an ``.npy``, or uncompressed in an ``.npz``.
-
-    Args:
-        path: the file.
-        where: what messages call the array.
-        at, size: the first byte of the array with its header in the file, and how many they are;
-            to the end if not set.
-        kinds: the kinds of dtypes that are expected.
-
-    Raises:
-        ValueError, OSError: if the file holds no such array.
-    """
-
-    seekable = True
-
-    def __init__(
-        self, path: Path, where: str, at: int = 0, size: int | None = None, kinds: str = "fiu"
-    ) -> None:
-        self.where = where
-        self._path = path
-        check_file(path)
-        with path.open("rb") as file:
-            length = file.seek(0, io.SEEK_END)
-            file.seek(at)
-            self.header = read_header(file, kinds)
-        self._offset = at + self.header.size
-        stop = length if size is None else min(length, at + size)
-        self._bytes = max(0, stop - self._offset)
-
-    @property
-    def whole(self) -> int:
-        """As :attr:`StoredArray.whole`; of an array in Fortran's order all rows, or none."""
+        """How many rows the file is large enough for; in Fortran's order all of them, or none."""
         rows = min(self.count, self._bytes // self.header.row_bytes)
         return rows if rows == self.count or not self.header.fortran else 0
 
     def rows(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
-        """As :meth:`StoredArray.rows`, from a memory map."""
+        """The rows from ``start`` up to ``stop``, as far as there are, read-only.
+
+        Raises:
+            ValueError, OSError: after the last good row, if the file is damaged behind it.
+        """
         stop = min(stop, self.whole)
-        if start >= stop:
-            return
-        values = np.memmap(
-            self._path,
-            self.header.dtype,
-            "r",
-            self._offset,
-            (self.whole, *self.header.shape[1:]),
-            "F" if self.header.fortran else "C",
-        )
-        for at in range(start, stop):
-            yield np.array(values[at])
-
-
-class CompressedArray(StoredArray):
-    """A compressed member of an ``.npz`` archive: it is read from its beginning, as a stream.
-
-    Raises:
-        ValueError, OSError: if the member holds no such array.
-    """
-
-    seekable = False
-
-    def __init__(self, path: Path, member: str, where: str, kinds: str = "fiu") -> None:
-        self.where = where
-        self._path = path
-        self._member = member
-        with self._open() as file:
-            self.header = read_header(file, kinds)
-            if self.header.fortran and self.header.row_bytes * self.count > LARGEST_ROW:
-                raise ValueError("is compressed in Fortran's order: save it in C's (ascontiguous)")
-
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[IO[bytes]]:
-        """The member; whatever damage makes of zipfile and zlib is a ``ValueError``."""
-        with _zip_errors(), zipfile.ZipFile(self._path) as archive:
-            self._size = archive.getinfo(self._member).file_size
-            with archive.open(self._member) as file:
-                yield file
-
-    @property
-    def whole(self) -> int:
-        """As :attr:`StoredArray.whole`, going by the archive's table of contents."""
-        return min(self.count, max(0, self._size - self.header.size) // self.header.row_bytes)
-
-    def rows(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
-        """As :meth:`StoredArray.rows`; all before ``start`` is read too."""
-        stop = min(stop, self.whole)
-        if start >= stop:
-            return
         header = self.header
+        if start >= stop:
+            return
+        if header.fortran and self.seekable:
+            offset = self._start + header.size
+            yield from np.memmap(self._path, header.dtype, "r", offset, header.shape, "F")[
+                start:stop
+            ]
+            return
         with self._open() as file:
-            file.read(header.size)
             if header.fortran:
-                content = file.read(header.row_bytes * self.count)
-                if len(content) == header.row_bytes * self.count:
-                    values = np.frombuffer(content, header.dtype).reshape(header.shape, order="F")
-                    yield from (np.array(row) for row in values[start:stop])
+                file.seek(header.size, io.SEEK_CUR)
+                values = np.frombuffer(file.read(header.row_bytes * self.count), header.dtype)
+                yield from values.reshape(header.shape, order="F")[start:stop]
                 return
-            for at in range(stop):
+            file.seek(header.size + start * header.row_bytes, io.SEEK_CUR)
+            for _ in range(start, stop):
                 content = file.read(header.row_bytes)
                 if len(content) < header.row_bytes:
                     return
-                if at >= start:
-                    yield np.frombuffer(content, header.dtype).reshape(header.shape[1:]).copy()
+                yield np.frombuffer(content, header.dtype).reshape(header.shape[1:])
 
 
 def archive_members(path: Path) -> dict[str, zipfile.ZipInfo]:
@@ -191,26 +149,18 @@ def archive_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """
     check_file(path)
     with _zip_errors(), zipfile.ZipFile(path) as archive:
-        members = archive.infolist()
-    return {info.filename.removesuffix(".npy"): info for info in members}
+        return {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
 
 
-def open_member(path: Path, info: zipfile.ZipInfo, where: str, kinds: str = "fiu") -> StoredArray:
-    """The array of one member of an archive: mapped where it is stored as it is.
-
-    Raises:
-        ValueError, OSError: if there is no such array.
-    """
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 0x1:
-        return CompressedArray(path, info.filename, where, kinds)
+def _content_of(path: Path, member: zipfile.ZipInfo) -> int:
+    """Where in an archive the content of a member starts that is stored as it is."""
     with path.open("rb") as file:
-        file.seek(info.header_offset)
+        file.seek(member.header_offset)
         local = file.read(_LOCAL_HEADER.size)
     if len(local) < _LOCAL_HEADER.size or not local.startswith(b"PK\3\4"):
-        raise ValueError("the archive is damaged where it should begin")
+        raise ValueError("the archive is damaged where it should start")
     _, name, extras = _LOCAL_HEADER.unpack(local)
-    at = info.header_offset + _LOCAL_HEADER.size + name + extras
-    return MappedArray(path, where, at, info.file_size, kinds)
+    return int(member.header_offset + _LOCAL_HEADER.size + name + extras)
 
 
 @contextlib.contextmanager

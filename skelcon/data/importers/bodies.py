@@ -22,7 +22,7 @@ def motion(clip: Clip) -> NDArray[np.float64]:
     return out
 
 
-def by_motion(clip: Clip) -> Clip:
+def by_motion(clip: NDArray[np.float64]) -> NDArray[np.float64]:
     """``clip`` with the body that moves most first; of two that move alike the later first."""
     if len(clip) == 1:
         return clip

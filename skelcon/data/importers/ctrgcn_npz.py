@@ -1,10 +1,10 @@
-"""CTR-GCN and what is made after it: one ``.npz`` of padded arrays a protocol.
+"""CTR-GCN and its descendants: one ``.npz`` of padded arrays per protocol.
 
 Keys ``x_train``, ``y_train``, ``x_test``, ``y_test``: x is (N, T, M * V * 3), padded with zeros,
 y one-hot (N, classes) or class indices (N,). The clips' names are lost, unless the file has
-``names_train`` and ``names_test`` (text, (N,)); ``num_frame_train`` and ``num_frame_test`` tell the
-lengths where they are there. The protocol is what the file's name tells (``NTU60_CS.npz``), or
-else ``protocol`` (text, (1,)), where it is there; ``layout`` likewise tells the joints' order.
+``names_train`` and ``names_test`` (text, (N,)). ``num_frame_train`` and ``num_frame_test`` are the
+lengths, if they exist. The protocol is in the file's name (``NTU60_CS.npz``), or in ``protocol``
+(text, (1,)); ``layout`` is the name of the joints' layout.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from skelcon.data.importers.arrays import StoredArray, archive_members, open_member
-from skelcon.data.importers.labels import Labels, array_labels, read_lengths
+from skelcon.data.importers.arrays import StoredArray, archive_members
+from skelcon.data.importers.labels import Labels, array_labels
 from skelcon.data.importers.naming import dataset_in, protocol_in
-from skelcon.data.importers.padded import Frames, PaddedSource, Side
+from skelcon.data.importers.padded import Frames, PaddedSource, Side, opened
 from skelcon.data.importers.padding import given_length, zero_padded_length
 from skelcon.data.importers.source import SkippedFile, Source, single_file
 from skelcon.data.splits import TEST, TRAIN
@@ -32,7 +32,7 @@ _LONGEST_NAME = 1 << 12
 
 
 class CtrgcnNpz(PaddedSource):
-    """One ``.npz`` of one protocol; both sides of it, or one."""
+    """One ``.npz`` of one protocol, with both sides of it or one."""
 
     family = "ctrgcn-npz"
     title = "CTR-GCN npz"
@@ -68,45 +68,37 @@ class CtrgcnNpz(PaddedSource):
         return [self._side(file, members, part) for part in parts]
 
     def _side(self, file: Path, members: dict[str, zipfile.ZipInfo], part: str) -> Side:
-        def opened(key: str, kinds: str = "fiu") -> StoredArray:
-            return open_member(file, members[key], f"{key} of {file.name}", kinds)
+        def array(key: str, kinds: str = "fiu") -> StoredArray:
+            return StoredArray(file, f"{key} of {file.name}", members[key], kinds)
 
         try:
-            labels = array_labels(opened(f"y_{part}", "biuf"))
+            labels = array_labels(array(f"y_{part}", "biuf"))
         except (ValueError, OSError) as error:
             raise UserError(f"y_{part} of '{file}' cannot be read: {error}") from None
-        notes: list[SkippedFile] = []
-        key = f"names_{part}"
-        if key in members:
+        notes: tuple[SkippedFile, ...] = ()
+        names, lengths = f"names_{part}", f"num_frame_{part}"
+        if names in members:
             try:
-                labels = _named(labels, opened(key, "U"))
+                labels = _named(labels, array(names, "U"))
             except (ValueError, OSError) as error:
-                notes.append(SkippedFile(f"{key} of {file.name}", f"{error}: clips are numbered"))
-        lengths = None
-        key = f"num_frame_{part}"
-        if key in members:
-            told = read_lengths(lambda: opened(key), labels.count)
-            if isinstance(told, str):
-                notes.append(SkippedFile(f"{key} of {file.name}", told))
-            else:
-                lengths = told
-        try:
-            clips: StoredArray | str = opened(f"x_{part}")
-        except (ValueError, OSError) as error:
-            clips = str(error)
-        return Side(
-            protocol=protocol_in(file.stem) or protocol_in(_told(file, members, "protocol") or ""),
+                reason = f"{error}: clips are numbered"
+                notes = (SkippedFile(f"{names} of {file.name}", reason),)
+        stated = _text(file, members, "protocol") or ""
+        side = Side(
+            protocol=protocol_in(file.stem) or protocol_in(stated),
             part=PARTS[part],
-            clips=clips,
+            clips=opened(lambda: array(f"x_{part}")),
             labels=labels,
             prefix=part,
             where=f"x_{part} of {file.name}",
-            lengths=lengths,
-            notes=tuple(notes),
+            notes=notes,
         )
+        if lengths not in members:
+            return side
+        return side.with_lengths(f"{lengths} of {file.name}", lambda: array(lengths))
 
-    def _told_layout(self) -> str | None:
-        return _told(self.files[0], archive_members(self.files[0]), "layout")
+    def _stated_layout(self) -> str | None:
+        return _text(self.files[0], archive_members(self.files[0]), "layout")
 
     def _frames(self, shape: tuple[int, ...]) -> Frames:
         if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
@@ -134,16 +126,16 @@ def _is_one(file: Path) -> bool:
     return any({f"x_{part}", f"y_{part}"} <= set(members) for part in PARTS)
 
 
-def _told(file: Path, members: dict[str, zipfile.ZipInfo], key: str) -> str | None:
+def _text(file: Path, members: dict[str, zipfile.ZipInfo], key: str) -> str | None:
     """The text that is the member ``key``, if the file has one."""
     try:
-        array = open_member(file, members[key], key, "U")
+        array = StoredArray(file, key, members[key], "U")
         if array.header.shape[:-1] != (1,) or array.header.row_bytes > _LONGEST_NAME:
             return None
-        (told,) = _texts(array, 1)
+        (text,) = _texts(array, 1)
     except (KeyError, ValueError, OSError):
         return None
-    return told
+    return text
 
 
 def _texts(array: StoredArray, count: int) -> list[str]:
@@ -155,7 +147,7 @@ def _named(labels: Labels, names: StoredArray) -> Labels:
     """``labels`` with the names of an array; ``ValueError`` if it has not one each."""
     if names.header.shape[:-1] != (labels.count,) or names.header.row_bytes > _LONGEST_NAME:
         raise ValueError(f"has shape {names.header.shape[:-1]} for {labels.count} clips")
-    told = _texts(names, labels.count)
-    if len(told) < labels.count:
+    texts = _texts(names, labels.count)
+    if len(texts) < labels.count:
         raise ValueError("is truncated")
-    return Labels(labels.where, labels.values, labels.count, told, labels.columns)
+    return Labels(labels.where, labels.values, labels.count, texts, labels.columns)

@@ -1,21 +1,35 @@
-"""What stands on a disk, where it may be anything."""
+"""Files on a disk, where anything may stand under a name."""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 
-def check_file(path: Path) -> None:
-    """``ValueError`` if there is no file at ``path``: to open a pipe would never end."""
+def check_file(path: Path, largest: int | None = None) -> None:
+    """``ValueError`` if ``path`` is no file (to open a pipe would never end) or too large."""
     if not path.is_file():
         raise ValueError("is not a file")
+    if largest is not None and path.stat().st_size > largest:
+        raise ValueError(f"is larger than {largest >> 20} MiB, as no clip is")
+
+
+def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:
+    """The files in a directory whose names match as a whole, in no order; none if it is no such."""
+    try:
+        return [Path(entry.path) for entry in os.scandir(path) if pattern.fullmatch(entry.name)]
+    except OSError:  # no directory, or we may not read it
+        return []
 
 
 def folders_in(path: Path) -> list[Path]:
-    """The directories in a directory, by name; of other files nothing is looked at."""
-    with os.scandir(path) as entries:
-        return sorted(Path(entry.path) for entry in entries if is_folder(entry))
+    """The directories in a directory, by name; none if we may not read it."""
+    try:
+        with os.scandir(path) as entries:
+            return sorted(Path(entry.path) for entry in entries if is_folder(entry))
+    except OSError:
+        return []
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:
@@ -24,3 +38,9 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def read_class_names(data: str) -> tuple[str, ...]:
+    """The names of the classes of a data set, in the order of its labels."""
+    path = Path(__file__).with_name("class_names") / f"{data}.txt"
+    return tuple(path.read_text().splitlines())

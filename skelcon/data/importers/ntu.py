@@ -8,9 +8,7 @@ frame, up to four of them, and the one that moves most comes first.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -22,10 +20,10 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.bodies import by_motion
-from skelcon.data.importers.files import check_file, folders_in
+from skelcon.data.importers.files import check_file, files_named, folders_in
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
-from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
+from skelcon.data.importers.source import BadLineError, ClipFiles, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.errors import UserError
 
@@ -38,27 +36,22 @@ _NUMBERS = 12
 _SPARSE_BYTES = 64 << 20
 """A clip may be this large, or as large as its file: a whole file is larger than its clip."""
 _NAME = re.compile(r"S[0-9]{3}C[0-9]{3}P[0-9]{3}R[0-9]{3}A[0-9]{3}\.skeleton")
-_SUFFIX = ".skeleton"
+_SIMILAR = re.compile(r"[^.].*\.skeleton", re.DOTALL)
 
 
-class Ntu(Source):
+class Ntu(ClipFiles):
     """NTU RGB+D and NTU RGB+D 120: 25 joints, a file a clip; the name of a file tells the rest."""
 
     family = "ntu"
     title = "NTU RGB+D"
-    batch = 64
     layout = KINECT_V2
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
         """The files in a directory, or in the directories right below it, by name."""
-        if not path.is_dir():
-            return None
         files = _files_in(path)
         if not files:
-            for directory in folders_in(path):
-                with contextlib.suppress(PermissionError):  # nothing of ours, as it seems
-                    files += _files_in(directory)
+            files = list(itertools.chain.from_iterable(map(_files_in, folders_in(path))))
         files.sort(key=lambda file: file.name)
         for one, other in itertools.pairwise(files):
             if one.name == other.name:
@@ -78,11 +71,14 @@ class Ntu(Source):
         """All actions of the data set, whichever of them are there."""
         return ntu_facts.class_names(60 if self.name == ntu_facts.NTU60 else 120)
 
-    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
-        """The one clip of a file; ``ValueError`` if it is damaged, or its name tells nothing."""
-        info = ntu_facts.ntu_info(item.name)
-        check_file(item)
-        yield RawClip(info, by_motion(read_skeleton(item.read_bytes())), item.name)
+    def info(self, name: str) -> ClipInfo:
+        """What a file's name says."""
+        return ntu_facts.ntu_info(name)
+
+    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
+        """(M, T, 25, 3) metres, the body that moves most first."""
+        check_file(path)
+        return by_motion(read_skeleton(path.read_bytes()))
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """The protocols of the data set."""
@@ -90,13 +86,9 @@ class Ntu(Source):
 
 
 def _files_in(directory: Path) -> list[Path]:
-    """Its clips; also what ends alike, if there are any: a file misnamed is one to be told of."""
-    names = [
-        entry.name
-        for entry in os.scandir(directory)
-        if entry.name.endswith(_SUFFIX) and not entry.name.startswith(".")
-    ]
-    return [directory / name for name in names] if any(map(_NAME.fullmatch, names)) else []
+    """Its clips; if there are any, also what only ends alike, so that a misnamed file is listed."""
+    files = files_named(directory, _SIMILAR)
+    return files if any(_NAME.fullmatch(file.name) for file in files) else []
 
 
 def _infos(files: Sequence[Path]) -> Iterator[ClipInfo]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
@@ -13,24 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import folders_in
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.files import check_file, files_named, folders_in, read_class_names
+from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1_SDK
 from skelcon.data.splits import sides_of
 from skelcon.errors import UserError
 
-CLASS_NAMES = (
-    "pick up with one hand",
-    "pick up with two hands",
-    "drop trash",
-    "walk around",
-    "sit down",
-    "stand up",
-    "donning",
-    "doffing",
-    "throw",
-    "carry",
-)
+CLASS_NAMES = read_class_names("nucla")
 ACTIONS = (1, 2, 3, 4, 5, 6, 8, 9, 11, 12)
 """The action in a file's name, of each class in turn; the label in the file counts from 1."""
 VIEWS = (1, 2, 3)
@@ -40,31 +29,7 @@ _JOINTS = KINECT_V1_SDK.num_joints
 _NAME = re.compile(r"a([0-9]{1,4})_s([0-9]{1,4})_e([0-9]{1,4})_v([0-9]{1,4})\.json")
 
 
-def _numbers(name: str) -> tuple[int, int, int, int]:
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"'{name}' is not named a##_s##_e##_v##.json")
-    return int(match[1]), int(match[2]), int(match[3]), int(match[4])
-
-
-def _clips_at(path: Path) -> list[Path]:
-    """The clips' files in a directory, by action, subject, repetition and view."""
-    try:
-        found = [file for file in path.iterdir() if _NAME.fullmatch(file.name)]
-    except OSError:  # no directory, or not ours to read
-        return []
-    return sorted(found, key=lambda file: (_numbers(file.name), file.name))
-
-
-def _folders_in(path: Path) -> list[Path]:
-    """The directories in a directory, by name."""
-    try:
-        return folders_in(path)
-    except OSError:
-        return []
-
-
-class NuclaJson(Source):
+class NuclaJson(ClipFiles):
     """Northwestern-UCLA: 10 actions, 10 subjects, three views, one body, a file a clip.
 
     Clips of a single frame and clips that repeat others are kept as they are. The repetition
@@ -73,7 +38,6 @@ class NuclaJson(Source):
 
     family = "nucla-json"
     title = "N-UCLA"
-    batch = 64
     name = "nucla"
     layout = KINECT_V1_SDK
     class_names = CLASS_NAMES
@@ -81,39 +45,52 @@ class NuclaJson(Source):
     @classmethod
     def find(cls, path: Path) -> Source | None:
         """The clips' files in a directory, or in the one below it that has some."""
-        found = _clips_at(path)
+        found = files_named(path, _NAME)
         if not found:
-            folders = [files for folder in _folders_in(path) if (files := _clips_at(folder))]
+            folders = [
+                files for folder in folders_in(path) if (files := files_named(folder, _NAME))
+            ]
             if len(folders) > 1:
                 one, other = folders[0][0].parent, folders[1][0].parent
                 raise UserError(
                     f"'{one}' and '{other}' both have clips of N-UCLA: give the path of one of them"
                 )
             found = folders[0] if folders else []
+        found.sort(key=lambda file: (_numbers(file.name), file.name))
         return cls(path, found) if found else None
 
-    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
-        """The one clip of a file; ``ValueError`` if it is damaged, or is not what its name says."""
-        action, subject, _, view = _numbers(item.name)
+    def info(self, name: str) -> ClipInfo:
+        """Action, subject and view of a file's name."""
+        action, subject, _, view = _numbers(name)
         if action not in ACTIONS:
             raise ValueError(f"action {action} is not one of {', '.join(map(str, ACTIONS))}")
         if view not in VIEWS:
             raise ValueError(f"view {view} is not one of 1 to {len(VIEWS)}")
-        content = _content(item)
-        told = content.get("file_name", item.stem)
-        if told not in (item.stem, item.name):
-            raise ValueError(f"its file_name is {_shown(told)}, not '{item.stem}'")
-        label = ACTIONS.index(action) + 1
-        if isinstance(content["label"], bool) or content["label"] != label:
+        return ClipInfo(name.removesuffix(".json"), ACTIONS.index(action), subject, view)
+
+    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
+        """(1, T, 20, 3) metres; ``ValueError`` also if the file contradicts its name."""
+        content = _content(path)
+        stated = content.get("file_name", path.stem)
+        if stated not in (path.stem, path.name):
+            raise ValueError(f"its file_name is {_shown(stated)}, not '{path.stem}'")
+        label = content["label"]
+        if isinstance(label, bool) or label != info.label + 1:
+            action = ACTIONS[info.label]
             raise ValueError(
-                f"its label is {_shown(content['label'])}, not the {label} of action {action}"
+                f"its label is {_shown(label)}, not the {info.label + 1} of action {action}"
             )
-        info = ClipInfo(item.stem, label - 1, subject, view)
-        yield RawClip(info, _coordinates(content["skeletons"]), item.name)
+        return _coordinates(content["skeletons"])
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Cross-view: views 1 and 2 train, view 3 tests."""
         return {"xview": sides_of(np.array([info.camera for info in infos]) != 3)}
+
+
+def _numbers(name: str) -> tuple[int, ...]:
+    match = _NAME.fullmatch(name)
+    assert match is not None
+    return tuple(map(int, match.groups()))
 
 
 def _shown(value: object) -> str:
@@ -127,11 +104,7 @@ def _shown(value: object) -> str:
 
 def _content(path: Path) -> dict[str, Any]:
     """The object in a file, all its numbers floats; ``ValueError`` if it is damaged."""
-    if not path.is_file():  # reading a pipe would never end
-        raise ValueError("is not a file")
-    size = path.stat().st_size
-    if size > LARGEST:
-        raise ValueError(f"has {size >> 20} MiB, more than the {LARGEST >> 20} of any clip")
+    check_file(path, LARGEST)
     try:
         content = json.loads(
             path.read_bytes().decode("utf-8-sig"),

@@ -1,16 +1,16 @@
-"""What the layouts of padded arrays have in common: sides of protocols, and clips cut to length.
+"""What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A *side* is who trains, or who tests, in one protocol: an array of padded clips and their labels.
-The same clips may stand in the sides of several protocols; they are read from the first of these,
-and the others only say who trains and who tests there, joined by the clips' names.
+A *side* is one array of padded clips and their labels: the training or the test clips of one
+protocol. A clip may be in the sides of several protocols. It is read from the first of them, and
+the others only say, by its name, whether it trains or tests there.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.labels import LARGEST_CLASS, Labels
+from skelcon.data.importers.labels import LARGEST_CLASS, Labels, read_lengths
 from skelcon.data.importers.naming import (
     BY_JOINTS,
     NTU,
@@ -66,7 +66,7 @@ class Side:
     Attributes:
         clips: their padded coordinates, or why these cannot be read at all.
         labels: their labels, and their names if there are any.
-        lengths: the frames of each clip, where a file tells.
+        lengths: the frames of each clip, where a file has them.
         notes: what was not used of the side, beside clips.
         prefix: what clips without a name are called by (``train``).
         where: what messages call its array.
@@ -79,17 +79,17 @@ class Side:
     prefix: str
     where: str
     lengths: NDArray[np.int64] | None = None
-    notes: tuple[SkippedFile, ...] = field(default=())
+    notes: tuple[SkippedFile, ...] = ()
 
     @cached_property
     def names(self) -> list[str]:
         """The name of each clip for which there is a label."""
-        told = self.labels.names or [None] * self.count
+        stored = self.labels.names or [None] * self.count
         return [
             name.removesuffix(".skeleton")
-            if isinstance(name, str) and name.isprintable() and name
+            if name and name.isprintable()
             else f"{self.prefix}-{at:05d}"
-            for at, name in enumerate(told[: self.count])
+            for at, name in enumerate(stored[: self.count])
         ]
 
     @property
@@ -98,27 +98,37 @@ class Side:
         whole = self.clips.whole if isinstance(self.clips, StoredArray) else 0
         return max(len(self.labels.values), min(self.labels.count, whole))
 
-    @property
-    def seekable(self) -> bool:
-        """Whether its clips may be read in stretches."""
-        return isinstance(self.clips, str) or self.clips.seekable
+    def with_lengths(self, where: str, open_array: Callable[[], StoredArray]) -> Side:
+        """The side with the lengths of an array, or with a note that they cannot be used."""
+        lengths = read_lengths(open_array, self.labels.count)
+        if isinstance(lengths, str):
+            return replace(self, notes=(*self.notes, SkippedFile(where, lengths)))
+        return replace(self, lengths=lengths)
+
+
+def opened(open_array: Callable[[], StoredArray]) -> StoredArray | str:
+    """An array, or why it cannot be read."""
+    try:
+        return open_array()
+    except (ValueError, OSError) as error:
+        return str(error)
 
 
 class PaddedSource(Source):
     """Sides of one or more protocols, each an array of padded clips.
 
-    A protocol of which no name says what it is, is the one of NTU RGB+D that has the same sides,
-    if the clips have NTU's names, and is called ``xsub`` otherwise.
+    A protocol that no name states is the one of NTU RGB+D with the same sides, if the clips have
+    NTU's names, and ``xsub`` otherwise.
     """
 
     @property
     @abstractmethod
     def _place(self) -> Path:
-        """The file or the directory of which the name may tell the data set."""
+        """The file or the directory whose name may state the data set."""
 
     @abstractmethod
     def _sides(self) -> list[Side]:
-        """The sides; those of one protocol one behind the other."""
+        """The sides, ordered by protocol."""
 
     @abstractmethod
     def _frames(self, shape: tuple[int, ...]) -> Frames:
@@ -130,7 +140,7 @@ class PaddedSource(Source):
 
     @abstractmethod
     def _length(self, clip: NDArray[Any], given: int | None) -> int:
-        """How many frames of ``clip`` are its own; ``given`` is what a file of lengths says."""
+        """How many frames of ``clip`` are not padding; ``given`` is what a file of lengths says."""
 
     @cached_property
     def sides(self) -> list[Side]:
@@ -145,13 +155,13 @@ class PaddedSource(Source):
                 raise UserError(
                     f"'{self.path}': {side.where} holds {side.clips.count} clips, and there are "
                     f"{side.labels.count} labels for them ({side.labels.where}): which label is "
-                    "whose cannot be told"
+                    "whose is not known"
                 )
         return sides
 
     @cached_property
     def layout(self) -> SkeletonLayout:
-        """What is told, or by the number of joints in the array with most whole clips.
+        """The stated layout, or by the number of joints in the array with most whole clips.
 
         Raises:
             UserError: if no array can be read, or none has a known number of joints.
@@ -163,7 +173,7 @@ class PaddedSource(Source):
             except ValueError as error:
                 reasons.append(str(error))
                 continue
-            layout = layout_of(frames.joints, self._told_layout())
+            layout = layout_of(frames.joints, self._stated_layout())
             if layout is None:
                 known = " or ".join(str(number) for number in sorted(BY_JOINTS))
                 reasons.append(f"{side.where} has {frames.joints} joints, known are {known}")
@@ -173,8 +183,8 @@ class PaddedSource(Source):
             raise UserError(f"'{self.path}' cannot be imported: {reasons[0]}")
         return found
 
-    def _told_layout(self) -> str | None:
-        """The name of the layout, where there is something that tells it."""
+    def _stated_layout(self) -> str | None:
+        """The name of the layout, where a file states it."""
         return None
 
     def _array(self, side: Side) -> tuple[StoredArray, Frames]:
@@ -197,17 +207,17 @@ class PaddedSource(Source):
     @cached_property
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
-        said = dataset_in(self._place)
+        stated = dataset_in(self._place)
         if self._ntu is not None:
-            return NTU120 if said == NTU120 else ntu_facts.dataset_name(self._ntu)
-        if said == NTU:
-            return NTU120 if self._told_classes > CLASSES[NTU60] else NTU60
-        return said or own_name(self._place)
+            return NTU120 if stated == NTU120 else ntu_facts.dataset_name(self._ntu)
+        if stated == NTU:
+            return NTU120 if self._labelled_classes > CLASSES[NTU60] else NTU60
+        return stated or own_name(self._place)
 
     @cached_property
     def class_names(self) -> Sequence[str]:
         """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
-        count = self._columns or CLASSES.get(self.name) or self._told_classes
+        count = self._columns or CLASSES.get(self.name) or self._labelled_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
             return ntu_facts.class_names(count)
         return tuple(f"class {number}" for number in range(1, count + 1))
@@ -218,11 +228,11 @@ class PaddedSource(Source):
         return max((side.labels.columns or 0 for side in self.sides), default=0)
 
     @cached_property
-    def _told_classes(self) -> int:
-        """As many classes as the labels need."""
+    def _labelled_classes(self) -> int:
+        """The number of classes that the labels need."""
         labels = chain.from_iterable(side.labels.values for side in self.sides)
-        told = [value for value in labels if isinstance(value, int) and value < LARGEST_CLASS]
-        return max(self._columns, max(told, default=0) + 1)
+        known = [value for value in labels if isinstance(value, int) and value < LARGEST_CLASS]
+        return max(self._columns, max(known, default=0) + 1)
 
     @cached_property
     def _ntu(self) -> list[ClipInfo] | None:
@@ -255,10 +265,11 @@ class PaddedSource(Source):
     @cached_property
     def items(self) -> Sequence[Stretch]:
         """Stretches of clips, side by side; whole sides where there is no way to begin within."""
-        assert self.layout  # an error is told before any work is done
+        assert self.layout  # an error is raised before any work is done
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
-            if not side.seekable or not side.count:
+            seekable = isinstance(side.clips, str) or side.clips.seekable
+            if not seekable or not side.count:
                 found.append(Stretch(at, 0, side.count))
                 continue
             for block in np.unique(wanted // STRETCH).tolist():
@@ -316,14 +327,14 @@ class PaddedSource(Source):
 
     def _clip(self, side: Side, at: int, clip: NDArray[Any]) -> RawClip:
         """The clip ``at`` of a side, cut to its length; ``ValueError`` if it is bad."""
-        info = self._told(side, at)
+        info = self._info(side, at)
         given = None if side.lengths is None else int(side.lengths[at])
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
         return RawClip(info, _floating(clip[:, :length]))
 
-    def _told(self, side: Side, at: int) -> ClipInfo:
+    def _info(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""
         name = side.names[at]
         if at >= len(side.labels.values):
@@ -355,9 +366,8 @@ class PaddedSource(Source):
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
 
-        A name that stands there more than once is taken in the order of the clips, where these
-        are read from this protocol: what is known to be lost, and the clips before and behind,
-        tell which of them it is.
+        Clips with the same name are told apart by their order, where they are read from this
+        protocol: by the clips before and behind them, and by what is known to be lost.
         """
         read_here = protocol == self.sides[0].protocol
         parts: dict[str, list[tuple[int, int]]] = defaultdict(list)

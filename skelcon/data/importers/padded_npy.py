@@ -1,8 +1,8 @@
 """Padded arrays in ``.npy`` files: the layouts of 2s-AGCN, of ST-GCN, and of 50 resized frames.
 
 Each is ``{train,val}_*.npy`` (N, 3, T, V, M) with ``{train,val}_label.pkl`` beside it, in one
-directory a protocol (``xview``, ``xsub``, ...). What may be given is such a directory, a directory
-of such directories, or one of the arrays, which stands for the directory that it is in.
+directory per protocol (``xview``, ``xsub``, ...). The path is such a directory, a directory of such
+directories, or one of the arrays, which stands for its directory.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from skelcon.data.importers.arrays import MappedArray, StoredArray
+from skelcon.data.importers.arrays import StoredArray
 from skelcon.data.importers.files import folders_in
-from skelcon.data.importers.labels import Labels, array_labels, pickled_labels, read_lengths
+from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
 from skelcon.data.importers.naming import protocol_in
-from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side
+from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side, opened
 from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.source import RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import Normalisation
 from skelcon.data.splits import TEST, TRAIN
@@ -38,7 +38,7 @@ LAYOUT = "layout.txt"
 
 
 class PaddedNpy(PaddedSource):
-    """One such layout; ``array`` is how the names of its arrays end, ``labels`` those of labels."""
+    """One such layout; ``array``, ``labels`` and ``lengths`` are the ends of its files' names."""
 
     array: ClassVar[str]
     labels: ClassVar[tuple[str, ...]] = ("_label.pkl",)
@@ -49,7 +49,7 @@ class PaddedNpy(PaddedSource):
         """The arrays and their labels in a directory, or in the directories in it.
 
         Raises:
-            UserError: if labels are missing, or it is not clear how directories belong together.
+            UserError: if labels are missing, or directories do not belong together.
         """
         if not path.is_dir():
             ours = {f"{part}{cls.array}" for part in PARTS}
@@ -82,7 +82,7 @@ class PaddedNpy(PaddedSource):
 
     @classmethod
     def _files(cls, place: Path) -> Iterator[Path]:
-        """The files of one directory that decide what is imported; ``UserError`` if one lacks."""
+        """The files of one directory that are imported; ``UserError`` if one is missing."""
         present = {file.name for file in place.iterdir()}
         for part in PARTS:
             array = f"{part}{cls.array}"
@@ -106,48 +106,34 @@ class PaddedNpy(PaddedSource):
     def _place(self) -> Path:
         return self.files[0].parent
 
-    def _told_layout(self) -> str | None:
+    def _stated_layout(self) -> str | None:
         for file in self.files:
             if file.name == LAYOUT and file.is_file() and file.stat().st_size < 1000:
                 return file.read_bytes().decode(errors="replace").strip()
         return None
 
     def _sides(self) -> list[Side]:
-        """A side a part of each directory, in the order of their files."""
-        sides = []
-        for array in self.files:
-            part = array.name.split("_", maxsplit=1)[0]
-            if array.name != f"{part}{self.array}":
-                continue
-            where = os.path.relpath(array, self.path if self.path.is_dir() else array.parent)
-            beside = {file.name: file for file in self.files if file.parent == array.parent}
-            label = next(beside[name] for end in self.labels if (name := f"{part}{end}") in beside)
-            labels = _labels(label, _beside(where, label))
-            lengths, notes = None, []
-            if self.lengths is not None and f"{part}{self.lengths}" in beside:
-                file = beside[f"{part}{self.lengths}"]
-                told = read_lengths(partial(MappedArray, file, file.name), labels.count)
-                if isinstance(told, str):
-                    notes.append(SkippedFile(_beside(where, file), told))
-                else:
-                    lengths = told
-            try:
-                clips: StoredArray | str = MappedArray(array, where)
-            except (ValueError, OSError) as error:
-                clips = str(error)
-            sides.append(
-                Side(
-                    protocol=protocol_in(array.absolute().parent.name),
-                    part=PARTS[part],
-                    clips=clips,
-                    labels=labels,
-                    prefix=part,
-                    where=where,
-                    lengths=lengths,
-                    notes=tuple(notes),
-                )
-            )
-        return sides
+        """The sides of each directory, in the order of their files."""
+        ours = {f"{part}{self.array}": part for part in PARTS}
+        return [self._side(file, ours[file.name]) for file in self.files if file.name in ours]
+
+    def _side(self, array: Path, part: str) -> Side:
+        where = os.path.relpath(array, self.path if self.path.is_dir() else array.parent)
+        beside = {file.name: file for file in self.files if file.parent == array.parent}
+        label = next(beside[name] for end in self.labels if (name := f"{part}{end}") in beside)
+        side = Side(
+            protocol=protocol_in(array.absolute().parent.name),
+            part=PARTS[part],
+            clips=opened(partial(StoredArray, array, where)),
+            labels=_labels(label, _beside(where, label)),
+            prefix=part,
+            where=where,
+        )
+        lengths = beside.get(f"{part}{self.lengths}")
+        if lengths is None:
+            return side
+        name = _beside(where, lengths)
+        return side.with_lengths(name, partial(StoredArray, lengths, lengths.name))
 
     def _frames(self, shape: tuple[int, ...]) -> Frames:
         if len(shape) != 5 or shape[1] != 3 or 0 in shape[1:]:
@@ -162,7 +148,7 @@ class AgcnNpy(PaddedNpy):
     """2s-AGCN, and what is made after it: ``{train,val}_data_joint.npy``.
 
     Padded by replaying the clip; centred and turned by its makers. ``{train,val}_num_frame.npy``
-    tells the lengths where it is there (the paper's public code writes it, 2s-AGCN does not).
+    holds the lengths, if it exists (the paper's public code writes it, 2s-AGCN does not).
     """
 
     family = "agcn-npy"
@@ -201,8 +187,8 @@ class Frame50Npy(PaddedNpy):
     def normalised(self) -> Normalisation:
         """Whether the clips are centred, judged by the first of them.
 
-        The makers' tools centre each body, frame by frame, on its joint between the shoulders,
-        so that this is zero as if it were absent: to centre once more would leave it behind.
+        The makers' tools centre each body, frame by frame, on its joint between the shoulders. That
+        joint is then zero, as if it were absent, and would not move with the others.
         """
         first = islice(chain.from_iterable(map(self.read, self.items[:1])), STRETCH)
         clips = [clip.coordinates for clip in first if isinstance(clip, RawClip)]
@@ -225,7 +211,7 @@ def _labels(path: Path, where: str) -> Labels:
     """The labels in a file; ``UserError`` if there are none that can be read."""
     try:
         if path.suffix == ".npy":
-            return array_labels(MappedArray(path, where))
+            return array_labels(StoredArray(path, where))
         return pickled_labels(path, where)
     except (ValueError, OSError) as error:
         reason = " ".join(str(error).split())

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.files import check_file, read_class_names
 from skelcon.data.importers.pku_mmd_files import (
     CAMERAS,
     NUMBERS,
@@ -29,59 +30,7 @@ from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, So
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.splits import sides_of
 
-CLASS_NAMES = (
-    "bow",
-    "brushing hair",
-    "brushing teeth",
-    "check time (from watch)",
-    "cheer up",
-    "clapping",
-    "cross hands in front (say stop)",
-    "drink water",
-    "drop",
-    "eat meal/snack",
-    "falling",
-    "giving something to other person",
-    "hand waving",
-    "handshaking",
-    "hopping (one foot jumping)",
-    "hugging other person",
-    "jump up",
-    "kicking other person",
-    "kicking something",
-    "make a phone call/answer phone",
-    "pat on back of other person",
-    "pickup",
-    "playing with phone/tablet",
-    "point finger at the other person",
-    "pointing to something with finger",
-    "punching/slapping other person",
-    "pushing other person",
-    "put on a hat/cap",
-    "put something inside pocket",
-    "reading",
-    "rub two hands together",
-    "salute",
-    "sitting down",
-    "standing up",
-    "take off a hat/cap",
-    "take off glasses",
-    "take off jacket",
-    "take out something from pocket",
-    "taking a selfie",
-    "tear up paper",
-    "throw",
-    "touch back (backache)",
-    "touch chest (stomachache/heart pain)",
-    "touch head (headache)",
-    "touch neck (neckache)",
-    "typing on a keyboard",
-    "use a fan (with hand or paper)/feeling warm",
-    "wear jacket",
-    "wear on glasses",
-    "wipe face",
-    "writing",
-)
+CLASS_NAMES = read_class_names("pku_mmd")
 """The same 51 classes in both phases, of which phase II has 41."""
 
 TEST_SUBJECTS = (2, 3, 7)
@@ -98,8 +47,7 @@ def read_video(path: Path) -> NDArray[np.float64]:
         ValueError: if the file is empty (:class:`BadLineError` if a row is not 150 numbers).
         OSError: if it cannot be read.
     """
-    if not path.is_file():  # reading a pipe would never end
-        raise ValueError("is not a file")
+    check_file(path)
     content = path.read_bytes().rstrip()
     if not content:
         raise ValueError("is empty")

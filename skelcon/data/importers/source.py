@@ -134,6 +134,25 @@ class Source(ABC):
         return item.name if isinstance(item, Path) else str(item)
 
 
+class ClipFiles(Source):
+    """A source of files that hold one clip each, and whose names say what the clip is."""
+
+    batch = 64
+
+    @abstractmethod
+    def info(self, name: str) -> ClipInfo:
+        """What a file's name says; ``ValueError`` if it cannot be."""
+
+    @abstractmethod
+    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.floating]:
+        """(M, T, V, 3) of a file; ``ValueError`` if it is damaged, or is not the clip ``info``."""
+
+    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
+        """The one clip of a file."""
+        info = self.info(item.name)
+        yield RawClip(info, self.coordinates(item, info), item.name)
+
+
 def single_file(path: Path, found: Sequence[Path]) -> list[Path]:
     """The only file that was found in the directory ``path``.
 

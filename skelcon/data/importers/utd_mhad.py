@@ -7,45 +7,18 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import check_file
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.files import check_file, files_named, read_class_names
+from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
 
-CLASS_NAMES = (
-    "swipe left",
-    "swipe right",
-    "wave",
-    "clap",
-    "throw",
-    "arm cross",
-    "basketball shoot",
-    "draw x",
-    "draw circle (clockwise)",
-    "draw circle (counter clockwise)",
-    "draw triangle",
-    "bowling",
-    "boxing",
-    "baseball swing",
-    "tennis swing",
-    "arm curl",
-    "tennis serve",
-    "push",
-    "knock",
-    "catch",
-    "pick up and throw",
-    "jog",
-    "walk",
-    "sit to stand",
-    "stand to sit",
-    "lunge",
-    "squat",
-)
+CLASS_NAMES = read_class_names("utd_mhad")
 
 # Element types of a level 5 MAT file.
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
@@ -55,11 +28,69 @@ _LARGEST_SUBJECT = 10**6
 _NAME = re.compile(r"a(\d+)_s(\d+)_t(\d+)_skeleton\.mat")
 
 
-def _numbers(name: str) -> tuple[int, int, int]:
+class UtdMhad(ClipFiles):
+    """UTD-MHAD: 27 actions, 8 subjects, one body, a file a clip."""
+
+    family = "utd-mhad"
+    title = "UTD-MHAD"
+    name = "UTD-MHAD"
+    layout = KINECT_V1
+    class_names = CLASS_NAMES
+
+    @classmethod
+    def find(cls, path: Path) -> Source | None:
+        """The clips' files in a directory, by action, subject and trial."""
+        found = files_named(path, _NAME)
+        return cls(path, sorted(found, key=lambda file: _numbers(file.name))) if found else None
+
+    def info(self, name: str) -> ClipInfo:
+        """Action and subject of a file's name."""
+        action, subject, _ = _numbers(name)
+        if not 1 <= action <= len(CLASS_NAMES):
+            raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
+        if subject > _LARGEST_SUBJECT:
+            raise ValueError(f"subject {subject} is no subject")
+        return ClipInfo(name.removesuffix("_skeleton.mat"), action - 1, subject)
+
+    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
+        """Cross-subject: odd subjects train, even subjects test."""
+        subjects = np.array([info.subject for info in infos])
+        return {"xsub": sides_of(subjects % 2 == 1)}
+
+    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
+        """(1, T, 20, 3) metres."""
+        check_file(path, LARGEST)
+        values = _variable(path)
+        if values.ndim != 3 or values.shape[:2] != (20, 3) or not values.shape[2]:
+            raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
+        if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
+            raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
+        clip: NDArray[np.float64] = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
+        return clip
+
+
+def _numbers(name: str) -> tuple[int, ...]:
     match = _NAME.fullmatch(name)
-    if match is None:
-        raise ValueError(f"'{name}' is not named a#_s#_t#_skeleton.mat")
-    return int(match[1]), int(match[2]), int(match[3])
+    assert match is not None
+    return tuple(map(int, match.groups()))
+
+
+def _variable(path: Path) -> NDArray[Any]:
+    """The array d_skel of a file; ``ValueError`` if the file is damaged."""
+    from scipy import io  # takes a quarter of a second, which other commands need not spend
+
+    try:
+        _check_elements(path.read_bytes())
+        values = io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
+    except OSError:
+        raise
+    except Exception as error:  # scipy lets many kinds of error through for a damaged file
+        raise ValueError(f"not a readable .mat file ({error})") from None
+    if values is None:
+        raise ValueError("has no variable d_skel")
+    if not isinstance(values, np.ndarray):
+        raise ValueError("d_skel is not an array")
+    return values
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -95,63 +126,3 @@ def _check_elements(content: bytes) -> None:
         unknown = {inner for inner, _ in _elements(data, order)} - _NUMERIC
         if unknown:
             raise ValueError(f"unknown element type {min(unknown)}")
-
-
-class UtdMhad(Source):
-    """UTD-MHAD: 27 actions, 8 subjects, one body, a file a clip."""
-
-    family = "utd-mhad"
-    title = "UTD-MHAD"
-    batch = 64
-    name = "UTD-MHAD"
-    layout = KINECT_V1
-    class_names = CLASS_NAMES
-
-    @classmethod
-    def find(cls, path: Path) -> Source | None:
-        """The clips' files in a directory, by action, subject and trial."""
-        if not path.is_dir():
-            return None
-        found = [file for file in path.iterdir() if _NAME.fullmatch(file.name)]
-        return cls(path, sorted(found, key=lambda file: _numbers(file.name))) if found else None
-
-    def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
-        """The one clip of a file; ``ValueError`` if it is damaged, or is not what its name says."""
-        action, subject, _ = _numbers(item.name)
-        if not 1 <= action <= len(CLASS_NAMES):
-            raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
-        if subject > _LARGEST_SUBJECT:
-            raise ValueError(f"subject {subject} is no subject")
-        info = ClipInfo(item.name.removesuffix("_skeleton.mat"), action - 1, subject)
-        yield RawClip(info, _coordinates(item), item.name)
-
-    def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
-        """Cross-subject: odd subjects train, even subjects test."""
-        subjects = np.array([info.subject for info in infos])
-        return {"xsub": sides_of(subjects % 2 == 1)}
-
-
-def _coordinates(path: Path) -> NDArray[np.float64]:
-    """(1, T, 20, 3) metres; ``ValueError`` if the file is damaged."""
-    from scipy import io  # a quarter of a second, which other commands need not spend
-
-    check_file(path)
-    if path.stat().st_size > LARGEST:
-        raise ValueError(f"holds more than the {LARGEST >> 20} MiB of any clip")
-    try:
-        _check_elements(path.read_bytes())
-        values = io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
-    except OSError:
-        raise
-    except Exception as error:  # scipy lets many kinds of error through for a damaged file
-        raise ValueError(f"not a readable .mat file ({error})") from None
-    if values is None:
-        raise ValueError("has no variable d_skel")
-    if not isinstance(values, np.ndarray):
-        raise ValueError("d_skel is not an array")
-    if values.ndim != 3 or values.shape[:2] != (20, 3) or not values.shape[2]:
-        raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
-    if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
-        raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
-    clip: NDArray[np.float64] = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
-    return clip
