@@ -1,4 +1,4 @@
-"""The one error that is the user's to mend, and the nearest valid choice that it names."""
+"""`UserError`, for mistakes that the user can fix, and a hint at the nearest valid choice."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 class UserError(Exception):
     """A mistake in a flag, a file or a configuration.
 
-    Its text is one line that names the value, where it stood and what would be valid; the
-    command line prints it without a traceback and exits with 2.
+    Its text is one line that names the value, where it is and what would be valid. The command
+    line prints it without a traceback and exits with 2.
     """
 
 

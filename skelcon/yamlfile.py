@@ -1,4 +1,4 @@
-"""YAML files that can say on which line a key stands."""
+"""YAML files that know on which line each key is."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class YamlFile:
-    """A file's mapping, and where each of its keys stands.
+    """The mapping in a file, and the line of each of its keys.
 
     Attributes:
         path: the file.
-        values: what it holds.
+        values: the mapping.
         lines: key path -> line, counted from 1.
     """
 
@@ -36,14 +36,14 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read a mapping; :class:`UserError` names the file, and the line of a fault."""
+    """Read a mapping; a :class:`UserError` names the file, and the line of the error."""
     try:
         text = path.read_text()
         values = yaml.safe_load(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no text, or an impossible date
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: not text, or an impossible date
         at = getattr(error, "problem_mark", None)
         where = f", line {at.line + 1}" if at is not None else ""
         problem = getattr(error, "problem", None) or str(error)
@@ -67,7 +67,7 @@ def _find_lines(
             below = (*keys, str(key.value))
             if below in lines:
                 line = key.start_mark.line + 1
-                raise UserError(f"'{path}', line {line}: '{key.value}' stands there twice")
+                raise UserError(f"'{path}', line {line}: '{key.value}' is a duplicate key")
             lines[below] = key.start_mark.line + 1
             _find_lines(value, below, lines, path)
     elif isinstance(node, yaml.SequenceNode):

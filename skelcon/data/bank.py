@@ -19,16 +19,16 @@ from skelcon.errors import UserError
 class ClipBank:
     """All clips of a data set, ragged, on one device.
 
-    On the CPU their frames stay on disk, memory-mapped, unless they are put on another skeleton:
-    a data set larger than memory can be trained on, and processes share what is cached of it.
+    On the CPU their frames stay on disk, memory-mapped, unless they are mapped to another skeleton:
+    a data set larger than memory can be trained on, and processes share its cached pages.
 
     An encoder takes one skeleton and one number of bodies. For encoders that were trained on
-    another data set, ``layout`` and ``bodies`` put the clips on what those take.
+    another data set, ``layout`` and ``bodies`` map the clips to what those take.
 
     Args:
         dataset: whose clips.
         device: where their tensors live.
-        layout: the skeleton to put them on; the data set's own if not set.
+        layout: the skeleton to map them to; the data set's own if not set.
         bodies: M; the data set's own number if not set. Bodies beyond it are absent in all clips.
 
     Attributes:
@@ -39,7 +39,7 @@ class ClipBank:
         num_joints: V.
 
     Raises:
-        UserError: if the clips cannot be put on ``layout``, or have more bodies than ``bodies``.
+        UserError: if the clips cannot be mapped to ``layout``, or have more bodies than ``bodies``.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""What is wrong with a data set, or worth knowing before a number is taken from it.
+"""Errors in a data set, and what to know before reporting a number from it.
 
 Everything is read once, clip by clip, from the memory-mapped frames, and once more for the
 fingerprint: memory does not grow with the coordinates. The writer of packed data sets refuses
-most of what is looked for here; a damaged or a foreign one may have it all the same.
+most of these errors; a damaged or a foreign data set may still have them.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Finding:
     Attributes:
         kind: ``index``, ``nan``, ``infinite``, ``far``, ``zero``, ``leak``, ``fingerprint``
             (errors); ``single-frame``, ``repeat``, ``name``, ``empty-class``, ``empty-side``.
-        severity: no number should be taken from data with an ``error``; a ``note`` is for the
-            reader of the number.
-        count: how many clips (classes, names) it is true of.
-        text: a sentence that says what it is and what to do.
+        severity: no number should be reported from data with an ``error``; a ``note`` is for
+            the reader of the number.
+        count: how many clips (classes, names) have it.
+        text: a sentence that says what it is and how to fix it.
         names: the first of them.
-        protocol: the protocol it is about, if it is about one.
+        protocol: the protocol that it is about, if any.
         pairs: for ``leak`` and ``repeat``, each clip with the first that it repeats: (test,
             training) for a leak.
     """
@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Findings:
-    """All that was found in a data set; errors first."""
+    """Everything that was found in a data set; errors first."""
 
     name: str
     path: str
@@ -64,7 +64,7 @@ class Findings:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Those that forbid to take a number from the data."""
+        """Those because of which no number should be reported from the data."""
         return tuple(one for one in self.findings if one.severity == "error")
 
     @property
@@ -79,7 +79,7 @@ class Findings:
 
 @dataclass
 class _Scan:
-    """What one pass over the coordinates tells: clip indices, and a digest of each good clip."""
+    """The result of one pass over the coordinates: clip indices, and a digest of each good clip."""
 
     nan: list[int]
     infinite: list[int]
@@ -91,7 +91,7 @@ class _Scan:
 def check_dataset(
     dataset: SkeletonDataset, progress: Callable[[int, int], None] | None = None
 ) -> Findings:
-    """Look for everything that :class:`Finding` names; ``progress`` counts clips."""
+    """Look for everything that :class:`Finding` lists; ``progress`` counts clips."""
     found: list[Finding] = []
     rows = int(np.maximum(dataset.blocks["count"], 0).astype(float).sum())
     if rows > len(dataset.frames):
@@ -101,7 +101,7 @@ def check_dataset(
                 "error",
                 len(dataset),
                 (
-                    f"index.npz tells of {rows} frames and frames.npy has "
+                    f"index.npz lists {rows} frames and frames.npy has "
                     f"{len(dataset.frames)}: they do not belong together; import the data again"
                 ),
             )
@@ -120,12 +120,14 @@ def check_dataset(
                 "error",
                 1,
                 (
-                    f"the content is not what the fingerprint {dataset.fingerprint} was made of: "
+                    f"the content does not match the fingerprint {dataset.fingerprint}: "
                     "a file was changed or damaged since it was written; import the data again"
                 ),
             )
         )
-    found.sort(key=lambda one: one.severity != "error")  # stable: else as they are listed above
+    found.sort(
+        key=lambda one: one.severity != "error"
+    )  # stable: otherwise as they are listed above
     return Findings(
         name=dataset.name,
         path=str(dataset.path),
@@ -148,7 +150,7 @@ def _of(
 
 
 def _misplaced(dataset: SkeletonDataset) -> NDArray[np.bool_]:
-    """(N,) the clips whose row of the index cannot be true."""
+    """(N,) the clips whose row of the index is impossible."""
     offset, start, count = (dataset.blocks[name] for name in BLOCK_COLUMNS)
     blocks = (offset < 0) | (start < 0) | (count < 0) | (count > len(dataset.frames) - offset)
     blocks |= start > dataset.lengths[:, None] - count
@@ -204,7 +206,7 @@ def _coordinates(
     dataset: SkeletonDataset, misplaced: NDArray[np.bool_], scan: _Scan
 ) -> list[Finding]:
     again = "import the data again, or leave what is bad out (--exclude)"
-    told = (
+    kinds = (
         (
             "index",
             np.flatnonzero(misplaced).tolist(),
@@ -216,13 +218,13 @@ def _coordinates(
         (
             "far",
             scan.far,
-            f"a coordinate of {FARTHEST:g} m or beyond, which no sensor sees: {again}",
+            f"a coordinate of {FARTHEST:g} m or beyond, which no sensor can see: {again}",
         ),
-        ("zero", scan.zero, f"nothing but zeros, which is nobody: {again}"),
+        ("zero", scan.zero, f"nothing but zeros, so nobody is present: {again}"),
     )
     return [
         _of(kind, clips, dataset, f"{_number(clips, 'clip has', 'clips have')} {text}")
-        for kind, clips, text in told
+        for kind, clips, text in kinds
         if clips
     ]
 
@@ -232,7 +234,7 @@ def _number(of: Sized, one: str, many: str) -> str:
 
 
 def _repeats(dataset: SkeletonDataset, digests: Sequence[bytes | None]) -> list[Finding]:
-    """Clips whose coordinates are those of another, to the bit, by protocol."""
+    """Clips whose coordinates are bit-identical to those of another clip, by protocol."""
     protocols = {name: dataset.splits[name] for name in sorted(dataset.splits)}
     found = []
     for name, sides in protocols.items():
@@ -267,7 +269,7 @@ def _repeats(dataset: SkeletonDataset, digests: Sequence[bytes | None]) -> list[
 def _pairs(
     clips: NDArray[np.int64], others: NDArray[np.int64], digests: Sequence[bytes | None]
 ) -> list[tuple[int, int]]:
-    """(clip, the first of the others that it repeats), where there is one, not itself."""
+    """(clip, the first of the others that it repeats), for each clip that repeats another."""
     first: dict[bytes, int] = {}
     for other in others.tolist():
         digest = digests[other]
@@ -303,20 +305,22 @@ def _frames_and_names(dataset: SkeletonDataset) -> list[Finding]:
     found = []
     single = np.flatnonzero(dataset.lengths == 1)
     if len(single):
-        text = f"{_number(single, 'clip has', 'clips have')} a single frame: nothing moves there"
+        text = (
+            f"{_number(single, 'clip has', 'clips have')} a single frame: there is no motion in it"
+        )
         found.append(_of("single-frame", single.tolist(), dataset, text, "note"))
     repeated = [name for name, count in Counter(dataset.clip_names).items() if count > 1]
     if repeated:
         text = (
-            f"{_number(repeated, 'name stands', 'names stand')} for several clips: ask for those "
-            "by number, and join no tables by name"
+            f"{_number(repeated, 'name is', 'names are')} shared by several clips: select those by "
+            "number, and do not join tables by name"
         )
         found.append(Finding("name", "note", len(repeated), text, tuple(repeated[:SHOWN])))
     return found
 
 
 def _sides(dataset: SkeletonDataset) -> list[Finding]:
-    """Sides of a protocol, and classes of its training side, without a clip."""
+    """Sides of a protocol, and classes of its training side, that have no clip."""
     found = []
     everywhere = _counts(dataset, np.ones(len(dataset), bool))
     unused = [dataset.class_names[at] for at in np.flatnonzero(everywhere == 0)]
@@ -344,8 +348,8 @@ def _sides(dataset: SkeletonDataset) -> list[Finding]:
         if len(untrained):
             text = (
                 f"{_number(untrained, 'class has', 'classes have')} no training clip in {name}, "
-                f"and {_counts(dataset, sides == TEST)[untrained].sum()} test clips: nobody can "
-                "learn to tell those"
+                f"and {_counts(dataset, sides == TEST)[untrained].sum()} test clips: these cannot "
+                "be learned"
             )
             names = tuple(dataset.class_names[at] for at in untrained[:SHOWN])
             found.append(Finding("empty-class", "note", len(untrained), text, names, name))

@@ -2,16 +2,16 @@
 
 On disk a data set is a directory of three files:
 
-    frames.npy   (F, V, 3) float32: the frames in which a body is present, body after body; behind
+    frames.npy   (F, V, 3) float32: the frames in which a body is present, body after body; after
                  them, not counted in the file's header, one more row of zeros
     index.npz    one row a clip: label, subject, camera, setup, length, where its bodies' frames
-                 stand in frames.npy, and one int8 row per split
+                 are in frames.npy, and one int8 row per split
     meta.json    layout, class names, clip names, layout family, normalisation, fingerprint
 
 A clip of T frames and M bodies has, for each body, a *block* of consecutive frames: ``offset``
-(its first row in frames.npy), ``start`` (the frame of the clip at which it begins) and ``count``
-(0 where the body is absent). Outside its block a body is all zeros: who gathers frames by row takes
-the row of zeros there. (Data sets of earlier versions do without.)
+(its first row in frames.npy), ``start`` (the frame of the clip at which it starts) and ``count``
+(0 where the body is absent). Outside its block a body is all zeros: frames gathered by row are the
+row of zeros there. (Data sets of earlier versions do not have that row.)
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from skelcon.errors import UserError
 
 FORMAT_VERSION = 1
 UNKNOWN = -1
-"""What subject, camera or setup is where a source does not tell."""
+"""The subject, camera or setup where a source does not state it."""
 
 IntArray = NDArray[np.int64]
 INDEX_COLUMNS = ("label", "subject", "camera", "setup", "length")
@@ -41,7 +41,7 @@ BLOCK_COLUMNS = ("offset", "start", "count")
 
 @dataclass(frozen=True)
 class ClipInfo:
-    """What is known of a clip beside its coordinates."""
+    """What is known of a clip besides its coordinates."""
 
     name: str
     label: int
@@ -56,8 +56,8 @@ class SkeletonDataset:
 
     Attributes:
         frames: (F, V, 3) float32, memory-mapped, metres.
-        padded: (F + 1, V, 3), the same memory and the row of zeros; None where the file has none.
-            It is a copy-on-write map: torch takes it as it is, and what is written there stays
+        padded: (F + 1, V, 3), the same memory and the row of zeros; None if the file has none.
+            It is a copy-on-write map: torch accepts it as it is, and what is written there stays
             in this process.
         columns: label, subject, camera, setup and length, each (N,) int64.
         blocks: offset, start and count, each (N, M) int64.
@@ -94,7 +94,7 @@ class SkeletonDataset:
                 return _opened(path, meta)
         except FileNotFoundError:
             raise UserError(f"'{path}' is not a packed skelcon data set") from None
-        except Exception as error:  # whatever a damaged file makes of json, numpy or zipfile
+        except Exception as error:  # a damaged file raises errors of many kinds
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(f"'{path}' is a damaged packed data set ({reason})") from None
         raise UserError(
@@ -107,7 +107,7 @@ class SkeletonDataset:
 
     @property
     def name(self) -> str:
-        """What tables call this data set."""
+        """The name of this data set in tables."""
         return str(self.meta.get("name", self.path.name))
 
     @property
@@ -140,7 +140,7 @@ class SkeletonDataset:
         return out
 
     def content_digest(self) -> str:
-        """The fingerprint computed anew from what is on disk (reads all of it)."""
+        """The fingerprint computed from the files on disk (reads all of them)."""
         digest = hashlib.sha256()
         step = max(1, (64 << 20) // max(1, self.frames[:1].nbytes))
         for at in range(0, len(self.frames), step):
@@ -196,7 +196,7 @@ def _mapped(
         return stored, None
     padded = np.memmap(path, np.float32, "c", stored.offset, (len(stored) + 1, *row))
     if behind != padded[-1].nbytes or np.any(padded[-1]):
-        raise ValueError("no row of zeros is all that stands behind the frames of frames.npy")
+        raise ValueError("what follows the frames of frames.npy is not one row of zeros")
     frames = padded[:-1]
     frames.flags.writeable = False
     return frames, padded
@@ -208,7 +208,7 @@ def fingerprint_of(
     splits: Mapping[str, NDArray[Any]],
     meta: Mapping[str, Any],
 ) -> str:
-    """16 hex digits over all that decides a number: frames, index, splits and the header."""
+    """16 hex digits over everything that decides a number: frames, index, splits, header."""
     digest = hashlib.sha256(frames_digest.encode())
     named = {**arrays, **{f"split_{name}": values for name, values in splits.items()}}
     for name in sorted(named):

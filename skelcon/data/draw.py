@@ -79,8 +79,8 @@ def strip(
         clip: (M, T, V, 3) metres.
         layout: its skeleton.
         frames: how many are drawn; all of a clip that has fewer.
-        normalisation: what was done to the coordinates: it tells where up is.
-        title: the clip's name, and what else is to stand behind it.
+        normalisation: what was done to the coordinates; it decides which axis is up.
+        title: the clip's name, and further texts to print after it.
     """
     view = _seen(clip, layout, normalisation)
     count = view.points.shape[1]

@@ -1,9 +1,8 @@
 """Export: a packed data set in the layouts that other trainers read.
 
-What is written is what the data set holds, coordinates included: nothing is normalised anew. An
-import of it gives the same coordinates, labels, lengths and protocols. One clip at a time is in
-memory. Other trainers take no
-fewer than two bodies and 300 frames, so that absent bodies and frames are added as the layout does.
+The coordinates are written as they are, not normalised again. Importing the result gives the same
+coordinates, labels, lengths and protocols. One clip at a time is in memory. Other trainers expect
+at least two bodies and 300 frames: what is missing is padded as the layout does.
 """
 
 from __future__ import annotations
@@ -12,6 +11,7 @@ import os
 import pickle
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ FRAMES, BODIES = 300, 2
 Progress = Callable[[int, int], None]
 Row = NDArray[np.generic]
 _PARTS: dict[str, Part] = {"train": "train", "val": "test"}
-"""What other trainers call the sides, and what we do."""
+"""The names of the sides in other trainers, and ours."""
 
 
 def export_dataset(
@@ -46,17 +46,17 @@ def export_dataset(
 
     ==========  ================================================================================
     ctrgcn-npz  one ``.npz`` (added to ``out`` if missing) of one protocol: x_train, x_test
-                (N, T, M * V * 3) float32, padded with zeros, y_train, y_test one-hot; and, for
-                those who look: names_*, num_frame_* and protocol. A side of no clip is left out
+                (N, T, M * V * 3) float32, padded with zeros, y_train, y_test one-hot; also
+                names_*, num_frame_* and protocol. A side without clips is left out
     agcn-npy    a directory of one directory a protocol: {train,val}_data_joint.npy
                 (N, 3, T, V, M) float32, padded by replaying the clip, _label.pkl, _num_frame.npy.
-                Who reads it expects a data set of normalised coordinates
+                Its readers expect normalised coordinates
     pyskl-pkl   one pickle of all clips, and all protocols: split, and annotations of float32
     ==========  ================================================================================
 
     Args:
-        dataset: what to write. A clip that takes part in no exported protocol is not written,
-            but to a pickle.
+        dataset: what to write. A clip that is in no exported protocol is written to a pickle
+            only.
         out: the file, or the directory, to write. It must not be there yet.
         format: one of :data:`FORMATS`.
         protocol: the only protocol to write; all that there are if not set (of ``ctrgcn-npz``:
@@ -68,7 +68,7 @@ def export_dataset(
 
     Raises:
         UserError: if ``out`` exists or cannot be written, ``format`` or ``protocol`` is unknown,
-            or the data set cannot be had in this layout.
+            or the layout cannot hold the data set.
     """
     out = export_target(out, format)
     protocols = sorted(dataset.splits)
@@ -103,7 +103,7 @@ def export_target(out: Path, format: str) -> Path:
 
 
 def _check_ctrgcn(dataset: SkeletonDataset, out: Path, protocols: Sequence[str]) -> None:
-    """What one such file cannot say."""
+    """Refuse what one such file cannot hold."""
     if len(protocols) > 1:
         raise UserError(
             f"ctrgcn-npz holds one protocol, and data set '{dataset.name}' has "
@@ -124,7 +124,7 @@ def _check_ctrgcn(dataset: SkeletonDataset, out: Path, protocols: Sequence[str])
 def _write_ctrgcn(
     dataset: SkeletonDataset, draft: Path, protocols: Sequence[str], progress: Progress
 ) -> None:
-    """A zip archive, its members as they are, so that they can be mapped."""
+    """A zip archive with uncompressed members, so that they can be memory-mapped."""
     (protocol,) = protocols
     frames, bodies = _padded_sizes(dataset)
     width = bodies * dataset.layout.num_joints * 3
@@ -157,8 +157,8 @@ def _write_ctrgcn(
             lengths = dataset.lengths[clips]
             member(f"num_frame_{part}", lengths[:, None], np.int64, lengths.shape)
         for key, word in (("protocol", protocol), ("layout", dataset.layout.name)):
-            told = np.array([[word]], np.str_)
-            member(key, told, told.dtype, (1,))
+            text = np.array([[word]], np.str_)
+            member(key, text, text.dtype, (1,))
         archive.close()
         _to_disk(file)
 
@@ -166,7 +166,7 @@ def _write_ctrgcn(
 def _write_agcn(
     dataset: SkeletonDataset, draft: Path, protocols: Sequence[str], progress: Progress
 ) -> None:
-    """A directory a protocol; a side of no clip is left out."""
+    """A directory per protocol; a side without clips is left out."""
     frames, bodies = _padded_sizes(dataset)
 
     def replayed(clips: Iterable[int]) -> Iterator[Row]:
@@ -205,10 +205,10 @@ def _write_agcn(
 def _write_pyskl(
     dataset: SkeletonDataset, draft: Path, protocols: Sequence[str], progress: Progress
 ) -> None:
-    """One dict; ``split`` names clips, so that no two may have the same name."""
+    """One dict; ``split`` lists clips by name, so that names must be unique."""
     if len(set(dataset.clip_names)) < len(dataset):
-        twice = next(name for name in dataset.clip_names if dataset.clip_names.count(name) > 1)
-        raise UserError(f"pyskl-pkl tells clips by their names, and several are called '{twice}'")
+        name, _ = Counter(dataset.clip_names).most_common(1)[0]
+        raise UserError(f"pyskl-pkl identifies clips by name, and several are called '{name}'")
     names = {
         f"{'xset' if protocol == 'xsetup' else protocol}_{part}": [
             dataset.clip_names[index] for index in split(dataset, protocol, ours)
@@ -239,7 +239,7 @@ def _write_pyskl(
 
 @dataclass
 class _Streamed:
-    """What is pickled as a list, while it is made."""
+    """Pickled as a list, while its items are being made."""
 
     items: Iterator[object]
 
@@ -262,7 +262,7 @@ def _padded_sizes(dataset: SkeletonDataset) -> tuple[int, int]:
 
 
 def _counting(total: int, progress: Progress) -> Callable[[Iterable[Any]], Iterator[Any]]:
-    """What passes items on, and tells ``progress`` how many of ``total`` have been used."""
+    """A wrapper of iterables that calls ``progress`` with how many of ``total`` were used."""
     done = 0
 
     def counted(items: Iterable[Any]) -> Iterator[Any]:
@@ -286,7 +286,7 @@ def _write_npy(
 
 
 def _to_disk(file: IO[bytes]) -> None:
-    """So that what is renamed into place is whole even if the power fails."""
+    """Sync, so that a renamed file is whole even after a power failure."""
     file.flush()
     os.fsync(file.fileno())
 

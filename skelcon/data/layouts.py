@@ -11,7 +11,7 @@ from skelcon.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class SkeletonLayout:
-    """The joints of one body and how they hang together.
+    """The joints of one body and how they are connected.
 
     Attributes:
         name: what a file's header calls it.
@@ -260,7 +260,7 @@ def layout_named(name: str) -> SkeletonLayout:
 
 
 def joint_mapping(source: SkeletonLayout, target: SkeletonLayout) -> tuple[int, ...]:
-    """For each joint of ``target`` the joint of ``source`` that takes its place.
+    """For each joint of ``target`` the joint of ``source`` that replaces it.
 
     ``clip[..., joint_mapping(source, target), :]`` is a clip of ``source`` on ``target``.
 
@@ -272,17 +272,17 @@ def joint_mapping(source: SkeletonLayout, target: SkeletonLayout) -> tuple[int, 
     if (source, target) not in RENAMED:
         pairs = ", ".join(f"{a.name} to {b.name}" for a, b in RENAMED)
         raise UserError(
-            f"no way from skeleton layout '{source.name}' to '{target.name}'; there is: {pairs}"
+            f"no mapping from skeleton layout '{source.name}' to '{target.name}'; known: {pairs}"
         )
     renamed = RENAMED[source, target]
     return tuple(source.joints.index(renamed.get(name, name)) for name in target.joints)
 
 
 def common_layout(one: SkeletonLayout, other: SkeletonLayout) -> SkeletonLayout:
-    """The layout that clips of both can be put on: the poorer of the two.
+    """The layout that clips of both can be mapped to: the one with fewer joints.
 
     Raises:
-        UserError: if neither can be put on the other.
+        UserError: if neither can be mapped to the other.
     """
     if one == other:
         return one
@@ -292,5 +292,5 @@ def common_layout(one: SkeletonLayout, other: SkeletonLayout) -> SkeletonLayout:
     pairs = ", ".join(f"{a.name} and {b.name}" for a, b in RENAMED)
     raise UserError(
         f"skeleton layouts '{one.name}' and '{other.name}' have no common layout; "
-        f"these have one: {pairs}"
+        f"known pairs: {pairs}"
     )

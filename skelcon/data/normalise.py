@@ -17,7 +17,7 @@ Clip = NDArray[np.floating]
 
 
 class Normalisation(Config):
-    """What is done to a clip's coordinates at import; recorded in the data set's fingerprint."""
+    """The steps that are applied to a clip at import; part of the data set's fingerprint."""
 
     centre: bool = Field(
         default=True,
@@ -73,8 +73,8 @@ def _held(values: NDArray[np.float64]) -> NDArray[np.float64]:
 def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Clip:
     """A normalised float64 copy of ``clip`` (M, T, V, 3).
 
-    The main body is the first that is ever present. Where it is absent, or its centre joint is,
-    the others are centred on where that was last; the turns are those of its first frame. (The
+    The main body is the first that is ever present. Where it or its centre joint is absent,
+    the others are centred on its last position; the rotations are those of its first frame. (The
     paper's public code does not centre such frames, and its first frame is never empty, as it
     moves a body that appears late to the beginning of the clip.)
     """

@@ -1,4 +1,4 @@
-"""Clips put one behind the other: rows of frames in one raw file, and an index of their blocks."""
+"""Packed clips: rows of frames in one raw file, one clip after the other, and an index."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Block = tuple[int, int, int]
 
 @dataclass
 class PackedIndex:
-    """What is known of packed clips beside their frames; a JSON file can hold it."""
+    """The index of packed clips: everything but their frames; a JSON file can hold it."""
 
     infos: list[ClipInfo] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
@@ -29,7 +29,7 @@ class PackedIndex:
     rows: int = 0
 
     def extend(self, other: PackedIndex) -> None:
-        """Append the clips of ``other``, whose frames stand behind those of this one."""
+        """Append the clips of ``other``, whose frames follow those of this one."""
         self.infos += other.infos
         self.lengths += other.lengths
         for bodies in other.blocks:
@@ -110,10 +110,10 @@ class ClipPacker:
         """Append what another packer wrote to the file ``raw``.
 
         Raises:
-            ValueError: if the file has not the rows that its index tells of.
+            ValueError: if the file does not have the rows of its index.
         """
         if raw.stat().st_size != index.rows * self._layout.num_joints * 12:
-            raise ValueError(f"'{raw}' has not the {index.rows} rows of its index")
+            raise ValueError(f"'{raw}' does not have the {index.rows} rows of its index")
         with raw.open("rb") as source:
             shutil.copyfileobj(source, _Tee(self._write), 4 << 20)
         self.index.extend(index)

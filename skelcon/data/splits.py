@@ -1,7 +1,7 @@
-"""Evaluation protocols: who trains and who tests, and a validation side made of trainers only.
+"""Evaluation protocols: who trains and who tests, and a validation side of training clips only.
 
 A data set carries its protocols as (N,) int8 rows (0 trains, 1 tests, -1 takes no part); an
-importer makes them from what its source tells of subjects, cameras and setups.
+importer makes them from the subjects, cameras and setups of its source.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ class Sides:
 
 @dataclass(frozen=True)
 class Summary:
-    """What :func:`summarise` tells.
+    """The result of :func:`summarise`.
 
     Attributes:
         normalisation: the steps that were taken.
-        subjects, cameras, setups: the known ones, in order; empty if the source does not tell.
+        subjects, cameras, setups: the known ones, in order; empty if not stated.
         bodies: number of bodies -> clips that have so many.
         missing_joints: the share of joints that are all zeros, of those in frames in which their
             body is present. In centred data the main body's centre joint, which is zero, is left

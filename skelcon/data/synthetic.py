@@ -1,8 +1,8 @@
 """Synthetic skeleton clips: forward kinematics over a table of actions, seen by noisy sensors.
 
-A stand-in for recorded data, to try and to test a trainer on. Coordinates are metres before a depth
+They replace recorded data to try or to test a trainer. Coordinates are metres in front of a depth
 sensor, right-handed: x to the right of a performer who faces it, y up, z away from it. Each clip
-is drawn from a seed made of what its name tells, so it is the same whatever is made beside it.
+has a seed of its own, made from its name, so that it does not depend on the other clips.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class _Action(NamedTuple):
 
     ``keys`` are degrees (metres for shifts) on top of the posture; ``swings`` oscillate: amplitude,
     cycles, phase in turns. ``a.`` is the acting ``side`` (or the performer's choice), ``b.`` the
-    other, ``ab.`` both, else the trunk. A pair stands ``apart`` metres; its second body follows
-    ``partner``, or the same keys.
+    other, ``ab.`` both, else the trunk. The bodies of a pair are ``apart`` metres apart; the second
+    follows ``partner``, or the same keys.
     """
 
     name: str
@@ -274,7 +274,7 @@ class Performer(NamedTuple):
 
 
 def performer(subject: int, *, seed: int = 0) -> Performer:
-    """The performer that ``subject`` (0 or more) stands for under ``seed`` (0 or more)."""
+    """The performer with the number ``subject`` (0 or more) under ``seed`` (0 or more)."""
     rng = _rng(seed, 1, subject)
     sizes = rng.normal(1.0, 0.06) * rng.normal(1.0, 0.05, len(_BODY))
     return Performer(
@@ -385,8 +385,8 @@ class Take(NamedTuple):
 def render(take: Take, *, seed: int = 0, noise: bool = True) -> Array:
     """What the sensor saw: (M, T, 25, 3) float64 metres in its frame, not normalised.
 
-    Each camera has a performance of its own, so that to recognise a recording from another side
-    is no way to recognise an action. Without ``noise`` all bones keep their lengths.
+    Each camera sees another performance, so that recognising a recording from another side does
+    not help to recognise an action. Without ``noise`` all bones keep their lengths.
     """
     action = _ACTIONS[take.action - 1]
     ways = [_rng(seed, 2, take.action, take.subject, body) for body in (0, 1)]
@@ -401,12 +401,12 @@ def render(take: Take, *, seed: int = 0, noise: bool = True) -> Array:
     when = np.clip((np.arange(frames) - before * spare) / busy, 0, 1)
     when = when ** float(np.exp(rng.normal(0, 0.15)))
     half = action.apart * rng.normal(0.5, 0.03)
-    # Pairs stand sideways to the middle camera.
+    # The middle camera sees pairs from the side.
     yaw = rng.normal(0, 14) + (90 * rng.choice((-1, 1)) if action.apart else 0)
     course = _move(who, action, action.keys, side, when, habit=ways[0], take=rng)
     bodies = [_pose(who, course, yaw, -half)]
     if action.apart:
-        # The partner is nobody's subject number: who trains must not appear among who tests.
+        # The partner is not one of the subjects: who trains must not appear in a test clip.
         other, keys = performer(1000 + take.subject, seed=seed), action.partner or action.keys
         late = np.clip(when - rng.uniform(0, 0.05), 0, 1)
         course = _move(other, action, keys, side, late, habit=ways[1], take=rng)
@@ -459,7 +459,7 @@ def synthesize(
 
     A subject changes the setup with each repetition. Protocols are NTU's: odd subjects, cameras
     2 and 3, and even setups train; one is left out where a side of it would be empty. The same
-    ``seed`` gives the same fingerprint. What stood at ``path`` is replaced at the end; ``progress``
+    ``seed`` gives the same fingerprint. ``path`` is replaced at the end if it exists; ``progress``
     is called with the numbers of clips done and in all.
 
     Raises:

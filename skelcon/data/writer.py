@@ -1,4 +1,4 @@
-"""`DatasetWriter`: a packed data set, written clip by clip and put in place whole."""
+"""`DatasetWriter`: writes a packed data set clip by clip; it appears whole or not at all."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ _HEADER = 128
 
 
 class DatasetWriter:
-    """Writes a packed data set clip by clip, in bounded memory, and puts it in place whole.
+    """Writes a packed data set clip by clip, in bounded memory.
 
-    Use as a context manager: nothing stands at ``path`` until the block ends without an error.
-    ``origin`` says in the header how the clips were made; no number depends on it. Until it is
-    whole the data set stands in ``scratch``, on the same disk; beside ``path`` if not given.
+    Use as a context manager: ``path`` does not exist until :meth:`close`. ``origin`` records in the
+    header how the clips were made; no number depends on it. Until it is whole the data set is in
+    the directory ``scratch``, on the same disk; by default beside ``path``.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class DatasetWriter:
 
         Args:
             splits: protocol -> (N,) 0/1/-1.
-            report: what ``import-report.json`` beside the data is to hold.
+            report: the content of ``import-report.json`` beside the data.
         """
         self._finish(splits)
         if report is not None:

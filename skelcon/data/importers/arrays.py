@@ -41,12 +41,12 @@ class Header:
 
     @property
     def row_bytes(self) -> int:
-        """The bytes of what stands at one index of the first axis."""
+        """The bytes of one row."""
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
 
 class StoredArray:
-    """An array in a file, read row by row (a row is what stands at one index of the first axis).
+    """An array in a file, read row by row (a row is one index of the first axis).
 
     It is an ``.npy`` file, or a member of an ``.npz`` archive.
 
@@ -165,18 +165,18 @@ def _content_of(path: Path, member: zipfile.ZipInfo) -> int:
 
 @contextlib.contextmanager
 def _zip_errors() -> Iterator[None]:
-    """Whatever damage makes of zipfile and the decompressors is a one-line ``ValueError``."""
+    """Errors of zipfile and the decompressors become a one-line ``ValueError``."""
     try:
         yield
     except (OSError, ValueError):
         raise
-    except Exception as error:  # zipfile lets many kinds of error through for a damaged archive
+    except Exception as error:  # a damaged archive raises errors of many kinds
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"the archive is damaged ({reason})") from None
 
 
 def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
-    """The header of an array, at which ``file`` stands.
+    """The header of an array, at the current position of ``file``.
 
     Args:
         file: a file, or a member of an archive.
@@ -184,7 +184,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
             read as numbers along one more axis, the code points of its characters.
 
     Raises:
-        ValueError: if it is damaged, or tells of no array of numbers.
+        ValueError: if it is damaged, or not that of an array of numbers.
     """
     start = io.BytesIO(file.read(_HEADER))
     try:
@@ -199,7 +199,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
                 raise ValueError(f"its version is {version[0]}.{version[1]}")
     except MemoryError:  # a literal nested too deeply
         raise ValueError("not a readable .npy header") from None
-    except Exception as error:  # numpy lets many kinds of error through for a damaged header
+    except Exception as error:  # a damaged header raises errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"not a readable .npy header ({reason})") from None
     if dtype.kind not in kinds or dtype.hasobject:

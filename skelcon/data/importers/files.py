@@ -1,4 +1,4 @@
-"""Files on a disk, where anything may stand under a name."""
+"""Files on a disk, where a name may be anything: a pipe, a broken link, a directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands beside padded clips: their labels, in arrays or in pickles, and their lengths.
+"""What comes with padded clips: labels, in arrays or in pickles, and lengths.
 
 A label that cannot be used is kept as the reason, in words, so that its clip alone is lost.
 """

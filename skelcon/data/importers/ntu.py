@@ -2,8 +2,8 @@
 
 The number of frames; for each frame the number of bodies; for each body a line of ten numbers, a
 line with the number of joints, and for each joint a line of twelve, of which the first three are
-its place. Read as the paper's public code does: body m of a clip is whatever stands m-th in each
-frame, up to four of them, and the one that moves most comes first.
+its position. Read as the paper's public code does: body m of a clip is the m-th body of each frame,
+up to four of them, and the one that moves most comes first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _SIMILAR = re.compile(r"[^.].*\.skeleton", re.DOTALL)
 
 
 class Ntu(ClipFiles):
-    """NTU RGB+D and NTU RGB+D 120: 25 joints, a file a clip; the name of a file tells the rest."""
+    """NTU RGB+D and NTU RGB+D 120: 25 joints, one clip per file, named after what it is."""
 
     family = "ntu"
     title = "NTU RGB+D"
@@ -130,13 +130,13 @@ def _tidied(data: bytes) -> bytes:
 
 
 class _Skeletons:
-    """A file's text and where its numbers begin and end; a line counts from 0."""
+    """A file's text and where its numbers start and end; lines count from 0."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data if data.endswith(b"\n") else data + b"\n"
         characters = np.frombuffer(self.data, np.uint8)
         self.gaps = np.flatnonzero(characters <= ord(" "))
-        """Where the spaces and line ends are: between two of them is a number."""
+        """Where the spaces and line ends are; a number is between two of them."""
         self.ends = np.flatnonzero(characters[self.gaps] == ord("\n"))
         """Which of the gaps end a line."""
         self.stops = memoryview(self.gaps[self.ends].data)  # faster one by one
@@ -147,7 +147,7 @@ class _Skeletons:
         try:
             frames = self._walk(found)
         finally:
-            # Where a line is lost, or one too many, the joints tell it before a count does.
+            # A missing or extra line shows in the joints before it shows in a count.
             frame, rank, first = np.array(found, np.int64).reshape(-1, 3).T
             lines = first[:, None] + np.arange(_JOINTS)
             self._check_lengths(lines)
@@ -157,13 +157,13 @@ class _Skeletons:
         bodies = int(rank[read].max()) + 1
         if bodies * frames * _JOINTS * 3 * 8 > max(_SPARSE_BYTES, len(self.data)):
             raise ValueError(f"{frames} frames, nearly all of them without a body")
-        values = self._places(lines[read].ravel())
+        values = self._positions(lines[read].ravel())
         out = np.zeros((bodies, frames, _JOINTS, 3))
         out[rank[read], frame[read]] = values.reshape(-1, _JOINTS, 3)
         return out
 
     def _walk(self, found: list[tuple[int, int, int]]) -> int:
-        """The number of frames; ``found`` is told of each body the frame, its rank there and the
+        """The number of frames; adds to ``found`` the frame of each body, its rank there and the
         line of its first joint.
         """
         frames = self._count(0, "frames")
@@ -185,7 +185,7 @@ class _Skeletons:
                 line += _BODY_LINES
             line += 1
         if self.data[self.stops[line - 1] :].strip():
-            raise BadLineError(f"the file goes on after its {frames} frames", line + 1)
+            raise BadLineError(f"the file continues after its {frames} frames", line + 1)
         return frames
 
     def _count(self, line: int, what: str) -> int:
@@ -193,9 +193,7 @@ class _Skeletons:
         start = self.stops[line - 1] + 1 if line else 0
         text = self.data[start : self.stops[line]].strip()
         if not text.isdigit() or len(text) > 9:
-            raise BadLineError(
-                f"{text[:24].decode()!r} where the number of {what} is to be", line + 1
-            )
+            raise BadLineError(f"{text[:24].decode()!r} instead of the number of {what}", line + 1)
         return int(text)
 
     def _check_lengths(self, lines: NDArray[np.int64]) -> None:
@@ -208,7 +206,7 @@ class _Skeletons:
                 f"{gaps[wrong][0] - returns} numbers, not {_NUMBERS}", int(lines[wrong][0]) + 1
             )
 
-    def _places(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
+    def _positions(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:
         """(3 L,) the first three numbers of each of the (L,) lines."""
         around = self.gaps[self.ends[lines - 1][:, None] + np.arange(4)]
         try:

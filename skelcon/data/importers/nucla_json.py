@@ -133,7 +133,7 @@ def _not_a_number(text: str) -> NoReturn:
 def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
-        raise ValueError("has a key twice")
+        raise ValueError("has a duplicate key")
     return out
 
 

@@ -44,7 +44,7 @@ _JOINS = (
 
 
 class NumberError(ValueError):
-    """What stands at ``index`` of the places asked for is no number."""
+    """The token at ``index`` of the given positions is not a number."""
 
     def __init__(self, token: bytes, index: int) -> None:
         shown = token.decode("ascii", "backslashreplace")
@@ -55,7 +55,7 @@ class NumberError(ValueError):
 def read_numbers(
     text: bytes, starts: NDArray[np.int64], stops: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """The (N,) numbers that stand at ``text[starts[i]:stops[i]]``.
+    """The (N,) numbers at ``text[starts[i]:stops[i]]``.
 
     Raises:
         NumberError: if one of them is none, the first such.

@@ -264,7 +264,7 @@ class PaddedSource(Source):
 
     @cached_property
     def items(self) -> Sequence[Stretch]:
-        """Stretches of clips, side by side; whole sides where there is no way to begin within."""
+        """Stretches of clips, side after side; whole sides where an array is not seekable."""
         assert self.layout  # an error is raised before any work is done
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):

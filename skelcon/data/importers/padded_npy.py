@@ -2,7 +2,7 @@
 
 Each is ``{train,val}_*.npy`` (N, 3, T, V, M) with ``{train,val}_label.pkl`` beside it, in one
 directory per protocol (``xview``, ``xsub``, ...). The path is such a directory, a directory of such
-directories, or one of the arrays, which stands for its directory.
+directories, or one of the arrays, which means its directory.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ class Frame50Npy(PaddedNpy):
 
 
 def _beside(where: str, file: Path) -> str:
-    """What messages call a file that stands beside the array that they call ``where``."""
+    """What messages call a file in the directory of the array that they call ``where``."""
     return str(Path(where).with_name(file.name))
 
 

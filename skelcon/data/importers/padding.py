@@ -1,7 +1,7 @@
 """From clips that are padded to one number of frames back to their own lengths.
 
 All functions take a clip (M bodies, T frames, V joints, 3), absent bodies and joints zeros, and
-give a number of frames from 0 (nobody is ever present) to T.
+give a number of frames from 0 (no body is ever present) to T.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ Clip = NDArray[np.floating]
 
 
 def zero_padded_length(clip: Clip) -> int:
-    """The frames up to the last in which anybody is present."""
+    """The frames up to the last in which a body is present."""
     (present,) = np.nonzero(np.any(clip != 0, axis=(0, 2, 3)))
     return int(present[-1]) + 1 if len(present) else 0
 
@@ -22,19 +22,19 @@ def replayed_length(clip: Clip) -> int:
     """The frames before the main body, the first that is ever present, is seen again.
 
     The makers of such clips (2s-AGCN) repeat the frames of each body to the end, so that the
-    clip's length is the period of the main body. Another body of another period keeps what the
-    main body's length leaves of it: once all are centred on the main body its own period can no
-    longer be seen. Where nothing is repeated all frames count, but those in which nobody is.
+    clip's length is the period of the main body. Another body with
+    another period is cut to the main body's length: once all are centred on the main body its own
+    period can no longer be seen. Where nothing repeats, all frames with a body count.
     """
     length = zero_padded_length(clip)
     if not length:
         return length
     main = next(body for body in clip if np.any(body != 0))
-    return min(length, _period(main))  # (the last frame may repeat one in which nobody is)
+    return min(length, _period(main))  # (the last frame may repeat an empty one)
 
 
 def given_length(frames: int, clip: Clip) -> int:
-    """What a file of lengths says, cut to the frames that there are; ``ValueError`` below 1."""
+    """The length in a file of lengths, at most the frames of ``clip``; ``ValueError`` below 1."""
     if frames < 1:
         raise ValueError(f"its number of frames is {frames}")
     return min(frames, int(clip.shape[1]))

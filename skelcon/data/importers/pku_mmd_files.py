@@ -1,7 +1,7 @@
-"""Where the videos of PKU-MMD, their labels and the lists of who trains are on a disk.
+"""Finds the videos of PKU-MMD, their labels and the lists of who trains on a disk.
 
 A video's skeletons and its labels have the same name (``0005-L.txt``; ``A10N08-L.txt`` in phase
-II) in different folders, which no name tells apart for sure: the first row of a file does.
+II) in different folders. Names do not distinguish these reliably; the first row of a file does.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class _Folder:
 def find_videos(path: Path) -> VideoFiles | None:
     """The videos at ``path`` and up to three levels below; None if there are none.
 
-    Labels and lists may also stand beside ``path``, where that is the folder of the skeletons.
+    Labels and lists may also be beside ``path``, if that is the folder of the skeletons.
 
     Raises:
-        UserError: if there are labels or skeletons alone, videos of both phases, a video twice,
-            or a list that is damaged.
+        UserError: if there are labels or skeletons alone, videos of both phases, a duplicate
+            video, or a damaged list.
     """
     folders = list(_below(path, _LEVELS))
     kinds = {folder.path: _kind(folder) for folder in folders}
@@ -130,7 +130,7 @@ def find_videos(path: Path) -> VideoFiles | None:
 
 
 def _below(path: Path, levels: int) -> Iterator[_Folder]:
-    """The folder ``path`` and those below it, the nearer first, none twice."""
+    """The folder ``path`` and those below it, the nearer first, without duplicates."""
     seen: set[str] = set()
     row = [path]
     for level in range(levels + 1):
@@ -244,7 +244,7 @@ def _only_phase(path: Path, folders: Iterable[_Folder]) -> int:
     if places[1] == places[2]:
         raise UserError(
             f"'{places[1]}' has videos of both phases of PKU-MMD (0005-L, A10N08-L): "
-            "move one of them to a directory of its own"
+            "move one of them to another directory"
         )
     raise UserError(
         f"'{path}' has both phases of PKU-MMD: give '{places[1]}' (I) or '{places[2]}' (II)"
@@ -261,7 +261,7 @@ def _by_name(folders: Iterable[_Folder], phase: int, what: str) -> dict[str, Pat
             if name in found:
                 raise UserError(
                     f"{what} of {name} are in '{found[name].parent}' and in '{folder.path}': "
-                    "give the path of one of them, or take one away"
+                    "give the path of one of them, or remove one"
                 )
             found[name] = folder.path / name
     return dict(sorted(found.items()))
@@ -280,7 +280,7 @@ def _read_lists(paths: Iterable[Path], phase: int) -> tuple[tuple[Path, ...], di
             continue  # of the other phase
         if found.setdefault(protocol, sides) != sides:
             raise UserError(
-                f"'{used[protocol]}' and '{path}' say otherwise who trains: take one of them away"
+                f"'{used[protocol]}' and '{path}' disagree on who trains: remove one of them"
             )
         used.setdefault(protocol, path)
     return tuple(used.values()), found
@@ -306,7 +306,7 @@ def read_list(path: Path) -> Sides:
             continue
         name = word["video"].upper()
         if side is None:
-            raise UserError(f"'{path}': {name} stands before any heading 'Training videos:'")
+            raise UserError(f"'{path}': {name} is above the first heading 'Training videos:'")
         if sides.setdefault(name, side) != side:
             raise UserError(f"'{path}': {name} both trains and tests")
     for wanted, heading in ((TRAIN, "Training videos:"), (TEST, "Validation videos:")):

@@ -8,7 +8,7 @@ Two things that the libraries promise are not enough, and are done here instead:
 
 - numpy's ``_reconstruct``, ``dtype.__setstate__`` and ``ndarray.__setstate__`` trust shapes, flags
   and (of a crafted object array) pointers. `_Array` and `_Dtype` check them.
-- `pickle` sets the state of whatever stands on its stack, functions and classes included. What
+- `pickle` sets the state of whatever is on its stack, functions and classes included. What
   `find_class` returns has no state that can be set.
 
 A pickle can still ask for much memory or time, or nest so deep that the process crashes. It is
@@ -39,7 +39,7 @@ class RefusedError(ValueError):
 
 
 def read_isolated(function: Callable[[Path], Iterator[T]], path: Path) -> Generator[T]:
-    """What ``function(path)``, which loads the pickle ``path``, yields in a process of its own.
+    """What ``function(path)``, which loads the pickle ``path``, yields in another process.
 
     Raises:
         ValueError, OSError: as :func:`load_plain`; also if memory or time are used up.
@@ -169,7 +169,7 @@ def _check_values(values: Any, dtype: np.dtype[Any], shape: Any) -> None:
             raise ValueError("an array of strings that are no text")
 
 
-# What stands for numpy's functions of these names.
+# What a pickle gets when it names numpy's functions.
 
 
 def _reconstruct(kind: object, shape: object, _: object) -> _Array:

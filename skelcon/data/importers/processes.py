@@ -223,7 +223,7 @@ def _send_all(
 ) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(2, 1)
-    with contextlib.suppress(BrokenPipeError):  # nobody reads on
+    with contextlib.suppress(BrokenPipeError):  # the reader has stopped
         try:
             _limit(memory, seconds)
             for value in function(path):

@@ -49,8 +49,8 @@ class _Facts:
 class PysklPkl(Source):
     """One pickle of all clips.
 
-    The file is one item. A pickle cannot be read in part: a process of its own holds as many bytes
-    as the file has, and sends first the facts, then one clip at a time.
+    The file is one item. A pickle cannot be read in part: another process holds as many bytes as
+    the file has, and sends first the facts, then one clip at a time.
     """
 
     family = "pyskl-pkl"
@@ -209,7 +209,7 @@ def _sides(split: object) -> Sides:
         match = _SIDE.fullmatch(key) if isinstance(key, str) else None
         if match is None or not isinstance(names, list | tuple | set | np.ndarray):
             continue
-        with contextlib.suppress(UserError):  # a protocol of its own
+        with contextlib.suppress(UserError):  # not a known protocol
             protocol = canonical_protocol(match[1])
             plain = frozenset(_plain(name) for name in names if isinstance(name, str))
             sides.setdefault(protocol, {})[match[2]] = plain

@@ -1,4 +1,4 @@
-"""What an import left out, as ``import-report.json`` beside the data tells it."""
+"""What an import left out, read from ``import-report.json`` beside the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _VARIES = re.compile(r"'[^']*'|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What an import read, left out as it was told to, and skipped."""
+    """What an import read, excluded by option, and skipped."""
 
     family: str
     files: int
@@ -31,7 +31,7 @@ class SkippedGroup:
     """Files that were skipped for one reason.
 
     Attributes:
-        reason: that of all of them, or of the first where they differ in names and numbers only.
+        reason: of all of them, or of the first if they differ in names and numbers only.
         count: how many.
         names: of all of them.
     """
@@ -42,10 +42,7 @@ class SkippedGroup:
 
 
 def read_report(path: Path) -> ImportReport | None:
-    """The report of the import that made the data set at ``path``; None if no sound one is there.
-
-    A data set that was not imported has none.
-    """
+    """The report of the import that made the data set at ``path``; None if it has no valid one."""
     try:
         values = json.loads((path / REPORT).read_text())
         return ImportReport(
@@ -63,7 +60,7 @@ def read_report(path: Path) -> ImportReport | None:
 
 
 def by_reason(skipped: Sequence[SkippedFile]) -> list[SkippedGroup]:
-    """Skipped files by what was wrong with them, the most frequent first."""
+    """Skipped files grouped by reason, the most frequent first."""
     groups: dict[str, list[SkippedFile]] = defaultdict(list)
     for bad in skipped:
         groups[_VARIES.sub("#", bad.reason)].append(bad)

@@ -1,11 +1,11 @@
-"""What every importer gives: a `Source`, the files of one layout family at one place.
+"""`Source`: what every importer implements, the files of one layout family at one path.
 
-An importer is a subclass of :class:`Source` in a module of its own. It says what is at a path
+An importer is one module with a subclass of :class:`Source`. It says what is at a path
 (:meth:`Source.find`), in which *items* it is read (a file, a stretch of an array), and what the
-clips of an item are (:meth:`Source.read`). Choosing bodies, leaving out, normalising, checking,
-packing, resuming and parallel work are not its business: :mod:`~skelcon.data.importers.pipeline`
-does them for all. Items are read in any order and in several processes, so that ``read`` depends
-on nothing but the item and the files.
+clips of an item are (:meth:`Source.read`). :mod:`~skelcon.data.importers.pipeline` does the rest
+for all of them: choosing bodies, excluding, normalising, checking, packing, resuming and parallel
+work. Items are read in any order and in several processes: ``read`` must depend on nothing but the
+item and the files.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 class RawClip:
     """A clip as its file has it: ``coordinates`` (M, T, V, 3), absent bodies and joints zeros.
 
-    ``file`` is what a report calls it, where that is not the clip's name.
+    ``file`` is its name in a report, if that is not the clip's name.
     """
 
     info: ClipInfo
@@ -50,7 +50,7 @@ class SkippedFile:
 
 
 class BadLineError(ValueError):
-    """A file is bad, and it is known where: ``line`` counts from 1."""
+    """A file is bad in a known ``line``, counted from 1."""
 
     def __init__(self, reason: str, line: int) -> None:
         super().__init__(reason)
@@ -60,8 +60,8 @@ class BadLineError(ValueError):
 class Source(ABC):
     """The files of one layout family at a path.
 
-    Nothing but names of files is looked at before :attr:`items` is asked for, so that finding
-    what has been imported already costs nothing.
+    Only names of files are read before :attr:`items` is used, so that it costs nothing to find what
+    has been imported already.
 
     Attributes:
         family: the family's name, as ``--format`` takes it and the data set's header records it.
@@ -91,7 +91,7 @@ class Source(ABC):
     @property
     @abstractmethod
     def name(self) -> str:
-        """What tables call the data set (``ntu60``, ``ntu120``, ``pkummd1``, ``pkummd2``, ...)."""
+        """The name of the data set in tables (``ntu60``, ``ntu120``, ``pkummd1``, ...)."""
 
     @property
     @abstractmethod
@@ -105,16 +105,16 @@ class Source(ABC):
 
     @property
     def normalised(self) -> Normalisation:
-        """What the makers of such files have done to the coordinates already."""
+        """The steps that the makers of such files have applied to the coordinates."""
         return RAW
 
     @property
     def items(self) -> Sequence[Any]:
-        """What is read one by one, in the order of the data set; the files if not overridden."""
+        """What is read one by one, in the order of the data set; by default the files."""
         return self.files
 
     def clips_in(self, item: Any) -> int:
-        """How many clips ``item`` is likely to give: for the progress bar alone."""
+        """How many clips ``item`` is likely to have; for the progress bar only."""
         return 1
 
     @abstractmethod
@@ -130,7 +130,7 @@ class Source(ABC):
         """Protocol -> an (N,) row for the clips that were read: 0 trains, 1 tests, -1 neither."""
 
     def name_of(self, item: Any) -> str:
-        """What an item is called where it is bad as a whole."""
+        """The name in the report of an item that is bad as a whole."""
         return item.name if isinstance(item, Path) else str(item)
 
 

@@ -424,7 +424,7 @@ def test_a_video_that_is_there_twice(source: Path, tmp_path: Path, user_error: U
 
 BAD_LISTS = {
     "both trains and tests": "Training videos:\n0002-L, 0003-R\nValidation videos:\n0002-L",
-    "before any heading": "0002-L, 0003-R\n0002-L",
+    "above the first heading": "0002-L, 0003-R\n0002-L",
     "no video below a heading 'Validation": "Training videos:\n0002-L, 0003-R",
     "no video below a heading 'Training": "Validation videos:\n0002-L, 0003-R",
     "no video": "",
