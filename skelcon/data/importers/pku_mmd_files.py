@@ -10,10 +10,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from skelcon.data.importers.files import is_folder
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -29,7 +29,7 @@ _FIRST_ROW = 8 << 10
 _LONGEST_LIST = 1 << 20
 _NAME = r"(?:([0-9]{4})|A([0-9]{2})N([0-9]{2}))-([LMR])"
 _FILE = re.compile(_NAME + r"\.txt")
-_FOLDER_OF_A_VIDEO = re.compile(_NAME + ".*")
+_VIDEO_FOLDER = re.compile(_NAME + ".*")
 _LIST = re.compile(r"cross[-_](subject|view).*\.txt", re.IGNORECASE)
 _LIST_WORD = re.compile(
     rf"(?P<side>train|val|test)|(?<![0-9A-Z])(?P<video>{_NAME})(?![0-9A-Z])", re.IGNORECASE
@@ -81,12 +81,11 @@ class VideoFiles:
     sides: Mapping[str, Sides]
 
 
-@dataclass
-class _Folder:
+class _Folder(NamedTuple):
     path: Path
-    videos: list[str] = field(default_factory=list)
-    lists: list[str] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
+    videos: list[str]
+    lists: list[str]
+    folders: list[str]
 
 
 def find_videos(path: Path) -> VideoFiles | None:
@@ -130,55 +129,34 @@ def find_videos(path: Path) -> VideoFiles | None:
 
 
 def _below(path: Path, levels: int) -> Iterator[_Folder]:
-    """The folder ``path`` and those below it, the nearer first, without duplicates."""
+    """The folder ``path`` and those below it, without duplicates."""
     seen: set[str] = set()
-    row = [path]
-    for level in range(levels + 1):
-        following: list[Path] = []
-        for place in row:
-            real = os.path.realpath(place)
-            if real in seen or len(seen) >= _MOST_FOLDERS:
-                continue
-            seen.add(real)
-            folder = _contents(place, with_folders=level < levels)
-            if folder is not None:
-                yield folder
-                following += [place / name for name in folder.folders]
-        row = following
+    for place, folders, files in os.walk(path, followlinks=True):
+        names = folders + files
+        real = os.path.realpath(place)
+        deep = len(Path(place).relative_to(path).parts) >= levels
+        if real in seen or len(seen) >= _MOST_FOLDERS:
+            folders.clear()
+            continue
+        seen.add(real)
+        # (In a folder of a video there are thousands of depth images.)
+        wanted = (name for name in folders if name[0] != "." and not _VIDEO_FOLDER.fullmatch(name))
+        folders[:] = () if deep else sorted(wanted)
+        yield _Folder(Path(place), _matching(_FILE, names), _matching(_LIST, names), list(folders))
 
 
-def _contents(path: Path, *, with_folders: bool = True) -> _Folder | None:
-    folder = _Folder(path)
-    try:
-        with os.scandir(path) as entries:
-            for entry in entries:
-                name = entry.name
-                if _FILE.fullmatch(name):
-                    folder.videos.append(name)
-                elif _LIST.fullmatch(name):
-                    folder.lists.append(name)
-                elif (
-                    with_folders
-                    and not name.startswith(".")
-                    and not _FOLDER_OF_A_VIDEO.fullmatch(name)  # thousands, of depth images
-                    and is_folder(entry)
-                ):
-                    folder.folders.append(name)
-    except OSError:  # no directory, or not ours to read
-        return None
-    for names in (folder.videos, folder.lists, folder.folders):
-        names.sort()
-    return folder
+def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
+    return sorted(filter(pattern.fullmatch, names))
 
 
 def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> list[_Folder]:
-    """Folders so called beside ``path`` or its parent, with those in them: the nearest there are.
+    """Folders so called beside ``path`` or its parent, with those in them: the nearest ones.
 
-    With ``itself`` also what holds ``path``, and what holds that. Folders called otherwise are
-    left alone, as they may be other data sets.
+    With ``itself`` also the folder of ``path``, and its parent. Folders with other names are not
+    looked into, as they may be other data sets.
     """
     for place in Path(os.path.normpath(path.absolute())).parents[:2]:
-        here = _contents(place) if place != place.parent else None
+        here = next(_below(place, 1), None) if place != place.parent else None
         if here is None:
             continue
         found = [here] if itself and here.lists else []
