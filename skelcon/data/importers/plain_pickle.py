@@ -7,7 +7,7 @@ numpy arrays are written with, and nothing else.
 Two things that the libraries promise are not enough, and are done here instead:
 
 - numpy's ``_reconstruct``, ``dtype.__setstate__`` and ``ndarray.__setstate__`` trust shapes, flags
-  and (of a crafted object array) pointers. `_Array` and `_Dtype` check them.
+  and (of a crafted object array) pointers. `PlainArray` and `_Dtype` check them.
 - `pickle` sets the state of whatever is on its stack, functions and classes included. What
   `find_class` returns has no state that can be set.
 
@@ -123,7 +123,7 @@ class _Dtype:
             self.dtype = self.dtype.newbyteorder(order)
 
 
-class _Array(np.ndarray[Any, np.dtype[Any]]):
+class PlainArray(np.ndarray[Any, np.dtype[Any]]):
     """An array whose state is checked before numpy sets it."""
 
     __slots__ = ()
@@ -172,10 +172,10 @@ def _check_values(values: Any, dtype: np.dtype[Any], shape: Any) -> None:
 # What a pickle gets when it names numpy's functions.
 
 
-def _reconstruct(kind: object, shape: object, _: object) -> _Array:
+def _reconstruct(kind: object, shape: object, _: object) -> PlainArray:
     if kind is not _NDARRAY or shape != (0,):
         raise RefusedError("makes an array of another class")
-    return _Array((0,), np.int8)
+    return PlainArray((0,), np.int8)
 
 
 def _scalar(dtype: object, raw: object) -> object:

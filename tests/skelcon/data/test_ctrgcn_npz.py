@@ -347,7 +347,7 @@ def test_mutations(tmp_path: Path):
             num_frame_train=np.full(5, 3),
         )
         wholes.append(path.read_bytes())
-    for at in range(800):
+    for at in range(200):
         content = bytearray(wholes[at % 2])
         starts = [at for at in range(len(content)) if content[at : at + 2] == b"PK"]
         for _ in range(rng.integers(1, 4)):
@@ -373,7 +373,7 @@ def test_mutations(tmp_path: Path):
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         assert peak < 4 << 20
-    assert min(outcomes.values()) > 60, outcomes
+    assert min(outcomes.values()) > 15, outcomes
 
 
 def test_an_import_of_several_processes_is_the_same(tmp_path: Path):

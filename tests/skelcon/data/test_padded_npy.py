@@ -596,7 +596,7 @@ def test_mutations(tmp_path: Path):
     outcomes = {"clips": 0, "skipped": 0, "user": 0}
     place = tmp_path / "xsub"
     shutil.copytree(good, place)
-    for _ in range(1000):
+    for _ in range(150):
         name = sorted(contents)[rng.integers(3)]
         content = bytearray(contents[name])
         for _ in range(rng.integers(1, 4)):
@@ -627,7 +627,7 @@ def test_mutations(tmp_path: Path):
             tracemalloc.stop()
         assert peak < 4 << 20
         (place / name).write_bytes(contents[name])
-    assert min(outcomes.values()) > 60, outcomes
+    assert min(outcomes.values()) > 15, outcomes
 
 
 def test_mutations_of_one_side_never_lose_the_other(tmp_path: Path):
@@ -638,7 +638,7 @@ def test_mutations_of_one_side_never_lose_the_other(tmp_path: Path):
         shutil.copy(place / f"train_{name}", place / f"val_{name}")
     whole = (place / "train_data_joint.npy").read_bytes()
     told: list[str] = []
-    for at in range(60):
+    for at in range(24):
         content = bytearray(whole)
         for _ in range(3):
             content[rng.integers(128 if at % 2 else len(content))] = rng.integers(256)
