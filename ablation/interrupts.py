@@ -46,14 +46,27 @@ def raise_interrupt(number: int, frame: FrameType | None) -> None:
 def handle_signals() -> None:
     """From now on SIGTERM and SIGHUP do what Ctrl-C does.
 
-    A SIGHUP that is ignored (``nohup``) stays ignored. Libraries that take a signal for themselves,
-    as Ray does when it starts, are overruled by calling this again.
+    A SIGHUP that is ignored (``nohup``) stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, raise_interrupt)
+
+
+@contextlib.contextmanager
+def keeping_handlers() -> Iterator[None]:
+    """A library that starts in this block may take signals for itself, but not for longer."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    try:
+        yield
+    except SystemExit:  # the answer of its own handler to SIGTERM
+        raise KeyboardInterrupt from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextlib.contextmanager

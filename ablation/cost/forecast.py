@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ablation.cost.schedule import wall_seconds
@@ -87,29 +88,38 @@ class Pace:
 
 
 @dataclass
-class _Observed:
-    """The time that some units took together."""
+class _Mean:
+    """The mean seconds of something that was observed several times."""
 
-    units: int = 0
-    epochs: int = 0
     seconds: float = 0.0
+    count: int = 0
+
+    def add(self, seconds: float, count: int) -> None:
+        self.seconds += seconds
+        self.count += count
+
+
+class _Observed:
+    """What units took: seconds an epoch of each kind, and seconds of a training or other unit.
+
+    (Of all trainings by unit, as other representations need other numbers of epochs.)
+    """
+
+    def __init__(self) -> None:
+        self.epoch: dict[Kind, _Mean] = defaultdict(_Mean)
+        self.unit: dict[bool, _Mean] = defaultdict(_Mean)
 
     def add(self, unit: Unit, seconds: float) -> None:
-        self.units += 1
-        self.epochs += unit.epochs or 1
-        self.seconds += seconds
-
-    def merge(self, other: _Observed) -> None:
-        self.units += other.units
-        self.epochs += other.epochs
-        self.seconds += other.seconds
+        self.epoch[kind_of(unit)].add(seconds, unit.epochs or 1)
+        self.unit[unit.epochs > 0].add(seconds, 1)
 
 
 class Forecast:
     """The time that the units of a run take. Not safe for several threads.
 
     What a unit takes is known, from the best on: from its own speed, from units of its kind in
-    this run, from the estimate of the cost model, from all other units of this run.
+    this run (finished ones, or else running ones), from the estimate of the cost model, from all
+    other units of this run.
 
     Args:
         estimates: key -> seconds, from the cost model.
@@ -118,99 +128,62 @@ class Forecast:
 
     def __init__(self, estimates: Mapping[str, float], slots: int | None) -> None:
         self._estimates, self._slots, self._most = estimates, slots, 1
-        self._ended: dict[tuple[bool, Kind], _Observed] = {}
+        self._ended, self._running = _Observed(), _Observed()
+        self._paces: Mapping[str, Pace] = {}
 
     def ended(self, pace: Pace) -> None:
         """A unit is done; what it took counts for the others of its kind."""
-        unit = pace.unit
-        observed = self._ended.setdefault((unit.epochs > 0, kind_of(unit)), _Observed())
-        observed.add(unit, pace.total or pace.elapsed)
+        self._ended.add(pace.unit, pace.total or pace.elapsed)
 
-    def now(self, running: Mapping[str, Pace]) -> RunningForecast:
-        """The forecast at this moment, while ``running`` run."""
-        self._most = max(self._most, len(running))
-        return RunningForecast(self, running)
-
-    @property
-    def slots(self) -> int:
-        """How many trials run at once."""
-        return self._slots or self._most
-
-    @property
-    def estimates(self) -> list[float]:
-        """What the cost model says of single units."""
-        return list(self._estimates.values())
-
-    def estimate(self, unit: Unit) -> float | None:
-        """What the cost model says."""
-        return self._estimates.get(unit.key)
-
-    def observed(self, running: Iterable[Pace], trains: bool, kind: Kind | None) -> _Observed:
-        """What units of a kind took (all if None): those that ended, else those that run."""
-        found = _Observed()
-        for (has_epochs, each), observed in self._ended.items():
-            if has_epochs == trains and kind in (None, each):
-                found.merge(observed)
-        if not found.units:
-            for pace in running:
-                same = (pace.unit.epochs > 0) == trains and kind in (None, kind_of(pace.unit))
-                if same and pace.total is not None:
-                    found.add(pace.unit, pace.total)
-        return found
-
-
-class RunningForecast:
-    """A :class:`Forecast` at one moment: what units of a kind take is looked up once."""
-
-    def __init__(self, forecast: Forecast, running: Mapping[str, Pace]) -> None:
-        self._forecast, self._running = forecast, running
-        self._by_epoch: dict[Kind, float | None] = {}
-        self._by_unit: dict[bool, float | None] = {}
+    def update(self, paces: Mapping[str, Pace]) -> None:
+        """These units run now: to be called before anything is asked."""
+        self._paces, self._running = paces, _Observed()
+        self._most = max(self._most, len(paces))
+        for pace in paces.values():
+            if pace.total is not None:
+                self._running.add(pace.unit, pace.total)
 
     def left(self, unit: Unit) -> float | None:
         """Seconds that ``unit`` still takes; None if nothing is known."""
-        pace, whole = self._running.get(unit.key), self._whole(unit)
+        pace, whole = self._paces.get(unit.key), self._whole(unit)
         return whole if pace is None else pace.left(whole)
 
-    def remaining(self, units: Iterable[Unit], upcoming: int = 0) -> float | None:
+    def remaining(self, units: Sequence[Unit], upcoming: int = 0) -> float | None:
         """Seconds until all is done; None if nothing is known of a unit.
 
         Args:
             units: those that run or are to run.
             upcoming: how many more units a search will ask for.
         """
-        units, seconds = list(units), {}
-        for unit in units:
-            left = self.left(unit)
-            if left is None:
-                return None
-            seconds[unit.key] = left
-        wall = wall_seconds(units, seconds, self._forecast.slots, self._running)
+        seconds = {unit.key: left for unit in units if (left := self.left(unit)) is not None}
+        slots = self._slots or self._most
+        if len(seconds) < len(units):
+            return None
+        wall = wall_seconds(units, seconds, slots, self._paces)
         if not upcoming:
             return wall
-        means = [self._mean(trains) for trains in (True, False)]
-        known = [mean for mean in means if mean is not None] or self._forecast.estimates
-        return wall + upcoming * statistics.fmean(known) / self._forecast.slots if known else None
+        means = [self._unit_mean(trains) for trains in (True, False)]
+        known = [mean for mean in means if mean is not None] or list(self._estimates.values())
+        return wall + upcoming * statistics.fmean(known) / slots if known else None
 
     def _whole(self, unit: Unit) -> float | None:
         """What all of ``unit`` takes."""
-        kind, trains = kind_of(unit), unit.epochs > 0
-        if kind not in self._by_epoch:
-            seen = self._forecast.observed(self._running.values(), trains, kind)
-            self._by_epoch[kind] = seen.seconds / seen.epochs if seen.epochs else None
-        by_epoch = self._by_epoch[kind]
-        if by_epoch is not None:
-            return by_epoch * (unit.epochs or 1)
-        estimate = self._forecast.estimate(unit)
-        if estimate is not None:
-            return estimate
-        mean = self._mean(trains)
-        return SHORT if mean is None and not trains else mean
+        each = self._epoch_mean(kind_of(unit))
+        if each is not None:
+            return each * (unit.epochs or 1)
+        if unit.key in self._estimates:
+            return self._estimates[unit.key]
+        mean = self._unit_mean(unit.epochs > 0)
+        return SHORT if mean is None and not unit.epochs else mean
 
-    def _mean(self, trains: bool) -> float | None:
-        """What a training, or another unit, takes on average."""
-        # By unit, as other representations need other numbers of epochs.
-        if trains not in self._by_unit:
-            seen = self._forecast.observed(self._running.values(), trains, None)
-            self._by_unit[trains] = seen.seconds / seen.units if seen.units else None
-        return self._by_unit[trains]
+    def _epoch_mean(self, kind: Kind) -> float | None:
+        """Seconds an epoch of this kind of unit."""
+        return _first_mean(self._ended.epoch.get(kind), self._running.epoch.get(kind))
+
+    def _unit_mean(self, trains: bool) -> float | None:
+        """Seconds of a training, or of another unit."""
+        return _first_mean(self._ended.unit.get(trains), self._running.unit.get(trains))
+
+
+def _first_mean(*observed: _Mean | None) -> float | None:
+    return next((each.seconds / each.count for each in observed if each is not None), None)

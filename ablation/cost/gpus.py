@@ -75,11 +75,11 @@ def resolve_gpus(
         resources = replace(resources, gpus_per_trial=gpus)
         say(f"--gpus-per-trial auto: {why}")
     if resources.gpus_per_trial > 1:
-        from skelcon.pretrain.distributed import check_divides  # imports torch
+        from skelcon.pretrain.distributed import check_world_size  # imports torch
 
         for unit in units:
             if isinstance(unit, PretrainUnit):
-                check_divides(int(unit.options["batch"]), int(resources.gpus_per_trial))
+                check_world_size(int(unit.options["batch"]), int(resources.gpus_per_trial))
     return resources
 
 

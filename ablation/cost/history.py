@@ -20,7 +20,7 @@ from typing import Any
 
 from ablation.cost.hardware import Hardware
 from ablation.store import Store
-from ablation.store.unit_files import CHECKPOINT, DONE, UnitFiles
+from ablation.store.unit_files import CHECKPOINT, CONFIG, DONE, PROVENANCE, UnitFiles
 from ablation.text import plural
 from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
 from skelcon.config import Json
@@ -192,8 +192,8 @@ class FinishedUnit:
                 for entry in entries:
                     names.add(entry.name)
                     size += entry.stat().st_size if entry.name != CHECKPOINT else 0
-            config = files.config_or_none() if DONE in names else None
-            provenance = files.provenance_or_none()
+            config = files.read_or_none(CONFIG) if DONE in names else None
+            provenance = files.read_or_none(PROVENANCE)
             if config is None or provenance is None:
                 return None
             unit = read_unit(config)

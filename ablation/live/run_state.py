@@ -13,7 +13,7 @@ from ablation.live.snapshot import Running, Snapshot
 from ablation.units import Unit
 
 ETA_SECONDS = 1.0
-"""Seconds between two estimates of what is left: each looks at all units."""
+"""Seconds between two estimates of what is left: each takes all units into account."""
 
 
 @dataclass
@@ -94,8 +94,8 @@ class RunState:
     def snapshot(self) -> Snapshot:
         """The state now."""
         with self._lock:
-            paces = {key: active.pace for key, active in self._running.items()}
-            forecast = self._forecast.now(paces)
+            forecast = self._forecast
+            forecast.update({key: active.pace for key, active in self._running.items()})
             running = tuple(
                 Running(
                     unit=key,
@@ -112,7 +112,7 @@ class RunState:
             upcoming = self._upcoming()
             now = time.monotonic()
             if now - self._eta[0] >= ETA_SECONDS:
-                self._eta = now, forecast.remaining(self._remaining.values(), upcoming)
+                self._eta = now, forecast.remaining(list(self._remaining.values()), upcoming)
             at, left = self._eta
             shares = sum(each.epoch / each.epochs for each in running if each.epochs)
             return Snapshot(

@@ -181,7 +181,7 @@ def _unit_status(
         shown: what drivers show as running.
         drivers: those that are alive.
     """
-    config, held = files.config_or_none(), is_held(files.directory)
+    config, held = files.read_or_none(CONFIG), is_held(files.directory)
     if config is None:
         return UnitStatus(files.key, "running", "(starting)") if held else None
     doing = _doing(files, held, files.key in shown, drivers)

@@ -1,9 +1,9 @@
 """The data set on a worker's node: by its path, or fetched once per node from the driver's node.
 
-Where a node does not see the path (or finds another data set there), the first of its workers
-that needs the data set reads it, piece by piece, through Ray's object store from the node of the
-driver into a directory of its node, from which all workers of that node map it into memory. Files
-go as large arrays that Ray does not copy in the same machine; no trial carries any data.
+Where a node does not see the path (or finds another data set there), its first worker that needs
+the data set reads it from the driver's node, piece by piece through Ray's object store, into a
+directory of its own node. All workers of that node map it into memory from there. Ray does not copy
+large arrays within a machine; no trial carries any data.
 
 Importing this module imports Ray (seconds): only a command that has something to run does.
 """
@@ -33,15 +33,15 @@ from skelcon.errors import UserError
 
 FILES = ("frames.npy", "index.npz", "meta.json")
 PIECE = 64 << 20
-"""Bytes that are under way at once: the object store of a node may be small."""
+"""Bytes in flight at once: the object store of a node may be small."""
 
 Read = Callable[[str, int], NDArray[np.uint8]]
-"""A file's name and where to begin -> its next bytes, none at its end."""
+"""A file's name and an offset -> the next bytes, none at its end."""
 
 
 @functools.lru_cache(maxsize=4)
 def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
-    """Where this process finds the packed data set ``fingerprint``; looked for once.
+    """Where this process finds the packed data set ``fingerprint``; cached.
 
     Args:
         fingerprint: of the data set that is wanted.
@@ -73,9 +73,9 @@ def holds(path: Path, fingerprint: str) -> bool:
 
 
 def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
-    """The data set in the first of ``places`` that can be written; fetched there if it is not.
+    """The data set in the first of ``places`` that can be written; fetched if it is missing.
 
-    One process of a node fetches while the others wait; what was cut short is fetched anew.
+    One process of a node fetches while the others wait; an interrupted copy starts from scratch.
 
     Args:
         fingerprint: of the data set that is wanted.
@@ -87,7 +87,7 @@ def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
     with FileLock(home / f".{fingerprint}.lock"):
         if holds(whole, fingerprint):
             return whole
-        # Its name is always the same: what a killed process left is replaced and not added to.
+        # Always the same name: what a killed process left is replaced.
         part = home / f".{fingerprint}.part"
         shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(whole, ignore_errors=True)
@@ -141,7 +141,7 @@ def _places() -> list[Path]:
 
 
 def _writable(places: list[Path]) -> Path:
-    """The first of ``places`` that is, or can be made, a directory of this user's alone."""
+    """The first of ``places`` that is, or can become, a directory that this user owns."""
     for place in places[:-1]:
         with contextlib.suppress(OSError):
             return _own(place)

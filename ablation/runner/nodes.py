@@ -1,4 +1,4 @@
-"""What the nodes of a cluster see of the driver's paths, looked at before anything runs.
+"""Whether the nodes of a cluster see the driver's results; checked before anything runs.
 
 Importing this module imports Ray (seconds): only a command that has something to run does.
 """
@@ -21,29 +21,28 @@ from ablation.store import Store
 from skelcon.errors import UserError
 
 ANSWER_SECONDS = 60.0
-"""How long the nodes' answers are waited for: each starts a process first."""
+"""How long to wait for the nodes: each starts a process first."""
 CATCH_UP_SECONDS = 3.0
-"""How long a file that has just been written may stay hidden from a node of a network's."""
+"""How long a new file may take to appear on a network file system."""
 
 
 def check_nodes(
     store: Store, resources: Resources, nodes: Sequence[Mapping[str, float]]
 ) -> str | None:
-    """See that all nodes share the results; gives where those without the data fetch it.
+    """Check that all nodes share the results; gives the node from which data can be fetched.
 
     Results that have a mirror need not be shared.
 
-    A file is written there and looked for by a task on each node but the driver's that could start
-    a trial. A node that dies or does not answer is left to Ray; one that joins later finds out with
-    its first unit.
+    A file is written there, and a task on each other node that could start a trial looks for it. A
+    node that dies or does not answer is left to Ray; for one that joins later its first unit fails.
 
     Args:
         store: the results.
-        resources: what a trial asks.
+        resources: what a trial requires.
         nodes: the resources of each node of the cluster.
 
     Returns:
-        The id of the driver's node; None where there is no other and none can join.
+        The id of the driver's node; None if there is no other and none can join.
 
     Raises:
         UserError: if a node does not see the results, or cannot write there.
@@ -62,19 +61,19 @@ def check_nodes(
 
 
 def _check_results(store: Store, names: Mapping[str, str]) -> None:
-    """``names``: id -> name of each node to ask."""
+    """``names``: id -> name of each node to check."""
     probe = store.units.resolve() / f".probe-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     probe.parent.mkdir(parents=True, exist_ok=True)
     probe.touch()
     try:
-        troubles = _troubles(probe, list(names))
+        problems = _problems(probe, list(names))
     finally:
         probe.unlink(missing_ok=True)
-    if troubles:
-        node, trouble = next(iter(troubles.items()))
-        more = f" (and {len(troubles) - 1} other nodes)" if len(troubles) > 1 else ""
+    if problems:
+        node, problem = next(iter(problems.items()))
+        more = f" (and {len(problems) - 1} other nodes)" if len(problems) > 1 else ""
         raise UserError(
-            f"--results {store.results}: node {names[node]}{more} {trouble} this directory as "
+            f"--results {store.results}: node {names[node]}{more} {problem} this directory as "
             f"'{store.results.resolve()}': give a path on a file system that all nodes mount in "
             "the same place"
         )
@@ -87,25 +86,25 @@ def _can_start(node: Mapping[str, float], resources: Resources) -> bool:
     )
 
 
-def _troubles(probe: Path, nodes: list[str]) -> dict[str, str]:
-    """Those of ``nodes`` that cannot use the file ``probe``, and what they cannot."""
+def _problems(probe: Path, nodes: list[str]) -> dict[str, str]:
+    """The nodes that cannot use the file ``probe``, and what they cannot do."""
     look = ray.remote(num_cpus=0, max_retries=0)(look_at)
-    asked = {}
+    answers = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node, soft=False)
-        asked[node] = look.options(scheduling_strategy=there).remote(str(probe))
+        answers[node] = look.options(scheduling_strategy=there).remote(str(probe))
     until = time.monotonic() + ANSWER_SECONDS
-    troubles = {}
-    for node, answer in asked.items():
+    problems = {}
+    for node, answer in answers.items():
         with contextlib.suppress(GetTimeoutError, RayError):
-            trouble = ray.get(answer, timeout=max(0.0, until - time.monotonic()))
-            if trouble:
-                troubles[node] = trouble
-    return troubles
+            problem = ray.get(answer, timeout=max(0.0, until - time.monotonic()))
+            if problem:
+                problems[node] = problem
+    return problems
 
 
 def look_at(path: str) -> str:
-    """Runs on a node: what it cannot do with the file, that is there or is soon; empty if all."""
+    """Runs on a node: what it cannot do with the file, which may appear late; empty if nothing."""
     until = time.monotonic() + CATCH_UP_SECONDS
     while not Path(path).exists():
         if time.monotonic() > until:

@@ -183,9 +183,12 @@ class Queue:
 
     def tell(self, unit: Unit, epoch: int, value: float) -> bool:
         """A monitored unit has a value; whether it is to stop."""
-        if self._source is not None and self._source.tell(unit, epoch, value):
+        if self._source is None or unit.key in self._pruned:
+            return unit.key in self._pruned
+        prune = self._source.tell(unit, epoch, value)
+        if prune:
             self._pruned.add(unit.key)
-        return unit.key in self._pruned
+        return prune
 
     def done(self, unit: Unit) -> None:
         """``unit`` is done: what needs it may run."""

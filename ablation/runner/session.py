@@ -31,7 +31,7 @@ os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
 import psutil
 import ray
 
-from ablation.interrupts import handle_signals
+from ablation.interrupts import keeping_handlers
 from ablation.runner.connect import connect
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
@@ -58,12 +58,9 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     if ray.is_initialized():
         yield _resources_of_nodes()
         return
-    try:
+    with keeping_handlers():  # Ray takes SIGTERM for itself
         _start(resources)
-    except SystemExit:  # Ray's own answer to SIGTERM
-        raise KeyboardInterrupt from None
     try:
-        handle_signals()  # Ray has taken SIGTERM
         yield _resources_of_nodes()
     finally:
         with _ending(_workers()):

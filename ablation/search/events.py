@@ -87,7 +87,7 @@ class TrialEvents:
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """How many trials have ended, and the best of those that ran to their end."""
-        whole = [trial for trial in self._ended.values() if trial.state == "completed"]
+        whole = [trial for trial in list(self._ended.values()) if trial.state == "completed"]
         best = max(whole, key=lambda trial: trial.value or 0.0, default=None)
         trials = ("trials", f"{len(self._ended)}/{self._total}")
         if best is None:

@@ -49,10 +49,11 @@ from ablation.work.kinds import bank_of, pretraining_of
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import Pretraining
-from skelcon.pretrain.distributed import ALONE
+from skelcon.pretrain.distributed import SINGLE
 from skelcon.seeding import derive
 
 CHECKPOINT = "checkpoint.pt"
+PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 # A member that diverges has no value to report.
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
@@ -81,7 +82,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         """Take another member in this process, or the same with other parameters."""
         self._training = self._state = None
         self._settings, self._member = new_config, json.loads(new_config["member"])
-        self._monitor = monitor_from_json(self._member["monitor"])
+        self._validation = monitor_from_json(self._member["monitor"])
         name = f"{self._member['number']:04d}"
         self._checkpoint = Path(new_config["search"]) / "trials" / name / CHECKPOINT
         return True
@@ -95,9 +96,9 @@ class Member(tune.Trainable):  # type: ignore[misc]
             training = self._training
             while not training.done:
                 training.run_epoch()
-                if training.epoch % self._monitor.every == 0:
+                if training.epoch % self._validation.every == 0:
                     break
-            value = validate(training, self._monitor, self._dataset)
+            value = validate(training, self._validation, self._dataset)
         except FloatingPointError as error:
             # Such parameters are an answer, not an accident.
             self._training = None
@@ -116,7 +117,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         unit = read_unit(self._member["unit"])
         assert isinstance(unit, PretrainUnit)
         self._dataset, bank = bank_of(unit.side, data, self._device)
-        training = pretraining_of(unit, self._dataset, bank, ALONE)
+        training = pretraining_of(unit, self._dataset, bank, SINGLE)
         self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
         state = self._state
         if state is None and self._checkpoint.exists():
@@ -297,10 +298,10 @@ def run_population(
     """Run the members that are new or have not ended; more than there are start a further one.
 
     Args:
-        record: what is known, and where what is learnt is written.
+        record: the members so far; receives what happens to them.
         store: the results, which all nodes share.
         resources: what a member may take.
-        reporter: receives what happens to members.
+        reporter: shows what happens to members.
         interrupt: asks the run to stop.
         say: receives why Ray is started again.
 
@@ -316,7 +317,8 @@ def run_population(
         record.ask()
 
     def session() -> bool:
-        with cluster(resources) as nodes:
+        with warnings.catch_warnings(), cluster(resources) as nodes:
+            warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)
             _fit(record, resources, node, _Callback(record, reporter), _Stop(interrupt))
@@ -338,7 +340,8 @@ def _fit(
         return json.dumps({"number": number, "parameters": parameters, **values})
 
     trials = [trial for trial in record.trials() if trial.state == "unfinished"]
-    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(len(trials))  # all start before they exchange
+    pending = os.environ[PENDING]
+    os.environ[PENDING] = str(len(trials))  # all start before they exchange
     asked = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     space: Json = {
         "search": str(record.directory.resolve()),
@@ -350,8 +353,7 @@ def _fit(
         "threads": max(1, int(resources.cpus_per_trial)),
         "member": tune.grid_search([config_of(each.number, each.parameters) for each in trials]),
     }
-    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch:
-        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
+    with tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch:
         tune.Tuner(
             tune.with_resources(Member, asked),
             param_space=space,
@@ -372,3 +374,4 @@ def _fit(
                 verbose=0,
             ),
         ).fit()
+    os.environ[PENDING] = pending  # a confirmation may follow

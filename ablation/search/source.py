@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from ablation.events import Event, Failed, Finished, Pruned, Started
+from ablation.events import Event, Failed, Finished, Pruned, Started, Waiting
 from ablation.runner.queue import Monitor
 from ablation.search.events import TrialEvents
 from ablation.search.problem import SearchProblem, TrialUnits
@@ -24,11 +24,11 @@ class SearchSource:
 
     Args:
         problem: what is searched.
-        record: what is known, and where what is learnt is written.
+        record: the trials so far; receives what becomes of them.
         store: where the values of evaluations are.
         trials: how many there shall be in all.
         missing: those of a trial's units that are not done; damaged ones are moved away.
-        reporter: receives what happens to trials.
+        reporter: shows what happens to trials.
     """
 
     def __init__(
@@ -49,20 +49,19 @@ class SearchSource:
         """Hand out again what has not ended: a run begins, or Ray has died under it."""
         known = self._record.trials()
         self._again = [t for t in known if not t.ended and t.number not in self._over]
-        self._left = max(0, self._trials - len(known))
+        self._left = 0 if self._record.exhausted else max(0, self._trials - len(known))
         self._open: dict[int, TrialUnits] = {}
-        self._working: dict[int, float] = {}
-        self._spent: dict[int, float] = {}
+        self._since: dict[int, float] = {}
 
     @property
     def exhausted(self) -> bool:
         """Whether all trials have been handed out."""
-        return not self._again and (not self._left or self._record.exhausted)
+        return not self._again and not self._left
 
     @property
     def upcoming(self) -> int:
         """How many units further trials have, about."""
-        return 0 if self.exhausted else 2 * (len(self._again) + self._left)
+        return 2 * (len(self._again) + self._left)
 
     @property
     def expected(self) -> Sequence[Unit]:
@@ -92,8 +91,9 @@ class SearchSource:
             trial = self._again.pop(0)
             self._record.retry(trial.number)
             return trial
-        self._left -= 1
-        return self._record.ask()
+        trial = self._record.ask()
+        self._left = 0 if self._record.exhausted else self._left - 1
+        return trial
 
     def monitor(self, unit: Unit) -> Monitor | None:
         """A pre-training is evaluated as its first trial's evaluation will be."""
@@ -120,30 +120,24 @@ class SearchSource:
 
     def report(self, event: Event) -> None:
         """Something has become of one of the units."""
-        if isinstance(event, Started | Finished | Failed | Pruned):
+        if not isinstance(event, Waiting):
             for number in self._trials_of(event.unit):
                 self._report_of(number, event)
 
-    def _report_of(self, number: int, event: Started | Finished | Failed | Pruned) -> None:
-        if isinstance(event, Started):
-            if number not in self._working:
-                self._reporter.started(self._record.trial(number))
-            self._working[number] = time.monotonic()
-            return
-        if isinstance(event, Pruned):
-            self._end(number)
-        elif isinstance(event, Finished):
-            self._stop_clock(number)
-            if event.unit == self._open[number].evaluation:
+    def _report_of(self, number: int, event: Event) -> None:
+        match event:
+            case Started():
+                if number not in self._since:
+                    self._reporter.started(self._record.trial(number))
+                self._since.setdefault(number, time.monotonic())
+            case Finished(unit) if unit == self._open[number].evaluation:
                 self._complete(number)
-        elif event.verdict != "failed":
-            self._stop_clock(number)
-        elif event.reason.startswith(DIVERGED):
-            self._record.diverge(number, event.reason.removeprefix("failed: "))
-            self._end(number)
-        else:
-            self._record.fail(number, event.reason.removeprefix("failed: "))
-            self._end(number)
+            case Failed(_, reason, verdict="failed"):
+                how = self._record.diverge if reason.startswith(DIVERGED) else self._record.fail
+                how(number, reason.removeprefix("failed: "))
+                self._end(number)
+            case Pruned():
+                self._end(number)
 
     def _complete(self, number: int) -> None:
         """A trial's evaluation is done."""
@@ -154,18 +148,12 @@ class SearchSource:
         self._end(number)
 
     def _report(self, number: int, epoch: int, value: float) -> bool:
-        self._stop_clock(number)
-        prune = self._record.report(number, epoch, value, self._spent.pop(number, 0.0))
-        self._working[number] = time.monotonic()
+        now = time.monotonic()
+        seconds = now - self._since.get(number, now)
+        self._since[number] = now
+        prune = self._record.report(number, epoch, value, seconds)
         self._reporter.progressed(self._record.trial(number))
         return prune
-
-    def _stop_clock(self, number: int) -> None:
-        """Add to a trial's time how long its unit has worked."""
-        now = time.monotonic()
-        worked = now - self._working.get(number, now)
-        self._spent[number] = self._spent.get(number, 0.0) + worked
-        self._working[number] = now
 
     def _end(self, number: int) -> None:
         del self._open[number]

@@ -114,7 +114,7 @@ def _is_settled(path: Path, now: float) -> bool:
 def _reason(store: Store, directory: Path, now: float) -> Reason | None:
     """Why the whole directory of a unit may be deleted."""
     files = UnitFiles(directory)
-    config = files.config_or_none()
+    config = files.read_or_none(CONFIG)
     if config is None and not files.has(CONFIG):
         named_as_ours = KEY.fullmatch(directory.name) is not None
         return "orphan" if named_as_ours and _is_settled(directory, now) else None

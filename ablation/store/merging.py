@@ -14,6 +14,7 @@ from ablation.store.store import Store
 from ablation.store.unit_files import (
     APPENDED,
     CLAIM,
+    CONFIG,
     DONE,
     LOCK,
     PROVENANCE,
@@ -65,7 +66,7 @@ def merge(into: Store, source: Store) -> Merged:
         if problem:
             merged.damaged.append((files.key, problem))
         elif into.is_done(files.key):
-            if into.files(files.key).result_or_none() == files.result_or_none():
+            if into.files(files.key).read_or_none(RESULT) == files.read_or_none(RESULT):
                 merged.there.append(files.key)
             else:
                 merged.conflicts.append(files.key)
@@ -78,16 +79,13 @@ def merge(into: Store, source: Store) -> Merged:
 
 def _problem(store: Store, files: UnitFiles) -> str:
     """What is wrong with a finished unit; "" if nothing."""
-    config = files.config_or_none()
+    config = files.read_or_none(CONFIG)
     if config is None:
         return "config.json is missing or damaged"
     if digest(config) != files.key:
         return f"its config.json is that of {digest(config)}"
-    for name, values in (
-        (RESULT, files.result_or_none()),
-        (PROVENANCE, files.provenance_or_none()),
-    ):
-        if values is None:
+    for name in (RESULT, PROVENANCE):
+        if files.read_or_none(name) is None:
             return f"{name} is missing or damaged"
     return store.damage(files.key, thorough=True) or ""
 

@@ -1,15 +1,15 @@
 """Results at a URI (``s3://``, ``gs://``, ...): made in a directory of each node, kept at the URI.
 
 An object store has neither locks nor renames, so a unit is made in a directory of the node on which
-it runs; when it is done its files are copied to the URI, DONE last, and from there to whoever needs
-them. What is at the URI looks as a results directory does, and can be copied to be one. Who writes
-there is trusted with results and not with paths: only files of a unit's own names are fetched.
+it runs. When it is done its files are copied to the URI, DONE last, and from there to whoever needs
+them. The URI has the layout of a results directory, and can be copied to be one. Whoever writes
+there is trusted with results but not with paths: only files with the names of a unit are fetched.
 
-A bucket that does not answer for a moment is asked again: for seconds by a driver, which then takes
-the unit up again later, and for minutes by a worker, which has nothing else to do.
+A request that fails is retried: for seconds by a driver, which then runs the unit later, and for
+minutes by a worker, which has nothing else to do.
 
-Claims and checkpoints do not go there: two drivers on two machines may do the same unit (with the
-same bits), and a unit whose node is lost begins again.
+Claims and checkpoints are not copied: two drivers on two machines may do the same unit (with the
+same bits), and a unit whose node is lost starts from scratch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PAUSES = (0.5, 2.0)
 PATIENT = (*PAUSES, 5.0, 15.0, 30.0, 60.0)
 """Seconds between a worker's attempts."""
 RECORDS = "tracked-*.txt"
-"""What a study's trackers have been told, in its directory."""
+"""The runs that a study's trackers have, in its directory."""
 
 
 class UnreachedError(UserError):
@@ -68,19 +68,19 @@ class Mirror:
     # -- a driver --------------------------------------------------------------------------
 
     def fetch(self, keys: Iterable[str]) -> None:
-        """Bring those units here that are done at the URI and not here."""
+        """Copy those units here that are done at the URI and not here."""
         asked = list(keys)
         self._reach(lambda: self._fetch_all(asked))
 
     def fetch_records(self, study: str) -> None:
-        """Add to what this node knows of a study's trackers what the URI does."""
+        """Add the URI's records of a study's trackers to those of this node."""
         self._reach(lambda: self._fetch_records(study))
 
     def push_all(self, keys: Iterable[str], study: str) -> None:
-        """Bring those units there that are done here and not at the URI, and a study's tables.
+        """Copy those units to the URI that are done here only, and a study's tables.
 
-        Event files that are there in the same size stay, and those that newer ones have replaced
-        go, as they do here.
+        Event files that have the same size there are not copied again, and those that newer ones
+        have replaced are deleted, as here.
         """
         here = [key for key in keys if self.store.is_done(key)]
         for key in self._reach(lambda: sorted(set(here) - set(self._done(here)))):
@@ -107,7 +107,7 @@ class Mirror:
         self._reach(lambda: self._put(self.store.results / name, *name.split("/")))
 
     def hand_out(self, key: str) -> None:
-        """Let the node that works on the unit find its configuration, and no earlier failure."""
+        """Put the unit's configuration at the URI for its worker, without an earlier failure."""
 
         def put() -> None:
             self._put(self.store.directory(key) / CONFIG, "units", key, CONFIG)
@@ -118,7 +118,7 @@ class Mirror:
         self._reach(put)
 
     def fetch_failure(self, key: str) -> None:
-        """Bring here what a node has left of a unit that failed there."""
+        """Copy here what a node has left of a unit that failed there."""
 
         def get() -> None:
             for name in (LOG, FAILED):
@@ -129,7 +129,7 @@ class Mirror:
     # -- a worker --------------------------------------------------------------------------
 
     def bring(self, key: str) -> None:
-        """Make ready what this node needs to work on the unit, or the unit if it is done."""
+        """Copy here what this node needs to work on the unit, or the unit if it is done."""
         self.store.directory(key).mkdir(parents=True, exist_ok=True)
         if not (self.store.directory(key) / CONFIG).exists():
             self._reach(lambda: self._get(key, CONFIG), PATIENT)
@@ -152,7 +152,7 @@ class Mirror:
     # -- both ------------------------------------------------------------------------------
 
     def _reach(self, do: Callable[[], T], pauses: tuple[float, ...] = PAUSES) -> T:
-        """What ``do`` gives, which is tried again after each of the ``pauses`` (seconds).
+        """What ``do`` gives; it is retried after each of the ``pauses`` (seconds).
 
         Raises:
             UnreachedError: what was wrong with the URI, in a line.
@@ -167,7 +167,9 @@ class Mirror:
             if pause is None or not isinstance(what, OSError):  # else the URI itself is wrong
                 break
             time.sleep(pause)
-        kept = f"; what is done is in '{self.store.results}' as well, and the same command goes on"
+        kept = (
+            f"; what is done is in '{self.store.results}' as well; run the same command to resume"
+        )
         raise UnreachedError(
             f"--results {self.uri}: {' '.join(str(what).split())[:300]}"
             + (kept if self.store.units.is_dir() else "")
@@ -182,7 +184,7 @@ class Mirror:
         return "/".join((self._base, *parts))
 
     def _done(self, keys: Iterable[str]) -> list[str]:
-        """Those of ``keys`` that are done at the URI; all are asked for at once."""
+        """Those of ``keys`` that are done at the URI, in one request."""
         asked = list(keys)
         infos = self._files.get_file_info([self._at("units", key, DONE) for key in asked])
         found = zip(asked, infos, strict=True)
@@ -201,7 +203,7 @@ class Mirror:
             for name in (*PRODUCTS, LOG):
                 self._get(key, name)
             write_atomically(directory / DONE, done)
-            if self.store.damage(key, thorough=True) is not None:  # it is made anew
+            if self.store.damage(key, thorough=True) is not None:  # it is done again
                 (directory / DONE).unlink()
 
     def _push(self, key: str) -> None:

@@ -1,4 +1,7 @@
-"""Where a number comes from: versions, revision, hardware."""
+"""Where a number comes from: versions, revision, hardware.
+
+torch is imported when it is first asked: what reads finished units does without.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +13,18 @@ import resource
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-import torch
+from skelcon.config import Json
 
 PACKAGES = ("skelcon", "torch", "numpy", "scipy", "pandas", "ray")
 
 
 @functools.cache
-def environment() -> dict[str, Any]:
+def environment() -> Json:
     """Package versions, git revision and hardware of this process."""
-    gpu: dict[str, Any] = {"gpu": None}
+    import torch
+
+    gpu: Json = {"gpu": None}
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         gpu = {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
@@ -38,6 +42,8 @@ def environment() -> dict[str, Any]:
 
 def reset_peak_memory() -> None:
     """Forget earlier peaks, of units that this process did before."""
+    import torch
+
     with contextlib.suppress(OSError):  # Linux only; elsewhere the process's whole life counts
         Path("/proc/self/clear_refs").write_text("5")
     if torch.cuda.is_available():
@@ -46,6 +52,8 @@ def reset_peak_memory() -> None:
 
 def peak_memory() -> dict[str, float]:
     """The largest memory of this process, and of its GPU, since the last reset, in MiB."""
+    import torch
+
     kib = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/status").read_text().splitlines():
@@ -68,7 +76,7 @@ def _versions() -> dict[str, str]:
 
 
 def _revision() -> str | None:
-    """The git revision of the source, "+" behind it if it was changed; None outside a checkout."""
+    """The git revision of the source, with a "+" if it was changed; None outside a checkout."""
     here = Path(__file__).resolve().parent
     if not (here.parent / ".git").exists():
         return None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -137,17 +136,11 @@ class UnitFiles:
         except FileNotFoundError:
             return None
 
-    def config_or_none(self) -> Json | None:
-        """The unit's configuration; None if it cannot be read."""
-        return self._read_or_none(CONFIG)
-
-    def result_or_none(self) -> Json | None:
-        """The numbers of a finished unit; None if they cannot be read."""
-        return self._read_or_none(RESULT)
-
-    def provenance_or_none(self) -> Json | None:
-        """Where the numbers of a finished unit come from; None if that cannot be read."""
-        return self._read_or_none(PROVENANCE)
+    def read_or_none(self, name: str) -> Json | None:
+        """What a JSON file of the unit holds; None if it cannot be read."""
+        with contextlib.suppress(UserError):
+            return self._read(name)
+        return None
 
     def metrics(self) -> list[Json]:
         """The lines of metrics.jsonl, an epoch each, up to the first that is not whole."""
@@ -187,11 +180,6 @@ class UnitFiles:
             raise UserError(f"'{path}' is damaged: delete its directory and run again")
         return values
 
-    def _read_or_none(self, name: str) -> Json | None:
-        with contextlib.suppress(UserError):
-            return self._read(name)
-        return None
-
 
 def read_lines(path: Path) -> list[Json]:
     """The JSON objects of a file, a line each, up to the first line that is not whole.
@@ -203,18 +191,14 @@ def read_lines(path: Path) -> list[Json]:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    return list(_parse_lines(content))
-
-
-def _parse_lines(content: bytes) -> Iterator[Json]:
-    for line in content[: whole_lines(content)].splitlines():
-        try:
+    lines: list[Json] = []
+    with contextlib.suppress(ValueError):
+        for line in content[: whole_lines(content)].splitlines():
             values = json.loads(line)
-        except ValueError:
-            return
-        if not isinstance(values, dict):
-            return
-        yield values
+            if not isinstance(values, dict):
+                break
+            lines.append(values)
+    return lines
 
 
 def whole_lines(content: bytes) -> int:

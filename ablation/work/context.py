@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.work.checkpoints import CheckpointPolicy
-from skelcon.pretrain.distributed import ANSWER_SECONDS
+from skelcon.pretrain.distributed import TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class GroupOptions:
     world_size: int = 1
     plugins: tuple[str, ...] = ()
     directory: Path = field(default_factory=Path)
-    timeout: float = ANSWER_SECONDS
+    timeout: float = TIMEOUT_SECONDS
 
 
 @dataclass(frozen=True)

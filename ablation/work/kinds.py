@@ -21,7 +21,7 @@ from skelcon.downstream import EvaluationResult
 from skelcon.downstream.tasks import Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import EpochMetrics, Pretraining
-from skelcon.pretrain.distributed import ALONE, Team
+from skelcon.pretrain.distributed import SINGLE, ProcessGroup
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
 
@@ -67,7 +67,7 @@ def bank_of(side: Side, path: Path, device: str) -> tuple[SkeletonDataset, ClipB
 
 
 def pretraining_of(
-    unit: PretrainUnit, dataset: SkeletonDataset, bank: ClipBank, team: Team
+    unit: PretrainUnit, dataset: SkeletonDataset, bank: ClipBank, team: ProcessGroup
 ) -> Pretraining:
     """The pre-training that a unit is, at its start."""
     clips = split(dataset, unit.side.protocol, unit.side.train)
@@ -97,7 +97,7 @@ class PretrainWork(Work):
 
     def start(self) -> Training:
         """The pre-training, as rank 0 of its processes."""
-        team = Team(0, self._world_size) if self._world_size > 1 else ALONE
+        team = ProcessGroup(0, self._world_size) if self._world_size > 1 else SINGLE
         return pretraining_of(self._unit, self._dataset, self._bank, team)
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:

@@ -13,11 +13,11 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 
 def prepare(threads: int) -> None:
-    """Set up this process so that a unit gives the same bits in every process of its kind."""
+    """Set up this process so that a unit gives the same bits in every process set up like it."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # Its filling of fresh memory finds reads of what was never written; here it only costs.
+    # Filling fresh memory finds reads of what was never written; here it only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()
 
@@ -28,12 +28,12 @@ def _keep_freed_memory() -> None:
     A training step allocates the same large blocks again and again, and each page of a block that
     was given back costs a fault: a third of the time of a step of the full graph encoder.
     """
-    with contextlib.suppress(OSError, AttributeError):  # not glibc: as it is
+    with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt
         mallopt(MMAP_THRESHOLD, 1 << 30)
         mallopt(TRIM_THRESHOLD, -1)
 
 
 def cap_memory(gpus: float) -> None:
-    """Who shares a GPU may not take more of its memory than was asked for."""
+    """Limit this process to its share of a GPU's memory."""
     torch.cuda.set_per_process_memory_fraction(min(1.0, gpus))

@@ -34,7 +34,7 @@ from ablation.work.kinds import bank_of, pretraining_of
 from ablation.work.process import prepare
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import EpochMetrics, Pretraining
-from skelcon.pretrain.distributed import Team, joined
+from skelcon.pretrain.distributed import ProcessGroup, process_group
 
 START_SECONDS = 300.0
 """How long the ranks may take to load what they train on."""
@@ -116,7 +116,9 @@ class WorkerGroup:
             atexit.register(self._kill)
             self._stack.callback(atexit.unregister, self._kill)
             for rank in range(1, size):
-                self._workers[rank] = _start(rank, options, job, device, place)
+                name = f"cuda:{rank}" if device.type == "cuda" else str(device)
+                threads = torch.get_num_threads()
+                self._workers[rank] = _Rank(rank, options, job, name, threads, place).start()
             self._wait_until_ready()
             threading.Thread(target=self._watch, daemon=True).start()
             self._stack.enter_context(self._connected(place, device))
@@ -185,9 +187,9 @@ class WorkerGroup:
 
     @contextlib.contextmanager
     def _connected(self, place: Path, device: torch.device) -> Iterator[None]:
-        team = Team(0, self._options.world_size)
+        team = ProcessGroup(0, self._options.world_size)
         try:
-            with joined(team, place / "meeting", device, self._options.timeout):
+            with process_group(team, place / "meeting", device, self._options.timeout):
                 yield
         except RuntimeError:
             self._raise_if_dead()
@@ -260,8 +262,8 @@ def _signal(number: int) -> str:
 
 
 @dataclass(frozen=True)
-class _Assignment:
-    """What a rank is started with; ``place`` is a directory that all ranks share."""
+class _Rank:
+    """A process that trains as rank 0 says; ``place`` is a directory that all ranks share."""
 
     rank: int
     options: GroupOptions
@@ -274,39 +276,51 @@ class _Assignment:
     def log(self) -> Path:
         return self.place / f"{self.rank}.log"
 
+    def start(self) -> _Worker:
+        context = torch.multiprocessing.get_context("spawn")  # CUDA does not survive a fork
+        ours, theirs = context.Pipe()
+        name = f"rank {self.rank}"
+        process = context.Process(target=self.run, args=(theirs,), name=name, daemon=True)
+        process.start()
+        theirs.close()  # so that either end sees when the other one is gone
+        return _Worker(process, ours, self.log)
 
-def _start(
-    rank: int, options: GroupOptions, job: Job, device: torch.device, place: Path
-) -> _Worker:
-    context = torch.multiprocessing.get_context("spawn")  # CUDA does not survive a fork
-    name = f"cuda:{rank}" if device.type == "cuda" else str(device)
-    assignment = _Assignment(rank, options, job, name, torch.get_num_threads(), place)
-    ours, theirs = context.Pipe()
-    process = context.Process(
-        target=_run_rank, args=(assignment, theirs), name=f"rank {rank}", daemon=True
-    )
-    process.start()
-    theirs.close()  # so that either end sees when the other one is gone
-    return _Worker(process, ours, assignment.log)
+    def run(self, pipe: connection.Connection) -> None:
+        """In the new process: train an epoch for each word "epoch", until "end"."""
+        for sent in SIGNALS:  # to the whole group: rank 0 handles them
+            signal.signal(sent, signal.SIG_IGN)
+        with self.log.open("wb", buffering=0) as log:
+            for stream in (1, 2):
+                os.dup2(log.fileno(), stream)
+        words: queue.SimpleQueue[str] = queue.SimpleQueue()
+        threading.Thread(target=_listen, args=(pipe, words), daemon=True).start()
+        try:
+            self._train(pipe, words)
+        except RuntimeError as error:
+            if isinstance(error, torch.OutOfMemoryError) or not re.search(
+                "gloo|nccl|connection|timed out", str(error), re.IGNORECASE
+            ):
+                raise
+            sys.exit(ABANDONED)
 
-
-def _run_rank(assignment: _Assignment, pipe: connection.Connection) -> None:
-    """A rank's process: train an epoch for each word "epoch", until "end"."""
-    for sent in SIGNALS:  # to the whole group: rank 0 handles them
-        signal.signal(sent, signal.SIG_IGN)
-    with assignment.log.open("wb", buffering=0) as log:
-        for stream in (1, 2):
-            os.dup2(log.fileno(), stream)
-    words: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, words), daemon=True).start()
-    try:
-        _train(assignment, pipe, words)
-    except RuntimeError as error:
-        if isinstance(error, torch.OutOfMemoryError) or not re.search(
-            "gloo|nccl|connection|timed out", str(error), re.IGNORECASE
-        ):
-            raise
-        sys.exit(ABANDONED)
+    def _train(self, pipe: connection.Connection, words: queue.SimpleQueue[str]) -> None:
+        options, job, device = self.options, self.job, torch.device(self.device)
+        prepare(self.threads)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+        load_plugins(options.plugins, options.directory)
+        team = ProcessGroup(self.rank, options.world_size)
+        dataset, bank = bank_of(job.unit.side, job.data, str(device))
+        training = pretraining_of(job.unit, dataset, bank, team)
+        if job.epoch:
+            state = torch.load(job.directory / CHECKPOINT, map_location=device, weights_only=True)
+            training.load_state_dict(state["training"])
+        if training.epoch != job.epoch:
+            raise RuntimeError(f"the checkpoint is of epoch {training.epoch}, not {job.epoch}")
+        pipe.send("ready")
+        with process_group(team, self.place / "meeting", device, options.timeout):
+            while words.get() == "epoch":
+                training.run_epoch()
 
 
 def _listen(pipe: connection.Connection, words: queue.SimpleQueue[str]) -> None:
@@ -315,26 +329,3 @@ def _listen(pipe: connection.Connection, words: queue.SimpleQueue[str]) -> None:
         while True:
             words.put(pipe.recv())
     os._exit(ABANDONED)
-
-
-def _train(
-    assignment: _Assignment, pipe: connection.Connection, words: queue.SimpleQueue[str]
-) -> None:
-    options, job = assignment.options, assignment.job
-    prepare(assignment.threads)
-    device = torch.device(assignment.device)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    load_plugins(options.plugins, options.directory)
-    team = Team(assignment.rank, options.world_size)
-    dataset, bank = bank_of(job.unit.side, job.data, str(device))
-    training = pretraining_of(job.unit, dataset, bank, team)
-    if job.epoch:
-        state = torch.load(job.directory / CHECKPOINT, map_location=device, weights_only=True)
-        training.load_state_dict(state["training"])
-    if training.epoch != job.epoch:
-        raise RuntimeError(f"the checkpoint is of epoch {training.epoch}, not {job.epoch}")
-    pipe.send("ready")
-    with joined(team, assignment.place / "meeting", device, options.timeout):
-        while words.get() == "epoch":
-            training.run_epoch()

@@ -297,11 +297,3 @@ class _Normalise(torch.autograd.Function):
 
 def _precise(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
-
-
-# Names of before, until nothing uses them.
-Team = ProcessGroup
-ALONE = SINGLE
-ANSWER_SECONDS = TIMEOUT_SECONDS
-joined = process_group
-check_divides = check_world_size

@@ -111,8 +111,8 @@ def test_the_last_event_says_how_a_command_ended(
         ended = str(end)
     last = json.loads(out.getvalue())
     assert (last["event"], last["state"], ended) == ("finished", state, code)
-    said = state == "error" and not isinstance(error, typer.Exit)  # (that has none)
-    assert ("reason" in last) == said
+    has_reason = state == "error" and not isinstance(error, typer.Exit)  # (that has none)
+    assert ("reason" in last) == has_reason
 
 
 def test_a_study_says_what_it_is_about_to_do(plan: Plan, tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_run_is_watched_and_seen_by_the_reporter(plan: Plan, tmp_path: Path) -
     cost = CostModel.of(store, plan.datasets, Resources()).cost(units)
     shown = Output(Console(file=out, width=200))
     job = Job.of_plan(plan, tmp_path)
-    with shown.watching(job, units, store, cost, "Ray and its workers start") as (reporter, _):
+    with shown.watching(job, units, store, cost, "Ray and its workers start") as reporter:
         reporter.report(Started(units[0]))
         reporter.report(Finished(units[0]))
     assert f"{units[0].key[:8]}  {units[0].label}  0 s  1/20 units" in out.getvalue()

@@ -19,6 +19,7 @@ from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.units import Unit
 from ablation.work import Context, UnitRun
+from ablation.work.context import GroupOptions
 from skelcon.data import SkeletonDataset
 
 SPACE: dict[str, Any] = {
@@ -81,14 +82,18 @@ def source_of(
     return SearchSource(problem, record, store, trials, missing, Quiet())
 
 
-def run_trials(problem: SearchProblem, results: Path, trials: int, steps: int = 10**6) -> Any:
+def run_trials(
+    problem: SearchProblem, results: Path, trials: int, steps: int = 10**6, world_size: int = 1
+) -> Any:
     """Run a search without Ray, one unit after another, as a worker would; gives its trials.
 
     After ``steps`` steps in all it stops, as a driver that is interrupted does.
     """
     store, record = Store(results), record_of(problem, problem.directory(results))
     source = source_of(problem, record, store, trials)
-    context = Context({problem.dataset.fingerprint: problem.dataset.path})
+    context = Context(
+        {problem.dataset.fingerprint: problem.dataset.path}, group=GroupOptions(world_size)
+    )
     with Claims(store) as claims:
         queue = Queue([], store, claims, Quiet(), source=source)
         while steps and (assignment := queue.ask()) is not None:

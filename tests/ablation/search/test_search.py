@@ -246,6 +246,16 @@ def test_evaluations_while_training_change_nothing_and_an_interrupted_search_giv
     assert weights[0] == weights[1] == weights[2]
 
 
+def test_a_trial_that_is_divided_among_two_processes_is_evaluated_while_it_trains(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem = problem_of(tmp_path, dataset)
+    (trial,) = run_trials(problem, tmp_path / "r", 1, world_size=2)
+    assert trial.state == "completed"
+    assert [r.epoch for r in trial.reports] == [2, 4]
+    assert Store(tmp_path / "r").provenance(trial.units[0])["ranks"] == 2
+
+
 def test_trials_that_share_a_pretraining_get_a_value_each(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:

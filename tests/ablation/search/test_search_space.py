@@ -42,7 +42,7 @@ def domain(**given: Any) -> Domain:
     ("changes", "told"),
     [
         ({"trails": 5}, r"line \d+: unknown key 'trails': did you mean 'trials'"),
-        ({"scheduler": {"nam": "asha"}}, "unknown key 'scheduler.nam': did you mean 'name'"),
+        ({"scheduler": {"nam": "asha"}}, "unknown key 'scheduler.nam': did you mean 'scheduler.name'"),
         ({"algorithm": "optima"}, "algorithm"),
         ({"metric": "parameters"}, "metric"),
         ({"task": "finetune"}, "task"),
@@ -75,7 +75,7 @@ def test_a_mistake_in_the_file_is_named_with_its_line(
 @pytest.mark.parametrize(
     ("path", "given", "told"),
     [
-        ("pretrain.optimiser.lrr", {"uniform": [0, 1]}, "did you mean 'lr'"),
+        ("pretrain.optimiser.lrr", {"uniform": [0, 1]}, r"did you mean 'pretrain\.optimiser\.lr'"),
         ("pretrain.optimiser.lr", {"uniform": [-1, 1]}, "greater than 0"),
         ("pretrain.optimiser.name", {"choice": ["sgd", "adam"]}, "'sgd' or 'adamw'"),
     ],

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from skelcon.cli import main
+from skelcon.cli.program import main
 from skelcon.data import (
     KINECT_V1,
     ClipInfo,

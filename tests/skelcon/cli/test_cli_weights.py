@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skelcon import embed, load_encoder
-from skelcon.cli import main
+from skelcon.cli.program import main
 from skelcon.data import KINECT_V2, SkeletonDataset, split, synthetic
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig
 from skelcon.pretrain.weights import save_encoders

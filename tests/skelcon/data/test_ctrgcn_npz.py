@@ -212,7 +212,7 @@ def test_one_side_alone(save: Save, tmp_path: Path, side: str):
 def test_what_is_no_data_set(tmp_path: Path, user_error: UserErrorOf):
     for name in ("NTU60_CS.npz", "NTU60_CV.npz"):
         np.savez(tmp_path / name, **arrays())
-    user_error(lambda: detect(tmp_path), "NTU60_CS.npz, NTU60_CV.npz", "give one")
+    user_error(lambda: detect(tmp_path), "NTU60_CS.npz, NTU60_CV.npz", "give the path of one")
     (tmp_path / "NTU60_CV.npz").unlink()
     whole = (tmp_path / "NTU60_CS.npz").read_bytes()
     path = tmp_path / "NTU60_CS.npz"

