@@ -1,4 +1,4 @@
-"""``skelcon``: the data tool, and what is done with trained encoders."""
+"""``skelcon``: the data tool, and the commands for trained encoders."""
 
 from skelcon.cli.program import app, main
 
