@@ -41,7 +41,7 @@ from ablation.units import (
     UnreadableUnitError,
     read_unit,
 )
-from skelcon.cli.console import LastingConsole, run_app
+from skelcon.cli.console import PipeSafeConsole, run_app
 from skelcon.cli.program import app
 from skelcon.data import (
     PROTOCOLS,
@@ -297,7 +297,7 @@ def _run(
     from ablation.run import Job, RunOptions, run_job
 
     store = Store(output.results)
-    seen = Output(LastingConsole(stderr=True))
+    seen = Output(PipeSafeConsole(stderr=True))
     before = done_before([unit], store)
     units = {unit.key: unit}
     directory = store.results / unit.task_name

@@ -68,7 +68,7 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ),
         ("title: x\nrows: {a: {ticks: [b]}}\ncolumns: {c: {downstream: [seq]}}", "tick 'b'"),
         ("title: x\nrows: {a: {}}\ncolumns: {c: {}}", "whose encoder"),
-        ("title: x\nrows: {a: {}, a: {}}", "line 2: 'a' is a duplicate key"),
+        ("title: x\nrows: {a: {}, a: {}}", "line 2: duplicate key 'a'"),
         ("title: [", "line 1"),
         ("title: 2024-99-99", "not valid YAML"),
         ("title: &a [*a]", "contains itself"),
