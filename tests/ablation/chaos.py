@@ -1,9 +1,10 @@
 """Disturb a study at random until it is done; its bits must be those of an undisturbed one.
 
 ``python tests/ablation/chaos.py --kills 30 --seed 0`` runs a study of 24 units twice: once in
-peace, once while drivers, workers and Ray's own processes are killed or signalled, the disk fills up or turns
-read-only for a moment (where this user may mount a tmpfs), a second driver starts and finished
-units and checkpoints are damaged. It prints what was done, what it cost in epochs, and ends with 1
+peace, once while drivers, workers and Ray's own processes are killed or signalled, the disk fills
+up or turns read-only for a moment (where this user may mount a tmpfs), a second driver starts and
+finished units and checkpoints are damaged. It prints what was done and what it cost in epochs, and
+ends with 1
 if a bit differs, an epoch is not accounted for or anything is left behind.
 """
 
