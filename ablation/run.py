@@ -116,9 +116,9 @@ def run_job(
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
     resources = resolve_gpus(resources, costs, expected, output.say)
     cost = replace(costs, resources=resources).cost(expected) if expected else None
-    store.check_writable()
     if cost is not None:
         check_disk(store.results, cost)
+    store.check_writable()
     output.announce(job, missing, cost)
     whole = True
     with Tracking(job, store, options.trackers, output.console) as tracking:

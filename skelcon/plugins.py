@@ -1,19 +1,18 @@
-"""Components of one's own: a module outside this package adds them, and settings name them.
+"""User-defined components: plugins register them, and settings choose them by name.
 
 A plugin is a Python module that calls the decorators below when it is imported::
 
     import torch
     from skelcon import register_augmentation
 
-    @register_augmentation("mirror", version="1")
-    def mirror(view, generator, p: float = 0.5):
-        chosen = torch.rand(len(view), generator=generator) < p
-        sign = torch.where(chosen, -1.0, 1.0).to(view.device)
-        return view * torch.stack([sign, sign.abs(), sign.abs()], dim=1)[:, None, None, None]
+    @register_augmentation("reverse", version="1")
+    def reverse(view, generator, p: float = 0.5):
+        chosen = torch.rand(len(view), generator=generator).to(view.device) < p
+        return torch.where(chosen[:, None, None, None, None], view.flip(2), view)
 
-Its name can then be used in settings, such as ``pretrain.augment.use: [crop, mirror]``. The key of
-a unit holds the name, the version and every option of each component in use: raise the version
-when the same options give other numbers than before.
+Settings can then use its name: ``pretrain.augment.use: [crop, reverse]``. The name, the version
+and all options of each component in use are part of a unit's key: increase the version when the
+same options give different numbers than before. The README of this package has longer examples.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ def register_augmentation(
 ) -> Callable[[AugmentationT], AugmentationT]:
     """Register ``function(view, generator, **options) -> view`` as an augmentation.
 
-    It is applied to every view after the built-in ones, in the order of
-    ``pretrain.augment.use``; its options stand in ``pretrain.augment.custom.<name>``.
+    It is applied to every view, after the built-in ones and in the order of
+    ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``.
 
     Args of the function:
         view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero.
         generator: a CPU generator; every random draw must come from it.
-        options: parameters of plain types; annotations are checked, defaults go into the key.
+        options: parameters of plain types; annotations are checked, defaults are part of the key.
 
     Raises:
-        UserError: if the name is taken or the function cannot take these.
+        UserError: if the name is taken or the function does not accept these.
     """
 
     def decorate(function: AugmentationT) -> AugmentationT:
@@ -71,19 +70,19 @@ def register_augmentation(
 def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], EncoderT]:
     """Register ``factory(layout, bodies, frames, **options) -> nn.Module`` as an encoder.
 
-    It is used where ``pretrain.encoders.custom.<representation>.encoder`` names it, with the
-    ``options`` beside that. The factory may be the module's class.
+    ``pretrain.encoders.custom.<representation>`` chooses it (``encoder``) and sets its
+    ``options``. The factory may be the module's class.
 
     Args of the factory:
         layout: the :class:`skelcon.data.SkeletonLayout` of the data.
         bodies, frames: M and T of a view.
-        options: parameters of plain types; annotations are checked, defaults go into the key.
+        options: parameters of plain types; annotations are checked, defaults are part of the key.
 
-    The module takes the representation's tensor (:func:`skelcon.encoders.represent`), gives
+    The module maps the representation's tensor (:func:`skelcon.encoders.represent`) to
     (B, feature_size) and has the int attribute ``feature_size``.
 
     Raises:
-        UserError: if the name is taken or the factory cannot take these.
+        UserError: if the name is taken or the factory does not accept these.
     """
 
     def decorate(factory: EncoderT) -> EncoderT:
@@ -101,14 +100,13 @@ def register_representation(
     Args:
         name: what ``pretrain.representations`` calls it.
         version: part of the key.
-        encoder: the encoder that it gets unless ``pretrain.encoders.custom.<name>`` names
-            another: hcn, agcn, bigru (which then see what img, stg or seq have) or a registered
-            one.
+        encoder: its default encoder: hcn, agcn, bigru (with the settings of img, stg or seq) or
+            a registered one; ``pretrain.encoders.custom.<name>`` may choose another.
 
-    The function takes a view (B, M, T, V, 3) and gives (B, ...), what its encoder takes.
+    The function maps a view (B, M, T, V, 3) to (B, ...), the input of its encoder.
 
     Raises:
-        UserError: if the name is taken or the function cannot take a view.
+        UserError: if the name is taken or the function does not accept a view.
     """
 
     def decorate(function: RepresentationT) -> RepresentationT:
@@ -119,15 +117,15 @@ def register_representation(
 
 
 def load_plugins(names: Sequence[str] = (), directory: Path | None = None) -> None:
-    """Import the plugins ``names`` and all installed ones; what is imported already stays.
+    """Import the plugins ``names`` and all installed ones; modules are imported only once.
 
     Args:
         names: modules (``my_plugin``, ``my_package.plugin``) or paths of .py files.
-        directory: where modules are looked for behind the installed ones, and where relative
-            paths begin; the current directory if not set.
+        directory: where modules are searched after the installed ones, and what paths are
+            relative to; the current directory by default.
 
     Raises:
-        UserError: for a plugin that cannot be imported, naming it, the reason and its line.
+        UserError: if a plugin cannot be imported; names it, the reason and the line.
     """
     for entry in metadata.entry_points(group=GROUP):
         _guarded(f"installed plugin '{entry.value}'", entry.load)
@@ -143,16 +141,16 @@ def _import_module(name: str, directory: Path) -> None:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # something else that the plugin imports
+            raise  # the plugin imports another module that is missing
         here = [path.stem for path in directory.glob("*.py")]
         hint = nearest(name, here) if here else "there is no .py file"
         raise UserError(f"no such module, installed or in '{directory}': {hint}") from None
     if module.__file__ is None:
-        raise UserError("it is a directory and no module")
+        raise UserError("it is a directory, not a module")
 
 
 def _import_file(file: str, directory: Path) -> None:
-    """Import a file under its own name, as if its directory were the current one."""
+    """Import a file by its stem, as if its directory were the current one."""
     path = (directory / file).resolve()
     name = path.stem
     if not path.is_file():
@@ -161,7 +159,7 @@ def _import_file(file: str, directory: Path) -> None:
     if known is not None and getattr(known, "__file__", None) == str(path):
         return
     if known is not None or name in sys.stdlib_module_names:
-        raise UserError(f"another module is called '{name}': rename the file")
+        raise UserError(f"another module has the name '{name}': rename the file")
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -176,19 +174,19 @@ def _import_file(file: str, directory: Path) -> None:
 
 
 def _search_too(directory: Path) -> None:
-    """Let ``directory`` be searched for modules, behind the installed ones: it shadows none."""
+    """Search ``directory`` for modules after the installed ones, so that it shadows none."""
     if str(directory) not in sys.path:
         sys.path.append(str(directory))
-    importlib.invalidate_caches()  # a file that has just been written
+    importlib.invalidate_caches()  # the file may have just been written
 
 
 def _guarded(what: str, load: Callable[[], object]) -> None:
-    """Run ``load``; whatever goes wrong in it is one line."""
+    """Run ``load``; any error becomes one line."""
     try:
         load()
     except UserError as error:
         raise UserError(f"{what}: {error}") from None
-    except (Exception, SystemExit) as error:  # it is the user's code: anything may go wrong
+    except (Exception, SystemExit) as error:  # the user's code: anything may go wrong
         if isinstance(error, SyntaxError):
             where, reason = f"{error.filename}, line {error.lineno}", error.msg
         else:

@@ -1,4 +1,4 @@
-"""Components that are chosen by name: the built-in ones, and those that a plugin registers."""
+"""Components that settings choose by name: built-in ones, and those that plugins register."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Component(Generic[FunctionT]):
         version: part of the key of every unit that uses it; None if it is built in.
         function: what it does.
         module: where ``function`` is defined, for messages.
-        check: the full, plain options from those that are set; ValueError for a wrong one.
-        encoder: of a representation: the encoder that it gets unless settings name another.
+        check: from the options that are set to all options; ValueError for an invalid one.
+        encoder: of a representation: its default encoder.
     """
 
     kind: str
@@ -47,7 +47,7 @@ class Component(Generic[FunctionT]):
         return f"{self.kind} '{self.name}'"
 
     def options(self, given: Mapping[str, Any]) -> Options:
-        """``given`` and the defaults of the rest; ValueError for an option that is wrong."""
+        """``given`` completed by the defaults; ValueError for an invalid option."""
         try:
             return self.check(given)
         except ValidationError as error:
@@ -58,10 +58,10 @@ class Component(Generic[FunctionT]):
             raise ValueError(f"{self}: {error}") from None
 
     def expect(self, version: str | None) -> None:
-        """ValueError unless ``version``, where one is given, is the one that is registered."""
+        """ValueError if ``version`` is given and is not the registered one."""
         if version is not None and version != self.version:
             has = f"version {self.version} is loaded" if self.version else "it is built in"
-            raise ValueError(f"version {version} of the {self} is asked, but {has}")
+            raise ValueError(f"version {version} of the {self} is required, but {has}")
 
 
 class Registry(Generic[FunctionT]):
@@ -69,9 +69,9 @@ class Registry(Generic[FunctionT]):
 
     Args:
         kind: what one is called.
-        takes: the positional arguments of a component's function; what follows are its options.
-        builtin: names that are there without a plugin.
-        reserved: further names that no component may have, or a function that gives them.
+        takes: the positional arguments of a component's function; further ones are its options.
+        builtin: names that exist without a plugin.
+        reserved: further names that no component may have, or a function that returns them.
     """
 
     def __init__(
@@ -86,15 +86,15 @@ class Registry(Generic[FunctionT]):
         self._registered: dict[str, Component[FunctionT]] = {}
 
     def names(self) -> tuple[str, ...]:
-        """All names in the one order that is used everywhere: built-in, then the rest sorted."""
+        """All names in their canonical order: built-in, then registered ones sorted."""
         return (*self.builtin, *sorted(self._registered))
 
     def known(self, name: str) -> str:
-        """``name``, if there is such a component; else ValueError with the nearest."""
+        """``name`` if it exists; ValueError with the nearest name otherwise."""
         if name not in self.builtin and name not in self._registered:
             hint = nearest(name, self.names())
             raise ValueError(
-                f"unknown {self.kind} '{name}': {hint} (one of your own needs its plugin)"
+                f"unknown {self.kind} '{name}': {hint} (a registered one needs its --plugin)"
             )
         return name
 
@@ -103,7 +103,7 @@ class Registry(Generic[FunctionT]):
         return name in self._registered
 
     def __getitem__(self, name: str) -> Component[FunctionT]:
-        """The component that a plugin has registered as ``name``; ValueError if there is none."""
+        """The component that a plugin registered as ``name``; ValueError if there is none."""
         if name not in self._registered:
             self.known(name)
         return self._registered[name]
@@ -111,24 +111,24 @@ class Registry(Generic[FunctionT]):
     def register(
         self, name: str, version: str | int, function: FunctionT, encoder: str | None = None
     ) -> None:
-        """Add a component; the same function again (a cell that is run twice) replaces itself.
+        """Add a component. The same function again (a notebook cell that is run again) replaces it.
 
         Raises:
-            UserError: if the name is taken or not a valid one, if there is no version, or if
-                ``function`` cannot take what it will be given.
+            UserError: if the name is taken or invalid, the version is missing, or ``function``
+                does not accept its arguments.
         """
         what = f"{self.kind} '{name}'"
         if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
-            raise UserError(f"{what}: a name is lower-case letters, digits, '-' and '_'")
+            raise UserError(f"{what}: a name consists of lower-case letters, digits, '-' and '_'")
         reserved = self._reserved() if callable(self._reserved) else self._reserved
         if name in (*self.builtin, *reserved):
-            raise UserError(f"{what}: the name is taken by skelcon, choose another")
+            raise UserError(f"{what}: skelcon uses this name itself, choose another")
         if isinstance(version, bool) or not isinstance(version, str | int) or version == "":
-            raise UserError(f"{what}: version {version!r}: give a text or a number, such as '1'")
+            raise UserError(f"{what}: version {version!r}: give a string or a number, such as '1'")
         module = str(getattr(function, "__module__", "unknown"))
         before = self._registered.get(name)
         if before is not None and _place(before.function) != _place(function):
-            raise UserError(f"{what} is registered twice, by '{before.module}' and by '{module}'")
+            raise UserError(f"{what} is registered by both '{before.module}' and '{module}'")
         try:
             check = signature_options(function, self.takes)
         except (TypeError, ValueError) as error:
@@ -145,26 +145,26 @@ def _place(function: Callable[..., Any]) -> tuple[str, str]:
 
 
 def signature_options(function: Callable[..., Any], takes: tuple[str, ...]) -> OptionsCheck:
-    """The check of a function's options: its parameters behind ``takes``, by their annotations.
+    """The check of a function's options: its parameters after ``takes``, by their annotations.
 
-    An option without an annotation (or with one that exists for the type checker only) must have
+    An option without an annotation (or with one that only a type checker can resolve) must have
     the type of its default, if that is a plain value.
 
     Raises:
-        TypeError: if it does not take ``takes``, or has an option whose type is not plain.
+        TypeError: if it does not accept ``takes``, or has an option whose type is not plain.
     """
     parameters = list(inspect.signature(function).parameters.values())
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     first, rest = parameters[: len(takes)], parameters[len(takes) :]
     if len(first) < len(takes) or any(p.kind not in positional for p in first):
-        raise TypeError(f"it must take ({', '.join(takes)}), and then its options")
+        raise TypeError(f"it must accept ({', '.join(takes)}), followed by its options")
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in rest)
     named = [p for p in rest if p.kind.name in ("POSITIONAL_OR_KEYWORD", "KEYWORD_ONLY")]
     scope = vars(sys.modules.get(getattr(function, "__module__", ""), object))
     try:
         types = {p.name: TypeAdapter[Any](_type_of(p, scope)) for p in named}
     except PydanticSchemaGenerationError:
-        raise TypeError("an option must be a number, a text, true, false or a list") from None
+        raise TypeError("an option must be a number, a string, true, false or a list") from None
     defaults = {p.name: p.default for p in named if p.default is not p.empty}
 
     def check(given: Mapping[str, Any]) -> Options:
@@ -194,7 +194,7 @@ def _type_of(parameter: inspect.Parameter, scope: Mapping[str, Any]) -> Any:
 
 
 def _plain(name: str, value: Any, kind: TypeAdapter[Any] | None) -> Any:
-    """``value`` as JSON has it, so that a key can be made of it."""
+    """``value`` as plain JSON, so that it can be hashed."""
     try:
         if kind is not None:
             value = kind.dump_python(kind.validate_python(value), mode="json")
@@ -203,4 +203,4 @@ def _plain(name: str, value: Any, kind: TypeAdapter[Any] | None) -> Any:
         message = error.errors()[0]["msg"]
         raise ValueError(f"option '{name}': {message} (given: {value!r})") from None
     except (TypeError, ValueError) as error:
-        raise ValueError(f"option '{name}' is no plain value ({error})") from None
+        raise ValueError(f"option '{name}' is not a plain value ({error})") from None

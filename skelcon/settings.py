@@ -1,7 +1,7 @@
 """All settings of a run in one tree, and the three ways to change them.
 
-A run's settings are the defaults (the paper's), changed by a preset, then by a study, then by
-``--set key.path=value``. A key that does not exist is an error that names the nearest.
+A run's settings are the paper's defaults, changed by a preset, then by a study, then by
+``--set key.path=value``. An unknown key is an error that names the nearest valid one.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _Sections: Any = create_model("_Sections", __base__=Config, **_SECTIONS)
 
 
 class Settings(_Sections):
-    """What a pre-training and its evaluations depend on, beside data and seed.
+    """What a pre-training and its evaluations depend on, apart from the data and the seed.
 
-    Beside ``pretrain`` there is one field for each of :data:`skelcon.downstream.tasks.TASKS`.
+    In addition to ``pretrain`` it has a field for each of :data:`skelcon.downstream.tasks.TASKS`.
     """
 
     pretrain: PretrainConfig = PretrainConfig()
@@ -63,12 +63,18 @@ def preset_tree(name: str) -> Json:
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:
-    """Set ``tree["a"]["b"]`` for the key path ``a.b``; a mapping is merged into what is there."""
+    """Set ``tree["a"]["b"]`` for the key path ``a.b``; a mapping is merged into an existing one.
+
+    >>> tree = {"a": {"c": 2}}
+    >>> put(tree, "a.b", 1)
+    >>> tree
+    {'a': {'c': 2, 'b': 1}}
+    """
     *parents, last = dotted.split(".")
     for parent in parents:
         below = tree.setdefault(parent, {})
         if not isinstance(below, dict):
-            raise UserError(f"unknown key '{dotted}': '{parent}' holds a value, not keys")
+            raise UserError(f"unknown key '{dotted}': '{parent}' is a value and has no keys")
         tree = below
     if isinstance(value, Mapping):
         if not isinstance(tree.get(last), dict):
@@ -85,7 +91,11 @@ def merge(tree: Json, changes: Mapping[str, Any]) -> None:
 
 
 def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
-    """``key.path=value`` for each value of nested mappings."""
+    """``key.path=value`` for each value of nested mappings.
+
+    >>> assignments({"pretrain": {"epochs": 3, "augment": {"use": ["crop"]}}})
+    ['pretrain.epochs=3', "pretrain.augment.use=['crop']"]
+    """
     found = []
     for key, value in tree.items():
         if isinstance(value, Mapping):
@@ -101,7 +111,11 @@ def setting_paths() -> list[str]:
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """``key.path=value`` of ``--set``, its value read as YAML."""
+    """``key.path=value`` of ``--set``, its value read as YAML.
+
+    >>> parse_assignment("pretrain.representations=[seq, stg]")
+    ('pretrain.representations', ['seq', 'stg'])
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise UserError(f"--set takes key.path=value, not '{text}'")
@@ -112,7 +126,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
-    """The settings after each of ``trees`` in turn; ``source`` is named in an error."""
+    """The settings after each of ``trees`` in turn; errors name the ``source``.
+
+    >>> resolve([{"linear.epochs": 20}, {"linear.epochs": 30}], "example").of("linear").epochs
+    30
+    """
     tree: Json = {}
     for changes in trees:
         merge(tree, changes)
@@ -127,8 +145,8 @@ def resolve_with_preset(
 ) -> Settings:
     """The settings after ``preset``, then each of ``trees``, then the user's ``overrides``.
 
-    A preset's ``by_representations`` changes what belongs to a set of representations, such
-    as ``img`` or ``img+seq``; whatever asks for a pre-training of these thus agrees on it.
+    A preset's ``by_representations`` holds further changes for a set of representations, such as
+    ``img`` or ``img+seq``: every study that pre-trains these then uses the same settings.
     """
     general = {key: value for key, value in preset.items() if key != "by_representations"}
     asked = resolve((general, *trees), source)
@@ -140,10 +158,10 @@ def resolve_with_preset(
 
 
 class InvalidValueError(UserError):
-    """A value that a configuration does not admit.
+    """A key or a value that a configuration does not allow.
 
     Attributes:
-        keys: the path of keys to it.
+        keys: the key path.
     """
 
     def __init__(self, message: str, keys: tuple[str, ...]) -> None:
@@ -154,12 +172,12 @@ class InvalidValueError(UserError):
 def validated(
     model: type[ConfigT], tree: Mapping[str, Any], source: str | Callable[[tuple[str, ...]], str]
 ) -> ConfigT:
-    """``model`` from ``tree``.
+    """Validate ``tree`` as a ``model``.
 
     Args:
-        model: what ``tree`` must be.
+        model: the configuration class.
         tree: keys and values.
-        source: where ``tree`` is from, or a function from the path of keys to that.
+        source: where ``tree`` comes from, or a function from a key path to that.
 
     Raises:
         InvalidValueError: names the source, the key, the value and what is valid.
@@ -167,7 +185,7 @@ def validated(
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        # A misspelt key also leaves the right one missing: the former says more.
+        # A misspelt key also leaves the right one missing: the unknown key says more.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         keys = tuple(str(part) for part in first["loc"])
         dotted = ".".join(keys)

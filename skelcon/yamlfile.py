@@ -1,4 +1,4 @@
-"""YAML files that know on which line each key is."""
+"""YAML files that know the line of each key."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class YamlFile:
-    """The mapping in a file, and the line of each of its keys.
+    """A file's mapping, and the line of each of its keys.
 
     Attributes:
         path: the file.
-        values: the mapping.
+        values: its mapping.
         lines: key path -> line, counted from 1.
     """
 
@@ -28,7 +28,7 @@ class YamlFile:
     lines: dict[tuple[str, ...], int]
 
     def at(self, keys: Sequence[str]) -> str:
-        """``'file', line n`` of the longest leading part of ``keys`` that the file has."""
+        """``'file', line n`` of the longest prefix of ``keys`` that the file has."""
         for end in range(len(keys), 0, -1):
             line = self.lines.get(tuple(keys[:end]))
             if line is not None:
@@ -37,7 +37,7 @@ class YamlFile:
 
 
 def read_yaml(path: Path) -> YamlFile:
-    """Read a mapping; a :class:`UserError` names the file, and the line of the error."""
+    """Read a mapping; :class:`UserError` names the file and the line of an error."""
     try:
         text = path.read_text()
         values, root = _parse(text)
@@ -49,13 +49,13 @@ def read_yaml(path: Path) -> YamlFile:
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"'{path}'{where}: not valid YAML: {problem}") from None
     if not isinstance(values, dict):
-        raise UserError(f"'{path}' holds no mapping of keys to values")
+        raise UserError(f"'{path}' must be a mapping of keys to values")
     lines: dict[tuple[str, ...], int] = {}
     try:
         if root is not None:
             _find_lines(root, (), lines, path)
     except RecursionError:
-        raise UserError(f"'{path}' holds a value that contains itself") from None
+        raise UserError(f"'{path}' has a value that contains itself") from None
     return YamlFile(path, values, lines)
 
 
@@ -75,7 +75,7 @@ def _find_lines(
             below = (*keys, str(key.value))
             if below in lines:
                 line = key.start_mark.line + 1
-                raise UserError(f"'{path}', line {line}: '{key.value}' is a duplicate key")
+                raise UserError(f"'{path}', line {line}: duplicate key '{key.value}'")
             lines[below] = key.start_mark.line + 1
             _find_lines(value, below, lines, path)
     elif isinstance(node, yaml.SequenceNode):

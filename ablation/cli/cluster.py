@@ -131,8 +131,8 @@ def slurm_script(
     """A script for sbatch: a study with Ray on several nodes, or an array of jobs without.
 
     \b
-    skelcon-ablate cluster slurm --nodes 4 --gpus-per-node 8 augmentations --data PATH > job.sh
-    skelcon-ablate cluster slurm --array augmentations --data PATH --seeds 3 > array.sh
+    skelcon-ablate cluster slurm --nodes 4 augmentations --data PATH > job.sh
+    skelcon-ablate cluster slurm --array augmentations --data PATH > array.sh
     """
     from ablation.templates import render
     from ablation.templates.slurm import Job, RayScript
@@ -186,8 +186,8 @@ def ray_up_file(
     """A cluster file for Ray's launcher, ray up.
 
     \b
-    skelcon-ablate cluster ray-up --nfs fs-1.efs.us-west-2.amazonaws.com:/ augmentations
-    skelcon-ablate cluster ray-up --hosts head,one,two augmentations --results /net/results
+    skelcon-ablate cluster ray-up --nfs HOST:/PATH augmentations
+    skelcon-ablate cluster ray-up --hosts head,one augmentations --results /net/r
     """
     from ablation.templates import render
     from ablation.templates.ray_up import CloudFile, HostsFile
@@ -229,7 +229,7 @@ def kuberay_file(
     """A RayJob for Kubernetes with KubeRay.
 
     \b
-    skelcon-ablate cluster kuberay --image REPO/skelcon --gpus-per-node 1 augmentations
+    skelcon-ablate cluster kuberay --image REPO/skelcon augmentations
     """
     from ablation.templates import render
     from ablation.templates.kuberay import JobFile

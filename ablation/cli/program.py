@@ -1,6 +1,7 @@
 """``skelcon-ablate``: plan, run, aggregate and export ablation tables.
 
-Only what ``--help`` shows is imported here; each command imports what it does.
+Only what ``--help`` shows is imported here; each command imports what it does. Help is shown on 80
+columns, and typer keeps the lines of all paragraphs but the first: they have 77 characters at most.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ if TYPE_CHECKING:
 
 HELP = """Ablation tables for self-supervised learning on 3D skeletons.
 
-One command plans a study, runs what is missing, and prints and exports its table; the same
-command again runs nothing.
+One command plans a study, runs what is missing, and prints and exports its
+table; the same command again runs nothing.
 
 \b
-skelcon-ablate augmentations                              embedded data, a few minutes
+skelcon-ablate augmentations                   embedded data, a few minutes
 skelcon-ablate augmentations --data PATH --preset small --seeds 3
-skelcon-ablate augmentations --seeds 3 --plan             what would run, and its cost
-skelcon-ablate status                                     what is running, from another shell
+skelcon-ablate augmentations --seeds 3 --plan  what would run, and its cost
+skelcon-ablate status                          what runs, from another shell
 """
 
 
@@ -198,8 +199,8 @@ def plan(
 ) -> None:
     """What would run, what is cached, and what it costs; runs nothing.
 
-    Several studies share their units. Time and disk are estimated from similar finished units;
-    --probe measures what has none.
+    Several studies share their units. Time and disk are estimated from similar
+    finished units; --probe measures what has none.
     """
     from ablation.live.output import output as open_output
     from skelcon.plugins import load_plugins

@@ -187,8 +187,8 @@ def clean(
 ) -> None:
     """Delete failed units, leftovers and what no study finds; asks before it does.
 
-    Finished units that a study can use, and units that a process works on, are never deleted, nor
-    anything outside units/.
+    Finished units that a study can use, and units that a process works on, are
+    never deleted, nor anything outside units/.
     """
     from ablation.store import Store
     from ablation.store.housekeeping import delete, find
@@ -259,7 +259,8 @@ def merge(
 ) -> None:
     """Copy finished units of one results directory into another.
 
-    Exit code 1 if a unit has other numbers in both (the first's are kept) or is damaged.
+    Exit code 1 if a unit has other numbers in both (the first's are kept) or is
+    damaged.
     """
     from ablation.store import Store
     from ablation.store.merging import merge as merge_units

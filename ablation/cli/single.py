@@ -41,7 +41,7 @@ from ablation.units import (
     UnreadableUnitError,
     read_unit,
 )
-from skelcon.cli.console import LastingConsole, run_app
+from skelcon.cli.console import PipeSafeConsole, run_app
 from skelcon.cli.program import app
 from skelcon.data import (
     PROTOCOLS,
@@ -69,6 +69,8 @@ if TYPE_CHECKING:
     from ablation.runner.resources import Resources
     from skelcon.encoders import Encoder
 
+NAME = "skelcon"
+"""What status calls a run of one model, and the directory of its curves."""
 PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 
 
@@ -297,11 +299,10 @@ def _run(
     from ablation.run import Job, RunOptions, run_job
 
     store = Store(output.results)
-    seen = Output(LastingConsole(stderr=True))
+    seen = Output(PipeSafeConsole(stderr=True))
     before = done_before([unit], store)
     units = {unit.key: unit}
-    directory = store.results / unit.task_name
-    job = Job("skelcon", units, (dataset,), directory, weights=weights or {})
+    job = Job(NAME, units, (dataset,), store.results / NAME, weights=weights or {})
 
     def report() -> bool:
         return not store.is_done(unit.key)

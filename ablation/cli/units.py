@@ -34,12 +34,13 @@ def unit(
 ) -> None:
     """Run units of a study in this process, without Ray, such as one job of an array.
 
-    What a unit needs is run first if it is missing; what another process works on is waited for.
-    Finished units are not run again. skelcon-ablate plan STUDY --json lists the keys, and
-    skelcon-ablate cluster slurm --array prints the script of an array.
+    What a unit needs is run first if it is missing; what another process works
+    on is waited for. Finished units are not run again. skelcon-ablate plan STUDY
+    --json lists the keys, and skelcon-ablate cluster slurm --array prints the
+    script of an array.
 
     \b
-    skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3 --results SHARED/results
+    skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3
     """
     from ablation.live.output import output as open_output
 

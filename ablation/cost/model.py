@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -259,9 +260,11 @@ def check_disk(results: Path, cost: Cost) -> None:
     while not existing.exists():
         existing = existing.parent
     try:
-        free = shutil.disk_usage(existing).free
+        total, _, free = shutil.disk_usage(existing)
     except OSError:
         return  # not known: the first write that fails says so
+    if not total or not os.access(existing, os.W_OK):
+        return  # it cannot be written to at all, which `Store.check_writable` reports
     if cost.disk_bytes > free:
         raise UserError(
             f"the disk of --results {results} has {readable(free)} free, and the units to run "

@@ -22,7 +22,7 @@ from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.store.heartbeat import Heartbeat
 from ablation.units import Unit
-from skelcon.cli.console import LastingConsole
+from skelcon.cli.console import PipeSafeConsole
 
 if TYPE_CHECKING:
     from ablation.run import Job
@@ -173,7 +173,7 @@ def output(
         about: values of every event, such as ``study="tiny"``.
     """
     if not as_json or not events or sys.stderr.isatty():
-        yield Output(LastingConsole(stderr=as_json), verbose=verbose)
+        yield Output(PipeSafeConsole(stderr=as_json), verbose=verbose)
         return
     stream = EventStream(sys.stderr, **about)
     text = cast(TextIO, stream)

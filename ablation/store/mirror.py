@@ -237,12 +237,12 @@ class Mirror:
             if info.type != FileType.File or not Path(info.base_name).match(RECORDS):
                 continue
             with self._files.open_input_stream(info.path) as stream:
-                told = stream.read().decode().split()
+                recorded = stream.read().decode().split()
             file = self.store.results / study / info.base_name
             file.parent.mkdir(parents=True, exist_ok=True)
             known = set(file.read_text().split()) if file.exists() else set()
             with file.open("a") as lines:
-                lines.writelines(f"{key}\n" for key in told if key not in known)
+                lines.writelines(f"{key}\n" for key in recorded if key not in known)
 
     def _get(self, key: str, name: str) -> None:
         """Bring a file of a unit here, if there is one."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from ablation.plan import Plan
 from ablation.store import Store
+from ablation.text import short_key
 from ablation.units import PretrainUnit, Unit
 
 TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
@@ -74,8 +75,9 @@ def _job(unit: Unit) -> str:
 
 
 def run_of(unit: Unit, name: str) -> Run:
-    """The run of a unit of no study: a search's trial, or a unit of its own."""
-    row = unit.label.partition(":")[0]
+    """The run of a unit of no study: a search's trial by its name, another unit by its key."""
+    name_of_trial, colon, _ = unit.label.partition(":")
+    row = name_of_trial if colon else short_key(unit.key)
     return Run(unit, name, row, "+".join(unit.representations), unit.side.seed, _job(unit))
 
 

@@ -13,13 +13,14 @@ import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
-
-import torch
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ablation.store import write_atomically
 from ablation.store.unit_files import CHECKPOINT, KEPT_CHECKPOINTS
 from skelcon.config import Json
+
+if TYPE_CHECKING:
+    import torch
 
 Keep = Literal["none", "last", "all"]
 KEEP: tuple[str, ...] = get_args(Keep)
@@ -56,6 +57,8 @@ class Checkpoints:
         Raises:
             Exception: of any kind, if the file is not what was written.
         """
+        import torch
+
         if not self._file.exists():
             return None
         with zipfile.ZipFile(self._file) as archive:  # torch does not verify the checksums
@@ -75,6 +78,8 @@ class Checkpoints:
 
     def save(self, state: Json, epoch: int) -> None:
         """Write ``state``, after ``epoch`` epochs, whole or not at all."""
+        import torch
+
         began = time.monotonic()
         buffer = io.BytesIO()
         torch.save(state, buffer)

@@ -19,7 +19,7 @@ NAMES = ("crop", "pose", "jitter")
 AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation", ("view", "generator"), NAMES, reserved=("use", "custom", "versions")
 )
-"""The augmentations that plugins have registered, beside :data:`NAMES`."""
+"""The augmentations that plugins have registered, in addition to :data:`NAMES`."""
 
 Name = Annotated[str, AfterValidator(AUGMENTATIONS.known)]
 
@@ -53,19 +53,23 @@ class JitterConfig(Config):
     )
 
     def count(self, num_joints: int) -> int:
-        """How many of ``num_joints`` joints are jittered: at least one, and never all."""
+        """How many of ``num_joints`` joints are jittered: at least one, and never all.
+
+        >>> JitterConfig(joints=15).count(20)
+        12
+        """
         return max(1, min(num_joints - 1, round(self.joints * num_joints / 25)))
 
 
 class AugmentConfig(Config):
     """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random.
 
-    Registered ones follow, each on every view, in the order of ``use``.
+    Registered ones follow in the order of ``use``; each is applied to every view.
     """
 
     use: tuple[Name, ...] = Field(
         NAMES,
-        description="any of crop, pose, jitter and what plugins register; with none the whole "
+        description="any of crop, pose, jitter and registered ones; with none the whole "
         "clip is resized",
     )
     crop: CropConfig = CropConfig()
@@ -75,18 +79,18 @@ class AugmentConfig(Config):
         {}, description="registered augmentation -> its options"
     )
     versions: dict[str, str] = Field(
-        {}, description="registered augmentation -> its version; another one is an error"
+        {}, description="registered augmentation -> its version; any other version is an error"
     )
 
     @field_validator("use")
     @classmethod
     def _in_one_order(cls, use: tuple[str, ...]) -> tuple[str, ...]:
-        """The built-in ones have one order; that of the registered ones is the user's."""
+        """Built-in ones in their canonical order, registered ones in the user's."""
         custom = dict.fromkeys(name for name in use if name not in NAMES)
         return (*(name for name in NAMES if name in use), *custom)
 
     @model_validator(mode="after")
-    def _registered_as_asked(self) -> Self:
+    def _check_registered(self) -> Self:
         for name in {**self.custom, **self.versions}:
             if name in NAMES:
                 raise ValueError(f"custom is for registered augmentations; '{name}' is built in")
@@ -105,7 +109,7 @@ class AugmentConfig(Config):
         return AUGMENTATIONS[name].options(self.custom.get(name, {}))
 
     def resolved(self) -> dict[str, Any]:
-        """What decides a view: the parameters of the augmentations in use, and no others."""
+        """What determines a view: the parameters of the augmentations in use, and no others."""
         values = self.model_dump(mode="json")
         kept = {key: value for key, value in values.items() if key == "use" or key in self.use}
         if self.registered:

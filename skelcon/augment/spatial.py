@@ -1,7 +1,7 @@
 """Spatial augmentations: pose (eq. 1) and joint jittering (eq. 2), one matrix a sample.
 
-Both are the same operation, a 3x3 matrix applied to some joints of every frame and body: pose
-takes all joints and a shear, jitter takes |j| joints and a matrix without structure.
+Both apply a 3x3 matrix to some joints of every frame and body: pose uses all joints and a shear,
+jitter uses |j| joints and a matrix without structure.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:
     Args:
         view: (B, M, T, V, 3).
         matrix: (B, 3, 3), applied to row vectors as in the paper.
-        joints: (B, V) bool, the joints that are moved.
+        joints: (B, V) bool, the joints to move.
 
     Returns:
         A new (B, M, T, V, 3) tensor; absent (all zero) bodies stay zero.

@@ -1,4 +1,4 @@
-"""Temporal crop-resize (eq. 3): where a crop begins and how long it is."""
+"""Temporal crop-resize (eq. 3): the start and the length of a crop."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def random_crop(
 def centre_crop(lengths: Tensor, ratio: float) -> tuple[Tensor, Tensor]:
     """The central ``ratio`` of each clip: start and length, each (B,) int64.
 
-    As the authors' code: the margin (1 - ratio) / 2 is rounded down at either end.
+    As in the authors' code the margin (1 - ratio) / 2 is rounded down at both ends.
     """
     start = ((1 - ratio) * lengths.double() / 2).long()
     return start, lengths - 2 * start

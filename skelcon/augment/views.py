@@ -17,13 +17,13 @@ def augmented_view(
 ) -> Tensor:
     """One augmented view of each clip (eq. 4): crop-resize, then a spatial augmentation.
 
-    With both spatial augmentations in use each sample draws one of them, p = 0.5, anew for
-    each view. Without the crop the whole clip is resized. Registered augmentations come last.
+    With both spatial augmentations in use each sample of each view draws one of them, p = 0.5.
+    Without the crop the whole clip is resized. Registered augmentations come last.
 
     Args:
         bank: the clips.
         clips: (B,) int64 which of them.
-        config: what is in use.
+        config: which augmentations are in use.
         size: the frames T of the view (64 in the paper).
         generator: a CPU generator; two calls with it give the query and the key view.
 
@@ -47,7 +47,7 @@ def augmented_view(
 
 
 def _spatial(view: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
-    """Pose or joint jittering, whichever is in use or is drawn."""
+    """Pose augmentation or joint jittering: the one in use, or the one drawn."""
     B, V = len(view), view.shape[3]
     pose, jitter = "pose" in config.use, "jitter" in config.use
     matrix, joints = torch.eye(3).repeat(B, 1, 1), torch.ones(B, V, dtype=torch.bool)
@@ -67,7 +67,7 @@ def _spatial(view: Tensor, config: AugmentConfig, generator: torch.Generator) ->
 def _registered(
     view: Tensor, name: str, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
-    """What a plugin's augmentation makes of a view, if that is one."""
+    """Apply a registered augmentation and check what it returns."""
     result = AUGMENTATIONS[name].function(view, generator, **config.options(name))
     expected = (view.shape, view.dtype, view.device)
     if not isinstance(result, Tensor) or expected != (result.shape, result.dtype, result.device):

@@ -1,1 +1,1 @@
-"""``skelcon``: the data tool, and what is done with trained encoders."""
+"""``skelcon``: the data tool, and the commands for trained encoders."""

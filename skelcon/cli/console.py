@@ -1,6 +1,6 @@
-"""What the console scripts have in common.
+"""What the console scripts share: exit codes, error messages, progress bars.
 
-How they end: 0 done, 1 some unit failed, 2 the user's mistake, 130 stopped.
+Exit codes: 0 done, 1 a unit failed, 2 a user's mistake, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -21,11 +22,15 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from typer.core import TyperGroup
 
 from skelcon.errors import UserError
 
-# Recent typer brings a click of its own, older ones use the package: both through one door.
+# Recent versions of typer contain their own click, older ones use the package.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+
+
+RESUME = "interrupted; run the same command to resume"
 
 
 class ReportedCode(int):
@@ -33,28 +38,27 @@ class ReportedCode(int):
 
 
 INTERRUPTED = ReportedCode(130)
-"""For ``typer.Exit``, where the command has said that it was interrupted."""
-RESUME = "interrupted; run the same command to resume"
+"""For ``typer.Exit`` in a command that has printed that it was interrupted."""
 
 
-class LastingConsole(Console):
-    """Goes quiet when its reader has gone away: the command continues to its end."""
+class PipeSafeConsole(Console):
+    """Goes quiet when its reader exits, so that the work is finished all the same."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich, which would end the process."""
         self.quiet = True
-        # What the file still holds has to go somewhere when it is closed.
+        # The file still flushes its buffer when it is closed.
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, self.file.fileno())
         os.close(devnull)
 
 
 hung = threading.Event()
-"""Set where a thread or a library does not end, which would keep the process from ending."""
+"""Set when a thread or a library does not stop: the process then exits without waiting for it."""
 
 
 def run_app(app: typer.Typer) -> None:
-    """Run a command line and exit; a mistake is one line on stderr, never a traceback."""
+    """Run a command line and exit; a user's mistake is one line on stderr, never a traceback."""
     code = _code_of(app)
     if hung.is_set():
         for stream in (sys.stdout, sys.stderr):
@@ -85,7 +89,7 @@ def _code_of(app: typer.Typer) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _complain(RESUME)
         return 130
-    if code == INTERRUPTED and not isinstance(code, ReportedCode):  # typer's answer to Ctrl-C
+    if code == INTERRUPTED and not isinstance(code, ReportedCode):  # of typer itself, on Ctrl-C
         _complain(RESUME)
     return code if isinstance(code, int) else 0
 
@@ -117,9 +121,33 @@ def _value_of(option: str) -> str:
     return "VALUE"
 
 
+class Group(TyperGroup):
+    """A group of commands whose help shows their summaries whole, wrapped and not cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the list of commands."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        rows = [
+            (name, command.get_short_help_str(limit=1000))
+            for name, command in commands
+            if command is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 clip``, ``1,234 clips``.
+
+    >>> counted(1, "clip"), counted(1234, "clip")
+    ('1 clip', '1,234 clips')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """A bar with the remaining time, on a terminal only; gives the function that moves it."""
+    """A progress bar with the remaining time, on a terminal only; yields its update function."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
     with Progress(
         *columns,
@@ -134,7 +162,7 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
 
 @contextmanager
 def can_write(out: Path) -> Iterator[None]:
-    """Make the directory of ``out``; a failure of that or of the writing is one line."""
+    """Make the directory of ``out``; an error of that or of writing becomes one line."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield

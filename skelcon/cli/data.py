@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from skelcon.cli import data_view as view
-from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.console import Group, can_write, counted, progress_bar
 from skelcon.cli.data_export import export
 from skelcon.cli.options import DataFormat, DataOption, JsonOption
 from skelcon.config import Json
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from skelcon.data.importers.report import ImportReport
 
 app = typer.Typer(
-    help="Import, describe, check, draw, export and make data sets.", no_args_is_help=True
+    cls=Group,
+    help="Import, describe, check, draw, export and make data sets.",
+    no_args_is_help=True,
 )
 
 STEPS = ("centre", "spine-to-z", "shoulders-to-x")
@@ -32,53 +34,58 @@ STEPS = ("centre", "spine-to-z", "shoulders-to-x")
 
 PICTURES = (".png", ".gif", ".mp4")
 SHOWN = 10
-"""How many skipped files are named; all are in the report."""
+"""How many skipped files are printed; the report lists all."""
 
+SourceArgument = Annotated[
+    Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
+]
 PathArgument = Annotated[
     Path,
     typer.Argument(
         exists=True, help="A packed data set, or a known layout (imported once, then cached)."
     ),
 ]
+PackedArgument = Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")]
+FormatOption = Annotated[
+    DataFormat | None,
+    typer.Option(
+        "--format", help="The layout of SOURCE, if it is not detected.", show_default=False
+    ),
+]
+ExcludeOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        exists=True,
+        dir_okay=False,
+        help="A list of clips to leave out, one name per line. Repeatable.",
+        show_default=False,
+    ),
+]
+BodiesOption = Annotated[
+    int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
+]
+NormaliseOption = Annotated[
+    str, typer.Option(help=f"paper (all steps), none, or some of: {','.join(STEPS)}.")
+]
+MaxBadOption = Annotated[
+    float, typer.Option(min=0, max=1, help="The share of clips that may be skipped.")
+]
+WorkersOption = Annotated[
+    int | None, typer.Option(min=1, help="Processes.", show_default="number of cores")
+]
 
 
 @app.command(name="import")
 def import_(
-    source: Annotated[
-        Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
-    ],
-    out: Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")],
-    family: Annotated[
-        DataFormat | None,
-        typer.Option(
-            "--format", help="What SOURCE is, where it is not recognised.", show_default=False
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            exists=True,
-            dir_okay=False,
-            help="A list of clips to leave out, one name a line (other lines do no harm). "
-            "Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
-    max_bodies: Annotated[
-        int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
-    ] = 2,
-    normalise: Annotated[
-        str,
-        typer.Option(help=f"paper (all steps), none, or some of: {','.join(STEPS)}."),
-    ] = "paper",
-    max_bad: Annotated[
-        float, typer.Option(min=0, max=1, help="The share of clips that may be bad.")
-    ] = 0.05,
-    workers: Annotated[
-        int | None,
-        typer.Option(min=1, help="Processes.", show_default="as many as cores"),
-    ] = None,
+    source: SourceArgument,
+    out: PackedArgument,
+    family: FormatOption = None,
+    exclude: ExcludeOption = None,
+    max_bodies: BodiesOption = 2,
+    normalise: NormaliseOption = "paper",
+    max_bad: MaxBadOption = 0.05,
+    workers: WorkersOption = None,
 ) -> None:
     """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
     from skelcon.data import detect, import_dataset, summarise
@@ -86,7 +93,7 @@ def import_(
 
     steps = _steps(normalise)
     names = _names(exclude or ())
-    _must_be_free(out)
+    _check_free(out)
     found = detect(source, family)
     console = Console()
     view.line(console, _described(found))
@@ -106,7 +113,7 @@ def import_(
     if exclude and report is not None:
         lists = ", ".join(f"'{path}'" for path in exclude)
         if report.excluded:
-            view.line(console, f"{report.excluded:,} clips left out, as {lists} ask")
+            view.line(console, f"{report.excluded:,} clips left out, as listed in {lists}")
         else:
             view.line(console, f"warning: no clip of the data is named in {lists}")
     view.summary(console, summarise(dataset))
@@ -114,32 +121,31 @@ def import_(
 
 @app.command()
 def info(path: PathArgument, as_json: JsonOption = False) -> None:
-    """What a data set holds: clips, classes, subjects, lengths, protocols, fingerprint."""
+    """Describe a data set: clips, classes, subjects, lengths, protocols, fingerprint."""
     from skelcon.data import summarise
     from skelcon.data.importers.report import read_report
 
     dataset, source = _opened(path)
     report = read_report(dataset.path)
-    told = summarise(dataset)
+    summary = summarise(dataset)
     if as_json:
-        described = (
-            None
-            if source is None
-            else {"family": source.family, "title": source.title, "files": len(source.files)}
-        )
-        answer = {**told.to_dict(), "source": described, "import": _report_dict(report)}
+        answer = {
+            **summary.to_dict(),
+            "source": _source_json(source),
+            "import": _report_json(report),
+        }
         typer.echo(json.dumps(answer, indent=1))
         return
     console = Console()
-    view.summary(console, told, None if source is None else _described(source))
+    view.summary(console, summary, None if source is None else _described(source))
     view.skipped(console, report)
 
 
 @app.command()
 def check(path: PathArgument, as_json: JsonOption = False) -> None:
-    """What is wrong with a data set: bad coordinates, clips that leak from training to test, ...
+    """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
 
-    Exit code 1 if there is an error, 0 if there are notes at most.
+    The exit code is 1 if there is an error, and 0 if there are only notes.
     """
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
@@ -149,7 +155,7 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
     with progress_bar(Console(stderr=True), "checking") as progress:
         findings = check_dataset(dataset, progress)
     if as_json:
-        typer.echo(json.dumps({**findings.to_dict(), "import": _report_dict(report)}, indent=1))
+        typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
     else:
         console = Console()
         view.findings(console, findings)
@@ -167,11 +173,11 @@ def show(
         Path | None,
         typer.Option(
             metavar="FILE.png|.gif|.mp4",
-            help="What to write. Default: CLIP.png (a strip) and CLIP.gif (an animation) here.",
-            show_default=False,
+            help="The file to write.",
+            show_default="CLIP.png (a strip) and CLIP.gif (an animation) in this directory",
         ),
     ] = None,
-    frames: Annotated[int, typer.Option(min=1, help="How many frames a strip shows.")] = 8,
+    frames: Annotated[int, typer.Option(min=1, help="How many frames the strip shows.")] = 8,
 ) -> None:
     """Draw a clip: a strip of skeletons (.png), or a short animation (.gif, .mp4)."""
     if out is not None and (out.suffix not in PICTURES or out.is_dir()):
@@ -188,7 +194,7 @@ def show(
     coordinates = dataset.clip(index)
     count = coordinates.shape[1]
     label = dataset.class_names[dataset.labels[index]]
-    title = (name, label, f"{count} frame{'s' if count > 1 else ''}")
+    title = (name, label, counted(count, "frame"))
     done = dataset.normalisation
     for file in files:
         with can_write(file):
@@ -206,23 +212,23 @@ app.command()(export)
 
 @app.command()
 def synthesize(
-    out: Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")],
+    out: PackedArgument,
     subjects: Annotated[int, typer.Option(min=2, help="Number of subjects.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data set.")] = 0,
 ) -> None:
-    """Make synthetic clips by forward kinematics, for trying and testing."""
+    """Make synthetic clips by forward kinematics, to try things out and for tests."""
     from skelcon.data import summarise
     from skelcon.data.synthetic import synthesize as make_synthetic
 
-    _must_be_free(out)
+    _check_free(out)
     console = Console()
     with progress_bar(console, "making clips") as progress:
         dataset = make_synthetic(out, subjects=subjects, seed=seed, progress=progress)
     view.summary(console, summarise(dataset))
 
 
-def _must_be_free(out: Path) -> None:
-    """Only an older packed data set may be replaced."""
+def _check_free(out: Path) -> None:
+    """:class:`UserError` if ``out`` is anything but an older packed data set, which is replaced."""
     if (
         out.exists()
         and not (out / "meta.json").is_file()
@@ -248,19 +254,15 @@ def _steps(text: str) -> Normalisation:
 
 
 def _names(files: Sequence[Path]) -> frozenset[str]:
-    """What ``--exclude`` names: every line may be one, as the official lists begin with prose."""
+    """The clips of ``--exclude``: any line may be one, as the official lists begin with prose."""
     lines: list[str] = []
     for file in files:
-        try:
-            lines += file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-        except OSError as error:
-            raise UserError(f"--exclude '{file}': {error.strerror}") from None
+        lines += file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     return frozenset(name for line in lines if (name := line.strip().removesuffix(".skeleton")))
 
 
 def _described(source: Source) -> str:
-    files = len(source.files)
-    return f"{source.title} ({source.family}): {files:,} file{'s' if files > 1 else ''}"
+    return f"{source.title} ({source.family}): {counted(len(source.files), 'file')}"
 
 
 def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
@@ -279,7 +281,7 @@ def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
 
 
 def _index(dataset: SkeletonDataset, clip: str) -> int:
-    """The clip that is so named, or has that number."""
+    """The clip of that name, or else of that number."""
     if clip in dataset.clip_names:
         return dataset.clip_names.index(clip)
     if clip.isdecimal():
@@ -302,7 +304,13 @@ def _say_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) ->
         view.line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
 
 
-def _report_dict(report: ImportReport | None) -> Json | None:
+def _source_json(source: Source | None) -> Json | None:
+    if source is None:
+        return None
+    return {"family": source.family, "title": source.title, "files": len(source.files)}
+
+
+def _report_json(report: ImportReport | None) -> Json | None:
     from skelcon.data.importers.report import by_reason
 
     if report is None:

@@ -1,4 +1,4 @@
-"""``skelcon data export``: a data set in the layouts that other trainers read."""
+"""``skelcon data export``: write a data set in a layout that other trainers read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from skelcon.cli.console import progress_bar
+from skelcon.cli.console import counted, progress_bar
 from skelcon.cli.options import PROTOCOLS, ExportFormat
 
 
@@ -23,32 +23,32 @@ def export(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"{PROTOCOLS}: write this one alone. ctrgcn-npz holds only one.",
+            help=f"{PROTOCOLS}: write this one only. ctrgcn-npz holds one.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
     """Write the data set PATH to OUT in a layout that other trainers read.
 
-    Coordinates are written as the data set holds them. OUT must not be there yet, and appears
-    whole or not at all.
+    Coordinates are written as they are in the data set. OUT must not exist, and is written whole
+    or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target
 
-    export_target(out, format)  # before an import, which may take long
+    export_target(out, format)  # before an import, which may take minutes
     console = Console(stderr=True)
     with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(path, progress)
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
     if skipped:
-        console.print(f"{len(skipped)} files were skipped at import.")
+        console.print(f"{counted(len(skipped), 'file')} skipped at import.")
     if format == "agcn-npy" and dataset.normalisation != Normalisation():
         missing = ", ".join(step for step, done in dataset.normalisation if not done)
         console.print(
-            "note: who reads agcn-npy takes its coordinates for normalised, and these are not "
-            f"({missing})",
+            "note: readers of agcn-npy expect normalised coordinates, and these are not: "
+            f"{missing} missing",
             highlight=False,
             soft_wrap=True,
         )

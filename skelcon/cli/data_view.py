@@ -1,6 +1,6 @@
-"""How the data tool prints: summaries, findings, what an import skipped.
+"""How the data tool prints summaries, findings, and what an import skipped.
 
-Nothing is cut, and no line is broken inside a path or a name, however narrow the terminal is.
+Nothing is cut, and no line is broken inside a path or a name, however narrow the terminal.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
+
+from skelcon.cli.console import counted
 
 if TYPE_CHECKING:
     from skelcon.data.check import Finding, Findings
@@ -23,64 +25,64 @@ _SHOWN = 5
 
 
 def line(console: Console, text: str | Text) -> None:
-    """Print one line as it is: no markup, no colours guessed, nothing folded."""
+    """Print one line as it is: no markup, no highlighting, no wrapping."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def summary(console: Console, told: Summary, source: str | None = None) -> None:
+def summary(console: Console, data: Summary, source: str | None = None) -> None:
     """A data set in some twenty lines; ``source`` is what it was imported from."""
-    line(console, Text(told.name + (" (synthetic)" if told.synthetic else ""), style="bold"))
-    smallest, largest = told.classes.smallest, told.classes.largest
+    line(console, Text(data.name + (" (synthetic)" if data.synthetic else ""), style="bold"))
+    smallest, largest = data.classes.smallest, data.classes.largest
     sizes = f"{smallest[1]:,} clips each"
     if smallest[1] != largest[1]:
         sizes = (
             f"{smallest[1]:,} to {largest[1]:,} clips each "
             f"(fewest: {smallest[0]}; most: {largest[0]})"
         )
-    bodies = [f"{count} in {clips:,} clips" for count, clips in told.bodies.items()]
+    bodies = [f"{count} in {clips:,} clips" for count, clips in data.bodies.items()]
     facts = [
-        ("path", told.path),
+        ("path", data.path),
         ("imported from", source or ""),
-        ("layout", f"{told.layout}, {told.joints} joints"),
-        ("layout family", told.family),
-        ("normalisation", ", ".join(told.normalisation).replace("_", "-") or "none"),
-        ("fingerprint", told.fingerprint),
-        ("on disk", _size(told.bytes)),
-        ("clips", f"{told.clips:,}"),
-        ("classes", f"{told.classes.count}, {sizes}"),
-        ("subjects", _ranges(told.subjects)),
-        ("cameras", _ranges(told.cameras)),
-        ("setups", _ranges(told.setups)),
+        ("layout", f"{data.layout}, {data.joints} joints"),
+        ("layout family", data.family),
+        ("normalisation", ", ".join(data.normalisation).replace("_", "-") or "none"),
+        ("fingerprint", data.fingerprint),
+        ("on disk", _size(data.bytes)),
+        ("clips", f"{data.clips:,}"),
+        ("classes", f"{data.classes.count}, {sizes}"),
+        ("subjects", _ranges(data.subjects)),
+        ("cameras", _ranges(data.cameras)),
+        ("setups", _ranges(data.setups)),
         ("bodies", ", ".join(bodies)),
-        ("missing joints", f"{100 * told.missing_joints:.2f} %"),
+        ("missing joints", f"{100 * data.missing_joints:.2f} %"),
     ]
-    for each in told.protocols:
+    for each in data.protocols:
         neither = f", {each.neither:,} neither" if each.neither else ""
         facts.append((each.protocol, f"{each.train:,} train, {each.test:,} test{neither}"))
     facts.append(
         (
             "frames",
-            f"{told.lengths.min:,} to {told.lengths.max:,} a clip, median "
-            f"{told.lengths.median:g}, {told.lengths.total:,} in all",
+            f"{data.lengths.min:,} to {data.lengths.max:,} a clip, median "
+            f"{data.lengths.median:g}, {data.lengths.total:,} in all",
         )
     )
     for name, value in facts:
-        # A path is one word, and stays on one line: what is behind it is to be copied.
+        # A path stays on one line, so that it can be copied.
         rows = [value] if name == "path" else _folded(console, value, _LABEL + 2)
         for number, row in enumerate(rows):
             label = "" if number else name
             line(console, Text.assemble((f"  {label:<{_LABEL}}", "dim"), row))
-    _histogram(console, told.lengths)
+    _histogram(console, data.lengths)
 
 
 def _histogram(console: Console, lengths: Lengths) -> None:
-    """How many clips there are of which length, a bar a line."""
+    """The number of clips by length, one bar per line."""
     blocks = "" if console.options.ascii_only else _EIGHTHS
     most = max(clips for _, _, clips in lengths.bins)
     room = max(8, min(console.width, WIDTH) - _LABEL - 2 - len(f" {most:,}"))
     for first, last, clips in lengths.bins:
         label = f"{first}-{last}" if last > first else str(first)
-        eighths = -(-clips * room * 8 // most)  # never nothing for something
+        eighths = -(-clips * room * 8 // most)  # a bar of some clips is never empty
         if blocks:
             bar = blocks[8] * (eighths // 8) + blocks[eighths % 8].strip()
         else:
@@ -89,11 +91,14 @@ def _histogram(console: Console, lengths: Lengths) -> None:
         line(console, text)
 
 
-def findings(console: Console, told: Findings) -> None:
+def findings(console: Console, found: Findings) -> None:
     """Everything that was found, errors first."""
-    line(console, Text.assemble((told.name, "bold"), f", {told.clips:,} clips, {told.fingerprint}"))
-    line(console, Text(told.path, style="dim"))
-    for each in told.findings:
+    line(
+        console,
+        Text.assemble((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
+    )
+    line(console, Text(found.path, style="dim"))
+    for each in found.findings:
         _finding(console, each)
 
 
@@ -108,32 +113,35 @@ def _finding(console: Console, found: Finding) -> None:
 
 
 def skipped(console: Console, report: ImportReport | None) -> None:
-    """What the import left out, by reason; nothing where it left out nothing."""
+    """What the import left out, by reason."""
     from skelcon.data.importers.report import by_reason
 
     if report is None or not (report.skipped or report.excluded):
         return
     line(console, "")
-    told = [f"{len(report.skipped):,} skipped"] if report.skipped else []
-    told += [f"{report.excluded:,} left out as told"] if report.excluded else []
-    line(console, Text(f"import: {', '.join(told)}, {report.clips:,} clips made", style="yellow"))
+    parts = []
+    if report.skipped:
+        parts.append(f"{len(report.skipped):,} skipped")
+    if report.excluded:
+        parts.append(f"{report.excluded:,} excluded")
+    line(console, Text(f"import: {', '.join(parts)}, {report.clips:,} clips made", style="yellow"))
     for group in by_reason(report.skipped):
         alike = "" if group.count == 1 else f"{group.count:,} like this: "
         _wrapped(console, alike + group.reason)
         _listed(console, list(group.names), group.count)
 
 
-def verdict(console: Console, told: Findings) -> None:
+def verdict(console: Console, found: Findings) -> None:
     """The last line: whether the data can be used."""
-    numbers = (len(told.errors), "error"), (len(told.notes), "note")
-    counts = [f"{n} {word}{'s' if n > 1 else ''}" for n, word in numbers if n]
+    numbers = (len(found.errors), "error"), (len(found.notes), "note")
+    counts = [counted(number, noun) for number, noun in numbers if number]
     line(console, "")
-    style = "bold red" if told.errors else "green"
+    style = "bold red" if found.errors else "green"
     line(console, Text(", ".join(counts) or "nothing wrong", style=style))
 
 
 def _folded(console: Console, text: str, indent: int) -> list[str]:
-    """``text`` in rows that fit behind ``indent``; a word is never broken, it may be a path."""
+    """``text`` in rows that fit after ``indent``; words are not broken, they may be paths."""
     width = max(20, min(console.width, WIDTH) - indent)
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
@@ -160,7 +168,7 @@ def _size(count: int) -> str:
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
-    """``8: 1-3, 5, 7-10``; what is scattered is told by its ends alone."""
+    """``8: 1-3, 5, 7-10``; of many runs only the ends."""
     if not numbers:
         return "unknown"
     runs: list[list[int]] = []
@@ -171,5 +179,5 @@ def _ranges(numbers: tuple[int, ...]) -> str:
             runs.append([number, number])
     if len(runs) > 8:
         return f"{len(numbers)} between {numbers[0]} and {numbers[-1]}"
-    told = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-    return f"{len(numbers)}: {told}"
+    shown = ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    return f"{len(numbers)}: {shown}"

@@ -1,7 +1,7 @@
-"""Options that several commands have, and the choices of others.
+"""Options that several commands share, and their choices.
 
-Choices are spelled out here because the modules that hold them take long to import; a test keeps
-them the same.
+The choices are written out because the modules that define them are slow to import; a test
+compares them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for script
 PLUGIN = typer.Option(
     "--plugin",
     metavar="MODULE",
-    help="Load a module (or a .py file) that registers components of your own. Repeatable.",
+    help="Load a module (or a .py file) that registers components. Repeatable.",
     show_default=False,
 )
 PluginOption = Annotated[list[str] | None, PLUGIN]

@@ -1,4 +1,4 @@
-"""``skelcon``: the data tool, and what is done with one trained model."""
+"""``skelcon``: the data tool, and the commands for one trained model."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import typer
 
 from skelcon.cli import data as cli_data
 from skelcon.cli import weights as cli_weights
-from skelcon.cli.console import run_app
+from skelcon.cli.console import Group, run_app
 
 app = typer.Typer(
+    cls=Group,
     help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
     "pre-training, evaluation, features.\n\n"
-    "Ablation tables are made by skelcon-ablate.",
+    "skelcon-ablate makes ablation tables.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"max_content_width": 110},
@@ -27,8 +27,8 @@ app.command()(cli_weights.retrieve)
 app.command()(cli_weights.import_weights)
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(show: bool) -> None:
+    if show:
         typer.echo(f"skelcon {metadata.version('skelcon')}")
         raise typer.Exit
 

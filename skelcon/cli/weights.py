@@ -1,4 +1,4 @@
-"""``skelcon embed``, ``retrieve`` and ``import-weights``: what trained encoders are good for."""
+"""``skelcon embed``, ``retrieve`` and ``import-weights``: use trained encoders."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.console import can_write, counted, progress_bar
 from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
+from skelcon.config import Json
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ WeightsArgument = Annotated[
 RepresentationOption = Annotated[
     str | None,
     typer.Option(
-        help="img, stg or seq: needed where the weights hold several.", show_default=False
+        help="img, stg, seq or a registered one; needed if the weights hold several.",
+        show_default=False,
     ),
 ]
 
@@ -51,11 +53,11 @@ def embed(
         ),
     ] = None,
 ) -> None:
-    """Write the features of every clip to OUT: the central 95 % of each, resized.
+    """Write the features of every clip to OUT, from the central 95 % of each.
 
     \b
     features     (n, D) float32, in file order
-    labels       (n,) int64, which of class_names
+    labels       (n,) int64, indices into class_names
     clip_names   (n,)
     class_names  (classes,)
     """
@@ -66,7 +68,7 @@ def embed(
     from skelcon.pretrain import load_encoder
 
     load_plugins(plugins or ())
-    _must_end_in(out, ".npz")
+    _check_suffix(out, ".npz")
     console = Console(stderr=True)
     encoder = load_encoder(weights, representation)
     dataset = _opened(console, data)
@@ -92,14 +94,13 @@ def retrieve(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help="Whose training side is searched; without it, the first of "
-            f"{PROTOCOLS} that the data set has.",
-            show_default=False,
+            help=f"{PROTOCOLS}: its training side is searched.",
+            show_default="the first that the data set has",
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The training clips nearest to a clip by cosine similarity (but never the clip itself)."""
+    """Find the training clips nearest to a clip by cosine similarity, without the clip itself."""
     import numpy as np
 
     from skelcon import data as skeletons
@@ -123,33 +124,35 @@ def retrieve(
     features = _embedded(console, encoder, dataset, np.append(gallery, index))
     rows, cosines = nearest_clips(features[-1], features[:-1], k)
 
-    def described(clip: int) -> dict[str, str]:
-        label = dataset.class_names[dataset.labels[clip]]
-        return {"clip": dataset.clip_names[clip], "class": label}
-
-    found = [
-        {**described(int(clip)), "cosine": float(cosine)}
-        for clip, cosine in zip(gallery[rows], cosines, strict=True)
-    ]
+    answer: Json = {
+        "query": _clip(dataset, index),
+        "representation": encoder.representation,
+        "protocol": chosen,
+        "nearest": [
+            {**_clip(dataset, int(clip)), "cosine": float(cosine)}
+            for clip, cosine in zip(gallery[rows], cosines, strict=True)
+        ],
+    }
     if as_json:
-        answer = {
-            "query": described(index),
-            "representation": encoder.representation,
-            "protocol": chosen,
-            "nearest": found,
-        }
         typer.echo(json.dumps(answer, indent=1))
-        return
-    asked = described(index)
+    else:
+        _print_nearest(answer, len(gallery))
+
+
+def _clip(dataset: SkeletonDataset, index: int) -> dict[str, str]:
+    label = dataset.class_names[dataset.labels[index]]
+    return {"clip": dataset.clip_names[index], "class": label}
+
+
+def _print_nearest(answer: Json, searched: int) -> None:
+    query = answer["query"]
     typer.echo(
-        f"{asked['clip']} ({asked['class']}): the nearest of {len(gallery)} training clips "
-        f"({chosen}, {encoder.representation})"
+        f"{query['clip']} ({query['class']}): the nearest of {searched} training clips "
+        f"({answer['protocol']}, {answer['representation']})"
     )
     table = Table.grid(padding=(0, 2))
-    for each in found:
-        table.add_row(
-            f"{each['cosine']:.4f}", escape(str(each["clip"])), escape(str(each["class"]))
-        )
+    for each in answer["nearest"]:
+        table.add_row(f"{each['cosine']:.4f}", escape(each["clip"]), escape(each["class"]))
     Console().print(table, highlight=False, soft_wrap=True)
 
 
@@ -160,19 +163,19 @@ def import_weights(
         int | None,
         typer.Option(
             min=16,
-            help="Frames of a view, which the tensors of img alone tell; 64 for the others.",
-            show_default=False,
+            help="Frames of a view.",
+            show_default="64; for img they follow from the tensors",
         ),
     ] = None,
 ) -> None:
-    """Turn a checkpoint of the authors' public code into weights that skelcon reads.
+    """Convert a checkpoint of the authors' public code to weights of skelcon.
 
-    The query encoders of an intra- or inter-skeleton pre-training are kept, key encoders, queues
-    and projection heads are dropped. No code in the checkpoint is run.
+    It keeps the query encoders of an intra- or inter-skeleton pre-training and drops key encoders,
+    queues and projection heads. No code in the checkpoint is run.
     """
     from skelcon.pretrain.authors import import_weights as converted
 
-    _must_end_in(out, ".safetensors")
+    _check_suffix(out, ".safetensors")
     with can_write(out):
         encoders = converted(checkpoint, out, frames)
     for name, encoder in encoders.items():
@@ -183,7 +186,7 @@ def import_weights(
 
 
 def _opened(console: Console, data: Path | None) -> SkeletonDataset:
-    """The data set of ``--data``; files that its import skipped are counted on stderr."""
+    """The data set of ``--data``; reports on stderr how many files an import skipped."""
     from skelcon.data import open_or_import
     from skelcon.data.synthetic import open_embedded
 
@@ -192,7 +195,7 @@ def _opened(console: Console, data: Path | None) -> SkeletonDataset:
     with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(data, progress)
     if skipped:
-        console.print(f"{len(skipped)} files were skipped at import.")
+        console.print(f"{counted(len(skipped), 'file')} skipped at import.")
     return dataset
 
 
@@ -212,14 +215,14 @@ def _embedded(
         return features_of(encoder, dataset, clips, progress=progress)
 
 
-def _must_end_in(out: Path, suffix: str) -> None:
-    """So that two swapped arguments overwrite nothing."""
+def _check_suffix(out: Path, suffix: str) -> None:
+    """:class:`UserError` for another suffix: two swapped arguments must overwrite nothing."""
     if out.suffix != suffix or out.is_dir():
         raise UserError(f"'{out}' must be a file that ends in {suffix}")
 
 
 def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-    """An .npz without pickles, whole or not at all."""
+    """Write an .npz without pickles, whole or not at all."""
     import numpy as np
 
     temporary = out.with_name(f".{out.name}.tmp")

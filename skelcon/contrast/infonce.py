@@ -1,4 +1,4 @@
-"""InfoNCE (eq. 5), and which query meets which key (eqs. 6-8)."""
+"""InfoNCE (eq. 5), and which query is contrasted with which key (eqs. 6-8)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,12 @@ def info_nce(logits: Tensor) -> Tensor:
 def pairings(names: Sequence[str]) -> list[tuple[str, str]]:
     """The (query, key) pairs of a set of representations.
 
-    One representation meets itself (intra-skeleton, eq. 5); of several, each meets every
-    *other* one (inter-skeleton: eqs. 6-8 for two; all ordered pairs for three).
+    One representation is contrasted with itself (intra-skeleton, eq. 5). Of several, each is
+    contrasted with every *other* one (inter-skeleton: eqs. 6-8 for two, all ordered pairs for
+    three).
+
+    >>> pairings(["img", "seq"])
+    [('img', 'seq'), ('seq', 'img')]
     """
     if len(names) == 1:
         return [(names[0], names[0])]

@@ -17,7 +17,7 @@ from skelcon.encoders import Encoder, ProjectionHead
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """What a step gives: the loss to minimise, and how often the positive came first."""
+    """The loss of a step, and how often the positive had the highest similarity."""
 
     loss: Tensor
     top1: Tensor
@@ -39,15 +39,15 @@ class _Branch(nn.Module):
         self.register_buffer("queue", functional.normalize(negatives, dim=1))
 
     @torch.no_grad()
-    def follow(self, momentum: float) -> None:
-        """Move the key's parameters towards the query's; buffers keep their own statistics."""
+    def update_key(self, momentum: float) -> None:
+        """Momentum update of the key's parameters; buffers keep their own statistics."""
         keys: list[Tensor] = list(self.key.parameters())
         queries: list[Tensor] = list(self.query.parameters())
         torch._foreach_lerp_(keys, queries, 1 - momentum)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, at: int) -> None:
-        """Replace the oldest entries by ``keys`` (B, D), around the end of the queue."""
+        """Replace the oldest entries by ``keys`` (B, D), wrapping around at the end."""
         size = len(self.queue)
         rows = torch.arange(at, at + len(keys), device=keys.device) % size
         self.queue[rows[-size:]] = keys[-size:].to(self.queue)
@@ -56,15 +56,15 @@ class _Branch(nn.Module):
 class MomentumContrast(nn.Module):
     """Query and key encoders with a queue for each representation, and the loss over all pairs.
 
-    The intra-skeleton contrast (eq. 5) is the case of one representation; for more, each query
-    meets the keys and the queue of every other representation (eqs. 6-8). As in the authors'
-    code the key encoder runs in training mode, its buffers are neither copied nor averaged,
-    and the loss is not symmetrised over the two views.
+    The intra-skeleton contrast (eq. 5) is the case of one representation. For more, each query is
+    contrasted with the keys and the queue of every other representation (eqs. 6-8). As in the
+    authors' code the key encoder runs in training mode, its buffers are neither copied nor
+    averaged, and the loss is not symmetrised over the two views.
 
     Args:
         encoders: representation -> its query encoder; the key encoder starts as its copy.
         config: the contrastive task.
-        generator: a CPU generator for the queues' random start.
+        generator: a CPU generator for the initial queues.
     """
 
     pointer: Tensor
@@ -91,7 +91,7 @@ class MomentumContrast(nn.Module):
         return self._branch(representation).queue
 
     def query_parameters(self) -> list[nn.Parameter]:
-        """What the optimiser trains."""
+        """The parameters that the optimiser trains."""
         return [p for name in self.branches for p in self._branch(name).query.parameters()]
 
     def _branch(self, name: str) -> _Branch:
@@ -105,12 +105,12 @@ class MomentumContrast(nn.Module):
         key_view: Tensor,
         gather: Callable[[Tensor], Tensor] = lambda keys: keys,
     ) -> ContrastResult:
-        """One step on two views (B, M, T, V, C) of the same clips; the queues move on.
+        """One step on two views (B, M, T, V, C) of the same clips; updates keys and queues.
 
         Args:
             query_view, key_view: the views.
-            gather: from the keys (B, D) of these clips to those of the whole batch, if these are
-                one process's share of it: all of them go into the queue.
+            gather: from the keys (B, D) of these clips to the keys of the whole batch, in
+                distributed training; all of them are enqueued.
 
         Returns:
             The summed loss over the pairs and the mean top-1 of the contrast.
@@ -119,11 +119,11 @@ class MomentumContrast(nn.Module):
         with torch.no_grad():
             keys = {}
             for name in self.branches:
-                self._branch(name).follow(self.config.momentum)
+                self._branch(name).update_key(self.config.momentum)
                 keys[name] = self._branch(name).key(key_view)
         losses, hits = [], []
         for query, key in self.pairs:
-            # A copy: the queue is overwritten before the backward pass needs it.
+            # A copy: the queue is overwritten before the backward pass uses it.
             logits = contrast_logits(
                 queries[query],
                 keys[key],
@@ -131,7 +131,7 @@ class MomentumContrast(nn.Module):
                 self.config.temperature,
             )
             losses.append(info_nce(logits))
-            ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is no hit
+            ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is not a hit
             hits.append(ahead.float().mean())
         at, batch = int(self.pointer), len(query_view)
         for name in self.branches:

@@ -50,6 +50,19 @@ class SkeletonLayout:
         children = {child for child, _ in self.bones}
         return next(v for v in range(self.num_joints) if v not in children)
 
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """For each joint that of the other side by its name; a joint of the middle is its own.
+
+        >>> KINECT_V2.joints[KINECT_V2.mirrored[4]]
+        'right_shoulder'
+        """
+        sides = {"left": "right", "right": "left"}
+        names = (
+            "_".join(sides.get(word, word) for word in name.split("_")) for name in self.joints
+        )
+        return tuple(self.joints.index(name) for name in names)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able description."""
         return asdict(self)

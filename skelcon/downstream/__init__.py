@@ -1,6 +1,6 @@
 """Downstream tasks: linear evaluation, retrieval and embedding, all frozen, and fine-tuning.
 
-:data:`skelcon.downstream.tasks.TASKS` holds what the engine evaluates; the algorithms stand beside.
+The tasks that settings and studies name are in :mod:`skelcon.downstream.tasks`.
 """
 
 from __future__ import annotations

@@ -26,22 +26,22 @@ def embed(
 ) -> NDArray[np.float32]:
     """Features of ``clips``: the central ``ratio`` of each, resized to the encoder's frames.
 
-    It runs on the encoder's device, in evaluation mode. A clip of fewer bodies than the encoder
-    takes is filled up with absent ones.
+    It runs on the encoder's device, in evaluation mode. A clip with fewer bodies than the encoder
+    takes is padded with absent ones.
 
     Args:
-        encoder: frozen, as :func:`skelcon.load_encoder` gives it.
-        dataset: of the skeleton that the encoder was trained on, or one that can be put on it.
+        encoder: frozen, as :func:`skelcon.load_encoder` returns it.
+        dataset: with the joints that the encoder takes, or joints that can be mapped to them.
         clips: (n,) which of them; all, in file order, by default.
-        ratio: the part that is seen (A.1: 0.95).
+        ratio: the part of a clip that is used (A.1: 0.95).
         batch: clips of a pass.
-        progress: called with the numbers of clips done and in all.
+        progress: called with the number of clips done, and of all.
 
     Returns:
         (n, feature_size) float32.
 
     Raises:
-        UserError: if the clips cannot be put on the encoder's joints, or have more bodies.
+        UserError: if the clips cannot be mapped to the encoder's joints, or have more bodies.
     """
     device = next(encoder.parameters()).device
     bank = ClipBank(dataset, device, encoder.layout, encoder.bodies)

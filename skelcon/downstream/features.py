@@ -14,9 +14,9 @@ from skelcon.encoders import Encoder
 def extract(
     encoders: Sequence[Encoder], clips: Tensor, view: Callable[[Tensor], Tensor], batch: int = 256
 ) -> Tensor:
-    """Features of ``clips`` in file order, the encoders' features side by side.
+    """Features of ``clips`` in the order given, the encoders' features concatenated.
 
-    The encoders are put into evaluation mode and back, and their state does not change: no
+    The encoders are in evaluation mode meanwhile, and their state does not change: no
     gradient, no dropout, no update of batch-norm statistics.
 
     Args:

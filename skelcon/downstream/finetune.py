@@ -1,6 +1,6 @@
 """Fine-tuning: encoder and linear classifier are trained jointly (A.1, A.2).
 
-One implementation of three tasks, which differ in what they start from and what they see:
+One implementation of three tasks, which differ in their initial weights and their labels:
 semi-supervised (pre-trained, a share of the labels), transfer (pre-trained on another data set)
 and supervised (random weights, all labels).
 """
@@ -33,8 +33,8 @@ from skelcon.seeding import generator, seeded_globally
 def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Tensor:
     """Which clips keep their label: the same share of each class, one clip at least.
 
-    The draw depends on the arguments alone, so that whatever is trained on it with the same seed
-    sees the same clips; a larger share contains a smaller one.
+    The draw depends on the arguments alone: everything that is trained with the same seed sees the
+    same clips. A larger share contains a smaller one.
 
     Args:
         labels: (n,) int64 classes of the training clips.
@@ -63,13 +63,13 @@ class Finetuning:
     number, so that :meth:`state_dict` between two epochs is all that an exact resume needs.
 
     Args:
-        encoders: what training starts from; copied, and all their parameters trained. Of several
-            the features stand side by side (Table 10).
+        encoders: the initial weights; copies are trained, all their parameters. The features of
+            several are concatenated (Table 10).
         bank: the clips, on the device that trains.
         train, test: (n,) int64 clips of the two sides.
         num_classes: the number of classes.
         frames: T, the frames of a view.
-        config: how to train, and on how many labels.
+        config: the training, and the share of labels.
         seed: the unit's seed.
 
     Attributes:
@@ -95,7 +95,7 @@ class Finetuning:
         self._predictions: list[Tensor] = []
         self._top1_train: list[float] = []
         self.epoch = 0
-        self._begin()
+        self._start_subset()
 
     @property
     def epochs(self) -> int:
@@ -114,7 +114,7 @@ class Finetuning:
         statistics of one clip.
         """
         config, device = self.config, self.bank.device
-        began = time.perf_counter()
+        started = time.perf_counter()
         subset, epoch = divmod(self.epoch, config.epochs)
         lr = config.lr_at(epoch)
         for group in self._optimiser.param_groups:
@@ -153,8 +153,8 @@ class Finetuning:
             self._predictions.append(self._predicted())
             self._top1_train.append(top1)
             if not self.done:
-                self._begin()
-        seconds = time.perf_counter() - began
+                self._start_subset()
+        seconds = time.perf_counter() - started
         return EpochMetrics(
             epoch=self.epoch - 1,
             loss=mean_loss,
@@ -177,7 +177,9 @@ class Finetuning:
             RuntimeError: if epochs are left to run.
         """
         if not self.done:
-            raise RuntimeError(f"{self.epochs - self.epoch} of {self.epochs} epochs are left")
+            raise RuntimeError(
+                f"{self.epochs - self.epoch} of {self.epochs} epochs are left to run"
+            )
         labels = self.bank.labels[self._test].cpu()
         runs = [scored(self._test, labels, predicted) for predicted in self._predictions]
         top1 = [run.metrics["top1"] for run in runs]
@@ -204,9 +206,9 @@ class Finetuning:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from where :meth:`state_dict` was taken."""
+        """Resume from a :meth:`state_dict`."""
         self.epoch = int(state["epoch"])
-        self._begin()
+        self._start_subset()
         for encoder, values in zip(self.encoders, state["encoders"], strict=True):
             encoder.load_state_dict(values)
         self.classifier.load_state_dict(state["classifier"])
@@ -214,13 +216,13 @@ class Finetuning:
         self._predictions = [predicted.cpu() for predicted in state["predictions"]]
         self._top1_train = [float(value) for value in state["top1_train"]]
 
-    def _begin(self) -> None:
+    def _start_subset(self) -> None:
         """Set up the current subset, or the last one if all are done."""
         config, device = self.config, self.bank.device
         subset = min(self.epoch, self.epochs - 1) // config.epochs
         labels = self.bank.labels[self._train]
         self._clips = self._train[labelled_subset(labels, config.labels, self.seed, subset)]
-        # (to the device anew: a copy of a GRU has its weights scattered, which `to` mends)
+        # A copied GRU has its weights scattered in memory; `to` makes them contiguous.
         self.encoders = [
             copy.deepcopy(encoder).requires_grad_().to(device) for encoder in self._initial
         ]

@@ -31,11 +31,11 @@ def retrieval(
     (The authors' retrieval runs with dropout and batch statistics on; here both are off.)
 
     Args:
-        encoders: frozen; of several the features stand side by side.
+        encoders: frozen; of several the features are concatenated.
         bank: the clips.
         train, test: (n,) int64 clips of the two sides.
         frames: T, the frames of a view.
-        config: which part of a clip is seen.
+        config: which part of a clip is used.
 
     Returns:
         ``top1`` on the test side.
@@ -55,10 +55,10 @@ def retrieval(
 def nearest_clips(
     query: NDArray[np.float32], gallery: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """The rows of ``gallery`` (n, D) most similar to ``query`` (D,), the nearest first.
+    """The rows of ``gallery`` (n, D) most similar to ``query`` (D,), nearest first.
 
     Returns:
-        The rows, and their cosine similarities, each (min(k, n),). Of equals the first row wins.
+        The rows, and their cosine similarities, each (min(k, n),). Equal ones are in row order.
     """
     unit = functional.normalize(torch.from_numpy(gallery), dim=1)
     cosines = unit @ functional.normalize(torch.from_numpy(query), dim=0)

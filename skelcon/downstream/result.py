@@ -1,4 +1,4 @@
-"""What an evaluation gives: metrics, and a prediction for every test clip."""
+"""The result of an evaluation: metrics, and a prediction for every test clip."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """Numbers and per-sample predictions of a downstream task.
+    """Metrics and per-sample predictions of a downstream task.
 
     Attributes:
         metrics: name -> value; accuracies are fractions.
         clips, labels: (n,) int64 over the test clips, in file order.
-        predictions: (n,) int64; (subsets, n) from a task that was run on several subsets.
+        predictions: (n,) int64; (subsets, n) from a task that ran on several subsets.
     """
 
     metrics: dict[str, float]

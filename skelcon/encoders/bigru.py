@@ -14,8 +14,8 @@ class BiGRU(nn.Module):
     By default the feature is the last layer's final state of both directions: forward after
     the last frame, backward after the first. The authors' code feeds one frame at a time and
     carries the state, so that both directions run forward in time, and takes the output of the
-    last step; ``stepwise`` gives the same numbers, computed a layer at a time: each direction
-    of a layer is then an ordinary forward GRU over the whole sequence.
+    last step; ``stepwise`` gives the same numbers, computed layer by layer: each direction of a
+    layer is then an ordinary forward GRU over the whole sequence.
 
     The parameters have the same names and shapes in both modes, and the authors' initialisation
     (Xavier-uniform weights).

@@ -1,6 +1,6 @@
 """Which encoder each representation gets, and its settings; the networks are imported when built.
 
-The encoder is the paper's, or one of the user's choice.
+By default it is the paper's; another built-in or a registered one can be chosen.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REPRESENTATIONS = ("img", "stg", "seq")
 
 
 def _reserved() -> Sequence[str]:
-    """Representations are submodules of an ``nn.ModuleDict``, whose own attributes no one hides."""
+    """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes."""
     from torch import nn
 
     return ("frames", "custom", *dir(nn.ModuleDict()))
@@ -34,7 +34,7 @@ def _reserved() -> Sequence[str]:
 REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
     "representation", ("view",), REPRESENTATIONS, reserved=_reserved
 )
-"""The representations that plugins have registered, beside :data:`REPRESENTATIONS`."""
+"""The representations that plugins have registered, in addition to :data:`REPRESENTATIONS`."""
 
 Representation = Annotated[str, AfterValidator(REGISTERED.known)]
 
@@ -69,7 +69,7 @@ class AGCNConfig(Config):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if not self.channels or len(self.channels) != len(self.strides):
-            raise ValueError("channels and strides must have one entry a unit")
+            raise ValueError("channels and strides must have one entry per unit")
         if self.kernel % 2 == 0:
             raise ValueError("the temporal kernel must be odd")
         if any(c % 4 for c in self.channels):
@@ -124,12 +124,12 @@ BUILTIN = {
 """The paper's encoders."""
 
 PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
-"""Which representation has which (section 4.2)."""
+"""Representation -> encoder (section 4.2)."""
 
 ENCODERS: Registry[EncoderFactory] = Registry(
     "encoder", ("layout", "bodies", "frames"), tuple(BUILTIN)
 )
-"""The encoders that plugins have registered, beside :data:`BUILTIN`."""
+"""The encoders that plugins have registered, in addition to :data:`BUILTIN`."""
 
 
 class CustomEncoder(Config):
@@ -145,39 +145,37 @@ class CustomEncoder(Config):
         "from encoders.img, .stg and .seq",
     )
     version: str | None = Field(
-        None, description="of a registered encoder; if given, another one is an error"
+        None, description="of a registered encoder; any other version is an error"
     )
     representation_version: str | None = Field(
-        None, description="of a registered representation; if given, another one is an error"
+        None, description="of a registered representation; any other version is an error"
     )
 
 
 @dataclass(frozen=True)
 class ChosenEncoder:
-    """The encoder that a representation gets, and all its options."""
+    """The encoder of a representation, and all its options."""
 
     component: Component[EncoderFactory]
     options: dict[str, Any]
 
 
 class EncodersConfig(Config):
-    """One encoder a representation: ``img``, ``stg`` and ``seq`` have the paper's."""
+    """One encoder per representation: ``img``, ``stg`` and ``seq`` have the paper's."""
 
     img: HCNConfig = HCNConfig()
     stg: AGCNConfig = AGCNConfig()
     seq: BiGRUConfig = BiGRUConfig()
     frames: int = Field(64, ge=16, description="T, the frames of a view")
-    custom: dict[str, CustomEncoder] = Field(
-        {}, description="representation -> an encoder of your choice instead"
-    )
+    custom: dict[str, CustomEncoder] = Field({}, description="representation -> another encoder")
 
     @model_validator(mode="after")
-    def _registered_as_asked(self) -> Self:
+    def _check_custom(self) -> Self:
         for name, custom in self.custom.items():
             if REGISTERED.known(name) in REPRESENTATIONS and custom.encoder is None:
                 raise ValueError(
-                    f"custom.{name} names no encoder: {name} keeps the paper's then, "
-                    f"whose options are encoders.{name}"
+                    f"custom.{name} has no encoder: set custom.{name}.encoder, or the "
+                    f"options of the paper's encoder in encoders.{name}"
                 )
             if name in REGISTERED:
                 REGISTERED[name].expect(custom.representation_version)
@@ -187,10 +185,10 @@ class EncodersConfig(Config):
         return self
 
     def chosen(self, representation: str) -> ChosenEncoder:
-        """The encoder of ``representation``; ValueError if there is none, or a wrong option.
+        """The encoder of ``representation``; ValueError if there is none, or an option is invalid.
 
-        A built-in encoder has the options of the representation that is its own, unless others
-        are given: bigru for a registered one is as large as it is for ``seq``.
+        A built-in encoder takes the options of the representation that it belongs to as defaults:
+        bigru for a registered representation is as large as for ``seq``.
         """
         custom = self.custom.get(representation, CustomEncoder())
         own = PAPER.get(representation) or REGISTERED[representation].encoder
@@ -209,7 +207,7 @@ class EncodersConfig(Config):
         return ChosenEncoder(component, component.options(given))
 
     def components(self, representations: Sequence[str]) -> list[Component[Any]]:
-        """What ``representations`` need of plugins."""
+        """The registered components that ``representations`` use."""
         found: list[Component[Any]] = []
         for name in representations:
             found += [REGISTERED[name]] if name in REGISTERED else []
@@ -218,7 +216,7 @@ class EncodersConfig(Config):
         return found
 
     def resolved(self, representations: Sequence[str]) -> dict[str, Any]:
-        """What decides the encoders of ``representations``, in full, and nothing else."""
+        """What determines the encoders of ``representations``, in full, and nothing else."""
         kept: dict[str, Any] = {}
         custom: dict[str, dict[str, Any]] = {}
         for name in REGISTERED.names():

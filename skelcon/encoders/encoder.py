@@ -16,14 +16,14 @@ class Encoder(nn.Module):
 
     Attributes:
         representation: ``img``, ``stg``, ``seq`` or a registered one.
-        frames: T, the frames that its views must have.
+        frames: T, the frames of its views.
         layout: their skeleton, of V joints.
         bodies: M.
         feature_size: the size of a feature.
 
     Raises:
         UserError: if a registered encoder is not a module with an int ``feature_size``, or does
-            not give features of that size.
+            not return features of that size.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Encoder(nn.Module):
         network = chosen.component.function(layout, bodies, config.frames, **chosen.options)
         size = getattr(network, "feature_size", None)
         if not isinstance(network, nn.Module) or not isinstance(size, int):
-            raise UserError(f"{self._component} is no torch module with an int feature_size")
+            raise UserError(f"{self._component} is not a torch module with an int feature_size")
         self.network = network
         self.feature_size: int = size
 
@@ -52,7 +52,7 @@ class Encoder(nn.Module):
         features: Tensor = self.network(represent(view, self.representation))
         if features.shape != (len(view), self.feature_size):
             raise UserError(
-                f"{self._component} gave features of shape {tuple(features.shape)}, not "
+                f"{self._component} returned features of shape {tuple(features.shape)}, not "
                 f"{(len(view), self.feature_size)}"
             )
         return features

@@ -11,7 +11,7 @@ from skelcon.encoders.representations import InputNorm
 
 
 def _conv(inputs: int, outputs: int, kernel: tuple[int, int], config: HCNConfig) -> nn.Module:
-    """A convolution that keeps the image's size, with batch norm behind it if that is asked."""
+    """A convolution that keeps the image's size, followed by batch norm if configured."""
     padding = ((kernel[0] - 1) // 2, (kernel[1] - 1) // 2)
     conv = nn.Conv2d(inputs, outputs, kernel, padding=padding)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs)) if config.batch_norm else conv
@@ -31,7 +31,7 @@ class _Stream(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv2(functional.relu(self.conv1(x)))
-        x = x.permute(0, 3, 2, 1)  # the joints become the channels: co-occurrence of all of them
+        x = x.permute(0, 3, 2, 1)  # the joints become the channels: co-occurrence over all of them
         x = functional.max_pool2d(self.conv3(x), 2)
         return functional.max_pool2d(self.dropout(self.conv4(x)), 2)
 
@@ -39,11 +39,11 @@ class _Stream(nn.Module):
 class DistinctBodies(nn.Module):
     """Which images of a batch are computed: each present body's, and one for all absent bodies.
 
-    (A module, so that a batch that is divided among processes can look at all of its parts.)
+    (A module, so that distributed training can replace it.)
     """
 
     def forward(self, present: Tensor) -> tuple[Tensor, Tensor] | None:
-        """Those to compute, (n,), and where among them each image is found, (N,).
+        """The images to compute, (n,), and the index among them of each image, (N,).
 
         Args:
             present: (N,) bool.
@@ -55,7 +55,7 @@ class DistinctBodies(nn.Module):
 
     @staticmethod
     def shared(present: Tensor) -> tuple[Tensor, Tensor]:
-        """As ``forward``, without None."""
+        """As :meth:`forward`, but never None."""
         which = torch.cat((present.nonzero()[:, 0], (~present).nonzero()[:1, 0]))
         return which, torch.where(present, present.cumsum(0) - 1, len(which) - 1)
 
@@ -63,8 +63,8 @@ class DistinctBodies(nn.Module):
 class HCN(nn.Module):
     """Two streams (position, and motion between frames), shared by all bodies, maximum over them.
 
-    An absent body is an all-zero image. All absent bodies of a batch are computed once; in
-    training they therefore share one dropout mask.
+    An absent body is an all-zero image. All absent bodies of a batch are computed once, and
+    therefore share one dropout mask in training.
     """
 
     def __init__(self, config: HCNConfig, bodies: int, joints: int, frames: int) -> None:
@@ -95,8 +95,8 @@ class HCN(nn.Module):
         bodies = x.reshape(B * M, C, T, V)
         if M == 1:
             return self._trunk(bodies).flatten(1)
-        # One absent body stands for all of them: its image is the same in every clip.
-        # (But the input's norm gives an absent body another image in each slot.)
+        # One absent body is computed for all of them: its image is the same in every clip.
+        # (With a norm of the input it differs between body slots.)
         found = None if self.norm is not None else self.distinct(present)
         if found is None:
             features = self._trunk(bodies).flatten(1)

@@ -15,10 +15,10 @@ def represent(view: Tensor, name: str) -> Tensor:
     """A view (B, M, T, V, C) as the representation ``name``.
 
     Returns:
-        img: (B, M, C, T, V), a pseudo-image a body with the coordinates as its channels;
-        stg: (B, M, C, T, V), the node features of a spatio-temporal graph a body;
+        img: (B, M, C, T, V), a pseudo-image per body with the coordinates as its channels;
+        stg: (B, M, C, T, V), the node features of a spatio-temporal graph per body;
         seq: (B, T, V * C * M), a time series, joint-major and body fastest;
-        a registered one: (B, ...), whatever its encoder takes.
+        a registered one: (B, ...), the input of its encoder.
 
     Raises:
         UserError: if a registered one returns something else.

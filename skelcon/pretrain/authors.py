@@ -1,8 +1,8 @@
-"""Checkpoints of the authors' public code, turned into encoders of ours.
+"""Checkpoints of the authors' public code, converted to encoders of skelcon.
 
 Their pre-training saves a state dict of the whole contrast. The query encoders are kept:
 ``encoder_q``, and for a pair of representations ``encoder_r``. Key encoders, queues and projection
-heads are dropped. An encoder gives the features of its original (its input to ``fc``):
+heads are dropped. An encoder gives the same features as the original (the input of its ``fc``):
 
 - seq: their bidirectional GRU steps through time frame by frame, ours with ``stepwise``;
 - stg: an adaptive graph convolution sums three convolutions, ours is one over all subsets, so
@@ -10,7 +10,7 @@ heads are dropped. An encoder gives the features of its original (its input to `
   widens its input halves the frames;
 - img: their network has no norm. It always takes the maximum over two bodies.
 
-Sizes are read off the tensors. The joints are those of `KINECT_V2`, in its order.
+Sizes follow from the tensors. The joints are those of `KINECT_V2`, in its order.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def read_checkpoint(
 
     Args:
         path: the checkpoint; no code in it is ever run.
-        frames: T, the frames of a view. Only an image encoder's tensors tell it; for the others
-            it is 64 (their ``input_size``) if not given.
+        frames: T, the frames of a view. It follows from the tensors of an image encoder; for
+            the others it is 64 (their ``input_size``) if not given.
 
     Raises:
         UserError: if the file cannot be read as plain tensors, or a tensor is missing, unexpected
@@ -99,22 +99,22 @@ def read_checkpoint(
             found[name] = convert(taken)
         except ValidationError as error:
             reason = error.errors()[0]["msg"].removeprefix("Value error, ")
-            raise UserError(f"'{path}': {prefix} is of a size that {name} has not: {reason}") from (
-                None
-            )
-        taken.must_be_used_up()
+            raise UserError(
+                f"'{path}': {prefix} has a size that {name} cannot have: {reason}"
+            ) from (None)
+        taken.check_all_used()
     bodies = {each.bodies for each in found.values()}
     if len(bodies) > 1:
         raise UserError(f"'{path}' holds encoders of different numbers of bodies: {sorted(bodies)}")
-    told = found["img"].frames if "img" in found else None
-    if None not in (told, frames) and told != frames:
-        raise UserError(f"'{path}' holds an image encoder of {told} frames, not {frames}")
+    fixed = found["img"].frames if "img" in found else None
+    if None not in (fixed, frames) and fixed != frames:
+        raise UserError(f"'{path}' holds an image encoder of {fixed} frames, not {frames}")
     sizes = {name: each.config for name, each in found.items()}
-    T = told or frames or EncodersConfig().frames
+    T = fixed or frames or EncodersConfig().frames
     config = EncodersConfig.model_validate({**sizes, "frames": T})
     encoders: dict[Representation, Encoder] = {}
     for name in (each for each in REPRESENTATIONS if each in found):
-        with torch.random.fork_rng(devices=[]):  # its first, random weights are thrown away
+        with torch.random.fork_rng(devices=[]):  # its initial weights are replaced
             encoder = Encoder(name, config, KINECT_V2, found[name].bodies)
         encoder.network.load_state_dict(found[name].tensors)
         encoders[name] = encoder.eval()
@@ -129,11 +129,11 @@ def _encoders_of(path: Path) -> dict[str, dict[str, Tensor]]:
         raise UserError(f"no checkpoint at '{path}'") from None
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL (\S+)", str(error))
-        why = f"it asks for '{named[1]}'" if named else "it is more than tensors, or damaged"
+        why = f"it needs '{named[1]}'" if named else "it holds more than tensors, or is damaged"
         raise UserError(f"'{path}' cannot be read without running code from it: {why}") from None
-    except Exception as error:  # whatever a damaged file makes of torch or zipfile
+    except Exception as error:  # a damaged file may raise anything in torch or zipfile
         reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"'{path}' is no checkpoint that torch can read ({reason})") from None
+        raise UserError(f"'{path}' is not a checkpoint that torch can read ({reason})") from None
     state = checkpoint.get("state_dict") if isinstance(checkpoint, Mapping) else None
     if not isinstance(state, Mapping):
         raise UserError(f"'{path}' has no 'state_dict': not a checkpoint of the authors' code")
@@ -167,7 +167,7 @@ class _Tensors:
         return UserError(f"'{self._path}': '{self._prefix}.{name}' {problem}")
 
     def shape(self, name: str, axes: int) -> tuple[int, ...]:
-        """The shape of a tensor that sizes are read off."""
+        """The shape of a tensor from which sizes follow."""
         if name not in self._left:
             raise self.error(name, "is missing")
         shape = tuple(self._left[name].shape)
@@ -205,14 +205,14 @@ class _Tensors:
             f"{ours}.num_batches_tracked": self.take(f"{theirs}.num_batches_tracked"),
         }
 
-    def must_be_used_up(self) -> None:
+    def check_all_used(self) -> None:
         if self._left:
             raise self.error(min(self._left), "is unexpected")
 
 
 @dataclass(frozen=True)
 class _Converted:
-    """An encoder's configuration and its network's tensors, and what they say of a view."""
+    """An encoder's configuration and its network's tensors, and the views that they imply."""
 
     config: Config
     tensors: dict[str, Tensor]
@@ -232,7 +232,7 @@ def _kind(
     for name, pattern, convert in kinds:
         if any(re.match(pattern, key) for key in tensors):
             return name, convert
-    raise UserError(f"'{path}': {prefix} is none of the encoders GRU, A-GCN and HCN")
+    raise UserError(f"'{path}': {prefix} is not one of the encoders GRU, A-GCN and HCN")
 
 
 def _bigru(t: _Tensors) -> _Converted:
@@ -322,7 +322,7 @@ def _hcn(t: _Tensors) -> _Converted:
     first = _head_layers(t)[0]
     feature, row = t.shape(f"{first}.weight", 2)[1], 4 * c * (c2 // 16)
     if feature % row:
-        raise t.error(f"{first}.weight", f"takes {feature} features, no multiple of {row}")
+        raise t.error(f"{first}.weight", f"takes {feature} features, not a multiple of {row}")
     _drop_head(t, feature)
     return _Converted(config, tensors, _HCN_BODIES, 16 * (feature // row))
 
@@ -330,12 +330,14 @@ def _hcn(t: _Tensors) -> _Converted:
 def _bodies(t: _Tensors, name: str, size: int) -> int:
     bodies, rest = divmod(size, _JOINTS * _COORDS)
     if rest:
-        raise t.error(name, f"takes {size} values a frame, no multiple of 3 x {_JOINTS} joints")
+        raise t.error(
+            name, f"takes {size} values per frame, not a multiple of 3 x {_JOINTS} joints"
+        )
     return bodies
 
 
 def _head_layers(t: _Tensors) -> tuple[str, ...]:
-    """A linear layer, or with their ``--mlp`` two, a ReLU between them."""
+    """A linear layer, or two with a ReLU between them (their ``--mlp``)."""
     return ("fc.0", "fc.2") if "fc.0.weight" in t else ("fc",)
 
 

@@ -1,4 +1,4 @@
-"""Everything that decides the outcome of a pre-training, beside its data and its seed."""
+"""Everything that determines a pre-training, apart from its data and its seed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ class OptimiserConfig(Config):
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
 
     def lr_at(self, epoch: int, epochs: int) -> float:
-        """The learning rate of ``epoch`` (from 0) of ``epochs``."""
+        """The learning rate of ``epoch`` (from 0) of ``epochs``.
+
+        >>> OptimiserConfig(schedule="cosine", lr=0.1).lr_at(50, 100)
+        0.05
+        """
         warm = min(1.0, (epoch + 1) / (self.warmup + 1))
         if self.schedule == "cosine":
             return self.lr * warm * 0.5 * (1 + math.cos(math.pi * epoch / max(1, epochs)))
@@ -53,7 +57,8 @@ class PretrainConfig(Config):
     @classmethod
     def _in_one_order(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(names)) != len(names):
-            raise ValueError("a representation is named twice")
+            duplicate = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"duplicate representation '{duplicate}'")
         return tuple(name for name in REGISTERED.names() if name in names)
 
     @model_validator(mode="after")
@@ -67,7 +72,7 @@ class PretrainConfig(Config):
         return self
 
     def resolved(self) -> dict[str, Any]:
-        """All that decides the outcome: what is in use, in full, and nothing that is not."""
+        """All that determines the outcome: everything in use, in full, and nothing else."""
         values = self.model_dump(mode="json")
         values["augment"] = self.augment.resolved()
         values["encoders"] = self.encoders.resolved(self.representations)

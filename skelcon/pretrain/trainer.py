@@ -96,7 +96,7 @@ class Pretraining:
         """Train one epoch over the clips in a new random order."""
         config, device, group = self.config, self.bank.device, self._group
         parameters = self.contrast.query_parameters()
-        began = time.perf_counter()
+        started = time.perf_counter()
         lr = config.optimiser.lr_at(self.epoch, config.epochs)
         for each in self._optimiser.param_groups:
             each["lr"] = lr
@@ -127,7 +127,7 @@ class Pretraining:
         mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
         if not np.isfinite(mean_loss):
             raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         metrics = EpochMetrics(
             epoch=self.epoch,
             loss=mean_loss,

@@ -18,7 +18,7 @@ from skelcon.errors import UserError, nearest
 from skelcon.registry import Registry
 
 WEIGHTS_FILE = "weights.safetensors"
-"""What a directory that holds weights calls them."""
+"""The name of the weights in a unit's directory."""
 
 
 def save_encoders(
@@ -58,11 +58,11 @@ def save_encoders(
 def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     """The encoders in a file of :func:`save_encoders`, on the CPU, and their configuration.
 
-    A plugin that made them must have been loaded: a file of weights never runs code by itself.
+    Plugins that they need must be loaded before: a file of weights never runs code by itself.
 
     Raises:
-        UserError: if the file is missing, is not one of ours, or needs a plugin that is not
-            loaded or has another version by now.
+        UserError: if the file is missing, is not a weights file of skelcon, or needs a plugin that
+            is not loaded or has another version.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -71,28 +71,30 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     except FileNotFoundError:
         raise UserError(f"no weights at '{path}'") from None
     except Exception as error:  # safetensors' own errors have no common base
-        raise UserError(f"'{path}' holds no weights of skelcon ({error})") from None
+        raise UserError(f"'{path}' is not a weights file of skelcon ({error})") from None
     _check_plugins(path, header.get("plugins", []))
     try:
         return _built(header, tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:  # its header does not fit
         reason = " ".join(str(error).split())
-        raise UserError(f"'{path}' holds weights that this skelcon cannot use ({reason})") from None
+        raise UserError(
+            f"'{path}' has weights that this version of skelcon cannot use ({reason})"
+        ) from None
 
 
 def load_encoder(path: Path | str, representation: str | None = None) -> Encoder:
     """One trained encoder, on the CPU and in evaluation mode.
 
     It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames;
-    :func:`skelcon.embed` makes them of a data set's clips.
+    :func:`skelcon.embed` makes these from the clips of a data set.
 
     Args:
         path: a ``weights.safetensors``, or a directory that holds one.
         representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
 
     Raises:
-        UserError: if the file is missing or is not one of ours, or does not hold the
-            representation, or holds several and none is named.
+        UserError: if the file is missing or is not a weights file of skelcon, or does not hold the
+            representation, or holds several and none is given.
     """
     path = Path(path)
     if path.is_dir():
@@ -100,7 +102,7 @@ def load_encoder(path: Path | str, representation: str | None = None) -> Encoder
     encoders, _ = load_encoders(path)
     if representation is None and len(encoders) > 1:
         names = ", ".join(encoders)
-        raise UserError(f"'{path}' holds several representations: say which ({names})")
+        raise UserError(f"'{path}' holds several representations: choose one of {names}")
     name = representation or next(iter(encoders))
     if name not in encoders:
         raise UserError(f"'{path}' holds no representation '{name}': {nearest(name, encoders)}")
@@ -114,7 +116,7 @@ def _built(
     layout = SkeletonLayout.from_dict(header["layout"])
     encoders = {}
     for name in header["representations"]:
-        with torch.random.fork_rng(devices=[]):  # its first, random weights are thrown away
+        with torch.random.fork_rng(devices=[]):  # its initial weights are replaced
             encoder = Encoder(name, config, layout, int(header["bodies"]))
         prefix = f"{name}."
         encoder.load_state_dict(
@@ -125,7 +127,7 @@ def _built(
 
 
 def _check_plugins(path: Path, needed: Sequence[Mapping[str, str]]) -> None:
-    """Whether the registered components that a file needs are there, in the same version."""
+    """UserError unless the registered components that a file needs are loaded, in its version."""
     registries: dict[str, Registry[Any]] = {r.kind: r for r in (ENCODERS, REGISTERED)}
     for need in needed:
         what, registry = f"{need['kind']} '{need['name']}'", registries[need["kind"]]

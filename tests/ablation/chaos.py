@@ -1,9 +1,10 @@
-"""Disturb a study at random until it is done; its bits must be those of one that never was.
+"""Disturb a study at random until it is done; its bits must be those of an undisturbed one.
 
 ``python tests/ablation/chaos.py --kills 30 --seed 0`` runs a study of 24 units twice: once in
-peace, once while drivers, workers and Ray's own processes are killed, the disk fills up or turns
-read-only for a moment (where this user may mount a tmpfs), a second driver starts and finished
-units and checkpoints are damaged. It prints what was done, what it cost in epochs, and ends with 1
+peace, once while drivers, workers and Ray's own processes are killed or signalled, the disk fills
+up or turns read-only for a moment (where this user may mount a tmpfs), a second driver starts and
+finished units and checkpoints are damaged. It prints what was done and what it cost in epochs, and
+ends with 1
 if a bit differs, an epoch is not accounted for or anything is left behind.
 """
 
@@ -25,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation_helpers import command, processes
-from conftest import TINY_STUDY, write_utd
+from study_helpers import TINY_STUDY, write_utd
 
 from ablation.store import Store
 
@@ -39,7 +40,7 @@ rows:
   pose: {set: {pretrain.augment.use: [pose]}}
 references:
 """
-ENDS = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM}
+ENDS = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}
 """How a driver may end: done, with failed cells, interrupted, killed, terminated as it starts."""
 WORKERS = ("ray::ResourceTr", "ray::UnitTraina")
 """A process that trains, in a step and between two, as Ray names it and the kernel cuts that."""
@@ -153,6 +154,8 @@ class Chaos:
             "driver killed": lambda: self.kill(signal.SIGKILL, "python"),
             "driver interrupted": lambda: self.kill(signal.SIGINT, "python"),
             "driver terminated": lambda: self.kill(signal.SIGTERM, "python"),
+            "group terminated": lambda: self.kill_group(signal.SIGTERM),
+            "group hung up": lambda: self.kill_group(signal.SIGHUP),
             "worker killed": lambda: self.kill(signal.SIGKILL, *WORKERS),
             "raylet killed": lambda: self.kill(signal.SIGKILL, "raylet"),
             "gcs killed": lambda: self.kill(signal.SIGKILL, "gcs_server"),
@@ -184,6 +187,14 @@ class Chaos:
             for pid in self.rng.sample(chosen, min(1, len(chosen))):
                 os.kill(pid, sent)
                 return True
+        return False
+
+    def kill_group(self, sent: signal.Signals) -> bool:
+        """Signal a driver's process group, as `timeout` or a batch scheduler does."""
+        driver = self.rng.choice(self.drivers)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, sent)
+            return True
         return False
 
     def kill_all(self) -> bool:

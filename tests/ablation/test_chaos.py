@@ -85,7 +85,7 @@ def test_who_waits_for_another_run_hears_ctrl_c(
         for done in peaceful.glob("units/*/DONE"):
             assert claims.take(done.parent.name)
         chaos.start()
-        chaos.rest(120, lambda: "another run's" in chaos.outputs[0].read_text())
+        chaos.rest(120, lambda: "claimed by another driver" in chaos.outputs[0].read_text())
         (driver,) = chaos.drivers
         driver.send_signal(signal.SIGINT)
         assert driver.wait(30) == 130, chaos.outputs[0].read_text()

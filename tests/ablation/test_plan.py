@@ -227,5 +227,5 @@ def test_set_must_not_make_rows_alike(dataset: SkeletonDataset) -> None:
 
 
 def test_an_unknown_override_names_the_nearest(dataset: SkeletonDataset) -> None:
-    with pytest.raises(UserError, match=r"--set: unknown key 'pretrain.epoch'.*'epochs'"):
+    with pytest.raises(UserError, match=r"--set: unknown key 'pretrain.epoch'.*'pretrain.epochs'"):
         plan_of(dataset, overrides={"pretrain.epoch": 3})

@@ -14,7 +14,8 @@ from ablation_helpers import ablate
 from ablation.plan import Plan, make_plan
 from ablation.store import Store
 from ablation.study import load_study
-from ablation.work import UnitRun
+from ablation.units import EvaluateUnit, read_unit
+from ablation.work import Context, UnitRun
 from skelcon.augment import AUGMENTATIONS
 from skelcon.data import SkeletonDataset
 from skelcon.encoders import ENCODERS, REGISTERED
@@ -119,8 +120,8 @@ def test_a_study_of_custom_components_is_planned_with_their_versions(
         assert (cell.unit.key == before.key) == (cell.row != "crop+mirror")
 
     random = by_cell["random", "motion"]
-    assert random is not None
-    assert random.config["encoders"][0]["random"] == {
+    assert isinstance(random, EvaluateUnit)
+    assert random.encoders[0].random == {
         "frames": 16,
         "custom": {
             "motion": {
@@ -139,9 +140,8 @@ def test_the_units_of_custom_components_run(
     load_plugins(["my_plugin"], study_with_plugin.parent)
     store = Store(tmp_path / "results")
     for unit in planned(dataset, study_with_plugin).units.values():
-        run = UnitRun(
-            json.loads(json.dumps(unit.config)), store, {dataset.fingerprint: dataset.path}, "cpu"
-        )
+        again = read_unit(json.loads(json.dumps(unit.to_json())))
+        run = UnitRun(again, store, Context({dataset.fingerprint: dataset.path}))
         while not run.step(0).done:
             pass
         run.close()

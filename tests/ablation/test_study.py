@@ -64,11 +64,11 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ),
         (
             "title: x\nrows:\n  a:\n    lable: b\ncolumns: {c: {downstream: [seq]}}",
-            "line 4: unknown key 'rows.a.lable': did you mean 'label'",
+            "line 4: unknown key 'rows.a.lable': did you mean 'rows.a.label'",
         ),
         ("title: x\nrows: {a: {ticks: [b]}}\ncolumns: {c: {downstream: [seq]}}", "tick 'b'"),
         ("title: x\nrows: {a: {}}\ncolumns: {c: {}}", "whose encoder"),
-        ("title: x\nrows: {a: {}, a: {}}", "line 2: 'a' is a duplicate key"),
+        ("title: x\nrows: {a: {}, a: {}}", "line 2: duplicate key 'a'"),
         ("title: [", "line 1"),
         ("title: 2024-99-99", "not valid YAML"),
         ("title: &a [*a]", "contains itself"),
@@ -98,8 +98,11 @@ def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: st
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ("pretrain.epoch: 1", r"unknown key 'pretrain.epoch': did you mean 'epochs'"),
-        ("pretrain: {augment: {uses: []}}", r"'pretrain.augment.uses': did you mean 'use'"),
+        ("pretrain.epoch: 1", r"unknown key 'pretrain.epoch': did you mean 'pretrain.epochs'"),
+        (
+            "pretrain: {augment: {uses: []}}",
+            r"'pretrain.augment.uses': did you mean 'pretrain.augment.use'",
+        ),
         ("pretrain.epochs: many", r"pretrain.epochs: .*\(given: 'many'\)"),
     ],
 )

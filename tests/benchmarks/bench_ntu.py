@@ -36,13 +36,14 @@ from skelcon.data.importers.source import RawClip
 
 SAMPLES = 16
 IMPORT = """
-import json, resource, sys, time
+import json, multiprocessing.forkserver, resource, sys, time
 from pathlib import Path
 from skelcon.data import import_dataset
 
 began = time.perf_counter()
 import_dataset(Path(sys.argv[1]), Path(sys.argv[2]), workers=int(sys.argv[3]))
 seconds = time.perf_counter() - began
+multiprocessing.forkserver._forkserver._stop()  # so that what its processes used is known
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(json.dumps({
     "seconds": seconds,

@@ -44,7 +44,7 @@ def test_settings_do_not_import_what_trains(program: str):
 def test_help_does_not_import_what_works(command: str):
     program = (
         "import contextlib, io, sys\n"
-        "from skelcon.cli import main\n"
+        "from skelcon.cli.program import main\n"
         f"sys.argv = ['skelcon', *{command.split()!r}, '--help']\n"
         "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
     )

@@ -207,13 +207,13 @@ def test_installed_plugins_are_loaded_without_being_named(
     [
         ("my_plugni", "plugin 'my_plugni': no such module.*did you mean 'my_plugin'"),
         ("my_plugni.py", r"plugin 'my_plugni\.py': there is no file '/.*my_plugni\.py'"),
-        ("a_directory", "plugin 'a_directory': it is a directory and no module"),
+        ("a_directory", "plugin 'a_directory': it is a directory, not a module"),
         ("broken", r"'broken' cannot be imported: ZeroDivisionError: .*broken\.py, line 3\)"),
         ("broken.py", r"'broken\.py' cannot be imported: ZeroDivisionError"),
         ("syntax", r"'syntax' cannot be imported: SyntaxError: .*syntax\.py, line 2\)"),
         ("needs", r"cannot be imported: ModuleNotFoundError: No module named 'not_there'.*line 1"),
         ("leaves", "cannot be imported: SystemExit: 3"),
-        ("json.py", "plugin 'json.py': another module is called 'json': rename"),
+        ("json.py", "plugin 'json.py': another module has the name 'json': rename"),
     ],
 )
 def test_a_plugin_that_cannot_be_imported_is_one_line(
@@ -252,9 +252,9 @@ def test_a_name_that_is_taken_or_not_valid(name: str):
 
 
 @pytest.mark.parametrize("name", ["seq", "frames", "items", "training"])
-def test_a_representation_has_no_name_that_something_else_has(name: str):
+def test_reserved_names_of_representations(name: str):
     """``items`` and ``training`` are attributes of the torch module that holds the branches."""
-    with pytest.raises(UserError, match="taken by skelcon"):
+    with pytest.raises(UserError, match="skelcon uses this name"):
         skelcon.register_representation(name, version=1)(lambda view: view)
 
 
@@ -262,7 +262,7 @@ def test_a_name_belongs_to_one_function_which_may_be_defined_again():
     skelcon.register_augmentation("same", version=1)(unchanged)
     skelcon.register_augmentation("same", version=2)(unchanged)
     assert AUGMENTATIONS["same"].version == "2"
-    with pytest.raises(UserError, match="augmentation 'same' is registered twice, by"):
+    with pytest.raises(UserError, match="augmentation 'same' is registered by both"):
         skelcon.register_augmentation("same", version=1)(lambda view, generator: view)
 
 
@@ -273,9 +273,9 @@ def test_a_version_is_a_text_or_a_number(version: Any):
 
 
 def test_a_function_that_cannot_take_its_arguments():
-    with pytest.raises(UserError, match=r"'x': it must take \(view, generator\)"):
+    with pytest.raises(UserError, match=r"'x': it must accept \(view, generator\)"):
         skelcon.register_augmentation("x", version=1)(lambda view: view)
-    with pytest.raises(UserError, match=r"'x': it must take \(layout, bodies, frames\)"):
+    with pytest.raises(UserError, match=r"'x': it must accept \(layout, bodies, frames\)"):
         skelcon.register_encoder("x", version=1)(lambda layout, **options: nn.Identity())
 
     def odd(view: Tensor, generator: torch.Generator, like: Tensor) -> Tensor:
@@ -392,7 +392,7 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
         ({"augment.custom.mirror.p": "often"}, "augmentation 'mirror': option 'p': .*'often'"),
         ({"augment.custom.mirror.p": [0.5]}, "augmentation 'mirror': option 'p': "),
         ({"augment.custom.noise.std": ".nan"}, "option 'std': "),
-        ({"augment.custom.noise.std": float("nan")}, "option 'std' is no plain value"),
+        ({"augment.custom.noise.std": float("nan")}, "option 'std' is not a plain value"),
         ({"augment.custom.noise.joints": [1.5]}, "option .joints.: .*given: \\[1.5\\]"),
         ({"augment.custom.mirror": 0.5}, "augment.custom.mirror: .*given: 0.5"),
         (
@@ -405,7 +405,7 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
             {"encoders.custom.seq.encoder": "men-net"},
             "unknown encoder 'men-net': did you mean 'mean-net'?",
         ),
-        ({"encoders.custom.seq.options.width": 3}, "custom.seq names no encoder"),
+        ({"encoders.custom.seq.options.width": 3}, "custom.seq has no encoder"),
         ({"encoders.custom.seq.encodr": "hcn"}, "unknown key .*did you mean 'encoder'"),
         ({"encoders.custom.motion.options.width": 0}, "encoder 'mean-net': option 'width': .*: 0"),
         ({"encoders.custom.motion.options.wide": 1}, "unknown option 'wide': did you mean 'width'"),
@@ -446,7 +446,7 @@ def test_any_option_where_the_function_takes_any():
     skelcon.register_augmentation("loose", version=1)(loose)
     config = AugmentConfig(use=("loose",), custom={"loose": {"a": (1, 2)}})
     assert config.options("loose") == {"a": [1, 2]}
-    assert "'a' is no plain value" in mistake({"pretrain.augment.custom.loose.a": {1, 2}})
+    assert "'a' is not a plain value" in mistake({"pretrain.augment.custom.loose.a": {1, 2}})
 
 
 # -- views, encoders, training -------------------------------------------------------------
@@ -485,7 +485,7 @@ def test_registered_augmentations_follow_the_built_in_ones_in_the_order_of_use(
         (lambda view, generator: None, "NoneType"),
     ],
 )
-def test_an_augmentation_that_returns_no_view(small_bank: ClipBank, function: Any, got: str):
+def test_an_augmentation_that_does_not_return_a_view(small_bank: ClipBank, function: Any, got: str):
     skelcon.register_augmentation("wrong", version=1)(function)
     with pytest.raises(UserError, match=f"augmentation 'wrong' returned {got}, not a "):
         augmented_view(
@@ -494,16 +494,14 @@ def test_an_augmentation_that_returns_no_view(small_bank: ClipBank, function: An
 
 
 @pytest.mark.parametrize(
-    ("factory", "expected"),
-    [
-        (lambda layout, bodies, frames: nn.Identity(), "no torch module with an int feature_size"),
-        (lambda layout, bodies, frames: None, "no torch module with an int feature_size"),
-    ],
+    "factory",
+    [lambda layout, bodies, frames: nn.Identity(), lambda layout, bodies, frames: None],
+    ids=["no feature_size", "no module"],
 )
-def test_an_encoder_that_is_none(small_layout: SkeletonLayout, factory: Any, expected: str):
+def test_a_factory_that_makes_no_encoder(small_layout: SkeletonLayout, factory: Any):
     skelcon.register_encoder("wrong", version=1)(factory)
     config = EncodersConfig.model_validate({"custom": {"seq": {"encoder": "wrong"}}})
-    with pytest.raises(UserError, match=f"encoder 'wrong' is {expected}"):
+    with pytest.raises(UserError, match="encoder 'wrong' is not a torch module with an int"):
         Encoder("seq", config, small_layout, 2)
 
 
@@ -523,7 +521,7 @@ def test_features_of_another_size_and_a_representation_of_other_clips(
     skelcon.register_representation("turned", version=1, encoder="wrong")(lambda view: view[0])
     config = EncodersConfig.model_validate({"custom": {"seq": {"encoder": "wrong"}}})
     view = torch.zeros(5, 2, 16, 20, 3)
-    with pytest.raises(UserError, match=r"'wrong' gave features of shape \(5, 4\), not \(5, 3\)"):
+    with pytest.raises(UserError, match=r"'wrong' returned features of shape \(5, 4\)"):
         Encoder("seq", config, small_layout, 2)(view)
     with pytest.raises(UserError, match=r"'turned' returned \(2, 16, 20, 3\), not .* of 5 clips"):
         Encoder("turned", config, small_layout, 2)(view)

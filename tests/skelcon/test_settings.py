@@ -72,7 +72,7 @@ def test_a_list_names_the_entry_that_is_wrong():
 
 
 def test_a_value_where_keys_are_expected():
-    with pytest.raises(UserError, match=r"'pretrain' holds a value"):
+    with pytest.raises(UserError, match=r"'pretrain' is a value"):
         resolve([{"pretrain": 3}, {"pretrain.epochs": 2}], "test")
     with pytest.raises(UserError, match=r"test: pretrain: .*\(given: 3\)"):
         resolve([{"pretrain": 3}], "test")
@@ -155,12 +155,12 @@ def test_an_unknown_preset_names_the_nearest():
         preset_tree("smal")
 
 
-def test_a_file_that_is_no_mapping_or_no_yaml(tmp_path: Path):
+def test_a_file_that_is_not_a_mapping_or_not_yaml(tmp_path: Path):
     path = tmp_path / "study.yaml"
     with pytest.raises(UserError, match="cannot read"):
         read_yaml(path)
     path.write_text("- 1\n- 2\n")
-    with pytest.raises(UserError, match="holds no mapping"):
+    with pytest.raises(UserError, match="must be a mapping"):
         read_yaml(path)
     path.write_text("a: 1\nb: [1\n")
     with pytest.raises(UserError, match=r"study\.yaml', line \d: not valid YAML"):

@@ -233,7 +233,7 @@ def test_the_embedded_set_is_generated_once(quick_cache: list[Path], tmp_path: P
 
 @pytest.mark.parametrize("file", ["meta.json", "index.npz", "frames.npy"])
 @pytest.mark.parametrize("how", ["cut", "emptied", "changed", "gone"])
-def test_a_damaged_cache_is_made_anew(quick_cache: list[Path], file: str, how: str):
+def test_a_damaged_cache_is_made_again(quick_cache: list[Path], file: str, how: str):
     first = synthetic.open_embedded()
     target = first.path / file
     content = target.read_bytes()

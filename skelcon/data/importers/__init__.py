@@ -8,7 +8,6 @@ worth it, and packs them to one data set.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Collection
 from pathlib import Path
@@ -22,10 +21,10 @@ from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
+from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
 from skelcon.data.normalise import Normalisation
-from skelcon.data.writer import REPORT
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -158,13 +157,11 @@ def open_or_import(
     source = detect(path)
     options = ImportOptions()
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
-    with contextlib.suppress(UserError, OSError, ValueError, LookupError, TypeError):
-        # a cache that is damaged is written again
+    with contextlib.suppress(UserError):  # a damaged cache is written again
         dataset = SkeletonDataset.open(cached)
-        report = json.loads((cached / REPORT).read_text())
-        return dataset, [
-            SkippedFile(bad["file"], bad["reason"], bad.get("line")) for bad in report["skipped"]
-        ]
+        report = read_report(cached)
+        if report is not None:
+            return dataset, list(report.skipped)
     try:
         return run_import(source, cached, options, progress=progress)
     except OSError as error:

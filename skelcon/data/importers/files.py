@@ -23,6 +23,13 @@ def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:
         return []
 
 
+def numbers_in(name: str, pattern: re.Pattern[str]) -> tuple[int, ...]:
+    """The numbers that the groups of ``pattern`` match in the name of one of `files_named`."""
+    match = pattern.fullmatch(name)
+    assert match is not None
+    return tuple(map(int, match.groups()))
+
+
 def folders_in(path: Path) -> list[Path]:
     """The directories in a directory, by name; none if we may not read it."""
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -64,7 +64,8 @@ class Ntu(ClipFiles):
     @cached_property
     def name(self) -> str:
         """``ntu120`` if the name of a file is beyond the first data set, else ``ntu60``."""
-        return ntu_facts.dataset_name(_infos(self.files))
+        infos = (ntu_facts.ntu_info_or_none(file.name) for file in self.files)
+        return ntu_facts.dataset_name(filter(None, infos))
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -89,14 +90,6 @@ def _files_in(directory: Path) -> list[Path]:
     """Its clips; if there are any, also what only ends alike, so that a misnamed file is listed."""
     files = files_named(directory, _SIMILAR)
     return files if any(_NAME.fullmatch(file.name) for file in files) else []
-
-
-def _infos(files: Sequence[Path]) -> Iterator[ClipInfo]:
-    for file in files:
-        try:
-            yield ntu_facts.ntu_info(file.name)
-        except ValueError:  # read() says so
-            continue
 
 
 def read_skeleton(data: bytes) -> NDArray[np.float64]:

@@ -61,6 +61,14 @@ def ntu_info(name: str) -> ClipInfo:
     )
 
 
+def ntu_info_or_none(name: str) -> ClipInfo | None:
+    """What a name says, if it is one of NTU's."""
+    try:
+        return ntu_info(name)
+    except ValueError:
+        return None
+
+
 def dataset_name(clips: Iterable[ClipInfo | int]) -> str:
     """``ntu120`` if a clip, or a label counted from 0, is beyond NTU-60, else ``ntu60``."""
     for clip in clips:

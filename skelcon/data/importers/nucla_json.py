@@ -13,7 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import check_file, files_named, folders_in, read_class_names
+from skelcon.data.importers.files import (
+    check_file,
+    files_named,
+    folders_in,
+    numbers_in,
+    read_class_names,
+)
 from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1_SDK
 from skelcon.data.splits import sides_of
@@ -56,12 +62,12 @@ class NuclaJson(ClipFiles):
                     f"'{one}' and '{other}' both have clips of N-UCLA: give the path of one of them"
                 )
             found = folders[0] if folders else []
-        found.sort(key=lambda file: (_numbers(file.name), file.name))
+        found.sort(key=lambda file: (numbers_in(file.name, _NAME), file.name))
         return cls(path, found) if found else None
 
     def info(self, name: str) -> ClipInfo:
         """Action, subject and view of a file's name."""
-        action, subject, _, view = _numbers(name)
+        action, subject, _, view = numbers_in(name, _NAME)
         if action not in ACTIONS:
             raise ValueError(f"action {action} is not one of {', '.join(map(str, ACTIONS))}")
         if view not in VIEWS:
@@ -85,12 +91,6 @@ class NuclaJson(ClipFiles):
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Cross-view: views 1 and 2 train, view 3 tests."""
         return {"xview": sides_of(np.array([info.camera for info in infos]) != 3)}
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return tuple(map(int, match.groups()))
 
 
 def _shown(value: object) -> str:

@@ -32,7 +32,7 @@ from skelcon.data.importers.naming import (
     layout_of,
     own_name,
 )
-from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info
+from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info_or_none
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import PROTOCOLS
@@ -244,7 +244,7 @@ class PaddedSource(Source):
         named = 0
         for side in self.sides:
             for name, label in zip_longest(side.names, side.labels.values):
-                info = _ntu_info(name)
+                info = ntu_info_or_none(name)
                 if info is not None:
                     named += 1
                     found += [info] if info.label == label else []
@@ -344,7 +344,7 @@ class PaddedSource(Source):
             raise ValueError(label)
         if not 0 <= label < len(self.class_names):
             raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
-        if self._ntu is not None and (info := _ntu_info(name)) is not None:
+        if self._ntu is not None and (info := ntu_info_or_none(name)) is not None:
             if info.label != label:
                 raise ValueError(f"label {label} is not the {info.label} of its name")
             return info
@@ -394,14 +394,6 @@ class PaddedSource(Source):
                 last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
             seen[name] += 1
         return row
-
-
-def _ntu_info(name: str) -> ClipInfo | None:
-    """What a name of NTU's says; None if it is none."""
-    try:
-        return ntu_info(name)
-    except ValueError:
-        return None
 
 
 def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:

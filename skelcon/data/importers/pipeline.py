@@ -16,13 +16,14 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
+from skelcon.data.importers.report import ImportReport
 from skelcon.data.importers.source import SkippedFile, Source
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
@@ -174,30 +175,15 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             skipped += part.skipped
             excluded += part.excluded
         clips = len(dataset.infos)
-        report = _report(source, clips, excluded, skipped)
+        report = ImportReport(
+            source.family, len(source.files), clips, excluded, tuple(skipped)
+        ).to_dict()
         failure = _too_many_bad(source, clips, skipped, max_bad)
         if failure is not None:
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report, indent=1) + "\n")
             raise UserError(f"{failure}; all are listed in '{place}'")
         return dataset.close(source.splits(dataset.infos), report), skipped
-
-
-def _report(
-    source: Source, clips: int, excluded: int, skipped: list[SkippedFile]
-) -> dict[str, Any]:
-    """What ``import-report.json`` holds."""
-    bad: list[dict[str, Any]] = []
-    for one in skipped:
-        line = {} if one.line is None else {"line": one.line}
-        bad.append({"file": one.name, "reason": one.reason, **line})
-    return {
-        "family": source.family,
-        "files": len(source.files),
-        "clips": clips,
-        "excluded": excluded,
-        "skipped": bad,
-    }
 
 
 def _too_many_bad(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+_start_lock = threading.Lock()
 
 
 class WorkersEndError(UserError):
@@ -50,19 +51,17 @@ def _starting() -> Iterator[None]:
     multiprocessing would import the main module again in every process. That runs a script that
     has no ``if __name__ == "__main__"``, and costs the import of torch where there is one.
     """
-    main = sys.modules["__main__"]
-    environment = {name: os.environ.get(name) for name in _ONE_THREAD}
-    sys.modules["__main__"] = ModuleType("__main__")
-    os.environ.update(_ONE_THREAD)
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-        for name, value in environment.items():
-            if value is None:
+    with _start_lock:
+        main = sys.modules["__main__"]
+        added = {name: one for name, one in _ONE_THREAD.items() if name not in os.environ}
+        sys.modules["__main__"] = ModuleType("__main__")
+        os.environ.update(added)
+        try:
+            yield
+        finally:
+            sys.modules["__main__"] = main
+            for name in added:
                 del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 # A pool that writes parts.

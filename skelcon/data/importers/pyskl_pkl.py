@@ -22,6 +22,7 @@ from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
+from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
 from skelcon.data.importers.source import RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import SkeletonLayout
@@ -164,7 +165,11 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
     layout = _layout(dicts, content.get("layout"), size)
     sides = _sides(content.get("split"))
-    infos = [_info(each["frame_dir"]) for each in dicts if isinstance(each.get("frame_dir"), str)]
+    infos = [
+        ntu_info_or_none(each["frame_dir"])
+        for each in dicts
+        if isinstance(each.get("frame_dir"), str)
+    ]
     known = [info for info in infos if info is not None]
     labels = [each.get("label") for each in dicts]
     good = [label for label in labels if type(label) is int and 0 <= label <= LARGEST_CLASS]
@@ -220,14 +225,6 @@ def _plain(name: str) -> str:
     return str(name).removesuffix(".skeleton")
 
 
-def _info(name: str) -> ClipInfo | None:
-    """What a name says, if it is NTU's."""
-    try:
-        return ntu_facts.ntu_info(name)
-    except ValueError:
-        return None
-
-
 def _clip(
     annotation: Any, at: int, layout: SkeletonLayout, seen: set[str]
 ) -> RawClip | SkippedFile:
@@ -243,7 +240,7 @@ def _clip(
         coordinates = _coordinates(annotation, layout)
         if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
             raise ValueError("has no label that counts from 0")
-        info = _info(name) or ClipInfo(name, label)
+        info = ntu_info_or_none(name) or ClipInfo(name, label)
         if info.label != label:
             raise ValueError(f"label {label}, and the name says {info.label}")
         if name in seen:

@@ -1,4 +1,4 @@
-"""What an import left out, read from ``import-report.json`` beside the data."""
+"""What an import left out: ``import-report.json`` beside the data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from skelcon.data.importers.source import SkippedFile
 from skelcon.data.writer import REPORT
@@ -24,6 +25,20 @@ class ImportReport:
     clips: int
     excluded: int
     skipped: tuple[SkippedFile, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of the file."""
+        bad: list[dict[str, Any]] = []
+        for one in self.skipped:
+            line = {} if one.line is None else {"line": one.line}
+            bad.append({"file": one.name, "reason": one.reason, **line})
+        return {
+            "family": self.family,
+            "files": self.files,
+            "clips": self.clips,
+            "excluded": self.excluded,
+            "skipped": bad,
+        }
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import check_file, files_named, read_class_names
+from skelcon.data.importers.files import check_file, files_named, numbers_in, read_class_names
 from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
@@ -41,11 +41,15 @@ class UtdMhad(ClipFiles):
     def find(cls, path: Path) -> Source | None:
         """The clips' files in a directory, by action, subject and trial."""
         found = files_named(path, _NAME)
-        return cls(path, sorted(found, key=lambda file: _numbers(file.name))) if found else None
+        return (
+            cls(path, sorted(found, key=lambda file: numbers_in(file.name, _NAME)))
+            if found
+            else None
+        )
 
     def info(self, name: str) -> ClipInfo:
         """Action and subject of a file's name."""
-        action, subject, _ = _numbers(name)
+        action, subject, _ = numbers_in(name, _NAME)
         if not 1 <= action <= len(CLASS_NAMES):
             raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
         if subject > _LARGEST_SUBJECT:
@@ -67,12 +71,6 @@ class UtdMhad(ClipFiles):
             raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
         clip: NDArray[np.float64] = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
         return clip
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    match = _NAME.fullmatch(name)
-    assert match is not None
-    return tuple(map(int, match.groups()))
 
 
 def _variable(path: Path) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The downstream tasks: what is asked of trained encoders, one module a task.
 
-To add one, write a module like those beside this one and name its task in :data:`TASKS`; its
-settings then stand in :class:`skelcon.settings.Settings` under its name.
+To add a task, write a module like the ones here and add an instance to :data:`ALL`. Its settings
+are then a field of :class:`skelcon.settings.Settings`, under its name.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Inputs:
     """What a task evaluates.
 
     Attributes:
-        encoders: trained ones; the features of several stand side by side (Table 10).
+        encoders: trained or random; the features of several are concatenated (Table 10).
         bank: the clips, on the device that evaluates.
         train, test: (n,) int64 clips of the two sides, on that device.
         num_classes: the number of classes.

@@ -34,11 +34,11 @@ def median_epoch(training: _Training, epochs: int) -> float:
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
     """Seconds that ``work`` takes, with what it leaves to the GPU."""
-    began = time.perf_counter()
+    started = time.perf_counter()
     work()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - began
+    return time.perf_counter() - started
 
 
 def some_clips(clips: Tensor, count: int, rng: np.random.Generator) -> Tensor:

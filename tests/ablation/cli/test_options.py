@@ -115,6 +115,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
         collect(command, None)
     collect(typer.main.get_command(program.app).get_command(None, "augmentations"), None)
     assert {name: each for name, each in texts.items() if len(each) > 1} == {}
+    assert all(text.endswith(".") for (text,) in texts.values())
     assert len(texts) > 50
 
 

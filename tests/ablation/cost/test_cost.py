@@ -345,9 +345,9 @@ def test_a_full_disk_is_refused_before_anything_is_made(
     results = tmp_path / "new" / "results"
     words = ["run", study_file, "--data", utd, "--results", results]
     assert _main(monkeypatch, *words) == 2
-    told = capsys.readouterr().err
-    assert f"--results {results} has 1.0 kB free" in told
-    assert "kB: free some" in told or "MB: free some" in told
+    printed = capsys.readouterr().err
+    assert f"--results {results} has 1.0 kB free" in printed
+    assert "kB: free some" in printed or "MB: free some" in printed
     assert not results.parent.exists()
 
 
@@ -420,13 +420,13 @@ def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
     model = model_of(store, dataset)
     cost = model.cost(units[1:])
 
-    def printed(width: int, terminal: bool) -> list[str]:
+    def lines(width: int, terminal: bool) -> list[str]:
         out = io.StringIO()
         console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
         print_kinds(console, units, units[1:], cost)
         return [line.rstrip() for line in out.getvalue().splitlines()]
 
-    wide, piped = printed(80, True), printed(40, False)
+    wide, piped = lines(80, True), lines(40, False)
     assert max(map(len, wide)) <= 80
     assert wide[0].split() == ["units", "done", "to", "run", "each", "all", "disk", "from"]
     row = next(line for line in wide if line.startswith("pre-training IMG"))
@@ -447,10 +447,10 @@ def test_a_plan_says_what_it_costs_and_from_what(
     results = tmp_path / "r"
     words = ["plan", study_file, "--data", utd, "--results", results]
     assert _main(monkeypatch, *words) == 0
-    told = capsys.readouterr().out
-    assert "3 rows, 6 cells, 10 distinct units" in told
-    assert "time unknown" in told
-    assert "plan --probe 5 measures it" in told
+    printed = capsys.readouterr().out
+    assert "3 rows, 6 cells, 10 distinct units" in printed
+    assert "time unknown" in printed
+    assert "plan --probe 5 measures it" in printed
     more = ("--only", "none,random", "--max-concurrent", 1, "--probe", 1, "--json")
     assert _main(monkeypatch, *words, *more) == 0
     (document,) = json.loads(capsys.readouterr().out)

@@ -116,7 +116,7 @@ def test_auto_takes_what_like_units_needed(
     )
     assert choice(plan, store, asked, cuda=False)[0] == 0
     assert choice(plan, store, Resources(gpus_per_trial=1), cuda=True) == (1, [])
-    # The peak of a rank is that of a part of each batch: it tells nothing.
+    # The peak of a rank is that of a part of each batch: it is no evidence.
     for unit in plan.units.values():
         values = store.provenance(unit.key)
         write_json(store.directory(unit.key) / "provenance.json", {**values, "ranks": 2})

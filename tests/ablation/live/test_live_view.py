@@ -23,7 +23,7 @@ from ablation.live.table import TableSoFar
 from ablation.plan import Plan
 from ablation.store import Store
 from ablation.units import Unit
-from skelcon.cli.console import LastingConsole
+from skelcon.cli.console import PipeSafeConsole
 
 
 def clockless(text: str) -> list[str]:
@@ -147,7 +147,7 @@ def test_a_reader_that_closes_its_end_does_not_end_the_run() -> None:
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "w") as out:
-        console = LastingConsole(file=out)
+        console = PipeSafeConsole(file=out)
         console.print("nobody reads this")  # rich itself would end the process here
         assert console.quiet
         console.print("nor this")

@@ -111,8 +111,8 @@ def test_the_last_event_says_how_a_command_ended(
         ended = str(end)
     last = json.loads(out.getvalue())
     assert (last["event"], last["state"], ended) == ("finished", state, code)
-    said = state == "error" and not isinstance(error, typer.Exit)  # (that has none)
-    assert ("reason" in last) == said
+    has_reason = state == "error" and not isinstance(error, typer.Exit)  # (that has none)
+    assert ("reason" in last) == has_reason
 
 
 def test_a_study_says_what_it_is_about_to_do(plan: Plan, tmp_path: Path) -> None:

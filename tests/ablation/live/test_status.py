@@ -160,16 +160,16 @@ def test_following_a_failure_waits_for_the_next_try(tmp_path: Path) -> None:
     store.fail(key, "failed: once")
     seen = "".join(follow(store, key, pause=0.01))
     assert "first try" in seen  # and it ended
-    told: list[str] = []
+    seen_later: list[str] = []
     with store.locked(key):  # retried
-        waiting = threading.Thread(target=lambda: told.extend(follow(store, key, pause=0.01)))
+        waiting = threading.Thread(target=lambda: seen_later.extend(follow(store, key, pause=0.01)))
         waiting.start()
         time.sleep(0.2)
         assert waiting.is_alive()
         log(store.directory(key), "second try")
         store.finish(key)
     waiting.join(10)
-    assert "second try" in "".join(told)
+    assert "second try" in "".join(seen_later)
 
 
 def test_ctrl_c_ends_following(tmp_path: Path) -> None:
@@ -267,3 +267,14 @@ def test_a_unit_that_a_driver_is_about_to_run_is_not_abandoned(plan: Plan, store
         claim.write_text(heartbeat.driver)
         assert doing() == "waiting"
     assert doing() == "abandoned"
+
+
+def test_status_and_costs_are_imported_without_torch() -> None:
+    program = (
+        "import sys, ablation.cost.view, ablation.live.output, ablation.live.status; "
+        "print([name for name in ('torch', 'pandas', 'scipy', 'ray') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr

@@ -56,7 +56,7 @@ def run(
     data = {dataset.fingerprint: dataset.path}
     with Heartbeat(store) as heartbeat, graceful(lambda: None) as interrupt:
         return run_in_process(
-            units, store, data, resources or Resources(), recorded, interrupt, heartbeat
+            units, store, data, resources or Resources(), recorded, interrupt, heartbeat=heartbeat
         )
 
 

@@ -234,7 +234,9 @@ def test_a_deterministic_failure_is_not_retried(store: Store, claims: Claims, he
 class OneMore:
     """A source of one chain, whose pre-training it prunes."""
 
-    def __init__(self) -> None:
+    expected = ()
+
+    def start(self) -> None:
         self.exhausted = False
         self.heard: list[Event] = []
 

@@ -42,7 +42,10 @@ def domain(**given: Any) -> Domain:
     ("changes", "told"),
     [
         ({"trails": 5}, r"line \d+: unknown key 'trails': did you mean 'trials'"),
-        ({"scheduler": {"nam": "asha"}}, "unknown key 'scheduler.nam': did you mean 'scheduler.name'"),
+        (
+            {"scheduler": {"nam": "asha"}},
+            "unknown key 'scheduler.nam': did you mean 'scheduler.name'",
+        ),
         ({"algorithm": "optima"}, "algorithm"),
         ({"metric": "parameters"}, "metric"),
         ({"task": "finetune"}, "task"),

@@ -20,7 +20,9 @@ import pytest
 from rich.console import Console
 from tensorboardX.proto import event_pb2
 
-from ablation.plan import Plan, Unit, make_plan
+from ablation.events import Failed, Progressed, Started
+from ablation.plan import Plan, make_plan
+from ablation.run import Job
 from ablation.store import Store
 from ablation.study import load_study
 from ablation.tracking import Tracking, background, wandb_tracker
@@ -28,7 +30,8 @@ from ablation.tracking import tracking as tracking_module
 from ablation.tracking.runs import read_curve, runs_of
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import parse_trackers
-from ablation.work import UnitRun
+from ablation.units import Unit
+from ablation.work import Context, UnitRun
 from ablation.work.checkpoints import CheckpointPolicy
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
@@ -39,12 +42,12 @@ def plan(study_file: Path, dataset: SkeletonDataset) -> Plan:
     """A pre-training of SEQ and its evaluation."""
     study = load_study(study_file).only(("none",))
     study = study.model_copy(update={"columns": {"seq": study.columns["seq"]}})
-    return make_plan(study, dataset, preset="quick", preset_tree={}, seeds=(0,))
+    return make_plan(study, dataset, preset="paper", seeds=(0,))
 
 
 def start(plan: Plan, unit: Unit, store: Store) -> UnitRun:
     data = {plan.dataset.fingerprint: plan.dataset.path}
-    return UnitRun(unit.config, store, data, "cpu", checkpoints=CheckpointPolicy(1e-6))
+    return UnitRun(unit, store, Context(data, checkpoints=CheckpointPolicy(1e-6)))
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +88,10 @@ def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:
     return found
 
 
-def tracked(
-    plan: Plan, store: Store, *names: str, console: Console | None = None
-) -> tuple[Tracking, io.StringIO]:
+def tracked(plan: Plan, store: Store, *names: str) -> tuple[Tracking, io.StringIO]:
     out = io.StringIO()
-    directory = store.results / plan.study.name
-    return Tracking(plan, store, directory, names, console or Console(file=out)), out
+    job = Job.of_plan(plan, store.results / plan.study.name)
+    return Tracking(job, store, names, Console(file=out)), out
 
 
 def test_a_resumed_unit_has_no_epoch_twice_in_its_curve(plan: Plan, tmp_path: Path) -> None:
@@ -170,11 +171,10 @@ def test_a_running_unit_is_followed_until_it_fails(plan: Plan, tmp_path: Path) -
     training = next(iter(plan.units.values()))
     run = start(plan, training, store)
     with tracked(plan, store)[0] as tracking:
-        tracking.started(training)
+        tracking.report(Started(training))
         for _ in range(2):
-            progress = run.step(budget=0)
-            tracking.progressed(training, {"epoch": progress.epoch})
-        tracking.failed(training, "failed: x", tmp_path / "log.txt", "failed")
+            tracking.report(Progressed(training, run.step(budget=0).epoch))
+        tracking.report(Failed(training, "failed: x", tmp_path / "log.txt", "failed"))
     run.close()
     directory = tracking._board.directory(runs_of(plan)[training.key])
     steps = [step for step, _ in scalars(directory)["pretrain/loss"]]
@@ -204,7 +204,7 @@ def test_a_tensorboard_that_cannot_be_written_is_one_warning(plan: Plan, done: S
 
 def test_a_curve_ends_before_a_line_that_is_still_being_written(plan: Plan, tmp_path: Path) -> None:
     store, training = Store(tmp_path), next(iter(plan.units.values()))
-    directory = store.begin(training.key, training.config)
+    directory = store.begin(training.key, training.to_json())
     run = runs_of(plan)[training.key]
     assert read_curve(store, run) == []
     (directory / "metrics.jsonl").write_text('{"epoch": 0, "loss": 1.5, "seconds": 2}\n{"epoc')
@@ -389,8 +389,8 @@ def test_updates_of_a_unit_do_not_pile_up(
     monkeypatch.setattr(tracking._board, "follow", lambda *asked: followed.append(asked))
     training = next(iter(plan.units.values()))
     for _ in range(100):  # before its thread has started, as if it hung
-        tracking.started(training)
-        tracking.progressed(training, {"epoch": 1})
+        tracking.report(Started(training))
+        tracking.report(Progressed(training, 1))
     with tracking:
         pass
     assert [restart for _, restart in followed] == [True]

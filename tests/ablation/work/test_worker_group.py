@@ -62,7 +62,7 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
     for store, sizes in ((straight, (1,)), (mixed, (1, 2, 1))):
         for size in sizes:
             run = started(unit, store, dataset, GroupOptions(size))
-            assert run.key == unit.key
+            assert run.unit.key == unit.key
             for _ in range(4 if store is straight else 2 if size == 2 else 1):
                 run.step(budget=0)
             run.close()
@@ -79,7 +79,7 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
 @pytest.fixture
 def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[WorkerGroup, Job]]:
     """A group of two ranks that trains ``unit``."""
-    job = Job(unit.config, dataset.path, tmp_path)
+    job = Job(unit, dataset.path, tmp_path)
     found: list[Exception] = []
     made = WorkerGroup(GroupOptions(2, timeout=3), job, torch.device("cpu"), found.append)
     yield made, job
@@ -88,8 +88,8 @@ def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[
 
 
 def trained(made: WorkerGroup, job: Job) -> None:
-    dataset, bank = bank_of(job.config, job.data, "cpu")
-    made.run_epoch(pretraining_of(job.config, dataset, bank, ProcessGroup(0, 2)))
+    dataset, bank = bank_of(job.unit.side, job.data, "cpu")
+    made.run_epoch(pretraining_of(job.unit, dataset, bank, ProcessGroup(0, 2)))
 
 
 def ended(process: int) -> bool:
@@ -140,7 +140,7 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
     """As with NCCL, whose exchanges wait for a process that is dead."""
     monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     errors: list[Exception] = []
-    job = Job(unit.config, dataset.path, tmp_path)
+    job = Job(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     os.kill(made.processes[1], signal.SIGKILL)
     give_up = time.monotonic() + 10
@@ -154,7 +154,7 @@ def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
     dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors: list[Exception] = []
-    job = Job(unit.config, dataset.path, tmp_path)
+    job = Job(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     destroy = distributed.destroy_process_group
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), destroy()))
@@ -200,7 +200,7 @@ def test_more_ranks_than_gpus_are_refused(
     dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    job = Job(unit.config, dataset.path, tmp_path)
+    job = Job(unit, dataset.path, tmp_path)
     with pytest.raises(RankError, match="--gpus-per-trial 2: this worker sees 1 GPU"):
         WorkerGroup(GroupOptions(2), job, torch.device("cuda"), lambda error: None)
 

@@ -10,7 +10,7 @@ import pytest
 import scipy.io
 from PIL import Image
 
-from skelcon.cli import main
+from skelcon.cli.program import main
 from skelcon.data import (
     KINECT_V1,
     ClipInfo,
@@ -77,15 +77,15 @@ def facts_of(text: str) -> dict[str, str]:
     return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
 
 
-def test_import_tells_what_it_found_made_and_skipped(run: Run, raw: Path, here: Path):
+def test_import_prints_what_it_found_made_and_skipped(run: Run, raw: Path, here: Path):
     (raw / "a1_s1_t9_skeleton.mat").write_bytes(b"")
-    code, told, error = run("import", raw, "out", "--max-bad", "0.1")
+    code, shown, error = run("import", raw, "out", "--max-bad", "0.1")
     assert (code, error) == (0, "")
-    lines = told.splitlines()
+    lines = shown.splitlines()
     assert lines[0] == "UTD-MHAD (utd-mhad): 13 files"
     assert lines[1].startswith("skipped a1_s1_t9_skeleton.mat: not a readable .mat file")
     assert lines[2] == "1 skipped in all, listed in out/import-report.json"
-    facts = facts_of(told)
+    facts = facts_of(shown)
     assert facts["clips"] == "12"
     assert facts["xsub"] == "6 train, 6 test"
     assert facts["normalisation"] == "centre, spine-to-z, shoulders-to-x"
@@ -112,18 +112,18 @@ def test_excluded_names(run: Run, raw: Path, here: Path):
     one, other = here / "one.txt", here / "other.txt"
     one.write_text("These clips are bad:\r\n\r\n  a1_s1_t1  \r\nno clip\r\n", newline="")
     other.write_bytes(b"\xef\xbb\xbfa2_s2_t3.skeleton\na2_s1_t1_skeleton\n\xff\xfe\n")
-    code, told, _ = run("import", raw, "out", "--exclude", one, "--exclude", other)
+    code, shown, _ = run("import", raw, "out", "--exclude", one, "--exclude", other)
     assert code == 0
-    assert f"3 clips left out, as '{one}', '{other}' ask" in told
+    assert f"3 clips left out, as listed in '{one}', '{other}'" in shown
     left_out = {"a1_s1_t1", "a2_s2_t3", "a2_s1_t1"}
     assert (
         set(SkeletonDataset.open(here / "out").clip_names)
         == {name_of(*clip) for clip in CLIPS} - left_out
     )
     other.write_text("a9_s9_t9\n")
-    code, told, _ = run("import", raw, "out", "--exclude", other)
+    code, shown, _ = run("import", raw, "out", "--exclude", other)
     assert code == 0
-    assert f"warning: no clip of the data is named in '{other}'" in told
+    assert f"warning: no clip of the data is named in '{other}'" in shown
     assert len(SkeletonDataset.open(here / "out")) == 12
 
 
@@ -134,7 +134,7 @@ def test_the_other_options_of_an_import(run: Run, raw: Path, here: Path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "shown"),
     [
         (["import", "{raw}", "out", "--format", "utd"], "'utd-mhad'"),
         (["import", "{raw}", "out", "--normalise", "center"], "did you mean 'centre'"),
@@ -159,11 +159,11 @@ def test_the_other_options_of_an_import(run: Run, raw: Path, here: Path):
     ],
 )
 def test_a_mistake_is_one_clear_line_and_writes_nothing(
-    run: Run, raw: Path, here: Path, arguments: list[str], told: str
+    run: Run, raw: Path, here: Path, arguments: list[str], shown: str
 ):
     code, out, error = run(*(each.format(raw=raw) for each in arguments))
     assert code == 2
-    assert told in error
+    assert shown in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert out == ""
@@ -182,21 +182,21 @@ def test_info_of_a_packed_and_of_a_raw_data_set(run: Run, raw: Path, here: Path)
     assert facts["subjects"] == "2: 1-2"
     (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
     write_mat(raw, "a1_s1_t8", 7, 99)
-    code, told, error = run("info", raw)
+    code, shown, error = run("info", raw)
     assert code == 2
     assert "--max-bad" in error
     for trial in range(9, 9 + 8):
         write_mat(raw, f"a1_s1_t{trial}", 7, trial)
-    code, told, error = run("info", raw)
+    code, shown, error = run("info", raw)
     assert (code, error) == (0, "")
-    assert facts_of(told)["imported from"] == "UTD-MHAD (utd-mhad): 21 files"
-    assert "import: 1 skipped, 20 clips made" in told
-    assert "a1_s1_t1_skeleton.mat" in told
+    assert facts_of(shown)["imported from"] == "UTD-MHAD (utd-mhad): 21 files"
+    assert "import: 1 skipped, 20 clips made" in shown
+    assert "a1_s1_t1_skeleton.mat" in shown
 
 
 def test_info_draws_the_lengths(run: Run, raw: Path):
-    _, told, _ = run("info", raw)
-    bars = [line.split() for line in told.splitlines() if line.startswith(" " * 10)]
+    _, shown, _ = run("info", raw)
+    bars = [line.split() for line in shown.splitlines() if line.startswith(" " * 10)]
     assert [(bar[0], bar[-1]) for bar in bars] == [
         ("4-5", "1"),
         ("6-7", "2"),
@@ -209,7 +209,7 @@ def test_info_draws_the_lengths(run: Run, raw: Path):
     full = len(bars[1][1])
     assert set(bars[1][1]) == {"█"}
     assert len(bars[0][1]) == pytest.approx(full / 2, abs=1)
-    assert max(map(len, told.splitlines()[2:])) <= 80
+    assert max(map(len, shown.splitlines()[2:])) <= 80
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])
@@ -220,20 +220,20 @@ def test_nothing_is_cut_in_any_terminal(
     for trial in range(4, 24):
         write_mat(raw, f"a3_s3_t{trial}", 7, trial)
     (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
-    _, told, _ = run("info", raw)
-    (path,) = [line for line in told.splitlines() if line.startswith("  path")]
+    _, shown, _ = run("info", raw)
+    (path,) = [line for line in shown.splitlines() if line.startswith("  path")]
     assert Path(path.split(maxsplit=1)[1]).is_dir()
-    flat = " ".join(told.split())
+    flat = " ".join(shown.split())
     assert "centre, spine-to-z, shoulders-to-x" in flat
     assert "a1_s1_t1_skeleton.mat" in flat
-    _, told, _ = run("check", raw)
-    assert "a1_s1_t1_skeleton.mat" in told
+    _, shown, _ = run("check", raw)
+    assert "a1_s1_t1_skeleton.mat" in shown
 
 
 def test_info_for_scripts(run: Run, raw: Path, here: Path):
-    code, told, error = run("info", raw, "--json")
+    code, shown, error = run("info", raw, "--json")
     assert (code, error) == (0, "")
-    answer = json.loads(told)
+    answer = json.loads(shown)
     assert answer["source"] == {"family": "utd-mhad", "title": "UTD-MHAD", "files": 12}
     assert answer["import"] == {"files": 12, "clips": 12, "excluded": 0, "skipped": []}
     dataset = SkeletonDataset.open(answer["path"])
@@ -246,17 +246,17 @@ def test_info_for_scripts(run: Run, raw: Path, here: Path):
 
 
 def test_check_ends_well_unless_there_is_an_error(run: Run, raw: Path, here: Path):
-    code, told, error = run("check", raw)
+    code, shown, error = run("check", raw)
     assert (code, error) == (0, "")
-    assert "note: empty-class" in told
-    assert "25 classes have no clip, of 27" in " ".join(told.split())
-    assert told.splitlines()[-1] == "1 note"
+    assert "note: empty-class" in shown
+    assert "25 classes have no clip, of 27" in " ".join(shown.split())
+    assert shown.splitlines()[-1] == "1 note"
     shutil.copy(raw / "a1_s1_t1_skeleton.mat", raw / "a1_s2_t1_skeleton.mat")
-    code, told, error = run("check", raw)
+    code, shown, error = run("check", raw)
     assert (code, error) == (1, "")
-    assert "error: leak (xsub)" in told
-    assert "a1_s2_t1 = a1_s1_t1" in told
-    assert told.splitlines()[-1] == "1 error, 1 note"
+    assert "error: leak (xsub)" in shown
+    assert "a1_s2_t1 = a1_s1_t1" in shown
+    assert shown.splitlines()[-1] == "1 error, 1 note"
 
 
 def test_check_for_scripts(run: Run, raw: Path, here: Path):
@@ -264,9 +264,9 @@ def test_check_for_scripts(run: Run, raw: Path, here: Path):
     for trial in range(4, 24):
         write_mat(raw, f"a3_s3_t{trial}", 7, trial)
     (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
-    code, told, error = run("check", raw, "--json")
+    code, shown, error = run("check", raw, "--json")
     assert (code, error) == (1, "")
-    answer = json.loads(told)
+    answer = json.loads(shown)
     assert answer["ok"] is False
     by_kind = {(one["kind"], one["protocol"]): one for one in answer["findings"]}
     assert by_kind["leak", "xsub"]["pairs"] == [["a1_s2_t1", "a2_s1_t1"]]
@@ -274,17 +274,17 @@ def test_check_for_scripts(run: Run, raw: Path, here: Path):
     (group,) = answer["import"]["skipped"]
     assert group["names"] == ["a1_s1_t1_skeleton.mat"]
     made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
-    code, told, _ = run("check", made.path, "--json")
+    code, shown, _ = run("check", made.path, "--json")
     assert code == 0
-    answer = json.loads(told)
+    answer = json.loads(shown)
     assert (answer["ok"], answer["findings"], answer["import"]) == (True, [], None)
     assert run("check", made.path)[1].splitlines()[-1] == "nothing wrong"
 
 
 def test_show_writes_a_strip_and_an_animation(run: Run, raw: Path, here: Path):
-    code, told, error = run("show", "a1_s2_t3", "--data", raw)
+    code, shown, error = run("show", "a1_s2_t3", "--data", raw)
     assert (code, error) == (0, "")
-    assert told == "a1_s2_t3 (swipe left, 10 frames): a1_s2_t3.png and a1_s2_t3.gif\n"
+    assert shown == "a1_s2_t3 (swipe left, 10 frames): a1_s2_t3.png and a1_s2_t3.gif\n"
     assert {path.name for path in here.iterdir()} == {"a1_s2_t3.png", "a1_s2_t3.gif"}
     with Image.open(here / "a1_s2_t3.gif") as film:
         assert film.n_frames == 10
@@ -293,9 +293,9 @@ def test_show_writes_a_strip_and_an_animation(run: Run, raw: Path, here: Path):
 
 
 def test_show_by_number_into_a_file(run: Run, raw: Path, here: Path):
-    code, told, _ = run("show", "3", "--data", raw, "--out", "new/a.png", "--frames", "3")
+    code, shown, _ = run("show", "3", "--data", raw, "--out", "new/a.png", "--frames", "3")
     assert code == 0
-    assert told == "a1_s2_t1 (swipe left, 8 frames): new/a.png\n"
+    assert shown == "a1_s2_t1 (swipe left, 8 frames): new/a.png\n"
     run("show", "3", "--data", raw, "--out", "b.png", "--frames", "8")
     with Image.open(here / "new" / "a.png") as three, Image.open(here / "b.png") as eight:
         assert eight.size[0] > three.size[0]
@@ -307,12 +307,12 @@ def test_show_without_data_takes_the_embedded_clips(
 ):
     made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
     monkeypatch.setattr(synthetic, "open_embedded", lambda: made)
-    code, told, _ = run("show", "S001C001P001R001A016", "--out", "pair.png")
+    code, shown, _ = run("show", "S001C001P001R001A016", "--out", "pair.png")
     assert code == 0
-    assert told.startswith("S001C001P001R001A016 (shake hands, ")
+    assert shown.startswith("S001C001P001R001A016 (shake hands, ")
 
 
-def test_a_name_that_is_no_file_name(
+def test_a_name_that_cannot_be_a_file_name(
     run: Run, here: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     with DatasetWriter(
@@ -339,10 +339,10 @@ def test_a_name_that_is_no_file_name(
 
 
 def test_synthesize(run: Run, here: Path):
-    code, told, error = run("synthesize", "out", "--subjects", "2", "--seed", "3")
+    code, shown, error = run("synthesize", "out", "--subjects", "2", "--seed", "3")
     assert (code, error) == (0, "")
-    assert told.splitlines()[0] == "synthetic (synthetic)"
-    facts = facts_of(told)
+    assert shown.splitlines()[0] == "synthetic (synthetic)"
+    facts = facts_of(shown)
     assert facts["fingerprint"] == SkeletonDataset.open(here / "out").fingerprint
     assert facts["classes"] == "18, 12 clips each"
     assert facts["cameras"] == "3: 1-3"

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skelcon import embed, load_encoder
-from skelcon.cli import main
+from skelcon.cli.program import main
 from skelcon.data import KINECT_V2, SkeletonDataset, split, synthetic
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig
 from skelcon.pretrain.weights import save_encoders
@@ -46,9 +46,9 @@ def test_embed_writes_all_clips_without_pickles(
     run: Run, weights: Path, dataset: SkeletonDataset, tmp_path: Path
 ):
     out = tmp_path / "new" / "features.npz"
-    code, told, _ = run("embed", weights, out, "--data", dataset.path, "--representation", "seq")
+    code, shown, _ = run("embed", weights, out, "--data", dataset.path, "--representation", "seq")
     assert code == 0
-    assert f"{len(dataset)} clips, 8 features each" in told
+    assert f"{len(dataset)} clips, 8 features each" in shown
     assert list(out.parent.iterdir()) == [out]
     with np.load(out, allow_pickle=False) as arrays:
         assert set(arrays) == {"features", "labels", "clip_names", "class_names"}
@@ -94,9 +94,9 @@ def test_retrieve_finds_the_nearest_training_clips(
     cosine = features @ features[query]
     expected = sorted(gallery, key=lambda i: -cosine[i])[:3]
     arguments = ("retrieve", weights, "--data", dataset.path, "--query", f"clip {query}", "-k", 3)
-    code, told, _ = run(*arguments, "--representation", "seq", "--json")
+    code, shown, _ = run(*arguments, "--representation", "seq", "--json")
     assert code == 0
-    answer = json.loads(told)
+    answer = json.loads(shown)
     found = answer.pop("nearest")
     asked = {"clip": f"clip {query}", "class": f"class {query % 4}"}
     assert answer == {"query": asked, "representation": "seq", "protocol": "xsub"}
@@ -104,8 +104,8 @@ def test_retrieve_finds_the_nearest_training_clips(
     assert [each["class"] for each in found] == [f"class {i % 4}" for i in expected]
     assert [each["cosine"] for each in found] == pytest.approx(cosine[expected], abs=1e-5)
 
-    code, told, _ = run(*arguments, "--representation", "seq")
-    heading, *rows = told.splitlines()
+    code, shown, _ = run(*arguments, "--representation", "seq")
+    heading, *rows = shown.splitlines()
     assert heading.startswith(f"clip {query} (class {query % 4}): the nearest of {len(gallery)} ")
     assert [row.split()[:3] for row in rows] == [
         [f"{each['cosine']:.4f}", *each["clip"].split()] for each in found
@@ -113,9 +113,9 @@ def test_retrieve_finds_the_nearest_training_clips(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "shown"),
     [
-        (["embed", "{weights}", "{tmp}/a.npz"], "several representations: say which (stg, seq)"),
+        (["embed", "{weights}", "{tmp}/a.npz"], "several representations: choose one of stg, seq"),
         (["embed", "{weights}", "{tmp}/a.npz", "--representation", "img"], "valid: seq, stg"),
         (["embed", "{tmp}", "{tmp}/a.npz"], "no weights at"),
         (["embed", "{weights}", "{tmp}/a.txt", "--representation", "seq"], "must be a file"),
@@ -149,7 +149,7 @@ def test_retrieve_finds_the_nearest_training_clips(
 def test_a_mistake_is_one_clear_line_and_writes_nothing(
     run: Run,
     arguments: list[str],
-    told: str,
+    shown: str,
     weights: Path,
     dataset: SkeletonDataset,
     tmp_path: Path,
@@ -160,7 +160,7 @@ def test_a_mistake_is_one_clear_line_and_writes_nothing(
         filled += ["--data", str(dataset.path)]
     code, out, error = run(*filled)
     assert code == 2
-    assert told in error
+    assert shown in error
     assert error.startswith("error: ")
     assert error.count("\n") == 1
     assert out == ""
@@ -168,16 +168,16 @@ def test_a_mistake_is_one_clear_line_and_writes_nothing(
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_import_weights_tells_what_it_wrote(run: Run, tmp_path: Path):
+def test_import_weights_prints_what_it_wrote(run: Run, tmp_path: Path):
     torch.manual_seed(0)
     gru = torch.nn.GRU(150, 4, 1, bidirectional=True)
     state = {f"encoder_q.encoder.gru.{name}": value for name, value in gru.state_dict().items()}
     state |= {"encoder_q.fc.weight": torch.ones(6, 8), "encoder_q.fc.bias": torch.ones(6)}
     torch.save({"epoch": 1, "state_dict": state}, tmp_path / "a.pth.tar")
     out = tmp_path / "new" / "a.safetensors"
-    code, told, _ = run("import-weights", tmp_path / "a.pth.tar", out, "--frames", 32)
+    code, shown, _ = run("import-weights", tmp_path / "a.pth.tar", out, "--frames", 32)
     assert code == 0
-    assert told == "seq: 8 features of views of 2 bodies, 32 frames, 25 joints\n"
+    assert shown == "seq: 8 features of views of 2 bodies, 32 frames, 25 joints\n"
     encoder = load_encoder(out)
     assert (encoder.frames, encoder.layout) == (32, KINECT_V2)
     assert torch.equal(encoder.network.gru.weight_hh_l0, gru.weight_hh_l0)

@@ -1,4 +1,4 @@
-"""How the console scripts end."""
+"""Exit codes and last words of the console scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from skelcon.cli.console import INTERRUPTED, run_app
 
 
 def ending(error: BaseException) -> typer.Typer:
-    """A command line whose command ends so."""
+    """A command line whose command raises ``error``."""
     app = typer.Typer()
 
     @app.command()
@@ -20,20 +20,20 @@ def ending(error: BaseException) -> typer.Typer:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
-    [(KeyboardInterrupt(), "the same command goes on"), (typer.Exit(INTERRUPTED), "")],
+    ("error", "expected"),
+    [(KeyboardInterrupt(), "run the same command to resume"), (typer.Exit(INTERRUPTED), "")],
 )
-def test_ctrl_c_is_told_once(
+def test_an_interrupt_is_reported_once(
     error: BaseException,
-    told: str,
+    expected: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """By who knows more of it, or else at the end."""
+    """By the command, or else at the end."""
     monkeypatch.setattr("sys.argv", ["command"])
     with pytest.raises(SystemExit) as end:
         run_app(ending(error))
     assert end.value.code == 130
     err = capsys.readouterr().err
-    assert told in err
-    assert len(err.splitlines()) == bool(told)
+    assert expected in err
+    assert len(err.splitlines()) == bool(expected)

@@ -242,7 +242,7 @@ def test_a_batch_as_large_as_the_queue_or_larger(queue: int):
         close(contrast.queue("stg"), simulation.queue["stg"])
 
 
-def test_a_tie_is_no_hit():
+def test_a_tie_is_not_a_hit():
     """An encoder that has collapsed to one point ranks no positive first."""
     contrast = built(("seq",), momentum=0.0, dim=4)
     head = contrast.branches["seq"].query[1]

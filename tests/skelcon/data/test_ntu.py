@@ -340,7 +340,7 @@ def test_mutations_end_in_a_clip_or_a_reason():
     clips, reasons = 0, []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for at in range(2000):
+        for at in range(800):
             try:
                 clip = read_skeleton(mutated(rng, (whole, crlf)[at % 2]))
             except ValueError as error:
@@ -350,7 +350,7 @@ def test_mutations_end_in_a_clip_or_a_reason():
             assert math.prod(clip.shape) <= 4 * 100 * 75
             assert np.isfinite(clip).all()
             clips += 1
-    assert min(clips, len(reasons)) > 200
+    assert min(clips, len(reasons)) > 80
     assert all(reason and "\n" not in reason for reason in reasons)
 
 

@@ -15,7 +15,6 @@ from skelcon.data import (
     Source,
     detect,
     import_dataset,
-    normalise,
     split,
 )
 from skelcon.data.importers import nucla_json
@@ -82,13 +81,6 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path, parent: bool
     cameras = dataset.columns["camera"]
     assert set(cameras[split(dataset, "xview", "fit")]) == {1}
     assert set(cameras[split(dataset, "xview", "validation")]) == {2}
-
-
-def test_coordinates_are_normalised_unless_told_otherwise(source: Path, tmp_path: Path):
-    dataset, _ = import_dataset(source, tmp_path / "set")
-    for at in (0, 1, len(TOLD) - 1):
-        expected = normalise(values_of(TOLD[at])[None], KINECT_V1_SDK, Normalisation())
-        np.testing.assert_array_equal(dataset.clip(at), expected.astype(np.float32))
 
 
 def test_clips_that_repeat_others_are_kept(source: Path, tmp_path: Path):

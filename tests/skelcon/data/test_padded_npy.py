@@ -376,17 +376,6 @@ def test_labels_that_cannot_be_read(
     user_error(lambda: detect(tmp_path), f"train_{layout.array}.npy", "train_label.pkl")
 
 
-def test_a_pickle_runs_nothing(tmp_path: Path, user_error: UserErrorOf):
-    class Evil:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "ran"),)
-
-    STGCN.write(tmp_path / "xsub", "train", NAMES[:8])
-    (tmp_path / "xsub" / "train_label.pkl").write_bytes(pickle.dumps((NAMES[:8], [Evil()] * 8)))
-    user_error(lambda: import_dataset(tmp_path, tmp_path / "set"), "train_label.pkl")
-    assert not (tmp_path / "ran").exists()
-
-
 def test_a_clip_with_a_bad_label_is_skipped(layout: Layout, tmp_path: Path):
     layout.write(tmp_path / "xsub", "train", NAMES[:20])
     labels: list[object] = [int(name[-3:]) - 1 for name in NAMES[:20]]

@@ -121,13 +121,6 @@ def test_arrays_come_back(load: Load, case: str, protocol: int):
         assert got["again"][0] is got["of"]
 
 
-def test_modules_have_other_names_in_numpy_1():
-    content = pickle.dumps(ARRAYS["float16"], 4)
-    assert b"numpy._core" in content or np.__version__ < "2"
-    assert b"numpy._core" not in numpy_1(content)
-    assert same(pickle.loads(content), ARRAYS["float16"])
-
-
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_scalars_come_back_as_those_of_python(load: Load, protocol: int):
     got = load(pickle.dumps(SCALARS, protocol))

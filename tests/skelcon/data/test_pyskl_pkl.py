@@ -18,7 +18,6 @@ from skelcon.data import (
     SkippedFile,
     detect,
     import_dataset,
-    normalise,
     open_or_import,
 )
 from skelcon.data.importers import pyskl_pkl
@@ -134,18 +133,6 @@ def test_what_was_written_is_imported(
         expected = annotation["keypoint"].astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at)[: len(expected)], expected)
         assert not dataset.clip(at)[len(expected) :].any()
-
-
-def test_coordinates_are_normalised_unless_told_otherwise(
-    write_pickle: WritePickle, tmp_path: Path
-):
-    content = ntu_content()
-    dataset, _ = import_dataset(write_pickle(content), tmp_path / "set")
-    assert dataset.normalisation == Normalisation()
-    for at, annotation in enumerate(content["annotations"]):
-        raw = annotation["keypoint"].astype(np.float32)
-        expected = normalise(raw, KINECT_V2, Normalisation()).astype(np.float32)
-        np.testing.assert_array_equal(dataset.clip(at)[: len(raw)], expected)
 
 
 def test_clips_of_ones_own(write_pickle: WritePickle, tmp_path: Path):

@@ -68,7 +68,7 @@ def test_missing_bodies_are_absent_ones(name: str, dataset: SkeletonDataset, ban
     np.testing.assert_allclose(embed(encoder, dataset), expected.detach(), atol=1e-5, rtol=1e-5)
 
 
-def test_what_does_not_fit_the_encoder_is_told(dataset: SkeletonDataset):
+def test_clips_that_do_not_fit_the_encoder_are_an_error(dataset: SkeletonDataset):
     with pytest.raises(UserError, match="'tiny' has 2 bodies in a clip, which do not fit 1"):
         embed(encoder_of(dataset, bodies=1), dataset)
     joints = dataset.layout.joints

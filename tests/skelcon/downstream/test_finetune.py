@@ -63,7 +63,7 @@ def encoders_of(
         return [Encoder(name, SMALL, layout, bodies) for name in names]
 
 
-def begun(
+def started(
     bank: ClipBank,
     encoders: Sequence[nn.Module],
     train: Tensor = TRAIN,
@@ -145,7 +145,7 @@ def test_finetuning_equals_adam_on_both_in_float64(small_bank: ClipBank, weight_
     torch.manual_seed(0)
     encoder = Projected()
     options = {"epochs": 12, "lr": 0.02, "milestones": (5, 9), "weight_decay": weight_decay}
-    training = begun(small_bank, [encoder], batch=64, l_min=1.0, test_ratio=0.8, **options)
+    training = started(small_bank, [encoder], batch=64, l_min=1.0, test_ratio=0.8, **options)
 
     def seen(clips: Tensor, ratio: float) -> np.ndarray:
         view = augment.evaluation_view(small_bank, clips, ratio, FRAMES)
@@ -179,14 +179,14 @@ def test_a_pretrained_encoder_learns_separable_classes(
 ):
     clips = torch.arange(len(posed_bank.lengths))
     encoders = encoders_of(small_layout, "seq", "img")
-    training = begun(posed_bank, encoders, clips[:24], clips[24:], epochs=25, milestones=())
+    training = started(posed_bank, encoders, clips[:24], clips[24:], epochs=25, milestones=())
     losses = [loss for _, loss, _, _ in run(training)]
     assert losses[0] == pytest.approx(math.log(CLASSES), rel=0.5)
     assert training.result().metrics["top1"] == 1.0
 
 
 def test_the_learning_rate_follows_the_schedule_in_each_subset(small_bank: ClipBank):
-    training = begun(small_bank, [Projected()], subsets=2, milestones=(1, 2))
+    training = started(small_bank, [Projected()], subsets=2, milestones=(1, 2))
     rates = [lr for *_, lr in run(training)]
     assert rates == pytest.approx([1e-2, 1e-3, 1e-4] * 2)
 
@@ -197,9 +197,9 @@ def test_the_defaults_are_the_papers():
     assert rates == pytest.approx([1e-4] * 30 + [1e-5] * 10 + [1e-6] * 10)
 
 
-def test_half_precision_trains_almost_alike(small_bank: ClipBank, small_layout: SkeletonLayout):
+def test_half_precision_trains_similarly(small_bank: ClipBank, small_layout: SkeletonLayout):
     full, half = (
-        run(begun(small_bank, encoders_of(small_layout, "seq"), precision=precision))
+        run(started(small_bank, encoders_of(small_layout, "seq"), precision=precision))
         for precision in ("fp32", "bf16")
     )
     losses = [[loss for _, loss, _, _ in metrics] for metrics in (full, half)]
@@ -217,7 +217,7 @@ def test_an_epoch_sees_each_clip_once_and_no_batch_of_one(
     small_bank: ClipBank, clips: int, sizes: list[int]
 ):
     spy = Spy.on(small_bank)
-    training = begun(spy, [Projected()], TRAIN[:clips], epochs=9)
+    training = started(spy, [Projected()], TRAIN[:clips], epochs=9)
     run(training, 2)
     epochs = spy.seen[: len(sizes)], spy.seen[len(sizes) :]
     for batches in epochs:
@@ -228,9 +228,9 @@ def test_an_epoch_sees_each_clip_once_and_no_batch_of_one(
     assert clips < 5 or epochs[0] != epochs[1]
 
 
-def test_batches_of_one_are_used_if_asked_for(small_bank: ClipBank):
+def test_batches_of_one_are_used_if_configured(small_bank: ClipBank):
     spy = Spy.on(small_bank)
-    run(begun(spy, [Projected()], batch=1), 1)
+    run(started(spy, [Projected()], batch=1), 1)
     assert [len(batch) for batch in spy.seen] == [1] * len(TRAIN)
 
 
@@ -241,7 +241,7 @@ def test_the_subset_depends_on_seed_and_number_alone(
 
     def seen(encoders: Sequence[nn.Module], **options: Any) -> list[set[int]]:
         spy = Spy.on(small_bank)
-        training = begun(spy, encoders, labels=0.5, subsets=3, epochs=1, **options)
+        training = started(spy, encoders, labels=0.5, subsets=3, epochs=1, **options)
         found = []
         while not training.done:
             spy.seen.clear()
@@ -296,9 +296,9 @@ def test_the_test_side_has_no_influence(small_bank: ClipBank, small_layout: Skel
     other = Spy.on(small_bank)
     other.labels = small_bank.labels.clone()
     other.labels[TEST] = (other.labels[TEST] + 1) % CLASSES
-    one = begun(small_bank, encoders_of(small_layout, "seq"))
-    two = begun(other, encoders_of(small_layout, "seq"))
-    fewer = begun(small_bank, encoders_of(small_layout, "seq"), test=TEST[:3])
+    one = started(small_bank, encoders_of(small_layout, "seq"))
+    two = started(other, encoders_of(small_layout, "seq"))
+    fewer = started(small_bank, encoders_of(small_layout, "seq"), test=TEST[:3])
     metrics = [run(training) for training in (one, two, fewer)]
     assert metrics[0] == metrics[1] == metrics[2]
     assert_same_bits(one, two)
@@ -315,7 +315,7 @@ def test_the_test_side_has_no_influence(small_bank: ClipBank, small_layout: Skel
 def test_the_given_encoders_stay_as_they_are(small_bank: ClipBank, small_layout: SkeletonLayout):
     given_ = [encoder.eval().requires_grad_(False) for encoder in encoders_of(small_layout, "seq")]
     before = [copy.deepcopy(encoder.state_dict()) for encoder in given_]
-    training = begun(small_bank, given_)
+    training = started(small_bank, given_)
     run(training)
     for encoder, state, trained in zip(given_, before, training.encoders, strict=True):
         after = trained.state_dict()
@@ -330,7 +330,7 @@ def test_each_subset_starts_from_the_given_weights(
     small_bank: ClipBank, small_layout: SkeletonLayout
 ):
     (encoder,) = encoders_of(small_layout, "seq")
-    training = begun(small_bank, [encoder], subsets=2)
+    training = started(small_bank, [encoder], subsets=2)
     first = copy.deepcopy(training.classifier.state_dict())
     run(training, 2)
     assert not torch.equal(training.classifier.weight, first["weight"])
@@ -340,7 +340,7 @@ def test_each_subset_starts_from_the_given_weights(
     assert training.state_dict()["optimiser"]["state"] == {}
     assert not training.classifier.bias.any()
     assert not torch.equal(training.classifier.weight, first["weight"])
-    again = begun(small_bank, [encoder], subsets=1)
+    again = started(small_bank, [encoder], subsets=1)
     assert torch.equal(again.classifier.weight, first["weight"])
 
 
@@ -351,16 +351,16 @@ def test_an_interrupted_finetuning_gives_the_same_bits(
     """Within a subset, between two, and at the end; dropout and statistics included."""
     options = {"subsets": 2, "labels": 0.6}
     torch.manual_seed(1)
-    whole = begun(small_bank, encoders_of(small_layout, "img", "seq"), **options)
+    whole = started(small_bank, encoders_of(small_layout, "img", "seq"), **options)
     expected = run(whole)
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    first = begun(small_bank, encoders_of(small_layout, "img", "seq"), **options)
+    first = started(small_bank, encoders_of(small_layout, "img", "seq"), **options)
     got = run(first, at)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
-    second = begun(small_bank, encoders_of(small_layout, "img", "seq"), **options)
+    second = started(small_bank, encoders_of(small_layout, "img", "seq"), **options)
     second.load_state_dict(torch.load(file, weights_only=True))
     assert second.done == (at == 6)
     got += run(second)
@@ -375,7 +375,7 @@ def test_an_interrupted_finetuning_gives_the_same_bits(
 
 def test_the_seed_decides_everything(small_bank: ClipBank, small_layout: SkeletonLayout):
     one, same, other = (
-        begun(small_bank, encoders_of(small_layout, "img"), seed=seed) for seed in (0, 0, 1)
+        started(small_bank, encoders_of(small_layout, "img"), seed=seed) for seed in (0, 0, 1)
     )
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
     metrics = [run(training) for training in (one, same, other)]
@@ -383,7 +383,7 @@ def test_the_seed_decides_everything(small_bank: ClipBank, small_layout: Skeleto
     assert_same_bits(one, same)
 
 
-def test_dropout_is_drawn_anew_in_each_epoch(small_bank: ClipBank):
+def test_dropout_differs_between_epochs(small_bank: ClipBank):
     """Whatever the state of the global generator."""
     drawn: list[float] = []
 
@@ -393,7 +393,7 @@ def test_dropout_is_drawn_anew_in_each_epoch(small_bank: ClipBank):
                 drawn.append(float(torch.rand(())))
             return super().forward(view)
 
-    training = begun(small_bank, [Noisy()], batch=64, subsets=2)
+    training = started(small_bank, [Noisy()], batch=64, subsets=2)
     for _ in range(training.epochs):
         torch.manual_seed(0)
         training.run_epoch()
@@ -405,7 +405,7 @@ def test_dropout_is_drawn_anew_in_each_epoch(small_bank: ClipBank):
 
 @pytest.mark.parametrize("subsets", [1, 3])
 def test_the_result_is_the_mean_over_subsets(small_bank: ClipBank, subsets: int):
-    training = begun(small_bank, [Projected()], subsets=subsets, labels=0.5, epochs=2)
+    training = started(small_bank, [Projected()], subsets=subsets, labels=0.5, epochs=2)
     assert training.epochs == 2 * subsets
     last = [top1 for epoch, _, top1, _ in run(training) if epoch % 2]
     result = training.result()
@@ -427,7 +427,7 @@ def test_the_result_is_the_mean_over_subsets(small_bank: ClipBank, subsets: int)
 
 
 def test_there_is_no_result_before_the_end(small_bank: ClipBank):
-    training = begun(small_bank, [Projected()], subsets=2)
+    training = started(small_bank, [Projected()], subsets=2)
     run(training, 4)
     assert not training.done
     with pytest.raises(RuntimeError, match="2 of 6 epochs are left"):
@@ -435,7 +435,7 @@ def test_there_is_no_result_before_the_end(small_bank: ClipBank):
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(small_bank: ClipBank):
-    training = begun(small_bank, [Projected()])
+    training = started(small_bank, [Projected()])
     run(training, 1)
     with torch.no_grad():
         training.classifier.bias.fill_(math.nan)

@@ -333,29 +333,29 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("name", "tensor", "shape", "told"), WRONG)
+@pytest.mark.parametrize(("name", "tensor", "shape", "shown"), WRONG)
 def test_a_wrong_shape_is_named(
-    name: str, tensor: str, shape: tuple[int, ...], told: str, tmp_path: Path
+    name: str, tensor: str, shape: tuple[int, ...], shown: str, tmp_path: Path
 ):
     state = {**filled(SHAPES[name]()), tensor: torch.ones(shape)}
-    with pytest.raises(UserError, match=re.escape(f"'encoder_q.{tensor}' has the shape {told}")):
+    with pytest.raises(UserError, match=re.escape(f"'encoder_q.{tensor}' has the shape {shown}")):
         read_checkpoint(saved(tmp_path / "a.pth.tar", moco(state)))
 
 
 SIZES = [
-    ("seq", "encoder.gru.weight_ih_l0", (15, 108), "108 values a frame, no multiple of 3 x 25"),
-    ("stg", "data_bn.weight", (108,), "108 values a frame, no multiple of 3 x 25"),
-    ("img", "fc.0.weight", (60, 60), "60 features, no multiple of 32"),
-    ("img", "conv2.weight", (24, WIDTH, 3, 1), "of a size that img has not: .*multiple of 16"),
+    ("seq", "encoder.gru.weight_ih_l0", (15, 108), "108 values per frame, not a multiple"),
+    ("stg", "data_bn.weight", (108,), "108 values per frame, not a multiple"),
+    ("img", "fc.0.weight", (60, 60), "60 features, not a multiple of 32"),
+    ("img", "conv2.weight", (24, WIDTH, 3, 1), "a size that img cannot have: .*multiple of 16"),
 ]
 
 
-@pytest.mark.parametrize(("name", "tensor", "shape", "told"), SIZES)
-def test_a_size_that_ours_cannot_have_is_told(
-    name: str, tensor: str, shape: tuple[int, ...], told: str, tmp_path: Path
+@pytest.mark.parametrize(("name", "tensor", "shape", "shown"), SIZES)
+def test_an_impossible_size_is_an_error(
+    name: str, tensor: str, shape: tuple[int, ...], shown: str, tmp_path: Path
 ):
     state = {**filled(SHAPES[name]()), tensor: torch.ones(shape)}
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=shown):
         read_checkpoint(saved(tmp_path / "a.pth.tar", moco(state)))
 
 
@@ -372,29 +372,29 @@ class MakesDirectory:
 def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path):
     path, made = tmp_path / "evil.pth.tar", tmp_path / "made"
     torch.save({"state_dict": moco(filled(gru_shapes())), "epoch": MakesDirectory(made)}, path)
-    with pytest.raises(UserError, match=r"without running code from it: it asks for '\w+\.mkdir'"):
+    with pytest.raises(UserError, match=r"without running code from it: it needs '\w+\.mkdir'"):
         read_checkpoint(path)
     assert not made.exists()
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "shown"),
     [
         ({"epoch": 1}, "has no 'state_dict'"),
         ([1, 2], "has no 'state_dict'"),
         ({"state_dict": {"encoder_r.fc.weight": torch.ones(1)}}, "holds no 'encoder_q'"),
         ({"state_dict": {"fc.weight": torch.ones(1)}}, "unexpected 'fc.weight'"),
         ({"state_dict": {"encoder_q.fc.weight": 3.0}}, "unexpected 'encoder_q.fc.weight'"),
-        ({"state_dict": {"encoder_q.fc.weight": torch.ones(1)}}, "none of the encoders"),
+        ({"state_dict": {"encoder_q.fc.weight": torch.ones(1)}}, "not one of the encoders"),
     ],
 )
-def test_what_is_no_such_checkpoint_is_told(content: object, told: str, tmp_path: Path):
+def test_another_kind_of_checkpoint_is_an_error(content: object, shown: str, tmp_path: Path):
     torch.save(content, tmp_path / "a.pth.tar")
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=shown):
         read_checkpoint(tmp_path / "a.pth.tar")
 
 
-def test_two_encoders_of_a_kind_are_told(tmp_path: Path):
+def test_two_encoders_of_a_kind_are_an_error(tmp_path: Path):
     states = [filled(gru_shapes()) for _ in range(2)]
     with pytest.raises(UserError, match="two encoders of the representation seq"):
         read_checkpoint(saved(tmp_path / "a.pth.tar", moco(*states)))

@@ -110,5 +110,5 @@ def test_resolved_makes_the_same_configuration_again(
 
 
 def test_a_representation_is_named_once():
-    with pytest.raises(ValidationError, match="named twice"):
+    with pytest.raises(ValidationError, match="duplicate representation 'seq'"):
         PretrainConfig(representations=("seq", "seq"))

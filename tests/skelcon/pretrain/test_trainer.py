@@ -25,7 +25,9 @@ TREE: dict[str, Any] = {
 }
 
 
-def begun(bank: ClipBank, layout: SkeletonLayout, seed: int = 0, **changes: object) -> Pretraining:
+def started(
+    bank: ClipBank, layout: SkeletonLayout, seed: int = 0, **changes: object
+) -> Pretraining:
     config = PretrainConfig.model_validate({**TREE, **changes})
     return Pretraining(bank, np.arange(len(bank.lengths)), layout, config, seed)
 
@@ -70,16 +72,16 @@ def test_an_interrupted_training_gives_the_same_bits(
     """Whatever the state of torch's global generator, which is left alone."""
     changes = {"representations": names, "optimiser": {**TREE["optimiser"], "name": optimiser}}
     torch.manual_seed(1)
-    whole = begun(small_bank, small_layout, **changes)
+    whole = started(small_bank, small_layout, **changes)
     expected = run(whole, 4)
     torch.manual_seed(2)
     before = torch.get_rng_state()
-    first = begun(small_bank, small_layout, **changes)
+    first = started(small_bank, small_layout, **changes)
     got = run(first, 2)
     file = io.BytesIO()
     torch.save(first.state_dict(), file)
     file.seek(0)
-    second = begun(small_bank, small_layout, **changes)
+    second = started(small_bank, small_layout, **changes)
     second.load_state_dict(torch.load(file, weights_only=True))
     got += run(second, 2)
     assert torch.equal(torch.get_rng_state(), before)
@@ -89,7 +91,7 @@ def test_an_interrupted_training_gives_the_same_bits(
 
 
 def test_the_seed_decides_everything(small_bank: ClipBank, small_layout: SkeletonLayout):
-    one, same, other = (begun(small_bank, small_layout, seed) for seed in (0, 0, 1))
+    one, same, other = (started(small_bank, small_layout, seed) for seed in (0, 0, 1))
     start = (bits_of.contrast.state_dict() for bits_of in (one, other))
     mine, theirs = start
     for name, value in mine.items():
@@ -100,10 +102,12 @@ def test_the_seed_decides_everything(small_bank: ClipBank, small_layout: Skeleto
     assert_same_bits(one, same)
 
 
-def test_every_epoch_draws_anew(small_bank: ClipBank, small_layout: SkeletonLayout):
+def test_every_epoch_has_its_own_draws(small_bank: ClipBank, small_layout: SkeletonLayout):
     """Without learning nor moving averages, losses still differ between epochs."""
     still = {"contrast": {**TREE["contrast"], "momentum": 1.0, "queue": 1}}
-    training = begun(small_bank, small_layout, **still, optimiser={"lr": 1e-30, "weight_decay": 0})
+    training = started(
+        small_bank, small_layout, **still, optimiser={"lr": 1e-30, "weight_decay": 0}
+    )
     losses = [loss for _, loss, _, _ in run(training, 3)]
     assert len(set(losses)) == 3
 
@@ -140,7 +144,7 @@ def test_an_epoch_sees_each_training_clip_once_in_a_new_order(
 
 
 def test_the_learning_rate_follows_the_schedule(small_bank: ClipBank, small_layout: SkeletonLayout):
-    training = begun(small_bank, small_layout)
+    training = started(small_bank, small_layout)
     assert not training.done
     rates = [lr for *_, lr in run(training, 4)]
     assert rates == pytest.approx([0.05, 0.05, 0.005, 0.005])
@@ -149,7 +153,7 @@ def test_the_learning_rate_follows_the_schedule(small_bank: ClipBank, small_layo
 
 def test_a_step_uses_the_epochs_rate(small_bank: ClipBank, small_layout: SkeletonLayout):
     """After the milestones the rate is so small that nothing moves."""
-    training = begun(
+    training = started(
         small_bank,
         small_layout,
         optimiser={"lr": 1e-2, "milestones": tuple(range(1, 40)), "weight_decay": 0.0},
@@ -170,7 +174,7 @@ def test_a_step_uses_the_epochs_rate(small_bank: ClipBank, small_layout: Skeleto
 def test_the_loss_decreases(
     small_bank: ClipBank, small_layout: SkeletonLayout, names: tuple[str, ...]
 ):
-    training = begun(
+    training = started(
         small_bank,
         small_layout,
         representations=names,
@@ -188,14 +192,14 @@ def test_a_batch_larger_than_the_data_is_the_users_mistake(
     small_bank: ClipBank, small_layout: SkeletonLayout
 ):
     with pytest.raises(UserError, match=r"batch 25 .* 24 training clips"):
-        begun(small_bank, small_layout, batch=25)
-    assert begun(small_bank, small_layout, batch=24).steps_per_epoch == 1
+        started(small_bank, small_layout, batch=25)
+    assert started(small_bank, small_layout, batch=24).steps_per_epoch == 1
 
 
 def test_a_loss_that_is_not_finite_ends_the_training(
     small_bank: ClipBank, small_layout: SkeletonLayout
 ):
-    training = begun(small_bank, small_layout)
+    training = started(small_bank, small_layout)
     with torch.no_grad():
         next(iter(training.contrast.query_parameters())).fill_(math.nan)
     with pytest.raises(FloatingPointError, match="epoch 0"):
