@@ -18,6 +18,7 @@ from ablation.cli.request import plan_study
 from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
 from ablation.interrupts import graceful
 from ablation.plan import Plan
+from ablation.runner.driver import Driver
 from ablation.runner.in_process import run_in_process
 from ablation.runner.resources import Resources
 from ablation.store import Store
@@ -56,7 +57,7 @@ def run(
     data = {dataset.fingerprint: dataset.path}
     with Heartbeat(store) as heartbeat, graceful(lambda: None) as interrupt:
         return run_in_process(
-            units, store, data, resources or Resources(), recorded, interrupt, heartbeat=heartbeat
+            units, Driver(store, data, resources or Resources(), recorded, interrupt, heartbeat)
         )
 
 
