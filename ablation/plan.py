@@ -211,10 +211,9 @@ class _Maker:
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
             self._bodies = max(source.max_bodies, dataset.max_bodies)
-            kept = canonical_protocol(asked) if asked else None
-            if kept not in source.splits:
-                kept = choose_protocol(source, self.study.protocols)
-            self._source_protocol = kept
+            self._source_protocol = canonical_protocol(asked) if asked else ""
+            if self._source_protocol not in source.splits:
+                self._source_protocol = choose_protocol(source, self.study.protocols)
             self.notes = (self._note_of_source(source),)
 
     def _note_of_source(self, source: SkeletonDataset) -> str:

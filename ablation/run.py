@@ -19,8 +19,7 @@ from ablation.interrupts import graceful
 from ablation.live.output import Output
 from ablation.live.table import is_whole
 from ablation.plan import Plan
-from ablation.runner.driver import Driver
-from ablation.runner.queue import UnitSource
+from ablation.runner.queue import Driver, UnitSource
 from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.tables.from_results import save_plan

@@ -14,8 +14,7 @@ from pathlib import Path
 import torch
 
 from ablation.events import Progressed, Started, Waiting
-from ablation.runner.driver import Driver
-from ablation.runner.queue import OTHERS, Assignment, Queue
+from ablation.runner.queue import OTHERS, Assignment, Driver, Queue
 from ablation.runner.resources import ranks_of, threads_of
 from ablation.store.claims import Claims
 from ablation.store.locks import is_held

@@ -5,14 +5,17 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, Verdict
+from ablation.interrupts import Interrupt
+from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
@@ -48,6 +51,27 @@ class Monitor:
     metric: str
     every: int
     reported: int = 0
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The command that runs units.
+
+    Attributes:
+        store: where the results go.
+        data: fingerprint -> packed data set.
+        resources: what a trial may take, retries, checkpoints.
+        reporter: receives what happens.
+        interrupt: asks the run to stop.
+        heartbeat: that of the command; the run has one of its own if not given.
+    """
+
+    store: Store
+    data: Mapping[str, Path]
+    resources: Resources
+    reporter: Reporter
+    interrupt: Interrupt
+    heartbeat: Heartbeat | None = None
 
 
 class UnitSource(Protocol):

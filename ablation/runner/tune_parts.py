@@ -16,8 +16,7 @@ from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
 from ablation.interrupts import Interrupt
-from ablation.runner.driver import Driver
-from ablation.runner.queue import NODE_LOST, OTHERS, Monitor, Queue
+from ablation.runner.queue import NODE_LOST, OTHERS, Driver, Monitor, Queue
 from ablation.runner.session import check_session, free_resources, holds_resources
 from ablation.runner.trainables import UNSHARED
 from ablation.store.mirror import Mirror, UnreachedError

@@ -21,9 +21,8 @@ from ray import tune
 
 from ablation.events import Event, Failed, Finished, Reporter, Waiting
 from ablation.interrupts import Interrupt
-from ablation.runner.driver import Driver
 from ablation.runner.nodes import check_nodes
-from ablation.runner.queue import Queue, UnitSource
+from ablation.runner.queue import Driver, Queue, UnitSource
 from ablation.runner.resources import check_fits
 from ablation.runner.session import check_session, cluster, restarting
 from ablation.runner.trainables import UnitTrainable

@@ -81,6 +81,11 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
+def to_json(table: Table, provenance: Sequence[dict[str, Any]]) -> str:
+    """The table and its provenance as one JSON document."""
+    return json.dumps(summary(table, provenance), indent=1)
+
+
 def to_markdown(table: Table) -> str:
     """The table in Markdown, the best of each column in bold, caption and notes around it."""
 

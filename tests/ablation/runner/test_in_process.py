@@ -18,8 +18,8 @@ from ablation.cli.request import plan_study
 from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
 from ablation.interrupts import graceful
 from ablation.plan import Plan
-from ablation.runner.driver import Driver
 from ablation.runner.in_process import run_in_process
+from ablation.runner.queue import Driver
 from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
