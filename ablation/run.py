@@ -19,7 +19,7 @@ from ablation.interrupts import graceful
 from ablation.live.output import Output
 from ablation.live.table import is_whole
 from ablation.plan import Plan
-from ablation.runner.queue import UnitSource
+from ablation.runner.queue import Driver, UnitSource
 from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.tables.from_results import save_plan
@@ -131,36 +131,19 @@ def run_job(
                 output.watching(job, missing, store, cost, waiting) as view,
                 graceful(output.acknowledge) as interrupt,
             ):
-                reporter = Reporters(view, tracking)
                 data = {each.fingerprint: each.path for each in job.datasets}
+                reporter = Reporters(view, tracking)
+                driver = Driver(store, data, resources, reporter, interrupt, view.heartbeat)
                 # Imported here: torch, and Ray, take seconds.
                 if options.in_process:
                     from ablation.runner.in_process import run_in_process
 
-                    whole = run_in_process(
-                        missing,
-                        store,
-                        data,
-                        resources,
-                        reporter,
-                        interrupt,
-                        job.weights,
-                        view.heartbeat,
-                    )
+                    whole = run_in_process(missing, driver, job.weights)
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
-                    whole = run_with_ray(
-                        missing,
-                        store,
-                        data,
-                        resources,
-                        reporter,
-                        interrupt,
-                        job.source,
-                        view.heartbeat,
-                    )
+                    whole = run_with_ray(missing, driver, job.source)
             if not whole:
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
@@ -191,8 +174,8 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        moved = store.move_damaged(key, thorough=key in needed) if repair else None
-        place = f", it was moved to {moved}" if moved else ""
-        text = f"warning: unit {key} is damaged ({damage}) and runs again{place}"
+        text = f"warning: unit {key} is damaged ({damage}) and runs again"
+        if repair and (moved := store.move_damaged(key, thorough=key in needed)):
+            text += f", it was moved to {moved}"
         output.console.print(Text(text, style="yellow"), soft_wrap=True)
     return [unit for key, unit in units.items() if key not in done]

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, Verdict
+from ablation.interrupts import Interrupt
+from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
+OTHERS = "the remaining units are claimed by another driver"
 NODE_LOST = "failed: its node was lost"
 """The reason of a unit whose machine, or the Ray on it, was lost: not its own fault."""
 NODE_RETRIES = 5
@@ -46,6 +51,27 @@ class Monitor:
     metric: str
     every: int
     reported: int = 0
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The command that runs units.
+
+    Attributes:
+        store: where the results go.
+        data: fingerprint -> packed data set.
+        resources: what a trial may take, retries, checkpoints.
+        reporter: receives what happens.
+        interrupt: asks the run to stop.
+        heartbeat: that of the command; the run has one of its own if not given.
+    """
+
+    store: Store
+    data: Mapping[str, Path]
+    resources: Resources
+    reporter: Reporter
+    interrupt: Interrupt
+    heartbeat: Heartbeat | None = None
 
 
 class UnitSource(Protocol):
@@ -99,7 +125,6 @@ class Queue:
         store: Store,
         claims: Claims,
         reporter: Reporter,
-        *,
         retries: int = 0,
         fail_fast: bool = False,
         source: UnitSource | None = None,
@@ -107,8 +132,8 @@ class Queue:
         self._store, self._claims, self._reporter = store, claims, reporter
         self._retries, self._fail_fast, self._source = retries, fail_fast, source
         self._place: dict[str, int] = {}
-        self._attempts: dict[str, int] = {}
-        self._nodes_lost: dict[str, int] = {}
+        self._attempts: Counter[str] = Counter()
+        self._nodes_lost: Counter[str] = Counter()
         self._alone: set[str] = set()
         self._pruned: set[str] = set()
         self._running: dict[str, Unit] = {}
@@ -133,16 +158,14 @@ class Queue:
             self._place.setdefault(unit.key, len(self._place))
             self.units[unit.key] = unit
         for unit in fresh:
-            unmet = {key for key in unit.needs if key in self.units and not self._is_over(key)}
             if failed := [key for key in unit.needs if key in self.failed]:
                 reason = f"{self.units[failed[0]].label} {self.failed[failed[0]]}"
                 self.failed[unit.key] = reason
                 self._report(Failed(unit, reason, self._log(failed[0]), "failed"))
-                continue
-            for key in unmet:
-                self._dependents.setdefault(key, []).append(unit)
-            if unmet:
+            elif unmet := {k for k in unit.needs if k in self.units and not self._is_over(k)}:
                 self._unmet[unit.key] = unmet
+                for key in unmet:
+                    self._dependents.setdefault(key, []).append(unit)
             else:
                 self._push(unit)
 
@@ -194,10 +217,12 @@ class Queue:
         """``unit`` is done: what needs it may run."""
         self._release(unit)
         for other in self._dependents.pop(unit.key, ()):
-            unmet = self._unmet.get(other.key, set())
-            unmet.discard(unit.key)
-            if not unmet and self._unmet.pop(other.key, None) is not None:
+            unmet = self._unmet.get(other.key)
+            if unmet == {unit.key}:
+                del self._unmet[other.key]
                 self._push(other)
+            elif unmet is not None:
+                unmet.discard(unit.key)
         self._report(Finished(unit))
 
     def fail(self, unit: Unit, reason: str, *, deterministic: bool = False) -> Verdict:
@@ -222,13 +247,11 @@ class Queue:
                 return "failed"
             self._alone.add(key)
             return "retry alone"
-        if reason == NODE_LOST and self._nodes_lost.get(key, 0) < NODE_RETRIES:
-            self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
+        if reason == NODE_LOST and self._nodes_lost[key] < NODE_RETRIES:
+            self._nodes_lost[key] += 1
             return "retry"
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] > self._retries or deterministic:
-            return "failed"
-        return "retry"
+        self._attempts[key] += 1
+        return "failed" if deterministic or self._attempts[key] > self._retries else "retry"
 
     def stop(self, unit: Unit) -> None:
         """``unit`` stopped before its end: a search has pruned it, or the run is interrupted."""
@@ -258,9 +281,8 @@ class Queue:
         return bool(self._elsewhere) and not self._running and not self._ready
 
     def _ask_source(self) -> bool:
-        if self._source is None or self._source.exhausted:
-            return False
-        self.add(self._source.ask())
+        if self._source is not None and not self._source.exhausted:
+            self.add(self._source.ask())
         return bool(self._ready)
 
     def _claim(self, unit: Unit) -> bool:
