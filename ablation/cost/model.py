@@ -22,7 +22,7 @@ from ablation.cost.history import History, Rate
 from ablation.cost.schedule import slots_of, wall_seconds
 from ablation.cost.sizes import written_bytes
 from ablation.store import Store
-from ablation.store.unit_files import UnitFiles
+from ablation.store.unit_files import CHECKPOINT, UnitFiles
 from ablation.text import readable
 from ablation.units import Unit
 from skelcon.data import SkeletonDataset
@@ -227,7 +227,7 @@ class CostModel:
 def share_left(unit: Unit, store: Store) -> float:
     """How much of ``unit`` is to run: all, or what a checkpoint leaves, by its logged epochs."""
     files = UnitFiles(store.directory(unit.key))
-    if not files.has_checkpoint or not unit.epochs:
+    if not files.has(CHECKPOINT) or not unit.epochs:
         return 1.0
     return max(0.0, 1 - files.logged_epochs() / unit.epochs)
 

@@ -23,7 +23,7 @@ from ablation.live.snapshot import Running, Snapshot
 from ablation.store import Store
 from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
-from ablation.store.unit_files import CONFIG, KEY, LOG, UnitFiles
+from ablation.store.unit_files import CONFIG, DONE, KEY, LOG, UnitFiles
 from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
 from skelcon.config import Json
 from skelcon.errors import UserError
@@ -133,7 +133,7 @@ def status_of(store: Store) -> Status:
         files = UnitFiles(directory)
         with contextlib.suppress(FileNotFoundError):  # it may be deleted meanwhile
             if files.is_done:
-                times.append(files.finished_at())
+                times.append(files.path(DONE).stat().st_mtime)
             elif (found := _unit_status(files, shown, drivers.keys())) is not None:
                 unfinished.append(found)
     order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}

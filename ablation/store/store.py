@@ -13,7 +13,6 @@ import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
 
 from filelock import FileLock
 
@@ -27,17 +26,9 @@ SMALL_FILE = 64 << 10
 """Files of at most so many bytes are checked whenever a plan is made."""
 
 
-class _Checksum(TypedDict):
-    bytes: int
-    sha256: str
-
-
-def _checksum(path: Path) -> _Checksum:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def uri_of(results: Path) -> str | None:
@@ -128,18 +119,17 @@ class Store:
     def finish(self, key: str) -> None:
         """Mark the unit as done; its files have been written before."""
         directory = self.directory(key)
-        sums = {
-            name: _checksum(directory / name) for name in PRODUCTS if (directory / name).exists()
-        }
+        present = [directory / name for name in PRODUCTS if (directory / name).exists()]
+        sums = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in present}
         write_json(directory / DONE, sums)
         for name in TEMPORARY:
             (directory / name).unlink(missing_ok=True)
 
     def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
         """Record why the unit failed, and whether a retry would fail in the same way."""
-        self.directory(key).mkdir(parents=True, exist_ok=True)
-        values = {"reason": reason, "deterministic": deterministic}
-        write_json(self.directory(key) / FAILED, values)
+        file = self.directory(key) / FAILED
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"reason": reason, "deterministic": deterministic})
 
     # -- damage -----------------------------------------------------------------------------
 
@@ -158,7 +148,7 @@ class Store:
                 if size != expected["bytes"]:
                     return f"{name} has {size} bytes, not {expected['bytes']}"
                 check = thorough or size <= SMALL_FILE
-                if check and _checksum(path)["sha256"] != expected["sha256"]:
+                if check and _sha256(path) != expected["sha256"]:
                     return f"{name} is not what was written"
         except FileNotFoundError as error:
             return f"{Path(error.filename).name} is missing"

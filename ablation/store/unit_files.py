@@ -45,6 +45,8 @@ PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
 """What a finished unit may hold and never changes again."""
 TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED)
 """What is of no use once a unit is done."""
+COPIED = (*PRODUCTS, LOG, DONE)
+"""What is copied of a finished unit, in this order."""
 APPENDED = (LOG, METRICS, STARTED_EPOCHS)
 """Files that are written to in place."""
 
@@ -89,23 +91,10 @@ class UnitFiles:
             return "failed"
         return "started" if self.has(CONFIG) else "absent"
 
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint from which the unit can be resumed."""
-        return self.has(CHECKPOINT)
-
-    def finished_at(self) -> float:
-        """When the unit was finished, in seconds since 1970.
-
-        Raises:
-            FileNotFoundError: if it is not done.
-        """
-        return self.path(DONE).stat().st_mtime
-
-    def size(self, *, without: str | None = None) -> int:
-        """Bytes of all files, except the one called ``without``."""
+    def size(self) -> int:
+        """Bytes of all files."""
         files = (path for path in self.directory.rglob("*") if not path.is_dir())
-        return sum(path.lstat().st_size for path in files if path.name != without)
+        return sum(path.lstat().st_size for path in files)
 
     # -- contents ---------------------------------------------------------------------------
 
@@ -131,10 +120,9 @@ class UnitFiles:
 
     def claimed_by(self) -> str | None:
         """The driver that has claimed the unit, which may be dead; None if there is no claim."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             return self.path(CLAIM).read_text()
-        except FileNotFoundError:
-            return None
+        return None
 
     def read_or_none(self, name: str) -> Json | None:
         """What a JSON file of the unit holds; None if it cannot be read."""
@@ -148,37 +136,25 @@ class UnitFiles:
 
     def logged_epochs(self) -> int:
         """How many epochs metrics.jsonl holds; quicker than :meth:`metrics`."""
-        try:
+        with contextlib.suppress(OSError):
             return self.path(METRICS).read_bytes().count(b"\n")
-        except OSError:
-            return 0
-
-    def log(self) -> str:
-        """The unit's log.
-
-        Raises:
-            FileNotFoundError: if there is none yet.
-        """
-        return self.path(LOG).read_text(errors="replace")
+        return 0
 
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of the unit's log; none if there is no log."""
-        try:
-            return self.log().splitlines()[-lines:]
-        except FileNotFoundError:
-            return []
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(LOG).read_text(errors="replace").splitlines()[-lines:]
+        return []
 
     def _read(self, name: str) -> Json:
-        path = self.path(name)
+        path, why = self.path(name), ""
         try:
             values = json.loads(path.read_bytes())
+            if isinstance(values, dict):
+                return values
         except (OSError, ValueError) as error:
-            raise UserError(
-                f"'{path}' is damaged ({error}): delete its directory and run again"
-            ) from None
-        if not isinstance(values, dict):
-            raise UserError(f"'{path}' is damaged: delete its directory and run again")
-        return values
+            why = f" ({error})"
+        raise UserError(f"'{path}' is damaged{why}: delete its directory and run again")
 
 
 def read_lines(path: Path) -> list[Json]:
@@ -187,12 +163,9 @@ def read_lines(path: Path) -> list[Json]:
     A line may be torn because it is being written at the moment, or after a power cut. No file has
     no lines.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
     lines: list[Json] = []
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        content = path.read_bytes()
         for line in content[: whole_lines(content)].splitlines():
             values = json.loads(line)
             if not isinstance(values, dict):
