@@ -104,4 +104,4 @@ class TrialEvents:
 def _result(trial: Trial) -> str:
     if trial.value is None:
         return "no value"
-    return f"top-1 {100 * trial.value:.1f} % after {trial.epoch} epochs"
+    return f"top-1 {100 * trial.value:.1f} % after epoch {trial.epoch}"

@@ -137,13 +137,13 @@ class SearchRecord:
             if not optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=NAME, direction="maximize")
             self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=self._pruner())
-            trials = self.trials()
+            self.trials()
         except (ValueError, LookupError, TypeError, AssertionError) as error:
             raise UserError(
                 f"'{path}': damaged ({error!r}); delete '{directory}' to start the search from "
                 "scratch (trained units are kept)"
             ) from None
-        self._sampler = Sampler(problem, sum(trial.ended for trial in trials))
+        self._sampler = Sampler(problem)
 
     def trials(self) -> list[Trial]:
         """All of them, in the order of their numbers."""

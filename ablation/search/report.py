@@ -137,13 +137,13 @@ def _grid(summary: Summary, short: dict[str, str], *, in_columns: bool) -> Grid:
         value = "diverged" if trial.state == "diverged" else "-"
         if trial.value is not None and trial.state != "diverged":
             value = f"{100 * trial.value:.1f}"
-        name = str(trial.number)
-        if trial is summary.default:
-            name += " (default)"
+        number = "default" if trial is summary.default else str(trial.number)
         settings = {short[path]: shown(trial.parameters[path]) for path in short}
         listed = "\n".join(f"{name} {value}" for name, value in settings.items())
         cells = list(settings.values()) if in_columns else [listed]
-        grid.add_row(*(Text(cell) for cell in (name, value, str(trial.epoch), *cells)), style=style)
+        grid.add_row(
+            *(Text(cell) for cell in (number, value, str(trial.epoch), *cells)), style=style
+        )
 
     top = summary.ranked[:SHOWN]
     for trial in top:

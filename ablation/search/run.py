@@ -78,7 +78,7 @@ def run_search(
     if as_json:
         typer.echo(json.dumps(report.document(search.summary, confirmed), indent=1))
     else:
-        output.say(f"Written to {directory}: {', '.join(written)}")
+        output.say(f"Written to {search.place}: {', '.join(written)}")
     return code
 
 
@@ -106,13 +106,20 @@ class _Search:
         self._output, self._as_json = output, as_json
         self.directory = problem.directory(store.results)
         if mirror is not None:
-            mirror.fetch_longer(f"{self._place}/{JOURNAL}")
+            mirror.fetch_longer(f"{self._name}/{JOURNAL}")
         self.record = SearchRecord(problem, self.directory)
         self.summary: Summary
 
     @property
-    def _place(self) -> str:
+    def _name(self) -> str:
         return self.directory.relative_to(self._store.results).as_posix()
+
+    @property
+    def place(self) -> str:
+        """Where its files are, for people."""
+        if self._mirror is None:
+            return str(self.directory)
+        return f"{self._mirror.uri.rstrip('/')}/{self._name}"
 
     def run(self, options: RunOptions) -> int:
         """Run what is missing and show the result; the exit code."""
@@ -165,7 +172,7 @@ class _Search:
         """Write the summary's files, to the URI as well; their names."""
         written = report.export(self.summary, self.record, confirmation)
         if self._mirror is not None:
-            self._mirror.push_all((), self._place)
+            self._mirror.push_all((), self._name)
         return written
 
     def _missing(self, units: TrialUnits) -> list[Unit]:
@@ -175,4 +182,4 @@ class _Search:
     def _push(self) -> None:
         if self._mirror is not None:
             with contextlib.suppress(UserError):  # it is pushed again at the end
-                self._mirror.push_file(f"{self._place}/{JOURNAL}")
+                self._mirror.push_file(f"{self._name}/{JOURNAL}")

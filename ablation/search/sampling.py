@@ -15,7 +15,6 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState
 
 from ablation.search.domains import Domain
 from ablation.search.problem import DEFAULT, SearchProblem
@@ -30,18 +29,11 @@ class Sampler:
     """Gives the default first, and no parameters to two trials.
 
     At random they follow from the search's seed and the trial's number alone: the same trial has
-    the same ones, whatever was interrupted.
-
-    Args:
-        problem: what is searched.
-        ended: how many trials have ended so far. A resumed TPE draws with a seed of its own: it is
-            as good a search as an undisturbed one, but not the same.
+    the same ones, whatever was interrupted. TPE's follow from the trials so far as well.
     """
 
-    def __init__(self, problem: SearchProblem, ended: int) -> None:
+    def __init__(self, problem: SearchProblem) -> None:
         self._problem, self._space = problem, problem.space.space
-        seed = derive(problem.space.seed, f"optuna after {ended}") % 2**32
-        self._tpe = optuna.samplers.TPESampler(seed=seed)
         self.distributions = {path: distribution(domain) for path, domain in self._space.items()}
 
     def exhausted(self, known: Sequence[Json]) -> bool:
@@ -60,7 +52,7 @@ class Sampler:
         by_tpe = self._problem.algorithm == "optuna"
         for attempt in itertools.count():
             if by_tpe and attempt < TPE_ATTEMPTS:
-                parameters = self._by_tpe(study)
+                parameters = self._by_tpe(study, number, attempt)
             else:
                 parameters = self._at_random(number, attempt)
             if _text(parameters) not in seen:
@@ -82,13 +74,18 @@ class Sampler:
         draws = random.Random(derive(self._problem.space.seed, f"search {number} {attempt}"))
         return {path: domain.draw(draws) for path, domain in self._space.items()}
 
-    def _by_tpe(self, study: optuna.Study) -> Json:
-        trial = optuna.trial.create_trial(state=TrialState.RUNNING)
-        found: Json = {}
-        for path, one in self.distributions.items():
-            value = self._tpe.sample_independent(study, trial, path, one)
-            found[path] = json.loads(value) if self._space[path].kind == "choice" else value
-        return found
+    def _by_tpe(self, study: optuna.Study, number: int, attempt: int) -> Json:
+        seed = derive(self._problem.space.seed, f"optuna {number} {attempt}") % 2**32
+        # Of a copy in memory: what is asked of the record itself stays there, duplicates as well.
+        copy = optuna.create_study(
+            direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)
+        )
+        copy.add_trials(trial for trial in study.get_trials(deepcopy=False) if trial.params)
+        found = copy.ask(self.distributions).params
+        return {
+            path: json.loads(found[path]) if domain.kind == "choice" else found[path]
+            for path, domain in self._space.items()
+        }
 
 
 def distribution(domain: Domain) -> BaseDistribution:

@@ -270,3 +270,17 @@ def test_a_source_gives_more_units_and_may_prune_them(
     queue.done(other)
     assert queue.ask() is None
     assert queue.exhausted
+
+
+def test_a_pruned_unit_runs_again_for_another_trial_that_needs_it(
+    store: Store, claims: Claims, heard: Heard
+) -> None:
+    queue = Queue([], store, claims, heard, source=OneMore())
+    first, second = chain()
+    assert queue.ask() is not None
+    assert queue.tell(first, 4, 0.2)
+    queue.stop(first)
+    queue.add([first, second])
+    assert (assignment := queue.ask()) is not None
+    assert assignment.unit == first
+    assert not queue.tell(first, 6, 0.9)

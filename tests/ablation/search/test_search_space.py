@@ -39,7 +39,7 @@ def domain(**given: Any) -> Domain:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"trails": 5}, r"line \d+: unknown key 'trails': did you mean 'trials'"),
         (
@@ -67,16 +67,16 @@ def domain(**given: Any) -> Domain:
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_line(
-    tmp_path: Path, changes: dict[str, Any], told: str
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_space(written(tmp_path, **changes))
     assert "tiny.yaml', line" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("path", "given", "told"),
+    ("path", "given", "message"),
     [
         ("pretrain.optimiser.lrr", {"uniform": [0, 1]}, r"did you mean 'pretrain\.optimiser\.lr'"),
         ("pretrain.optimiser.lr", {"uniform": [-1, 1]}, "greater than 0"),
@@ -84,10 +84,10 @@ def test_a_mistake_in_the_file_is_named_with_its_line(
     ],
 )
 def test_a_value_that_a_setting_cannot_have_is_found_before_anything_runs(
-    tmp_path: Path, dataset: SkeletonDataset, path: str, given: dict[str, Any], told: str
+    tmp_path: Path, dataset: SkeletonDataset, path: str, given: dict[str, Any], message: str
 ) -> None:
     space = load_space(written(tmp_path, space={path: given}))
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides={})
     assert "tiny.yaml', line" in str(caught.value)
 
