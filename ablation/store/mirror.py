@@ -66,7 +66,7 @@ class Mirror:
         self.uri = uri
         digest = hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
         self.store = Store(cache_directory() / "mirrors" / digest)
-        self._pauses = PAUSES
+        self._pauses: tuple[float, ...] = PAUSES
         self._reach(self._open)
 
     # -- a driver --------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.store import Store
+from ablation.store.unit_files import DONE
 from ablation.tracking.runs import Epoch, Run, read_curve, read_result
 
 PREFIX = "events.out.tfevents."
@@ -49,7 +50,7 @@ class TensorBoard:
         The file of a unit that is done is not written again.
         """
         files, directory = self._store.files(run.key), self.directory(run)
-        done = files.finished_at() if files.is_done else None
+        done = files.path(DONE).stat().st_mtime if files.is_done else None
         if done is not None and any(
             file.stat().st_mtime >= done for file in directory.glob(f"{PREFIX}*.{run.key}")
         ):
