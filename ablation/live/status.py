@@ -23,7 +23,7 @@ from ablation.live.snapshot import Running, Snapshot
 from ablation.store import Store
 from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
-from ablation.store.unit_files import CONFIG, DONE, KEY, LOG, UnitFiles
+from ablation.store.unit_files import CONFIG, DONE, FAILED, KEY, LOG, UnitFiles
 from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
 from skelcon.config import Json
 from skelcon.errors import UserError
@@ -189,10 +189,8 @@ def _unit_status(
     label = "a unit of another version" if unit is None else label_of(unit)
     if files.key in shown:
         label = shown[files.key].label
-    reason = ""
-    if doing == "failed":
-        with contextlib.suppress(UserError, KeyError):
-            reason = files.failure()
+    failure = files.read_or_none(FAILED) if doing == "failed" else None
+    reason = str((failure or {}).get("reason", ""))
     since = time.time() - files.path(CONFIG).stat().st_mtime
     if unit is None or not unit.epochs:
         return UnitStatus(files.key, doing, label, reason, since=since)

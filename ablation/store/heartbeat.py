@@ -118,8 +118,11 @@ class Drivers:
 
     def alive(self) -> list[tuple[str, Json | None]]:
         """The drivers that are alive, by their names, and the latest snapshot of each."""
-        read = ((driver, self._read(driver)) for driver in self._known())
-        return [(driver, values.get("snapshot")) for driver, values in read if values is not None]
+        return [
+            (driver, values.get("snapshot"))
+            for driver in self._known()
+            if (values := self._read(driver)) is not None
+        ]
 
     def sweep(self) -> None:
         """Delete what dead drivers have left."""

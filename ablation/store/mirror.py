@@ -22,7 +22,7 @@ from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatch
 from typing import TypeVar
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, SubTreeFileSystem
 
 from ablation.store.files import write_atomically
 from ablation.store.store import Store
@@ -69,8 +69,6 @@ class Mirror:
         self._pauses: tuple[float, ...] = PAUSES
         self._reach(self._open)
 
-    # -- a driver --------------------------------------------------------------------------
-
     def fetch(self, keys: Collection[str]) -> None:
         """Copy those units here that are done at the URI and not here."""
         for key in self._done([key for key in keys if not self.store.is_done(key)]):
@@ -84,7 +82,7 @@ class Mirror:
             file = self.store.results / study / info.base_name
             file.parent.mkdir(parents=True, exist_ok=True)
             known = set(file.read_text().split()) if file.exists() else set()
-            recorded = self._read(f"{study}/{info.base_name}").decode().split()
+            recorded = self._read(info.path).decode().split()
             with file.open("a") as lines:
                 lines.writelines(f"{key}\n" for key in recorded if key not in known)
 
@@ -94,12 +92,21 @@ class Mirror:
         Event files that have the same size there are not copied again, and those that newer ones
         have replaced are deleted, as here.
         """
-        here = [key for key in keys if self.store.is_done(key)]
-        for key in sorted(set(here) - set(self._done(here))):
+        done = [key for key in keys if self.store.is_done(key)]
+        for key in sorted(set(done) - set(self._done(done))):
             self._push(key)
-        self._push_study(study)
-        for path in sorted(self.store.results.glob("data/*/*")):
-            self.push_file(path.relative_to(self.store.results).as_posix())
+        results, runs = self.store.results, f"{study}/tensorboard"
+        paths = [*(results / study).glob("*"), *(results / runs).glob("**/[!.]*")]
+        paths += results.glob("data/*/*")
+        here = [path.relative_to(results).as_posix() for path in sorted(paths) if path.is_file()]
+        there = {info.path: info.size for info in self._list(runs, recursive=True)}
+        for name in here:
+            if there.get(name) != (results / name).stat().st_size:
+                self.push_file(name)
+        replaced = {name.rpartition("/")[0] for name in here}
+        for name in there:
+            if name not in here and name.rpartition("/")[0] in replaced:
+                self._reach(functools.partial(self._files.delete_file, name))
 
     def fetch_longer(self, name: str) -> None:
         """Bring the file ``name`` here, which only grows, if it is longer there."""
@@ -116,15 +123,14 @@ class Mirror:
     def hand_out(self, key: str) -> None:
         """Put the unit's configuration at the URI for its worker, without an earlier failure."""
         self.push_file(f"units/{key}/{CONFIG}")
-        if self._info(f"units/{key}/{FAILED}").type == FileType.File:
-            self._delete(f"units/{key}/{FAILED}")
+        failed = f"units/{key}/{FAILED}"
+        if self._info(failed).type == FileType.File:
+            self._reach(lambda: self._files.delete_file(failed))
 
     def fetch_failure(self, key: str) -> None:
         """Copy here what a node has left of a unit that failed there."""
         for name in (LOG, FAILED):
             self._get(f"units/{key}/{name}")
-
-    # -- a worker --------------------------------------------------------------------------
 
     def bring(self, key: str) -> None:
         """Copy here what this node needs to work on the unit, or the unit if it is done."""
@@ -143,11 +149,9 @@ class Mirror:
         for name in (LOG, FAILED):
             self.push_file(f"units/{key}/{name}")
 
-    # -- both ------------------------------------------------------------------------------
-
     def _done(self, keys: list[str]) -> list[str]:
         """Those of ``keys`` that are done at the URI, in one request."""
-        markers = [self._at(f"units/{key}/{DONE}") for key in keys]
+        markers = [f"units/{key}/{DONE}" for key in keys]
         infos = self._reach(lambda: self._files.get_file_info(markers))
         found = zip(keys, infos, strict=True)
         return [key for key, info in found if info.type == FileType.File]
@@ -167,28 +171,12 @@ class Mirror:
         for name in COPIED:
             self.push_file(f"units/{key}/{name}")
 
-    def _push_study(self, study: str) -> None:
-        results, runs = self.store.results, f"{study}/tensorboard"
-        paths = [*(results / study).glob("*"), *(results / runs).glob("**/[!.]*")]
-        here = [path.relative_to(results).as_posix() for path in sorted(paths) if path.is_file()]
-        found = self._list(runs, recursive=True)
-        there = {info.path.removeprefix(f"{self._base}/"): info.size for info in found}
-        for name in here:
-            if there.get(name) != (results / name).stat().st_size:
-                self.push_file(name)
-        replaced = {name.rpartition("/")[0] for name in here}
-        for name in there:
-            if name not in here and name.rpartition("/")[0] in replaced:
-                self._delete(name)
-
     def _get(self, name: str) -> None:
         """Bring the file ``name`` here, if there is one."""
         if self._info(name).type == FileType.File:
             path = self.store.results / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, self._read(name))
-
-    # -- requests --------------------------------------------------------------------------
 
     def _reach(self, do: Callable[[], T]) -> T:
         """What ``do`` gives; it is retried after each of the pauses.
@@ -221,37 +209,31 @@ class Mirror:
             self._pauses = PAUSES
 
     def _open(self) -> None:
-        self._files, base = FileSystem.from_uri(self.uri)
-        self._base = base.rstrip("/")
-        self._files.create_dir(self._at("units"), recursive=True)
-
-    def _at(self, name: str) -> str:
-        return f"{self._base}/{name}"
+        files, base = FileSystem.from_uri(self.uri)
+        self._files = SubTreeFileSystem(base.rstrip("/"), files)
+        self._files.create_dir("units", recursive=True)
 
     def _info(self, name: str) -> FileInfo:
-        return self._reach(lambda: self._files.get_file_info(self._at(name)))
+        return self._reach(lambda: self._files.get_file_info(name))
 
     def _list(self, directory: str, *, recursive: bool = False) -> list[FileInfo]:
         """The files in a directory of the URI, which need not exist."""
-        found = FileSelector(self._at(directory), allow_not_found=True, recursive=recursive)
+        found = FileSelector(directory, allow_not_found=True, recursive=recursive)
         infos = self._reach(lambda: self._files.get_file_info(found))
         return [info for info in infos if info.type == FileType.File]
 
     def _read(self, name: str) -> bytes:
         def read() -> bytes:
-            with self._files.open_input_stream(self._at(name)) as file:
+            with self._files.open_input_stream(name) as file:
                 return bytes(file.read())
 
         return self._reach(read)
 
     def _write(self, name: str, content: bytes) -> None:
         try:
-            stream = self._files.open_output_stream(self._at(name))
+            stream = self._files.open_output_stream(name)
         except FileNotFoundError:  # where there are directories
-            self._files.create_dir(self._at(name).rpartition("/")[0], recursive=True)
-            stream = self._files.open_output_stream(self._at(name))
+            self._files.create_dir(name.rpartition("/")[0], recursive=True)
+            stream = self._files.open_output_stream(name)
         with stream:
             stream.write(content)
-
-    def _delete(self, name: str) -> None:
-        self._reach(lambda: self._files.delete_file(self._at(name)))

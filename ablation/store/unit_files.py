@@ -19,27 +19,17 @@ from skelcon.errors import UserError
 CONFIG = "config.json"
 RESULT = "result.json"
 PROVENANCE = "provenance.json"
-METRICS = "metrics.jsonl"
-"""A line for each epoch that counts."""
-PREDICTIONS = "predictions.npz"
-"""Of an evaluation: what was predicted for each clip."""
-WEIGHTS = "weights.safetensors"
-"""Of a pre-training: the encoders."""
+METRICS = "metrics.jsonl"  # a line for each epoch that counts
+PREDICTIONS = "predictions.npz"  # of an evaluation, for each clip
+WEIGHTS = "weights.safetensors"  # of a pre-training: the encoders
 LOG = "log.txt"
-CHECKPOINT = "checkpoint.pt"
-"""From which a training is resumed."""
-STARTED_EPOCHS = "begun.jsonl"
-"""A line for each epoch that was ever started."""
-FAILED = "failed.json"
-"""Why the unit failed."""
-DONE = "DONE"
-"""The marker of a finished unit, with the checksums of its files; written last."""
-CLAIM = "claim"
-"""The driver that has claimed the unit."""
-LOCK = "lock"
-"""What a process locks that works on the unit; it is empty and stays."""
-KEPT_CHECKPOINTS = "checkpoints"
-"""A directory of checkpoints that stay."""
+CHECKPOINT = "checkpoint.pt"  # from which a training is resumed
+KEPT_CHECKPOINTS = "checkpoints"  # a directory of those that stay
+STARTED_EPOCHS = "begun.jsonl"  # a line for each epoch that was ever started
+FAILED = "failed.json"  # why the unit failed
+DONE = "DONE"  # of a finished unit, with the checksums of its files; written last
+CLAIM = "claim"  # the driver that has claimed the unit
+LOCK = "lock"  # locked by the process that works on the unit; it is empty and stays
 
 PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
 """What a finished unit may hold and never changes again."""
@@ -75,8 +65,6 @@ class UnitFiles:
         """Whether there is a file called ``name``."""
         return self.path(name).exists()
 
-    # -- state ------------------------------------------------------------------------------
-
     @property
     def is_done(self) -> bool:
         """Whether the unit's DONE marker exists."""
@@ -96,38 +84,27 @@ class UnitFiles:
         files = (path for path in self.directory.rglob("*") if not path.is_dir())
         return sum(path.lstat().st_size for path in files)
 
-    # -- contents ---------------------------------------------------------------------------
-
-    def config(self) -> Json:
-        """The unit's configuration; :class:`UserError` if it cannot be read, as for all below."""
-        return self._read(CONFIG)
-
-    def result(self) -> Json:
-        """The numbers of a finished unit."""
-        return self._read(RESULT)
-
-    def provenance(self) -> Json:
-        """Where the numbers of a finished unit come from."""
-        return self._read(PROVENANCE)
-
-    def failure(self) -> str:
-        """Why the unit failed, in a line."""
-        return str(self._read(FAILED)["reason"])
-
-    def failed_for_good(self) -> bool:
-        """Whether a retry of a unit that failed would fail in the same way."""
-        return bool(self._read(FAILED).get("deterministic", False))
-
     def claimed_by(self) -> str | None:
         """The driver that has claimed the unit, which may be dead; None if there is no claim."""
         with contextlib.suppress(FileNotFoundError):
             return self.path(CLAIM).read_text()
         return None
 
+    def read(self, name: str) -> Json:
+        """What a JSON file of the unit holds; :class:`UserError` if it cannot be read."""
+        path, why = self.path(name), ""
+        try:
+            values = json.loads(path.read_bytes())
+            if isinstance(values, dict):
+                return values
+        except (OSError, ValueError) as error:
+            why = f" ({error})"
+        raise UserError(f"'{path}' is damaged{why}: delete its directory and run again")
+
     def read_or_none(self, name: str) -> Json | None:
-        """What a JSON file of the unit holds; None if it cannot be read."""
+        """As :meth:`read`, but None if it cannot be read."""
         with contextlib.suppress(UserError):
-            return self._read(name)
+            return self.read(name)
         return None
 
     def metrics(self) -> list[Json]:
@@ -145,16 +122,6 @@ class UnitFiles:
         with contextlib.suppress(FileNotFoundError):
             return self.path(LOG).read_text(errors="replace").splitlines()[-lines:]
         return []
-
-    def _read(self, name: str) -> Json:
-        path, why = self.path(name), ""
-        try:
-            values = json.loads(path.read_bytes())
-            if isinstance(values, dict):
-                return values
-        except (OSError, ValueError) as error:
-            why = f" ({error})"
-        raise UserError(f"'{path}' is damaged{why}: delete its directory and run again")
 
 
 def read_lines(path: Path) -> list[Json]:

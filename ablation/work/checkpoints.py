@@ -32,11 +32,9 @@ LEAST = 0.5
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a training writes a checkpoint, and which of them are kept.
+    """When a training writes a checkpoint, and which of them stay when it is done.
 
-    Attributes:
-        every: seconds of training between two; None for as often as it costs little.
-        keep: which stay when the unit is done: none, the last (of the finished training) or all.
+    ``every`` is in seconds of training; None for as often as it costs little.
     """
 
     every: float | None = None
@@ -72,9 +70,8 @@ class Checkpoints:
         if done:
             return self._policy.keep != "none"
         every = self._policy.every
-        if every is None:
-            every = max(LEAST, SHARE * self._cost)
-        return time.monotonic() - self._saved_at >= every
+        wait = max(LEAST, SHARE * self._cost) if every is None else every
+        return time.monotonic() - self._saved_at >= wait
 
     def save(self, state: Json, epoch: int) -> None:
         """Write ``state``, after ``epoch`` epochs, whole or not at all."""

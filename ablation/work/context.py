@@ -36,8 +36,6 @@ class Context:
         device: ``cpu`` or ``cuda``.
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in the store.
-        checkpoints: when they are written and which of them stay.
-        group: how many processes train one model.
     """
 
     data: Mapping[str, Path]

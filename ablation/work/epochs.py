@@ -33,8 +33,7 @@ class EpochLog:
         logged = read_lines(self._metrics)[:epoch]
         if [line.get("epoch") for line in logged] != list(range(epoch)):
             raise ValueError(f"metrics.jsonl lacks some of the first {epoch} epochs")
-        text = "".join(json.dumps(line) + "\n" for line in logged)
-        write_atomically(self._metrics, text)
+        write_atomically(self._metrics, "".join(json.dumps(line) + "\n" for line in logged))
         if not started:
             return None
         attempt, last = max((line["attempt"], line["epoch"]) for line in started)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablation.store import Store, UnitFiles
-from ablation.store.unit_files import CHECKPOINT, DONE, LOG, METRICS, RESULT, WEIGHTS
+from ablation.store.unit_files import CHECKPOINT, CONFIG, DONE, LOG, METRICS, RESULT, WEIGHTS
 from skelcon.errors import UserError
 from skelcon.pretrain.weights import WEIGHTS_FILE
 
@@ -39,7 +39,7 @@ def test_a_unit_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     assert not files.has(CHECKPOINT)
     assert files.read_or_none(RESULT) is None
     with pytest.raises(UserError, match=r"'.*result\.json' is damaged"):
-        files.result()
+        files.read(RESULT)
 
 
 def test_files_of_a_unit_are_read(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_files_of_a_unit_are_read(tmp_path: Path) -> None:
     store.begin("k", {"seed": 0})
     store.fail("k", "failed: x")
     files = store.files("k")
-    assert (files.state, files.config(), files.failure()) == ("failed", {"seed": 0}, "failed: x")
+    assert (files.state, files.read(CONFIG)) == ("failed", {"seed": 0})
     files.path(LOG).write_text("one\ntwo\nthree\n")
     assert files.log_tail(2) == ["two", "three"]
     assert files.size() == sum(path.stat().st_size for path in files.directory.iterdir())
