@@ -229,7 +229,7 @@ def share_left(unit: Unit, store: Store) -> float:
     files = UnitFiles(store.directory(unit.key))
     if not files.has(CHECKPOINT) or not unit.epochs:
         return 1.0
-    return max(0.0, 1 - files.logged_epochs() / unit.epochs)
+    return max(0.0, 1 - len(files.metrics()) / unit.epochs)
 
 
 def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:

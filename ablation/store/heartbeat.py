@@ -88,8 +88,8 @@ class Heartbeat:
                 return
 
     def _renew(self) -> None:
-        """Write the whole file: somebody may have taken this driver for dead and deleted it."""
-        try:  # (Not synced: it is worth nothing after a crash.)
+        """Write the whole file, unsynced: somebody may have deleted it, taking this for dead."""
+        try:
             self._temporary.write_text(json.dumps(self._values))
             self._temporary.replace(self._file)
         except (OSError, ValueError, TypeError):

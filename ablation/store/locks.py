@@ -2,10 +2,9 @@
 
 (On a file, not on the directory itself: a network file system shares only the locks of files.)
 
-This is not `filelock`. Its locks belong to a path, ours to a directory that may be renamed while it
-is held (`clean` and `merge` do): several of its versions delete the path when they release it,
-which would be the lock of the directory that has taken its place. Nor can it tell whether somebody
-holds a lock without creating and taking it.
+This is not `filelock`: several of its versions delete a lock's path when they release it, which
+would be the lock of the directory that `clean` or `merge` has renamed to that path meanwhile. Nor
+can it tell whether somebody holds a lock without creating and taking it.
 """
 
 from __future__ import annotations

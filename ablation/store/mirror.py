@@ -24,9 +24,8 @@ from typing import TypeVar
 
 from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, SubTreeFileSystem
 
-from ablation.store.files import write_atomically
 from ablation.store.store import Store
-from ablation.store.unit_files import CONFIG, COPIED, DONE, FAILED, LOG, PRODUCTS
+from ablation.store.unit_files import CONFIG, COPIED, DONE, FAILED, LOG, PRODUCTS, write_atomically
 from ablation.units import read_unit
 from skelcon.data.importers import cache_directory
 from skelcon.errors import UserError

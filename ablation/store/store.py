@@ -16,7 +16,6 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ablation.store.files import write_json
 from ablation.store.locks import hold
 from ablation.store.unit_files import (
     CONFIG,
@@ -28,6 +27,7 @@ from ablation.store.unit_files import (
     TEMPORARY,
     State,
     UnitFiles,
+    write_json,
 )
 from skelcon.config import Json
 from skelcon.errors import UserError

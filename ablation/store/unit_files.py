@@ -1,4 +1,4 @@
-"""The files of one unit: what they are called and how they are read.
+"""The files of one unit: what they are called, how they are read, and written whole or not at all.
 
 All readers of ``units/<key>/`` go through :class:`UnitFiles`. Nothing here locks or waits, so that
 it can look at a unit that another process works on; a file may be missing or end in half a line.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -111,12 +113,6 @@ class UnitFiles:
         """The lines of metrics.jsonl, an epoch each, up to the first that is not whole."""
         return read_lines(self.path(METRICS))
 
-    def logged_epochs(self) -> int:
-        """How many epochs metrics.jsonl holds; quicker than :meth:`metrics`."""
-        with contextlib.suppress(OSError):
-            return self.path(METRICS).read_bytes().count(b"\n")
-        return 0
-
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of the unit's log; none if there is no log."""
         with contextlib.suppress(FileNotFoundError):
@@ -144,3 +140,22 @@ def read_lines(path: Path) -> list[Json]:
 def whole_lines(content: bytes) -> int:
     """How many bytes of ``content`` are lines with an end."""
     return content.rfind(b"\n") + 1
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Mapping[str, object] | Sequence[object]) -> None:
+    """Write ``values`` as readable JSON, atomically."""
+    write_atomically(path, json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n")

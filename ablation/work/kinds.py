@@ -13,8 +13,8 @@ import torch
 
 from ablation.store import Store, write_atomically
 from ablation.units import EvaluateUnit, PretrainUnit, SeenAs, Side, Unit
+from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
-from ablation.work.epochs import EpochLog
 from skelcon.config import Json
 from skelcon.data import ClipBank, SkeletonDataset, split
 from skelcon.downstream.tasks import Evaluation, Inputs

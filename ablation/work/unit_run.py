@@ -19,9 +19,8 @@ import torch
 from ablation.store import Store, write_json
 from ablation.store.provenance import environment, peak_memory, reset_peak_memory
 from ablation.units import PretrainUnit, Unit
-from ablation.work.checkpoints import Checkpoints
+from ablation.work.checkpoints import Checkpoints, EpochLog
 from ablation.work.context import Context
-from ablation.work.epochs import EpochLog
 from ablation.work.failures import log, record_failure
 from ablation.work.kinds import Training, bank_of, work_of
 from ablation.work.worker_group import Job, WorkerGroup

@@ -71,8 +71,7 @@ class WorkerGroup:
         options: how many, and what they load.
         job: what they train.
         device: of rank 0; the others take the next GPUs, or the CPU as well.
-        stuck: is called with the error if rank 0 hangs after another one's death; to end the
-            process.
+        stuck: ends the process; called with the error if rank 0 hangs after another one's death.
 
     Raises:
         RankError: if a rank cannot start.

@@ -29,12 +29,7 @@ def test_metrics_end_at_the_first_torn_line(tmp_path: Path, text: str, epochs: i
 
 def test_a_unit_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     files = UnitFiles(tmp_path / "k")
-    assert (files.key, files.state, files.metrics(), files.logged_epochs()) == (
-        "k",
-        "absent",
-        [],
-        0,
-    )
+    assert (files.key, files.state, files.metrics()) == ("k", "absent", [])
     assert (files.log_tail(3), files.claimed_by(), files.size()) == ([], None, 0)
     assert not files.has(CHECKPOINT)
     assert files.read_or_none(RESULT) is None
