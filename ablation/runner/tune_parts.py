@@ -160,10 +160,10 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
                 self._mirror.fetch_failure(unit.key)
         except UnreachedError as error:
             return self._retry_later(unit, error)
-        files = self._store.files(unit.key)
+        store, key = self._store, unit.key
         with contextlib.suppress(UserError):  # half a file, of a disk that is full
-            if files.state == "failed":
-                return self._fail(unit, files.failure(), files.failed_for_good())
+            if store.state(key) == "failed":
+                return self._fail(unit, store.failure(key), store.failed_for_good(key))
         self._fail(unit, reason_of_death(trial))
 
     def _ended(self, trial: Any) -> Unit:
