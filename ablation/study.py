@@ -55,16 +55,8 @@ from skelcon.plugins import load_plugins
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
-RESERVED = (
-    "units",
-    "search",
-    "data",
-    "running",
-    "drivers",
-    "damaged",
-    "skelcon",
-    "mlflow-artifacts",
-)
+RESERVED = ("units", "search", "data", "running", "drivers", "damaged", "skelcon")
+RESERVED += ("mlflow-artifacts",)
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""

@@ -16,6 +16,7 @@ from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat
+from ablation.store.unit_files import LOG
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
@@ -143,6 +144,7 @@ class Queue:
         self._dependents: dict[str, list[Unit]] = {}
         self._polled = time.monotonic()
         self.units: dict[str, Unit] = {}
+        self.finished: set[str] = set()
         self.failed: dict[str, str] = {}
         """Key -> reason, of units that failed for good and of those that need one of them."""
         self.stopped = False
@@ -206,16 +208,15 @@ class Queue:
 
     def tell(self, unit: Unit, epoch: int, value: float) -> bool:
         """A monitored unit has a value; whether it is to stop."""
-        if self._source is None or unit.key in self._pruned:
-            return unit.key in self._pruned
-        prune = self._source.tell(unit, epoch, value)
-        if prune:
-            self._pruned.add(unit.key)
-        return prune
+        source, pruned = self._source, self._pruned
+        if source is not None and unit.key not in pruned and source.tell(unit, epoch, value):
+            pruned.add(unit.key)
+        return unit.key in pruned
 
     def done(self, unit: Unit) -> None:
         """``unit`` is done: what needs it may run."""
         self._release(unit)
+        self.finished.add(unit.key)
         for other in self._dependents.pop(unit.key, ()):
             unmet = self._unmet.get(other.key)
             if unmet == {unit.key}:
@@ -238,7 +239,7 @@ class Queue:
         return verdict
 
     def _log(self, key: str) -> Path:
-        return self._store.directory(key) / "log.txt"
+        return self._store.files(key).path(LOG)
 
     def _verdict(self, unit: Unit, reason: str, deterministic: bool) -> Verdict:
         key = unit.key

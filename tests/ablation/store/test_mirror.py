@@ -13,7 +13,8 @@ from pyarrow import fs
 from unit_helpers import evaluation, pretraining
 
 from ablation.events import Event, Waiting
-from ablation.runner.queue import Queue
+from ablation.interrupts import Interrupt
+from ablation.runner.queue import Driver, Queue
 from ablation.runner.resources import Resources
 from ablation.store import Store, uri_of
 from ablation.store import mirror as mirror_module
@@ -180,8 +181,9 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
     here, reporter = node("one"), Reasons()
     with Claims(here.store) as claims:
         queue = Queue([PRETRAINING], here.store, claims, reporter)
-        searcher = UnitSearcher(queue, here.store, Resources(), reporter, here, None)
-        callback = UnitCallback(queue, here.store, reporter, "", here)
+        driver = Driver(here.store, {}, Resources(), reporter, Interrupt())
+        searcher = UnitSearcher(queue, driver, here, None)
+        callback = UnitCallback(queue, driver, here)
         callback._started.add("t")
         files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
         here._files = gone
