@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -105,33 +105,24 @@ class UnitSource(Protocol):
 class Queue:
     """The units of one run, each handed out after the units that it needs.
 
-    A unit that fails is retried ``retries`` times, unless the same would happen again. One that
+    A unit that fails is retried ``--retries`` times, unless the same would happen again. One that
     ran out of memory is retried once, alone on its device, and one whose node was lost
-    :data:`NODE_RETRIES` times, whatever ``retries`` is.
+    :data:`NODE_RETRIES` times, whatever ``--retries`` is. With ``--fail-fast`` nothing more is
+    handed out after the first unit that fails for good.
     A unit that another driver has claimed is left to it.
 
     Args:
         units: what is missing, in any order.
-        store: knows what is done.
+        driver: who runs them.
         claims: knows what other drivers work on.
-        reporter: receives what becomes of units.
-        retries: further attempts at a unit that fails.
-        fail_fast: hand out nothing more after the first unit that fails for good.
         source: gives further units when those of ``units`` are handed out.
     """
 
     def __init__(
-        self,
-        units: Iterable[Unit],
-        store: Store,
-        claims: Claims,
-        reporter: Reporter,
-        retries: int = 0,
-        fail_fast: bool = False,
-        source: UnitSource | None = None,
+        self, units: list[Unit], driver: Driver, claims: Claims, source: UnitSource | None = None
     ) -> None:
-        self._store, self._claims, self._reporter = store, claims, reporter
-        self._retries, self._fail_fast, self._source = retries, fail_fast, source
+        self._driver, self._claims, self._source = driver, claims, source
+        self._store = driver.store
         self._place: dict[str, int] = {}
         self._attempts: Counter[str] = Counter()
         self._nodes_lost: Counter[str] = Counter()
@@ -150,7 +141,7 @@ class Queue:
         self.stopped = False
         if source is not None:
             source.start()
-        self.add(list(units))
+        self.add(units)
 
     def add(self, units: Sequence[Unit]) -> None:
         """Take on ``units``, and what is among them that they need; the rest is done."""
@@ -232,7 +223,7 @@ class Queue:
         verdict = self._verdict(unit, reason, deterministic)
         if verdict == "failed":
             self._give_up(unit, reason)
-            self.stopped = self.stopped or self._fail_fast
+            self.stopped = self.stopped or self._driver.resources.fail_fast
         else:
             self._push(unit)
         self._report(Failed(unit, reason, self._log(unit.key), verdict))
@@ -252,7 +243,8 @@ class Queue:
             self._nodes_lost[key] += 1
             return "retry"
         self._attempts[key] += 1
-        return "failed" if deterministic or self._attempts[key] > self._retries else "retry"
+        retries = self._driver.resources.retries
+        return "failed" if deterministic or self._attempts[key] > retries else "retry"
 
     def stop(self, unit: Unit) -> None:
         """``unit`` stopped before its end: a search has pruned it, or the run is interrupted."""
@@ -314,4 +306,4 @@ class Queue:
     def _report(self, event: Event) -> None:
         if self._source is not None:
             self._source.report(event)
-        self._reporter.report(event)
+        self._driver.reporter.report(event)

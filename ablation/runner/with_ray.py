@@ -71,8 +71,7 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
         space = _space(driver, check_nodes(store, resources, nodes))
-        options = (resources.retries, resources.fail_fast)
-        queue = Queue(left.values(), store, claims, driver.reporter, *options, source)
+        queue = Queue(list(left.values()), driver, claims, source)
         mirror = mirror_at(resources.mirror) if resources.mirror else None
         slots = resources.slots_of(nodes) if source is not None else None
 

@@ -180,8 +180,8 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
 
     here, reporter = node("one"), Reasons()
     with Claims(here.store) as claims:
-        queue = Queue([PRETRAINING], here.store, claims, reporter)
         driver = Driver(here.store, {}, Resources(), reporter, Interrupt())
+        queue = Queue([PRETRAINING], driver, claims)
         searcher = UnitSearcher(queue, driver, here, None)
         callback = UnitCallback(queue, driver, here)
         callback._started.add("t")
