@@ -55,16 +55,8 @@ from skelcon.plugins import load_plugins
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
-RESERVED = (
-    "units",
-    "search",
-    "data",
-    "running",
-    "drivers",
-    "damaged",
-    "skelcon",
-    "mlflow-artifacts",
-)
+RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")
+RESERVED += ("skelcon", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""
@@ -287,7 +279,7 @@ def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{file.at(['plugins'])}: plugins: give a list of names or files")
     beside = {n: (path.parent / f"{n.removesuffix('.py')}.py").resolve() for n in names}
-    return tuple(str(file) if file.exists() else name for name, file in beside.items())
+    return tuple(str(path) if path.exists() else name for name, path in beside.items())
 
 
 def named_study(name: str) -> Study:

@@ -46,8 +46,7 @@ def run_in_process(
     device = "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
     context = Context(driver.data, device, weights or {}, resources.checkpoints)
     with Claims(driver.store, driver.heartbeat) as claims:
-        options = (resources.retries, resources.fail_fast)
-        queue = Queue(units, driver.store, claims, driver.reporter, *options)
+        queue = Queue(units, driver, claims)
         while not interrupt.requested:
             assignment = queue.ask()
             if assignment is not None:

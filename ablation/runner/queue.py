@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat
+from ablation.store.unit_files import LOG
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
@@ -104,33 +105,24 @@ class UnitSource(Protocol):
 class Queue:
     """The units of one run, each handed out after the units that it needs.
 
-    A unit that fails is retried ``retries`` times, unless the same would happen again. One that
+    A unit that fails is retried ``--retries`` times, unless the same would happen again. One that
     ran out of memory is retried once, alone on its device, and one whose node was lost
-    :data:`NODE_RETRIES` times, whatever ``retries`` is.
+    :data:`NODE_RETRIES` times, whatever ``--retries`` is. With ``--fail-fast`` nothing more is
+    handed out after the first unit that fails for good.
     A unit that another driver has claimed is left to it.
 
     Args:
         units: what is missing, in any order.
-        store: knows what is done.
+        driver: who runs them.
         claims: knows what other drivers work on.
-        reporter: receives what becomes of units.
-        retries: further attempts at a unit that fails.
-        fail_fast: hand out nothing more after the first unit that fails for good.
         source: gives further units when those of ``units`` are handed out.
     """
 
     def __init__(
-        self,
-        units: Iterable[Unit],
-        store: Store,
-        claims: Claims,
-        reporter: Reporter,
-        retries: int = 0,
-        fail_fast: bool = False,
-        source: UnitSource | None = None,
+        self, units: list[Unit], driver: Driver, claims: Claims, source: UnitSource | None = None
     ) -> None:
-        self._store, self._claims, self._reporter = store, claims, reporter
-        self._retries, self._fail_fast, self._source = retries, fail_fast, source
+        self._driver, self._claims, self._source = driver, claims, source
+        self._store = driver.store
         self._place: dict[str, int] = {}
         self._attempts: Counter[str] = Counter()
         self._nodes_lost: Counter[str] = Counter()
@@ -143,12 +135,13 @@ class Queue:
         self._dependents: dict[str, list[Unit]] = {}
         self._polled = time.monotonic()
         self.units: dict[str, Unit] = {}
+        self.finished: set[str] = set()
         self.failed: dict[str, str] = {}
         """Key -> reason, of units that failed for good and of those that need one of them."""
         self.stopped = False
         if source is not None:
             source.start()
-        self.add(list(units))
+        self.add(units)
 
     def add(self, units: Sequence[Unit]) -> None:
         """Take on ``units``, and what is among them that they need; the rest is done."""
@@ -206,16 +199,15 @@ class Queue:
 
     def tell(self, unit: Unit, epoch: int, value: float) -> bool:
         """A monitored unit has a value; whether it is to stop."""
-        if self._source is None or unit.key in self._pruned:
-            return unit.key in self._pruned
-        prune = self._source.tell(unit, epoch, value)
-        if prune:
-            self._pruned.add(unit.key)
-        return prune
+        source, pruned = self._source, self._pruned
+        if source is not None and unit.key not in pruned and source.tell(unit, epoch, value):
+            pruned.add(unit.key)
+        return unit.key in pruned
 
     def done(self, unit: Unit) -> None:
         """``unit`` is done: what needs it may run."""
         self._release(unit)
+        self.finished.add(unit.key)
         for other in self._dependents.pop(unit.key, ()):
             unmet = self._unmet.get(other.key)
             if unmet == {unit.key}:
@@ -231,14 +223,14 @@ class Queue:
         verdict = self._verdict(unit, reason, deterministic)
         if verdict == "failed":
             self._give_up(unit, reason)
-            self.stopped = self.stopped or self._fail_fast
+            self.stopped = self.stopped or self._driver.resources.fail_fast
         else:
             self._push(unit)
         self._report(Failed(unit, reason, self._log(unit.key), verdict))
         return verdict
 
     def _log(self, key: str) -> Path:
-        return self._store.directory(key) / "log.txt"
+        return self._store.files(key).path(LOG)
 
     def _verdict(self, unit: Unit, reason: str, deterministic: bool) -> Verdict:
         key = unit.key
@@ -251,7 +243,8 @@ class Queue:
             self._nodes_lost[key] += 1
             return "retry"
         self._attempts[key] += 1
-        return "failed" if deterministic or self._attempts[key] > self._retries else "retry"
+        retries = self._driver.resources.retries
+        return "failed" if deterministic or self._attempts[key] > retries else "retry"
 
     def stop(self, unit: Unit) -> None:
         """``unit`` stopped before its end: a search has pruned it, or the run is interrupted."""
@@ -313,4 +306,4 @@ class Queue:
     def _report(self, event: Event) -> None:
         if self._source is not None:
             self._source.report(event)
-        self._reporter.report(event)
+        self._driver.reporter.report(event)

@@ -13,13 +13,12 @@ import itertools
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ray import tune
 
-from ablation.events import Event, Failed, Finished, Reporter, Waiting
+from ablation.events import Waiting
 from ablation.interrupts import Interrupt
 from ablation.runner.nodes import check_nodes
 from ablation.runner.queue import Driver, Queue, UnitSource
@@ -50,31 +49,18 @@ def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = 
     Raises:
         UserError: if the cluster can never give what a trial asks.
     """
-    remaining = _Remaining(units, driver.reporter)
-    driver = replace(driver, reporter=remaining)
+    left = {unit.key: unit for unit in units}
     return restarting(
-        lambda: _run_session(remaining, driver, source),
-        lambda reason: remaining.report(Waiting(reason)),
+        lambda: _run_session(left, driver, source),
+        lambda reason: driver.reporter.report(Waiting(reason)),
     )
 
 
-class _Remaining:
-    """What another session has to do: a unit that ended is reported once, whatever dies."""
+def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | None) -> bool:
+    """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies.
 
-    def __init__(self, units: list[Unit], reporter: Reporter) -> None:
-        self.units = {unit.key: unit for unit in units}
-        self._reporter = reporter
-
-    def report(self, event: Event) -> None:
-        """Pass the event on."""
-        match event:
-            case Finished(unit) | Failed(unit, verdict="failed"):
-                self.units.pop(unit.key, None)
-        self._reporter.report(event)
-
-
-def _run_session(remaining: _Remaining, driver: Driver, source: UnitSource | None) -> bool:
-    """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies."""
+    What has ended then is no longer in ``left``: it is reported once, whatever dies.
+    """
     store, resources = driver.store, driver.resources
     with (
         warnings.catch_warnings(),
@@ -85,8 +71,7 @@ def _run_session(remaining: _Remaining, driver: Driver, source: UnitSource | Non
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
         space = _space(driver, check_nodes(store, resources, nodes))
-        units, options = remaining.units.values(), (resources.retries, resources.fail_fast)
-        queue = Queue(units, store, claims, remaining, *options, source)
+        queue = Queue(list(left.values()), driver, claims, source)
         mirror = mirror_at(resources.mirror) if resources.mirror else None
         slots = resources.slots_of(nodes) if source is not None else None
 
@@ -119,8 +104,8 @@ def _run_session(remaining: _Remaining, driver: Driver, source: UnitSource | Non
                 if not searcher.paused or not _wait(queue, driver.interrupt):
                     return queue.exhausted
         finally:
-            for key in queue.failed:
-                remaining.units.pop(key, None)
+            for key in (*queue.finished, *queue.failed):
+                left.pop(key, None)
     raise AssertionError("not reached")
 
 

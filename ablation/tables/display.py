@@ -19,7 +19,7 @@ def print_table(console: Console, table: Table) -> None:
     def cell(entry: Entry) -> Text:
         failed = entry.mean is None and entry.reason.startswith("failed")
         style = "bold" if entry.best else "red" if failed else ""
-        return Text(text_of(entry, table.show_paper), style=style)
+        return Text(text_of(entry) + table.paper_part(entry), style=style)
 
     for row in table.study.rows:
         grid.add_row(table.label(row), *map(cell, table.line(row)))

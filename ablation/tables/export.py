@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.store import write_atomically, write_json
-from ablation.tables.table import Entry, Table, number, summary, text_of
+from ablation.tables.table import Entry, Table, summary, text_of
 from skelcon.errors import UserError, nearest
 
 FORMATS = ("csv", "latex", "markdown", "json")
@@ -75,7 +75,7 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["row", *table.study.columns])
     for row in table.study.all_rows:
-        writer.writerow([row, *(text_of(entry, table.show_paper) for entry in table.line(row))])
+        writer.writerow([row, *(text_of(e) + table.paper_part(e) for e in table.line(row))])
     for name in table.reported:
         writer.writerow([f"{name} (reported)", *table.reported_texts(name)])
     return out.getvalue()
@@ -90,9 +90,8 @@ def to_markdown(table: Table) -> str:
     """The table in Markdown, the best of each column in bold, caption and notes around it."""
 
     def cell(entry: Entry) -> str:
-        text = text_of(entry, paper=False)
-        text = f"**{text}**" if entry.best else text
-        return text + paper_part(table, entry)
+        text = f"**{text_of(entry)}**" if entry.best else text_of(entry)
+        return text + table.paper_part(entry)
 
     header = ["row", *(_cell(table.column_label(column)) for column in table.study.columns)]
     lines = [header, ["---"] + ["---:"] * len(table.study.columns)]
@@ -111,13 +110,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-def paper_part(table: Table, entry: Entry) -> str:
-    """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
-    if not table.show_paper or entry.paper is None or entry.mean is None:
-        return ""
-    return f" ({number(entry.paper, entry.unit, of_paper=True)})"
-
-
 def escape_latex(text: str) -> str:
     """Plain text for LaTeX."""
     return "".join(_LATEX.get(character, character) for character in text)
@@ -130,11 +122,11 @@ def to_latex(table: Table) -> str:
     lead = len(ticks) or 1
 
     def cell(entry: Entry) -> str:
-        text = text_of(entry, paper=False, plus_minus=r" $\pm$ ")
+        text = text_of(entry, r" $\pm$ ")
         if entry.mean is None:
             return rf"{{\scriptsize\textit{{{escape_latex(text)}}}}}"
         text = rf"\textbf{{{text}}}" if entry.best else text
-        paper = paper_part(table, entry).strip()
+        paper = table.paper_part(entry).strip()
         return rf"{text} {{\scriptsize{paper}}}" if paper else text
 
     def beside(label: str) -> list[str]:

@@ -128,6 +128,12 @@ class Table:
         """What a column is called in print."""
         return self.study.columns[column].label or column
 
+    def paper_part(self, entry: Entry) -> str:
+        """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
+        if not self.show_paper or entry.paper is None or entry.mean is None:
+            return ""
+        return f" ({number(entry.paper, entry.unit, of_paper=True)})"
+
     def line(self, row: str) -> list[Entry]:
         """The entries of a row."""
         return [self.entries[row, column] for column in self.study.columns]
@@ -197,16 +203,14 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     )
 
 
-def text_of(entry: Entry, paper: bool, plus_minus: str = " ± ") -> str:
-    """An entry as the tables print it: ``61.2 ± 0.8 (82.5)``, or why there is no number."""
+def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
+    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
     if entry.mean is None:
         whole = entry.reason.endswith("out of memory")
         return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
     text = number(entry.mean, entry.unit)
     if entry.spread is not None:
         text += f"{plus_minus}{entry.spread:.1f}"
-    if paper and entry.paper is not None:
-        text += f" ({number(entry.paper, entry.unit, of_paper=True)})"
     return text
 
 
