@@ -114,8 +114,8 @@ def run_job(
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
-    resources = resolve_gpus(resources, costs, expected, output.say)
-    cost = replace(costs, resources=resources).cost(expected) if expected else None
+    costs = resolve_gpus(costs, expected, output.say)
+    resources, cost = costs.resources, costs.cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -87,8 +86,7 @@ def show_plans(
     datasets = [dataset for plan in plans for dataset in plan.datasets]
     to_run = [unit for _, units in found for unit in units]
     model = CostModel.of(store, datasets, resources, ask_cluster=True)
-    model = replace(model, resources=resolve_gpus(resources, model, to_run, output.say))
-    show_plan(output.console, found, as_json, model, probe)
+    show_plan(output.console, found, as_json, resolve_gpus(model, to_run, output.say), probe)
 
 
 def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
