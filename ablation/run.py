@@ -128,7 +128,7 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as view,
+                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
                 graceful(output.acknowledge) as interrupt,
             ):
                 reporter = Reporters(view, tracking)
@@ -145,7 +145,7 @@ def run_job(
                         reporter,
                         interrupt,
                         job.weights,
-                        view.heartbeat,
+                        heartbeat,
                     )
                 else:
                     resources.stay_on_loopback()
@@ -159,7 +159,7 @@ def run_job(
                         reporter,
                         interrupt,
                         job.source,
-                        view.heartbeat,
+                        heartbeat,
                     )
             if not whole:
                 tracking.drop()

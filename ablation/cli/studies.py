@@ -78,15 +78,16 @@ def show_plans(
     probe: int | None,
 ) -> None:
     """Print what would run of each plan, and its cost."""
-    from ablation.cost import CostModel, resolve_gpus
+    from ablation.cost import CostModel, nodes_of_cluster, resolve_gpus
     from ablation.cost.view import show_plan
     from ablation.run import missing_units
 
     found = [(plan, missing_units(plan.units, store, output, repair=False)) for plan in plans]
     datasets = [dataset for plan in plans for dataset in plan.datasets]
     to_run = [unit for _, units in found for unit in units]
-    model = CostModel.of(store, datasets, resources, ask_cluster=True)
-    show_plan(output.console, found, as_json, resolve_gpus(model, to_run, output.say), probe)
+    model = CostModel.of(store, datasets, resources, nodes_of_cluster(resources))
+    model = resolve_gpus(model, to_run, output.say)
+    show_plan(output.console, found, as_json, model, probe)
 
 
 def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:

@@ -148,12 +148,9 @@ class Forecast:
     """The time that the units of a run take. Not safe for several threads.
 
     What a unit takes is known, from the best on: from its own speed, from units of its kind in
-    this run (finished ones, or else running ones), from the estimate of the cost model, from all
-    other units of this run.
-
-    Args:
-        estimates: key -> seconds, from the cost model.
-        slots: how many trials run at once; the most that have been seen if it is not known.
+    this run (finished ones, or else running ones), from the estimate of the cost model (key ->
+    seconds), from all other units of this run. Without ``slots``, the most trials that have been
+    seen at once count as such.
     """
 
     def __init__(self, estimates: Mapping[str, float], slots: int | None) -> None:
@@ -179,11 +176,9 @@ class Forecast:
         return whole if pace is None else pace.left(whole)
 
     def remaining(self, units: Sequence[Unit], upcoming: int = 0) -> float | None:
-        """Seconds until all is done; None if nothing is known of a unit.
+        """Seconds until ``units``, which run or are to run, are done; None if one is not known.
 
-        Args:
-            units: those that run or are to run.
-            upcoming: how many more units a search will ask for.
+        ``upcoming`` is how many more units a search will ask for.
         """
         seconds = {unit.key: left for unit in units if (left := self.left(unit)) is not None}
         slots = self._slots or self._most

@@ -55,7 +55,7 @@ def resolve_gpus(model: CostModel, units: Sequence[Unit], say: Callable[[str], N
 def _choose(model: CostModel, units: Sequence[Unit]) -> tuple[float, str]:
     """The number for ``auto``, and the reason."""
     if model.resources.address is not None:
-        nodes = nodes_of_cluster(model.resources) if model.nodes is None else model.nodes
+        nodes = model.nodes or nodes_of_cluster(model.resources) or ()
         if not any(node.get("GPU", 0.0) > 0 for node in nodes):
             return 0.0, "no GPU, as the cluster has none"
     elif model.hardware.name is None:

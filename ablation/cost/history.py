@@ -178,31 +178,6 @@ def _with_each_encoder(unit: Unit) -> list[Unit]:
     ]
 
 
-class Clips:
-    """How many clips the sides of the known data sets have."""
-
-    def __init__(self, datasets: Iterable[SkeletonDataset]) -> None:
-        self.datasets = {each.fingerprint: each for each in datasets}
-        self._count = functools.cache(self._counted)
-
-    def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
-        return len(split(self.datasets[fingerprint], protocol, part))
-
-    def sides(self, unit: Unit) -> tuple[int, int] | None:
-        """(training clips, test clips) of a unit, if its data set is known."""
-        side = unit.side
-        if side.data not in self.datasets:
-            return None
-        test: Part = unit.test if isinstance(unit, EvaluateUnit) else "test"
-        train = self._count(side.data, side.protocol, side.train)
-        return train, self._count(side.data, side.protocol, test)
-
-    def seen(self, unit: Unit) -> float | None:
-        """How many clips pass through the encoders of a unit, if its data set is known."""
-        sides = self.sides(unit)
-        return None if sides is None else unit.clips_seen(*sides)
-
-
 @dataclass(frozen=True)
 class FinishedUnit:
     """What a finished unit was and what it cost.
@@ -249,16 +224,6 @@ class FinishedUnit:
             )
         return None
 
-    def clips_seen(self, clips: Clips) -> float | None:
-        """Clips that passed: counted if the data is known, else what the training logged."""
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            counted = clips.seen(self.unit)
-            if counted is not None:
-                return counted
-            logged = self.files.metrics()
-            return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
-        return None
-
 
 @dataclass(frozen=True)
 class Rate:
@@ -276,10 +241,14 @@ class Rate:
 
 
 class History:
-    """The finished units of a store: gives what is most similar to a unit."""
+    """The finished units of a store, and the data sets that are known: what units cost, by them."""
 
-    def __init__(self, finished: Iterable[FinishedUnit], clips: Clips) -> None:
-        self.finished, self.clips = list(finished), clips
+    def __init__(
+        self, finished: Iterable[FinishedUnit], datasets: Iterable[SkeletonDataset]
+    ) -> None:
+        self.finished = list(finished)
+        self.datasets = {each.fingerprint: each for each in datasets}
+        self._count = functools.cache(self._counted)
         self._measured: dict[tuple[str, str, Hardware], Rate] = {}
         self._rates: dict[tuple[str, str | None, Hardware], Rate | None] = {}
 
@@ -288,7 +257,24 @@ class History:
         """All finished units of ``store``; what cannot be read is left out."""
         directories = sorted(store.units.iterdir()) if store.units.is_dir() else []
         found = (FinishedUnit.read(each) for each in directories if not each.name.startswith("."))
-        return cls((unit for unit in found if unit is not None), Clips(datasets))
+        return cls((unit for unit in found if unit is not None), datasets)
+
+    def sides(self, unit: Unit) -> tuple[int, int] | None:
+        """(training clips, test clips) of a unit, if its data set is known."""
+        side = unit.side
+        if side.data not in self.datasets:
+            return None
+        test: Part = unit.test if isinstance(unit, EvaluateUnit) else "test"
+        train = self._count(side.data, side.protocol, side.train)
+        return train, self._count(side.data, side.protocol, test)
+
+    def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
+        return len(split(self.datasets[fingerprint], protocol, part))
+
+    def clips_seen(self, unit: Unit) -> float | None:
+        """How many clips pass through the encoders of a unit, if its data set is known."""
+        sides = self.sides(unit)
+        return None if sides is None else unit.clips_seen(*sides)
 
     def add_measurement(self, unit: Unit, hardware: Hardware, rate: Rate) -> None:
         """What a unit, and all that share its :func:`probe_key`, was measured to cost."""
@@ -299,7 +285,7 @@ class History:
         measured = self._measured.get((*probe_key(unit), hardware))
         if measured is not None:
             return measured
-        dataset = self.clips.datasets.get(unit.side.data)
+        dataset = self.datasets.get(unit.side.data)
         traits, data = Traits.of(unit), dataset.name if dataset else None
         known = (traits.whole, data, hardware)
         if known not in self._rates:
@@ -346,9 +332,19 @@ class History:
         rates = (self._rate_of(groups[difference], difference) for difference in sorted(groups))
         return next((rate for rate in rates if rate is not None), None)
 
+    def _clips_of(self, finished: FinishedUnit) -> float | None:
+        """Clips that passed: counted if the data is known, else what the training logged."""
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            counted = self.clips_seen(finished.unit)
+            if counted is not None:
+                return counted
+            logged = finished.files.metrics()
+            return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
+        return None
+
     def _rate_of(self, members: Sequence[FinishedUnit], difference: Difference) -> Rate | None:
         """The median of units that differ in the same; None if their clips are not known."""
-        counted = [(finished, finished.clips_seen(self.clips)) for finished in members]
+        counted = [(finished, self._clips_of(finished)) for finished in members]
         rates = [finished.seconds / clips for finished, clips in counted if clips]
         if not rates:
             return None

@@ -40,17 +40,17 @@ GPU_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one unit costs.
+    """What one unit costs; None for what is unknown.
 
     Attributes:
-        seconds: of its trial, without what its checkpoint holds; None if unknown.
+        seconds: of its trial, without what its checkpoint holds.
         basis: where that number comes from.
         left: the share that is still to run, less than 1 for a unit with a checkpoint.
-        size: bytes that it leaves; None if unknown.
+        size: bytes that it leaves.
         checkpoint: bytes of its checkpoint while it runs.
-        rate: what a clip costs; None if unknown.
     """
 
+    unit: Unit
     seconds: float | None
     basis: str
     left: float
@@ -95,7 +95,8 @@ class CostModel:
     Attributes:
         history: the finished units of ``store``, which are the evidence.
         resources: what a trial takes.
-        nodes: those of the cluster that will run them, if it was asked.
+        nodes: those of the cluster at ``--address``, if it was asked; otherwise it runs
+            ``--max-concurrent`` trials at once, or an unknown number.
     """
 
     store: Store
@@ -109,20 +110,9 @@ class CostModel:
         store: Store,
         datasets: Iterable[SkeletonDataset],
         resources: Resources,
-        *,
-        ask_cluster: bool = False,
+        nodes: Sequence[Mapping[str, float]] | None = None,
     ) -> CostModel:
-        """Read the evidence.
-
-        Args:
-            store: whose finished units are the evidence.
-            datasets: what the units read.
-            resources: what a trial takes.
-            ask_cluster: connect to the cluster of ``--address`` and ask for its size; otherwise
-                such a cluster runs ``--max-concurrent`` trials at once, or an unknown number.
-        """
-        asked = ask_cluster and resources.address is not None
-        nodes = nodes_of_cluster(resources) if asked else None
+        """Read the evidence: the finished units of ``store``, whose clips are of ``datasets``."""
         return cls(store, History.read(store, datasets), resources, nodes)
 
     @functools.cached_property
@@ -150,7 +140,9 @@ class CostModel:
         each = list(estimates.values())
         known = {key: e.seconds for key, e in estimates.items() if e.seconds is not None}
         resources, slots, work = self.resources, self.slots, sum(known.values())
-        of_gpus = (known.get(unit.key, 0.0) * resources.gpus_of(unit) for unit in units)
+        of_gpus = (
+            seconds * resources.gpus_of(estimates[key].unit) for key, seconds in known.items()
+        )
         seconds = wall_seconds(units, known, slots) if slots and (known or not units) else None
         return Cost(
             estimates=estimates,
@@ -168,16 +160,16 @@ class CostModel:
 
     def estimate(self, unit: Unit) -> Estimate:
         """What ``unit`` costs, and the basis of that."""
-        rate, clips = self.history.rate(unit, self.hardware), self.history.clips.seen(unit)
+        rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
         left = share_left(unit, self.store)
         seconds, basis = None, UNKNOWN
         if rate is not None and clips is not None:
             seconds, basis = rate.seconds * clips * left, rate.basis
-        counted, size = written_bytes(unit, self.history.clips), self.history.size(unit)
+        counted, size = written_bytes(unit, self.history), self.history.size(unit)
         if size is None and counted is not None:
             size = counted.left
         checkpoint = counted.checkpoint if counted is not None else 0
-        return Estimate(seconds, basis, left, size, checkpoint, rate)
+        return Estimate(unit, seconds, basis, left, size, checkpoint, rate)
 
     def needs_probe(self, unit: Unit) -> bool:
         """Whether no finished unit has these encoders on this hardware and this data."""
@@ -198,8 +190,10 @@ class CostModel:
         return 0 if policy.keep == "none" else 1
 
 
-def nodes_of_cluster(resources: Resources) -> list[dict[str, float]]:
-    """What each node of the cluster at ``--address`` has."""
+def nodes_of_cluster(resources: Resources) -> list[dict[str, float]] | None:
+    """What each node of the cluster at ``--address`` has; None without one."""
+    if resources.address is None:
+        return None
     from ablation.runner.session import cluster  # imports Ray: only where it is needed anyway
 
     with cluster(resources) as nodes:

@@ -56,7 +56,7 @@ def probe(
     banks: dict[object, ClipBank] = {}
     for done, unit in enumerate(chosen):
         progress(unit, done, len(chosen))
-        dataset, seen_as = model.history.clips.datasets[unit.side.data], unit.side.seen_as
+        dataset, seen_as = model.history.datasets[unit.side.data], unit.side.seen_as
         where = unit.side.data, seen_as
         if where not in banks:
             banks.clear()  # one at a time: it may be large

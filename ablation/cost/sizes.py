@@ -7,7 +7,7 @@ import functools
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from ablation.cost.history import Clips, encoders_of
+from ablation.cost.history import History, encoders_of
 from ablation.units import PretrainUnit, Unit
 from skelcon.data import SkeletonDataset, SkeletonLayout
 
@@ -30,9 +30,9 @@ class Size(NamedTuple):
     checkpoint: int
 
 
-def written_bytes(unit: Unit, clips: Clips) -> Size | None:
+def written_bytes(unit: Unit, history: History) -> Size | None:
     """What ``unit`` writes; None if its data is not known, or an encoder cannot be counted."""
-    dataset, sides = clips.datasets.get(unit.side.data), clips.sides(unit)
+    dataset, sides = history.datasets.get(unit.side.data), history.sides(unit)
     if dataset is None or sides is None:
         return None
     left = TEXT_BYTES + EPOCH_BYTES * unit.epochs

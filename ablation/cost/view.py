@@ -53,7 +53,7 @@ def show_plan(
         documents = [_document(plan, missing, model) for plan, missing in plans]
         if len(plans) > 1:
             counts = {"units": len(units), "done": len(units) - len(to_run), "to_run": len(to_run)}
-            whole = {**counts, "cost": _cost_json(together, to_run)}
+            whole = {**counts, "cost": _cost_json(together)}
             documents = [{**document, "together": whole} for document in documents]
         typer.echo(json.dumps(documents, indent=1))
         return
@@ -69,8 +69,8 @@ def show_plan(
             f"{len(to_run)} units to run.",
         )
     if to_run:
-        print_kinds(console, list(units.values()), to_run, together)
-        print_cost(console, to_run, together, model)
+        print_kinds(console, list(units.values()), together)
+        print_cost(console, together, model)
 
 
 def say(console: Console, text: str) -> None:
@@ -101,19 +101,19 @@ def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
     about = {"study": plan.study.name, "protocol": plan.protocol, "preset": plan.preset}
     to_run = [
         {
-            "key": unit.key,
-            "label": unit.label,
-            "needs": list(unit.needs),
-            "seconds": estimate.seconds,
-            "disk_bytes": estimate.size,
-            "basis": estimate.basis,
-            "config": unit.to_json(),
+            "key": key,
+            "label": each.unit.label,
+            "needs": list(each.unit.needs),
+            "seconds": each.seconds,
+            "disk_bytes": each.size,
+            "basis": each.basis,
+            "config": each.unit.to_json(),
         }
-        for unit, estimate in zip(missing, cost.estimates.values(), strict=True)
+        for key, each in cost.estimates.items()
     ]
     done = counts_of(plan, missing)
     del done["to_run"]  # the units themselves
-    return {**about, **done, "cost": _cost_json(cost, missing), "to_run": to_run}
+    return {**about, **done, "cost": _cost_json(cost), "to_run": to_run}
 
 
 def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
@@ -127,7 +127,7 @@ def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
     }
 
 
-def _cost_json(cost: Cost, units: Sequence[Unit]) -> Json:
+def _cost_json(cost: Cost) -> Json:
     """A cost as plain values, with one entry for each kind of unit and basis."""
     totals = {n: value for n, value in vars(cost).items() if n not in ("estimates", "known")}
     kinds = [
@@ -138,7 +138,7 @@ def _cost_json(cost: Cost, units: Sequence[Unit]) -> Json:
             "disk_bytes": _bytes(group),
             "basis": basis,
         }
-        for (kind, basis), group in _groups(units, cost).items()
+        for (kind, basis), group in _groups(cost).items()
     ]
     return {**totals, "kinds": kinds}
 
@@ -146,12 +146,11 @@ def _cost_json(cost: Cost, units: Sequence[Unit]) -> Json:
 # -- the table ------------------------------------------------------------------------------------
 
 
-def _groups(units: Sequence[Unit], cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
+def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
     """(kind, basis) -> the estimates of such units; their seconds are all known or all unknown."""
     groups = defaultdict(list)
-    for unit in units:
-        estimate = cost.estimates[unit.key]
-        groups[kind_name(unit), estimate.basis].append(estimate)
+    for estimate in cost.estimates.values():
+        groups[kind_name(estimate.unit), estimate.basis].append(estimate)
     return groups
 
 
@@ -169,15 +168,13 @@ def kind_name(unit: Unit) -> str:
     return f"{name} {'+'.join(unit.representations).upper()}"
 
 
-def print_kinds(
-    console: Console, units: Sequence[Unit], to_run: Sequence[Unit], cost: Cost
-) -> None:
+def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
     """A line for each kind of unit and basis, and below them what the letters stand for.
 
     It takes 80 columns at most; kinds that are done have no time.
     """
     done = Counter(kind_name(unit) for unit in units if unit.key not in cost.estimates)
-    groups = _groups(to_run, cost)
+    groups = _groups(cost)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("units", no_wrap=True)
     for name in ("done", "to run", "each", "all", "disk", "from"):
@@ -244,18 +241,18 @@ def describe_start(cost: Cost) -> str | None:
     )
 
 
-def print_cost(console: Console, to_run: Sequence[Unit], cost: Cost, model: CostModel) -> None:
+def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     """Time, GPU-hours and disk of what is to run, in a line, and how to know more."""
     at_least = "at least " if cost.units_of_unknown_size else ""
     parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk"]
-    say(console, f"{len(to_run)} to run: {', '.join(parts)}; on {model.hardware}.")
+    say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
     if cost.units_of_unknown_time:
         say(
             console,
             f"The time of {cost.units_of_unknown_time} of them is unknown, as no like unit is "
             f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
         )
-    elif any(model.needs_probe(unit) for unit in to_run):
+    elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
         say(console, f"plan --probe {PROBE_HINT} measures what the table above knows roughly.")
     if cost.suggested_gpus_per_trial is not None:
         say(

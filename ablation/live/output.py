@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to leave at once."
 
 
-class Watch(Reporters):
-    """Receives the events of a run, for those who watch it; has the heartbeat of this driver."""
-
-    def __init__(self, heartbeat: Heartbeat, *reporters: Reporter) -> None:
-        super().__init__(*reporters)
-        self.heartbeat = heartbeat
-
-
 @dataclass(frozen=True)
 class Output:
     """Where a command says what it does.
@@ -75,9 +67,10 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[Watch]:
-        """Show a run of ``missing`` for as long as it lasts; gives what receives its events.
+    ) -> Iterator[tuple[Reporter, Heartbeat]]:
+        """Show a run of ``missing`` for as long as it lasts.
 
+        Gives what receives its events, and the heartbeat of this driver.
         ``cost`` is for the first ETA; ``waiting`` says why nothing runs at first.
         """
         source = job.source
@@ -93,10 +86,10 @@ class Output:
         snapshot = _snapshots(job, store, state)
         with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                yield Watch(heartbeat, state, EventWriter(self.stream, state))
+                yield Reporters(state, EventWriter(self.stream, state)), heartbeat
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Watch(heartbeat, state, view)
+                yield Reporters(state, view), heartbeat
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""

@@ -61,21 +61,15 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run at a moment.
+    """A run at a moment; of its units some were ``cached`` when the command started.
 
     Attributes:
-        study: its name.
         units: all that it asks for, and of a search all that are expected.
-        done: of these, ``cached`` ones among them.
-        cached: how many were done before the command started.
-        to_come: units that have not started and will.
-        failed: units that have failed and are not retried.
-        cannot_run: units that need one of those.
+        done: of these, cached ones among them.
+        failed: units that have failed and are not retried; others ``cannot_run`` without them.
         progress: units that are over, and the shares of those that run.
-        seconds: since the command started.
         eta_s: seconds until all is over; None if that is not known.
         waiting: why nothing runs, if nothing does.
-        table: the study's table so far.
         pruned: units that a search has stopped early.
         summary: of a search, what else there is to say: (label, value).
     """

@@ -21,7 +21,7 @@ from unit_helpers import evaluation, pretraining
 
 from ablation.cost import Cost, CostModel, check_disk
 from ablation.cost.forecast import wall_seconds
-from ablation.cost.history import Clips, Difference, Hardware, History, Match, Rate
+from ablation.cost.history import Difference, Hardware, History, Match, Rate
 from ablation.cost.model import gpu_share, share_left
 from ablation.cost.probe import probe
 from ablation.cost.sizes import written_bytes
@@ -304,7 +304,7 @@ def test_a_checkpoint_leaves_less_to_run(
 def test_sizes_are_counted_before_anything_is_written(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, clips = Store(tmp_path), Clips([dataset])
+    store, history = Store(tmp_path), History([], [dataset])
     saved: list[int] = []
     original = torch.save
 
@@ -317,7 +317,7 @@ def test_sizes_are_counted_before_anything_is_written(
     monkeypatch.setattr("ablation.work.checkpoints.LEAST", 0)
     plan = plan_of(dataset, study_file, pretrain__encoders__seq__hidden=64)
     unit = next(u for u in plan.units.values() if u.representations == ("seq",))
-    counted = written_bytes(unit, clips)
+    counted = written_bytes(unit, history)
     assert counted is not None
     run = UnitRun(unit, store, Context({dataset.fingerprint: dataset.path}))
     while not run.step(0).done:
@@ -423,7 +423,7 @@ def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
     def lines(width: int, terminal: bool) -> list[str]:
         out = io.StringIO()
         console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
-        print_kinds(console, units, units[1:], cost)
+        print_kinds(console, units, cost)
         return [line.rstrip() for line in out.getvalue().splitlines()]
 
     wide, piped = lines(80, True), lines(40, False)
