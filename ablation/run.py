@@ -114,8 +114,8 @@ def run_job(
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
-    resources = resolve_gpus(resources, costs, expected, output.say)
-    cost = replace(costs, resources=resources).cost(expected) if expected else None
+    costs = resolve_gpus(costs, expected, output.say)
+    resources, cost = costs.resources, costs.cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()
@@ -128,12 +128,12 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as view,
+                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
                 graceful(output.acknowledge) as interrupt,
             ):
                 data = {each.fingerprint: each.path for each in job.datasets}
                 reporter = Reporters(view, tracking)
-                driver = Driver(store, data, resources, reporter, interrupt, view.heartbeat)
+                driver = Driver(store, data, resources, reporter, interrupt, heartbeat)
                 # Imported here: torch, and Ray, take seconds.
                 if options.in_process:
                     from ablation.runner.in_process import run_in_process

@@ -89,6 +89,13 @@ class UnitSource(Protocol):
     def expected(self) -> Sequence[Unit]:
         """Units like those to come, for an estimate of time and disk."""
 
+    @property
+    def upcoming(self) -> int:
+        """About how many more units will come; asked often, and from another thread."""
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """What has been found so far: (label, value); asked as often."""
+
     def ask(self) -> Sequence[Unit]:
         """The units of one more trial; none if there is none at present."""
 

@@ -73,17 +73,22 @@ class Resources:
             cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
         return {"cpu": cpus, "gpu": gpus}
 
+    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int | None:
+        """How many trials fit on ``nodes`` at once; ``max_concurrent`` where not even one fits.
+
+        (A plan may be made on another machine than the one that will run it.)
+        """
+        fit = sum(map(self.fit_on, nodes))
+        return min(fit, self.max_concurrent or fit) if fit else self.max_concurrent
+
     def fit_on(self, node: Mapping[str, float]) -> int:
         """How many trials fit at once on a node, of which Ray names these resources."""
-        fit = node.get("CPU", 0.0) / self.cpus_per_trial
-        if self.gpus_per_trial:
-            fit = min(fit, node.get("GPU", 0.0) / self.gpus_per_trial)
+        fit, share = node.get("CPU", 0.0) / self.cpus_per_trial, self.gpus_per_trial
+        if share >= 1:
+            fit = min(fit, node.get("GPU", 0.0) / share)
+        elif share > 0:  # a share of a GPU never spans two of them
+            fit = min(fit, math.floor(1 / share + 1e-9) * math.floor(node.get("GPU", 0.0)))
         return math.floor(fit + 1e-9)
-
-    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """How many trials fit on ``nodes`` at once; 1 at least."""
-        fit = sum(map(self.fit_on, nodes))
-        return max(1, min(fit, self.max_concurrent or fit))
 
     def stay_on_loopback(self) -> None:
         """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
