@@ -18,24 +18,13 @@ SIGNALS = tuple(
 )
 
 
-class Interrupt:
-    """Whether a run has been asked to stop."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
+class Interrupt(threading.Event):
+    """Whether a run has been asked to stop; one can wait for it."""
 
     @property
     def requested(self) -> bool:
         """Whether a signal has come."""
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep until a signal comes, for ``seconds`` at most; whether one has."""
-        return self._event.wait(seconds)
-
-    def request(self) -> None:
-        """Ask the run to stop."""
-        self._event.set()
+        return self.is_set()
 
 
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
@@ -73,9 +62,8 @@ def keeping_handlers() -> Iterator[None]:
 def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
     """In this block the first signal asks to stop; the second raises ``KeyboardInterrupt``.
 
-    Args:
-        acknowledge: called at once, in the signal's handler, so that whoever pressed Ctrl-C sees
-            that it was received.
+    ``acknowledge`` is called at once, in the signal's handler: whoever pressed Ctrl-C sees that it
+    was received.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():
@@ -83,7 +71,7 @@ def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        interrupt.request()
+        interrupt.set()
         for each in SIGNALS:
             if signal.getsignal(each) is ask:
                 signal.signal(each, raise_interrupt)

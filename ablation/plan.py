@@ -5,7 +5,9 @@ Two cells, or two studies, that need the same work share its unit (`ablation.uni
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from ablation.study import Report, Study
 from ablation.units import (
@@ -25,10 +27,9 @@ from skelcon.data import (
     common_layout,
     split,
 )
-from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig, check_batch
-from skelcon.settings import Settings, assignments, preset_tree
+from skelcon.settings import assignments, preset_tree
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ class Plan:
         protocol: of every column that names none of its own.
         source: the data of a transfer's pre-trainings.
         overrides: the user's ``--set``.
-        notes: what the data made of the study.
         asked_protocol: the user's ``--protocol``.
+        notes: what the data made of the study.
     """
 
     study: Study
@@ -62,11 +63,11 @@ class Plan:
     evaluate_on: EvaluateOn
     preset: str
     seeds: tuple[int, ...]
-    cells: tuple[Cell, ...]
-    units: dict[str, Unit]
     overrides: Json
-    notes: tuple[str, ...]
-    asked_protocol: str | None = None
+    asked_protocol: str | None
+    cells: tuple[Cell, ...] = ()
+    units: dict[str, Unit] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def synthetic(self) -> bool:
@@ -82,13 +83,10 @@ class Plan:
     def like_the_paper(self) -> bool:
         """Whether the report is of the same data and protocol, at the same scale."""
         report, source = self.report, self.source.name if self.source else None
-        return (
-            report is not None
-            and (report.data, report.pretrained_on) == (self.dataset.name, source)
-            and report.protocol in (None, self.protocol)
-            and self.preset == "paper"
-            and not self.overrides
-        )
+        if report is None or self.preset != "paper" or self.overrides:
+            return False
+        same_data = (report.data, report.pretrained_on) == (self.dataset.name, source)
+        return same_data and report.protocol in (None, self.protocol)
 
     @property
     def report(self) -> Report | None:
@@ -99,6 +97,11 @@ class Plan:
     def paper_value(self, row: str, column: str) -> float | None:
         """What the paper reports for a cell, as it is printed there."""
         return self.report.values.get(row, {}).get(column) if self.report else None
+
+    @property
+    def ranked(self) -> list[str]:
+        """The columns that rank the rows."""
+        return [name for name, column in self.study.columns.items() if column.unit == "percent"]
 
     def metric(self, column: str) -> str:
         """Which number of its units a column shows."""
@@ -141,29 +144,16 @@ def make_plan(
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
     study, notes = _fitted(study, dataset, chosen if protocol else None)
     _check_overrides(study, overrides)
-    maker = _Maker(
-        study, dataset, source if study.transfer else None, evaluate_on, preset, overrides, protocol
-    )
+    source = source if study.transfer else None
+    question = (study, dataset, source, chosen, evaluate_on, preset, seeds, overrides, protocol)
+    maker = _Maker(Plan(*question))
     cells = [
-        maker.cell(row, column, canonical_protocol(column_protocol or chosen), seed)
+        cell
         for row in study.all_rows
-        for column, column_protocol in _protocols(study).items()
-        for seed in seeds
+        for column, own in _protocols(study).items()
+        for cell in maker.cells(row, column, canonical_protocol(own or chosen))
     ]
-    return Plan(
-        study=study,
-        dataset=dataset,
-        source=maker.source,
-        protocol=chosen,
-        evaluate_on=evaluate_on,
-        preset=preset,
-        seeds=seeds,
-        cells=tuple(cells),
-        units=maker.units,
-        overrides=overrides,
-        notes=(*notes, *maker.notes),
-        asked_protocol=protocol,
-    )
+    return Plan(*question, tuple(cells), maker.units, (*notes, *maker.notes))
 
 
 def _protocols(study: Study) -> dict[str, str | None]:
@@ -195,113 +185,90 @@ def _fitted(
 
 def _check_overrides(study: Study, overrides: Json) -> None:
     """UserError if ``--set`` would make rows or columns equal that differ in that setting."""
-    asked = [tuple(text.partition("=")[0].split(".")) for text in assignments(overrides)]
-    for kind, group in (("row", study.all_rows), ("column", study.columns)):
-        for name, member in group.items():
-            for text in assignments(member.set):
-                key = tuple(text.partition("=")[0].split("."))
-                for each in asked:
-                    short = min(len(key), len(each))
-                    if key[:short] == each[:short]:
-                        raise UserError(
-                            f"--set {'.'.join(each)}: {kind} '{name}' of study '{study.name}' sets "
-                            f"'{'.'.join(key)}' itself; copy the study's file to change that"
-                        )
+    asked = [text.partition("=")[0] for text in assignments(overrides)]
+    rows = {f"row '{name}'": row.set for name, row in study.all_rows.items()}
+    columns = {f"column '{name}'": column.set for name, column in study.columns.items()}
+    for member, settings in (rows | columns).items():
+        keys = [text.partition("=")[0] for text in assignments(settings)]
+        for key, each in itertools.product(keys, asked):
+            if f"{key}.".startswith(f"{each}.") or f"{each}.".startswith(f"{key}."):
+                raise UserError(
+                    f"--set {each}: {member} of study '{study.name}' sets '{key}' itself; copy the "
+                    "study's file to change that"
+                )
 
 
 class _Maker:
-    """Makes the units of a study's cells, each once."""
+    """Makes the units of a study's cells, each once; ``plan`` has none yet."""
 
-    def __init__(
-        self,
-        study: Study,
-        dataset: SkeletonDataset,
-        source: SkeletonDataset | None,
-        evaluate_on: EvaluateOn,
-        preset: str,
-        overrides: Json,
-        protocol: str | None,
-    ) -> None:
-        self.study, self.dataset, self.source = study, dataset, source
-        self.evaluate_on = evaluate_on
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.study = plan, plan.study
         self.units: dict[str, Unit] = {}
         self.notes: tuple[str, ...] = ()
-        self._preset, self._overrides = preset_tree(preset), overrides
-        self._settings: dict[tuple[str, str], list[Settings]] = {}
+        self._preset, self._part = preset_tree(plan.preset), TRAIN_SIDE[plan.evaluate_on]
+        dataset, source, asked = plan.dataset, plan.source, plan.asked_protocol
         self._layout, self._bodies = dataset.layout, dataset.max_bodies
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
             self._bodies = max(source.max_bodies, dataset.max_bodies)
-            asked = canonical_protocol(protocol) if protocol else None
-            kept = asked if asked in source.splits else None
-            self._source_protocol = kept or choose_protocol(source, study.protocols)
+            self._source_protocol = canonical_protocol(asked) if asked else ""
+            if self._source_protocol not in source.splits:
+                self._source_protocol = choose_protocol(source, self.study.protocols)
             self.notes = (self._note_of_source(source),)
 
     def _note_of_source(self, source: SkeletonDataset) -> str:
-        clips = split(source, self._source_protocol, TRAIN_SIDE[self.evaluate_on])
+        clips, target = split(source, self._source_protocol, self._part), self.plan.dataset
         return (
             f"Pre-trained on {source.name} ({self._source_protocol}, {len(clips)} clips, "
             f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
-            f"{source.fingerprint}, and fine-tuned on "
-            f"{self.dataset.name} ({self.dataset.layout.num_joints} joints), both on the "
+            f"{source.fingerprint}, and fine-tuned on {target.name} "
+            f"({target.layout.num_joints} joints), both on the "
             f"{self._layout.num_joints} joints of {self._layout.name}."
         )
 
-    def cell(self, row: str, column: str, protocol: str, seed: int) -> Cell:
-        """A cell; the units behind it are added to :attr:`units`."""
+    def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
+        """A row's cells in a column; the units behind them are added to :attr:`units`."""
         behind = self.study.columns[column].of or column
         names = self.study.downstream_of(row, behind)
-        settings = self._settings_of(row, behind, names)
-        configs = [settings[i % len(settings)].pretrain for i in range(len(names))]
-        if any(name not in c.representations for name, c in zip(names, configs, strict=True)):
-            reason = "not applicable: the representation is not in the pre-training"
-            return Cell(row, column, seed, None, reason)
-        encoders = []
-        for name, pretrain in zip(names, configs, strict=True):
-            if self.study.all_rows[row].pretrain:
-                unit = self._pretraining(row, pretrain, protocol, seed)
-                encoders.append(EncoderSource(name, pretrained=unit))
-            else:
-                encoders.append(EncoderSource(name, random=pretrain.encoders.resolved((name,))))
-        evaluation = EvaluateUnit(
-            self._side(self.dataset, protocol, seed),
-            settings[0].of(self.study.task).model_dump(mode="json"),
-            self.study.task,
-            self.evaluate_on,
-            tuple(encoders),
-            label=f"{self.study.task} {row} / {behind} / seed {seed}",
-        )
-        self.units.setdefault(evaluation.key, evaluation)
-        return Cell(row, column, seed, self.units[evaluation.key])
-
-    def _settings_of(
-        self, row: str, column: str, names: tuple[Representation, ...]
-    ) -> list[Settings]:
-        """One for all encoders of the cell, or one for each that is pre-trained alone."""
-        if (row, column) not in self._settings:
-            separate = self.study.columns[column].separate
-            sets = [(name,) for name in names] if separate else [None]
-            self._settings[row, column] = [
-                self.study.settings(row, column, self._preset, self._overrides, each)
-                for each in sets
-            ]
-        return self._settings[row, column]
+        # One for all encoders of the cell, or one for each that is pre-trained alone.
+        separate = self.study.columns[behind].separate
+        settings = [
+            self.study.settings(row, behind, self._preset, self.plan.overrides, each)
+            for each in ([(name,) for name in names] if separate else [None])
+        ]
+        configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
+        options = settings[0].of(self.study.task).model_dump(mode="json")
+        for seed in self.plan.seeds:
+            if any(name not in config.representations for name, config in configs):
+                reason = "not applicable: the representation is not in the pre-training"
+                yield Cell(row, column, seed, None, reason)
+                continue
+            encoders = tuple(
+                EncoderSource(name, pretrained=self._pretraining(row, config, protocol, seed))
+                if self.study.all_rows[row].pretrain
+                else EncoderSource(name, random=config.encoders.resolved((name,)))
+                for name, config in configs
+            )
+            side, task = self._side(self.plan.dataset, protocol, seed), self.study.task
+            label = f"{task} {row} / {behind} / seed {seed}"
+            on = self.plan.evaluate_on
+            evaluation = EvaluateUnit(side, options, task, on, encoders, label=label)
+            yield Cell(row, column, seed, self.units.setdefault(evaluation.key, evaluation))
 
     def _pretraining(
         self, row: str, config: PretrainConfig, protocol: str, seed: int
     ) -> PretrainUnit:
-        if self.source is not None:
+        if self.plan.source is not None:
             protocol = self._source_protocol
         label = f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}"
-        side = self._side(self.source or self.dataset, protocol, seed)
+        side = self._side(self.plan.source or self.plan.dataset, protocol, seed)
         unit = PretrainUnit.of(side, config, label)
         known = self.units.setdefault(unit.key, unit)
         assert isinstance(known, PretrainUnit)
         return known
 
     def _side(self, dataset: SkeletonDataset, protocol: str, seed: int) -> Side:
-        train = TRAIN_SIDE[self.evaluate_on]
-        return Side.of(dataset, protocol, train, seed, self._layout, self._bodies)
+        return Side.of(dataset, protocol, self._part, seed, self._layout, self._bodies)
 
 
 def check_batches(plan: Plan) -> None:

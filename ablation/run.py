@@ -19,7 +19,7 @@ from ablation.interrupts import graceful
 from ablation.live.output import Output
 from ablation.live.table import is_whole
 from ablation.plan import Plan
-from ablation.runner.queue import UnitSource
+from ablation.runner.queue import Driver, UnitSource
 from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.tables.from_results import save_plan
@@ -114,8 +114,8 @@ def run_job(
     missing = missing_units(job.units, store, output, repair=True)
     costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
-    resources = resolve_gpus(resources, costs, expected, output.say)
-    cost = replace(costs, resources=resources).cost(expected) if expected else None
+    costs = resolve_gpus(costs, expected, output.say)
+    resources, cost = costs.resources, costs.cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()
@@ -128,39 +128,22 @@ def run_job(
             if options.in_process:
                 cost = replace(cost, slots=1)
             with (
-                output.watching(job, missing, store, cost, waiting) as view,
+                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
                 graceful(output.acknowledge) as interrupt,
             ):
-                reporter = Reporters(view, tracking)
                 data = {each.fingerprint: each.path for each in job.datasets}
+                reporter = Reporters(view, tracking)
+                driver = Driver(store, data, resources, reporter, interrupt, heartbeat)
                 # Imported here: torch, and Ray, take seconds.
                 if options.in_process:
                     from ablation.runner.in_process import run_in_process
 
-                    whole = run_in_process(
-                        missing,
-                        store,
-                        data,
-                        resources,
-                        reporter,
-                        interrupt,
-                        job.weights,
-                        view.heartbeat,
-                    )
+                    whole = run_in_process(missing, driver, job.weights)
                 else:
                     resources.stay_on_loopback()
                     from ablation.runner.with_ray import run_with_ray
 
-                    whole = run_with_ray(
-                        missing,
-                        store,
-                        data,
-                        resources,
-                        reporter,
-                        interrupt,
-                        job.source,
-                        view.heartbeat,
-                    )
+                    whole = run_with_ray(missing, driver, job.source)
             if not whole:
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
@@ -191,8 +174,8 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        moved = store.move_damaged(key, thorough=key in needed) if repair else None
-        place = f", it was moved to {moved}" if moved else ""
-        text = f"warning: unit {key} is damaged ({damage}) and runs again{place}"
+        text = f"warning: unit {key} is damaged ({damage}) and runs again"
+        if repair and (moved := store.move_damaged(key, thorough=key in needed)):
+            text += f", it was moved to {moved}"
         output.console.print(Text(text, style="yellow"), soft_wrap=True)
     return [unit for key, unit in units.items() if key not in done]

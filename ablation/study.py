@@ -42,7 +42,7 @@ notes: [text]                                 what a reader must know
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -55,84 +55,74 @@ from skelcon.plugins import load_plugins
 from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
-RESERVED = (
-    "units",
-    "search",
-    "data",
-    "running",
-    "drivers",
-    "damaged",
-    "skelcon",
-    "mlflow-artifacts",
-)
+RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")
+RESERVED += ("skelcon", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""
+Downstream = Annotated[tuple[Representation, ...] | None, Field(min_length=1)]
+
+
+# The module's text describes the fields of all of these.
 
 
 class Row(Config):
     """A row of a table: its settings, and whether its encoder is pre-trained at all."""
 
-    label: str | None = Field(None, description="what the table prints; the row's name if not set")
-    ticks: tuple[str, ...] = Field((), description="the tick columns that are ticked")
-    set: Json = Field({}, description="key path -> value")
-    downstream: tuple[Representation, ...] | None = Field(
-        None, min_length=1, description="whose encoders are evaluated, side by side"
-    )
-    pretrain: bool = Field(default=True, description="false: the encoder keeps its random weights")
+    label: str | None = None
+    ticks: tuple[str, ...] = ()
+    set: Json = Field({})
+    downstream: Downstream = None
+    pretrain: bool = True
 
 
 class Column(Config):
     """A column of a table: its settings, and which number of the evaluation it shows."""
 
-    label: str | None = Field(None, description="what the table prints")
-    set: Json = Field({}, description="key path -> value")
-    downstream: tuple[Representation, ...] | None = Field(
-        None, min_length=1, description="whose encoders are evaluated, side by side"
-    )
-    protocol: str | None = Field(None, description="in place of the study's choice")
-    separate: bool = Field(
-        default=False, description="each downstream representation is pre-trained alone"
-    )
-    of: str | None = Field(None, description="the column whose units it shows another number of")
-    metric: str | None = Field(None, description="in place of the study's")
-    unit: Literal["percent", "millions"] = Field("percent", description="how it is printed")
+    label: str | None = None
+    set: Json = Field({})
+    downstream: Downstream = None
+    protocol: str | None = None
+    separate: bool = False
+    of: str | None = None
+    metric: str | None = None
+    unit: Literal["percent", "millions"] = "percent"
 
 
 class Reported(Config):
     """A row of another method: numbers that the paper reports, never ours."""
 
-    label: str = Field(description="what the table prints")
-    values: dict[str, float] = Field(description="column -> percent")
+    label: str
+    values: dict[str, float]
 
 
 class Report(Config):
     """What the paper reports for the same cells on one data set."""
 
-    source: str = Field(description="table, data set and protocol")
-    data: str | None = Field(None, description="the data set's name")
-    protocol: str | None = Field(None, description="the protocol, if all columns have the same")
-    pretrained_on: str | None = Field(None, description="of a transfer: the source's name")
-    values: dict[str, dict[str, float]] = Field(description="row -> column -> printed value")
-    others: dict[str, Reported] = Field({}, description="other methods")
+    source: str
+    data: str | None = None
+    protocol: str | None = None
+    pretrained_on: str | None = None
+    values: dict[str, dict[str, float]]
+    others: dict[str, Reported] = Field({})
 
 
 class Study(Config):
-    """One table. See the module's text for the file."""
+    """One table."""
 
     name: str
     title: str
     reproduces: str | None = None
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
     task: str = "linear"
-    plugins: tuple[str, ...] = Field((), description="see the module's text")
+    plugins: tuple[str, ...] = ()
     metric: str = "top1"
-    downstream: tuple[Representation, ...] | None = Field(None, min_length=1)
-    base: Json = Field({}, description="see the module's text")
-    ticks: dict[str, str] = Field({}, description="see the module's text")
+    downstream: Downstream = None
+    base: Json = Field({})
+    ticks: dict[str, str] = Field({})
     rows: dict[str, Row] = Field(min_length=1)
     columns: dict[str, Column] = Field(min_length=1)
-    references: dict[str, Row] = Field({}, description="see the module's text")
+    references: dict[str, Row] = Field({})
     paper: tuple[Report, ...] = ()
     compare: tuple[Literal["rows", "columns"], ...] = ("rows",)
     transfer: bool = False
@@ -165,9 +155,8 @@ class Study(Config):
                 raise ValueError(f"unknown metric '{metric}' of task {self.task}: {hint}")
         if column.of is not None:
             if column.set or column.protocol or column.separate or column.downstream:
-                raise ValueError(
-                    f"column '{name}' shows column '{column.of}': it can set nothing else"
-                )
+                shows = f"column '{name}' shows column '{column.of}'"
+                raise ValueError(f"{shows}: it can set nothing else")
             other = self.columns.get(column.of)
             if other is None or other.of is not None:
                 raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
@@ -181,18 +170,17 @@ class Study(Config):
                 )
 
     def _check_report(self, report: Report) -> None:
-        for row_name, columns in report.values.items():
-            if row_name not in self.rows:
-                raise ValueError(f"paper: unknown row '{row_name}'")
-            for column_name in columns:
-                if column_name not in self.columns:
-                    raise ValueError(f"paper: row '{row_name}': unknown column '{column_name}'")
-        for other_name, reported in report.others.items():
-            if other_name in self.all_rows:
-                raise ValueError(f"paper: others: '{other_name}' is a row of the study")
-            for column_name in reported.values:
-                if column_name not in self.columns:
-                    raise ValueError(f"paper: others: unknown column '{column_name}'")
+        for row in report.values:
+            if row not in self.rows:
+                raise ValueError(f"paper: unknown row '{row}'")
+        for other in report.others:
+            if other in self.all_rows:
+                raise ValueError(f"paper: others: '{other}' is a row of the study")
+        others = {name: other.values for name, other in report.others.items()}
+        for row, columns in (report.values | others).items():
+            for column in columns:
+                if column not in self.columns:
+                    raise ValueError(f"paper: row '{row}': unknown column '{column}'")
 
     @property
     def all_rows(self) -> dict[str, Row]:
@@ -220,15 +208,11 @@ class Study(Config):
         """The study with the rows ``names`` only; :class:`UserError` for an unknown one."""
         for name in names:
             if name not in self.all_rows:
-                raise UserError(
-                    f"study '{self.name}' has no row '{name}': {nearest(name, self.all_rows)}"
-                )
-        return self.model_copy(
-            update={
-                "rows": {k: v for k, v in self.rows.items() if k in names},
-                "references": {k: v for k, v in self.references.items() if k in names},
-            }
-        )
+                hint = nearest(name, self.all_rows)
+                raise UserError(f"study '{self.name}' has no row '{name}': {hint}")
+        rows = {name: row for name, row in self.rows.items() if name in names}
+        references = {name: row for name, row in self.references.items() if name in names}
+        return self.model_copy(update={"rows": rows, "references": references})
 
     def settings(
         self,
@@ -257,12 +241,8 @@ class Study(Config):
         """``'file', line n`` of the setting of a cell that put the value at ``keys``."""
         if self._file is None:
             return None
-        for above in (
-            ("columns", column, "set"),
-            ("rows", row, "set"),
-            ("references", row, "set"),
-            ("base",),
-        ):
+        rows = (("rows", row, "set"), ("references", row, "set"))
+        for above in (("columns", column, "set"), *rows, ("base",)):
             tree: Any = self._file.values
             for part in above:
                 tree = tree.get(part) or {}
@@ -298,12 +278,8 @@ def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
     names = file.values.get("plugins") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{file.at(['plugins'])}: plugins: give a list of names or files")
-    found = []
-    for name in names:
-        stem = name.removesuffix(".py")
-        beside = (path.parent / f"{stem}.py").resolve()
-        found.append(str(beside) if beside.exists() else name)
-    return tuple(found)
+    beside = {n: (path.parent / f"{n.removesuffix('.py')}.py").resolve() for n in names}
+    return tuple(str(path) if path.exists() else name for name, path in beside.items())
 
 
 def named_study(name: str) -> Study:

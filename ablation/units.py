@@ -11,11 +11,10 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from skelcon.downstream.tasks import Task, task
-
 from ablation.canonical import digest
 from skelcon.config import Config, Json
 from skelcon.data import Part, SkeletonDataset, SkeletonLayout
+from skelcon.downstream.tasks import Task, task
 from skelcon.pretrain import PretrainConfig
 
 RECIPE = 1
@@ -72,13 +71,7 @@ class Side:
 
     def to_json(self) -> Json:
         """As ``config.json`` has it."""
-        values: Json = {
-            "recipe": self.recipe,
-            "data": self.data,
-            "protocol": self.protocol,
-            "train": self.train,
-            "seed": self.seed,
-        }
+        values: Json = {name: getattr(self, name) for name in _OF_SIDE}
         if self.seen_as is not None:
             layout = self.seen_as.layout.to_dict()
             values["as"] = {"layout": layout, "bodies": self.seen_as.bodies}
@@ -90,24 +83,18 @@ class Side:
         seen_as = values.get("as")
         if seen_as is not None:
             seen_as = SeenAs(SkeletonLayout.from_dict(seen_as["layout"]), int(seen_as["bodies"]))
-        return cls(
-            data=str(values["data"]),
-            protocol=str(values["protocol"]),
-            train=cast(Part, str(values["train"])),
-            seed=int(values["seed"]),
-            seen_as=seen_as,
-            recipe=int(values["recipe"]),
-        )
+        return cls(**{name: values[name] for name in _OF_SIDE}, seen_as=seen_as)
+
+
+_OF_SIDE = ("recipe", "data", "protocol", "train", "seed")
 
 
 @dataclass(frozen=True, eq=False)
 class _Unit:
     """What both kinds of unit have. Units are equal if their keys are.
 
-    Attributes:
-        side: its clips and its seed.
-        options: its settings in full, as plain JSON values.
-        label: for people; not part of the key.
+    ``options`` are its settings in full, as plain JSON values; ``label`` is for people, and not
+    part of the key.
     """
 
     side: Side
@@ -196,23 +183,23 @@ class EncoderSource:
         """As ``config.json`` has it."""
         values: Json = {"representation": self.representation}
         if self.pretrained is not None:
-            return {**values, "pretrained": self.pretrained.to_json()}
+            return values | {"pretrained": self.pretrained.to_json()}
         if self.random is not None:
-            return {**values, "random": self.random}
-        return {**values, "weights": self.weights}
+            return values | {"random": self.random}
+        return values | {"weights": self.weights}
 
     @classmethod
     def from_json(cls, values: Json) -> EncoderSource:
         """The inverse of :meth:`to_json`."""
-        name = str(values["representation"])
-        if "pretrained" in values:
-            pretrained = read_unit(values["pretrained"])
-            if not isinstance(pretrained, PretrainUnit):
-                raise UnreadableUnitError("an encoder is pretrained by a unit that is no training")
-            return cls(name, pretrained=pretrained)
+        name = values["representation"]
         if "random" in values:
-            return cls(name, random=dict(values["random"]))
-        return cls(name, weights=str(values["weights"]))
+            return cls(name, random=values["random"])
+        if "weights" in values:
+            return cls(name, weights=values["weights"])
+        pretrained = read_unit(values["pretrained"])
+        if not isinstance(pretrained, PretrainUnit):
+            raise UnreadableUnitError("an encoder is pretrained by a unit that is no training")
+        return cls(name, pretrained=pretrained)
 
     @property
     def weights_key(self) -> str | None:
@@ -301,8 +288,8 @@ def read_unit(values: Json, label: str = "") -> Unit:
             return PretrainUnit(side, options, label=label)
         if values["unit"] != "evaluate":
             raise UnreadableUnitError(f"unknown kind of unit '{values['unit']}'")
-        encoders = tuple(EncoderSource.from_json(each) for each in values["encoders"])
-        test = cast(EvaluateOn, str(values["test"]))
-        return EvaluateUnit(side, options, str(values["task"]), test, encoders, label=label)
+        encoders = tuple(map(EncoderSource.from_json, values["encoders"]))
+        task_name, test = values["task"], values["test"]
+        return EvaluateUnit(side, options, task_name, test, encoders, label=label)
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableUnitError(f"not a unit of this version: {error!r}") from None

@@ -168,7 +168,7 @@ class StudyDataOptions(DataOptions):
 class PresetOptions:
     """The scale of a run."""
 
-    panel: ClassVar[str] = "Study"
+    panel: ClassVar[str] = "Settings"
 
     preset: Annotated[
         Preset | None,
@@ -204,7 +204,9 @@ class SettingOptions(PresetOptions):
 
 @dataclass(frozen=True)
 class StudyOptions(SettingOptions):
-    """What is asked of a study."""
+    """And the rows and seeds of a study."""
+
+    panel: ClassVar[str] = "Study"
 
     seeds: Annotated[
         tuple[int, ...],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -79,15 +78,15 @@ def show_plans(
     probe: int | None,
 ) -> None:
     """Print what would run of each plan, and its cost."""
-    from ablation.cost import CostModel, resolve_gpus
+    from ablation.cost import CostModel, nodes_of_cluster, resolve_gpus
     from ablation.cost.view import show_plan
     from ablation.run import missing_units
 
     found = [(plan, missing_units(plan.units, store, output, repair=False)) for plan in plans]
     datasets = [dataset for plan in plans for dataset in plan.datasets]
     to_run = [unit for _, units in found for unit in units]
-    model = CostModel.of(store, datasets, resources, ask_cluster=True)
-    model = replace(model, resources=resolve_gpus(resources, model, to_run, output.say))
+    model = CostModel.of(store, datasets, resources, nodes_of_cluster(resources))
+    model = resolve_gpus(model, to_run, output.say)
     show_plan(output.console, found, as_json, model, probe)
 
 

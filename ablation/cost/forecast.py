@@ -1,18 +1,19 @@
 """How long the units that are left will take: estimates, corrected by what the run observes.
 
 The one place where an ETA is computed: `plan` knows estimates only, a running study observes the
-speed of its units as well, and `status` reads the epochs that a unit has logged.
+speed of its units as well.
 """
 
 from __future__ import annotations
 
+import heapq
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablation.cost.schedule import wall_seconds
+from ablation.events import Progressed
 from ablation.units import Unit
 
 Kind = tuple[str, ...]
@@ -22,29 +23,61 @@ SHORT = 1.0
 """Seconds that an evaluation of which nothing is known is expected to take."""
 
 
-def kind_of(unit: Unit) -> Kind:
-    """The kind of ``unit``."""
-    return (unit.task_name, *unit.representations)
+def wall_seconds(
+    units: Iterable[Unit], seconds: Mapping[str, float], slots: int, running: Collection[str] = ()
+) -> float:
+    """When the last of ``units`` ends if ``slots`` trials run at once, as the queue hands out.
 
+    Units that are ready start in their order, evaluations first.
 
-def seconds_left(epoch_seconds: Sequence[float], epochs: int) -> float | None:
-    """What ``epochs`` more epochs take, from the seconds of earlier ones; None without any."""
-    return statistics.fmean(epoch_seconds) * max(0, epochs) if epoch_seconds else None
+    Args:
+        units: those that are left; what they need that is not among them is done.
+        seconds: key -> what a unit takes, or what is left of it; 0 for units that are not there.
+        slots: how many trials run at once.
+        running: keys of the units that run already.
+    """
+    by_key = {unit.key: unit for unit in units}
+    order = {
+        key: (key not in running, unit.kind != "evaluate", place)
+        for place, (key, unit) in enumerate(by_key.items())
+    }
+    unmet = {key: {need for need in unit.needs if need in by_key} for key, unit in by_key.items()}
+    dependents = defaultdict(list)
+    for key, needs in unmet.items():
+        for need in needs:
+            dependents[need].append(key)
+    ready = [(order[key], key) for key, needs in unmet.items() if not needs]
+    heapq.heapify(ready)
+    slots = max(1, slots, len(running))
+    busy: list[tuple[float, str]] = []
+    now = 0.0
+    while ready or busy:
+        while ready and len(busy) < slots:
+            _, key = heapq.heappop(ready)
+            heapq.heappush(busy, (now + seconds.get(key, 0.0), key))
+        now, ended = heapq.heappop(busy)
+        for key in dependents[ended]:
+            unmet[key].discard(ended)
+            if not unmet[key]:
+                heapq.heappush(ready, (order[key], key))
+    return now
 
 
 @dataclass
 class Pace:
-    """How fast a running unit is.
+    """How far a running unit is, and how fast.
 
     Attributes:
         started: when it started here, by `time.monotonic`.
-        first, last: the first and the last report of its epoch: (time, epoch).
+        first, last: (time, epoch) of the first and the last report of its epoch.
     """
 
     unit: Unit
     started: float
     first: tuple[float, int] | None = None
     last: tuple[float, int] | None = None
+    loss: float | None = None
+    samples_per_s: float | None = None
 
     @property
     def epoch(self) -> int:
@@ -56,11 +89,12 @@ class Pace:
         """Seconds since it started here."""
         return time.monotonic() - self.started
 
-    def observe(self, epoch: int) -> None:
-        """``epoch`` epochs are done."""
-        self.last = (time.monotonic(), epoch)
+    def observe(self, event: Progressed) -> None:
+        """Some epochs are done."""
+        self.last = time.monotonic(), event.epoch
         # Epochs before the first report may have been trained by an earlier run.
         self.first = self.first or self.last
+        self.loss, self.samples_per_s = event.loss, event.samples_per_s
 
     @property
     def epoch_seconds(self) -> float | None:
@@ -76,59 +110,52 @@ class Pace:
         return None if each is None else each * self.unit.epochs
 
     def left(self, estimate: float | None) -> float | None:
-        """Seconds that are left; ``estimate`` is of the whole unit, for as long as nothing else is
-        known."""
+        """Seconds that are left; ``estimate`` is of the whole unit, until its speed is known."""
         each, epochs = self.epoch_seconds, self.unit.epochs
         if each is None and estimate is not None and epochs:
             each = estimate / epochs
         if self.last is None or each is None:
             return None if estimate is None else max(0.0, estimate - self.elapsed)
-        left = seconds_left([each], epochs - self.epoch) or 0.0
+        left = each * max(0, epochs - self.epoch)
         return max(0.0, left - (time.monotonic() - self.last[0]))
 
 
-@dataclass
-class _Mean:
-    """The mean seconds of something that was observed several times."""
-
-    seconds: float = 0.0
-    count: int = 0
-
-    def add(self, seconds: float, count: int) -> None:
-        self.seconds += seconds
-        self.count += count
-
-
-class _Observed:
-    """What units took: seconds an epoch of each kind, and seconds of a training or other unit.
+class _Means:
+    """Seconds in the mean: of an epoch of each kind of unit, and of a training or other unit.
 
     (Of all trainings by unit, as other representations need other numbers of epochs.)
     """
 
     def __init__(self) -> None:
-        self.epoch: dict[Kind, _Mean] = defaultdict(_Mean)
-        self.unit: dict[bool, _Mean] = defaultdict(_Mean)
+        self._sums: dict[Kind | bool, tuple[float, int]] = {}
 
     def add(self, unit: Unit, seconds: float) -> None:
-        self.epoch[kind_of(unit)].add(seconds, unit.epochs or 1)
-        self.unit[unit.epochs > 0].add(seconds, 1)
+        for what, number in ((_kind(unit), unit.epochs or 1), (unit.epochs > 0, 1)):
+            total, count = self._sums.get(what, (0.0, 0))
+            self._sums[what] = total + seconds, count + number
+
+    def of(self, what: Kind | bool) -> float | None:
+        """Of an epoch of a kind, or of a unit that trains, or does not; None without any."""
+        total, count = self._sums.get(what, (0.0, 0))
+        return total / count if count else None
+
+
+def _kind(unit: Unit) -> Kind:
+    return (unit.task_name, *unit.representations)
 
 
 class Forecast:
     """The time that the units of a run take. Not safe for several threads.
 
     What a unit takes is known, from the best on: from its own speed, from units of its kind in
-    this run (finished ones, or else running ones), from the estimate of the cost model, from all
-    other units of this run.
-
-    Args:
-        estimates: key -> seconds, from the cost model.
-        slots: how many trials run at once; the most that have been seen if it is not known.
+    this run (finished ones, or else running ones), from the estimate of the cost model (key ->
+    seconds), from all other units of this run. Without ``slots``, the most trials that have been
+    seen at once count as such.
     """
 
     def __init__(self, estimates: Mapping[str, float], slots: int | None) -> None:
         self._estimates, self._slots, self._most = estimates, slots, 1
-        self._ended, self._running = _Observed(), _Observed()
+        self._ended, self._running = _Means(), _Means()
         self._paces: Mapping[str, Pace] = {}
 
     def ended(self, pace: Pace) -> None:
@@ -137,7 +164,7 @@ class Forecast:
 
     def update(self, paces: Mapping[str, Pace]) -> None:
         """These units run now: to be called before anything is asked."""
-        self._paces, self._running = paces, _Observed()
+        self._paces, self._running = paces, _Means()
         self._most = max(self._most, len(paces))
         for pace in paces.values():
             if pace.total is not None:
@@ -149,11 +176,9 @@ class Forecast:
         return whole if pace is None else pace.left(whole)
 
     def remaining(self, units: Sequence[Unit], upcoming: int = 0) -> float | None:
-        """Seconds until all is done; None if nothing is known of a unit.
+        """Seconds until ``units``, which run or are to run, are done; None if one is not known.
 
-        Args:
-            units: those that run or are to run.
-            upcoming: how many more units a search will ask for.
+        ``upcoming`` is how many more units a search will ask for.
         """
         seconds = {unit.key: left for unit in units if (left := self.left(unit)) is not None}
         slots = self._slots or self._most
@@ -162,28 +187,21 @@ class Forecast:
         wall = wall_seconds(units, seconds, slots, self._paces)
         if not upcoming:
             return wall
-        means = [self._unit_mean(trains) for trains in (True, False)]
-        known = [mean for mean in means if mean is not None] or list(self._estimates.values())
+        means = [mean for trains in (True, False) if (mean := self._mean(trains)) is not None]
+        known = means or list(self._estimates.values())
         return wall + upcoming * statistics.fmean(known) / slots if known else None
 
     def _whole(self, unit: Unit) -> float | None:
         """What all of ``unit`` takes."""
-        each = self._epoch_mean(kind_of(unit))
+        each = self._mean(_kind(unit))
         if each is not None:
             return each * (unit.epochs or 1)
         if unit.key in self._estimates:
             return self._estimates[unit.key]
-        mean = self._unit_mean(unit.epochs > 0)
+        mean = self._mean(unit.epochs > 0)
         return SHORT if mean is None and not unit.epochs else mean
 
-    def _epoch_mean(self, kind: Kind) -> float | None:
-        """Seconds an epoch of this kind of unit."""
-        return _first_mean(self._ended.epoch.get(kind), self._running.epoch.get(kind))
-
-    def _unit_mean(self, trains: bool) -> float | None:
-        """Seconds of a training, or of another unit."""
-        return _first_mean(self._ended.unit.get(trains), self._running.unit.get(trains))
-
-
-def _first_mean(*observed: _Mean | None) -> float | None:
-    return next((each.seconds / each.count for each in observed if each is not None), None)
+    def _mean(self, what: Kind | bool) -> float | None:
+        """As the units that have ended took, or else those that run."""
+        mean = self._ended.of(what)
+        return self._running.of(what) if mean is None else mean

@@ -5,15 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-from ablation.cost.hardware import torch_sees_a_gpu
-from ablation.cost.model import CostModel
+from ablation.cost.model import CostModel, nodes_of_cluster
 from ablation.units import PretrainUnit, Unit
 from skelcon.errors import UserError
-
-if TYPE_CHECKING:
-    from ablation.runner.resources import Resources
 
 
 class AutoGpus(float):
@@ -21,11 +16,7 @@ class AutoGpus(float):
 
 
 def parse_gpus(text: str) -> float:
-    """``0.25``, ``2`` or ``auto``, as ``--gpus-per-trial`` has it.
-
-    Raises:
-        UserError: for anything else.
-    """
+    """``0.25``, ``2`` or ``auto``, as ``--gpus-per-trial`` has it; UserError for anything else."""
     if text == "auto":
         return AutoGpus(1)
     try:
@@ -37,66 +28,39 @@ def parse_gpus(text: str) -> float:
     return number
 
 
-def gpus_of_cluster(resources: Resources) -> float:
-    """How many GPUs the cluster at ``--address`` has."""
-    from ablation.runner.session import cluster  # imports Ray: only where it is needed anyway
-
-    with cluster(resources) as nodes:
-        return sum(node.get("GPU", 0.0) for node in nodes)
-
-
-def resolve_gpus(
-    resources: Resources,
-    model: CostModel,
-    units: Sequence[Unit],
-    say: Callable[[str], None],
-    *,
-    cuda: Callable[[], bool] = torch_sees_a_gpu,
-    in_cluster: Callable[[Resources], float] = gpus_of_cluster,
-) -> Resources:
-    """``resources`` with a number in place of ``auto``, and checked for ``units``.
+def resolve_gpus(model: CostModel, units: Sequence[Unit], say: Callable[[str], None]) -> CostModel:
+    """``model`` with a number of GPUs instead of ``auto``, and checked for ``units``.
 
     ``auto`` becomes no GPU where torch (or the cluster at ``--address``) has none, else the share
-    of one in which the largest peak of like finished units fits, or a whole one.
-
-    Args:
-        resources: as asked for.
-        model: knows the peak memory of finished units.
-        units: what is to run.
-        say: receives what was chosen, and why.
-        cuda: whether torch sees a GPU here.
-        in_cluster: the number of GPUs of the cluster.
+    of one in which the largest peak of like finished units fits, or a whole one. ``say`` receives
+    what was chosen, and why.
 
     Raises:
         UserError: if a pre-training's batch cannot be divided among the GPUs.
     """
-    if units and isinstance(resources.gpus_per_trial, AutoGpus):
-        gpus, why = _choose(resources, model, units, cuda, in_cluster)
-        resources = replace(resources, gpus_per_trial=gpus)
+    if units and isinstance(model.resources.gpus_per_trial, AutoGpus):
+        gpus, why = _choose(model, units)
+        model = replace(model, resources=replace(model.resources, gpus_per_trial=gpus))
         say(f"--gpus-per-trial auto: {why}")
-    if resources.gpus_per_trial > 1:
+    gpus = model.resources.gpus_per_trial
+    if gpus > 1:
         from skelcon.pretrain.distributed import check_world_size  # imports torch
 
         for unit in units:
             if isinstance(unit, PretrainUnit):
-                check_world_size(int(unit.options["batch"]), int(resources.gpus_per_trial))
-    return resources
+                check_world_size(int(unit.options["batch"]), int(gpus))
+    return model
 
 
-def _choose(
-    resources: Resources,
-    model: CostModel,
-    units: Sequence[Unit],
-    cuda: Callable[[], bool],
-    in_cluster: Callable[[Resources], float],
-) -> tuple[float, str]:
+def _choose(model: CostModel, units: Sequence[Unit]) -> tuple[float, str]:
     """The number for ``auto``, and the reason."""
-    if resources.address is not None:
-        if in_cluster(resources) <= 0:
+    if model.resources.address is not None:
+        nodes = model.nodes or nodes_of_cluster(model.resources) or ()
+        if not any(node.get("GPU", 0.0) > 0 for node in nodes):
             return 0.0, "no GPU, as the cluster has none"
-    elif not cuda():
+    elif model.hardware.name is None:
         return 0.0, "no GPU, as torch sees none here"
-    share = replace(model, resources=resources).cost(units).gpu_share
+    share = model.cost(units).suggested_gpus_per_trial
     if share is None:
         return 1.0, "a whole GPU, as no finished unit shows that a part of one would do"
     return share, f"{share:g} of a GPU, by the peak memory of like units"

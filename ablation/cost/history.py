@@ -10,21 +10,64 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-import os
 import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ablation.cost.hardware import Hardware
 from ablation.store import Store
-from ablation.store.unit_files import CHECKPOINT, CONFIG, DONE, PROVENANCE, UnitFiles
+from ablation.store.unit_files import CHECKPOINT, CONFIG, PROVENANCE, UnitFiles
 from ablation.text import plural
-from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
+from ablation.units import EvaluateUnit, PretrainUnit, Unit, read_unit
 from skelcon.config import Json
 from skelcon.data import Part, SkeletonDataset, split
+
+if TYPE_CHECKING:
+    from ablation.runner.resources import Resources
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What the speed of a unit depends on: a GPU by its name, or a CPU by name and threads.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        name: None for a GPU that is not known, such as a cluster's.
+        threads: torch threads, on a CPU.
+        ranks: among how many GPUs a pre-training is divided.
+    """
+
+    device: str
+    name: str | None
+    threads: int = 0
+    ranks: int = 1
+
+    @classmethod
+    def of_trial(cls, resources: Resources) -> Hardware:
+        """What a trial runs on, as far as this machine can tell."""
+        from ablation.store.provenance import environment  # imports torch
+
+        names = environment()["hardware"]
+        if resources.gpus_per_trial > 0:
+            return cls("cuda", names["gpu"], ranks=max(1, int(resources.gpus_per_trial)))
+        return cls("cpu", names["cpu"], max(1, int(resources.cpus_per_trial)))
+
+    @classmethod
+    def of(cls, provenance: Json) -> Hardware:
+        """What a finished unit ran on."""
+        names = provenance["hardware"]
+        if str(provenance["device"]).startswith("cuda"):
+            return cls("cuda", names["gpu"], ranks=int(provenance.get("ranks", 1)))
+        return cls("cpu", names["cpu"], int(provenance["threads"]))
+
+    def __str__(self) -> str:
+        if self.device == "cuda":
+            name = self.name or "a GPU"
+            return f"{self.ranks} x {name}" if self.ranks > 1 else name
+        return f"{self.name}, {plural(self.threads, 'thread')}"
 
 
 class Match(IntEnum):
@@ -40,7 +83,6 @@ class Difference:
     """What a finished unit differs in from the one that is estimated; the first field weighs most.
 
     Attributes:
-        match: what the two have in common.
         hardware, data: whether it ran on other hardware, or on another data set.
         options: whether it has the same encoders with other options, such as an augmentation.
     """
@@ -56,9 +98,8 @@ class Difference:
         return self > Difference(options=True)
 
 
-@dataclass(frozen=True)
-class Traits:
-    """What a unit's cost per clip depends on, as text that can be compared."""
+class Traits(NamedTuple):
+    """What a unit's cost per clip depends on, as text that can be compared; the closest first."""
 
     whole: str
     encoders: str
@@ -67,7 +108,7 @@ class Traits:
 
     @classmethod
     def of(cls, unit: Unit) -> Traits:
-        """Of ``unit``."""
+        """The traits of ``unit``."""
         task, encoders, options = unit.task_name, encoders_of(unit), unit.options
         seen_as = unit.side.to_json().get("as")
         scales = unit.task.scales if isinstance(unit, EvaluateUnit) else ("epochs",)
@@ -76,35 +117,48 @@ class Traits:
         return cls(
             whole=_text(task, seen_as, encoders, cost),
             encoders=_text(task, seen_as, encoders, *precision),
-            representations=_text(task, [name for name, _ in encoders]),
+            representations=_text(task, unit.representations),
             task=task,
         )
 
     def compare(self, other: Traits) -> Difference | None:
         """What the two differ in; None if they have nothing in common."""
-        if self.whole == other.whole:
-            return Difference()
-        if self.encoders == other.encoders:
-            return Difference(options=True)
-        if self.representations == other.representations:
-            return Difference(Match.REPRESENTATIONS)
-        return Difference(Match.TASK) if self.task == other.task else None
+        pairs = zip(DIFFERENCES, self, other, strict=True)
+        return next((found for found, mine, theirs in pairs if mine == theirs), None)
+
+
+DIFFERENCES = (
+    Difference(),
+    Difference(options=True),
+    Difference(Match.REPRESENTATIONS),
+    Difference(Match.TASK),
+)
+"""What units differ in that share the first, the second, ... of their traits."""
+
+
+def _text(*values: Any) -> str:
+    return json.dumps(values, sort_keys=True)
+
+
+def probe_key(unit: Unit) -> tuple[str, str]:
+    """Units of one key share a measurement: what one step, or an evaluation, costs them."""
+    traits = Traits.of(unit)
+    return (traits.encoders if unit.epochs else traits.whole), unit.side.data
 
 
 def encoders_of(unit: Unit) -> list[tuple[str, Json]]:
     """(representation, configuration of its encoder) of what clips pass through."""
     if isinstance(unit, PretrainUnit):
         return [(name, unit.options["encoders"]) for name in unit.representations]
-    return [(source.representation, _own(source)) for source in unit.encoders]
+    return [
+        (each.representation, _only(each.encoders, each.representation))
+        if each.encoders is not None
+        else (each.representation, {"weights": each.weights})
+        for each in unit.encoders
+    ]
 
 
-def _own(source: EncoderSource) -> Json:
-    if source.encoders is None:
-        return {"weights": source.weights}
-    return only(source.encoders, source.representation)
-
-
-def only(encoders: Json, representation: str) -> Json:
+def _only(encoders: Json, representation: str) -> Json:
     """The part of an encoders' configuration that is of one representation."""
     own = {name: value for name, value in encoders.items() if name in (representation, "frames")}
     custom = encoders.get("custom", {})
@@ -113,55 +167,15 @@ def only(encoders: Json, representation: str) -> Json:
     return own
 
 
-def split_by_encoder(unit: Unit) -> list[Unit]:
+def _with_each_encoder(unit: Unit) -> list[Unit]:
     """The unit as it would be with each of its encoders alone."""
     if isinstance(unit, EvaluateUnit):
         return [replace(unit, encoders=(source,)) for source in unit.encoders]
+    parts = {name: _only(unit.options["encoders"], name) for name in unit.representations}
     return [
-        PretrainUnit(
-            unit.side,
-            {
-                **unit.options,
-                "representations": [name],
-                "encoders": only(unit.options["encoders"], name),
-            },
-        )
-        for name in unit.representations
+        replace(unit, options={**unit.options, "representations": [name], "encoders": own})
+        for name, own in parts.items()
     ]
-
-
-def _text(*values: Any) -> str:
-    return json.dumps(values, sort_keys=True)
-
-
-class Clips:
-    """How many clips the sides of the known data sets have."""
-
-    def __init__(self, datasets: Iterable[SkeletonDataset]) -> None:
-        self.datasets = {each.fingerprint: each for each in datasets}
-        self._count = functools.cache(self._counted)
-
-    def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
-        return len(split(self.datasets[fingerprint], protocol, part))
-
-    def name(self, unit: Unit) -> str | None:
-        """The name of the unit's data set, if it is known."""
-        dataset = self.datasets.get(unit.side.data)
-        return dataset.name if dataset else None
-
-    def sides(self, unit: Unit) -> tuple[int, int] | None:
-        """(training clips, test clips) of a unit, if its data set is known."""
-        side = unit.side
-        if side.data not in self.datasets:
-            return None
-        test: Part = unit.test if isinstance(unit, EvaluateUnit) else "test"
-        train = self._count(side.data, side.protocol, side.train)
-        return train, self._count(side.data, side.protocol, test)
-
-    def seen(self, unit: Unit) -> float | None:
-        """How many clips pass through the encoders of a unit, if its data set is known."""
-        sides = self.sides(unit)
-        return None if sides is None else unit.clips_seen(*sides)
 
 
 @dataclass(frozen=True)
@@ -169,6 +183,7 @@ class FinishedUnit:
     """What a finished unit was and what it cost.
 
     Attributes:
+        data: the name of its data set.
         size: bytes of its directory, without a checkpoint.
         gpu_mib, gpu_total_mib: the peak of its GPU's memory, and all of it; None on a CPU.
     """
@@ -186,42 +201,27 @@ class FinishedUnit:
     @classmethod
     def read(cls, directory: Path) -> FinishedUnit | None:
         """Of a unit's directory; None if it is not finished or not one of this version's."""
-        files, size, names = UnitFiles(directory), 0, set()
+        files = UnitFiles(directory)
         with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
-            with os.scandir(directory) as entries:
-                for entry in entries:
-                    names.add(entry.name)
-                    size += entry.stat().st_size if entry.name != CHECKPOINT else 0
-            config = files.read_or_none(CONFIG) if DONE in names else None
+            config = files.read_or_none(CONFIG) if files.is_done else None
             provenance = files.read_or_none(PROVENANCE)
             if config is None or provenance is None:
                 return None
-            unit = read_unit(config)
-            hardware = Hardware.of(provenance)
-            peak = provenance.get("peak_memory", {}).get("gpu_mib")
-            on_gpu = hardware.device == "cuda"
+            unit, hardware = read_unit(config), Hardware.of(provenance)
+            on_gpu, peak = hardware.device == "cuda", provenance.get("peak_memory", {})
+            kept = (path for path in directory.iterdir() if path.name != CHECKPOINT)
             return cls(
                 unit=unit,
                 traits=Traits.of(unit),
                 seconds=float(provenance["seconds"]),
                 hardware=hardware,
                 data=str(provenance["data"]["name"]),
-                size=size,
+                size=sum(path.stat().st_size for path in kept),
                 # The peak of one of several ranks is that of a part of a batch.
-                gpu_mib=peak if on_gpu and hardware.ranks == 1 else None,
+                gpu_mib=peak.get("gpu_mib") if on_gpu and hardware.ranks == 1 else None,
                 gpu_total_mib=provenance["hardware"].get("gpu_mib") if on_gpu else None,
                 files=files,
             )
-        return None
-
-    def clips_seen(self, clips: Clips) -> float | None:
-        """Clips that passed: counted if the data is known, else what the training logged."""
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-            counted = clips.seen(self.unit)
-            if counted is not None:
-                return counted
-            logged = self.files.metrics()
-            return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
         return None
 
 
@@ -241,15 +241,14 @@ class Rate:
 
 
 class History:
-    """The finished units of a store: gives what is most similar to a unit.
+    """The finished units of a store, and the data sets that are known: what units cost, by them."""
 
-    Args:
-        finished: the finished units.
-        clips: the known data sets.
-    """
-
-    def __init__(self, finished: Iterable[FinishedUnit], clips: Clips) -> None:
-        self.finished, self.clips = list(finished), clips
+    def __init__(
+        self, finished: Iterable[FinishedUnit], datasets: Iterable[SkeletonDataset]
+    ) -> None:
+        self.finished = list(finished)
+        self.datasets = {each.fingerprint: each for each in datasets}
+        self._count = functools.cache(self._counted)
         self._measured: dict[tuple[str, str, Hardware], Rate] = {}
         self._rates: dict[tuple[str, str | None, Hardware], Rate | None] = {}
 
@@ -258,7 +257,24 @@ class History:
         """All finished units of ``store``; what cannot be read is left out."""
         directories = sorted(store.units.iterdir()) if store.units.is_dir() else []
         found = (FinishedUnit.read(each) for each in directories if not each.name.startswith("."))
-        return cls((unit for unit in found if unit is not None), Clips(datasets))
+        return cls((unit for unit in found if unit is not None), datasets)
+
+    def sides(self, unit: Unit) -> tuple[int, int] | None:
+        """(training clips, test clips) of a unit, if its data set is known."""
+        side = unit.side
+        if side.data not in self.datasets:
+            return None
+        test: Part = unit.test if isinstance(unit, EvaluateUnit) else "test"
+        train = self._count(side.data, side.protocol, side.train)
+        return train, self._count(side.data, side.protocol, test)
+
+    def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
+        return len(split(self.datasets[fingerprint], protocol, part))
+
+    def clips_seen(self, unit: Unit) -> float | None:
+        """How many clips pass through the encoders of a unit, if its data set is known."""
+        sides = self.sides(unit)
+        return None if sides is None else unit.clips_seen(*sides)
 
     def add_measurement(self, unit: Unit, hardware: Hardware, rate: Rate) -> None:
         """What a unit, and all that share its :func:`probe_key`, was measured to cost."""
@@ -269,7 +285,8 @@ class History:
         measured = self._measured.get((*probe_key(unit), hardware))
         if measured is not None:
             return measured
-        traits, data = Traits.of(unit), self.clips.name(unit)
+        dataset = self.datasets.get(unit.side.data)
+        traits, data = Traits.of(unit), dataset.name if dataset else None
         known = (traits.whole, data, hardware)
         if known not in self._rates:
             rate = self._nearest(traits, data, hardware)
@@ -284,48 +301,50 @@ class History:
 
     @functools.cached_property
     def _sizes(self) -> dict[str, int]:
-        found: dict[str, list[int]] = {}
+        found = defaultdict(list)
         for finished in self.finished:
-            found.setdefault(finished.traits.encoders, []).append(finished.size)
-        return {key: int(statistics.median(sizes)) for key, sizes in found.items()}
+            found[finished.traits.encoders].append(finished.size)
+        return {encoders: int(statistics.median(sizes)) for encoders, sizes in found.items()}
 
     def _sum_of_parts(self, unit: Unit, data: str | None, hardware: Hardware) -> Rate | None:
         """Of a unit of several encoders: what each costs alone, nearly the cost of all together."""
-        parts = [self._nearest(Traits.of(each), data, hardware) for each in split_by_encoder(unit)]
-        known = [
-            rate
-            for rate in parts
-            if rate is not None and rate.difference < Difference(hardware=True)
+        parts = [
+            self._nearest(Traits.of(each), data, hardware) for each in _with_each_encoder(unit)
         ]
-        if len(known) < 2 or len(known) < len(parts):
+        here = Difference(hardware=True)
+        seconds = [rate.seconds for rate in parts if rate is not None and rate.difference < here]
+        if len(seconds) < 2 or len(seconds) < len(parts):
             return None
-        return Rate(
-            sum(rate.seconds for rate in known),
-            "the sum of its representations alone on this hardware",
-            Difference(Match.REPRESENTATIONS),
-        )
+        basis = "the sum of its representations alone on this hardware"
+        return Rate(sum(seconds), basis, Difference(Match.REPRESENTATIONS))
 
     def _nearest(self, traits: Traits, data: str | None, hardware: Hardware) -> Rate | None:
         if traits.task != "pretrain":  # an evaluation runs on one of several GPUs
             hardware = replace(hardware, ranks=1)
-        groups: dict[Difference, list[FinishedUnit]] = {}
+        groups = defaultdict(list)
         for finished in self.finished:
             difference = traits.compare(finished.traits)
             if difference is None or finished.hardware.device != hardware.device:
                 continue  # the time on a GPU says nothing about a CPU
-            difference = replace(
-                difference, hardware=finished.hardware != hardware, data=finished.data != data
-            )
-            groups.setdefault(difference, []).append(finished)
-        for difference, members in sorted(groups.items()):
-            rate = self._rate_of(members, difference)
-            if rate is not None:
-                return rate
+            others = finished.hardware != hardware, finished.data != data
+            difference = replace(difference, hardware=others[0], data=others[1])
+            groups[difference].append(finished)
+        rates = (self._rate_of(groups[difference], difference) for difference in sorted(groups))
+        return next((rate for rate in rates if rate is not None), None)
+
+    def _clips_of(self, finished: FinishedUnit) -> float | None:
+        """Clips that passed: counted if the data is known, else what the training logged."""
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            counted = self.clips_seen(finished.unit)
+            if counted is not None:
+                return counted
+            logged = finished.files.metrics()
+            return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
         return None
 
     def _rate_of(self, members: Sequence[FinishedUnit], difference: Difference) -> Rate | None:
         """The median of units that differ in the same; None if their clips are not known."""
-        counted = [(finished, finished.clips_seen(self.clips)) for finished in members]
+        counted = [(finished, self._clips_of(finished)) for finished in members]
         rates = [finished.seconds / clips for finished, clips in counted if clips]
         if not rates:
             return None
@@ -353,9 +372,3 @@ def _basis(difference: Difference, number: int, example: FinishedUnit) -> str:
     if difference.hardware:
         return f"{text} on other hardware ({example.hardware})"
     return f"{text} on this hardware"
-
-
-def probe_key(unit: Unit) -> tuple[str, str]:
-    """Units of one key share a measurement: what one step, or an evaluation, costs them."""
-    traits = Traits.of(unit)
-    return (traits.encoders if unit.epochs else traits.whole), unit.side.data

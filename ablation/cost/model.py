@@ -2,7 +2,7 @@
 
 A unit's seconds are taken from earlier results (`ablation.cost.history`) or from a measurement
 (`ablation.cost.probe`); the time of all is that of running them in the available slots, each after
-what it needs (`ablation.cost.schedule`). A unit of which nothing is known makes the total a lower
+what it needs (`ablation.cost.forecast`). A unit of which nothing is known makes the total a lower
 bound.
 """
 
@@ -12,17 +12,16 @@ import functools
 import math
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ablation.cost.hardware import Hardware, trial_hardware
-from ablation.cost.history import History, Rate
-from ablation.cost.schedule import slots_of, wall_seconds
+from ablation.cost.forecast import wall_seconds
+from ablation.cost.history import Hardware, History, Rate
 from ablation.cost.sizes import written_bytes
 from ablation.store import Store
-from ablation.store.unit_files import UnitFiles
+from ablation.store.unit_files import CHECKPOINT
 from ablation.text import readable
 from ablation.units import Unit
 from skelcon.data import SkeletonDataset
@@ -42,17 +41,17 @@ GPU_SHARE = 0.9
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one unit costs.
+    """What one unit costs; None for what is unknown.
 
     Attributes:
-        seconds: of its trial, without what its checkpoint holds; None if unknown.
+        seconds: of its trial, without what its checkpoint holds.
         basis: where that number comes from.
         left: the share that is still to run, less than 1 for a unit with a checkpoint.
-        size: bytes that it leaves; None if unknown.
+        size: bytes that it leaves.
         checkpoint: bytes of its checkpoint while it runs.
-        rate: what a clip costs; None if unknown.
     """
 
+    unit: Unit
     seconds: float | None
     basis: str
     left: float
@@ -63,35 +62,31 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Cost:
-    """What units cost together.
+    """What units cost together. From ``slots`` on, the fields are those of ``plan --json``.
 
     Attributes:
         estimates: key -> what that unit costs.
+        known: key -> its seconds, where they are known.
         slots: how many trials run at once; None if that is not known.
-        seconds: from the first start to the last end; a lower bound if ``unknown``; None if
+        seconds: from the first start to the last end; a lower bound if some are unknown; None if
             nothing or the slots are not known.
-        work_seconds: of all trials, one after another.
-        unknown: how many units' seconds are not known.
+        trial_seconds: of all trials, one after another.
         disk_bytes: what will be written and stay, and the checkpoints of those that run at once;
-            a lower bound if ``unknown_size``.
-        gpu_share: the ``--gpus-per-trial`` that the peak memory of like units suggests.
+            a lower bound if some are unknown.
+        suggested_gpus_per_trial: by the peak memory of like units.
     """
 
     estimates: Mapping[str, Estimate]
+    known: Mapping[str, float]
     slots: int | None
     seconds: float | None
-    work_seconds: float
-    unknown: int
+    trial_seconds: float
     gpu_hours: float
     core_hours: float
     disk_bytes: int
-    unknown_size: int
-    gpu_share: float | None
-
-    @property
-    def known(self) -> dict[str, float]:
-        """Key -> seconds of the units of which they are known."""
-        return {key: e.seconds for key, e in self.estimates.items() if e.seconds is not None}
+    units_of_unknown_time: int
+    units_of_unknown_size: int
+    suggested_gpus_per_trial: float | None
 
 
 @dataclass(frozen=True)
@@ -99,16 +94,16 @@ class CostModel:
     """Estimates what units cost, from earlier results and for given resources.
 
     Attributes:
-        store: whose finished units are the evidence.
-        history: that evidence.
+        history: the finished units of ``store``, which are the evidence.
         resources: what a trial takes.
-        cluster: CPUs and GPUs of the cluster that will run them, if it was asked.
+        nodes: those of the cluster at ``--address``, if it was asked; otherwise it runs
+            ``--max-concurrent`` trials at once, or an unknown number.
     """
 
     store: Store
     history: History
     resources: Resources
-    cluster: tuple[float, float] | None = None
+    nodes: Sequence[Mapping[str, float]] | None = None
 
     @classmethod
     def of(
@@ -116,99 +111,71 @@ class CostModel:
         store: Store,
         datasets: Iterable[SkeletonDataset],
         resources: Resources,
-        *,
-        ask_cluster: bool = False,
+        nodes: Sequence[Mapping[str, float]] | None = None,
     ) -> CostModel:
-        """Read the evidence.
-
-        Args:
-            store: whose finished units are the evidence.
-            datasets: what the units read.
-            resources: what a trial takes.
-            ask_cluster: connect to the cluster of ``--address`` and ask for its size; otherwise
-                such a cluster runs ``--max-concurrent`` trials at once, or an unknown number.
-        """
-        size = None
-        if ask_cluster and resources.address is not None:
-            from ablation.runner.session import cluster  # imports Ray
-
-            with cluster(resources) as nodes:
-                cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
-                size = cpus, gpus
-        return cls(store, History.read(store, datasets), resources, size)
+        """Read the evidence: the finished units of ``store``, whose clips are of ``datasets``."""
+        return cls(store, History.read(store, datasets), resources, nodes)
 
     @functools.cached_property
     def hardware(self) -> Hardware:
         """What a trial runs on."""
-        return trial_hardware(self.resources.gpus_per_trial, self.resources.cpus_per_trial)
+        return Hardware.of_trial(self.resources)
 
     @property
     def slots(self) -> int | None:
         """How many trials run at once; None if that is not known."""
-        if self.cluster is not None:
-            return slots_of(self.resources, *self.cluster)
+        if self.nodes is not None:
+            return self.resources.slots_of(self.nodes)
         if self.resources.address is not None:
             return self.resources.max_concurrent
-        return slots_of(self.resources)
+        here = {"CPU": float(os.cpu_count() or 1)}
+        if self.resources.gpus_per_trial:
+            import torch
+
+            here["GPU"] = torch.cuda.device_count()
+        return self.resources.slots_of([here])
 
     def cost(self, units: Sequence[Unit]) -> Cost:
         """What it costs to run ``units``; what they need that is not among them is done."""
         estimates = {unit.key: self.estimate(unit) for unit in units}
+        each = list(estimates.values())
         known = {key: e.seconds for key, e in estimates.items() if e.seconds is not None}
         resources, slots, work = self.resources, self.slots, sum(known.values())
-        seconds = None
-        if slots and (known or not units):
-            seconds = wall_seconds(units, known, slots)
+        of_gpus = (
+            seconds * resources.gpus_of(estimates[key].unit) for key, seconds in known.items()
+        )
+        seconds = wall_seconds(units, known, slots) if slots and (known or not units) else None
         return Cost(
             estimates=estimates,
+            known=known,
             slots=slots,
             seconds=seconds,
-            work_seconds=work,
-            unknown=len(estimates) - len(known),
-            gpu_hours=sum(known.get(u.key, 0.0) * resources.gpus_of(u) for u in units) / 3600,
+            trial_seconds=work,
+            gpu_hours=sum(of_gpus) / 3600,
             core_hours=work * resources.cpus_per_trial / 3600,
-            disk_bytes=self._disk_bytes(list(estimates.values()), slots or 1),
-            unknown_size=sum(1 for e in estimates.values() if e.size is None),
-            gpu_share=gpu_share([e.rate for e in estimates.values()], resources),
+            disk_bytes=self._disk_bytes(each, slots or 1),
+            units_of_unknown_time=len(each) - len(known),
+            units_of_unknown_size=sum(1 for e in each if e.size is None),
+            suggested_gpus_per_trial=gpu_share([e.rate for e in each], resources),
         )
 
     def estimate(self, unit: Unit) -> Estimate:
         """What ``unit`` costs, and the basis of that."""
-        rate, clips = self.history.rate(unit, self.hardware), self.history.clips.seen(unit)
+        rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
         left = share_left(unit, self.store)
-        seconds = rate.seconds * clips * left if rate is not None and clips is not None else None
-        counted, size = written_bytes(unit, self.history.clips), self.history.size(unit)
+        seconds, basis = None, UNKNOWN
+        if rate is not None and clips is not None:
+            seconds, basis = rate.seconds * clips * left, rate.basis
+        counted, size = written_bytes(unit, self.history), self.history.size(unit)
         if size is None and counted is not None:
             size = counted.left
-        return Estimate(
-            seconds=seconds,
-            basis=rate.basis if rate is not None and seconds is not None else UNKNOWN,
-            left=left,
-            size=size,
-            checkpoint=counted.checkpoint if counted is not None else 0,
-            rate=rate,
-        )
+        checkpoint = counted.checkpoint if counted is not None else 0
+        return Estimate(unit, seconds, basis, left, size, checkpoint, rate)
 
     def needs_probe(self, unit: Unit) -> bool:
         """Whether no finished unit has these encoders on this hardware and this data."""
         rate = self.history.rate(unit, self.hardware)
         return rate is None or rate.difference.is_rough
-
-    def probe(
-        self,
-        units: Sequence[Unit],
-        steps: int,
-        progress: Callable[[Unit, int, int], None] = lambda unit, done, total: None,
-    ) -> None:
-        """Measure ``steps`` steps of each kind of unit that earlier results do not cover.
-
-        ``progress`` is called before each: with the unit, how many were measured, and of how many.
-        """
-        from ablation.cost.probe import probe  # imports torch
-
-        missing = [unit for unit in units if self.needs_probe(unit)]
-        threads = max(1, int(self.resources.cpus_per_trial))
-        probe(missing, self.history, self.hardware, steps, threads, progress)
 
     def _disk_bytes(self, estimates: Sequence[Estimate], slots: int) -> int:
         at_once = sorted((e.checkpoint for e in estimates), reverse=True)[:slots]
@@ -224,12 +191,22 @@ class CostModel:
         return 0 if policy.keep == "none" else 1
 
 
+def nodes_of_cluster(resources: Resources) -> list[dict[str, float]] | None:
+    """What each node of the cluster at ``--address`` has; None without one."""
+    if resources.address is None:
+        return None
+    from ablation.runner.session import cluster  # imports Ray: only where it is needed anyway
+
+    with cluster(resources) as nodes:
+        return [dict(node) for node in nodes]
+
+
 def share_left(unit: Unit, store: Store) -> float:
     """How much of ``unit`` is to run: all, or what a checkpoint leaves, by its logged epochs."""
-    files = UnitFiles(store.directory(unit.key))
-    if not files.has_checkpoint or not unit.epochs:
+    files = store.files(unit.key)
+    if not files.has(CHECKPOINT) or not unit.epochs:
         return 1.0
-    return max(0.0, 1 - files.logged_epochs() / unit.epochs)
+    return max(0.0, 1 - len(files.metrics()) / unit.epochs)
 
 
 def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:
@@ -238,10 +215,10 @@ def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | Non
     1/n for the largest n of trials whose peaks fit into one GPU together, the smallest of those
     that were measured and of this machine's.
     """
-    if resources.gpus_per_trial > 1:  # for speed, not for memory
+    if not 0 < resources.gpus_per_trial <= 1:  # several are for speed, not for memory
         return None
     known = [rate for rate in rates if rate is not None and rate.gpu_mib and rate.gpu_total_mib]
-    if not known or not resources.gpus_per_trial or any(rate is None for rate in rates):
+    if not known or None in rates:
         return None
     import torch
 
@@ -256,9 +233,7 @@ def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | Non
 
 def check_disk(results: Path, cost: Cost) -> None:
     """UserError if the file system of ``results`` cannot hold what would be written."""
-    existing = results.absolute()
-    while not existing.exists():
-        existing = existing.parent
+    existing = next(path for path in (results, *results.absolute().parents) if path.exists())
     try:
         total, _, free = shutil.disk_usage(existing)
     except OSError:

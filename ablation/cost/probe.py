@@ -7,13 +7,14 @@ batch and its data on the device that trials would have; only the number of clip
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import torch
 
-from ablation.cost.hardware import Hardware
-from ablation.cost.history import History, Rate, encoders_of, probe_key
+from ablation.cost.history import Hardware, Rate, encoders_of, probe_key
+from ablation.cost.model import CostModel
 from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
@@ -28,58 +29,53 @@ BUSY = 0.8
 """With less than this share of a core a measurement on the CPU is called disturbed."""
 
 
-def one_of_each(units: Sequence[Unit]) -> list[Unit]:
-    """One unit for each measurement: the one with the most augmentations."""
-    chosen: dict[tuple[str, str], Unit] = {}
-    for unit in units:
-        key = probe_key(unit)
-        if key not in chosen or _augmentations(unit) > _augmentations(chosen[key]):
-            chosen[key] = unit
-    return list(chosen.values())
-
-
-def _augmentations(unit: Unit) -> int:
-    return len(unit.augmentations) if isinstance(unit, PretrainUnit) else 0
-
-
 def probe(
+    model: CostModel,
     units: Sequence[Unit],
-    history: History,
-    hardware: Hardware,
     steps: int,
-    threads: int,
     progress: Callable[[Unit, int, int], None] = lambda unit, done, total: None,
 ) -> None:
-    """Time ``steps`` optimisation steps of each kind in ``units``, for ``history``.
+    """Measure each kind of unit that earlier results do not cover, for the model's history.
 
     Args:
-        units: what is to be measured.
-        history: knows the data; receives the rates.
-        hardware: what trials run on.
+        model: knows the data and the hardware of a trial; receives the rates.
+        units: what is to run.
         steps: how many steps, after one that does not count; the median is taken.
-        threads: torch threads of a trial.
         progress: called before each unit with how many were measured, and of how many.
 
     Raises:
         UserError: if trials would run on a GPU and this machine has none.
     """
-    chosen = one_of_each(units)
+    hardware, chosen = model.hardware, _one_of_each(filter(model.needs_probe, units))
     if chosen and hardware.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
             f"--probe {steps}: trials would run on {hardware}, and torch sees none "
             "here; measure there, or leave --gpus-per-trial out"
         )
-    prepare(threads)
-    banks: dict[str, ClipBank] = {}
+    prepare(max(1, int(model.resources.cpus_per_trial)))
+    banks: dict[object, ClipBank] = {}
     for done, unit in enumerate(chosen):
         progress(unit, done, len(chosen))
-        dataset = history.clips.datasets[unit.side.data]
-        where = str((unit.side.data, unit.side.seen_as))
+        dataset, seen_as = model.history.datasets[unit.side.data], unit.side.seen_as
+        where = unit.side.data, seen_as
         if where not in banks:
             banks.clear()  # one at a time: it may be large
-            banks[where] = _bank(dataset, unit, hardware.device)
+            shape = (seen_as.layout, seen_as.bodies) if seen_as else (None, None)
+            banks[where] = ClipBank(dataset, hardware.device, *shape)
         rate = _measure(unit, dataset, banks[where], hardware, steps)
-        history.add_measurement(unit, hardware, rate)
+        model.history.add_measurement(unit, hardware, rate)
+
+
+def _one_of_each(units: Iterable[Unit]) -> list[Unit]:
+    """One unit for each measurement: the one with the most augmentations."""
+    groups = defaultdict(list)
+    for unit in units:
+        groups[probe_key(unit)].append(unit)
+    return [max(group, key=_augmentations) for group in groups.values()]
+
+
+def _augmentations(unit: Unit) -> int:
+    return len(unit.augmentations) if isinstance(unit, PretrainUnit) else 0
 
 
 def _measure(
@@ -89,7 +85,7 @@ def _measure(
     if on_gpu:
         torch.cuda.reset_peak_memory_stats()
     wall, cpu = time.perf_counter(), time.process_time()
-    seconds = seconds_per_clip(unit, dataset, bank, steps)
+    seconds = _seconds_per_clip(unit, dataset, bank, steps)
     share = (time.process_time() - cpu) / (time.perf_counter() - wall)
     basis = plural(steps, "step") if unit.epochs else "a part of it"
     if hardware.ranks > 1:
@@ -103,41 +99,23 @@ def _measure(
     return Rate(seconds, basis, gpu_mib=peak, gpu_total_mib=total)
 
 
-def _bank(dataset: SkeletonDataset, unit: Unit, device: str) -> ClipBank:
-    seen_as = unit.side.seen_as
-    if seen_as is None:
-        return ClipBank(dataset, device)
-    return ClipBank(dataset, device, seen_as.layout, seen_as.bodies)
-
-
-def seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps: int) -> float:
+def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps: int) -> float:
     """Seconds for each of the clips that `Unit.clips_seen` counts, measured."""
-    train = split(dataset, unit.side.protocol, unit.side.train)
+    side = unit.side
+    train = split(dataset, side.protocol, side.train)
     if isinstance(unit, PretrainUnit):
         options = unit.settings
         clips = np.random.default_rng(0).choice(train, options.batch, replace=False)
         # An epoch of one step: its clips are a batch.
         options = options.model_copy(update={"epochs": steps + WARM_UP})
-        training = Pretraining(bank, clips, bank.layout, options, unit.side.seed)
+        training = Pretraining(bank, clips, bank.layout, options, side.seed)
         return median_epoch(training, steps) / options.batch
-    test = split(dataset, unit.side.protocol, unit.test)
-    encoders, frames = _random_encoders(unit, bank)
-    inputs = Inputs(
-        encoders,
-        bank,
-        torch.from_numpy(train).to(bank.device),
-        torch.from_numpy(test).to(bank.device),
-        dataset.num_classes,
-        frames,
-        unit.side.seed,
-    )
-    return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))
-
-
-def _random_encoders(unit: Unit, bank: ClipBank) -> tuple[list[Encoder], int]:
+    test = split(dataset, side.protocol, unit.test)
+    train_clips, test_clips = (torch.from_numpy(clips).to(bank.device) for clips in (train, test))
     encoders, frames = [], 0
     for name, values in encoders_of(unit):
-        options = EncodersConfig.model_validate(values)
-        encoders.append(Encoder(name, options, bank.layout, bank.num_bodies).to(bank.device))
-        frames = options.frames
-    return encoders, frames
+        config = EncodersConfig.model_validate(values)
+        encoders.append(Encoder(name, config, bank.layout, bank.num_bodies).to(bank.device))
+        frames = config.frames
+    inputs = Inputs(encoders, bank, train_clips, test_clips, dataset.num_classes, frames, side.seed)
+    return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import string
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import typer
@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from ablation.cost.model import Cost, CostModel
+from ablation.cost.model import UNKNOWN, Cost, CostModel, Estimate
 from ablation.text import duration, fine_duration, plural, readable
 from ablation.units import PretrainUnit, Unit
 from skelcon.config import Json
@@ -52,12 +52,8 @@ def show_plan(
     if as_json:
         documents = [_document(plan, missing, model) for plan, missing in plans]
         if len(plans) > 1:
-            whole = {
-                "units": len(units),
-                "done": len(units) - len(to_run),
-                "to_run": len(to_run),
-                "cost": to_json(together, to_run),
-            }
+            counts = {"units": len(units), "done": len(units) - len(to_run), "to_run": len(to_run)}
+            whole = {**counts, "cost": _cost_json(together)}
             documents = [{**document, "together": whole} for document in documents]
         typer.echo(json.dumps(documents, indent=1))
         return
@@ -73,8 +69,8 @@ def show_plan(
             f"{len(to_run)} units to run.",
         )
     if to_run:
-        print_kinds(console, list(units.values()), to_run, together)
-        print_cost(console, to_run, together, model)
+        print_kinds(console, list(units.values()), together)
+        print_cost(console, together, model)
 
 
 def say(console: Console, text: str) -> None:
@@ -83,17 +79,18 @@ def say(console: Console, text: str) -> None:
 
 
 def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int) -> None:
+    from ablation.cost.probe import probe  # imports torch
+
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     hidden = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("measuring", total=None)
 
         def progress(unit: Unit, done: int, total: int) -> None:
-            bar.update(
-                task, completed=done, total=total, description=f"measuring {kind_name(unit)}"
-            )
+            text = f"measuring {kind_name(unit)}"
+            bar.update(task, completed=done, total=total, description=text)
 
-        model.probe(units, steps, progress)
+        probe(model, units, steps, progress)
 
 
 # -- JSON -----------------------------------------------------------------------------------------
@@ -101,27 +98,22 @@ def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int
 
 def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
     cost = model.cost(missing)
+    about = {"study": plan.study.name, "protocol": plan.protocol, "preset": plan.preset}
+    to_run = [
+        {
+            "key": key,
+            "label": each.unit.label,
+            "needs": list(each.unit.needs),
+            "seconds": each.seconds,
+            "disk_bytes": each.size,
+            "basis": each.basis,
+            "config": each.unit.to_json(),
+        }
+        for key, each in cost.estimates.items()
+    ]
     done = counts_of(plan, missing)
-    del done["to_run"]  # the units themselves are below
-    return {
-        "study": plan.study.name,
-        "protocol": plan.protocol,
-        "preset": plan.preset,
-        **done,
-        "cost": to_json(cost, missing),
-        "to_run": [
-            {
-                "key": unit.key,
-                "label": unit.label,
-                "needs": list(unit.needs),
-                "seconds": cost.estimates[unit.key].seconds,
-                "disk_bytes": cost.estimates[unit.key].size,
-                "basis": cost.estimates[unit.key].basis,
-                "config": unit.to_json(),
-            }
-            for unit in missing
-        ],
-    }
+    del done["to_run"]  # the units themselves
+    return {**about, **done, "cost": _cost_json(cost), "to_run": to_run}
 
 
 def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
@@ -135,64 +127,39 @@ def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
     }
 
 
-def to_json(cost: Cost, units: Sequence[Unit]) -> Json:
+def _cost_json(cost: Cost) -> Json:
     """A cost as plain values, with one entry for each kind of unit and basis."""
-    return {
-        "slots": cost.slots,
-        "seconds": cost.seconds,
-        "trial_seconds": cost.work_seconds,
-        "gpu_hours": cost.gpu_hours,
-        "core_hours": cost.core_hours,
-        "disk_bytes": cost.disk_bytes,
-        "units_of_unknown_time": cost.unknown,
-        "units_of_unknown_size": cost.unknown_size,
-        "suggested_gpus_per_trial": cost.gpu_share,
-        "kinds": [
-            {
-                "kind": group.kind,
-                "units": len(group.units),
-                "seconds": sum(group.seconds) if len(group.seconds) == len(group.units) else None,
-                "disk_bytes": sum(group.sizes),
-                "basis": group.basis,
-            }
-            for group in group_units(units, cost)
-        ],
-    }
+    totals = {n: value for n, value in vars(cost).items() if n not in ("estimates", "known")}
+    kinds = [
+        {
+            "kind": kind,
+            "units": len(group),
+            "seconds": None if basis == UNKNOWN else _seconds(group),
+            "disk_bytes": _bytes(group),
+            "basis": basis,
+        }
+        for (kind, basis), group in _groups(cost).items()
+    ]
+    return {**totals, "kinds": kinds}
 
 
 # -- the table ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Group:
-    """Units of one kind whose cost has one basis.
-
-    Attributes:
-        seconds, sizes: of the units of which they are known.
-        resumed: how many have a checkpoint.
-    """
-
-    kind: str
-    basis: str
-    units: list[Unit]
-    seconds: list[float]
-    sizes: list[int]
-    resumed: int
+def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
+    """(kind, basis) -> the estimates of such units; their seconds are all known or all unknown."""
+    groups = defaultdict(list)
+    for estimate in cost.estimates.values():
+        groups[kind_name(estimate.unit), estimate.basis].append(estimate)
+    return groups
 
 
-def group_units(units: Sequence[Unit], cost: Cost) -> list[Group]:
-    """``units`` by kind and basis."""
-    groups: dict[tuple[str, str], list[Unit]] = {}
-    for unit in units:
-        groups.setdefault((kind_name(unit), cost.estimates[unit.key].basis), []).append(unit)
-    found = []
-    for (kind, basis), members in groups.items():
-        estimates = [cost.estimates[unit.key] for unit in members]
-        seconds = [e.seconds for e in estimates if e.seconds is not None]
-        sizes = [e.size for e in estimates if e.size is not None]
-        resumed = sum(1 for e in estimates if e.left < 1)
-        found.append(Group(kind, basis, members, seconds, sizes, resumed))
-    return found
+def _seconds(group: Sequence[Estimate]) -> float:
+    return sum(e.seconds for e in group if e.seconds is not None)
+
+
+def _bytes(group: Sequence[Estimate]) -> int:
+    return sum(e.size or 0 for e in group)
 
 
 def kind_name(unit: Unit) -> str:
@@ -201,42 +168,35 @@ def kind_name(unit: Unit) -> str:
     return f"{name} {'+'.join(unit.representations).upper()}"
 
 
-def print_kinds(
-    console: Console, units: Sequence[Unit], to_run: Sequence[Unit], cost: Cost
-) -> None:
+def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
     """A line for each kind of unit and basis, and below them what the letters stand for.
 
     It takes 80 columns at most; kinds that are done have no time.
     """
-    missing = {unit.key for unit in to_run}
-    done = dict.fromkeys(map(kind_name, units), 0)
-    for unit in units:
-        if unit.key not in missing:
-            done[kind_name(unit)] += 1
-    groups = group_units(to_run, cost)
+    done = Counter(kind_name(unit) for unit in units if unit.key not in cost.estimates)
+    groups = _groups(cost)
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
     table.add_column("units", no_wrap=True)
     for name in ("done", "to run", "each", "all", "disk", "from"):
         table.add_column(name, justify="right", no_wrap=True)
-    bases: dict[str, str] = {}
-    for kind in done:
-        own = [group for group in groups if group.kind == kind]
+    letters: dict[str, str] = {}
+    for kind in dict.fromkeys(map(kind_name, units)):
+        first = (kind, str(done[kind]))
+        own = {basis: group for (its_kind, basis), group in groups.items() if its_kind == kind}
         if not own:
-            table.add_row(kind, str(done[kind]), "0")
-        for place, group in enumerate(own):
-            letter = bases.setdefault(_basis(group), _letter(len(bases)))
-            first = (kind, str(done[kind])) if place == 0 else ("", "")
-            table.add_row(*first, *_values(group), letter)
+            table.add_row(*first, "0")
+        for basis, group in own.items():
+            resumed = sum(1 for e in group if e.left < 1)
+            text = f"{basis}; {resumed} from a checkpoint" if resumed else basis
+            letter = letters.setdefault(text, _letter(len(letters)))
+            table.add_row(*first, *_values(basis, group), letter)
+            first = ("", "")
     # Whole in a pipe too, which rich takes for a terminal of 80 columns.
     unlimited = console.options.update(max_width=10_000)
     table.width = Measurement.get(console, unlimited, table).maximum
     console.print(table, crop=False)
-    for basis, letter in bases.items():
-        say(console, f"{letter}: {basis}")
-
-
-def _basis(group: Group) -> str:
-    return f"{group.basis}; {group.resumed} from a checkpoint" if group.resumed else group.basis
+    for text, letter in letters.items():
+        say(console, f"{letter}: {text}")
 
 
 def _letter(number: int) -> str:
@@ -245,15 +205,13 @@ def _letter(number: int) -> str:
     return string.ascii_lowercase[place] + (str(turn) if turn else "")
 
 
-def _values(group: Group) -> tuple[str, ...]:
+def _values(basis: str, group: Sequence[Estimate]) -> tuple[str, ...]:
     """To run, each, all, disk."""
-    seconds = group.seconds
-    return (
-        str(len(group.units)),
-        fine_duration(sum(seconds) / len(seconds)) if seconds else "?",
-        fine_duration(sum(seconds)) if seconds else "?",
-        readable(sum(group.sizes)) if group.sizes else "?",
-    )
+    number, size = len(group), readable(_bytes(group)) if _bytes(group) else "?"
+    if basis == UNKNOWN:
+        return str(number), "?", "?", size
+    seconds = _seconds(group)
+    return str(number), fine_duration(seconds / number), fine_duration(seconds), size
 
 
 # -- sentences ------------------------------------------------------------------------------------
@@ -273,47 +231,50 @@ def describe(plan: Plan, missing: Sequence[Unit]) -> str:
 
 def describe_start(cost: Cost) -> str | None:
     """How long units will take that are about to run; None if too little is known."""
-    if cost.seconds is None or (cost.unknown and cost.seconds < SHORT_BOUND):
+    if cost.seconds is None or (cost.units_of_unknown_time and cost.seconds < SHORT_BOUND):
         return None
-    bound = "at least" if cost.unknown else "about"
     bases = {e.basis for e in cost.estimates.values() if e.seconds is not None}
     basis = bases.pop() if len(bases) == 1 else "earlier results; --plan says which"
     return (
-        f"{bound} {duration(cost.seconds)} with {cost.slots} at once (from {basis}), "
-        f"{readable(cost.disk_bytes)} of disk."
+        f"{_bound(cost.units_of_unknown_time)} {duration(cost.seconds)} with {cost.slots} at once "
+        f"(from {basis}), {readable(cost.disk_bytes)} of disk."
     )
 
 
-def print_cost(console: Console, to_run: Sequence[Unit], cost: Cost, model: CostModel) -> None:
+def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     """Time, GPU-hours and disk of what is to run, in a line, and how to know more."""
-    at_least = "at least " if cost.unknown_size else ""
-    parts = [*_times(to_run, cost), f"{at_least}{readable(cost.disk_bytes)} of disk"]
-    say(console, f"{len(to_run)} to run: {', '.join(parts)}; on {model.hardware}.")
-    if cost.unknown:
+    at_least = "at least " if cost.units_of_unknown_size else ""
+    parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk"]
+    say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
+    if cost.units_of_unknown_time:
         say(
             console,
-            f"The time of {cost.unknown} of them is unknown, as no like unit is finished in "
-            f"'{model.store.results}': plan --probe {PROBE_HINT} measures it.",
+            f"The time of {cost.units_of_unknown_time} of them is unknown, as no like unit is "
+            f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
         )
-    elif any(model.needs_probe(unit) for unit in to_run):
+    elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
         say(console, f"plan --probe {PROBE_HINT} measures what the table above knows roughly.")
-    if cost.gpu_share is not None:
+    if cost.suggested_gpus_per_trial is not None:
         say(
             console,
             f"Like units took so little of a GPU's memory that --gpus-per-trial "
-            f"{cost.gpu_share:g} would do.",
+            f"{cost.suggested_gpus_per_trial:g} would do.",
         )
 
 
-def _times(to_run: Sequence[Unit], cost: Cost) -> list[str]:
-    if cost.unknown >= len(to_run):
+def _bound(unknown: int) -> str:
+    return "at least" if unknown else "about"
+
+
+def _times(cost: Cost) -> list[str]:
+    if not cost.known:
         return ["time unknown"]
-    bound = "at least" if cost.unknown else "about"
+    bound = _bound(cost.units_of_unknown_time)
     if cost.seconds is not None and cost.slots is not None:
         time = f"{bound} {duration(cost.seconds)} with {plural(cost.slots, 'trial')} at once"
     else:
         time = (
-            f"{bound} {duration(cost.work_seconds)} of trials (how many run at once is not known "
+            f"{bound} {duration(cost.trial_seconds)} of trials (how many run at once is not known "
             "here: --max-concurrent)"
         )
     if cost.gpu_hours:

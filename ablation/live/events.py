@@ -34,13 +34,12 @@ from pydantic import JsonValue
 
 from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
 from ablation.live.run_state import RunState
-from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
 from skelcon.errors import UserError
 
 EVERY = 2.0
 """Seconds between two progress events of a unit."""
-STATES: dict[str | int, str] = {0: "done", 1: "failed", 130: "interrupted"}
+STATES: dict[str | int | None, str] = {None: "done", 0: "done", 1: "failed", 130: "interrupted"}
 """How a command ended, by its exit code; any other is an error."""
 
 
@@ -74,7 +73,7 @@ class EventStream(io.TextIOBase):
             typer.Exit: instead of an error that the console script would print as text.
         """
         started, state = time.monotonic(), "error"
-        more: dict[str, JsonValue] = {}
+        reason: str | None = None
         try:
             yield
             state = "done"
@@ -82,25 +81,21 @@ class EventStream(io.TextIOBase):
             state = STATES.get(end.exit_code, "error")
             raise
         except SystemExit as end:  # of a library
-            state = "done" if end.code is None else STATES.get(end.code, "error")
-            more = {"reason": f"ended by a library ({end.code})"} if state == "error" else {}
+            state = STATES.get(end.code, "error")
+            reason = f"ended by a library ({end.code})" if state == "error" else None
             raise
         except (KeyboardInterrupt, typer.Abort):
             state = "interrupted"
             raise typer.Exit(INTERRUPTED) from None
-        except UserError as error:
-            more = {"reason": str(error)}
-            raise typer.Exit(2) from None
-        except OSError as error:
-            if error.filename is None:
-                more = {"reason": str(error)}
-                raise
-            more = {"reason": f"'{error.filename}': {error.strerror}"}
-            raise typer.Exit(2) from None
         except Exception as error:
-            more = {"reason": str(error)}
+            reason, users = str(error), isinstance(error, UserError)
+            if isinstance(error, OSError) and error.filename is not None:
+                reason, users = f"'{error.filename}': {error.strerror}", True
+            if users:
+                raise typer.Exit(2) from None
             raise
         finally:
+            more: dict[str, JsonValue] = {} if reason is None else {"reason": reason}
             self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - started))
 
     def fileno(self) -> int:
@@ -136,19 +131,19 @@ class EventWriter:
         match event:
             case Started(unit):
                 self._waiting = ""
-                self._emit("started", unit, epochs=unit.epochs)
-            case Progressed(unit):
+                self._emit("started", event, epochs=unit.epochs)
+            case Progressed():
                 self._progressed(event)
             case Finished(unit):
                 self._written.pop(unit.key, None)
-                self._emit("done", unit, seconds=rounded(self._state.seconds_of(unit)))
+                self._emit("done", event, seconds=rounded(self._state.seconds_of(unit)))
             case Failed(unit, reason, log, verdict):
                 self._written.pop(unit.key, None)
                 retried = verdict != "failed"
-                self._emit("failed", unit, reason=reason, log=str(log), again=retried)
+                self._emit("failed", event, reason=reason, log=str(log), again=retried)
             case Waiting(reason):
                 if reason != self._waiting:
-                    self._emit("waiting", None, reason=reason)
+                    self._emit("waiting", event, reason=reason)
                 self._waiting = reason
 
     def _progressed(self, event: Progressed) -> None:
@@ -156,33 +151,20 @@ class EventWriter:
         if not unit.epochs or now - self._written.get(unit.key, -self._every) < self._every:
             return
         self._written[unit.key] = now
-        running = {each.unit: each for each in self._state.snapshot().running}
-        left = running[unit.key].eta_s if unit.key in running else None
-        self._emit(
-            "progress",
-            unit,
-            epoch=event.epoch,
-            loss=event.loss,
-            samples_per_s=event.samples_per_s,
-            epochs=unit.epochs,
-            eta_s=rounded(left),
-        )
+        running = self._state.snapshot().running
+        left = next((each.eta_s for each in running if each.unit == unit.key), None)
+        values: dict[str, JsonValue] = {"epoch": event.epoch, "loss": event.loss}
+        values |= {"samples_per_s": event.samples_per_s, "epochs": unit.epochs}
+        self._emit("progress", event, **values, eta_s=rounded(left))
 
-    def _emit(self, name: str, unit: Unit | None, **values: JsonValue) -> None:
+    def _emit(self, name: str, event: Event, **values: JsonValue) -> None:
         about: dict[str, JsonValue] = {}
-        if unit is not None:
-            about = {"unit": unit.key, "label": unit.label}
+        if not isinstance(event, Waiting):
+            about = {"unit": event.unit.key, "label": event.unit.label}
         now = self._state.snapshot()
-        self._stream.emit(
-            name,
-            **about,
-            **values,
-            units_done=now.done,
-            units_running=len(now.running),
-            units_failed=now.failed,
-            units=now.units,
-            study_eta_s=rounded(now.eta_s),
-        )
+        counts = {"units_done": now.done, "units_running": len(now.running)}
+        counts |= {"units_failed": now.failed, "units": now.units}
+        self._stream.emit(name, **about, **values, **counts, study_eta_s=rounded(now.eta_s))
 
 
 def rounded(seconds: float | None) -> float | None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from datetime import datetime
-from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
 from ablation.events import Event, Failed, Finished, Pruned, Started, Verdict, Waiting
-from ablation.live.run_state import RunState
+from ablation.live.run_state import RunState, Snapshot
 from ablation.live.screen import counts, eta, screen, summary
-from ablation.live.snapshot import Snapshot
 from ablation.store import UnitFiles
 from ablation.text import duration, short_key
 from ablation.units import Unit
@@ -31,7 +30,7 @@ CONSEQUENCES: dict[Verdict, str] = {
 }
 
 
-class LiveView:
+class LiveView(contextlib.ExitStack):
     """A `Reporter` that shows a run: live on a terminal, else in plain lines.
 
     Use as a context manager around the run.
@@ -52,42 +51,30 @@ class LiveView:
         verbose: bool = False,
         quiet: float = QUIET_SECONDS,
     ) -> None:
+        super().__init__()
         self._console, self._state, self._snapshot = console, state, snapshot
-        self._quiet = quiet
-        self._lines = verbose or not console.is_terminal
-        self._failure_shown = False
-        self._waiting = ""
+        self._quiet, self._lines = quiet, verbose or not console.is_terminal
+        self._failure_shown, self._waiting = False, ""
         self._printed = time.monotonic()
-        self._over = threading.Event()
-        self._thread: threading.Thread | None = None
-        self._live: Live | None = None
-        if console.is_terminal:
-            self._live = Live(
-                console=console,
-                get_renderable=lambda: screen(snapshot(), *console.size),
-                refresh_per_second=2,
-                transient=True,
-            )
 
     def __enter__(self) -> LiveView:
-        if self._live is not None:
-            self._live.start()
+        console = self._console
+        if console.is_terminal:
+            self.enter_context(
+                Live(
+                    console=console,
+                    get_renderable=lambda: screen(self._snapshot(), *console.size),
+                    refresh_per_second=2,
+                    transient=True,
+                )
+            )
         else:
-            self._thread = threading.Thread(target=self._print_state, daemon=True)
-            self._thread.start()
+            over = threading.Event()
+            thread = threading.Thread(target=self._print_state, args=(over,), daemon=True)
+            thread.start()
+            self.callback(thread.join)
+            self.callback(over.set)  # called before: the last comes first
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        if self._live is not None:
-            self._live.stop()
-        if self._thread is not None:
-            self._thread.join()
 
     def report(self, event: Event) -> None:
         """Print a line, if ``event`` is worth one."""
@@ -104,7 +91,7 @@ class LiveView:
             case Failed():
                 self._failed(event)
             case Waiting(reason):
-                if reason != self._waiting and self._live is None:
+                if reason != self._waiting and not self._console.is_terminal:
                     self._print(Text(f"waiting  {_clock()}  {reason}"))
                 self._waiting = reason
 
@@ -124,9 +111,9 @@ class LiveView:
         self._printed = time.monotonic()
         self._console.print(text, soft_wrap=True, highlight=False)
 
-    def _print_state(self) -> None:
+    def _print_state(self, over: threading.Event) -> None:
         """Print a line with the state whenever nothing has been printed for long."""
-        while not self._over.wait(self._printed + self._quiet - time.monotonic()):
+        while not over.wait(self._printed + self._quiet - time.monotonic()):
             if time.monotonic() - self._printed >= self._quiet:
                 now = self._snapshot()
                 parts = ("running", _clock(), counts(now), summary(now), _progress(now))

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
 
@@ -16,8 +16,7 @@ from ablation.cost.view import counts_of, describe, describe_start, say
 from ablation.events import Reporter, Reporters
 from ablation.live.events import EventStream, EventWriter, rounded
 from ablation.live.live_view import LiveView
-from ablation.live.run_state import RunState
-from ablation.live.snapshot import Snapshot
+from ablation.live.run_state import RunState, Snapshot
 from ablation.live.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.store.heartbeat import Heartbeat
@@ -28,28 +27,6 @@ if TYPE_CHECKING:
     from ablation.run import Job
 
 ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to leave at once."
-
-
-class WatchedSource(Protocol):
-    """What a `UnitSource` may offer beside its own protocol, for those who watch; all optional.
-
-    Both are called often, and from another thread.
-    """
-
-    @property
-    def upcoming(self) -> int:
-        """How many more units it will ask for, about."""
-
-    def summary(self) -> Sequence[tuple[str, str]]:
-        """What it has found so far: (label, value)."""
-
-
-class Watch(Reporters):
-    """Receives the events of a run, for those who watch it; has the heartbeat of this driver."""
-
-    def __init__(self, heartbeat: Heartbeat, *reporters: Reporter) -> None:
-        super().__init__(*reporters)
-        self.heartbeat = heartbeat
 
 
 @dataclass(frozen=True)
@@ -79,9 +56,8 @@ class Output:
         if job.source is not None:
             return
         if self.stream is not None:
-            counts = _counts(job, missing)
             seconds = rounded(cost.seconds if cost else 0.0)
-            self.stream.emit("plan", **counts, seconds=seconds)
+            self.stream.emit("plan", **_counts(job, missing), seconds=seconds)
         elif cost is not None and job.plan is not None and is_whole(job.plan):
             self.say(describe(job.plan, missing))
             start = describe_start(cost)
@@ -91,20 +67,13 @@ class Output:
     @contextlib.contextmanager
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
-    ) -> Iterator[Watch]:
+    ) -> Iterator[tuple[Reporter, Heartbeat]]:
         """Show a run of ``missing`` for as long as it lasts.
 
-        Args:
-            job: what is wanted.
-            missing: its units that are to run.
-            store: where they go.
-            cost: of them, for the first ETA.
-            waiting: why nothing runs at first.
-
-        Returns:
-            What receives the events of the run.
+        Gives what receives its events, and the heartbeat of this driver.
+        ``cost`` is for the first ETA; ``waiting`` says why nothing runs at first.
         """
-        source = cast("WatchedSource | None", job.source)
+        source = job.source
         state = RunState(
             job.name,
             missing,
@@ -112,15 +81,15 @@ class Output:
             cost.slots,
             cost.known,
             waiting=waiting,
-            upcoming=lambda: getattr(source, "upcoming", 0),
+            upcoming=lambda: source.upcoming if source is not None else 0,
         )
         snapshot = _snapshots(job, store, state)
         with Heartbeat(store, lambda: asdict(snapshot())) as heartbeat:
             if self.stream is not None:
-                yield Watch(heartbeat, state, EventWriter(self.stream, state))
+                yield Reporters(state, EventWriter(self.stream, state)), heartbeat
                 return
             with LiveView(self.console, state, snapshot, self.verbose) as view:
-                yield Watch(heartbeat, state, view)
+                yield Reporters(state, view), heartbeat
 
     def acknowledge(self) -> None:
         """Say at once that a signal was received; may be called in its handler."""
@@ -130,15 +99,13 @@ class Output:
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
     """Gives the state of a run with its table so far."""
-    table = None
-    if job.plan is not None and is_whole(job.plan):
-        table = TableSoFar(job.plan, store)
-    summary: Callable[[], Sequence[tuple[str, str]]] = getattr(job.source, "summary", tuple)
+    whole = job.plan is not None and is_whole(job.plan)
+    table = TableSoFar(job.plan, store) if job.plan is not None and whole else None
 
     def snapshot() -> Snapshot:
         now = state.snapshot()
-        sheet = table.sheet(now) if table is not None else None
-        return replace(now, table=sheet, summary=tuple(summary()))
+        summary = tuple(job.source.summary()) if job.source is not None else ()
+        return replace(now, table=table.sheet(now) if table else None, summary=summary)
 
     return snapshot
 
@@ -147,14 +114,9 @@ def _counts(job: Job, missing: Sequence[Unit]) -> dict[str, int | None]:
     """The counts of a ``plan`` event."""
     if job.plan is not None:
         return {**counts_of(job.plan, missing)}
-    done = len(job.units) - len(missing)
-    return {
-        "rows": None,
-        "cells": None,
-        "units": len(job.units),
-        "done": done,
-        "to_run": len(missing),
-    }
+    total, to_run = len(job.units), len(missing)
+    units = {"units": total, "done": total - to_run, "to_run": to_run}
+    return {"rows": None, "cells": None, **units}
 
 
 @contextlib.contextmanager

@@ -1,4 +1,8 @@
-"""The state of a run: what is done, what runs and how fast, and when all will be over."""
+"""The state of a run: what is done, what runs and how fast, and when all will be over.
+
+The driver's live view, its events and ``status`` in another shell all show a :class:`Snapshot`; it
+is frozen, so that any thread may read it.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,85 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from ablation.cost.forecast import Forecast, Pace
 from ablation.events import Event, Failed, Finished, Progressed, Pruned, Started, Waiting
-from ablation.live.snapshot import Running, Snapshot
 from ablation.units import Unit
 
 ETA_SECONDS = 1.0
 """Seconds between two estimates of what is left: each takes all units into account."""
 
+CellState = Literal["done", "best", "running", "failed", "to come", "not applicable"]
 
-@dataclass
-class _Active:
-    """A unit that a trial works on."""
 
-    pace: Pace
-    loss: float | None = None
-    samples_per_s: float | None = None
+@dataclass(frozen=True)
+class Running:
+    """A unit that a trial works on.
+
+    Attributes:
+        unit: its key.
+        epoch, epochs: its progress; 0 of 0 for an evaluation without epochs.
+        seconds: since it started here.
+        eta_s: seconds that are left; None if that is not known.
+    """
+
+    unit: str
+    label: str
+    epoch: int
+    epochs: int
+    loss: float | None
+    samples_per_s: float | None
+    seconds: float
+    eta_s: float | None
+
+
+@dataclass(frozen=True)
+class SheetCell:
+    """A cell of the table so far; ``text`` is its number, empty where there is none."""
+
+    state: CellState
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The table so far: the columns' names, and each row's name with its cells."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[SheetCell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at a moment; of its units some were ``cached`` when the command started.
+
+    Attributes:
+        units: all that it asks for, and of a search all that are expected.
+        done: of these, cached ones among them.
+        failed: units that have failed and are not retried; others ``cannot_run`` without them.
+        progress: units that are over, and the shares of those that run.
+        eta_s: seconds until all is over; None if that is not known.
+        waiting: why nothing runs, if nothing does.
+        pruned: units that a search has stopped early.
+        summary: of a search, what else there is to say: (label, value).
+    """
+
+    study: str
+    units: int
+    done: int
+    cached: int
+    to_come: int
+    failed: int
+    cannot_run: int
+    progress: float
+    seconds: float
+    eta_s: float | None
+    waiting: str
+    running: tuple[Running, ...]
+    table: Sheet | None = None
+    pruned: int = 0
+    summary: tuple[tuple[str, str], ...] = ()
 
 
 class RunState:
@@ -56,7 +122,7 @@ class RunState:
         self._known = set(self._remaining)
         self._total = len(self._remaining) + cached
         self._done, self._failed, self._blocked, self._pruned = cached, 0, 0, 0
-        self._running: dict[str, _Active] = {}
+        self._running: dict[str, Pace] = {}
         self._seconds: dict[str, float] = {}
         self._started = time.monotonic()
         self._forecast = Forecast(estimates or {}, slots)
@@ -67,52 +133,51 @@ class RunState:
     def report(self, event: Event) -> None:
         """``event`` has happened."""
         with self._lock:
-            if not isinstance(event, Waiting):
-                self._add(event.unit)
-            match event:
-                case Started(unit):
-                    self._waiting = ""
-                    self._running[unit.key] = _Active(Pace(unit, time.monotonic()))
-                case Progressed(unit):
-                    self._progressed(event)
-                case Finished(unit):
-                    self._finished(unit)
-                case Failed(unit):
-                    self._running.pop(unit.key, None)
-                    if event.verdict == "failed" and self._remove(unit):
-                        self._failed += 1
-                        self._blocked += self._drop_dependents(unit.key)
-                case Pruned(unit):
-                    self._running.pop(unit.key, None)
-                    if self._remove(unit):
-                        self._pruned += 1
-                        self._total -= self._drop_dependents(unit.key)
-                case Waiting(reason):
-                    self._running.clear()  # if Ray has died, what ran does not run any more
-                    self._waiting = reason
+            if isinstance(event, Waiting):
+                self._running.clear()  # if Ray has died, what ran does not run any more
+                self._waiting = event.reason
+                return
+            key = event.unit.key
+            if key not in self._known:  # a search has asked for it
+                self._known.add(key)
+                self._remaining[key] = event.unit
+                self._total += 1
+            if isinstance(event, Started):
+                self._waiting = ""
+                self._running[key] = Pace(event.unit, time.monotonic())
+            elif not isinstance(event, Progressed):
+                self._ended(event, self._running.pop(key, None))
+            elif key in self._running:
+                self._running[key].observe(event)
+
+    def _ended(self, event: Finished | Failed | Pruned, pace: Pace | None) -> None:
+        """A unit does not run any more, and may not even have run here."""
+        key = event.unit.key
+        if isinstance(event, Finished) and pace is not None:
+            self._seconds[key] = pace.elapsed
+            self._forecast.ended(pace)
+        retried = isinstance(event, Failed) and event.verdict != "failed"
+        if retried or self._remaining.pop(key, None) is None:
+            return
+        match event:
+            case Finished():
+                self._done += 1
+            case Failed():
+                self._failed += 1
+                self._blocked += self._drop_dependents(key)
+            case Pruned():
+                self._pruned += 1
+                self._total -= self._drop_dependents(key)
 
     def snapshot(self) -> Snapshot:
         """The state now."""
         with self._lock:
-            forecast = self._forecast
-            forecast.update({key: active.pace for key, active in self._running.items()})
-            running = tuple(
-                Running(
-                    unit=key,
-                    label=active.pace.unit.label,
-                    epoch=active.pace.epoch,
-                    epochs=active.pace.unit.epochs,
-                    loss=active.loss,
-                    samples_per_s=active.samples_per_s,
-                    seconds=active.pace.elapsed,
-                    eta_s=forecast.left(active.pace.unit),
-                )
-                for key, active in self._running.items()
-            )
-            upcoming = self._upcoming()
-            now = time.monotonic()
+            self._forecast.update(self._running)
+            running = tuple(map(self._shown, self._running.values()))
+            upcoming, now = self._upcoming(), time.monotonic()
             if now - self._eta[0] >= ETA_SECONDS:
-                self._eta = now, forecast.remaining(list(self._remaining.values()), upcoming)
+                left = self._forecast.remaining(list(self._remaining.values()), upcoming)
+                self._eta = now, left
             at, left = self._eta
             shares = sum(each.epoch / each.epochs for each in running if each.epochs)
             return Snapshot(
@@ -131,34 +196,14 @@ class RunState:
                 pruned=self._pruned,
             )
 
+    def _shown(self, pace: Pace) -> Running:
+        unit, left = pace.unit, self._forecast.left(pace.unit)
+        progress = (pace.epoch, unit.epochs, pace.loss, pace.samples_per_s)
+        return Running(unit.key, unit.label, *progress, pace.elapsed, left)
+
     def seconds_of(self, unit: Unit) -> float | None:
         """Seconds that ``unit`` took here; None if it was not done here."""
         return self._seconds.get(unit.key)
-
-    def _add(self, unit: Unit) -> None:
-        """Take on a unit that a search has asked for."""
-        if unit.key not in self._known:
-            self._known.add(unit.key)
-            self._remaining[unit.key] = unit
-            self._total += 1
-
-    def _remove(self, unit: Unit) -> bool:
-        """Whether ``unit`` was still to be done."""
-        return self._remaining.pop(unit.key, None) is not None
-
-    def _progressed(self, event: Progressed) -> None:
-        active = self._running.get(event.unit.key)
-        if active is not None:
-            active.pace.observe(event.epoch)
-            active.loss, active.samples_per_s = event.loss, event.samples_per_s
-
-    def _finished(self, unit: Unit) -> None:
-        active = self._running.pop(unit.key, None)
-        if self._remove(unit):
-            self._done += 1
-        if active is not None:
-            self._seconds[unit.key] = active.pace.elapsed
-            self._forecast.ended(active.pace)
 
     def _drop_dependents(self, key: str) -> int:
         """Forget the units that need ``key``, directly or not; how many they are."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.live.snapshot import Running, Sheet, SheetCell, Snapshot
+from ablation.live.run_state import Running, Sheet, SheetCell, Snapshot
 from ablation.text import KEY_DIGITS, duration, short_key
 
 STYLES = {
@@ -33,15 +32,10 @@ def eta(seconds: float | None) -> str:
 
 def counts(now: Snapshot) -> str:
     """What runs, is to come, was cached and has failed, in words."""
+    further = {"cached": now.cached, "pruned": now.pruned, "failed": now.failed}
+    further["cannot run"] = now.cannot_run
     parts = [f"{len(now.running)} running", f"{now.to_come} to come"]
-    further = {
-        "cached": now.cached,
-        "pruned": now.pruned,
-        "failed": now.failed,
-        "cannot run": now.cannot_run,
-    }
-    parts += [f"{number} {what}" for what, number in further.items() if number]
-    return ", ".join(parts)
+    return ", ".join(parts + [f"{number} {what}" for what, number in further.items() if number])
 
 
 def summary(now: Snapshot) -> str:
@@ -87,9 +81,8 @@ def head(now: Snapshot, width: int) -> list[RenderableType]:
     return lines
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column of the running units: from ``least`` columns of the terminal on."""
+class _Column(NamedTuple):
+    """A column of the running units; ``least``: the columns of the terminal that it needs."""
 
     name: str
     width: int
@@ -104,49 +97,53 @@ def _bar(each: Running) -> RenderableType:
     return ProgressBar(total=each.epochs, completed=each.epoch, width=BAR)
 
 
+def _speed(each: Running) -> str:
+    return f"{each.samples_per_s:.0f}" if each.samples_per_s else ""
+
+
 BAR = 14
 """Columns of a running unit's bar."""
-BEFORE = (_Column("unit", KEY_DIGITS, 76, lambda each: short_key(each.unit), justify="left"),)
-"""The columns left of a unit's label."""
-AFTER = (
-    _Column("", BAR, 100, _bar, justify="left"),
+COLUMNS = (
+    _Column("unit", KEY_DIGITS, 76, lambda each: short_key(each.unit), "left"),
+    _Column("running", 0, 0, lambda each: each.label, "left"),
+    _Column("", BAR, 100, _bar, "left"),
     _Column("epoch", 7, 0, lambda each: f"{each.epoch}/{each.epochs}" if each.epochs else ""),
     _Column("loss", 6, 0, lambda each: "" if each.loss is None else f"{each.loss:.3f}"),
-    _Column(
-        "samples/s", 9, 90, lambda each: f"{each.samples_per_s:.0f}" if each.samples_per_s else ""
-    ),
+    _Column("samples/s", 9, 90, _speed),
     _Column("ETA", 11, 0, lambda each: "" if each.eta_s is None else duration(each.eta_s)),
 )
-"""The columns right of it."""
+"""Of the units that run; their labels take the room that the others leave."""
 
 
 def running_grid(shown: Sequence[Running], width: int, lines: int | None = None) -> RenderableType:
     """The units that run, as many as ``lines`` have room for."""
-    before = [column for column in BEFORE if width >= column.least]
-    after = [column for column in AFTER if width >= column.least]
-    label = max(LEAST_LABEL, width - sum(column.width + 2 for column in (*before, *after)))
-    grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
-    for column in before:
-        grid.add_column(column.name, no_wrap=True)
-    grid.add_column("running", no_wrap=True, overflow="ellipsis", max_width=label)
-    for column in after:
-        grid.add_column(column.name, justify=column.justify, no_wrap=True)
+    columns = [column for column in COLUMNS if width >= column.least]
+    others = sum(column.width + 2 for column in columns if column.width)
+    grid = _grid()
+    for column in columns:
+        most = None if column.width else max(LEAST_LABEL, width - others)
+        grid.add_column(
+            column.name, no_wrap=True, justify=column.justify, overflow="ellipsis", max_width=most
+        )
     total = len(shown)
     room = total if lines is None else max(1, lines - 1)
     if total > room:
         shown = shown[: max(1, room - 1)]
     for each in shown:
-        left = [column.show(each) for column in before]
-        grid.add_row(*left, each.label, *(column.show(each) for column in after))
+        grid.add_row(*(column.show(each) for column in columns))
     if len(shown) < total:
         more = Text(f"and {total - len(shown)} more", style="dim")
-        grid.add_row(*("" for _ in before), more)
+        grid.add_row(*("" for column in columns[: columns.index(COLUMNS[1])]), more)
     return grid
+
+
+def _grid() -> Grid:
+    return Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
 
 
 def table_grid(sheet: Sheet, width: int) -> Grid | None:
     """The table so far; None if it is wider than ``width``."""
-    grid = Grid(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    grid = _grid()
     grid.add_column("table so far", no_wrap=True)
     for label in sheet.columns:
         grid.add_column(label, justify="right", no_wrap=True)

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import statistics
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import TypeAdapter
 
-from ablation.cost.forecast import seconds_left
-from ablation.live.snapshot import Running, Snapshot
+from ablation.live.run_state import Running, Snapshot
 from ablation.store import Store
 from ablation.store.heartbeat import live_drivers
 from ablation.store.locks import is_held
-from ablation.store.unit_files import CONFIG, KEY, LOG, UnitFiles
+from ablation.store.unit_files import CONFIG, DONE, FAILED, KEY, LOG, UnitFiles
 from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
 from skelcon.config import Json
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
+DOING: tuple[Doing, ...] = get_args(Doing)
 
 LATEST_EPOCHS = 5
 """How many of the last epochs the time of the next ones is estimated from."""
@@ -61,20 +62,6 @@ class UnitStatus:
     seconds_left: float | None = None
     since: float | None = None
 
-    @property
-    def as_running(self) -> Running:
-        """As the live views show it."""
-        return Running(
-            self.key,
-            self.label,
-            self.epoch or 0,
-            self.epochs or 0,
-            self.loss,
-            self.samples_per_s,
-            self.since or 0.0,
-            self.seconds_left,
-        )
-
 
 @dataclass(frozen=True)
 class Status:
@@ -97,7 +84,7 @@ class Status:
         """The units that processes work on, as the live views show them."""
         shown = _shown(self.studies)
         running = (unit for unit in self.units if unit.doing == "running")
-        return tuple(shown.get(unit.key) or unit.as_running for unit in running)
+        return tuple(shown.get(unit.key) or _as_running(unit) for unit in running)
 
     def count(self, doing: Doing) -> int:
         """How many units do this."""
@@ -105,13 +92,11 @@ class Status:
 
     def to_json(self) -> Json:
         """As plain values."""
+        counts: dict[str, int] = {doing: self.count(doing) for doing in DOING}
         return {
             "results": str(self.results),
             "done": self.done,
-            "running": self.count("running"),
-            "waiting": self.count("waiting"),
-            "failed": self.count("failed"),
-            "abandoned": self.count("abandoned"),
+            **counts,
             "oldest": self.oldest.isoformat() if self.oldest else None,
             "newest": self.newest.isoformat() if self.newest else None,
             "units": [asdict(unit) for unit in self.units],
@@ -120,41 +105,36 @@ class Status:
 
 
 def status_of(store: Store) -> Status:
-    """The status of all units of ``store``.
-
-    Raises:
-        UserError: if it holds no units.
-    """
+    """The status of all units of ``store``; UserError if it holds no units."""
     times, unfinished = [], []
     drivers = dict(live_drivers(store.results))
-    studies = _snapshots(drivers.values())
+    studies = _snapshots(drivers)
     shown = _shown(studies)
     for directory in unit_directories(store):
         files = UnitFiles(directory)
         with contextlib.suppress(FileNotFoundError):  # it may be deleted meanwhile
             if files.is_done:
-                times.append(files.finished_at())
-            elif (found := _unit_status(files, shown, drivers.keys())) is not None:
+                times.append(datetime.fromtimestamp(files.path(DONE).stat().st_mtime).astimezone())
+            elif (found := _unit_status(files, shown, drivers)) is not None:
                 unfinished.append(found)
-    order = {"running": 0, "waiting": 1, "failed": 2, "abandoned": 3}
-    return Status(
-        store.results,
-        len(times),
-        datetime.fromtimestamp(min(times)).astimezone() if times else None,
-        datetime.fromtimestamp(max(times)).astimezone() if times else None,
-        tuple(sorted(unfinished, key=lambda unit: (order[unit.doing], unit.label, unit.key))),
-        studies,
-    )
+    unfinished.sort(key=lambda unit: (DOING.index(unit.doing), unit.label, unit.key))
+    oldest, newest = min(times, default=None), max(times, default=None)
+    return Status(store.results, len(times), oldest, newest, tuple(unfinished), studies)
 
 
-def _snapshots(shown: Iterable[Json | None]) -> tuple[Snapshot, ...]:
+def _snapshots(drivers: Mapping[str, Json | None]) -> tuple[Snapshot, ...]:
     """What drivers show, by the names of their studies."""
     found = []
-    for values in shown:
-        with contextlib.suppress(ValueError):  # of another version
-            if values is not None:
-                found.append(TypeAdapter(Snapshot).validate_python(values))
+    for values in drivers.values():
+        with contextlib.suppress(ValueError):  # None, or of another version
+            found.append(TypeAdapter(Snapshot).validate_python(values))
     return tuple(sorted(found, key=lambda each: each.study))
+
+
+def _as_running(unit: UnitStatus) -> Running:
+    """What its directory says, in the form in which drivers show their units."""
+    progress = (unit.epoch or 0, unit.epochs or 0, unit.loss, unit.samples_per_s)
+    return Running(unit.key, unit.label, *progress, unit.since or 0.0, unit.seconds_left)
 
 
 def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
@@ -166,9 +146,8 @@ def unit_directories(store: Store) -> list[Path]:
     """The units' directories; :class:`UserError` if there is no such place."""
     if not store.units.is_dir():
         raise UserError(f"'{store.results}' holds no units: give a results directory (--results)")
-    return sorted(
-        path for path in store.units.iterdir() if KEY.fullmatch(path.name) and path.is_dir()
-    )
+    found = (path for path in store.units.iterdir() if KEY.fullmatch(path.name))
+    return sorted(path for path in found if path.is_dir())
 
 
 def _unit_status(
@@ -176,41 +155,33 @@ def _unit_status(
 ) -> UnitStatus | None:
     """A unit that is not done; None for a directory in which nothing was started.
 
-    Args:
-        files: the unit's.
-        shown: what drivers show as running.
-        drivers: those that are alive.
+    ``shown`` is what drivers show as running, and ``drivers`` are those that are alive.
     """
     config, held = files.read_or_none(CONFIG), is_held(files.directory)
     if config is None:
         return UnitStatus(files.key, "running", "(starting)") if held else None
-    doing = _doing(files, held, files.key in shown, drivers)
-    unit = _readable_unit(config)
-    label = "a unit of another version" if unit is None else label_of(unit)
+    doing, unit = _doing(files, held, files.key in shown, drivers), _readable_unit(config)
+    label, reason = "a unit of another version" if unit is None else label_of(unit), ""
     if files.key in shown:
         label = shown[files.key].label
-    reason = ""
-    if doing == "failed":
-        with contextlib.suppress(UserError, KeyError):
-            reason = files.failure()
+    failure = files.read_or_none(FAILED) if doing == "failed" else None
+    reason = str((failure or {}).get("reason", ""))
     since = time.time() - files.path(CONFIG).stat().st_mtime
+    status = UnitStatus(files.key, doing, label, reason, since=since)
     if unit is None or not unit.epochs:
-        return UnitStatus(files.key, doing, label, reason, since=since)
-    epochs = files.metrics()
+        return status
+    epochs, left = files.metrics(), None
     last = epochs[-1] if epochs else {}
     latest = [float(line["seconds"]) for line in epochs[-LATEST_EPOCHS:] if "seconds" in line]
-    left = seconds_left(latest, unit.epochs - len(epochs)) if doing == "running" else None
-    return UnitStatus(
-        files.key,
-        doing,
-        label,
-        reason,
+    if doing == "running" and latest:
+        left = statistics.fmean(latest) * max(0, unit.epochs - len(epochs))
+    return replace(
+        status,
         epoch=len(epochs),
         epochs=unit.epochs,
         loss=last.get("loss"),
         samples_per_s=last.get("samples_per_s"),
         seconds_left=left,
-        since=since,
     )
 
 
@@ -249,11 +220,7 @@ def label_of(unit: Unit) -> str:
 
 
 def find_unit(store: Store, key: str) -> str:
-    """The whole key of the unit whose key starts with ``key``.
-
-    Raises:
-        UserError: if there is none, or several.
-    """
+    """The whole key of the unit whose key starts with ``key``; UserError if there is not one."""
     keys = [directory.name for directory in unit_directories(store)]
     found = [each for each in keys if each.startswith(key)]
     if key in found:
@@ -273,12 +240,9 @@ def find_unit(store: Store, key: str) -> str:
 
 
 def follow(store: Store, key: str, pause: float = 0.5) -> Iterator[str]:
-    """The unit's log as it grows, until it is done, or has failed and is not retried.
+    """The log of unit ``key`` as it grows, until it is done, or has failed and is not retried.
 
-    Args:
-        store: where it is.
-        key: the whole key.
-        pause: seconds between two reads.
+    Between two reads there is a ``pause`` in seconds.
     """
     files = UnitFiles(store.directory(key))
     path, read, quiet = files.path(LOG), 0, 0

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from ablation.live.snapshot import Sheet, SheetCell, Snapshot
+from ablation.live.run_state import Sheet, SheetCell, Snapshot
 from ablation.store import Store
 from skelcon.errors import UserError
 
@@ -28,12 +28,9 @@ def is_whole(plan: Plan) -> bool:
 
 
 class TableSoFar:
-    """Reads a plan's cells from the store again when units have ended.
+    """Reads the cells of a whole plan from the store again when units have ended.
 
-    Args:
-        plan: whose table it is, whole (:func:`is_whole`).
-        store: where the results are.
-        every: seconds between two reads.
+    ``every`` are the seconds between two reads.
     """
 
     def __init__(self, plan: Plan, store: Store, every: float = EVERY) -> None:
@@ -55,21 +52,13 @@ class TableSoFar:
             self._read((now.done, now.failed))
             if not self._entries:
                 return None
-            study = self._plan.study
-            busy = {running.unit for running in now.running}
-            return Sheet(
-                tuple(column.label or name for name, column in study.columns.items()),
-                tuple(
-                    (
-                        values.label or row,
-                        tuple(
-                            self._cell(row, name, not busy.isdisjoint(self._units[row, name]))
-                            for name in study.columns
-                        ),
-                    )
-                    for row, values in study.all_rows.items()
-                ),
-            )
+            study, busy = self._plan.study, {running.unit for running in now.running}
+            columns = tuple(column.label or name for name, column in study.columns.items())
+            rows = []
+            for row, values in study.all_rows.items():
+                cells = (self._cell(row, name, busy) for name in study.columns)
+                rows.append((values.label or row, tuple(cells)))
+            return Sheet(columns, tuple(rows))
 
     def _read(self, ended: tuple[int, int]) -> None:
         """Read from the store what has changed, if it is time."""
@@ -85,11 +74,12 @@ class TableSoFar:
         took = time.monotonic() - now
         self._next_read = now + max(self._every, SHARE * took)
 
-    def _cell(self, row: str, column: str, running: bool) -> SheetCell:
+    def _cell(self, row: str, column: str, busy: set[str]) -> SheetCell:
         from ablation.tables import number
 
         entry, seeds = self._entries[row, column], len(self._plan.seeds)
         if entry.mean is None:
+            running = not busy.isdisjoint(self._units[row, column])
             if entry.reason.startswith("not applicable"):
                 return SheetCell("not applicable")
             if "failed" in entry.reason and not running:

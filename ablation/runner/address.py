@@ -1,12 +1,16 @@
-"""Whether a Ray cluster answers at ``--address``, found out in seconds. Knows nothing of Ray.
+"""Connecting to the Ray cluster at ``--address``: why that is impossible is known in seconds.
 
 Ray itself waits for more than a minute, with noise of its own, for a cluster that is not there.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 from skelcon.errors import UserError
 
@@ -21,16 +25,14 @@ _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\
 
 def check_syntax(address: str) -> None:
     """Raise :class:`UserError` unless ``address`` is ``auto`` or ``HOST:PORT``."""
-    if address == "auto":
-        return
     if "://" in address:
         raise UserError(
             f"--address {address}: a study's driver has to see its results, so it runs on a node "
             "of the cluster and not through Ray's client: run this command there with --address "
             "auto, or send it there with 'ray job submit'"
         )
-    host, colon, port = address.rpartition(":")
-    if not (colon and host and port.isdecimal() and 0 < int(port) < 65536):
+    host, _, port = address.rpartition(":")
+    if address != "auto" and not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise UserError(f"--address {address}: give auto, or HOST:PORT such as head:{PORT}")
 
 
@@ -44,6 +46,7 @@ def check_answers(address: str, named: str, seconds: float = ANSWER_SECONDS) -> 
     """
     where = named if named == address else f"{named} ({address})"
     host, _, port = address.rpartition(":")
+    answer = b""
     try:
         with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
             # With TLS only Ray knows what to say.
@@ -51,11 +54,7 @@ def check_answers(address: str, named: str, seconds: float = ANSWER_SECONDS) -> 
                 return
             connection.sendall(_PREFACE)
             # The server's first frame has to be settings: 3 bytes of length, then the type, 4.
-            answer = b""
-            while len(answer) < 4:
-                more = connection.recv(64)
-                if not more:
-                    break
+            while len(answer) < 4 and (more := connection.recv(64)):
                 answer += more
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -68,3 +67,78 @@ def check_answers(address: str, named: str, seconds: float = ANSWER_SECONDS) -> 
             f"no Ray cluster answers at --address {where}: something else listens there; give the "
             f"address that 'ray start --head' printed, HOST:{PORT} by default"
         )
+
+
+def connect(address: str, **options: object) -> None:
+    """Connect to the cluster at ``address``; :class:`UserError` if it does not answer.
+
+    Args:
+        address: ``--address``.
+        options: further ones of ``ray.init``.
+    """
+    import ray
+
+    # Where Ray will look: for auto what RAY_ADDRESS says or the cluster of this machine. Ray has no
+    # public function for this; where it moves, ``ray.init`` resolves the address itself.
+    services = getattr(ray._private, "services", None)
+    resolve = getattr(services, "canonicalize_bootstrap_address", lambda given: given)
+    try:
+        found = resolve(address)
+        if found is None:
+            raise UserError(
+                f"--address {address}: no Ray cluster runs on this machine, and RAY_ADDRESS names "
+                "none; give HOST:PORT, or start one (skelcon-ablate cluster --help)"
+            )
+        if found != "auto":
+            check_syntax(found)
+            check_answers(found, address)
+            _check_token(found, address)
+        ray.init(address=found, **options)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise UserError(f"no Ray cluster answers at --address {address}: {reason}") from None
+
+
+def _check_token(found: str, address: str) -> None:
+    """Raise :class:`UserError` if the cluster does not take this process's token, or lack of one.
+
+    Ray itself tries for 20 seconds and then says that it cannot connect. It has no public way to
+    ask: where its private one is another, Ray's own answer has to do.
+    """
+    import ray
+
+    with contextlib.suppress(ImportError, AttributeError):
+        from ray._private.authentication import authentication_token_setup as setup
+        from ray.exceptions import AuthenticationError, RayError
+
+        if address == "auto" and hasattr(setup, "maybe_enable_token_auth_if_token_available"):
+            # Ray does so for a cluster that it has found itself, and not for one that is named.
+            setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+        try:
+            setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
+            with _silenced_stderr():
+                ray._raylet.GcsClient(address=found)
+        except AuthenticationError:
+            raise UserError(
+                f"the Ray cluster at --address {address} asks for its token: set "
+                "RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to what 'ray get-auth-token' prints on "
+                "its head"
+            ) from None
+        except RayError as error:
+            raise UserError(
+                f"no Ray cluster answers at --address {address}: {' '.join(str(error).split())}"
+            ) from None
+
+
+@contextlib.contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """What Ray's own code writes past Python to stderr is dropped."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

@@ -25,8 +25,8 @@ import ray
 from filelock import FileLock
 from numpy.typing import NDArray
 from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from ablation.runner.nodes import run_on
 from skelcon.data import SkeletonDataset
 from skelcon.data.importers import cache_directory
 from skelcon.errors import UserError
@@ -53,9 +53,11 @@ def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
     """
     if node is None or holds(path, fingerprint):
         return path
-    read = functools.partial(_read_remotely, node, str(path))
+    # The second for a user without a home on this node.
+    temporary = Path(tempfile.gettempdir()) / f"skelcon-{os.getuid()}"
+    places = [cache_directory() / "fetched", temporary / "fetched"]
     try:
-        return fetched(fingerprint, read, _places())
+        return fetched(fingerprint, functools.partial(_read_remotely, node, str(path)), places)
     except OSError as error:
         raise RuntimeError(
             f"data set '{path}' is not seen on this node and cannot be kept at "
@@ -66,8 +68,7 @@ def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
 def holds(path: Path, fingerprint: str) -> bool:
     """Whether the packed data set at ``path`` is that of ``fingerprint``."""
     try:
-        with (path / "meta.json").open() as file:
-            return bool(json.load(file)["fingerprint"] == fingerprint)
+        return bool(json.loads((path / "meta.json").read_bytes())["fingerprint"] == fingerprint)
     except (OSError, ValueError, LookupError, TypeError):
         return False
 
@@ -94,9 +95,12 @@ def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
         part.mkdir()
         try:
             for name in FILES:
-                _write(part / name, functools.partial(read, name))
-            dataset = SkeletonDataset.open(part)
-            if dataset.content_digest() != fingerprint:
+                with (part / name).open("wb") as file:
+                    while len(piece := read(name, file.tell())):
+                        file.write(piece.data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            if SkeletonDataset.open(part).content_digest() != fingerprint:
                 raise RuntimeError(f"what was fetched is not the data set {fingerprint}")
             part.rename(whole)
         except UserError as error:
@@ -106,20 +110,10 @@ def fetched(fingerprint: str, read: Read, places: list[Path]) -> Path:
     return whole
 
 
-def _write(path: Path, read: Callable[[int], NDArray[np.uint8]]) -> None:
-    with path.open("wb") as file:
-        while len(piece := read(file.tell())):
-            file.write(piece.data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
 def _read_remotely(node: str, path: str, name: str, offset: int) -> NDArray[np.uint8]:
     """A piece of a file on ``node``, as a view of this node's object store."""
-    there = NodeAffinitySchedulingStrategy(node, soft=False)
-    task = ray.remote(num_cpus=0)(read_piece).options(scheduling_strategy=there)
     try:
-        piece: NDArray[np.uint8] = ray.get(task.remote(path, name, offset))
+        piece: NDArray[np.uint8] = ray.get(run_on(node, read_piece, path, name, offset))
     except RayError as error:
         cause = getattr(error, "cause", None) or error
         raise RuntimeError(
@@ -132,12 +126,6 @@ def _read_remotely(node: str, path: str, name: str, offset: int) -> NDArray[np.u
 def read_piece(path: str, name: str, offset: int) -> NDArray[np.uint8]:
     """Runs on the driver's node: the bytes of a file from ``offset`` on, :data:`PIECE` at most."""
     return np.fromfile(Path(path) / name, np.uint8, PIECE, offset=offset)
-
-
-def _places() -> list[Path]:
-    """Where a node may keep what it fetched; the second for a user without a home there."""
-    temporary = Path(tempfile.gettempdir()) / f"skelcon-{os.getuid()}"
-    return [cache_directory() / "fetched", temporary / "fetched"]
 
 
 def _writable(places: list[Path]) -> Path:

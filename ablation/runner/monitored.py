@@ -20,9 +20,9 @@ class MonitoredRun:
     """
 
     def __init__(self, run: UnitRun, monitor: Monitor) -> None:
-        self._run, self._monitor = run, monitor
-        self._reported = monitor.reported
+        self._run, self._monitor, self._reported = run, monitor, monitor.reported
         self.value: float | None = None
+        self.close = run.close
 
     def step(self, budget: float) -> Progress:
         """As :meth:`UnitRun.step`, and evaluate where it is due (not after the last epoch)."""
@@ -43,32 +43,19 @@ class MonitoredRun:
     def _is_due(self, epoch: int) -> bool:
         return epoch % self._monitor.every == 0 and epoch > self._reported
 
-    def close(self) -> None:
-        """Release the unit."""
-        self._run.close()
-
 
 def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) -> float:
     """The number that a finished pre-training would get, of one in progress.
 
-    Args:
-        training: whose encoders, which are left as they are.
-        monitor: what is computed; only the clips of the evaluation's two sides, ``fit`` and
-            ``validation``, are read.
-        dataset: the clips.
+    Its encoders are left as they are. Only the clips of the evaluation's two sides, ``fit`` and
+    ``validation``, are read.
     """
     unit, bank = monitor.evaluation, training.bank
     train, validation = (
         torch.from_numpy(split(dataset, unit.side.protocol, part)).to(bank.device)
         for part in (unit.side.train, unit.test)
     )
-    inputs = Inputs(
-        [training.contrast.encoder(name) for name in unit.representations],
-        bank,
-        train,
-        validation,
-        dataset.num_classes,
-        training.config.encoders.frames,
-        unit.side.seed,
-    )
+    encoders = [training.contrast.encoder(name) for name in unit.representations]
+    frames, seed = training.config.encoders.frames, unit.side.seed
+    inputs = Inputs(encoders, bank, train, validation, dataset.num_classes, frames, seed)
     return float(unit.task.start(inputs, unit.settings).result().metrics[monitor.metric])

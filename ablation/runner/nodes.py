@@ -9,8 +9,9 @@ import contextlib
 import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
@@ -26,15 +27,20 @@ CATCH_UP_SECONDS = 3.0
 """How long a new file may take to appear on a network file system."""
 
 
+def run_on(node: str, function: Callable[..., Any], *arguments: object) -> Any:
+    """Start ``function`` on a node; gives Ray's reference to its result."""
+    there = NodeAffinitySchedulingStrategy(node, soft=False)
+    task = ray.remote(num_cpus=0, scheduling_strategy=there)(function)
+    return task.remote(*arguments)
+
+
 def check_nodes(
     store: Store, resources: Resources, nodes: Sequence[Mapping[str, float]]
 ) -> str | None:
     """Check that all nodes share the results; gives the node from which data can be fetched.
 
-    Results that have a mirror need not be shared.
-
-    A file is written there, and a task on each other node that could start a trial looks for it. A
-    node that dies or does not answer is left to Ray; for one that joins later its first unit fails.
+    Results that have a mirror need not be shared. A node that dies or does not answer is left to
+    Ray; for one that joins later its first unit fails.
 
     Args:
         store: the results.
@@ -50,57 +56,37 @@ def check_nodes(
     if len(nodes) == 1 and resources.address is None:
         return None
     here = str(ray.get_runtime_context().get_node_id())
-    others = {
-        node["NodeID"]: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-        for node in ray.nodes()
-        if node["Alive"] and node["NodeID"] != here and _can_start(node["Resources"], resources)
-    }
+    others = [node for node in ray.nodes() if node["Alive"] and node["NodeID"] != here]
+    others = [node for node in others if resources.fit_on(node["Resources"])]
     if others and resources.mirror is None:
         _check_results(store, others)
     return here
 
 
-def _check_results(store: Store, names: Mapping[str, str]) -> None:
-    """``names``: id -> name of each node to check."""
+def _check_results(store: Store, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Write a file, and have a task on each of ``nodes``, as Ray describes them, look for it."""
     probe = store.units.resolve() / f".probe-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     probe.parent.mkdir(parents=True, exist_ok=True)
     probe.touch()
+    problems = []
     try:
-        problems = _problems(probe, list(names))
+        until = time.monotonic() + ANSWER_SECONDS
+        answers = [(node, run_on(node["NodeID"], look_at, str(probe))) for node in nodes]
+        for node, answer in answers:
+            with contextlib.suppress(GetTimeoutError, RayError):
+                if problem := ray.get(answer, timeout=max(0.0, until - time.monotonic())):
+                    problems.append((node, problem))
     finally:
         probe.unlink(missing_ok=True)
     if problems:
-        node, problem = next(iter(problems.items()))
+        node, problem = problems[0]
         more = f" (and {len(problems) - 1} other nodes)" if len(problems) > 1 else ""
+        name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         raise UserError(
-            f"--results {store.results}: node {names[node]}{more} {problem} this directory as "
+            f"--results {store.results}: node {name}{more} {problem} this directory as "
             f"'{store.results.resolve()}': give a path on a file system that all nodes mount in "
             "the same place"
         )
-
-
-def _can_start(node: Mapping[str, float], resources: Resources) -> bool:
-    return (
-        node.get("CPU", 0.0) >= resources.cpus_per_trial
-        and node.get("GPU", 0.0) >= resources.gpus_per_trial
-    )
-
-
-def _problems(probe: Path, nodes: list[str]) -> dict[str, str]:
-    """The nodes that cannot use the file ``probe``, and what they cannot do."""
-    look = ray.remote(num_cpus=0, max_retries=0)(look_at)
-    answers = {}
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node, soft=False)
-        answers[node] = look.options(scheduling_strategy=there).remote(str(probe))
-    until = time.monotonic() + ANSWER_SECONDS
-    problems = {}
-    for node, answer in answers.items():
-        with contextlib.suppress(GetTimeoutError, RayError):
-            problem = ray.get(answer, timeout=max(0.0, until - time.monotonic()))
-            if problem:
-                problems[node] = problem
-    return problems
 
 
 def look_at(path: str) -> str:
@@ -111,7 +97,7 @@ def look_at(path: str) -> str:
             return "does not see"
         time.sleep(0.2)
     try:
-        neighbour = Path(path).with_name(f"{Path(path).name}-{uuid.uuid4().hex[:8]}")
+        neighbour = Path(f"{path}-{uuid.uuid4().hex[:8]}")
         neighbour.touch()
         neighbour.unlink()
     except OSError as error:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import heapq
 import time
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, Verdict
+from ablation.interrupts import Interrupt
+from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
+from ablation.store.heartbeat import Heartbeat
+from ablation.store.unit_files import LOG
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 
+OTHERS = "the remaining units are claimed by another driver"
 NODE_LOST = "failed: its node was lost"
 """The reason of a unit whose machine, or the Ray on it, was lost: not its own fault."""
 NODE_RETRIES = 5
@@ -48,6 +54,27 @@ class Monitor:
     reported: int = 0
 
 
+@dataclass(frozen=True)
+class Driver:
+    """The command that runs units.
+
+    Attributes:
+        store: where the results go.
+        data: fingerprint -> packed data set.
+        resources: what a trial may take, retries, checkpoints.
+        reporter: receives what happens.
+        interrupt: asks the run to stop.
+        heartbeat: that of the command; the run has one of its own if not given.
+    """
+
+    store: Store
+    data: Mapping[str, Path]
+    resources: Resources
+    reporter: Reporter
+    interrupt: Interrupt
+    heartbeat: Heartbeat | None = None
+
+
 class UnitSource(Protocol):
     """Gives a run further units while it goes on: a search, whose sampler suggests trials."""
 
@@ -61,6 +88,13 @@ class UnitSource(Protocol):
     @property
     def expected(self) -> Sequence[Unit]:
         """Units like those to come, for an estimate of time and disk."""
+
+    @property
+    def upcoming(self) -> int:
+        """About how many more units will come; asked often, and from another thread."""
+
+    def summary(self) -> Sequence[tuple[str, str]]:
+        """What has been found so far: (label, value); asked as often."""
 
     def ask(self) -> Sequence[Unit]:
         """The units of one more trial; none if there is none at present."""
@@ -78,37 +112,27 @@ class UnitSource(Protocol):
 class Queue:
     """The units of one run, each handed out after the units that it needs.
 
-    A unit that fails is retried ``retries`` times, unless the same would happen again. One that
+    A unit that fails is retried ``--retries`` times, unless the same would happen again. One that
     ran out of memory is retried once, alone on its device, and one whose node was lost
-    :data:`NODE_RETRIES` times, whatever ``retries`` is.
+    :data:`NODE_RETRIES` times, whatever ``--retries`` is. With ``--fail-fast`` nothing more is
+    handed out after the first unit that fails for good.
     A unit that another driver has claimed is left to it.
 
     Args:
         units: what is missing, in any order.
-        store: knows what is done.
+        driver: who runs them.
         claims: knows what other drivers work on.
-        reporter: receives what becomes of units.
-        retries: further attempts at a unit that fails.
-        fail_fast: hand out nothing more after the first unit that fails for good.
         source: gives further units when those of ``units`` are handed out.
     """
 
     def __init__(
-        self,
-        units: Iterable[Unit],
-        store: Store,
-        claims: Claims,
-        reporter: Reporter,
-        *,
-        retries: int = 0,
-        fail_fast: bool = False,
-        source: UnitSource | None = None,
+        self, units: list[Unit], driver: Driver, claims: Claims, source: UnitSource | None = None
     ) -> None:
-        self._store, self._claims, self._reporter = store, claims, reporter
-        self._retries, self._fail_fast, self._source = retries, fail_fast, source
+        self._driver, self._claims, self._source = driver, claims, source
+        self._store = driver.store
         self._place: dict[str, int] = {}
-        self._attempts: dict[str, int] = {}
-        self._nodes_lost: dict[str, int] = {}
+        self._attempts: Counter[str] = Counter()
+        self._nodes_lost: Counter[str] = Counter()
         self._alone: set[str] = set()
         self._pruned: set[str] = set()
         self._running: dict[str, Unit] = {}
@@ -118,12 +142,13 @@ class Queue:
         self._dependents: dict[str, list[Unit]] = {}
         self._polled = time.monotonic()
         self.units: dict[str, Unit] = {}
+        self.finished: set[str] = set()
         self.failed: dict[str, str] = {}
         """Key -> reason, of units that failed for good and of those that need one of them."""
         self.stopped = False
         if source is not None:
             source.start()
-        self.add(list(units))
+        self.add(units)
 
     def add(self, units: Sequence[Unit]) -> None:
         """Take on ``units``, and what is among them that they need; the rest is done."""
@@ -133,16 +158,14 @@ class Queue:
             self._place.setdefault(unit.key, len(self._place))
             self.units[unit.key] = unit
         for unit in fresh:
-            unmet = {key for key in unit.needs if key in self.units and not self._is_over(key)}
             if failed := [key for key in unit.needs if key in self.failed]:
                 reason = f"{self.units[failed[0]].label} {self.failed[failed[0]]}"
                 self.failed[unit.key] = reason
                 self._report(Failed(unit, reason, self._log(failed[0]), "failed"))
-                continue
-            for key in unmet:
-                self._dependents.setdefault(key, []).append(unit)
-            if unmet:
+            elif unmet := {k for k in unit.needs if k in self.units and not self._is_over(k)}:
                 self._unmet[unit.key] = unmet
+                for key in unmet:
+                    self._dependents.setdefault(key, []).append(unit)
             else:
                 self._push(unit)
 
@@ -183,21 +206,22 @@ class Queue:
 
     def tell(self, unit: Unit, epoch: int, value: float) -> bool:
         """A monitored unit has a value; whether it is to stop."""
-        if self._source is None or unit.key in self._pruned:
-            return unit.key in self._pruned
-        prune = self._source.tell(unit, epoch, value)
-        if prune:
-            self._pruned.add(unit.key)
-        return prune
+        source, pruned = self._source, self._pruned
+        if source is not None and unit.key not in pruned and source.tell(unit, epoch, value):
+            pruned.add(unit.key)
+        return unit.key in pruned
 
     def done(self, unit: Unit) -> None:
         """``unit`` is done: what needs it may run."""
         self._release(unit)
+        self.finished.add(unit.key)
         for other in self._dependents.pop(unit.key, ()):
-            unmet = self._unmet.get(other.key, set())
-            unmet.discard(unit.key)
-            if not unmet and self._unmet.pop(other.key, None) is not None:
+            unmet = self._unmet.get(other.key)
+            if unmet == {unit.key}:
+                del self._unmet[other.key]
                 self._push(other)
+            elif unmet is not None:
+                unmet.discard(unit.key)
         self._report(Finished(unit))
 
     def fail(self, unit: Unit, reason: str, *, deterministic: bool = False) -> Verdict:
@@ -206,14 +230,14 @@ class Queue:
         verdict = self._verdict(unit, reason, deterministic)
         if verdict == "failed":
             self._give_up(unit, reason)
-            self.stopped = self.stopped or self._fail_fast
+            self.stopped = self.stopped or self._driver.resources.fail_fast
         else:
             self._push(unit)
         self._report(Failed(unit, reason, self._log(unit.key), verdict))
         return verdict
 
     def _log(self, key: str) -> Path:
-        return self._store.directory(key) / "log.txt"
+        return self._store.files(key).path(LOG)
 
     def _verdict(self, unit: Unit, reason: str, deterministic: bool) -> Verdict:
         key = unit.key
@@ -222,13 +246,12 @@ class Queue:
                 return "failed"
             self._alone.add(key)
             return "retry alone"
-        if reason == NODE_LOST and self._nodes_lost.get(key, 0) < NODE_RETRIES:
-            self._nodes_lost[key] = self._nodes_lost.get(key, 0) + 1
+        if reason == NODE_LOST and self._nodes_lost[key] < NODE_RETRIES:
+            self._nodes_lost[key] += 1
             return "retry"
-        self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] > self._retries or deterministic:
-            return "failed"
-        return "retry"
+        self._attempts[key] += 1
+        retries = self._driver.resources.retries
+        return "failed" if deterministic or self._attempts[key] > retries else "retry"
 
     def stop(self, unit: Unit) -> None:
         """``unit`` stopped before its end: a search has pruned it, or the run is interrupted."""
@@ -258,9 +281,8 @@ class Queue:
         return bool(self._elsewhere) and not self._running and not self._ready
 
     def _ask_source(self) -> bool:
-        if self._source is None or self._source.exhausted:
-            return False
-        self.add(self._source.ask())
+        if self._source is not None and not self._source.exhausted:
+            self.add(self._source.ask())
         return bool(self._ready)
 
     def _claim(self, unit: Unit) -> bool:
@@ -291,4 +313,4 @@ class Queue:
     def _report(self, event: Event) -> None:
         if self._source is not None:
             self._source.report(event)
-        self._reporter.report(event)
+        self._driver.reporter.report(event)

@@ -32,26 +32,25 @@ class Resources:
 
     def check(self) -> None:
         """Raise :class:`UserError` for an amount that makes no sense."""
+        cpus, gpus, most = self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent
+        every, keep = self.checkpoints.every, self.checkpoints.keep
         if self.address is not None:
             check_syntax(self.address)
-        if self.cpus_per_trial <= 0:
-            raise UserError(f"--cpus-per-trial {self.cpus_per_trial:g}: give more than 0")
-        if self.gpus_per_trial < 0:
-            raise UserError(f"--gpus-per-trial {self.gpus_per_trial:g}: give 0 or more")
-        if self.gpus_per_trial > 1 and self.gpus_per_trial % 1:
-            raise UserError(
-                f"--gpus-per-trial {self.gpus_per_trial:g}: give a share of one GPU (less than 1), "
-                "or a whole number"
-            )
-        every, keep = self.checkpoints.every, self.checkpoints.keep
+        if cpus <= 0:
+            raise UserError(f"--cpus-per-trial {cpus:g}: give more than 0")
+        if gpus < 0:
+            raise UserError(f"--gpus-per-trial {gpus:g}: give 0 or more")
+        if gpus > 1 and gpus % 1:
+            wanted = "a share of one GPU (less than 1), or a whole number"
+            raise UserError(f"--gpus-per-trial {gpus:g}: give {wanted}")
         if every is not None and every <= 0:
             raise UserError(f"--checkpoint-every {every:g}: give more than 0 seconds")
         if keep not in KEEP:
             raise UserError(f"--keep {keep}: give {', '.join(KEEP[:-1])} or {KEEP[-1]}")
         if keep == "all" and every is None:
             raise UserError("--keep all: give --checkpoint-every as well, or they fill the disk")
-        if self.max_concurrent is not None and self.max_concurrent < 1:
-            raise UserError(f"--max-concurrent {self.max_concurrent}: give 1 or more")
+        if most is not None and most < 1:
+            raise UserError(f"--max-concurrent {most}: give 1 or more")
 
     @property
     def asks(self) -> str:
@@ -74,15 +73,22 @@ class Resources:
             cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
         return {"cpu": cpus, "gpu": gpus}
 
-    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int:
-        """How many trials fit on ``nodes`` at once; 1 at least."""
-        fit = 0
-        for node in nodes:
-            here = math.floor(node.get("CPU", 0.0) / self.cpus_per_trial + 1e-9)
-            if self.gpus_per_trial:
-                here = min(here, math.floor(node.get("GPU", 0.0) / self.gpus_per_trial + 1e-9))
-            fit += here
-        return max(1, min(fit, self.max_concurrent or fit))
+    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int | None:
+        """How many trials fit on ``nodes`` at once; ``max_concurrent`` where not even one fits.
+
+        (A plan may be made on another machine than the one that will run it.)
+        """
+        fit = sum(map(self.fit_on, nodes))
+        return min(fit, self.max_concurrent or fit) if fit else self.max_concurrent
+
+    def fit_on(self, node: Mapping[str, float]) -> int:
+        """How many trials fit at once on a node, of which Ray names these resources."""
+        fit, share = node.get("CPU", 0.0) / self.cpus_per_trial, self.gpus_per_trial
+        if share >= 1:
+            fit = min(fit, node.get("GPU", 0.0) / share)
+        elif share > 0:  # a share of a GPU never spans two of them
+            fit = min(fit, math.floor(1 / share + 1e-9) * math.floor(node.get("GPU", 0.0)))
+        return math.floor(fit + 1e-9)
 
     def stay_on_loopback(self) -> None:
         """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
@@ -104,27 +110,20 @@ def threads_of(cpus: float, gpus: float) -> int:
 
 
 def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Raise :class:`UserError` if no node could ever start a trial.
+    """Raise :class:`UserError` if no node, of which Ray names these resources, can start a trial.
 
-    Args:
-        resources: what a trial asks.
-        nodes: the resources of each node of the cluster, as Ray names them.
+    It could never start.
     """
     asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for name, amount in asked.items():
-        total = sum(node.get(name, 0.0) for node in nodes)
-        most = max((node.get(name, 0.0) for node in nodes), default=0.0)
-        option = f"--{name.lower()}s-per-trial {amount:g}"
-        if amount > total:
-            raise UserError(
-                f"{option}: the cluster has {total:g} {name}s, so no trial could ever start"
-            )
-        if amount > most:
-            raise UserError(
-                f"{option}: no node of the cluster has more than {most:g} {name}s, so no trial "
-                "could ever start"
-            )
-    if not any(all(node.get(n, 0.0) >= amount for n, amount in asked.items()) for node in nodes):
+        amounts = [node.get(name, 0.0) for node in nodes]
+        has = f"the cluster has {sum(amounts):g} {name}s"
+        if sum(amounts) >= amount:
+            has = f"no node of the cluster has more than {max(amounts, default=0):g} {name}s"
+        if amount > max(amounts, default=0):
+            option = f"--{name.lower()}s-per-trial {amount:g}"
+            raise UserError(f"{option}: {has}, so no trial could ever start")
+    if not any(map(resources.fit_on, nodes)):
         raise UserError(
             f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
             "ever start: lower --cpus-per-trial or --gpus-per-trial"

@@ -8,31 +8,17 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
-
-# Ray reads these when it is imported.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", "^")  # print nothing of a node that is lost
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # Tune's own record is never read
-# Signals are ours (`ablation.interrupts`), and what a trial has not saved by then is given up.
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_FORCE_TRIAL_CLEANUP_S", "3")
-# A unit that is handed out is claimed by this driver: no more of them than are about to start.
-os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "2")
+from typing import Any
 
 import psutil
 import ray
 
 from ablation.interrupts import keeping_handlers
-from ablation.runner.connect import connect
+from ablation.runner.address import connect
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
 
@@ -42,7 +28,6 @@ GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
-Outcome = TypeVar("Outcome")
 _vital: list[psutil.Process] = []
 """Those of the Ray that this process has started; none of a cluster that it connected to."""
 
@@ -55,41 +40,24 @@ def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     """
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    if ray.is_initialized():
-        yield _resources_of_nodes()
-        return
-    with keeping_handlers():  # Ray takes SIGTERM for itself
-        _start(resources)
-    try:
-        yield _resources_of_nodes()
-    finally:
-        with _ending(_workers()):
-            ray.shutdown()
-        _vital.clear()
-
-
-def _resources_of_nodes() -> list[Mapping[str, float]]:
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    with contextlib.ExitStack() as stack:
+        if not ray.is_initialized():
+            with keeping_handlers():  # Ray takes SIGTERM for itself
+                _start(resources)
+            stack.callback(_shut_down)
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def _start(resources: Resources) -> None:
-    common: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.CRITICAL,
-        "configure_logging": False,
-    }
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    quiet["logging_level"] = logging.CRITICAL
     if resources.address is not None:
-        connect(resources.address, common)
+        connect(resources.address, **quiet)
         return
     with _own_process_groups():
-        ray.init(
-            address="local",  # whatever RAY_ADDRESS says
-            include_dashboard=False,
-            object_store_memory=100 << 20,  # data goes by path
-            **common,
-        )
-    children = psutil.Process().children()
-    _vital[:] = [child for child in children if _name_of(child) in VITAL]
+        # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
+        ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
+    _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
 
 
 @contextlib.contextmanager
@@ -120,31 +88,26 @@ def _name_of(process: psutil.Process) -> str:
     return ""
 
 
-def _workers() -> list[psutil.Process]:
-    """The workers and agents of the Ray that this process has started."""
-    found = []
-    for process in _vital:
-        with contextlib.suppress(psutil.Error):
-            found += process.children(recursive=True)
-    return found
-
-
-@contextlib.contextmanager
-def _ending(processes: list[psutil.Process]) -> Iterator[None]:
-    """None of ``processes`` outlives this block.
+def _shut_down() -> None:
+    """End Ray; none of the workers and agents of one that this process has started outlives it.
 
     Ray ends the raylet and leaves its workers to notice; whoever waits for the command finds them
     gone when it is over.
     """
+    workers: list[psutil.Process] = []
+    for process in _vital:
+        with contextlib.suppress(psutil.Error):
+            workers += process.children(recursive=True)
     try:
-        yield
+        ray.shutdown()
         until = time.monotonic() + GRACE_SECONDS
-        while any(map(_is_alive, processes)) and time.monotonic() < until:
+        while any(map(_is_alive, workers)) and time.monotonic() < until:
             time.sleep(0.05)
     finally:
-        for process in filter(_is_alive, processes):
+        for process in filter(_is_alive, workers):
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        _vital.clear()
 
 
 def _is_alive(process: psutil.Process) -> bool:
@@ -166,11 +129,8 @@ def holds_resources() -> bool:
 def free_resources() -> str:
     """What nobody uses at present, in words."""
     free, total = ray.available_resources(), ray.cluster_resources()
-    shares = [
-        f"{free.get(name, 0):g} of {total[name]:g} {name}s"
-        for name in ("CPU", "GPU")
-        if name in total
-    ]
+    names = [name for name in ("CPU", "GPU") if name in total]
+    shares = [f"{free.get(name, 0):g} of {total[name]:g} {name}s" for name in names]
     return f"free at present: {' and '.join(shares)}"
 
 
@@ -188,11 +148,11 @@ def check_session() -> None:
         raise SessionLostError
 
 
-def restarting(session: Callable[[], Outcome], say: Callable[[str], None]) -> Outcome:
-    """The outcome of ``session``, which starts again if Ray dies.
+def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
+    """What ``session`` gives, which does what is left to do, again if its Ray dies.
 
     Args:
-        session: does what is left to do, with a Ray of its own.
+        session: has a Ray of its own.
         say: receives why it is started again.
 
     Raises:

@@ -8,7 +8,6 @@ import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from ray import tune
@@ -76,8 +75,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         if not mirror and not store.directory(key).is_dir():
             raise RuntimeError(UNSHARED)
         try:
-            if self._run is None:
-                self._run = self._started(store, mirror)
+            self._run = self._run or self._started(store, mirror)
             progress = self._run.step(STEP_SECONDS)
             value = self._run.value if isinstance(self._run, MonitoredRun) else None
             if progress.done:
@@ -99,40 +97,29 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
         settings = self._settings
         if mirror:
             mirror.bring(settings["key"])
-        load_plugins(settings["plugins"], Path(settings["directory"]))
+        plugins, directory = tuple(settings["plugins"]), Path(settings["directory"])
+        load_plugins(plugins, directory)
         unit = read_unit(store.config(settings["key"]))
         wanted = unit.side.data
-        path = data_at(wanted, Path(settings["data"][wanted]), settings["node"])
-        plugins, directory = tuple(settings["plugins"]), Path(settings["directory"])
-        context = Context(
-            {wanted: path},
-            self._device,
-            checkpoints=settings["checkpoints"],
-            group=GroupOptions(ranks_of(settings["gpu"]), plugins, directory),
-        )
+        data = {wanted: data_at(wanted, Path(settings["data"][wanted]), settings["node"])}
+        group = GroupOptions(ranks_of(settings["gpu"]), plugins, directory)
+        checkpoints, monitor = settings["checkpoints"], settings["monitor"]
+        context = Context(data, self._device, checkpoints=checkpoints, group=group)
         run = UnitRun(unit, store, context)
-        if settings["monitor"] is None:
-            return run
-        return MonitoredRun(run, monitor_from_json(settings["monitor"]))
+        return run if monitor is None else MonitoredRun(run, monitor_from_json(monitor))
 
     def cleanup(self) -> None:
         """Release the unit, keeping what has been trained, and the memory that it took."""
-        if self._run is not None:
-            run, self._run = self._run, None
+        run, self._run = self._run, None
+        if run is not None:
             run.close()
             del run
             if self._device == "cuda":
                 torch.cuda.empty_cache()
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the unit's directory holds its checkpoint."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing: a unit resumes from what its directory holds."""
 
 
 def monitor_from_json(values: Json) -> Monitor:
     """The inverse of :func:`ablation.runner.tune_parts.monitor_to_json`."""
     evaluation = read_unit(values["evaluation"])
     assert isinstance(evaluation, EvaluateUnit)
-    return Monitor(evaluation, values["metric"], values["every"], values["reported"])
+    return Monitor(**{**values, "evaluation": evaluation})

@@ -11,23 +11,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-# isort: off
-from ablation.runner.session import (  # sets what Ray reads, then imports it
-    check_session,
-    free_resources,
-    holds_resources,
-)
-# isort: on
-
 from ray import tune
 from ray.tune.search import Searcher
 
-from ablation.events import Progressed, Reporter, Waiting
+from ablation.events import Progressed, Waiting
 from ablation.interrupts import Interrupt
-from ablation.runner.queue import NODE_LOST, Monitor, Queue
-from ablation.runner.resources import Resources
+from ablation.runner.queue import NODE_LOST, OTHERS, Driver, Monitor, Queue
+from ablation.runner.session import check_session, free_resources, holds_resources
 from ablation.runner.trainables import UNSHARED
-from ablation.store import Store
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY
@@ -38,8 +29,6 @@ PENDING_SECONDS = 4.0
 """How long nothing may run before the reason is reported."""
 CATCH_UP_SECONDS = 30.0
 """How long a unit that a worker has done may stay invisible here."""
-CANNOT_WRITE = "the results directory cannot be written to"
-OTHERS = "the remaining units are claimed by another driver"
 SHARED = "--results must be a path that all nodes share"
 
 
@@ -55,26 +44,17 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
 
     Args:
         queue: which unit is next.
-        store: where the unit's directory is made ready.
-        resources: what a trial takes.
-        reporter: receives why nothing is handed out.
+        driver: whose store gets the unit's directory, and who is told why nothing is handed out.
         mirror: of results at a URI.
         slots: a unit is handed out when it can run, not earlier: a sampler's suggestion is the
             better the more trials it knows.
     """
 
     def __init__(
-        self,
-        queue: Queue,
-        store: Store,
-        resources: Resources,
-        reporter: Reporter,
-        mirror: Mirror | None,
-        slots: int | None,
+        self, queue: Queue, driver: Driver, mirror: Mirror | None, slots: int | None
     ) -> None:
         super().__init__(metric="epoch", mode="max")
-        self._queue, self._store, self._reporter = queue, store, reporter
-        self._resources, self._mirror, self._slots = resources, mirror, slots
+        self._queue, self._driver, self._mirror, self._slots = queue, driver, mirror, slots
         self.paused = False
         """Whether nothing more was handed out although something is left."""
 
@@ -82,30 +62,29 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         """What a trial is to run; None if there is nothing at present; or that nothing is left."""
         if self._slots is not None and self._queue.running >= self._slots:
             return None
+        assignment = None
         try:
             assignment = self._queue.ask()
-        except OSError as error:
-            return self._later(f"{CANNOT_WRITE} ({error.strerror or error})")
-        if assignment is None:
-            if self._queue.waiting_for_others:
-                return self._later(OTHERS)
-            return Searcher.FINISHED if self._queue.exhausted else None
-        unit = assignment.unit
-        try:
-            self._store.begin(unit.key, unit.to_json())
+            if assignment is None:
+                if self._queue.waiting_for_others:
+                    return self._later(OTHERS)
+                return Searcher.FINISHED if self._queue.exhausted else None
+            unit = assignment.unit
+            self._driver.store.begin(unit.key, unit.to_json())
             if self._mirror:
                 self._mirror.hand_out(unit.key)
-        except UnreachedError as error:
-            self._queue.stop(unit)
-            return self._later(str(error))
-        except OSError as error:
-            self._queue.stop(unit)
-            return self._later(f"{CANNOT_WRITE} ({error.strerror or error})")
+        except (OSError, UnreachedError) as error:
+            if assignment is not None:
+                self._queue.stop(assignment.unit)
+            reason = str(error)
+            if isinstance(error, OSError):
+                reason = f"the results directory cannot be written to ({error.strerror or error})"
+            return self._later(reason)
         monitor = self._queue.monitor(unit)
         return {
             "key": unit.key,
             "alone": assignment.alone,
-            "gpu": self._resources.gpus_of(unit),
+            "gpu": self._driver.resources.gpus_of(unit),
             "monitor": None if monitor is None else monitor_to_json(monitor),
         }
 
@@ -117,20 +96,12 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         """
         if self._queue.running:
             return None
-        self._reporter.report(Waiting(reason))
+        self._driver.reporter.report(Waiting(reason))
         self.paused = True
         return Searcher.FINISHED
 
-    def on_trial_complete(
-        self, trial_id: str, result: Json | None = None, error: bool = False
-    ) -> None:
+    def on_trial_complete(self, trial_id: str, **info: Any) -> None:
         """Nothing: :class:`UnitCallback` gets the same, and the cause of an error."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the store is the record."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the store is the record."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: the store is the record."""
@@ -144,11 +115,9 @@ def monitor_to_json(monitor: Monitor) -> Json:
 class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the reporter."""
 
-    def __init__(
-        self, queue: Queue, store: Store, reporter: Reporter, asks: str, mirror: Mirror | None
-    ) -> None:
-        self._queue, self._store = queue, store
-        self._reporter, self._asks, self._mirror = reporter, asks, mirror
+    def __init__(self, queue: Queue, driver: Driver, mirror: Mirror | None) -> None:
+        self._queue, self._driver, self._mirror = queue, driver, mirror
+        self._store, self._reporter = driver.store, driver.reporter
         self._started: set[str] = set()
         self._idle_since: float | None = None
 
@@ -164,52 +133,48 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
         """It has worked for about a second."""
-        self._reporter.report(
-            Progressed(self._unit(trial), result["epoch"], result["loss"], result["samples_per_s"])
-        )
+        progress = (result[name] for name in ("epoch", "loss", "samples_per_s"))
+        self._reporter.report(Progressed(self._unit(trial), *progress))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """It has ended: done, if the store says so too; else it was stopped."""
-        unit = self._unit(trial)
-        self._forget(trial)
+        unit = self._ended(trial)
         # ("done" itself is Tune's word for a trial that is stopped.)
-        is_done = bool(trial.last_result.get("unit_done"))
-        if self._mirror and is_done:
-            try:
+        if not trial.last_result.get("unit_done"):
+            return self._queue.stop(unit)
+        try:
+            if self._mirror:
                 self._mirror.fetch([unit.key])
-            except UnreachedError as error:
-                return self._retry_later(unit, error)
-        if not is_done:
-            self._queue.stop(unit)
-        elif self._appears(unit):
-            self._queue.done(unit)
-        else:
-            reason = f"failed: it ended where the driver does not see it: {SHARED}"
-            self._fail(unit, reason)
+        except UnreachedError as error:
+            return self._retry_later(unit, error)
+        if self._appears(unit):
+            return self._queue.done(unit)
+        self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """It has failed, or its worker has died."""
         check_session()  # what dies with Ray has not failed
-        unit = self._unit(trial)
-        self._forget(trial)
-        if self._mirror:
-            try:
+        unit = self._ended(trial)
+        try:
+            if self._mirror:
                 self._mirror.fetch_failure(unit.key)
-            except UnreachedError as error:
-                return self._retry_later(unit, error)
+        except UnreachedError as error:
+            return self._retry_later(unit, error)
+        store, key = self._store, unit.key
         with contextlib.suppress(UserError):  # half a file, of a disk that is full
-            if self._store.state(unit.key) == "failed":
-                deterministic = self._store.failed_for_good(unit.key)
-                return self._fail(unit, self._store.failure(unit.key), deterministic)
+            if store.state(key) == "failed":
+                return self._fail(unit, store.failure(key), store.failed_for_good(key))
         self._fail(unit, reason_of_death(trial))
 
-    def _forget(self, trial: Any) -> None:
+    def _ended(self, trial: Any) -> Unit:
+        """The unit of a trial that has ended."""
         self._started.discard(trial.trial_id)
         # Tune keeps all trials, each with a history of all its metrics: most of the memory. (This
         # is private to Tune: where a version has it elsewhere, only memory is lost.)
         kept = getattr(trial, "run_metadata", None)
         if kept is not None:
             kept.metric_analysis, kept.metric_n_steps = {}, {}
+        return self._unit(trial)
 
     def _retry_later(self, unit: Unit, error: UnreachedError) -> None:
         """Take ``unit`` back, as the URI of the results cannot be reached at present."""
@@ -243,7 +208,7 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         elif now - self._idle_since > PENDING_SECONDS:
             self._idle_since = now
             if not holds_resources():  # else its worker is starting
-                reason = f"a trial asks {self._asks}; {free_resources()}"
+                reason = f"a trial asks {self._driver.resources.asks}; {free_resources()}"
                 self._reporter.report(Waiting(reason))
 
 

@@ -11,7 +11,6 @@ two workers did one after the other has the same bits.
 from __future__ import annotations
 
 import contextlib
-from types import TracebackType
 
 from filelock import FileLock
 
@@ -33,8 +32,7 @@ class Claims:
 
     def __init__(self, store: Store, heartbeat: Heartbeat | None = None) -> None:
         self._store, self._stack = store, contextlib.ExitStack()
-        self._owns_heartbeat = heartbeat is None
-        self._heartbeat = heartbeat or Heartbeat(store)
+        self._heartbeat, self._owns_heartbeat = heartbeat or Heartbeat(store), heartbeat is None
         self._held: set[str] = set()
 
     def __enter__(self) -> Claims:
@@ -42,12 +40,7 @@ class Claims:
             self._stack.enter_context(self._heartbeat)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for key in tuple(self._held):
             self.release(key)
         self._stack.close()
@@ -61,16 +54,16 @@ class Claims:
         if key in self._held:
             return True
         me, drivers = self._heartbeat.driver, self._heartbeat.drivers
-        directory = self._store.directory(key)
-        directory.mkdir(parents=True, exist_ok=True)
-        mine = directory / f".claim.{me}"
+        claim = self._store.directory(key) / CLAIM
+        claim.parent.mkdir(parents=True, exist_ok=True)
+        mine = claim.with_name(f".claim.{me}")
         mine.write_text(me)
         try:
             with FileLock(drivers.lock).acquire(poll_interval=POLL_SECONDS):
                 owner = self._store.files(key).claimed_by()
-                if owner is not None and owner != me and drivers.is_alive(owner):
+                if owner not in (None, me) and drivers.is_alive(owner):
                     return False
-                mine.replace(directory / CLAIM)
+                mine.replace(claim)
         finally:
             mine.unlink(missing_ok=True)
         self._held.add(key)

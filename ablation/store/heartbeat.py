@@ -11,6 +11,7 @@ machine, whose file has not been renewed for a minute.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import platform
@@ -18,9 +19,8 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 import psutil
 
@@ -58,7 +58,9 @@ class Heartbeat:
         self._look, self._interval = look, interval
         self._file = self.drivers.file(self.driver)
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
-        self._values: Json = {"machine": _machine(), "process": _process_now(), "snapshot": None}
+        # When it started too, as a process's number may be used again.
+        process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -70,12 +72,7 @@ class Heartbeat:
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._over.set()
         self._thread.join()
         with contextlib.suppress(OSError):
@@ -91,8 +88,8 @@ class Heartbeat:
                 return
 
     def _renew(self) -> None:
-        """Write the whole file: somebody may have taken this driver for dead and deleted it."""
-        try:  # (Not synced: it is worth nothing after a crash.)
+        """Write the whole file, unsynced: somebody may have deleted it, taking this for dead."""
+        try:
             self._temporary.write_text(json.dumps(self._values))
             self._temporary.replace(self._file)
         except (OSError, ValueError, TypeError):
@@ -101,16 +98,15 @@ class Heartbeat:
 
 
 class Drivers:
-    """The drivers of a results directory, dead or alive."""
+    """The drivers of a results directory, dead or alive.
+
+    Attributes:
+        lock: the file that they lock while they look at a claim and replace it.
+    """
 
     def __init__(self, results: Path) -> None:
         self._directory = results / "drivers"
-        self._ahead: float | None = None
-
-    @property
-    def lock(self) -> Path:
-        """The file that drivers lock while they look at a claim and replace it."""
-        return self._directory / "lock"
+        self.lock = self._directory / "lock"
 
     def file(self, driver: str) -> Path:
         """The heartbeat's file of a driver."""
@@ -120,13 +116,13 @@ class Drivers:
         """Whether a driver may still be at work; on its own machine that is known at once."""
         return self._read(driver) is not None
 
-    def alive(self) -> Iterator[tuple[str, Json | None]]:
+    def alive(self) -> list[tuple[str, Json | None]]:
         """The drivers that are alive, by their names, and the latest snapshot of each."""
-        for driver in self._known():
-            values = self._read(driver)
-            if values is not None:
-                snapshot = values.get("snapshot")
-                yield driver, snapshot if isinstance(snapshot, dict) else None
+        return [
+            (driver, values.get("snapshot"))
+            for driver in self._known()
+            if (values := self._read(driver)) is not None
+        ]
 
     def sweep(self) -> None:
         """Delete what dead drivers have left."""
@@ -157,14 +153,23 @@ class Drivers:
 
     def _seconds_since(self, file: Path) -> float:
         """Seconds since ``file`` was written, by its file system's clock, not this machine's."""
-        if self._ahead is None:
-            self._ahead = _file_system_time(self._directory) - time.monotonic()
         return self._ahead + time.monotonic() - file.stat().st_mtime
+
+    @functools.cached_property
+    def _ahead(self) -> float:
+        """How far the file system's clock is ahead of this process's monotonic one."""
+        probe = self._directory / f".clock-{platform.node()}-{os.getpid()}.tmp"
+        now = time.time()  # this machine's clock has to do where no file can be written
+        with contextlib.suppress(OSError):
+            probe.touch()
+            now = probe.stat().st_mtime
+            probe.unlink(missing_ok=True)
+        return now - time.monotonic()
 
 
 def live_drivers(results: Path) -> list[tuple[str, Json | None]]:
     """The drivers that run on a results directory, and the latest snapshot of each."""
-    return list(Drivers(results).alive())
+    return Drivers(results).alive()
 
 
 def _machine() -> str:
@@ -176,11 +181,6 @@ def _machine() -> str:
         return f"{platform.node()} {uuid.getnode()}"
 
 
-def _process_now() -> Json:
-    """This process, and when it started, as its number may be used again."""
-    return {"pid": os.getpid(), "started": psutil.Process().create_time()}
-
-
 def _is_running(process: Json) -> bool:
     """Whether the process that wrote this still runs; one that waits to be reaped does not."""
     try:
@@ -189,19 +189,3 @@ def _is_running(process: Json) -> bool:
         return same and found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
-
-
-def _file_system_time(directory: Path) -> float:
-    """Now, in seconds since 1970, by the clock of the file system of ``directory``.
-
-    Where no file can be written, this machine's clock has to do.
-    """
-    probe = directory / f".clock-{platform.node()}-{os.getpid()}.tmp"
-    try:
-        try:
-            probe.write_bytes(b"")
-            return probe.stat().st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
-    except OSError:
-        return time.time()

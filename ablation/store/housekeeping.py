@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -43,23 +43,15 @@ TEMPORARY_NAME = re.compile(r"\..*\.tmp|\.probe-\d+")
 
 @dataclass(frozen=True)
 class Item:
-    """What `clean` would delete: a unit's directory or a file in it."""
+    """What `clean` would delete: a unit's directory or a file in it, with its size in bytes."""
 
     reason: Reason
     path: Path
     size: int
 
-    @classmethod
-    def of(cls, reason: Reason, path: Path) -> Item:
-        """``path``, with its size."""
-        return cls(reason, path, size_of(path))
-
 
 def find(
-    store: Store,
-    keep_failed: bool = False,
-    started: bool = False,
-    now: Callable[[], float] = time.time,
+    store: Store, keep_failed: bool = False, started: bool = False
 ) -> tuple[list[Item], list[Path]]:
     """What there is to delete, and the units that are left alone as a process has them locked.
 
@@ -67,71 +59,63 @@ def find(
         store: where to look.
         keep_failed: leave failed units.
         started: include units that were started and not finished.
-        now: seconds since 1970.
     """
     items: list[Item] = []
     busy: list[Path] = []
-    for entry in sorted(store.units.iterdir()) if store.units.is_dir() else []:
-        found = [
-            item
-            for item in _of_entry(store, entry, now())
-            if not (item.reason == "failed" and keep_failed)
-            and not (item.reason == "started" and not started)
-        ]
-        if found and entry.is_dir() and is_held(entry):
+    for entry in sorted(store.units.glob("*")):
+        found = {
+            path: reason
+            for path, reason in _useless(entry).items()
+            if not (reason == "failed" and keep_failed) and (reason != "started" or started)
+        }
+        if found and is_held(entry):
             busy.append(entry)
-        else:
-            items += found
+            continue
+        for path, reason in found.items():
+            size = UnitFiles(path).size() if path.is_dir() else path.stat().st_size
+            items.append(Item(reason, path, size))
     return items, busy
 
 
-def _of_entry(store: Store, entry: Path, now: float) -> list[Item]:
-    """What to delete of an entry of units/; [] for what is not ours or still of use."""
-    if entry.is_symlink():
-        return []
-    if TEMPORARY_NAME.fullmatch(entry.name):
-        return [Item.of("leftover", entry)] if _is_settled(entry, now) else []
-    if not entry.is_dir():
-        return []
-    reason = _reason(store, entry, now)
-    if reason is not None:
-        return [Item.of(reason, entry)]
-    found = [
-        Item.of("leftover", path)
-        for path in sorted(entry.iterdir())
-        if TEMPORARY_NAME.fullmatch(path.name) and not path.is_symlink() and _is_settled(path, now)
-    ]
+def _useless(entry: Path) -> dict[Path, Reason]:
+    """What to delete of an entry of units/, and why; nothing of what is not ours."""
+    if _is_leftover(entry):
+        return {entry: "leftover"}
+    if entry.is_symlink() or not entry.is_dir():
+        return {}
     files = UnitFiles(entry)
-    if files.is_done and files.has_checkpoint:
-        found.append(Item.of("checkpoint", files.path(CHECKPOINT)))
+    reason = _reason(files)
+    if reason is not None:
+        return {entry: reason}
+    found: dict[Path, Reason] = {
+        path: "leftover" for path in sorted(entry.iterdir()) if _is_leftover(path)
+    }
+    if files.is_done and files.has(CHECKPOINT):
+        found[files.path(CHECKPOINT)] = "checkpoint"
     return found
 
 
-def _is_settled(path: Path, now: float) -> bool:
-    return now - path.stat().st_mtime > SETTLED
+def _is_leftover(path: Path) -> bool:
+    ours = TEMPORARY_NAME.fullmatch(path.name) and not path.is_symlink()
+    return bool(ours) and _is_settled(path)
 
 
-def _reason(store: Store, directory: Path, now: float) -> Reason | None:
+def _is_settled(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime > SETTLED
+
+
+def _reason(files: UnitFiles) -> Reason | None:
     """Why the whole directory of a unit may be deleted."""
-    files = UnitFiles(directory)
+    if not files.has(CONFIG):
+        return "orphan" if KEY.fullmatch(files.key) and _is_settled(files.directory) else None
     config = files.read_or_none(CONFIG)
-    if config is None and not files.has(CONFIG):
-        named_as_ours = KEY.fullmatch(directory.name) is not None
-        return "orphan" if named_as_ours and _is_settled(directory, now) else None
-    if config is None or digest(config) != directory.name:
+    if config is None or digest(config) != files.key:
         return "orphan"
     recipe = config.get("recipe")
     if isinstance(recipe, int) and recipe < RECIPE:
         return "superseded"
-    state = store.state(directory.name)
+    state = files.state
     return state if state in ("failed", "started") else None
-
-
-def size_of(path: Path) -> int:
-    """Bytes of a file, or of all files below a directory."""
-    if path.is_dir() and not path.is_symlink():
-        return UnitFiles(path).size()
-    return path.lstat().st_size
 
 
 @contextlib.contextmanager
@@ -152,38 +136,26 @@ def delete(store: Store, items: Sequence[Item]) -> tuple[list[Item], list[Item]]
     Returns:
         What was deleted, and what was left.
     """
-    deleted: list[Item] = []
-    left: list[Item] = []
-    for item in items:
-        if _delete(store, item):
-            deleted.append(item)
-        else:
-            left.append(item)
-    return deleted, left
+    deleted = [item for item in items if _delete(store, item.path)]
+    return deleted, [item for item in items if item not in deleted]
 
 
-def _delete(store: Store, item: Item) -> bool:
-    """Whether ``item`` could be deleted."""
-    unit = item.path if item.path.parent == store.units else item.path.parent
+def _delete(store: Store, path: Path) -> bool:
+    """Whether ``path`` could be deleted."""
+    unit = path if path.parent == store.units else path.parent
     try:
         if not unit.is_dir():
-            item.path.unlink()
+            path.unlink()
             return True
         with try_lock(unit) as held:
-            if not held or item.path not in [i.path for i in _of_entry(store, unit, time.time())]:
+            if not held or path not in _useless(unit):
                 return False
-            _remove(store, item.path)
+            if path != unit:
+                path.unlink()
+                return True
+            if not TEMPORARY_NAME.fullmatch(path.name):
+                path = path.rename(store.units / f".{path.name}.clean-{os.getpid()}.tmp")
+            shutil.rmtree(path)
             return True
     except FileNotFoundError:  # somebody else was faster
         return False
-
-
-def _remove(store: Store, path: Path) -> None:
-    if not path.is_dir():
-        path.unlink()
-        return
-    moved = path
-    if not TEMPORARY_NAME.fullmatch(path.name):
-        moved = store.units / f".{path.name}.clean-{os.getpid()}.tmp"
-        path.rename(moved)
-    shutil.rmtree(moved)

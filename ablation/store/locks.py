@@ -2,10 +2,9 @@
 
 (On a file, not on the directory itself: a network file system shares only the locks of files.)
 
-This is not `filelock`. Its locks belong to a path, ours to a directory that may be renamed while it
-is held (`clean` and `merge` do): several of its versions delete the path when they release it,
-which would be the lock of the directory that has taken its place. Nor can it tell whether somebody
-holds a lock without creating and taking it.
+This is not `filelock`: several of its versions delete a lock's path when they release it, which
+would be the lock of the directory that `clean` or `merge` has renamed to that path meanwhile. Nor
+can it tell whether somebody holds a lock without creating and taking it.
 """
 
 from __future__ import annotations
@@ -21,52 +20,32 @@ from ablation.store.unit_files import LOCK
 
 @contextlib.contextmanager
 def hold(directory: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a unit's directory, which must exist, for this process alone.
+    """Hold a unit's directory for this process alone; gives whether it is held.
 
-    Args:
-        directory: of the unit.
-        wait: until nobody else has it.
-
-    Returns:
-        Whether it is held; always true if ``wait``.
-
-    Raises:
-        OSError: if the directory does not exist, or cannot be written.
+    Without ``wait`` it is not if another process has it. :class:`OSError` if the directory does not
+    exist, or cannot be written.
     """
-    path = directory / LOCK
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
+    path, held = directory / LOCK, False
+    while not held:
+        with path.open("ab") as file:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 yield False
                 return
-            if not _is(path, handle):  # the directory was moved away in the meantime
-                continue
-            yield True
-            return
-        finally:
-            os.close(handle)
+            with contextlib.suppress(FileNotFoundError):  # moved away in the meantime
+                held = os.path.samestat(path.stat(), os.fstat(file.fileno()))
+            if held:
+                yield True
 
 
 def is_held(directory: Path) -> bool:
     """Whether a process holds the directory at the moment; never waits, writes nothing."""
     try:
-        handle = os.open(directory / LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        with (directory / LOCK).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    finally:
-        os.close(handle)
-    return False
-
-
-def _is(path: Path, handle: int) -> bool:
-    try:
-        return os.path.samestat(path.stat(), os.fstat(handle))
-    except FileNotFoundError:
+    except OSError:
         return False
+    return False

@@ -9,22 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ablation.canonical import digest
-from ablation.store.housekeeping import TEMPORARY_NAME, try_lock
+from ablation.store.housekeeping import try_lock
 from ablation.store.store import Store
-from ablation.store.unit_files import (
-    APPENDED,
-    CLAIM,
-    CONFIG,
-    DONE,
-    LOCK,
-    PROVENANCE,
-    RESULT,
-    TEMPORARY,
-    UnitFiles,
-)
+from ablation.store.unit_files import APPENDED, CONFIG, COPIED, PROVENANCE, RESULT, UnitFiles
 from skelcon.errors import UserError
-
-NOT_COPIED = (*TEMPORARY, CLAIM, LOCK)
 
 
 @dataclass
@@ -58,73 +46,58 @@ def merge(into: Store, source: Store) -> Merged:
     if source.units.samefile(into.units):
         raise UserError(f"'{source.results}' and '{into.results}' are the same directory")
     merged = Merged()
-    for directory in sorted(source.units.iterdir()):
-        files = UnitFiles(directory)
-        if files.key.startswith(".") or not files.is_done:
+    for directory in sorted(source.units.glob("[!.]*")):
+        files, ours = UnitFiles(directory), into.files(directory.name)
+        if not files.is_done:
             continue
         problem = _problem(source, files)
-        if problem:
+        if problem is not None:
             merged.damaged.append((files.key, problem))
-        elif into.is_done(files.key):
-            if into.files(files.key).read_or_none(RESULT) == files.read_or_none(RESULT):
-                merged.there.append(files.key)
-            else:
-                merged.conflicts.append(files.key)
-        elif _copy_unit(into, directory):
-            merged.copied.append(files.key)
+        elif not ours.is_done:
+            outcome = merged.copied if _copy_unit(into, files) else merged.busy
+            outcome.append(files.key)
+        elif ours.read_or_none(RESULT) == files.read_or_none(RESULT):
+            merged.there.append(files.key)
         else:
-            merged.busy.append(files.key)
+            merged.conflicts.append(files.key)
     return merged
 
 
-def _problem(store: Store, files: UnitFiles) -> str:
-    """What is wrong with a finished unit; "" if nothing."""
-    config = files.read_or_none(CONFIG)
-    if config is None:
-        return "config.json is missing or damaged"
-    if digest(config) != files.key:
-        return f"its config.json is that of {digest(config)}"
-    for name in (RESULT, PROVENANCE):
-        if files.read_or_none(name) is None:
+def _problem(store: Store, files: UnitFiles) -> str | None:
+    """What is wrong with a finished unit; None if nothing is."""
+    for name in (CONFIG, RESULT, PROVENANCE):
+        values = files.read_or_none(name)
+        if values is None:
             return f"{name} is missing or damaged"
-    return store.damage(files.key, thorough=True) or ""
+        if name == CONFIG and digest(values) != files.key:
+            return f"its config.json is that of {digest(values)}"
+    return store.damage(files.key, thorough=True)
 
 
-def _copy_unit(into: Store, directory: Path) -> bool:
+def _copy_unit(into: Store, files: UnitFiles) -> bool:
     """Copy one unit to its place by one rename; False if a process works on the unit there."""
-    key = directory.name
-    temporary = into.units / f".{key}.merge-{os.getpid()}.tmp"
+    place = into.directory(files.key)
+    temporary, replaced = (
+        into.units / f".{files.key}.{word}-{os.getpid()}.tmp" for word in ("merge", "merged")
+    )
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     try:
-        _copy_files(directory, temporary)
-        place = into.directory(key)
+        for name in COPIED:
+            if files.has(name):
+                _link_or_copy(files.path(name), temporary / name)
         if not place.is_dir():
             temporary.rename(place)
             return True
         with try_lock(place) as held:  # started or failed here: replaced by the finished one
-            if not held or into.is_done(key):
+            if not held or into.is_done(files.key):
                 return False
-            replaced = into.units / f".{key}.merged-{os.getpid()}.tmp"
             place.rename(replaced)
             temporary.rename(place)
         shutil.rmtree(replaced)
         return True
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _copy_files(directory: Path, target: Path) -> None:
-    """The files of a finished unit, its DONE marker last."""
-    paths = [
-        path
-        for path in sorted(directory.iterdir())
-        if path.is_file()
-        and path.name not in NOT_COPIED
-        and not TEMPORARY_NAME.fullmatch(path.name)
-    ]
-    for path in sorted(paths, key=lambda each: each.name == DONE):
-        _link_or_copy(path, target / path.name)
 
 
 def _link_or_copy(source: Path, target: Path) -> None:

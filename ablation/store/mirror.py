@@ -14,18 +14,18 @@ same bits), and a unit whose node is lost starts from scratch.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator
+from fnmatch import fnmatch
 from typing import TypeVar
 
-from pyarrow.fs import FileSelector, FileSystem, FileType
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, SubTreeFileSystem
 
-from ablation.store.files import write_atomically
 from ablation.store.store import Store
-from ablation.store.unit_files import CONFIG, DONE, FAILED, LOG, PRODUCTS
+from ablation.store.unit_files import CONFIG, COPIED, DONE, FAILED, LOG, PRODUCTS, write_atomically
 from ablation.units import read_unit
 from skelcon.data.importers import cache_directory
 from skelcon.errors import UserError
@@ -52,6 +52,8 @@ def mirror_at(uri: str) -> Mirror:
 class Mirror:
     """The results at a URI, and their copy in a directory of this node.
 
+    Files have the same name at both: their path below the results directory.
+
     Args:
         uri: any that pyarrow's file systems take.
 
@@ -63,101 +65,125 @@ class Mirror:
         self.uri = uri
         digest = hashlib.sha256(uri.rstrip("/").encode()).hexdigest()[:16]
         self.store = Store(cache_directory() / "mirrors" / digest)
+        self._pauses: tuple[float, ...] = PAUSES
         self._reach(self._open)
 
-    # -- a driver --------------------------------------------------------------------------
-
-    def fetch(self, keys: Iterable[str]) -> None:
+    def fetch(self, keys: Collection[str]) -> None:
         """Copy those units here that are done at the URI and not here."""
-        asked = list(keys)
-        self._reach(lambda: self._fetch_all(asked))
+        for key in self._done([key for key in keys if not self.store.is_done(key)]):
+            self._fetch(key)
 
     def fetch_records(self, study: str) -> None:
         """Add the URI's records of a study's trackers to those of this node."""
-        self._reach(lambda: self._fetch_records(study))
+        for info in self._list(study):
+            if not fnmatch(info.base_name, RECORDS):
+                continue
+            file = self.store.results / study / info.base_name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            known = set(file.read_text().split()) if file.exists() else set()
+            recorded = self._read(info.path).decode().split()
+            with file.open("a") as lines:
+                lines.writelines(f"{key}\n" for key in recorded if key not in known)
 
-    def push_all(self, keys: Iterable[str], study: str) -> None:
+    def push_all(self, keys: Collection[str], study: str) -> None:
         """Copy those units to the URI that are done here only, and a study's tables.
 
         Event files that have the same size there are not copied again, and those that newer ones
         have replaced are deleted, as here.
         """
-        here = [key for key in keys if self.store.is_done(key)]
-        for key in self._reach(lambda: sorted(set(here) - set(self._done(here)))):
-            self._reach(functools.partial(self._push, key))
-        self._reach(lambda: self._push_study(study))
-        for path in sorted(self.store.results.glob("data/*/*")):
-            self.push_file(path.relative_to(self.store.results).as_posix())
-
-    def fetch_file(self, name: str) -> None:
-        """Bring the file ``name`` (below the results directory) here, unless it is here."""
-        path = self.store.results / name
-        if not path.exists():
-            self._reach(lambda: self._get_to(path, *name.split("/")))
+        done = [key for key in keys if self.store.is_done(key)]
+        for key in sorted(set(done) - set(self._done(done))):
+            self._push(key)
+        results, runs = self.store.results, f"{study}/tensorboard"
+        paths = [*(results / study).glob("*"), *(results / runs).glob("**/[!.]*")]
+        paths += results.glob("data/*/*")
+        here = [path.relative_to(results).as_posix() for path in sorted(paths) if path.is_file()]
+        there = {info.path: info.size for info in self._list(runs, recursive=True)}
+        for name in here:
+            if there.get(name) != (results / name).stat().st_size:
+                self.push_file(name)
+        replaced = {name.rpartition("/")[0] for name in here}
+        for name in there:
+            if name not in here and name.rpartition("/")[0] in replaced:
+                self._reach(functools.partial(self._files.delete_file, name))
 
     def fetch_longer(self, name: str) -> None:
         """Bring the file ``name`` here, which only grows, if it is longer there."""
-        path, at = self.store.results / name, self._at(*name.split("/"))
-        size = self._reach(lambda: self._files.get_file_info(at).size)
+        path, size = self.store.results / name, self._info(name).size
         if size is not None and size > (path.stat().st_size if path.exists() else 0):
-            self._reach(lambda: self._get_to(path, *name.split("/")))
+            self._get(name)
 
     def push_file(self, name: str) -> None:
-        """Copy the file ``name`` (below the results directory) to the URI."""
-        self._reach(lambda: self._put(self.store.results / name, *name.split("/")))
+        """Copy the file ``name`` to the URI, if there is one."""
+        path = self.store.results / name
+        if path.is_file():
+            self._reach(lambda: self._write(name, path.read_bytes()))
 
     def hand_out(self, key: str) -> None:
         """Put the unit's configuration at the URI for its worker, without an earlier failure."""
-
-        def put() -> None:
-            self._put(self.store.directory(key) / CONFIG, "units", key, CONFIG)
-            failed = self._at("units", key, FAILED)
-            if self._files.get_file_info(failed).type == FileType.File:
-                self._files.delete_file(failed)
-
-        self._reach(put)
+        self.push_file(f"units/{key}/{CONFIG}")
+        failed = f"units/{key}/{FAILED}"
+        if self._info(failed).type == FileType.File:
+            self._reach(lambda: self._files.delete_file(failed))
 
     def fetch_failure(self, key: str) -> None:
         """Copy here what a node has left of a unit that failed there."""
-
-        def get() -> None:
-            for name in (LOG, FAILED):
-                self._get(key, name)
-
-        self._reach(get)
-
-    # -- a worker --------------------------------------------------------------------------
+        for name in (LOG, FAILED):
+            self._get(f"units/{key}/{name}")
 
     def bring(self, key: str) -> None:
         """Copy here what this node needs to work on the unit, or the unit if it is done."""
-        self.store.directory(key).mkdir(parents=True, exist_ok=True)
-        if not (self.store.directory(key) / CONFIG).exists():
-            self._reach(lambda: self._get(key, CONFIG), PATIENT)
-        needs = read_unit(self.store.config(key)).needs
-        self._reach(lambda: self._fetch_all([key, *needs]), PATIENT)
+        with self._patient():
+            if not self.store.files(key).has(CONFIG):
+                self._get(f"units/{key}/{CONFIG}")
+            self.fetch([key, *read_unit(self.store.config(key)).needs])
 
     def push(self, key: str) -> None:
         """Copy a unit that is done to the URI."""
-        self._reach(lambda: self._push(key), PATIENT)
+        with self._patient():
+            self._push(key)
 
     def push_failure(self, key: str) -> None:
         """Copy what a unit that failed has left."""
+        for name in (LOG, FAILED):
+            self.push_file(f"units/{key}/{name}")
 
-        def put() -> None:
-            for name in (LOG, FAILED):
-                self._put(self.store.directory(key) / name, "units", key, name)
+    def _done(self, keys: list[str]) -> list[str]:
+        """Those of ``keys`` that are done at the URI, in one request."""
+        markers = [f"units/{key}/{DONE}" for key in keys]
+        infos = self._reach(lambda: self._files.get_file_info(markers))
+        found = zip(keys, infos, strict=True)
+        return [key for key, info in found if info.type == FileType.File]
 
-        self._reach(put)
+    def _fetch(self, key: str) -> None:
+        with self.store.locked(key) as directory:
+            if self.store.is_done(key):  # by another process of this node
+                return
+            done = self._read(f"units/{key}/{DONE}")
+            for name in (*PRODUCTS, LOG):
+                self._get(f"units/{key}/{name}")
+            write_atomically(directory / DONE, done)
+            if self.store.damage(key, thorough=True) is not None:  # it is done again
+                (directory / DONE).unlink()
 
-    # -- both ------------------------------------------------------------------------------
+    def _push(self, key: str) -> None:
+        for name in COPIED:
+            self.push_file(f"units/{key}/{name}")
 
-    def _reach(self, do: Callable[[], T], pauses: tuple[float, ...] = PAUSES) -> T:
-        """What ``do`` gives; it is retried after each of the ``pauses`` (seconds).
+    def _get(self, name: str) -> None:
+        """Bring the file ``name`` here, if there is one."""
+        if self._info(name).type == FileType.File:
+            path = self.store.results / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, self._read(name))
+
+    def _reach(self, do: Callable[[], T]) -> T:
+        """What ``do`` gives; it is retried after each of the pauses.
 
         Raises:
             UnreachedError: what was wrong with the URI, in a line.
         """
-        for pause in (*pauses, None):
+        for pause in (*self._pauses, None):
             try:
                 return do()
             except (OSError, ValueError, NotImplementedError) as error:
@@ -167,104 +193,46 @@ class Mirror:
             if pause is None or not isinstance(what, OSError):  # else the URI itself is wrong
                 break
             time.sleep(pause)
-        kept = (
-            f"; what is done is in '{self.store.results}' as well; run the same command to resume"
-        )
-        raise UnreachedError(
-            f"--results {self.uri}: {' '.join(str(what).split())[:300]}"
-            + (kept if self.store.units.is_dir() else "")
-        )
+        text = f"--results {self.uri}: {' '.join(str(what).split())[:300]}"
+        if self.store.units.is_dir():
+            kept = f"what is done is in '{self.store.results}' as well"
+            text = f"{text}; {kept}; run the same command to resume"
+        raise UnreachedError(text)
+
+    @contextlib.contextmanager
+    def _patient(self) -> Iterator[None]:
+        self._pauses = PATIENT
+        try:
+            yield
+        finally:
+            self._pauses = PAUSES
 
     def _open(self) -> None:
-        self._files, base = FileSystem.from_uri(self.uri)
-        self._base = base.rstrip("/")
-        self._files.create_dir(self._at("units"), recursive=True)
+        files, base = FileSystem.from_uri(self.uri)
+        self._files = SubTreeFileSystem(base.rstrip("/"), files)
+        self._files.create_dir("units", recursive=True)
 
-    def _at(self, *parts: str) -> str:
-        return "/".join((self._base, *parts))
+    def _info(self, name: str) -> FileInfo:
+        return self._reach(lambda: self._files.get_file_info(name))
 
-    def _done(self, keys: Iterable[str]) -> list[str]:
-        """Those of ``keys`` that are done at the URI, in one request."""
-        asked = list(keys)
-        infos = self._files.get_file_info([self._at("units", key, DONE) for key in asked])
-        found = zip(asked, infos, strict=True)
-        return [key for key, info in found if info.type == FileType.File]
+    def _list(self, directory: str, *, recursive: bool = False) -> list[FileInfo]:
+        """The files in a directory of the URI, which need not exist."""
+        found = FileSelector(directory, allow_not_found=True, recursive=recursive)
+        infos = self._reach(lambda: self._files.get_file_info(found))
+        return [info for info in infos if info.type == FileType.File]
 
-    def _fetch_all(self, keys: Iterable[str]) -> None:
-        for key in self._done(key for key in keys if not self.store.is_done(key)):
-            self._fetch(key)
+    def _read(self, name: str) -> bytes:
+        def read() -> bytes:
+            with self._files.open_input_stream(name) as file:
+                return bytes(file.read())
 
-    def _fetch(self, key: str) -> None:
-        with self.store.locked(key) as directory:
-            if self.store.is_done(key):  # by another process of this node
-                return
-            with self._files.open_input_stream(self._at("units", key, DONE)) as file:
-                done = file.read()
-            for name in (*PRODUCTS, LOG):
-                self._get(key, name)
-            write_atomically(directory / DONE, done)
-            if self.store.damage(key, thorough=True) is not None:  # it is done again
-                (directory / DONE).unlink()
+        return self._reach(read)
 
-    def _push(self, key: str) -> None:
-        for name in (*PRODUCTS, LOG, DONE):
-            self._put(self.store.directory(key) / name, "units", key, name)
-
-    def _push_study(self, study: str) -> None:
-        root = self.store.results / study
-        for path in sorted(root.glob("*")):
-            self._put(path, study, path.name)
-        runs = self._at(study, "tensorboard")
-        found = FileSelector(runs, allow_not_found=True, recursive=True)
-        there = {
-            info.path.removeprefix(f"{runs}/"): info.size
-            for info in self._files.get_file_info(found)
-            if info.type == FileType.File
-        }
-        files = [path for path in (root / "tensorboard").glob("**/[!.]*") if path.is_file()]
-        here = {path.relative_to(root / "tensorboard").as_posix(): path for path in sorted(files)}
-        for name, path in here.items():
-            if there.get(name) != path.stat().st_size:
-                self._put(path, study, "tensorboard", *name.split("/"))
-        replaced = {name.rpartition("/")[0] for name in here}
-        for name in there:
-            if name not in here and name.rpartition("/")[0] in replaced:
-                self._files.delete_file(f"{runs}/{name}")
-
-    def _fetch_records(self, study: str) -> None:
-        found = FileSelector(self._at(study), allow_not_found=True)
-        for info in self._files.get_file_info(found):
-            if info.type != FileType.File or not Path(info.base_name).match(RECORDS):
-                continue
-            with self._files.open_input_stream(info.path) as stream:
-                recorded = stream.read().decode().split()
-            file = self.store.results / study / info.base_name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            known = set(file.read_text().split()) if file.exists() else set()
-            with file.open("a") as lines:
-                lines.writelines(f"{key}\n" for key in recorded if key not in known)
-
-    def _get(self, key: str, name: str) -> None:
-        """Bring a file of a unit here, if there is one."""
-        self._get_to(self.store.directory(key) / name, "units", key, name)
-
-    def _get_to(self, place: Path, *parts: str) -> None:
-        path = self._at(*parts)
-        if self._files.get_file_info(path).type == FileType.File:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with self._files.open_input_stream(path) as file:
-                write_atomically(place, file.read())
-
-    def _put(self, path: Path, *parts: str) -> None:
-        """Copy a file to the URI, if there is one."""
-        if not path.is_file():
-            return
+    def _write(self, name: str, content: bytes) -> None:
         try:
-            self._write(path, *parts)
+            stream = self._files.open_output_stream(name)
         except FileNotFoundError:  # where there are directories
-            self._files.create_dir(self._at(*parts[:-1]), recursive=True)
-            self._write(path, *parts)
-
-    def _write(self, path: Path, *parts: str) -> None:
-        with self._files.open_output_stream(self._at(*parts)) as file:
-            file.write(path.read_bytes())
+            self._files.create_dir(name.rpartition("/")[0], recursive=True)
+            stream = self._files.open_output_stream(name)
+        with stream:
+            stream.write(content)

@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import platform
+import re
 import resource
 import subprocess
 from importlib import metadata
@@ -24,20 +25,17 @@ def environment() -> Json:
     """Package versions, git revision and hardware of this process."""
     import torch
 
-    gpu: Json = {"gpu": None}
+    hardware: Json = {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpu": None}
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
-        gpu = {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
-    return {
-        "versions": {"python": platform.python_version(), **_versions()},
-        "revision": _revision(),
-        "hardware": {
-            "cpu": _cpu_name(),
-            "cores": os.cpu_count(),
-            **gpu,
-            "system": f"{platform.system()} {platform.machine()}",
-        },
-    }
+        hardware |= {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
+    hardware["system"] = f"{platform.system()} {platform.machine()}"
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        versions[name] = "unknown"
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {"versions": versions, "revision": _revision(), "hardware": hardware}
 
 
 def reset_peak_memory() -> None:
@@ -55,55 +53,37 @@ def peak_memory() -> dict[str, float]:
     import torch
 
     kib = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                kib = float(line.split()[1])
+    if found := _line_of("/proc/self/status", r"VmHWM:\s*(\d+)"):
+        kib = float(found)
     peak = {"process_mib": kib / 1024}
     if torch.cuda.is_available():
         peak["gpu_mib"] = torch.cuda.max_memory_allocated() / 2**20
     return peak
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = "unknown"
-    return found
+def _line_of(file: str, pattern: str) -> str | None:
+    """What the group of ``pattern`` matches in the first line that starts with it."""
+    with contextlib.suppress(OSError):
+        if found := re.search(f"^{pattern}", Path(file).read_text(), re.MULTILINE):
+            return found[1].strip()
+    return None
 
 
 def _revision() -> str | None:
     """The git revision of the source, with a "+" if it was changed; None outside a checkout."""
-    here = Path(__file__).resolve().parent
-    if not (here.parent / ".git").exists():
+    checkout = Path(__file__).resolve().parents[2]
+    if not (checkout / ".git").exists():
         return None
-    try:
-        revision, changes = (
-            subprocess.run(
-                ["git", "-C", str(here), *command],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            ).stdout.strip()
-            for command in (
-                ["rev-parse", "HEAD"],
-                ["status", "--porcelain", "--untracked-files=no"],
-            )
+    # Full hashes, never the names of tags.
+    command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--exclude=*"]
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        described = subprocess.run(
+            [*command, "--dirty=+"], capture_output=True, text=True, timeout=10, check=True
         )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return revision + ("+" if changes else "")
+        return described.stdout.strip()
+    return None
 
 
 def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+    found = _line_of("/proc/cpuinfo", r"model name[ \t]*:(.*)")
+    return platform.processor() or platform.machine() if found is None else found

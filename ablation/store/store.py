@@ -9,17 +9,26 @@ import contextlib
 import hashlib
 import itertools
 import json
-import os
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypedDict
 
 from filelock import FileLock
 
-from ablation.store.files import write_json
 from ablation.store.locks import hold
-from ablation.store.unit_files import CONFIG, DONE, FAILED, PRODUCTS, TEMPORARY, State, UnitFiles
+from ablation.store.unit_files import (
+    CONFIG,
+    DONE,
+    FAILED,
+    PRODUCTS,
+    PROVENANCE,
+    RESULT,
+    TEMPORARY,
+    State,
+    UnitFiles,
+    write_json,
+)
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -27,17 +36,9 @@ SMALL_FILE = 64 << 10
 """Files of at most so many bytes are checked whenever a plan is made."""
 
 
-class _Checksum(TypedDict):
-    bytes: int
-    sha256: str
-
-
-def _checksum(path: Path) -> _Checksum:
+def _sha256(path: Path) -> str:
     with path.open("rb") as file:
-        return {
-            "bytes": path.stat().st_size,
-            "sha256": hashlib.file_digest(file, "sha256").hexdigest(),
-        }
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def uri_of(results: Path) -> str | None:
@@ -68,16 +69,12 @@ class Store:
         """Make the directory; :class:`UserError` if that, or a file in it, is impossible."""
         try:
             self.units.mkdir(parents=True, exist_ok=True)
-            probe = self.units / f".probe-{os.getpid()}"
-            probe.touch()
-            probe.unlink(missing_ok=True)  # process numbers repeat on other machines
+            tempfile.TemporaryFile(dir=self.units).close()
         except OSError as error:
             raise UserError(
                 f"cannot write to the results directory '{self.results}': {error.strerror}; "
                 "choose another with --results"
             ) from None
-
-    # -- reading ----------------------------------------------------------------------------
 
     def directory(self, key: str) -> Path:
         """The directory of the unit ``key``."""
@@ -89,7 +86,7 @@ class Store:
 
     def config(self, key: str) -> Json:
         """The configuration of a unit that has been started."""
-        return self.files(key).config()
+        return self.files(key).read(CONFIG)
 
     def is_done(self, key: str) -> bool:
         """Whether the unit's DONE marker exists."""
@@ -101,21 +98,19 @@ class Store:
 
     def failure(self, key: str) -> str:
         """Why the unit failed, in a line."""
-        return self.files(key).failure()
+        return str(self.files(key).read(FAILED)["reason"])
 
     def failed_for_good(self, key: str) -> bool:
         """Whether a retry of a unit that failed would fail in the same way."""
-        return self.files(key).failed_for_good()
+        return bool(self.files(key).read(FAILED).get("deterministic", False))
 
     def result(self, key: str) -> Json:
         """The result of a unit that is done."""
-        return self.files(key).result()
+        return self.files(key).read(RESULT)
 
     def provenance(self, key: str) -> Json:
         """The provenance of a unit that is done."""
-        return self.files(key).provenance()
-
-    # -- writing ----------------------------------------------------------------------------
+        return self.files(key).read(PROVENANCE)
 
     def begin(self, key: str, config: Json) -> Path:
         """The unit's directory, with its config and without an earlier failure."""
@@ -128,20 +123,17 @@ class Store:
     def finish(self, key: str) -> None:
         """Mark the unit as done; its files have been written before."""
         directory = self.directory(key)
-        sums = {
-            name: _checksum(directory / name) for name in PRODUCTS if (directory / name).exists()
-        }
+        present = [directory / name for name in PRODUCTS if (directory / name).exists()]
+        sums = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in present}
         write_json(directory / DONE, sums)
         for name in TEMPORARY:
             (directory / name).unlink(missing_ok=True)
 
     def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
         """Record why the unit failed, and whether a retry would fail in the same way."""
-        self.directory(key).mkdir(parents=True, exist_ok=True)
-        values = {"reason": reason, "deterministic": deterministic}
-        write_json(self.directory(key) / FAILED, values)
-
-    # -- damage -----------------------------------------------------------------------------
+        file = self.directory(key) / FAILED
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, {"reason": reason, "deterministic": deterministic})
 
     def damage(self, key: str, *, thorough: bool = False) -> str | None:
         """What is wrong with a unit that is done, in a few words; None if nothing is.
@@ -158,7 +150,7 @@ class Store:
                 if size != expected["bytes"]:
                     return f"{name} has {size} bytes, not {expected['bytes']}"
                 check = thorough or size <= SMALL_FILE
-                if check and _checksum(path)["sha256"] != expected["sha256"]:
+                if check and _sha256(path) != expected["sha256"]:
                     return f"{name} is not what was written"
         except FileNotFoundError as error:
             return f"{Path(error.filename).name} is missing"
@@ -178,8 +170,6 @@ class Store:
                 return None
             number = next(n for n in itertools.count(1) if not (place / f"{key}-{n}").exists())
             return self.directory(key).rename(place / f"{key}-{number}")
-
-    # -- locking ----------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""The files of one unit: what they are called and how they are read.
+"""The files of one unit: what they are called, how they are read, and written whole or not at all.
 
 All readers of ``units/<key>/`` go through :class:`UnitFiles`. Nothing here locks or waits, so that
 it can look at a unit that another process works on; a file may be missing or end in half a line.
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,32 +21,24 @@ from skelcon.errors import UserError
 CONFIG = "config.json"
 RESULT = "result.json"
 PROVENANCE = "provenance.json"
-METRICS = "metrics.jsonl"
-"""A line for each epoch that counts."""
-PREDICTIONS = "predictions.npz"
-"""Of an evaluation: what was predicted for each clip."""
-WEIGHTS = "weights.safetensors"
-"""Of a pre-training: the encoders."""
+METRICS = "metrics.jsonl"  # a line for each epoch that counts
+PREDICTIONS = "predictions.npz"  # of an evaluation, for each clip
+WEIGHTS = "weights.safetensors"  # of a pre-training: the encoders
 LOG = "log.txt"
-CHECKPOINT = "checkpoint.pt"
-"""From which a training is resumed."""
-STARTED_EPOCHS = "begun.jsonl"
-"""A line for each epoch that was ever started."""
-FAILED = "failed.json"
-"""Why the unit failed."""
-DONE = "DONE"
-"""The marker of a finished unit, with the checksums of its files; written last."""
-CLAIM = "claim"
-"""The driver that has claimed the unit."""
-LOCK = "lock"
-"""What a process locks that works on the unit; it is empty and stays."""
-KEPT_CHECKPOINTS = "checkpoints"
-"""A directory of checkpoints that stay."""
+CHECKPOINT = "checkpoint.pt"  # from which a training is resumed
+KEPT_CHECKPOINTS = "checkpoints"  # a directory of those that stay
+STARTED_EPOCHS = "begun.jsonl"  # a line for each epoch that was ever started
+FAILED = "failed.json"  # why the unit failed
+DONE = "DONE"  # of a finished unit, with the checksums of its files; written last
+CLAIM = "claim"  # the driver that has claimed the unit
+LOCK = "lock"  # locked by the process that works on the unit; it is empty and stays
 
 PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
 """What a finished unit may hold and never changes again."""
 TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED)
 """What is of no use once a unit is done."""
+COPIED = (*PRODUCTS, LOG, DONE)
+"""What is copied of a finished unit, in this order."""
 APPENDED = (LOG, METRICS, STARTED_EPOCHS)
 """Files that are written to in place."""
 
@@ -73,8 +67,6 @@ class UnitFiles:
         """Whether there is a file called ``name``."""
         return self.path(name).exists()
 
-    # -- state ------------------------------------------------------------------------------
-
     @property
     def is_done(self) -> bool:
         """Whether the unit's DONE marker exists."""
@@ -89,96 +81,43 @@ class UnitFiles:
             return "failed"
         return "started" if self.has(CONFIG) else "absent"
 
-    @property
-    def has_checkpoint(self) -> bool:
-        """Whether there is a checkpoint from which the unit can be resumed."""
-        return self.has(CHECKPOINT)
-
-    def finished_at(self) -> float:
-        """When the unit was finished, in seconds since 1970.
-
-        Raises:
-            FileNotFoundError: if it is not done.
-        """
-        return self.path(DONE).stat().st_mtime
-
-    def size(self, *, without: str | None = None) -> int:
-        """Bytes of all files, except the one called ``without``."""
+    def size(self) -> int:
+        """Bytes of all files."""
         files = (path for path in self.directory.rglob("*") if not path.is_dir())
-        return sum(path.lstat().st_size for path in files if path.name != without)
-
-    # -- contents ---------------------------------------------------------------------------
-
-    def config(self) -> Json:
-        """The unit's configuration; :class:`UserError` if it cannot be read, as for all below."""
-        return self._read(CONFIG)
-
-    def result(self) -> Json:
-        """The numbers of a finished unit."""
-        return self._read(RESULT)
-
-    def provenance(self) -> Json:
-        """Where the numbers of a finished unit come from."""
-        return self._read(PROVENANCE)
-
-    def failure(self) -> str:
-        """Why the unit failed, in a line."""
-        return str(self._read(FAILED)["reason"])
-
-    def failed_for_good(self) -> bool:
-        """Whether a retry of a unit that failed would fail in the same way."""
-        return bool(self._read(FAILED).get("deterministic", False))
+        return sum(path.lstat().st_size for path in files)
 
     def claimed_by(self) -> str | None:
         """The driver that has claimed the unit, which may be dead; None if there is no claim."""
-        try:
+        with contextlib.suppress(FileNotFoundError):
             return self.path(CLAIM).read_text()
-        except FileNotFoundError:
-            return None
+        return None
+
+    def read(self, name: str) -> Json:
+        """What a JSON file of the unit holds; :class:`UserError` if it cannot be read."""
+        path, why = self.path(name), ""
+        try:
+            values = json.loads(path.read_bytes())
+            if isinstance(values, dict):
+                return values
+        except (OSError, ValueError) as error:
+            why = f" ({error})"
+        raise UserError(f"'{path}' is damaged{why}: delete its directory and run again")
 
     def read_or_none(self, name: str) -> Json | None:
-        """What a JSON file of the unit holds; None if it cannot be read."""
+        """As :meth:`read`, but None if it cannot be read."""
         with contextlib.suppress(UserError):
-            return self._read(name)
+            return self.read(name)
         return None
 
     def metrics(self) -> list[Json]:
         """The lines of metrics.jsonl, an epoch each, up to the first that is not whole."""
         return read_lines(self.path(METRICS))
 
-    def logged_epochs(self) -> int:
-        """How many epochs metrics.jsonl holds; quicker than :meth:`metrics`."""
-        try:
-            return self.path(METRICS).read_bytes().count(b"\n")
-        except OSError:
-            return 0
-
-    def log(self) -> str:
-        """The unit's log.
-
-        Raises:
-            FileNotFoundError: if there is none yet.
-        """
-        return self.path(LOG).read_text(errors="replace")
-
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of the unit's log; none if there is no log."""
-        try:
-            return self.log().splitlines()[-lines:]
-        except FileNotFoundError:
-            return []
-
-    def _read(self, name: str) -> Json:
-        path = self.path(name)
-        try:
-            values = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise UserError(
-                f"'{path}' is damaged ({error}): delete its directory and run again"
-            ) from None
-        if not isinstance(values, dict):
-            raise UserError(f"'{path}' is damaged: delete its directory and run again")
-        return values
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(LOG).read_text(errors="replace").splitlines()[-lines:]
+        return []
 
 
 def read_lines(path: Path) -> list[Json]:
@@ -187,12 +126,9 @@ def read_lines(path: Path) -> list[Json]:
     A line may be torn because it is being written at the moment, or after a power cut. No file has
     no lines.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return []
     lines: list[Json] = []
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        content = path.read_bytes()
         for line in content[: whole_lines(content)].splitlines():
             values = json.loads(line)
             if not isinstance(values, dict):
@@ -204,3 +140,22 @@ def read_lines(path: Path) -> list[Json]:
 def whole_lines(content: bytes) -> int:
     """How many bytes of ``content`` are lines with an end."""
     return content.rfind(b"\n") + 1
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, values: Mapping[str, object] | Sequence[object]) -> None:
+    """Write ``values`` as readable JSON, atomically."""
+    write_atomically(path, json.dumps(values, indent=1, sort_keys=True, allow_nan=False) + "\n")

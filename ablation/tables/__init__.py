@@ -10,28 +10,9 @@ from typing import TYPE_CHECKING
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ablation.tables.table import (
-        COLUMNS,
-        Entry,
-        Outcome,
-        Table,
-        cells_frame,
-        entries_of,
-        make_table,
-        number,
-        summary,
-    )
+    from ablation.tables.table import Entry, Outcome, Table, cells_frame, entries_of
+    from ablation.tables.table import make_table, number, summary  # isort: skip
 
-__all__ = [
-    "COLUMNS",
-    "Entry",
-    "Outcome",
-    "Table",
-    "cells_frame",
-    "entries_of",
-    "make_table",
-    "number",
-    "summary",
-]
-
+__all__ = ["Entry", "Outcome", "Table", "cells_frame", "entries_of"]
+__all__ += ["make_table", "number", "summary"]
 __getattr__ = lazy_exports(__name__, dict.fromkeys(__all__, "ablation.tables.table"))

@@ -12,26 +12,14 @@ from typing import Any
 import pandas as pd
 
 from ablation.store import write_atomically, write_json
-from ablation.tables.table import Entry, Table, number, summary, text_of
+from ablation.tables.table import Entry, Table, summary, text_of
 from skelcon.errors import UserError, nearest
 
 FORMATS = ("csv", "latex", "markdown", "json")
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "<": r"$<$",
-    ">": r"$>$",
-    "|": r"$|$",
-}
+_LATEX = {character: f"\\{character}" for character in "&%$#_{}"}
+_LATEX |= {character: f"${character}$" for character in "<>|"}
+_LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+_LATEX |= {"\\": r"\textbackslash{}", "±": r"$\pm$"}
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
@@ -56,22 +44,19 @@ def export(
         What was written, cells.csv first.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    cells = directory / "cells.csv"
-    write_atomically(cells, frame.to_csv(index=False, lineterminator="\n"))
-    written = [cells]
-    for name, suffix, render in (
-        ("csv", "csv", to_csv),
-        ("latex", "tex", to_latex),
-        ("markdown", "md", to_markdown),
-    ):
-        if name in formats:
-            path = directory / f"table.{suffix}"
-            write_atomically(path, render(table))
-            written.append(path)
+    texts = {"cells.csv": frame.to_csv(index=False, lineterminator="\n")}
+    if "csv" in formats:
+        texts["table.csv"] = to_csv(table)
+    if "latex" in formats:
+        texts["table.tex"] = to_latex(table)
+    if "markdown" in formats:
+        texts["table.md"] = to_markdown(table)
+    for name, text in texts.items():
+        write_atomically(directory / name, text)
+    written = [directory / name for name in texts]
     if "json" in formats:
-        path = directory / "table.json"
-        write_json(path, summary(table, provenance))
-        written.append(path)
+        written.append(directory / "table.json")
+        write_json(written[-1], summary(table, provenance))
     return written
 
 
@@ -88,13 +73,11 @@ def to_csv(table: Table) -> str:
     """The table as printed, one row a line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["row", *table.columns])
-    for row in [*table.rows, *table.references]:
-        texts = [text_of(table.entries[row, column], table.show_paper) for column in table.columns]
-        writer.writerow([row, *texts])
+    writer.writerow(["row", *table.study.columns])
+    for row in table.study.all_rows:
+        writer.writerow([row, *(text_of(e) + table.paper_part(e) for e in table.line(row))])
     for name in table.reported:
-        texts = [table.reported_text(name, column) for column in table.columns]
-        writer.writerow([f"{name} (reported)", *texts])
+        writer.writerow([f"{name} (reported)", *table.reported_texts(name)])
     return out.getvalue()
 
 
@@ -107,39 +90,24 @@ def to_markdown(table: Table) -> str:
     """The table in Markdown, the best of each column in bold, caption and notes around it."""
 
     def cell(entry: Entry) -> str:
-        text = text_of(entry, paper=False)
-        text = f"**{text}**" if entry.best else text
-        return text + paper_part(table, entry)
+        text = f"**{text_of(entry)}**" if entry.best else text_of(entry)
+        return text + table.paper_part(entry)
 
-    lines = [
-        table.caption,
-        "",
-        "| " + " | ".join(["row", *(_cell(table.column_label(c)) for c in table.columns)]) + " |",
-        "| " + " | ".join(["---"] + ["---:"] * len(table.columns)) + " |",
-    ]
-    for row in [*table.rows, *table.references]:
+    header = ["row", *(_cell(table.column_label(column)) for column in table.study.columns)]
+    lines = [header, ["---"] + ["---:"] * len(table.study.columns)]
+    for row in table.study.all_rows:
         label = _cell(table.label(row))
-        if row in table.references:
-            label = f"*{label}*"
-        values = [cell(table.entries[row, column]) for column in table.columns]
-        lines.append("| " + " | ".join([label, *values]) + " |")
+        label = f"*{label}*" if row in table.study.references else label
+        lines.append([label, *map(cell, table.line(row))])
     for name, other in table.reported.items():
-        label = f"*{_cell(other.label)} (reported)*"
-        values = [table.reported_text(name, column) for column in table.columns]
-        lines.append("| " + " | ".join([label, *values]) + " |")
-    lines += ["", *(f"- {note}" for note in table.notes)]
-    return "\n".join(lines) + "\n"
+        lines.append([f"*{_cell(other.label)} (reported)*", *table.reported_texts(name)])
+    grid = ["| " + " | ".join(line) + " |" for line in lines]
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([table.caption, "", *grid, "", *notes]) + "\n"
 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
-
-
-def paper_part(table: Table, entry: Entry) -> str:
-    """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
-    if not table.show_paper or entry.paper is None or entry.mean is None:
-        return ""
-    return f" ({number(entry.paper, entry.unit, of_paper=True)})"
 
 
 def escape_latex(text: str) -> str:
@@ -149,34 +117,33 @@ def escape_latex(text: str) -> str:
 
 def to_latex(table: Table) -> str:
     r"""A ``table`` float for ``\input``; needs booktabs, and amssymb for the ticks."""
-    study = table.plan.study
+    study = table.study
     ticks = list(study.ticks)
     lead = len(ticks) or 1
 
     def cell(entry: Entry) -> str:
-        text = text_of(entry, paper=False, plus_minus=r" $\pm$ ")
+        text = text_of(entry, r" $\pm$ ")
         if entry.mean is None:
             return rf"{{\scriptsize\textit{{{escape_latex(text)}}}}}"
         text = rf"\textbf{{{text}}}" if entry.best else text
-        paper = paper_part(table, entry).strip()
+        paper = table.paper_part(entry).strip()
         return rf"{text} {{\scriptsize{paper}}}" if paper else text
 
     def beside(label: str) -> list[str]:
         return [rf"\multicolumn{{{lead}}}{{l}}{{\textit{{{escape_latex(label)}}}}}"]
 
     def line(row: str) -> str:
-        if row in table.references:
+        if row in table.study.references:
             first = beside(table.label(row))
         elif ticks:
             marks = study.rows[row].ticks
             first = [r"$\checkmark$" if tick in marks else "--" for tick in ticks]
         else:
             first = [escape_latex(table.label(row))]
-        values = [cell(table.entries[row, column]) for column in table.columns]
-        return " & ".join([*first, *values]) + r" \\"
+        return " & ".join([*first, *map(cell, table.line(row))]) + r" \\"
 
     header = [escape_latex(study.ticks[tick]) for tick in ticks] or [""]
-    header += [escape_latex(table.column_label(column)) for column in table.columns]
+    header += [escape_latex(table.column_label(column)) for column in table.study.columns]
     lines = [
         "% needs \\usepackage{booktabs} and \\usepackage{amssymb}",
         r"\begin{table}",
@@ -184,19 +151,19 @@ def to_latex(table: Table) -> str:
         rf"\caption{{{escape_latex(table.caption)}}}",
         rf"\label{{tab:{study.name}}}",
         r"\par\smallskip\footnotesize\setlength{\tabcolsep}{4pt}",
-        rf"\begin{{tabular}}{{{('c' * lead if ticks else 'l') + 'r' * len(table.columns)}}}",
+        rf"\begin{{tabular}}{{{('c' * lead if ticks else 'l') + 'r' * len(table.study.columns)}}}",
         r"\toprule",
         " & ".join(header) + r" \\",
         r"\midrule",
-        *(line(row) for row in table.rows),
+        *(line(row) for row in table.study.rows),
     ]
-    if table.references:
-        lines += [r"\midrule", *(line(row) for row in table.references)]
+    if table.study.references:
+        lines += [r"\midrule", *(line(row) for row in table.study.references)]
     if table.reported:
         lines.append(r"\midrule")
     for name, other in table.reported.items():
-        values = [table.reported_text(name, column) for column in table.columns]
-        lines.append(" & ".join([*beside(f"{other.label} (reported)"), *values]) + r" \\")
+        first = beside(f"{other.label} (reported)")
+        lines.append(" & ".join([*first, *table.reported_texts(name)]) + r" \\")
     lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip", r"\begin{minipage}{\linewidth}"]
     lines += [r"\footnotesize " + " ".join(map(escape_latex, table.notes))]
     lines += [r"\end{minipage}", r"\end{table}"]

@@ -11,11 +11,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ablation.plan import Plan, make_plan
 from ablation.store import write_atomically
-from ablation.study import Study
+from ablation.study import Reported, Study
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError, nearest
@@ -27,13 +25,7 @@ HEADER_FILES = ("index.npz", "meta.json")
 
 
 def save_plan(plan: Plan, results: Path, directory: Path) -> None:
-    """Keep what :func:`load_plan` needs.
-
-    Args:
-        plan: the study as it was asked.
-        results: the results directory, which gets the headers of the data sets.
-        directory: the study's own, below ``results``.
-    """
+    """Keep what :func:`load_plan` needs of a study, whose ``directory`` is below ``results``."""
     for dataset in plan.datasets:
         _keep_header(dataset, results / HEADERS / dataset.fingerprint)
     values = {
@@ -58,19 +50,17 @@ def _write(directory: Path, values: Json) -> None:
 def _self_contained(study: Study) -> Study:
     """``study`` without what the paper reports for rows and columns that were not asked."""
 
-    def of_columns(values: dict[str, float]) -> dict[str, float]:
+    def asked(values: dict[str, float]) -> dict[str, float]:
         return {column: value for column, value in values.items() if column in study.columns}
 
     reports = []
     for report in study.paper:
+        rows = {row: asked(line) for row, line in report.values.items() if row in study.rows}
         others = {
-            name: other.model_copy(update={"values": of_columns(other.values)})
+            name: Reported(label=other.label, values=asked(other.values))
             for name, other in report.others.items()
         }
-        values = {
-            row: of_columns(columns) for row, columns in report.values.items() if row in study.rows
-        }
-        reports.append(report.model_copy(update={"values": values, "others": others}))
+        reports.append(report.model_copy(update={"values": rows, "others": others}))
     return study.model_copy(update={"paper": tuple(reports)})
 
 
@@ -84,13 +74,8 @@ def _keep_header(dataset: SkeletonDataset, place: Path) -> None:
         temporary.replace(place / name)
 
 
-def load_plan(results: Path, name: str, seeds: tuple[int, ...] | None = None) -> Plan:
-    """The plan of a study whose table was made in ``results`` before.
-
-    Args:
-        results: the results directory.
-        name: of the study.
-        seeds: in place of those that were asked.
+def load_plan(results: Path, name: str) -> Plan:
+    """The plan of the study ``name`` whose table was made in ``results`` before.
 
     Raises:
         UserError: if the directory knows no such study, or what it keeps of it is damaged.
@@ -102,9 +87,8 @@ def load_plan(results: Path, name: str, seeds: tuple[int, ...] | None = None) ->
         raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
     try:
         values: Json = json.loads(path.read_text())
-        study_values = dict(values["study"])
-        load_plugins(tuple(study_values.get("plugins", ())))
-        study = Study.model_validate(study_values)
+        load_plugins(tuple(values["study"].get("plugins", ())))
+        study = Study.model_validate(values["study"])
         dataset, source = (
             None if key is None else SkeletonDataset.open_header(results / HEADERS / key)
             for key in (values["data"], values["source"])
@@ -114,13 +98,13 @@ def load_plan(results: Path, name: str, seeds: tuple[int, ...] | None = None) ->
             study,
             dataset,
             preset=values["preset"],
-            seeds=seeds or tuple(values["seeds"]),
+            seeds=tuple(values["seeds"]),
             protocol=values["protocol"],
             evaluate_on=values["evaluate_on"],
             overrides=values["set"],
             source=source,
         )
-    except (OSError, ValueError, LookupError, TypeError, ValidationError) as error:
+    except (OSError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"'{path}' is damaged ({reason}): run the study again") from None
 
@@ -144,11 +128,6 @@ def merge_studies(into: Path, source: Path) -> None:
             shutil.copytree(header, place)
     known = dict(asked_studies(into))
     for name, values in asked_studies(source):
-        own = known.get(name)
-        if own is None:
-            merged = values
-        elif {**own, "seeds": None} == {**values, "seeds": None}:
-            merged = {**own, "seeds": sorted({*own["seeds"], *values["seeds"]})}
-        else:  # another question under the same name: that of ``into`` is kept
-            continue
-        _write(into / name, merged)
+        own = known.get(name, values)
+        if {**own, "seeds": None} == {**values, "seeds": None}:  # else that of ``into`` is kept
+            _write(into / name, {**own, "seeds": sorted({*own["seeds"], *values["seeds"]})})

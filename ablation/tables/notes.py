@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,20 +14,10 @@ from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.data import split
 from skelcon.settings import assignments
 
+if TYPE_CHECKING:
+    from ablation.tables.table import Entry
 
-class Means(Protocol):
-    """What the notes ask of a table's entry: our mean and the paper's value."""
-
-    @property
-    def mean(self) -> float | None:
-        """Ours."""
-
-    @property
-    def paper(self) -> float | None:
-        """The paper's."""
-
-
-Entries = Mapping[tuple[str, str], Means]
+    Entries = Mapping[tuple[str, str], Entry]
 
 
 def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ...]:
@@ -48,15 +37,11 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
     if plan.report is not None:
         notes += _orders(plan, entries)
         if not plan.synthetic:
-            other = (
-                ""
-                if plan.like_the_paper
-                else (
-                    ": another data set, protocol or scale, so compare the order and not "
-                    "the numbers"
-                )
-            )
-            notes.append(f"In parentheses the paper's value ({plan.report.source}){other}.")
+            note = f"In parentheses the paper's value ({plan.report.source})"
+            if not plan.like_the_paper:
+                note += ": another data set, protocol or scale, so compare the order and not "
+                note += "the numbers"
+            notes.append(f"{note}.")
         if plan.report.others and not plan.synthetic:
             notes.append(
                 f"Rows marked 'reported' are other methods' as the paper reports them "
@@ -64,10 +49,8 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
             )
     missing = frame[frame["state"].isin(["failed", "not run"])]
     for reason, group in missing.groupby("reason", sort=False):
-        where = ", ".join(
-            dict.fromkeys(f"{r} / {c}" for r, c in zip(group["row"], group["column"], strict=True))
-        )
-        notes.append(f"{len(group)} missing ({where}): {reason}.")
+        where = dict.fromkeys(group["row"] + " / " + group["column"])
+        notes.append(f"{len(group)} missing ({', '.join(where)}): {reason}.")
     return tuple(notes)
 
 
@@ -120,27 +103,23 @@ def _labels(plan: Plan) -> list[str]:
 
 def _orders(plan: Plan, entries: Entries) -> list[str]:
     """Whether pairs of our means are ordered as the paper's, along rows and along columns."""
-    study = plan.study
-    assert plan.report is not None
-    ranked = [name for name, column in study.columns.items() if column.unit == "percent"]
-    names = {name: study.columns[name].label or name for name in ranked}
+    study, source = plan.study, plan.report.source if plan.report else ""
+    names = {name: study.columns[name].label or name for name in plan.ranked}
     labels = {name: row.label or name for name, row in study.rows.items()}
-    notes = []
     if len(study.rows) == 1:
         return [
-            f"The paper's order of the rows ({plan.report.source}): one of them is run here, so "
-            "there is none to check."
+            f"The paper's order of the rows ({source}): one of them is run here, so there is none "
+            "to check."
         ]
-    if "rows" in study.compare:
-        lines = {names[c]: [entries[r, c] for r in study.rows] for c in ranked}
-        notes.append(_order("rows", lines, plan.report.source))
-    if "columns" in study.compare:
-        lines = {labels[r]: [entries[r, c] for c in ranked] for r in study.rows}
-        notes.append(_order("columns", lines, plan.report.source))
+    lines = {
+        "rows": {names[c]: [entries[r, c] for r in study.rows] for c in names},
+        "columns": {labels[r]: [entries[r, c] for c in names] for r in study.rows},
+    }
+    notes = [_order(what, lines[what], source) for what in lines if what in study.compare]
     return [note for note in notes if note]
 
 
-def _order(what: str, lines: Mapping[str, Sequence[Means]], source: str) -> str:
+def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str) -> str:
     parts, all_same, all_pairs = [], 0, 0
     for label, line in lines.items():
         same, pairs = concordant(line)
@@ -152,33 +131,30 @@ def _order(what: str, lines: Mapping[str, Sequence[Means]], source: str) -> str:
     if not all_pairs:
         return ""
     share = all_same / all_pairs
-    verdict = (
-        "it holds"
-        if share == 1
-        else "it holds for the most part"
-        if share >= 0.75
-        else "it holds in part"
-        if share > 0.5
-        else "it does not hold"
-    )
+    verdict = "it holds in part" if share > 0.5 else "it does not hold"
+    if share >= 0.75:
+        verdict = "it holds" if share == 1 else "it holds for the most part"
     return (
         f"The paper's order of the {what} ({source}): {verdict} here. Pairs in the same order: "
         f"{', '.join(parts)}."
     )
 
 
-def concordant(line: Sequence[Means]) -> tuple[int, int]:
+def _known(line: Sequence[Entry]) -> list[tuple[float, float]]:
+    """Our mean and the paper's value, where there are both."""
+    return [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
+
+
+def concordant(line: Sequence[Entry]) -> tuple[int, int]:
     """How many pairs that differ in the paper are ordered alike in ours, and how many there are."""
-    known = [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
-    pairs = [(a, b) for a, b in itertools.combinations(known, 2) if a[1] != b[1]]
+    pairs = [(a, b) for a, b in itertools.combinations(_known(line), 2) if a[1] != b[1]]
     return sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs), len(pairs)
 
 
-def rank_correlation(line: Sequence[Means]) -> float | None:
+def rank_correlation(line: Sequence[Entry]) -> float | None:
     """Spearman's coefficient between our means and the paper's values; None below 3 of them."""
-    known = [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
+    known = _known(line)
     if len(known) < 3:
         return None
     ours, papers = (pd.Series(side).rank() for side in zip(*known, strict=True))
-    value = float(ours.corr(papers)) if ours.std() > 0 and papers.std() > 0 else math.nan
-    return None if math.isnan(value) else value
+    return float(ours.corr(papers)) if ours.std() > 0 and papers.std() > 0 else None

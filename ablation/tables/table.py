@@ -11,25 +11,17 @@ import pandas as pd
 
 from ablation.plan import Cell, Plan
 from ablation.store import Store
-from ablation.study import Reported
+from ablation.study import Reported, Study
 from ablation.tables.notes import notes_of
+from ablation.text import plural
 from skelcon.settings import preset_tree
 
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
+_OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
+"""What table.json has of each."""
 
-COLUMNS = (
-    "study",
-    "row",
-    "column",
-    "seed",
-    "metric",
-    "value",
-    "state",
-    "reason",
-    "unit",
-    "paper",
-)
-
+_OF_CELLS = ("study", "row", "column", "seed", "metric")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper")
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
@@ -53,29 +45,14 @@ def cells_frame(
         key = cell.unit.key if cell.unit else ""
         metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
         outcome = known.get((key, metric)) or _outcome(cell, plan, store)
-        value, state, reason = outcome
-        if state == "done":
+        if outcome[1] == "done":
             known[key, metric] = outcome
-        lines.append(
-            (study, cell.row, cell.column, cell.seed, metric, value, state, reason, key, paper)
-        )
+        lines.append((study, cell.row, cell.column, cell.seed, metric, *outcome, key, paper))
+    source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
-        for column in plan.study.columns:
-            if column in other.values and plan.report is not None:
-                lines.append(
-                    (
-                        study,
-                        name,
-                        column,
-                        None,
-                        plan.metric(column),
-                        math.nan,
-                        "reported",
-                        plan.report.source,
-                        "",
-                        other.values[column],
-                    )
-                )
+        for column in filter(other.values.__contains__, plan.study.columns):
+            outcome, paper = (math.nan, "reported", source), other.values[column]
+            lines.append((study, name, column, None, plan.metric(column), *outcome, "", paper))
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
 
@@ -84,11 +61,9 @@ def reported_rows(plan: Plan) -> dict[str, Reported]:
     """Other methods' rows, as the paper reports them; none beside synthetic data."""
     if plan.report is None or plan.synthetic:
         return {}
-    return {
-        name: other
-        for name, other in plan.report.others.items()
-        if any(column in other.values for column in plan.study.columns)
-    }
+    columns = set(plan.study.columns)
+    others = plan.report.others.items()
+    return {name: other for name, other in others if not columns.isdisjoint(other.values)}
 
 
 def _outcome(cell: Cell, plan: Plan, store: Store) -> Outcome:
@@ -141,32 +116,32 @@ class Table:
     show_paper: bool
 
     @property
-    def rows(self) -> list[str]:
-        """The compared rows' names."""
-        return list(self.plan.study.rows)
-
-    @property
-    def references(self) -> list[str]:
-        """The names of the rows beside the comparison."""
-        return list(self.plan.study.references)
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns' names."""
-        return list(self.plan.study.columns)
+    def study(self) -> Study:
+        """What is asked."""
+        return self.plan.study
 
     def label(self, row: str) -> str:
         """What a row is called in print."""
-        return self.plan.study.all_rows[row].label or row
+        return self.study.all_rows[row].label or row
 
     def column_label(self, column: str) -> str:
         """What a column is called in print."""
-        return self.plan.study.columns[column].label or column
+        return self.study.columns[column].label or column
 
-    def reported_text(self, name: str, column: str) -> str:
-        """What another method's row prints in a column."""
-        value = self.reported[name].values.get(column)
-        return "not reported" if value is None else f"{value:.1f}"
+    def paper_part(self, entry: Entry) -> str:
+        """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
+        if not self.show_paper or entry.paper is None or entry.mean is None:
+            return ""
+        return f" ({number(entry.paper, entry.unit, of_paper=True)})"
+
+    def line(self, row: str) -> list[Entry]:
+        """The entries of a row."""
+        return [self.entries[row, column] for column in self.study.columns]
+
+    def reported_texts(self, name: str) -> list[str]:
+        """What another method's row prints in each column."""
+        values = self.reported[name].values
+        return [f"{values[c]:.1f}" if c in values else "not reported" for c in self.study.columns]
 
 
 def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
@@ -178,13 +153,9 @@ def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
         notes=notes_of(plan, entries, frame[frame["state"] != "reported"]),
-        show_paper=_shows_paper(plan),
+        # Not on synthetic data: a number beside the paper's would suggest a comparison.
+        show_paper=plan.report is not None and not plan.synthetic,
     )
-
-
-def _shows_paper(plan: Plan) -> bool:
-    """Not on synthetic data: a number beside the paper's would suggest a comparison."""
-    return plan.report is not None and not plan.synthetic
 
 
 def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
@@ -195,17 +166,12 @@ def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
         unit = plan.study.columns[str(column)].unit
         values = (group["value"].dropna() * (100 if unit == "percent" else 1e-6)).tolist()
         reasons = [text for text in group["reason"] if text]
-        n = len(values)
+        n, paper = len(values), plan.paper_value(str(row), str(column))
+        mean = math.fsum(values) / n if n else None
         spread = float(pd.Series(values).std(ddof=1)) if n > 1 and unit == "percent" else None
-        entries[str(row), str(column)] = Entry(
-            mean=math.fsum(values) / n if n else None,
-            spread=spread,
-            n=n,
-            paper=plan.paper_value(str(row), str(column)),
-            reason=reasons[0] if reasons else "",
-            unit=unit,
-        )
-    for column in _compared(plan) if len(plan.study.rows) > 1 else []:
+        reason = reasons[0] if reasons else ""
+        entries[str(row), str(column)] = Entry(mean, spread, n, paper, reason, unit=unit)
+    for column in plan.ranked if len(plan.study.rows) > 1 else ():
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
         for row, mean in means.items():
@@ -214,18 +180,13 @@ def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
     return entries
 
 
-def _compared(plan: Plan) -> list[str]:
-    """The columns that rank the rows."""
-    return [name for name, column in plan.study.columns.items() if column.unit == "percent"]
-
-
 def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     study, dataset = plan.study, plan.dataset
     counts = sorted({entry.n for entry in entries.values() if entry.n})
     seeds = "no result yet"
     if counts:
-        seeds = f"n = {counts[0]}" if len(counts) == 1 else f"n = {counts[0]} to {counts[-1]}"
-        seeds += f" seed{'s' if counts[-1] > 1 else ''}"
+        fewest = "" if len(counts) == 1 else f"{counts[0]} to "
+        seeds = f"n = {fewest}{plural(counts[-1], 'seed')}"
         if counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
@@ -242,16 +203,14 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     )
 
 
-def text_of(entry: Entry, paper: bool, plus_minus: str = " ± ") -> str:
-    """An entry as the tables print it: ``61.2 ± 0.8 (82.5)``, or why there is no number."""
+def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
+    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
     if entry.mean is None:
         whole = entry.reason.endswith("out of memory")
         return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
     text = number(entry.mean, entry.unit)
     if entry.spread is not None:
         text += f"{plus_minus}{entry.spread:.1f}"
-    if paper and entry.paper is not None:
-        text += f" ({number(entry.paper, entry.unit, of_paper=True)})"
     return text
 
 
@@ -267,12 +226,10 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
     plan = table.plan
 
     def distinct(name: str) -> list[Any]:
-        found: list[Any] = []
-        for item in provenance:
-            if item[name] not in found:
-                found.append(item[name])
-        return found
+        values = [item[name] for item in provenance]
+        return [value for n, value in enumerate(values) if value not in values[:n]]
 
+    peaks = [item["peak_memory"]["process_mib"] for item in provenance]
     return {
         "study": plan.study.name,
         "caption": table.caption,
@@ -287,22 +244,10 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
             "set": plan.overrides,
         },
         "cells": [
-            {
-                "row": row,
-                "column": column,
-                "mean": entry.mean,
-                "spread": entry.spread,
-                "n": entry.n,
-                "paper": entry.paper,
-                "reason": entry.reason,
-                "unit": entry.unit,
-            }
+            {"row": row, "column": column, **{name: getattr(entry, name) for name in _OF_ENTRY}}
             for (row, column), entry in table.entries.items()
         ],
-        "reported": {
-            name: {"label": other.label, "values": other.values}
-            for name, other in table.reported.items()
-        },
+        "reported": {name: other.model_dump() for name, other in table.reported.items()},
         "provenance": {
             "units": sorted(item["unit"] for item in provenance),
             "data": distinct("data"),
@@ -311,8 +256,6 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
             "hardware": distinct("hardware"),
             "threads_per_unit": distinct("threads"),
             "unit_seconds": round(sum(item["seconds"] for item in provenance), 1),
-            "peak_memory_mib": max(
-                (item["peak_memory"]["process_mib"] for item in provenance), default=None
-            ),
+            "peak_memory_mib": max(peaks, default=None),
         },
     }

@@ -24,59 +24,51 @@ TIMEOUT_CANCELLED = 5.0
 """The same after Ctrl-C, or an error."""
 
 
-class TrackerThread:
+class TrackerThread(threading.Thread):
     """Runs tasks one after another. After a task that fails it skips the rest, with one warning.
 
     Args:
-        name: of the tracker.
+        tracker: its name.
         console: for the warnings.
+        last: runs after the other tasks, cancelled or not.
     """
 
-    def __init__(self, name: str, console: Console) -> None:
-        self._name, self._console = name, console
+    def __init__(self, tracker: str, console: Console, last: Callable[[], None]) -> None:
+        super().__init__(name=f"tracker {tracker}", daemon=True)
+        self._tracker, self._console, self._last = tracker, console, last
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._last: Callable[[], None] = lambda: None
         self._progressed = time.monotonic()
         self._cancelled = self._failed = self._abandoned = False
-        self._thread = threading.Thread(target=self._run, name=f"tracker {name}", daemon=True)
 
-    def start(self) -> None:
-        """Start to run the tasks."""
-        self._thread.start()
-
-    def submit(self, task: Callable[[], None]) -> None:
-        """Run ``task`` after those before it."""
+    def submit(self, task: Callable[[], None] | None) -> None:
+        """Run ``task`` after those before it; None ends the thread."""
         self._tasks.put(task)
 
     def cancel(self) -> None:
         """Skip the tasks that have not started."""
         self._cancelled = True
 
-    def shutdown(self, last: Callable[[], None]) -> None:
-        """Accept no more tasks, and run ``last`` after them, cancelled or not."""
-        self._last = last
-        self._tasks.put(None)
-
-    def join(self) -> None:
+    def wait(self) -> None:
         """Wait for the end as long as there is progress; then warn, and leave the thread behind."""
         wait_start = time.monotonic()
-        self._thread.join(NOTICE_AFTER)
-        if self._thread.is_alive() and not self._cancelled:
-            self._print(f"waiting for {self._name}; Ctrl-C leaves the rest to the next command")
+        self.join(NOTICE_AFTER)
+        if self.is_alive() and not self._cancelled:
+            self._print(f"waiting for {self._tracker}; Ctrl-C leaves the rest to the next command")
         timeout = TIMEOUT_CANCELLED if self._cancelled else TIMEOUT
-        while self._thread.is_alive():
+        while self.is_alive():
             stuck = time.monotonic() - max(wait_start, self._progressed)
             if stuck > timeout:
                 self._cancelled = self._abandoned = True
                 hung.set()
                 self._print(
-                    f"warning: {self._name} made no progress for {stuck:.0f} s and is abandoned: "
-                    "the next command sends the rest"
+                    f"warning: {self._tracker} made no progress for {stuck:.0f} s and is "
+                    "abandoned: the next command sends the rest"
                 )
                 return
-            self._thread.join(0.2)
+            self.join(0.2)
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """What the thread does."""
         while (task := self._tasks.get()) is not None:
             if not self._cancelled:
                 self._try(task)
@@ -90,12 +82,10 @@ class TrackerThread:
             task()
         except Exception as error:  # whatever it is: the study continues without this tracker
             self._failed = True
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            kind = type(error).__name__
+            reason = (str(error).strip().splitlines() or [kind])[0]
             if not self._abandoned:  # the command may have ended since
-                self._print(
-                    f"warning: {self._name} is skipped from now on: "
-                    f"{type(error).__name__}: {reason}"
-                )
+                self._print(f"warning: {self._tracker} is skipped from now on: {kind}: {reason}")
 
     def _print(self, text: str) -> None:
         self._console.print(Text(text, style="yellow"), soft_wrap=True)

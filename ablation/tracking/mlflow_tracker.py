@@ -37,8 +37,7 @@ class MlflowTracker:
         own = f"sqlite:///{results.resolve() / 'mlflow.db'}"
         self._client = MlflowClient(tracking_uri=uri or own)
         name = f"skelcon-{directory.name}"
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
+        if found := self._client.get_experiment_by_name(name):
             self._experiment = found.experiment_id
         else:
             artifacts = None if uri else (results.resolve() / "mlflow-artifacts").as_uri()
@@ -51,27 +50,19 @@ class MlflowTracker:
         now = int(time.time() * 1000)
         for old in self._client.search_runs([self._experiment], f"tags.unit = '{run.key}'"):
             self._client.delete_run(old.info.run_id)
+        start = now - int(1000 * sum(epoch.seconds for epoch in curve))
+        tags = {"unit": run.key, "study": run.study, "group": run.row, "row": run.row}
+        tags |= {"column": run.column, "seed": str(run.seed), "what": run.job}
         made = self._client.create_run(
-            self._experiment,
-            start_time=now - int(1000 * sum(epoch.seconds for epoch in curve)),
-            run_name=run.name,
-            tags={
-                "unit": run.key,
-                "study": run.study,
-                "group": run.row,
-                "row": run.row,
-                "column": run.column,
-                "seed": str(run.seed),
-                "what": run.job,
-            },
+            self._experiment, start_time=start, run_name=run.name, tags=tags
         ).info.run_id
         steps = [(epoch.number, epoch.values) for epoch in curve] + [(len(curve), result)]
         metrics = [Metric(tag, x, now, step) for step, values in steps for tag, x in values.items()]
-        for start in range(0, len(metrics), METRICS_PER_BATCH):
-            self._client.log_batch(made, metrics=metrics[start : start + METRICS_PER_BATCH])
+        for at in range(0, len(metrics), METRICS_PER_BATCH):
+            self._client.log_batch(made, metrics=metrics[at : at + METRICS_PER_BATCH])
         params = [Param(name, value) for name, value in _flat(run.unit.to_json()).items()]
-        for start in range(0, len(params), PARAMS_PER_BATCH):
-            self._client.log_batch(made, params=params[start : start + PARAMS_PER_BATCH])
+        for at in range(0, len(params), PARAMS_PER_BATCH):
+            self._client.log_batch(made, params=params[at : at + PARAMS_PER_BATCH])
         self._client.set_terminated(made)
 
     def close(self) -> None:

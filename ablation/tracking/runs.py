@@ -19,26 +19,24 @@ TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
 
 @dataclass(frozen=True)
 class Run:
-    """A unit's run. It is named after the first cell of the study that needs the unit.
-
-    Attributes:
-        unit: which.
-        study: the study's name.
-        row, column, seed: of the cell.
-        job: ``linear`` or another task, or ``pretrain-seq+stg``.
-    """
+    """A unit's run; ``row``, ``column`` and ``seed`` are of the first cell that needs the unit."""
 
     unit: Unit
     study: str
     row: str
     column: str
     seed: int
-    job: str
 
     @property
     def key(self) -> str:
         """The unit's key."""
         return self.unit.key
+
+    @property
+    def job(self) -> str:
+        """``linear`` or another task, or ``pretrain-seq+stg``."""
+        trained = "+".join(self.unit.representations)
+        return f"pretrain-{trained}" if self.unit.kind == "pretrain" else self.unit.task_name
 
     @property
     def name(self) -> str:
@@ -59,26 +57,18 @@ def runs_of(plan: Plan) -> dict[str, Run]:
     """Key -> run of every unit of a plan."""
     runs: dict[str, Run] = {}
     for cell in plan.cells:
-        if cell.unit is None:
-            continue
-        for key in (*cell.unit.needs, cell.unit.key):
-            unit = plan.units.get(key)
-            if unit is not None and key not in runs:  # a plan may hold a part of the units
-                runs[key] = Run(unit, plan.study.name, cell.row, cell.column, cell.seed, _job(unit))
+        for key in (*cell.unit.needs, cell.unit.key) if cell.unit is not None else ():
+            if key in plan.units:  # a plan may hold a part of the units
+                run = Run(plan.units[key], plan.study.name, cell.row, cell.column, cell.seed)
+                runs.setdefault(key, run)
     return runs
-
-
-def _job(unit: Unit) -> str:
-    if isinstance(unit, PretrainUnit):
-        return f"pretrain-{'+'.join(unit.representations)}"
-    return unit.task_name
 
 
 def run_of(unit: Unit, name: str) -> Run:
     """The run of a unit of no study: a search's trial by its name, another unit by its key."""
     name_of_trial, colon, _ = unit.label.partition(":")
     row = name_of_trial if colon else short_key(unit.key)
-    return Run(unit, name, row, "+".join(unit.representations), unit.side.seed, _job(unit))
+    return Run(unit, name, row, "+".join(unit.representations), unit.side.seed)
 
 
 def read_curve(store: Store, run: Run) -> list[Epoch]:
@@ -86,7 +76,7 @@ def read_curve(store: Store, run: Run) -> list[Epoch]:
 
     Tags begin with ``pretrain/``, or with ``train/`` in an evaluation that trains.
     """
-    prefix = "pretrain" if run.unit.kind == "pretrain" else "train"
+    prefix = "pretrain" if isinstance(run.unit, PretrainUnit) else "train"
     epochs = []
     for line in store.files(run.key).metrics():
         try:
@@ -99,7 +89,7 @@ def read_curve(store: Store, run: Run) -> list[Epoch]:
 
 def read_result(store: Store, run: Run) -> dict[str, float]:
     """The numbers of a finished evaluation, such as ``linear/top1``; none of a pre-training."""
-    if run.unit.kind == "pretrain":
+    if isinstance(run.unit, PretrainUnit):
         return {}
     return _tagged(run.job, store.result(run.key))
 

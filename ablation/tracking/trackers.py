@@ -26,10 +26,7 @@ class Tracker(Protocol):
         """Send what is left."""
 
 
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {
-    "wandb": WandbTracker,
-    "mlflow": MlflowTracker,
-}
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
 """Name -> tracker, made from a study's directory. The name is that of its Python package as well,
 which is imported when the tracker is made."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import netrc
 import os
 import socket
@@ -13,6 +14,8 @@ from ablation.tracking.runs import Epoch, Run
 
 CONNECT_TIMEOUT = 3.0
 """Seconds a server may take to answer before the network counts as unavailable."""
+SETTINGS = {"silent": True, "console": "off", "x_disable_stats": True, "init_timeout": 60}
+SETTINGS |= {"disable_git": True, "disable_code": True}
 
 
 class WandbTracker:
@@ -51,14 +54,7 @@ class WandbTracker:
             mode=self._mode,
             resume="allow" if self._mode == "online" else None,
             reinit="create_new",
-            settings=self._wandb.Settings(
-                silent=True,
-                console="off",
-                x_disable_stats=True,
-                init_timeout=60,
-                disable_git=True,
-                disable_code=True,
-            ),
+            settings=self._wandb.Settings(**SETTINGS),
         )
         try:
             for epoch in curve:
@@ -79,25 +75,21 @@ def _mode(url: str) -> tuple[str, str]:
         return mode, ""
     server = urlsplit(url)
     host = server.hostname or ""
-    if not _has_key(host, "api.wandb.ai"):
+    if not (os.environ.get("WANDB_API_KEY") or _in_netrc(host, "api.wandb.ai")):
         return "offline", " (no key)"
     if not _answers(host, server.port or 443):
         return "offline", f" ('{host}' does not answer)"
     return "online", ""
 
 
-def _has_key(*hosts: str) -> bool:
-    """Whether W&B would find a key for one of the ``hosts`` without a prompt."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
+def _in_netrc(*hosts: str) -> bool:
+    """Whether W&B would find a key for one of the ``hosts`` in a file, without a prompt."""
     own = os.environ.get("NETRC")
     for path in [Path(own)] if own else [Path.home() / ".netrc", Path.home() / "_netrc"]:
-        try:
+        with contextlib.suppress(OSError, netrc.NetrcParseError):
             known = netrc.netrc(path)
             if any(known.authenticators(host) for host in hosts):
                 return True
-        except (OSError, netrc.NetrcParseError):
-            continue
     return False
 
 

@@ -1,12 +1,17 @@
-"""The checkpoints of one training: when they are written, which are kept, how one is read.
+"""What a training is resumed from: its checkpoints, and the log of its epochs.
 
 ``checkpoint.pt`` is the one to resume from; it is deleted when the unit is done. Those to be kept
 are in ``checkpoints/``, by the epochs that had been trained. No command reads them.
+
+``metrics.jsonl`` has a line for each epoch that counts; it is cut back to the checkpoint from which
+a training is resumed. ``begun.jsonl`` has a line for each epoch that was ever started and is never
+cut, so that the work which a crash cost is known to the epoch, interrupted ones included.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import time
@@ -16,7 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ablation.store import write_atomically
-from ablation.store.unit_files import CHECKPOINT, KEPT_CHECKPOINTS
+from ablation.store.unit_files import (
+    CHECKPOINT,
+    KEPT_CHECKPOINTS,
+    METRICS,
+    STARTED_EPOCHS,
+    read_lines,
+    whole_lines,
+)
 from skelcon.config import Json
 
 if TYPE_CHECKING:
@@ -32,11 +44,9 @@ LEAST = 0.5
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
-    """When a training writes a checkpoint, and which of them are kept.
+    """When a training writes a checkpoint, and which of them stay when it is done.
 
-    Attributes:
-        every: seconds of training between two; None for as often as it costs little.
-        keep: which stay when the unit is done: none, the last (of the finished training) or all.
+    ``every`` is in seconds of training; None for as often as it costs little.
     """
 
     every: float | None = None
@@ -72,9 +82,8 @@ class Checkpoints:
         if done:
             return self._policy.keep != "none"
         every = self._policy.every
-        if every is None:
-            every = max(LEAST, SHARE * self._cost)
-        return time.monotonic() - self._saved_at >= every
+        wait = max(LEAST, SHARE * self._cost) if every is None else every
+        return time.monotonic() - self._saved_at >= wait
 
     def save(self, state: Json, epoch: int) -> None:
         """Write ``state``, after ``epoch`` epochs, whole or not at all."""
@@ -103,3 +112,63 @@ class Checkpoints:
         if self._policy.keep == "last":
             for path in earlier:
                 path.unlink()
+
+
+class EpochLog:
+    """The epochs of one training, in the unit's directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self._metrics, self._started = directory / METRICS, directory / STARTED_EPOCHS
+        self._attempt = 0
+
+    def resume(self, epoch: int) -> int | None:
+        """Resume after ``epoch`` epochs; gives how many are trained again, None at a first start.
+
+        Raises:
+            ValueError: if the metrics of those epochs are incomplete.
+        """
+        started = read_lines(self._started)
+        logged = read_lines(self._metrics)[:epoch]
+        if [line.get("epoch") for line in logged] != list(range(epoch)):
+            raise ValueError(f"metrics.jsonl lacks some of the first {epoch} epochs")
+        write_atomically(self._metrics, "".join(json.dumps(line) + "\n" for line in logged))
+        if not started:
+            return None
+        attempt, last = max((line["attempt"], line["epoch"]) for line in started)
+        self._attempt = int(attempt) + 1
+        return max(0, int(last) + 1 - epoch)
+
+    def start(self, epoch: int) -> None:
+        """``epoch`` (from 0) is about to be trained."""
+        _append(self._started, {"epoch": epoch, "attempt": self._attempt})
+
+    def end(self, metrics: Json) -> None:
+        """An epoch has been trained; ``metrics`` holds its number as ``epoch``."""
+        _append(self._metrics, metrics)
+
+    def sync(self) -> None:
+        """Flush the metrics to the disk: before a checkpoint that counts on them."""
+        with self._metrics.open("rb") as file:
+            os.fsync(file.fileno())
+
+    def last(self) -> Json:
+        """The metrics of the last epoch."""
+        return read_lines(self._metrics)[-1]
+
+    def account(self) -> dict[str, int]:
+        """``resumed``: how often the training was resumed; ``epochs_trained_again``: as it says."""
+        started = read_lines(self._started)
+        return {
+            "resumed": max((line["attempt"] for line in started), default=0),
+            "epochs_trained_again": len(started) - len({line["epoch"] for line in started}),
+        }
+
+
+def _append(path: Path, values: Json) -> None:
+    """Append a line. After a full disk the file may end in half a line, which is cut off first."""
+    with path.open("ab+") as file:
+        if file.tell():
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                file.truncate(whole_lines(path.read_bytes()))
+        file.write(json.dumps(values).encode() + b"\n")

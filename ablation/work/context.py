@@ -12,13 +12,9 @@ from skelcon.pretrain.distributed import TIMEOUT_SECONDS
 
 @dataclass(frozen=True)
 class GroupOptions:
-    """How many processes train one model, and what each of them loads.
+    """How many processes train one model, rank 0 included, and the plugins that each loads.
 
-    Attributes:
-        world_size: how many, rank 0 included.
-        plugins: what each rank imports.
-        directory: where the plugins are looked for.
-        timeout: seconds that a rank waits for another one in a collective.
+    ``timeout`` is how many seconds a rank waits for another one in a collective.
     """
 
     world_size: int = 1
@@ -36,8 +32,6 @@ class Context:
         device: ``cpu`` or ``cuda``.
         weights: key of a unit, or SHA-256 of a file that no unit made -> its weights, where those
             are not in the store.
-        checkpoints: when they are written and which of them stay.
-        group: how many processes train one model.
     """
 
     data: Mapping[str, Path]

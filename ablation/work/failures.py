@@ -18,7 +18,6 @@ OUT_OF_MEMORY = "failed: out of memory"
 """The reason of a unit that a larger device, or a device of its own, would have let through."""
 OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 DETERMINISTIC = (
-    FloatingPointError,
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -42,23 +41,17 @@ def record_failure(store: Store, key: str, error: Exception) -> str:
     As far as that is possible: the disk may be what failed.
 
     Returns:
-        The reason in one line.
+        The reason in one line, as a table prints it.
     """
-    reason = reason_of(error)
+    reason = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    if _is_out_of_memory(error):
+        reason = OUT_OF_MEMORY
     with contextlib.suppress(OSError):
         store.directory(key).mkdir(parents=True, exist_ok=True)
         log(store.directory(key), "".join(traceback.format_exception(error)))
     with contextlib.suppress(OSError):
         store.fail(key, reason, deterministic=is_deterministic(error))
     return reason
-
-
-def reason_of(error: Exception) -> str:
-    """A failure in one line, as a table prints it."""
-    text = " ".join(str(error).split())
-    if _is_out_of_memory(error):
-        return OUT_OF_MEMORY
-    return f"failed: {type(error).__name__}: {text[:200]}"
 
 
 def is_deterministic(error: Exception) -> bool:
@@ -69,19 +62,19 @@ def is_deterministic(error: Exception) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
-        words in text for words in OUT_OF_MEMORY_TEXTS
-    )
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error).lower() for words in OUT_OF_MEMORY_TEXTS)
 
 
 def _passed_a_plugin(error: Exception) -> bool:
     """Whether code of a plugin's module was running."""
-    files = set()
-    for registry in (AUGMENTATIONS, ENCODERS, REGISTERED):
-        for name in registry.names():
-            if name in registry:
-                module = sys.modules.get(registry[name].module)
-                files.add(getattr(module, "__file__", None))
+    modules = (
+        sys.modules.get(registry[name].module)
+        for registry in (AUGMENTATIONS, ENCODERS, REGISTERED)
+        for name in registry.names()
+        if name in registry
+    )
+    files = {getattr(module, "__file__", None) for module in modules}
     frames = traceback.extract_tb(error.__traceback__)
     return any(frame.filename in files for frame in frames)

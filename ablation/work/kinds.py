@@ -4,66 +4,42 @@ from __future__ import annotations
 
 import functools
 import io
-from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 
 from ablation.store import Store, write_atomically
-from ablation.units import EvaluateUnit, PretrainUnit, Side, Unit
+from ablation.units import EvaluateUnit, PretrainUnit, SeenAs, Side, Unit
+from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
-from ablation.work.epochs import EpochLog
 from skelcon.config import Json
-from skelcon.data import ClipBank, SkeletonDataset, SkeletonLayout, split
-from skelcon.downstream import EvaluationResult
-from skelcon.downstream.tasks import Inputs
+from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.downstream.tasks import Evaluation, Inputs
 from skelcon.encoders import Encoder, EncodersConfig
-from skelcon.pretrain import EpochMetrics, Pretraining
+from skelcon.pretrain import Pretraining
 from skelcon.pretrain.distributed import SINGLE, ProcessGroup
 from skelcon.pretrain.weights import WEIGHTS_FILE, load_encoders, save_encoders
 from skelcon.seeding import seeded_globally
 
-
-class Training(Protocol):
-    """A pre-training or an evaluation in progress; one without epochs runs in one go."""
-
-    epoch: int
-
-    @property
-    def epochs(self) -> int:
-        """How many there are."""
-
-    @property
-    def done(self) -> bool:
-        """Whether all have been run."""
-
-    def run_epoch(self) -> EpochMetrics:
-        """Train one epoch."""
-
-    def state_dict(self) -> Json:
-        """All that resuming needs."""
-
-    def load_state_dict(self, state: Json) -> None:
-        """Resume."""
+U = TypeVar("U", PretrainUnit, EvaluateUnit)
+Training = Pretraining | Evaluation
+"""One in progress; an evaluation without epochs runs in one go."""
 
 
 @functools.lru_cache(maxsize=2)
-def _bank(
-    path: str, device: str, layout: SkeletonLayout | None, bodies: int | None
-) -> tuple[SkeletonDataset, ClipBank]:
-    """The data on the device, loaded once per worker and not once per unit."""
+def _bank(path: Path, device: str, seen_as: SeenAs | None) -> tuple[SkeletonDataset, ClipBank]:
     dataset = SkeletonDataset.open(path)
-    return dataset, ClipBank(dataset, device, layout, bodies)
+    if seen_as is None:
+        return dataset, ClipBank(dataset, device)
+    return dataset, ClipBank(dataset, device, seen_as.layout, seen_as.bodies)
 
 
 def bank_of(side: Side, path: Path, device: str) -> tuple[SkeletonDataset, ClipBank]:
-    """The data of a unit, as its encoders see it, on the device."""
-    seen_as = side.seen_as
-    if seen_as is None:
-        return _bank(str(path), device, None, None)
-    return _bank(str(path), device, seen_as.layout, seen_as.bodies)
+    """The data of a unit, as its encoders see it, on the device; loaded once per worker."""
+    return _bank(path, device, side.seen_as)
 
 
 def pretraining_of(
@@ -74,31 +50,25 @@ def pretraining_of(
     return Pretraining(bank, clips, bank.layout, unit.settings, unit.side.seed, team)
 
 
-class Work(ABC):
-    """What one kind of unit does."""
+@dataclass
+class _Work(Generic[U]):
+    """What one kind of unit does: ``start`` a training, and ``finish`` one that is done."""
 
-    @abstractmethod
-    def start(self) -> Training:
-        """The training, before its first epoch."""
-
-    @abstractmethod
-    def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
-        """Write what a training that is done leaves; gives its result."""
+    unit: U
+    store: Store
+    context: Context
+    dataset: SkeletonDataset
+    bank: ClipBank
 
 
-class PretrainWork(Work):
-    """Trains encoders; leaves their weights."""
-
-    def __init__(
-        self, unit: PretrainUnit, context: Context, dataset: SkeletonDataset, bank: ClipBank
-    ) -> None:
-        self._unit, self._world_size = unit, context.group.world_size
-        self._dataset, self._bank = dataset, bank
+class PretrainWork(_Work[PretrainUnit]):
+    """Trains encoders, as rank 0 of its processes; leaves their weights."""
 
     def start(self) -> Training:
-        """The pre-training, as rank 0 of its processes."""
-        team = ProcessGroup(0, self._world_size) if self._world_size > 1 else SINGLE
-        return pretraining_of(self._unit, self._dataset, self._bank, team)
+        """The pre-training."""
+        size = self.context.group.world_size
+        team = ProcessGroup(0, size) if size > 1 else SINGLE
+        return pretraining_of(self.unit, self.dataset, self.bank, team)
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
         """Write the weights; the result is the last epoch's."""
@@ -107,52 +77,38 @@ class PretrainWork(Work):
             directory / WEIGHTS_FILE,
             {name: training.contrast.encoder(name) for name in training.config.representations},
             training.config.encoders,
-            self._bank.layout,
-            self._bank.num_bodies,
+            self.bank.layout,
+            self.bank.num_bodies,
         )
         last = epochs.last()
-        return {
-            "loss": last["loss"],
-            "top1": last["top1"],
-            "lr": last["lr"],
-            "epochs": training.epoch,
-        }
+        return {**{name: last[name] for name in ("loss", "top1", "lr")}, "epochs": training.epoch}
 
 
-class EvaluateWork(Work):
+class EvaluateWork(_Work[EvaluateUnit]):
     """Evaluates encoders by a task; leaves a prediction for each test clip."""
-
-    def __init__(
-        self,
-        unit: EvaluateUnit,
-        store: Store,
-        context: Context,
-        dataset: SkeletonDataset,
-        bank: ClipBank,
-    ) -> None:
-        self._unit, self._store, self._weights = unit, store, context.weights
-        self._dataset, self._bank = dataset, bank
 
     def start(self) -> Training:
         """What the task makes of the encoders and the clips of the two sides."""
-        unit, device = self._unit, self._bank.device
+        unit, device = self.unit, self.bank.device
         train, test = (
-            torch.from_numpy(split(self._dataset, unit.side.protocol, part)).to(device)
+            torch.from_numpy(split(self.dataset, unit.side.protocol, part)).to(device)
             for part in (unit.side.train, unit.test)
         )
         encoders, frames = self._encoders()
         self._parameters = sum(p.numel() for each in encoders for p in each.parameters())
-        classes = self._dataset.num_classes
-        inputs = Inputs(encoders, self._bank, train, test, classes, frames, unit.side.seed)
+        classes = self.dataset.num_classes
+        inputs = Inputs(encoders, self.bank, train, test, classes, frames, unit.side.seed)
         return unit.task.start(inputs, unit.settings)
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
         """Write the predictions; the result is the task's metrics."""
-        result: EvaluationResult = training.result()  # type: ignore[attr-defined]
+        assert not isinstance(training, Pretraining)
+        result = training.result()
+        names = np.array([self.dataset.clip_names[i] for i in result.clips])
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
-            name=np.array([self._dataset.clip_names[i] for i in result.clips]),
+            name=names,
             clip=result.clips,
             label=result.labels,
             prediction=result.predictions,
@@ -163,21 +119,24 @@ class EvaluateWork(Work):
     def _encoders(self) -> tuple[list[Encoder], int]:
         """The encoders to evaluate, trained or random, and the frames of their views."""
         encoders, frames = [], set()
-        for source in self._unit.encoders:
+        for source in self.unit.encoders:
             name, key = source.representation, source.weights_key
             if key is not None:
-                default = self._store.directory(key) / WEIGHTS_FILE
-                loaded, config = load_encoders(self._weights.get(key) or default)
+                default = self.store.directory(key) / WEIGHTS_FILE
+                loaded, config = load_encoders(self.context.weights.get(key, default))
                 encoder = loaded[name]
             else:
                 config = EncodersConfig.model_validate(source.random)
-                with seeded_globally(self._unit.side.seed, "initialisation"):
-                    encoder = Encoder(name, config, self._bank.layout, self._bank.num_bodies)
-            encoders.append(encoder.to(self._bank.device))
+                with seeded_globally(self.unit.side.seed, "initialisation"):
+                    encoder = Encoder(name, config, self.bank.layout, self.bank.num_bodies)
+            encoders.append(encoder.to(self.bank.device))
             frames.add(config.frames)
         if len(frames) > 1:
             raise ValueError(f"encoders of views of {sorted(frames)} frames cannot be combined")
         return encoders, frames.pop()
+
+
+Work = PretrainWork | EvaluateWork
 
 
 def work_of(
@@ -185,5 +144,5 @@ def work_of(
 ) -> Work:
     """What ``unit`` does."""
     if isinstance(unit, PretrainUnit):
-        return PretrainWork(unit, context, dataset, bank)
+        return PretrainWork(unit, store, context, dataset, bank)
     return EvaluateWork(unit, store, context, dataset, bank)

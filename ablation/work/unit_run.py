@@ -19,14 +19,12 @@ import torch
 from ablation.store import Store, write_json
 from ablation.store.provenance import environment, peak_memory, reset_peak_memory
 from ablation.units import PretrainUnit, Unit
-from ablation.work.checkpoints import Checkpoints
-from ablation.work.context import Context, GroupOptions
-from ablation.work.epochs import EpochLog
+from ablation.work.checkpoints import Checkpoints, EpochLog
+from ablation.work.context import Context
 from ablation.work.failures import log, record_failure
 from ablation.work.kinds import Training, bank_of, work_of
 from ablation.work.worker_group import Job, WorkerGroup
 from skelcon.config import Json
-from skelcon.data import SkeletonDataset
 from skelcon.pretrain import EpochMetrics, Pretraining
 
 
@@ -52,55 +50,43 @@ class UnitRun:
 
     def __init__(self, unit: Unit, store: Store, context: Context) -> None:
         self.unit, self.store, self._context = unit, store, context
-        self._options = context.group if isinstance(unit, PretrainUnit) else GroupOptions()
+        self._ranks = context.group.world_size if isinstance(unit, PretrainUnit) else 1
         self._group: WorkerGroup | None = None
-        self._training: Training | None = None
-        self._unsaved = False
-        self._seconds = 0.0
-        self._stack = contextlib.ExitStack()
-        self.directory = self._stack.enter_context(store.locked(unit.key))
-        self._epochs = EpochLog(self.directory)
-        self._checkpoints = Checkpoints(self.directory, context.checkpoints)
-        if store.is_done(unit.key):
-            return
-        try:
-            self._start()
-        except BaseException:
-            self._stack.close()
-            raise
+        self.training: Training | None = None
+        self._unsaved, self._seconds = False, 0.0
+        with contextlib.ExitStack() as stack:
+            self.directory = stack.enter_context(store.locked(unit.key))
+            self._epochs = EpochLog(self.directory)
+            self._checkpoints = Checkpoints(self.directory, context.checkpoints)
+            if not store.is_done(unit.key):
+                self._start(stack)
+            self._stack = stack.pop_all()
 
-    def _start(self) -> None:
+    def _start(self, stack: contextlib.ExitStack) -> None:
         unit, context = self.unit, self._context
         path = context.data[unit.side.data]
         self.store.begin(unit.key, unit.to_json())
         reset_peak_memory()
-        self._dataset, self._bank = bank_of(unit.side, path, context.device)
-        if self._dataset.fingerprint != unit.side.data:
+        self.dataset, bank = bank_of(unit.side, path, context.device)
+        if self.dataset.fingerprint != unit.side.data:
             raise RuntimeError(f"'{path}' is not the data set {unit.side.data} of this unit")
-        self._work = work_of(unit, self.store, context, self._dataset, self._bank)
-        self._training = self._resumed() if unit.epochs else self._work.start()
-        if not unit.epochs:
-            self._log("evaluation started")
-        if isinstance(unit, PretrainUnit) and self._options.world_size > 1:
-            job = Job(unit, path, self.directory, self._training.epoch)
-            group = WorkerGroup(self._options, job, self._bank.device, self._stuck)
-            self._group = self._stack.enter_context(contextlib.closing(group))
-
-    @property
-    def training(self) -> Training | None:
-        """The training or evaluation in progress; None if the unit was done before."""
-        return self._training
-
-    @property
-    def dataset(self) -> SkeletonDataset:
-        """The data of a unit that was not done before."""
-        return self._dataset
+        self._device = bank.device
+        self._work = work_of(unit, self.store, context, self.dataset, bank)
+        if unit.epochs:
+            self.training = self._resumed()
+        else:
+            self.training = self._work.start()
+            log(self.directory, "evaluation started")
+        if isinstance(unit, PretrainUnit) and self._ranks > 1:
+            job = Job(unit, path, self.directory, self.training.epoch)
+            group = WorkerGroup(context.group, job, self._device, self._stuck)
+            self._group = stack.enter_context(contextlib.closing(group))
 
     def close(self) -> None:
         """Release the unit's directory; a training that is not done leaves a checkpoint."""
         try:
-            if self._training is not None and self._unsaved and not self._training.done:
-                self._save(self._training)
+            if self.training is not None and self._unsaved and not self.training.done:
+                self._save(self.training)
         finally:
             self._stack.close()
 
@@ -111,7 +97,7 @@ class UnitRun:
             budget: seconds; a unit without epochs runs to its end.
             until: stop after this many epochs in all, with or without budget left.
         """
-        training = self._training
+        training = self.training
         if self.store.is_done(self.unit.key) or training is None:
             return Progress(done=True)
         stop = time.monotonic() + budget
@@ -123,13 +109,8 @@ class UnitRun:
         done = training.epoch >= training.epochs
         if done:
             self._finish(training)
-        return Progress(
-            done=done,
-            epoch=training.epoch,
-            epochs=training.epochs,
-            loss=metrics.loss if metrics else None,
-            samples_per_s=metrics.samples_per_s if metrics else None,
-        )
+        loss, speed = (metrics.loss, metrics.samples_per_s) if metrics else (None, None)
+        return Progress(done, training.epoch, training.epochs, loss, speed)
 
     def _train_one_epoch(self, training: Training) -> EpochMetrics:
         self._unsaved = False  # in the middle of an epoch there is nothing to resume from
@@ -157,20 +138,18 @@ class UnitRun:
         training = self._work.start()
         again = None
         try:
-            state = self._checkpoints.read(self._bank.device)
+            state = self._checkpoints.read(self._device)
             if state is not None:
                 training.load_state_dict(state["training"])
                 again = self._epochs.resume(training.epoch)
                 self._seconds = float(state["seconds"])
         except Exception as error:  # whatever is wrong with it, starting from scratch is right
-            self._log(f"checkpoint unusable ({error!r}); training starts from scratch")
+            log(self.directory, f"checkpoint unusable ({error!r}); training starts from scratch")
             training = self._work.start()
         if training.epoch == 0:
             again = self._epochs.resume(0)
-        if again is None:
-            self._log("training started")
-        else:
-            self._log(f"resumed at epoch {training.epoch}; {again} epochs are trained again")
+        resumed = f"resumed at epoch {training.epoch}; {again} epochs are trained again"
+        log(self.directory, "training started" if again is None else resumed)
         return training
 
     def _save(self, training: Training) -> None:
@@ -187,30 +166,22 @@ class UnitRun:
             self._seconds = time.monotonic() - started
         write_json(self.directory / "result.json", result)
         write_json(self.directory / "provenance.json", self._provenance())
-        self._log(f"done: {json.dumps(result)}")
+        log(self.directory, f"done: {json.dumps(result)}")
         self.store.finish(self.unit.key)
 
     def _provenance(self) -> Json:
-        dataset = self._dataset
+        dataset, names = self.dataset, ("name", "fingerprint", "family", "synthetic")
+        data = {name: getattr(dataset, name) for name in names}
         return {
             "unit": self.unit.key,
-            "data": {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "family": dataset.family,
-                "normalisation": dataset.normalisation.model_dump(),
-                "synthetic": dataset.synthetic,
-            },
+            "data": {**data, "normalisation": dataset.normalisation.model_dump()},
             "seed": self.unit.side.seed,
             "seconds": self._seconds,
             **self._epochs.account(),
             "finished": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "device": str(self._bank.device),
-            "ranks": self._options.world_size,
+            "device": str(self._device),
+            "ranks": self._ranks,
             "threads": torch.get_num_threads(),
             "peak_memory": peak_memory(),
             **environment(),
         }
-
-    def _log(self, text: str) -> None:
-        log(self.directory, text)

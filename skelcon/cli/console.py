@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.console import Console
@@ -22,7 +21,6 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-from typer.core import TyperGroup
 
 from skelcon.errors import UserError
 
@@ -119,21 +117,6 @@ def _value_of(option: str) -> str:
         if word.startswith(f"{option}="):
             return word.partition("=")[2]
     return "VALUE"
-
-
-class Group(TyperGroup):
-    """A group of commands whose help shows their summaries whole, wrapped and not cut."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write the list of commands."""
-        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
-        rows = [
-            (name, command.get_short_help_str(limit=1000))
-            for name, command in commands
-            if command is not None and not command.hidden
-        ]
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
 
 
 def counted(count: int, noun: str) -> str:

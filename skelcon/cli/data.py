@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from skelcon.cli import data_view as view
-from skelcon.cli.console import Group, can_write, counted, progress_bar
+from skelcon.cli.console import can_write, counted, progress_bar
 from skelcon.cli.data_export import export
 from skelcon.cli.options import DataFormat, DataOption, JsonOption
 from skelcon.config import Json
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from skelcon.data.importers.report import ImportReport
 
 app = typer.Typer(
-    cls=Group,
     help="Import, describe, check, draw, export and make data sets.",
     no_args_is_help=True,
 )

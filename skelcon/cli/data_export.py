@@ -30,8 +30,8 @@ def export(
 ) -> None:
     """Write the data set PATH to OUT in a layout that other trainers read.
 
-    Coordinates are written as they are in the data set. OUT must not exist, and is written whole
-    or not at all.
+    Coordinates are written as they are in the data set. OUT must not exist, and
+    is written whole or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target

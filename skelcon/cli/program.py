@@ -9,17 +9,15 @@ import typer
 
 from skelcon.cli import data as cli_data
 from skelcon.cli import weights as cli_weights
-from skelcon.cli.console import Group, run_app
+from skelcon.cli.console import run_app
 
 app = typer.Typer(
-    cls=Group,
     help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
     "pre-training, evaluation, features.\n\n"
     "skelcon-ablate makes ablation tables.",
     no_args_is_help=True,
-    rich_markup_mode=None,
+    rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    context_settings={"max_content_width": 110},
 )
 app.add_typer(cli_data.app, name="data")
 app.command()(cli_weights.embed)

@@ -170,8 +170,9 @@ def import_weights(
 ) -> None:
     """Convert a checkpoint of the authors' public code to weights of skelcon.
 
-    It keeps the query encoders of an intra- or inter-skeleton pre-training and drops key encoders,
-    queues and projection heads. No code in the checkpoint is run.
+    It keeps the query encoders of an intra- or inter-skeleton pre-training and
+    drops key encoders, queues and projection heads. No code in the checkpoint
+    is run.
     """
     from skelcon.pretrain.authors import import_weights as converted
 

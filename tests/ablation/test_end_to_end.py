@@ -49,6 +49,7 @@ def test_from_files_to_latex(finished: tuple[Path, subprocess.CompletedProcess[s
         "table.tex",
         "table.md",
         "table.json",
+        "study.json",
         "tensorboard",
     }
     frame = pd.read_csv(out / "cells.csv")

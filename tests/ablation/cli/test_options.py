@@ -123,7 +123,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
     ("words", "panels"),
     [
         (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output")),
-        (("search",), ("Data", "Study", "Search", "Resources", "Output")),
+        (("search",), ("Data", "Settings", "Search", "Resources", "Output")),
         (("cluster", "slurm"), ("Nodes", "SLURM")),
     ],
 )
@@ -136,4 +136,4 @@ def test_help_shows_groups_and_choices(
     assert ended.code == 0
     shown = [line.split()[1] for line in ended.out.splitlines() if line.startswith("╭")]
     assert [name for name in shown if name not in ("Arguments", "Options")] == list(panels)
-    assert ("quick|small|paper" in ended.out) == ("Study" in panels)
+    assert ("quick|small|paper" in ended.out) == ("Data" in panels)

@@ -20,10 +20,10 @@ from rich.console import Console
 from unit_helpers import evaluation, pretraining
 
 from ablation.cost import Cost, CostModel, check_disk
-from ablation.cost.hardware import Hardware, trial_hardware
-from ablation.cost.history import Clips, Difference, History, Match, Rate
+from ablation.cost.forecast import wall_seconds
+from ablation.cost.history import Difference, Hardware, History, Match, Rate
 from ablation.cost.model import gpu_share, share_left
-from ablation.cost.schedule import slots_of, wall_seconds
+from ablation.cost.probe import probe
 from ablation.cost.sizes import written_bytes
 from ablation.cost.view import print_kinds
 from ablation.plan import Plan, make_plan
@@ -47,7 +47,7 @@ def _torch_as_before() -> Iterator[None]:
     torch.set_num_threads(before[1])
 
 
-HERE = trial_hardware(0, 1)
+HERE = Hardware.of_trial(Resources())
 
 
 def plan_of(dataset: SkeletonDataset, file: Path, seeds: int = 1, **overrides: Any) -> Plan:
@@ -140,7 +140,7 @@ def test_the_seconds_are_those_of_like_units_for_other_epochs_and_seeds(
     evaluation = next(u for u in after.units.values() if u.kind == "evaluate")
     assert model.estimate(evaluation).seconds is None
     cost = model.cost(list(after.units.values()))
-    assert cost.unknown == after.count("evaluate") == 54
+    assert cost.units_of_unknown_time == after.count("evaluate") == 54
     assert not model.needs_probe(units["pretrain none / seq / seed 8"])
     assert model.needs_probe(units["pretrain none / img / seed 0"])
 
@@ -258,7 +258,7 @@ def test_the_time_of_all_is_that_of_running_them_in_the_slots() -> None:
 def test_how_many_fit_at_once(
     resources: Resources, cpus: float, gpus: float, fit: int | None
 ) -> None:
-    assert slots_of(resources, cpus, gpus) == fit
+    assert resources.slots_of([{"CPU": cpus, "GPU": gpus}]) == fit
 
 
 def test_a_share_of_a_gpu_is_suggested_from_measured_peaks_only() -> None:
@@ -304,7 +304,7 @@ def test_a_checkpoint_leaves_less_to_run(
 def test_sizes_are_counted_before_anything_is_written(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, clips = Store(tmp_path), Clips([dataset])
+    store, history = Store(tmp_path), History([], [dataset])
     saved: list[int] = []
     original = torch.save
 
@@ -317,7 +317,7 @@ def test_sizes_are_counted_before_anything_is_written(
     monkeypatch.setattr("ablation.work.checkpoints.LEAST", 0)
     plan = plan_of(dataset, study_file, pretrain__encoders__seq__hidden=64)
     unit = next(u for u in plan.units.values() if u.representations == ("seq",))
-    counted = written_bytes(unit, clips)
+    counted = written_bytes(unit, history)
     assert counted is not None
     run = UnitRun(unit, store, Context({dataset.fingerprint: dataset.path}))
     while not run.step(0).done:
@@ -352,7 +352,7 @@ def test_a_full_disk_is_refused_before_anything_is_made(
 
 
 def test_an_unknown_disk_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = Cost({}, 1, 0.0, 0.0, 0, 0.0, 0.0, 10**15, 0, None)
+    cost = Cost({}, {}, 1, 0.0, 0.0, 0.0, 0.0, 10**15, 0, 0, None)
     with pytest.raises(UserError, match=r"1000\.0 TB"):
         check_disk(tmp_path, cost)
 
@@ -385,19 +385,19 @@ def test_a_probe_measures_every_kind_and_leaves_nothing(
         units += list(plan_of(dataset, file).units.values())
     model = CostModel.of(store, [dataset], Resources(max_concurrent=2))
     seen: list[Unit] = []
-    model.probe(units, 2, lambda unit, done, total: seen.append(unit))
+    probe(model, units, 2, lambda unit, done, total: seen.append(unit))
     # One for the pre-trainings of each encoder, one for each encoder and task.
     assert len(seen) == 2 + 2 * 3
     assert all(unit.augmentations for unit in seen if isinstance(unit, PretrainUnit))
     cost = model.cost(units)
-    assert cost.unknown == 0
+    assert cost.units_of_unknown_time == 0
     assert {e.basis.split(",")[0] for e in cost.estimates.values()} == {
         "2 steps measured now",
         "a part of it measured now",
     }
     assert all(e.seconds is not None and 0 < e.seconds < 60 for e in cost.estimates.values())
     assert cost.seconds is not None
-    assert cost.work_seconds / 2 <= cost.seconds <= cost.work_seconds
+    assert cost.trial_seconds / 2 <= cost.seconds <= cost.trial_seconds
     assert not store.results.exists()
     assert not any(map(model.needs_probe, units))
 
@@ -408,7 +408,7 @@ def test_a_probe_for_hardware_that_is_not_here_is_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     model = CostModel.of(Store(tmp_path), [dataset], Resources(gpus_per_trial=1))
     with pytest.raises(UserError, match="--probe 2: trials would run on a GPU"):
-        model.probe(list(plan_of(dataset, study_file).units.values()), 2)
+        probe(model, list(plan_of(dataset, study_file).units.values()), 2)
 
 
 def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
@@ -423,7 +423,7 @@ def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
     def lines(width: int, terminal: bool) -> list[str]:
         out = io.StringIO()
         console = Console(file=out, width=width, force_terminal=terminal, color_system=None)
-        print_kinds(console, units, units[1:], cost)
+        print_kinds(console, units, cost)
         return [line.rstrip() for line in out.getvalue().splitlines()]
 
     wide, piped = lines(80, True), lines(40, False)

@@ -13,9 +13,8 @@ import torch
 from rich.console import Console
 from test_cost import finish, model_of, plan_of
 
-from ablation.cost import AutoGpus, CostModel, parse_gpus, resolve_gpus
-from ablation.cost.hardware import Hardware, trial_hardware
-from ablation.cost.history import History, Rate
+from ablation.cost import AutoGpus, CostModel, gpus, parse_gpus, resolve_gpus
+from ablation.cost.history import Hardware, History, Rate
 from ablation.cost.model import gpu_share
 from ablation.cost.view import print_cost
 from ablation.plan import Plan
@@ -24,7 +23,7 @@ from ablation.store import Store, write_json
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
-GPU = Hardware("cuda", "a GPU")
+GPU, NO_GPU = Hardware("cuda", "a GPU"), Hardware("cuda", None)
 
 
 @pytest.fixture
@@ -58,11 +57,11 @@ def test_an_evaluation_takes_one_gpu_of_several(
     for asked, taken in ((0.25, (0.25, 0.25)), (1, (1, 1)), (4, (4, 1))):
         resources = Resources(gpus_per_trial=asked)
         assert (resources.gpus_of(trained), resources.gpus_of(evaluated)) == taken
-        for gpus in taken:
-            ask = resources.of_trial(gpus, nodes, alone=False)
-            assert ask == {"cpu": 1, "gpu": gpus}
-            alone = resources.of_trial(gpus, nodes, alone=True)
-            assert alone == {"cpu": 1, "gpu": max(1, gpus)}
+        for each in taken:
+            ask = resources.of_trial(each, nodes, alone=False)
+            assert ask == {"cpu": 1, "gpu": each}
+            alone = resources.of_trial(each, nodes, alone=True)
+            assert alone == {"cpu": 1, "gpu": max(1, each)}
     store = Store(tmp_path)
     for unit in (trained, evaluated):
         finish(store, unit, 3600.0, dataset, hardware=GPU)
@@ -87,52 +86,52 @@ def test_a_plan_suggests_the_share(plan: Plan, dataset: SkeletonDataset, tmp_pat
     for unit in units:
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
     model = model_of(store, dataset, gpus_per_trial=0.5, max_concurrent=1)
-    print_cost(Console(file=said), units, model.cost(units), model)
+    print_cost(Console(file=said), model.cost(units), model)
     assert "so little of a GPU's memory that --gpus-per-trial 0.12 would do." in said.getvalue()
 
 
-def choice(plan: Plan, store: Store, asked: Resources, *, cuda: bool) -> tuple[float, list[str]]:
+def choice(
+    plan: Plan, store: Store, asked: Resources, hardware: Hardware = GPU
+) -> tuple[float, list[str]]:
     said: list[str] = []
     units = list(plan.units.values())
     model = CostModel.of(store, plan.datasets, asked)
-    found = resolve_gpus(asked, model, units, said.append, cuda=lambda: cuda)
-    return found.gpus_per_trial, said
+    model.__dict__["hardware"] = hardware  # what this machine would have
+    return resolve_gpus(model, units, said.append).resources.gpus_per_trial, said
 
 
 def test_auto_takes_what_like_units_needed(
     plan: Plan, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     store, asked = Store(tmp_path), Resources(gpus_per_trial=parse_gpus("auto"))
-    logical = choice(plan, store, asked, cuda=False)
+    logical = choice(plan, store, asked, NO_GPU)
     assert logical == (0, ["--gpus-per-trial auto: no GPU, as torch sees none here"])
-    gpus, said = choice(plan, store, asked, cuda=True)
-    assert gpus == 1
+    number, said = choice(plan, store, asked)
+    assert number == 1
     assert "a whole GPU, as no finished unit shows" in said[0]
     for unit in plan.units.values():
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
-    assert choice(plan, store, asked, cuda=True) == (
+    assert choice(plan, store, asked) == (
         0.12,
         ["--gpus-per-trial auto: 0.12 of a GPU, by the peak memory of like units"],
     )
-    assert choice(plan, store, asked, cuda=False)[0] == 0
-    assert choice(plan, store, Resources(gpus_per_trial=1), cuda=True) == (1, [])
+    assert choice(plan, store, asked, NO_GPU)[0] == 0
+    assert choice(plan, store, Resources(gpus_per_trial=1)) == (1, [])
     # The peak of a rank is that of a part of each batch: it is no evidence.
     for unit in plan.units.values():
         values = store.provenance(unit.key)
         write_json(store.directory(unit.key) / "provenance.json", {**values, "ranks": 2})
-    assert choice(plan, store, asked, cuda=True)[0] == 1
+    assert choice(plan, store, asked)[0] == 1
 
 
 @pytest.mark.parametrize(("there", "taken"), [(0.0, 0.0), (8.0, 1.0)])
-def test_auto_asks_the_cluster(plan: Plan, tmp_path: Path, there: float, taken: float) -> None:
+def test_auto_asks_the_cluster(
+    plan: Plan, tmp_path: Path, there: float, taken: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = Resources(gpus_per_trial=parse_gpus("auto"), address="auto")
-    said: list[str] = []
-    model = CostModel.of(Store(tmp_path), plan.datasets, asked)
-    units = list(plan.units.values())
-    found = resolve_gpus(
-        asked, model, units, said.append, cuda=lambda: True, in_cluster=lambda asked: there
-    )
-    assert found.gpus_per_trial == taken
+    monkeypatch.setattr(gpus, "nodes_of_cluster", lambda resources: [{"GPU": there}])
+    number, said = choice(plan, Store(tmp_path), asked)
+    assert number == taken
     assert ("as the cluster has none" in said[0]) == (not there)
 
 
@@ -140,17 +139,17 @@ def test_a_batch_that_the_gpus_cannot_divide_is_the_users_mistake(
     plan: Plan, tmp_path: Path
 ) -> None:
     store = Store(tmp_path)
-    assert choice(plan, store, Resources(gpus_per_trial=4), cuda=False) == (4, [])
+    assert choice(plan, store, Resources(gpus_per_trial=4)) == (4, [])
     with pytest.raises(UserError, match=r"pretrain\.batch 8 cannot be divided among 3 devices"):
-        choice(plan, store, Resources(gpus_per_trial=3), cuda=False)
+        choice(plan, store, Resources(gpus_per_trial=3))
 
 
 def test_the_time_of_one_device_is_not_that_of_two(
     plan: Plan, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    store, two = Store(tmp_path), trial_hardware(2, 1, lambda: False)
+    store, two = Store(tmp_path), replace(Hardware.of_trial(Resources(1, 2)), name=None)
     assert str(replace(two, name="X")) == "2 x X"
-    assert trial_hardware(0.5, 1, lambda: False).ranks == 1
+    assert Hardware.of_trial(Resources(1, 0.5)).ranks == 1
     for unit in plan.units.values():
         finish(store, unit, 1.0, dataset, hardware=replace(two, ranks=1))
     history = History.read(store, [dataset])

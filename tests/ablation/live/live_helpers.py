@@ -7,8 +7,7 @@ from dataclasses import replace
 from unit_helpers import progressed
 
 from ablation.events import Started
-from ablation.live.run_state import RunState
-from ablation.live.snapshot import Snapshot
+from ablation.live.run_state import RunState, Snapshot
 from ablation.live.table import TableSoFar
 from ablation.plan import Plan
 from ablation.store import Store, write_json

@@ -16,9 +16,8 @@ from unit_helpers import pretraining, progressed
 
 from ablation.events import Failed, Finished, Pruned, Started, Waiting
 from ablation.live.live_view import LiveView
-from ablation.live.run_state import RunState
+from ablation.live.run_state import RunState, Snapshot
 from ablation.live.screen import screen
-from ablation.live.snapshot import Snapshot
 from ablation.live.table import TableSoFar
 from ablation.plan import Plan
 from ablation.store import Store

@@ -140,7 +140,7 @@ def test_a_run_is_watched_and_seen_by_the_reporter(plan: Plan, tmp_path: Path) -
     cost = CostModel.of(store, plan.datasets, Resources()).cost(units)
     shown = Output(Console(file=out, width=200))
     job = Job.of_plan(plan, tmp_path)
-    with shown.watching(job, units, store, cost, "Ray and its workers start") as reporter:
+    with shown.watching(job, units, store, cost, "Ray and its workers start") as (reporter, _):
         reporter.report(Started(units[0]))
         reporter.report(Finished(units[0]))
     assert f"{units[0].key[:8]}  {units[0].label}  0 s  1/20 units" in out.getvalue()

@@ -19,6 +19,7 @@ from ablation.events import Event, Failed, Finished, Progressed, Started, Waitin
 from ablation.interrupts import graceful
 from ablation.plan import Plan
 from ablation.runner.in_process import run_in_process
+from ablation.runner.queue import Driver
 from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
@@ -56,7 +57,7 @@ def run(
     data = {dataset.fingerprint: dataset.path}
     with Heartbeat(store) as heartbeat, graceful(lambda: None) as interrupt:
         return run_in_process(
-            units, store, data, resources or Resources(), recorded, interrupt, heartbeat=heartbeat
+            units, Driver(store, data, resources or Resources(), recorded, interrupt, heartbeat)
         )
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from unit_helpers import evaluation, pretraining
 
 from ablation.events import Event, Finished, Pruned
+from ablation.interrupts import Interrupt
 from ablation.runner import queue as queue_module
-from ablation.runner.queue import Monitor, Queue
+from ablation.runner.queue import Driver, Monitor, Queue
+from ablation.runner.resources import Resources
 from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.units import EvaluateUnit, PretrainUnit, Unit
@@ -47,6 +50,13 @@ def heard() -> Heard:
     return Heard()
 
 
+def queue_of(
+    units: list[Unit], store: Store, claims: Claims, heard: Heard, source: Any = None, **more: Any
+) -> Queue:
+    resources = Resources(**{"retries": 0, **more})
+    return Queue(units, Driver(store, {}, resources, heard, Interrupt()), claims, source)
+
+
 def chain() -> tuple[PretrainUnit, EvaluateUnit]:
     """A pre-training and an evaluation that needs it."""
     first = pretraining(0, "first")
@@ -63,7 +73,7 @@ def test_a_unit_is_handed_out_when_what_it_needs_is_done(
     store: Store, claims: Claims, heard: Heard
 ) -> None:
     first, second = chain()
-    queue = Queue([second, first], store, claims, heard)
+    queue = queue_of([second, first], store, claims, heard)
     assignment = queue.ask()
     assert assignment is not None
     assert (assignment.unit, assignment.alone) == (first, False)
@@ -83,7 +93,7 @@ def test_a_unit_is_handed_out_when_what_it_needs_is_done(
 def test_evaluations_come_first(store: Store, claims: Claims, heard: Heard) -> None:
     trained = [pretraining(n) for n in range(4)]
     units: list[Unit] = [*trained[:2], *(evaluation(unit) for unit in trained[2:])]
-    queue = Queue(units, store, claims, heard)
+    queue = queue_of(units, store, claims, heard)
     kinds = [assignment.unit.kind for _ in units if (assignment := queue.ask()) is not None]
     assert kinds == ["evaluate", "evaluate", "pretrain", "pretrain"]
 
@@ -94,7 +104,7 @@ def test_a_failure_is_tried_again_so_often_and_blocks_only_what_needs_it(
 ) -> None:
     first, second = chain()
     other = pretraining(1, "other")
-    queue = Queue([first, second, other], store, claims, heard, retries=retries)
+    queue = queue_of([first, second, other], store, claims, heard, retries=retries)
     for tried in range(retries + 1):
         handed = {
             assignment.unit.label for _ in range(3) if (assignment := queue.ask()) is not None
@@ -109,7 +119,7 @@ def test_a_failure_is_tried_again_so_often_and_blocks_only_what_needs_it(
 
 def test_out_of_memory_is_tried_once_more_alone(store: Store, claims: Claims, heard: Heard) -> None:
     first, _ = chain()
-    queue = Queue([first], store, claims, heard, retries=0)
+    queue = queue_of([first], store, claims, heard, retries=0)
     assert queue.ask() is not None
     assert queue.fail(first, OUT_OF_MEMORY) == "retry alone"
     assignment = queue.ask()
@@ -121,7 +131,7 @@ def test_out_of_memory_is_tried_once_more_alone(store: Store, claims: Claims, he
 
 def test_fail_fast_hands_out_nothing_more(store: Store, claims: Claims, heard: Heard) -> None:
     units = [pretraining(n) for n in range(3)]
-    queue = Queue(units, store, claims, heard, retries=1, fail_fast=True)
+    queue = queue_of(units, store, claims, heard, retries=1, fail_fast=True)
     assert queue.ask() is not None
     assert queue.fail(units[0], FAULT) == "retry"
     assert not queue.stopped
@@ -134,7 +144,7 @@ def test_fail_fast_hands_out_nothing_more(store: Store, claims: Claims, heard: H
 
 def test_an_interrupted_unit_has_not_failed(store: Store, claims: Claims, heard: Heard) -> None:
     first, second = chain()
-    queue = Queue([first, second], store, claims, heard)
+    queue = queue_of([first, second], store, claims, heard)
     assert queue.ask() is not None
     queue.stop(first)
     assert not queue.exhausted
@@ -149,7 +159,7 @@ def test_what_another_driver_works_on_is_left_to_it_and_found_done(
     third = pretraining(1, "third")
     with Claims(store) as other:
         assert other.take(first.key)
-        queue = Queue([first, second, third], store, claims, heard)
+        queue = queue_of([first, second, third], store, claims, heard)
         assignment = queue.ask()
         assert assignment is not None
         assert assignment.unit == third
@@ -171,7 +181,7 @@ def test_a_unit_of_a_driver_that_left_is_taken_over(
     first, _ = chain()
     with Claims(store) as other:
         assert other.take(first.key)
-        queue = Queue([first], store, claims, heard)
+        queue = queue_of([first], store, claims, heard)
         assert queue.ask() is None
     assignment = queue.ask()
     assert assignment is not None
@@ -192,7 +202,7 @@ def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
     monkeypatch.setattr(store, "is_done", counted)
     units: list[Unit] = [pretraining(n) for n in range(500)]
     units += [evaluation(unit) for unit in units if isinstance(unit, PretrainUnit)]
-    queue = Queue(units, store, claims, heard)
+    queue = queue_of(units, store, claims, heard)
     handed = []
     while (assignment := queue.ask()) is not None:
         handed.append(assignment.unit.key)
@@ -207,7 +217,7 @@ def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
 ) -> None:
     """On a disk that is full, or read-only, for a moment."""
     first, _ = chain()
-    queue = Queue([first], store, claims, heard)
+    queue = queue_of([first], store, claims, heard)
 
     def full(key: str) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -225,7 +235,7 @@ def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
 
 def test_a_deterministic_failure_is_not_retried(store: Store, claims: Claims, heard: Heard) -> None:
     first, _ = chain()
-    queue = Queue([first], store, claims, heard, retries=3)
+    queue = queue_of([first], store, claims, heard, retries=3)
     assert queue.ask() is not None
     assert queue.fail(first, FAULT, deterministic=True) == "failed"
     assert queue.exhausted
@@ -258,7 +268,7 @@ def test_a_source_gives_more_units_and_may_prune_them(
     store: Store, claims: Claims, heard: Heard
 ) -> None:
     other, source = pretraining(1), OneMore()
-    queue = Queue([other], store, claims, heard, source=source)
+    queue = queue_of([other], store, claims, heard, source=source)
     asked = [queue.ask(), queue.ask()]
     assert [each.unit.side.seed for each in asked if each is not None] == [1, 0]
     first, _ = chain()
@@ -275,7 +285,7 @@ def test_a_source_gives_more_units_and_may_prune_them(
 def test_a_pruned_unit_runs_again_for_another_trial_that_needs_it(
     store: Store, claims: Claims, heard: Heard
 ) -> None:
-    queue = Queue([], store, claims, heard, source=OneMore())
+    queue = queue_of([], store, claims, heard, source=OneMore())
     first, second = chain()
     assert queue.ask() is not None
     assert queue.tell(first, 4, 0.2)

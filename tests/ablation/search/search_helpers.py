@@ -9,8 +9,10 @@ from typing import Any
 import yaml
 
 from ablation.events import Event
+from ablation.interrupts import Interrupt
 from ablation.runner.monitored import MonitoredRun
-from ablation.runner.queue import Queue
+from ablation.runner.queue import Driver, Queue
+from ablation.runner.resources import Resources
 from ablation.search.problem import SearchProblem, TrialUnits
 from ablation.search.record import SearchRecord, Trial
 from ablation.search.source import SearchSource
@@ -95,7 +97,8 @@ def run_trials(
         {problem.dataset.fingerprint: problem.dataset.path}, group=GroupOptions(world_size)
     )
     with Claims(store) as claims:
-        queue = Queue([], store, claims, Quiet(), source=source)
+        driver = Driver(store, {}, Resources(retries=0), Quiet(), Interrupt())
+        queue = Queue([], driver, claims, source)
         while steps and (assignment := queue.ask()) is not None:
             unit = assignment.unit
             queue.started(unit)

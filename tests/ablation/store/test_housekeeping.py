@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from ablation.canonical import digest
 from ablation.cli import main
-from ablation.plan import RECIPE, unit_key
 from ablation.store import Store, merging, write_json
 from ablation.store.housekeeping import delete, find
 from ablation.store.merging import merge
 from ablation.store.unit_files import LOCK
+from ablation.units import RECIPE
 from skelcon.errors import UserError
 
 
@@ -25,7 +26,7 @@ def unit(
 ) -> str:
     """A unit in a state, as far as the store looks at it."""
     config = {"unit": "pretrain", "recipe": recipe, "n": number}
-    key = unit_key(config)
+    key = digest(config)
     directory = store.begin(key, config)
     (directory / "log.txt").write_text("a line\n")
     (directory / "checkpoint.pt").write_bytes(b"c" * 100)

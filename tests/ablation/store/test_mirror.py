@@ -10,18 +10,21 @@ from typing import Any, cast
 
 import pytest
 from pyarrow import fs
+from unit_helpers import evaluation, pretraining
 
-from ablation.plan import Unit, unit_key
-from ablation.runner.queue import Queue
-from ablation.runner.resources import Listener, Resources
+from ablation.events import Event, Waiting
+from ablation.interrupts import Interrupt
+from ablation.runner.queue import Driver, Queue
+from ablation.runner.resources import Resources
 from ablation.store import Store, uri_of
 from ablation.store import mirror as mirror_module
 from ablation.store.claims import Claims
 from ablation.store.mirror import Mirror, UnreachedError
+from ablation.units import Unit
 from skelcon.errors import UserError
 
-PRETRAINING: dict[str, Any] = {"unit": "pretrain", "seed": 0, "data": "d"}
-KEY = unit_key(PRETRAINING)
+PRETRAINING = pretraining()
+KEY = PRETRAINING.key
 Node = Callable[[str], Mirror]
 
 
@@ -59,19 +62,19 @@ class Hiccups:
         return getattr(self._files, name)
 
 
-def make(store: Store, config: dict[str, Any]) -> Path:
+def make(store: Store, unit: Unit = PRETRAINING) -> Path:
     """A unit that is done."""
-    directory = store.begin(unit_key(config), config)
+    directory = store.begin(unit.key, unit.to_json())
     (directory / "result.json").write_text('{"loss": 1.0}')
     (directory / "weights.safetensors").write_bytes(bytes(100_000))
     (directory / "log.txt").write_text("done\n")
-    store.finish(unit_key(config))
+    store.finish(unit.key)
     return directory
 
 
 def test_a_unit_that_is_done_goes_to_the_uri_and_to_other_nodes(node: Node) -> None:
     here = node("one")
-    made = make(here.store, PRETRAINING)
+    made = make(here.store)
     here.push(KEY)
     there = node("two")
     assert not there.store.is_done(KEY)
@@ -85,7 +88,7 @@ def test_a_unit_that_is_done_goes_to_the_uri_and_to_other_nodes(node: Node) -> N
 
 def test_all_that_is_done_and_the_tables_are_pushed(node: Node) -> None:
     here = node("one")
-    make(here.store, PRETRAINING)
+    make(here.store)
     (here.store.results / "tiny").mkdir()
     (here.store.results / "tiny" / "table.csv").write_text("row\n")
     here.push_all([KEY, "0123456789abcdef"], "tiny")
@@ -99,7 +102,7 @@ def test_all_that_is_done_and_the_tables_are_pushed(node: Node) -> None:
 @pytest.mark.parametrize("harm", ["weights.safetensors", "DONE"])
 def test_what_is_not_whole_at_the_uri_is_not_done(node: Node, harm: str) -> None:
     here = node("one")
-    make(here.store, PRETRAINING)
+    make(here.store)
     here.push(KEY)
     path = f"{here._base}/units/{KEY}/{harm}"
     if harm == "DONE":  # cut off in the middle of the copying
@@ -113,25 +116,22 @@ def test_what_is_not_whole_at_the_uri_is_not_done(node: Node, harm: str) -> None
 
 
 def test_a_node_gets_what_a_unit_needs(node: Node) -> None:
-    evaluation: dict[str, Any] = {
-        "unit": "evaluate",
-        "encoders": [{"representation": "seq", "pretrained": PRETRAINING}],
-    }
-    key = unit_key(evaluation)
+    wanted = evaluation(PRETRAINING)
+    key = wanted.key
     driver = node("one")
-    make(driver.store, PRETRAINING)
+    make(driver.store)
     driver.push(KEY)
-    driver.store.begin(key, evaluation)
+    driver.store.begin(key, wanted.to_json())
     driver.hand_out(key)
     worker = node("two")
     worker.bring(key)
-    assert worker.store.config(key) == evaluation
+    assert worker.store.config(key) == wanted.to_json()
     assert worker.store.is_done(KEY)
 
 
 def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(node: Node) -> None:
     driver = node("one")
-    driver.store.begin(KEY, PRETRAINING)
+    driver.store.begin(KEY, PRETRAINING.to_json())
     driver.hand_out(KEY)
     worker = node("two")
     worker.bring(KEY)
@@ -139,7 +139,7 @@ def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(no
     worker.push_failure(KEY)
     driver.fetch_failure(KEY)
     assert driver.store.failure(KEY) == "failed: out of memory"
-    driver.store.begin(KEY, PRETRAINING)
+    driver.store.begin(KEY, PRETRAINING.to_json())
     driver.hand_out(KEY)
     driver.fetch_failure(KEY)
     assert driver.store.state(KEY) == "started"
@@ -147,7 +147,7 @@ def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(no
 
 def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
     here = node("one")
-    make(here.store, PRETRAINING)
+    make(here.store)
     files = here._files
     here._files = Hiccups(files, len(mirror_module.PATIENT))
     here.push(KEY)
@@ -162,32 +162,44 @@ def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
     assert gone.calls == len(mirror_module.PAUSES) + 1
 
 
-def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
-    """What the driver could not tell or fetch is taken up again; the reason is said."""
-    from ablation.runner.tune_parts import Relay, UnitSearcher
+class Reasons:
+    """Keeps why nothing runs."""
 
-    here = node("one")
-    unit, said = Unit(PRETRAINING, (), "it"), []
-    listener = cast(Listener, SimpleNamespace(waiting=said.append))
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def report(self, event: Event) -> None:
+        """Keep the reason."""
+        if isinstance(event, Waiting):
+            self.said.append(event.reason)
+
+
+def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
+    """What the driver could not tell or fetch is retried; the reason is said."""
+    from ablation.runner.tune_parts import UnitCallback, UnitSearcher
+
+    here, reporter = node("one"), Reasons()
     with Claims(here.store) as claims:
-        queue = Queue([unit], here.store, claims)
-        searcher = UnitSearcher(queue, here.store, Resources(), listener, here)
-        relay = Relay({KEY: unit}, queue, here.store, listener, "", here)
-        relay._started.add("t")
+        driver = Driver(here.store, {}, Resources(), reporter, Interrupt())
+        queue = Queue([PRETRAINING], driver, claims)
+        searcher = UnitSearcher(queue, driver, here, None)
+        callback = UnitCallback(queue, driver, here)
+        callback._started.add("t")
         files, gone = here._files, cast(fs.FileSystem, Hiccups(here._files, 1000))
         here._files = gone
         assert searcher.suggest("t") == searcher.FINISHED
-        trial = SimpleNamespace(trial_id="t", config={"key": KEY}, last_result={"done": True})
-        for told in (relay.on_trial_complete, relay.on_trial_error):
+        last = {"unit_done": True}
+        trial = SimpleNamespace(trial_id="t", config={"key": KEY}, last_result=last)
+        for ended in (callback.on_trial_complete, callback.on_trial_error):
             here._files = files
             assert searcher.suggest("t")["key"] == KEY
             here._files = gone
-            told(0, [], trial)
+            ended(0, [], trial)
         here._files = files
         assert searcher.suggest("t")["key"] == KEY
         assert not queue.failed
-    assert len(said) == 3
-    assert all("SLOW_DOWN" in text for text in said)
+    assert len(reporter.said) == 3
+    assert all("SLOW_DOWN" in text for text in reporter.said)
 
 
 def test_a_worker_that_cannot_push_has_not_failed_its_unit(
@@ -196,7 +208,7 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
     from ablation.runner.trainables import UnitTrainable
 
     here = node("one")
-    make(here.store, PRETRAINING)
+    make(here.store)
     monkeypatch.setattr("ablation.runner.trainables.mirror_at", lambda uri: here)
     worker = object.__new__(UnitTrainable)  # without Ray's own part
     worker._device = "cpu"
@@ -205,10 +217,11 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
         "key": KEY,
         "plugins": [],
         "directory": ".",
-        "data": {"d": "d"},
+        "data": {PRETRAINING.side.data: "d"},
         "node": None,
         "checkpoints": None,
         "gpu": 0,
+        "monitor": None,
     }
     monkeypatch.setattr("ablation.runner.trainables.data_at", lambda wanted, path, node: path)
     here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
@@ -220,7 +233,7 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
 
 def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:
     here = node("one")
-    directory = make(here.store, PRETRAINING)
+    directory = make(here.store)
     done = json.loads((directory / "DONE").read_text())
     (directory / "DONE").write_text(json.dumps({**done, "../../planted": {"bytes": 1}}))
     here.push(KEY)
@@ -234,7 +247,7 @@ def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:
 
 def test_a_unit_of_before_checksums_is_fetched(node: Node) -> None:
     here = node("one")
-    (make(here.store, PRETRAINING) / "DONE").write_text("")
+    (make(here.store) / "DONE").write_text("")
     here.push(KEY)
     there = node("two")
     there.bring(KEY)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablation.store import Store, UnitFiles
-from ablation.store.unit_files import FAILED, LOG, METRICS, RESULT, WEIGHTS
+from ablation.store.unit_files import CHECKPOINT, CONFIG, DONE, LOG, METRICS, RESULT, WEIGHTS
 from skelcon.errors import UserError
 from skelcon.pretrain.weights import WEIGHTS_FILE
 
@@ -29,17 +29,12 @@ def test_metrics_end_at_the_first_torn_line(tmp_path: Path, text: str, epochs: i
 
 def test_a_unit_that_is_not_there_has_nothing(tmp_path: Path) -> None:
     files = UnitFiles(tmp_path / "k")
-    assert (files.key, files.state, files.metrics(), files.logged_epochs()) == (
-        "k",
-        "absent",
-        [],
-        0,
-    )
+    assert (files.key, files.state, files.metrics()) == ("k", "absent", [])
     assert (files.log_tail(3), files.claimed_by(), files.size()) == ([], None, 0)
-    assert not files.has_checkpoint
+    assert not files.has(CHECKPOINT)
     assert files.read_or_none(RESULT) is None
     with pytest.raises(UserError, match=r"'.*result\.json' is damaged"):
-        files.result()
+        files.read(RESULT)
 
 
 def test_files_of_a_unit_are_read(tmp_path: Path) -> None:
@@ -47,14 +42,13 @@ def test_files_of_a_unit_are_read(tmp_path: Path) -> None:
     store.begin("k", {"seed": 0})
     store.fail("k", "failed: x")
     files = store.files("k")
-    assert (files.state, files.config(), files.failure()) == ("failed", {"seed": 0}, "failed: x")
+    assert (files.state, files.read(CONFIG)) == ("failed", {"seed": 0})
     files.path(LOG).write_text("one\ntwo\nthree\n")
     assert files.log_tail(2) == ["two", "three"]
-    whole = files.size()
-    assert files.size(without=FAILED) == whole - files.path(FAILED).stat().st_size
+    assert files.size() == sum(path.stat().st_size for path in files.directory.iterdir())
     store.finish("k")
     assert files.state == "done"
-    assert files.finished_at() > 0
+    assert files.has(DONE)
 
 
 def test_the_weights_are_called_as_the_trainer_calls_them() -> None:

@@ -21,9 +21,9 @@ from hypothesis import strategies as st
 from ablation.plan import Plan, make_plan
 from ablation.store import Store, write_json
 from ablation.study import Column, Reported, load_study
-from ablation.tables import COLUMNS, Entry, Table, cells_frame, make_table, summary
 from ablation.tables.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
 from ablation.tables.notes import concordant, rank_correlation
+from ablation.tables.table import COLUMNS, Entry, Table, cells_frame, make_table, summary
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError

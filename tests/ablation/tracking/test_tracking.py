@@ -103,21 +103,21 @@ def test_a_resumed_unit_has_no_epoch_twice_in_its_curve(plan: Plan, tmp_path: Pa
     assert board.directory(tracked_run) == directory
     run = start(plan, training, store)
     run.step(budget=0)
-    board.follow(tracked_run, restart=True)
+    board.write(tracked_run)
     run.step(budget=0)
-    board.follow(tracked_run, restart=False)
+    board.write(tracked_run)
     assert [step for step, _ in scalars(directory)["pretrain/loss"]] == [1, 2]
     run._stack.close()  # killed: its second epoch was not in the checkpoint ...
     metrics = store.directory(training.key) / "metrics.jsonl"
     first = metrics.read_text().splitlines()[0]
     metrics.write_text(f"{first}\n")  # ... and is lost when the unit is resumed
-    board.follow(tracked_run, restart=True)
+    board.write(tracked_run)
     assert [step for step, _ in scalars(directory)["pretrain/loss"]] == [1]
     metrics.unlink()
     (store.directory(training.key) / "checkpoint.pt").unlink()
     finish(plan, store)
-    board.finish(tracked_run, restart=True)
-    board.finish(runs_of(plan)[evaluation.key], restart=False)
+    board.write(tracked_run)
+    board.write(runs_of(plan)[evaluation.key])
     lines = [json.loads(line) for line in metrics.read_text().splitlines()]
     written = scalars(directory)
     assert len(list(directory.iterdir())) == 1
@@ -186,8 +186,12 @@ def test_a_driver_that_is_killed_when_a_unit_is_done_loses_nothing(plan: Plan, d
     evaluation = list(runs_of(plan).values())[-1]
     metrics = done.directory(evaluation.key) / "metrics.jsonl"  # as of one that trains
     metrics.write_text('{"epoch": 0, "loss": 1.5, "seconds": 2}\n')
+    (marker,) = done.directory(evaluation.key).glob("DONE")
+    marker.rename(marker.with_name("not yet"))
     killed = TensorBoard(done.results / "tiny", done)
-    killed.follow(evaluation, restart=True)  # ... and never finishes it
+    killed.write(evaluation)  # ... and never finishes it, although it is the later file
+    assert set(scalars(killed.directory(evaluation))) == {"train/loss"}
+    marker.with_name("not yet").rename(marker)
     with tracked(plan, done)[0]:
         pass
     assert set(scalars(killed.directory(evaluation))) >= {"train/loss", "linear/top1"}
@@ -373,7 +377,7 @@ def test_of_two_drivers_one_sends_a_unit(
 ) -> None:
     first, second = tracked(plan, done, "wandb")[0], tracked(plan, done, "wandb")[0]
     # (Two processes write event files of different names.)
-    monkeypatch.setattr(second._board, "finish", lambda *asked: None)
+    monkeypatch.setattr(second._board, "write", lambda *asked: None)
     with first, second:
         pass
     assert len(wandb.runs) == 2
@@ -386,14 +390,14 @@ def test_updates_of_a_unit_do_not_pile_up(
     store, followed = Store(tmp_path), []
     monkeypatch.setattr(tracking_module, "FOLLOW_EVERY", 0.0)
     tracking, _ = tracked(plan, store)
-    monkeypatch.setattr(tracking._board, "follow", lambda *asked: followed.append(asked))
+    monkeypatch.setattr(tracking._board, "write", lambda *asked: followed.append(asked))
     training = next(iter(plan.units.values()))
     for _ in range(100):  # before its thread has started, as if it hung
         tracking.report(Started(training))
         tracking.report(Progressed(training, 1))
     with tracking:
         pass
-    assert [restart for _, restart in followed] == [True]
+    assert len(followed) == 1
 
 
 class FakeClient:

@@ -16,8 +16,7 @@ from ablation.store.housekeeping import find
 from ablation.study import load_study
 from ablation.units import Unit
 from ablation.work import Context, UnitRun
-from ablation.work.checkpoints import CheckpointPolicy, Keep
-from ablation.work.epochs import EpochLog
+from ablation.work.checkpoints import CheckpointPolicy, EpochLog, Keep
 from skelcon import load_encoder
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize

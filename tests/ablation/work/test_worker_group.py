@@ -17,45 +17,41 @@ import torch
 from safetensors.torch import load_file
 from torch import distributed
 
-from ablation.plan import Unit, make_plan
+from ablation.plan import make_plan
 from ablation.store import Store
 from ablation.study import load_study
-from ablation.work import (
-    OUT_OF_MEMORY,
-    UnitRun,
-    bank_of,
-    pretraining_of,
-    record_failure,
-    worker_group,
-)
+from ablation.units import PretrainUnit
+from ablation.work import OUT_OF_MEMORY, Context, UnitRun, record_failure, worker_group
 from ablation.work.checkpoints import CheckpointPolicy
-from ablation.work.worker_group import GroupOptions, Job, RankError, WorkerGroup
+from ablation.work.context import GroupOptions
+from ablation.work.kinds import bank_of, pretraining_of
+from ablation.work.worker_group import Job, RankError, WorkerGroup
 from skelcon.data import SkeletonDataset
 from skelcon.pretrain.distributed import ProcessGroup
 
 
 @pytest.fixture
-def unit(dataset: SkeletonDataset, study_file: Path) -> Unit:
+def unit(dataset: SkeletonDataset, study_file: Path) -> PretrainUnit:
     """The pre-training of an image encoder."""
     plan = make_plan(
         load_study(study_file).only(("crop+jitter",)),
         dataset,
         preset="paper",
-        preset_tree={},
         seeds=(0,),
         overrides={"pretrain.epochs": 4},
     )
-    return next(each for each in plan.units.values() if each.kind == "pretrain")
+    return next(each for each in plan.units.values() if isinstance(each, PretrainUnit))
 
 
-def started(unit: Unit, store: Store, dataset: SkeletonDataset, group: GroupOptions) -> UnitRun:
-    where = {dataset.fingerprint: dataset.path}
-    often = CheckpointPolicy(every=0)
-    return UnitRun(unit.config, store, where, "cpu", checkpoints=often, group=group)
+def started(
+    unit: PretrainUnit, store: Store, dataset: SkeletonDataset, group: GroupOptions
+) -> UnitRun:
+    data, often = {dataset.fingerprint: dataset.path}, CheckpointPolicy(every=0)
+    return UnitRun(unit, store, Context(data, checkpoints=often, group=group))
 
 
 def test_ranks_may_come_and_go_and_the_numbers_stay(
-    tmp_path: Path, dataset: SkeletonDataset, unit: Unit
+    tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
     """One process, then two, then one again, against one from start to end."""
     straight, mixed = Store(tmp_path / "a"), Store(tmp_path / "b")
@@ -77,7 +73,9 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
 
 
 @pytest.fixture
-def two(dataset: SkeletonDataset, unit: Unit, tmp_path: Path) -> Iterator[tuple[WorkerGroup, Job]]:
+def two(
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
+) -> Iterator[tuple[WorkerGroup, Job]]:
     """A group of two ranks that trains ``unit``."""
     job = Job(unit, dataset.path, tmp_path)
     found: list[Exception] = []
@@ -135,7 +133,7 @@ def test_an_error_of_rank_0_stays_what_it_is_and_the_others_are_ended(
 
 
 def test_a_death_that_rank_0_does_not_notice_ends_it(
-    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with NCCL, whose exchanges wait for a process that is dead."""
     monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
@@ -151,7 +149,7 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
 
 
 def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
-    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors: list[Exception] = []
     job = Job(unit, dataset.path, tmp_path)
@@ -167,7 +165,7 @@ def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
 
 
 def test_a_rank_that_cannot_start_says_why(
-    tmp_path: Path, dataset: SkeletonDataset, unit: Unit
+    tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
     group = GroupOptions(2, plugins=("no_such_plugin",), directory=tmp_path)
     with pytest.raises(RankError, match=r"rank 1 of 2 ended with exit code 1: .*no_such_plugin"):
@@ -175,7 +173,7 @@ def test_a_rank_that_cannot_start_says_why(
 
 
 def test_a_rank_without_memory_is_out_of_memory(
-    tmp_path: Path, dataset: SkeletonDataset, unit: Unit
+    tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
     """And what it said stands in the unit's log."""
     plugin = tmp_path / "hungry.py"
@@ -197,7 +195,7 @@ def test_a_rank_without_memory_is_out_of_memory(
 
 
 def test_more_ranks_than_gpus_are_refused(
-    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     job = Job(unit, dataset.path, tmp_path)
@@ -208,10 +206,12 @@ def test_more_ranks_than_gpus_are_refused(
 RANK_0 = """
 import json, os, signal, sys, torch
 from pathlib import Path
-from ablation.work.worker_group import GroupOptions, Job, WorkerGroup
+from ablation.units import read_unit
+from ablation.work.context import GroupOptions
+from ablation.work.worker_group import Job, WorkerGroup
 
 config, data, unit = sys.argv[1:]
-job = Job(json.loads(config), Path(data), Path(unit))
+job = Job(read_unit(json.loads(config)), Path(data), Path(unit))
 group = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), print)
 print(group.processes[1], flush=True)
 if sys.stdin.readline() == "kill\\n":
@@ -221,10 +221,10 @@ if sys.stdin.readline() == "kill\\n":
 
 @pytest.mark.parametrize("word", ["kill", "exit"])
 def test_a_rank_ends_with_its_rank_0(
-    dataset: SkeletonDataset, unit: Unit, tmp_path: Path, word: str
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, word: str
 ) -> None:
     """Which is killed, or ends without a word to the group."""
-    words = [json.dumps(unit.config), str(dataset.path), str(tmp_path)]
+    words = [json.dumps(unit.to_json()), str(dataset.path), str(tmp_path)]
     with subprocess.Popen(
         [sys.executable, "-c", RANK_0, *words],
         stdin=subprocess.PIPE,
