@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ablation.store import Store
 from ablation.store.unit_files import CHECKPOINT, CONFIG, PROVENANCE, UnitFiles
 from ablation.text import plural
-from ablation.units import EvaluateUnit, PretrainUnit, Unit, read_unit
+from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
 from skelcon.config import Json
 from skelcon.data import Part, SkeletonDataset, split
 
@@ -150,12 +150,13 @@ def encoders_of(unit: Unit) -> list[tuple[str, Json]]:
     """(representation, configuration of its encoder) of what clips pass through."""
     if isinstance(unit, PretrainUnit):
         return [(name, unit.options["encoders"]) for name in unit.representations]
-    return [
-        (each.representation, _only(each.encoders, each.representation))
-        if each.encoders is not None
-        else (each.representation, {"weights": each.weights})
-        for each in unit.encoders
-    ]
+    return [(source.representation, _own(source)) for source in unit.encoders]
+
+
+def _own(source: EncoderSource) -> Json:
+    if source.encoders is None:
+        return {"weights": source.weights}
+    return _only(source.encoders, source.representation)
 
 
 def _only(encoders: Json, representation: str) -> Json:

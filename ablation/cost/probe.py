@@ -37,11 +37,8 @@ def probe(
 ) -> None:
     """Measure each kind of unit that earlier results do not cover, for the model's history.
 
-    Args:
-        model: knows the data and the hardware of a trial; receives the rates.
-        units: what is to run.
-        steps: how many steps, after one that does not count; the median is taken.
-        progress: called before each unit with how many were measured, and of how many.
+    Of so many ``steps``, after one that does not count, the median is taken. ``progress`` is called
+    before each unit, with how many were measured, and of how many.
 
     Raises:
         UserError: if trials would run on a GPU and this machine has none.

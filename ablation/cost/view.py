@@ -37,12 +37,8 @@ def show_plan(
 ) -> None:
     """Print what each plan asks, which units are missing and what they cost; together, if several.
 
-    Args:
-        console: for people.
-        plans: each with its units that are to run.
-        as_json: one document on standard output instead.
-        model: estimates the costs.
-        probe_steps: measure so many steps of what is not known.
+    Each plan comes with its units that are to run. ``probe_steps`` of what is not known are
+    measured first, if given. With ``as_json`` one document goes to standard output.
     """
     units = {key: unit for plan, _ in plans for key, unit in plan.units.items()}
     to_run = list({unit.key: unit for _, missing in plans for unit in missing}.values())

@@ -38,7 +38,7 @@ class LiveView(contextlib.ExitStack):
     Args:
         console: where to show it.
         state: the state of the run; it receives each event before this does.
-        snapshot: gives that state with the table so far, for the live view.
+        snapshot: gives that state with the table so far.
         verbose: lines for each unit on a terminal as well.
         quiet: seconds without a line after which one gives the state, without a terminal.
     """

@@ -126,13 +126,8 @@ def output(
     """The output of a command.
 
     With ``--json`` standard output is for the document alone, and standard error takes events; if
-    that is a terminal, a person sees there what they see without ``--json``.
-
-    Args:
-        as_json: whether ``--json`` was given.
-        verbose: whether ``--verbose`` was.
-        events: whether the command has events.
-        about: values of every event, such as ``study="tiny"``.
+    that is a terminal, or the command has no ``events``, a person sees there what they see without
+    ``--json``. ``about`` are values of every event, such as ``study="tiny"``.
     """
     if not as_json or not events or sys.stderr.isatty():
         yield Output(PipeSafeConsole(stderr=as_json), verbose=verbose)

@@ -100,8 +100,7 @@ class RunState:
         name: of the study.
         units: what is to run; a search reports further ones when they start.
         cached: how many units were done before.
-        slots: how many trials fit at once; the most that have been seen if it is not known.
-        estimates: key -> seconds that a unit takes by earlier results, where they are known.
+        slots, estimates: of a `Forecast`.
         waiting: why nothing runs yet.
         upcoming: how many more units a search will ask for.
     """
