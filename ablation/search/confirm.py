@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from ablation import tables
 from ablation.live.output import Output
 from ablation.run import Job, RunOptions, run_job
-from ablation.search.problem import SearchProblem
-from ablation.search.record import Trial
+from ablation.search.report import Summary
 from ablation.store import Store
 from ablation.tables import display, export
 from ablation.units import EvaluateOn
@@ -39,23 +37,23 @@ class Confirmation:
 
 
 def confirm(
-    problem: SearchProblem,
-    best: Trial,
+    summary: Summary,
     asked: Confirmation,
     store: Store,
     mirror: Mirror | None,
     options: RunOptions,
     output: Output,
 ) -> tuple[int, Json]:
-    """Train ``best`` and the default with seeds that the search did not use.
+    """Train the best and the default with seeds that the search did not use.
 
     Returns:
         The exit code, and the comparison as plain JSON values.
     """
+    problem = summary.problem
+    assert summary.best is not None
     first = problem.space.seed + 1
-    rows = {"best": problem.changes(best.parameters), "default": {}}
-    seeds = tuple(range(first, first + asked.seeds))
-    plan = problem.plan(rows, asked.on, seeds, NOTES[asked.on])
+    rows = {"best": problem.changes(summary.best.parameters), "default": {}}
+    plan = problem.plan(rows, asked.on, tuple(range(first, first + asked.seeds)), NOTES[asked.on])
     directory = problem.directory(store.results) / f"confirmation-{asked.on}"
     values: Json = {"on": asked.on}
 
@@ -67,8 +65,9 @@ def confirm(
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
         values.update(tables.summary(table, provenance))
-        lead = lead_of(frame)
-        if lead is not None:
+        pairs = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
+        if {"best", "default"} <= set(pairs.columns):
+            lead = (pairs["best"] - pairs["default"]).dropna().to_numpy(dtype=np.float64)
             values["lead"] = {"seeds": len(lead), "values": lead.tolist()}
             output.say(lead_in_words(lead))
         return bool((frame["state"] == "failed").any())
@@ -79,19 +78,8 @@ def confirm(
     return code, values
 
 
-Values = np.ndarray[tuple[int], np.dtype[np.float64]]
-
-
-def lead_of(frame: pd.DataFrame) -> Values | None:
-    """The best less the default, seed by seed; None if one of them has no value."""
-    values = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
-    if not {"best", "default"} <= set(values.columns):
-        return None
-    return (values["best"] - values["default"]).dropna().to_numpy(dtype=np.float64)
-
-
-def lead_in_words(lead: Values) -> str:
-    """The lead in percentage points, and whether it may be chance."""
+def lead_in_words(lead: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
+    """The best less the default, seed by seed, in points, and whether it may be chance."""
     points = 100 * lead
     spread = f" ± {points.std(ddof=1):.1f}" if len(points) > 1 else ""
     won = int((points > 0).sum())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import model_validator
 
@@ -12,7 +13,7 @@ from skelcon.config import Config
 from skelcon.errors import nearest
 
 Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
-KINDS: tuple[Kind, ...] = ("uniform", "loguniform", "int", "logint", "choice")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Domain(Config):
@@ -37,11 +38,11 @@ class Domain(Config):
         if not isinstance(values, list) or len(values) < 2:
             wanted = "at least two values" if kind == "choice" else "two values"
             raise ValueError(f"{kind} takes a list of {wanted}")
-        if kind == "choice":
-            if any(values.count(value) > 1 for value in values):
-                raise ValueError("choice has a duplicate value")
-            return {"kind": kind, "values": values}
-        return {"kind": kind, "values": _bounds(kind, values)}
+        if kind != "choice":
+            values = _bounds(kind, values)
+        elif any(values.count(value) > 1 for value in values):
+            raise ValueError("choice has a duplicate value")
+        return {"kind": kind, "values": values}
 
     @property
     def log(self) -> bool:
@@ -57,16 +58,16 @@ class Domain(Config):
         """Whether ``value`` is one that the search could suggest."""
         if self.kind == "choice":
             return value in self.values
-        if not _is_number(value) or (self.whole and not isinstance(value, int)):
+        if type(value) not in ((int,) if self.whole else (int, float)):
             return False
         return bool(self.values[0] <= value <= self.values[1])
 
     @property
-    def size(self) -> int | None:
-        """How many values there are; None if they cannot be counted."""
+    def size(self) -> float:
+        """How many values there are; infinite if they cannot be counted."""
         if self.kind == "choice":
             return len(self.values)
-        return self.values[1] - self.values[0] + 1 if self.whole else None
+        return self.values[1] - self.values[0] + 1 if self.whole else math.inf
 
     def draw(self, draws: random.Random) -> Any:
         """A value at random."""
@@ -95,35 +96,24 @@ class Domain(Config):
         return min(high, max(low, moved))
 
 
-def _bounds(kind: str, values: list[Any]) -> list[Any]:
+def _bounds(kind: str, values: list[Any]) -> tuple[float, float]:
     if len(values) != 2:
         raise ValueError(f"{kind} takes two bounds, not {len(values)}")
-    # YAML reads 1e-4 (without a point) as text.
-    numbers = [_number(value) for value in values]
-    if kind.endswith("int"):
-        if not all(isinstance(number, int) for number in numbers):
-            raise ValueError(f"{kind} takes whole numbers, not {values}")
-    else:
-        numbers = [float(number) for number in numbers]
-    low, high = numbers
+    if not kind.endswith("int"):
+        values = [_finite(value) for value in values]
+    elif not all(type(value) is int for value in values):
+        raise ValueError(f"{kind} takes whole numbers, not {values}")
+    low, high = values
     if not low < high:
         raise ValueError(f"the lower bound {low} is not below the upper bound {high}")
     if kind.startswith("log") and low <= 0:
         raise ValueError(f"{kind} needs bounds above 0, not {low}")
-    return numbers
+    return low, high
 
 
-def _number(value: Any) -> int | float:
-    if isinstance(value, str):
-        try:
-            value = float(value)
-        except ValueError:
-            raise ValueError(f"'{value}' is no number") from None
-    if not _is_number(value) or not math.isfinite(value):
-        raise ValueError(f"'{value}' is no finite number")
-    number: int | float = value
-    return number
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _finite(value: Any) -> float:
+    with contextlib.suppress(TypeError, ValueError):
+        # YAML reads 1e-4 (without a point) as text.
+        if not isinstance(value, bool) and math.isfinite(float(value)):
+            return float(value)
+    raise ValueError(f"'{value}' is no finite number")

@@ -1,10 +1,6 @@
 """What happens to the trials of a search, for scripts and for people.
 
-For scripts there are three events beside those of units; they have ``trial`` and no ``unit``:
-
-started   trial, parameters
-progress  trial, epoch, epochs, value (on the validation side)
-ended     trial, state (completed, stopped, diverged, failed), epoch, value, reason
+For scripts there are events beside those of units; search_spaces/searches/README.md lists them.
 """
 
 from __future__ import annotations
@@ -14,8 +10,7 @@ from collections.abc import Callable, Sequence
 from pydantic import JsonValue
 
 from ablation.live.output import Output
-from ablation.search.problem import SearchProblem
-from ablation.search.record import Trial
+from ablation.search.record import SearchRecord, Trial
 from ablation.search.report import short_names, shown
 
 
@@ -26,64 +21,47 @@ class TrialEvents:
 
     Args:
         output: the command's.
-        problem: what is searched.
-        known: the trials of earlier commands.
-        total: how many there shall be.
+        record: has the trials of earlier commands.
         after: is called when a trial has ended.
     """
 
     def __init__(
-        self,
-        output: Output,
-        problem: SearchProblem,
-        known: Sequence[Trial],
-        total: int,
-        after: Callable[[], None] = lambda: None,
+        self, output: Output, record: SearchRecord, after: Callable[[], None] = lambda: None
     ) -> None:
-        self._output, self._epochs, self._total, self._after = output, problem.epochs, total, after
+        problem, known = record.problem, record.trials()
+        self._output, self._epochs, self._after = output, problem.epochs, after
+        self._total = max(problem.space.trials, len(known))
         self._short = short_names(list(problem.space.space))
         self._ended = {trial.number: trial for trial in known if trial.ended}
         ended = len(self._ended)
         if output.stream is not None:
-            output.stream.emit("plan", trials=total, ended=ended, epochs=self._epochs)
+            output.stream.emit("plan", trials=self._total, ended=ended, epochs=self._epochs)
             return
         output.say(
-            f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: {total} "
-            f"trials of at most {problem.epochs} epochs, evaluated every {problem.every}; "
-            f"{ended} have ended"
+            f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: "
+            f"{self._total} trials of at most {problem.epochs} epochs, evaluated every "
+            f"{problem.every}; {ended} have ended"
         )
 
     def started(self, trial: Trial) -> None:
         """A worker has it."""
         settings = [f"{self._short[key]} {shown(v)}" for key, v in trial.parameters.items()]
         text = f"started, {', '.join(settings)}"
-        self._tell("started", trial, text, parameters=trial.parameters)
+        self._emit("started", trial, text, parameters=trial.parameters)
 
     def progressed(self, trial: Trial) -> None:
         """It has a further report, the last."""
-        self._tell(
-            "progress",
-            trial,
-            _result(trial),
-            epoch=trial.epoch,
-            epochs=self._epochs,
-            value=trial.value,
-        )
+        values = {"epoch": trial.epoch, "epochs": self._epochs, "value": trial.value}
+        self._emit("progress", trial, _result(trial), **values)
 
     def ended(self, trial: Trial) -> None:
         """It has ended: see its state."""
         self._ended[trial.number] = trial
         self._after()
         so_far = "; ".join(f"{label} {value}" for label, value in self.summary())
-        self._tell(
-            "ended",
-            trial,
-            f"{trial.state}, {trial.reason or _result(trial)}; {so_far}",
-            state=trial.state,
-            epoch=trial.epoch,
-            value=trial.value,
-            reason=trial.reason,
-        )
+        text = f"{trial.state}, {trial.reason or _result(trial)}; {so_far}"
+        values = {name: getattr(trial, name) for name in ("state", "epoch", "value", "reason")}
+        self._emit("ended", trial, text, **values)
 
     def summary(self) -> Sequence[tuple[str, str]]:
         """How many trials have ended, and the best of those that ran to their end."""
@@ -94,7 +72,7 @@ class TrialEvents:
             return [trials]
         return [trials, ("best", f"{100 * (best.value or 0):.1f} % (trial {best.number})")]
 
-    def _tell(self, event: str, trial: Trial, text: str, **values: JsonValue) -> None:
+    def _emit(self, event: str, trial: Trial, text: str, **values: JsonValue) -> None:
         if self._output.stream is not None:
             self._output.stream.emit(event, trial=trial.number, **values)
         elif event == "ended" or self._output.verbose:

@@ -7,8 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 import optuna
+import pandas as pd
 
-from ablation.search.domains import Domain
 from ablation.search.record import SearchRecord
 
 FEWEST = 5
@@ -44,53 +44,40 @@ def importance(record: SearchRecord) -> Importance:
     That is the last epoch that at least half of the trials have reached: ASHA stops most of them,
     and values of different epochs are not comparable.
     """
-    space = record.problem.space.space
     if record.problem.population:
         return Importance("not computed: under pbt a trial's settings change while it trains")
-    trials = [trial for trial in record.trials() if trial.reports and record.inside(trial)]
-    reached = Counter(report.epoch for trial in trials for report in trial.reports)
-    enough = [n for n, count in reached.items() if count >= max(FEWEST, len(trials) / 2)]
+    trials = [t for t in record.study.get_trials(deepcopy=False) if t.params]  # inside the space
+    reported = [trial for trial in trials if trial.intermediate_values]
+    reached = Counter(epoch for trial in reported for epoch in trial.intermediate_values)
+    enough = [n for n, count in reached.items() if count >= max(FEWEST, len(reported) / 2)]
     if not enough:
         return Importance(f"not computed: {FEWEST} trials of as many epochs are needed")
     epoch, last = max(enough), max(reached)
-    study = record.at_epoch(epoch)
-    of = f"of {reached[epoch]} trials after {epoch} epochs each"
+    study = optuna.create_study(direction="maximize")
+    for trial in reported:
+        if epoch in trial.intermediate_values:
+            value, domains = trial.intermediate_values[epoch], trial.distributions
+            whole = optuna.trial.create_trial(
+                value=value, params=trial.params, distributions=domains
+            )
+            study.add_trial(whole)
+    method = f"Spearman's rank correlation of {reached[epoch]} trials after {epoch} epochs each"
     if epoch < last:
-        of += f" of {last} (what learns fast is not always best at the end)"
-    shares = _fanova(study, len(space))
-    method = f"Spearman's rank correlation {of}"
-    if isinstance(shares, str):
-        method += f" (no fANOVA: {shares})"
-        shares = {}
+        method += f" of {last} (what learns fast is not always best at the end)"
+    frame = pd.DataFrame([{**trial.params, "value": trial.value} for trial in study.trials])
+    ranks = frame.corr("spearman", numeric_only=True)["value"].dropna()
+    paths, shares = list(record.problem.space.space), dict[str, float]()
+    needed = max(2 * FEWEST, 3 * len(paths))
+    if len(frame) < needed:
+        method += f" (no fANOVA: it needs {needed} trials for {len(paths)} settings)"
+    elif frame["value"].nunique() < 2:
+        method += " (no fANOVA: all trials have the same value)"
     else:
         method = f"fANOVA (share of the variance explained) and {method}"
-    found = [
-        Influence(path, shares.get(path), _spearman(study, path, domain))
-        for path, domain in space.items()
-    ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    found = [Influence(path, shares.get(path), ranks.get(path)) for path in paths]
     found.sort(key=lambda one: (-(one.share or 0), -abs(one.spearman or 0)))
     return Importance(method, tuple(found))
-
-
-def _spearman(study: optuna.Study, path: str, domain: Domain) -> float | None:
-    from scipy import stats  # half a second, which other commands need not spend
-
-    given = [trial.params[path] for trial in study.trials]
-    values = [trial.value for trial in study.trials]
-    if domain.kind == "choice" or len(set(given)) < 2 or len(set(values)) < 2:
-        return None
-    return float(stats.spearmanr(given, values).statistic)
-
-
-def _fanova(study: optuna.Study, settings: int) -> dict[str, float] | str:
-    """Each setting's share, or why there is none."""
-    needed = max(2 * FEWEST, 3 * settings)
-    if len(study.trials) < needed:
-        return f"it needs {needed} trials for {settings} settings"
-    if len({trial.value for trial in study.trials}) < 2:
-        return "all trials have the same value"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return {path: float(share) for path, share in found.items()}

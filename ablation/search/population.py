@@ -254,9 +254,9 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         if self._record.trial(number).ended:
             return
         if "diverged" in result:
-            self._record.diverge(number, result["diverged"])
+            self._record.end(number, "diverged", result["diverged"])
         elif self._record.trial(number).epoch >= self._record.problem.epochs:
-            self._record.complete(number)
+            self._record.end(number, "completed")
         else:
             return
         self._reporter.ended(self._record.trial(number))
@@ -264,7 +264,8 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
         """It has failed, or its worker has died."""
         check_session()  # what dies with Ray has not failed
-        self._record.fail(number_of(trial), reason_of_death(trial).removeprefix("failed: "))
+        reason = reason_of_death(trial).removeprefix("failed: ")
+        self._record.end(number_of(trial), "failed", reason)
         self._reporter.ended(self._record.trial(number_of(trial)))
 
     def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:

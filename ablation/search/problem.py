@@ -20,13 +20,7 @@ from skelcon.config import Json
 from skelcon.data import SkeletonDataset, choose_protocol, split
 from skelcon.errors import UserError
 from skelcon.pretrain import check_batch
-from skelcon.settings import (
-    Settings,
-    assignments,
-    default_preset,
-    preset_tree,
-    resolve_with_preset,
-)
+from skelcon.settings import Settings, assignments, default_preset, preset_tree, resolve_with_preset
 
 DEFAULT = 0
 """The number of the trial that changes nothing."""
@@ -76,34 +70,26 @@ class SearchProblem:
         chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
         preset = preset or default_preset(dataset)
         problem = cls(space, dataset, preset, chosen, overrides)
-        problem._check()
-        return problem
-
-    def _check(self) -> None:
-        for text in assignments(self.overrides):
+        for text in assignments(overrides):
             key = text.partition("=")[0]
-            for path in self.space.space:
+            for path in space.space:
                 if f"{key}.".startswith(f"{path}.") or f"{path}.".startswith(f"{key}."):
                     raise UserError(f"--set {key}: '{path}' is searched")
-        for path, domain in self.space.space.items():
+        for path, domain in space.space.items():
+            where = space.at("space", path)
             for value in domain.values:
-                where = self.space.at("space", path)
-                resolve_with_preset(
-                    preset_tree(self.preset), (self.space.base, {path: value}), {}, where
-                )
-        clips = len(split(self.dataset, self.protocol, "fit"))
-        where = f"'{self.dataset.name}', {self.protocol}, that a search trains on"
-        check_batch(self.settings({}).pretrain, clips, where)
-        self.units({})
+                trees = (space.base, {path: value})
+                resolve_with_preset(preset_tree(preset), trees, {}, where)
+        clips = len(split(dataset, chosen, "fit"))
+        where = f"'{dataset.name}', {chosen}, that a search trains on"
+        check_batch(problem.settings({}).pretrain, clips, where)
+        problem.units({})
+        return problem
 
     def settings(self, parameters: Json) -> Settings:
         """The settings of a trial with ``parameters``."""
-        return resolve_with_preset(
-            preset_tree(self.preset),
-            (self.space.base, parameters),
-            self.overrides,
-            f"search '{self.space.name}'",
-        )
+        trees, where = (self.space.base, parameters), f"search '{self.space.name}'"
+        return resolve_with_preset(preset_tree(self.preset), trees, self.overrides, where)
 
     @functools.cached_property
     def defaults(self) -> Json:
@@ -133,12 +119,7 @@ class SearchProblem:
         return min(self.epochs, self.space.evaluate_every or -(-self.epochs // EVALUATIONS))
 
     def units(self, parameters: Json, name: str = "trial") -> TrialUnits:
-        """The units of a trial with ``parameters``.
-
-        Args:
-            parameters: searched setting -> value.
-            name: of the trial, for their labels.
-        """
+        """The units of a trial with ``parameters``; ``name`` is for their labels."""
         rows = {"trial": self.changes(parameters)}
         plan = self.plan(rows, "validation", (self.space.seed,))
         evaluation = plan.cells[0].unit
@@ -156,14 +137,15 @@ class SearchProblem:
         self, rows: dict[str, Json], on: EvaluateOn, seeds: tuple[int, ...], *notes: str
     ) -> Plan:
         """A study that compares ``rows`` of changes to the settings."""
+        space = self.space
         study = Study(
             name="confirmation",
-            title=f"{self.space.title}: confirmation",
-            task=self.space.task,
-            metric=self.space.metric,
-            base=self.space.base,
+            title=f"{space.title}: confirmation",
+            task=space.task,
+            metric=space.metric,
+            base=space.base,
             rows={name: Row(set=changes) for name, changes in rows.items()},
-            columns={"value": Column(label="top-1", downstream=self.space.downstream)},
+            columns={"value": Column(label="top-1", downstream=space.downstream)},
             compare=(),
             notes=notes,
         )

@@ -11,6 +11,8 @@ domain) stands in ``user_attrs``.
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -20,8 +22,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from ablation.search.problem import DEFAULT, SearchProblem, TrialUnits
+from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.sampling import Sampler
+from ablation.store.unit_files import whole_lines
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -29,11 +32,12 @@ State = Literal["completed", "stopped", "diverged", "failed", "unfinished"]
 JOURNAL = "journal.log"
 NAME = "search"
 """Of optuna's study; the directory has the search's own."""
-_STATES: dict[TrialState, State] = {
-    TrialState.COMPLETE: "completed",
-    TrialState.PRUNED: "stopped",
-    TrialState.FAIL: "diverged",
+_ENDS: dict[State, TrialState] = {
+    "completed": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
 }
+_STATES = {theirs: ours for ours, theirs in _ENDS.items()}
 
 
 @dataclass(frozen=True)
@@ -69,21 +73,12 @@ class Trial:
     def of(cls, trial: FrozenTrial) -> Trial:
         """The trial that optuna has."""
         known = trial.user_attrs
-        seconds = known.get("seconds", {})
-        reports = (
-            Report(epoch, value, seconds.get(str(epoch), 0.0))
-            for epoch, value in sorted(trial.intermediate_values.items())
-        )
-        reason = known.get("reason", "")
-        return cls(
-            trial.number,
-            known["parameters"],
-            known.get("first", known["parameters"]),
-            tuple(known["units"]),
-            tuple(reports),
-            _STATES.get(trial.state, "failed" if reason else "unfinished"),
-            reason,
-        )
+        parameters, units, reason = known["parameters"], known["units"], known.get("reason", "")
+        values, seconds = sorted(trial.intermediate_values.items()), known.get("seconds", {})
+        reports = tuple(Report(epoch, v, seconds.get(str(epoch), 0.0)) for epoch, v in values)
+        state = _STATES.get(trial.state, "failed" if reason else "unfinished")
+        first = known.get("first", parameters)
+        return cls(trial.number, parameters, first, tuple(units), reports, state, reason)
 
     @property
     def epoch(self) -> int:
@@ -106,16 +101,6 @@ class Trial:
         return self.state not in ("unfinished", "failed")
 
 
-class _NoLock:
-    """optuna's lock of a journal; a whole search is locked for its driver (``run_search``)."""
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        pass
-
-
 class SearchRecord:
     """The trials of a search, and where the parameters of further ones come from.
 
@@ -128,30 +113,31 @@ class SearchRecord:
     """
 
     def __init__(self, problem: SearchProblem, directory: Path) -> None:
-        self.problem, self.directory = problem, directory
+        self.problem, self.directory, self._sampler = problem, directory, Sampler(problem)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         path = directory / JOURNAL
-        _drop_torn_line(path)
+        if path.exists():  # a crash in the middle of a write leaves a part of a line
+            os.truncate(path, whole_lines(path.read_bytes()))
         try:
-            storage = JournalStorage(JournalFileBackend(str(path), _NoLock()))
+            # No lock of optuna's: the driver has locked the whole search.
+            storage = JournalStorage(JournalFileBackend(str(path), threading.Lock()))
             if not optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=NAME, direction="maximize")
-            self._study = optuna.load_study(storage=storage, study_name=NAME, pruner=self._pruner())
+            self.study = optuna.load_study(storage=storage, study_name=NAME, pruner=self._pruner())
             self.trials()
         except (ValueError, LookupError, TypeError, AssertionError) as error:
             raise UserError(
                 f"'{path}': damaged ({error!r}); delete '{directory}' to start the search from "
                 "scratch (trained units are kept)"
             ) from None
-        self._sampler = Sampler(problem)
 
     def trials(self) -> list[Trial]:
         """All of them, in the order of their numbers."""
-        return [Trial.of(trial) for trial in self._study.get_trials(deepcopy=False)]
+        return [Trial.of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
     def trial(self, number: int) -> Trial:
         """One of them."""
-        return Trial.of(self._frozen(number))
+        return self.trials()[number]
 
     @property
     def exhausted(self) -> bool:
@@ -160,13 +146,12 @@ class SearchRecord:
 
     def ask(self) -> Trial:
         """A new trial; there must be parameters left."""
-        known = [trial.first for trial in self.trials()]
-        number, sampler = len(known), self._sampler
-        parameters = sampler.suggest(self._study, number, known)
+        known, sampler = [trial.first for trial in self.trials()], self._sampler
+        parameters = sampler.suggest(self.study, known)
         inside = sampler.contains(parameters)
         units = () if self.problem.population else self.problem.units(parameters).keys
         # Not study.ask(), which takes several writes: a crash would leave a part of a trial.
-        self._study.add_trial(
+        self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
                 params=sampler.encoded(parameters) if inside else {},
@@ -174,7 +159,7 @@ class SearchRecord:
                 user_attrs={"parameters": parameters, "units": list(units)},
             )
         )
-        return self.trial(number)
+        return self.trial(len(known))
 
     def retry(self, number: int) -> None:
         """A trial that failed in an earlier command runs again."""
@@ -183,12 +168,12 @@ class SearchRecord:
 
     def report(self, number: int, epoch: int, value: float, seconds: float) -> bool:
         """A trial has a value; whether the pruner would stop it. The default is never stopped."""
-        trial, known = self._open(number), self.trial(number)
-        if epoch not in (report.epoch for report in known.reports):  # else trained again
-            times = {str(report.epoch): report.seconds for report in known.reports}
-            trial.set_user_attr("seconds", {**times, str(epoch): round(seconds, 3)})
+        trial = self._open(number)
+        times = {report.epoch: report.seconds for report in self.trial(number).reports}
+        if epoch not in times:  # else trained again
+            trial.set_user_attr("seconds", {**times, epoch: round(seconds, 3)})
             trial.report(value, epoch)
-        prune = epoch < self.problem.epochs and trial.should_prune()
+        prune = epoch < self.problem.epochs and trial.should_prune()  # (it notes the value)
         return prune and number != DEFAULT
 
     def exchange(self, number: int, parameters: Json) -> None:
@@ -197,50 +182,17 @@ class SearchRecord:
         trial.set_user_attr("first", known.first)
         trial.set_user_attr("parameters", parameters)
 
-    def complete(self, number: int) -> None:
-        """A trial has reached its last epoch, which is reported."""
-        self._study.tell(number, self.trial(number).value)
-
-    def prune(self, number: int) -> None:
-        """A trial is stopped before its end."""
-        self._study.tell(number, state=TrialState.PRUNED)
-
-    def diverge(self, number: int, reason: str) -> None:
-        """A trial's loss or features were not finite: nobody needs to try its parameters again."""
-        self._open(number).set_user_attr("reason", reason)
-        self._study.tell(number, state=TrialState.FAIL)
-
-    def fail(self, number: int, reason: str) -> None:
-        """A trial has failed; the next command retries it."""
-        self._open(number).set_user_attr("reason", reason)
-
-    def units(self, trial: Trial) -> TrialUnits:
-        """The units of a trial."""
-        return self.problem.units(trial.first, f"trial {trial.number}")
-
-    def inside(self, trial: Trial) -> bool:
-        """Whether its parameters are inside the space: the default's may be elsewhere."""
-        return self._sampler.contains(trial.parameters)
-
-    def at_epoch(self, epoch: int) -> optuna.Study:
-        """The trials inside the space that have a value after ``epoch`` epochs, all complete."""
-        study = optuna.create_study(direction="maximize")
-        for trial in self._study.get_trials(deepcopy=False):
-            if trial.params and epoch in trial.intermediate_values:
-                value = trial.intermediate_values[epoch]
-                study.add_trial(
-                    optuna.trial.create_trial(
-                        params=trial.params, distributions=trial.distributions, value=value
-                    )
-                )
-        return study
-
-    def _frozen(self, number: int) -> FrozenTrial:
-        return self._study.get_trials(deepcopy=False)[number]
+    def end(self, number: int, state: State, reason: str = "") -> None:
+        """A trial has ended; one that ``failed`` is retried by the next command."""
+        if reason:
+            self._open(number).set_user_attr("reason", reason)
+        if state != "failed":
+            value = self.trial(number).value if state == "completed" else None
+            self.study.tell(number, value, _ENDS[state])
 
     def _open(self, number: int) -> optuna.Trial:
         # optuna has no public way to resume a RUNNING trial by its number.
-        return optuna.Trial(self._study, self._frozen(number)._trial_id)
+        return optuna.Trial(self.study, self.study.get_trials(deepcopy=False)[number]._trial_id)
 
     def _pruner(self) -> optuna.pruners.BasePruner:
         options = self.problem.space.scheduler
@@ -248,10 +200,3 @@ class SearchRecord:
             return optuna.pruners.NopPruner()
         grace = min(self.problem.epochs, options.grace * self.problem.every)
         return optuna.pruners.SuccessiveHalvingPruner(grace, options.reduction)
-
-
-def _drop_torn_line(path: Path) -> None:
-    """Cut off the part of a line that a crash in the middle of a write has left."""
-    if path.exists():
-        with path.open("r+b") as file:
-            file.truncate(file.read().rfind(b"\n") + 1)

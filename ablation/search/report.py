@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
+from pathlib import Path
 from typing import Any, get_args
 
 import pandas as pd
@@ -15,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.search.importance import Importance, importance
+from ablation.search.importance import importance
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State, Trial
 from ablation.store import write_atomically, write_json
@@ -28,47 +29,39 @@ SHOWN = 10
 WIDTH = 80
 """Columns of the printed summary where there is no wider terminal."""
 PACKAGES = ("optuna", "scikit-learn")
+VALIDATION = (
+    "The validation side is made of training clips; the test side was not read. The best of many "
+    "trials looks better than it is: --confirm re-trains it with other seeds."
+)
+SYNTHETIC = "Synthetic data is for trying and testing: these numbers say nothing of real actions."
+POPULATION = (
+    "Under pbt settings changed while trials trained: those printed are the last ones, and a "
+    "training with them alone need not give the same number."
+)
 
 
-@dataclass(frozen=True)
 class Summary:
-    """A search as its record has it.
+    """A search as its record has it now.
 
     Attributes:
         ranked: trials with a value, the best first: those that ran to their end before those that
             were stopped, the later stopped before the earlier.
+        best: the best of the trials that ran the furthest; of equal ones the first.
+        default: the trial that changes nothing.
     """
 
-    problem: SearchProblem
-    trials: tuple[Trial, ...]
-    ranked: tuple[Trial, ...]
-    importance: Importance
-
-    @classmethod
-    def of(cls, record: SearchRecord) -> Summary:
-        """The search as its record has it now."""
-        trials = record.trials()
-        usable = [
-            t for t in trials if t.value is not None and t.state not in ("diverged", "failed")
-        ]
-        ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
-        return cls(record.problem, tuple(trials), tuple(ranked), importance(record))
-
-    @property
-    def best(self) -> Trial | None:
-        """The best of the trials that ran the furthest; of equal ones the first."""
-        return self.ranked[0] if self.ranked else None
-
-    @property
-    def default(self) -> Trial | None:
-        """The trial that changes nothing."""
-        found = next((trial for trial in self.trials if trial.number == DEFAULT), None)
-        return found if found is not None and found.parameters == found.first else None
-
-    @property
-    def failed(self) -> bool:
-        """Whether a trial has failed."""
-        return any(trial.state == "failed" for trial in self.trials)
+    def __init__(self, record: SearchRecord) -> None:
+        self.problem, self.trials, self.importance = (
+            record.problem,
+            record.trials(),
+            importance(record),
+        )
+        unusable = ("diverged", "failed")
+        usable = [t for t in self.trials if t.value is not None and t.state not in unusable]
+        self.ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
+        self.best = self.ranked[0] if self.ranked else None
+        unchanged = [t for t in self.trials if t.number == DEFAULT and t.parameters == t.first]
+        self.default = unchanged[0] if unchanged else None
 
     @property
     def caption(self) -> str:
@@ -82,68 +75,60 @@ class Summary:
         )
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> list[str]:
         """What a reader must know beside the numbers."""
         count = Counter(trial.state for trial in self.trials)
         counts = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
         epochs = sum(trial.epoch for trial in self.trials)
-        notes = [
-            f"{len(self.trials)} trials: {counts}; {epochs} epochs of "
-            f"{len(self.trials) * self.problem.epochs}.",
-            "The validation side is made of training clips; the test side was not read. The best "
-            "of many trials looks better than it is: --confirm re-trains it with other seeds.",
-        ]
+        most = len(self.trials) * self.problem.epochs
+        notes = [f"{len(self.trials)} trials: {counts}; {epochs} epochs of {most}.", VALIDATION]
         if self.problem.dataset.synthetic:
-            notes.append(
-                "Synthetic data is for trying and testing: these numbers say nothing of real "
-                "actions."
-            )
+            notes.append(SYNTHETIC)
         if self.problem.population:
-            notes.append(
-                "Under pbt settings changed while trials trained: those printed are the last ones, "
-                "and a training with them alone need not give the same number."
-            )
-        return tuple(notes)
+            notes.append(POPULATION)
+        return notes
 
 
 def print_summary(console: Console, summary: Summary) -> None:
     """The best ten trials, the default, what mattered, and where the best settings are."""
     console.print(Text(summary.caption, style="bold"))
-    short = short_names(list(summary.problem.space.space))
     width = max(WIDTH, console.width) if console.is_terminal else WIDTH
-    grid = _grid(summary, short, in_columns=True)
+    grid = _grid(summary, in_columns=True)
     if console.measure(grid, options=console.options.update(max_width=10**4)).maximum > width:
-        grid = _grid(summary, short, in_columns=False)
+        grid = _grid(summary, in_columns=False)
     console.print(grid)
     for note in summary.notes:
         console.print(Text(f"- {note}", style="dim"))
-    _print_importance(console, summary.importance)
+    found = summary.importance
+    ending = f", by {found.method}:" if found.influences else f": {found.method}."
+    console.print(Text(f"Which settings mattered{ending}"))
+    for one in found.influences:
+        share = "" if one.share is None else f"{100 * one.share:5.1f} %  "
+        rank = "" if one.spearman is None else f"rank correlation {one.spearman:+.2f}"
+        console.print(Text(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
     if summary.best is not None:
         which = "the default" if summary.best is summary.default else "see best.yaml"
         console.print(Text(f"Best: trial {summary.best.number} ({which})"))
 
 
-def _grid(summary: Summary, short: dict[str, str], *, in_columns: bool) -> Grid:
+def _grid(summary: Summary, *, in_columns: bool) -> Grid:
     """The best trials; their settings in a column each, or below each other in one."""
+    short = short_names(list(summary.problem.space.space))
     grid = Grid(header_style="bold")
-    for name in ("trial", "top-1", "epochs"):
-        grid.add_column(name, justify="right", no_wrap=True)
-    for name in short.values() if in_columns else ():
+    for name in ("trial", "top-1", "epochs", *(short.values() if in_columns else ())):
         grid.add_column(name, justify="right", no_wrap=True)
     if not in_columns:
         grid.add_column("settings", overflow="fold")
 
-    def add(trial: Trial, style: str = "") -> None:
-        value = "diverged" if trial.state == "diverged" else "-"
-        if trial.value is not None and trial.state != "diverged":
-            value = f"{100 * trial.value:.1f}"
+    def add(trial: Trial, style: str) -> None:
+        value = "-" if trial.value is None else f"{100 * trial.value:.1f}"
+        value = "diverged" if trial.state == "diverged" else value
         number = "default" if trial is summary.default else str(trial.number)
-        settings = {short[path]: shown(trial.parameters[path]) for path in short}
-        listed = "\n".join(f"{name} {value}" for name, value in settings.items())
-        cells = list(settings.values()) if in_columns else [listed]
-        grid.add_row(
-            *(Text(cell) for cell in (number, value, str(trial.epoch), *cells)), style=style
-        )
+        cells = [shown(trial.parameters[path]) for path in short]
+        if not in_columns:
+            pairs = zip(short.values(), cells, strict=True)
+            cells = ["\n".join(f"{name} {cell}" for name, cell in pairs)]
+        grid.add_row(*map(Text, (number, value, str(trial.epoch), *cells)), style=style)
 
     top = summary.ranked[:SHOWN]
     for trial in top:
@@ -154,26 +139,15 @@ def _grid(summary: Summary, short: dict[str, str], *, in_columns: bool) -> Grid:
     return grid
 
 
-def _print_importance(console: Console, found: Importance) -> None:
-    if not found.influences:
-        console.print(Text(f"Which settings mattered: {found.method}."))
-        return
-    console.print(Text(f"Which settings mattered, by {found.method}:"))
-    for one in found.influences:
-        share = "" if one.share is None else f"{100 * one.share:5.1f} %  "
-        rank = "" if one.spearman is None else f"rank correlation {one.spearman:+.2f}"
-        console.print(Text(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
-
-
-def export(summary: Summary, record: SearchRecord, confirmation: Json | None = None) -> list[str]:
-    """Write trials.csv, best.yaml and search.json beside the record; returns their names."""
-    written = ["trials.csv", "search.json"]
-    write_atomically(record.directory / "trials.csv", to_csv(summary))
-    write_json(record.directory / "search.json", document(summary, confirmation))
+def export(summary: Summary, directory: Path, confirmation: Json | None = None) -> list[str]:
+    """Write best.yaml, trials.csv and search.json beside the record; returns their names."""
+    texts = {"trials.csv": to_csv(summary)}
     if summary.best is not None:
-        write_atomically(record.directory / "best.yaml", to_yaml(summary, summary.best))
-        written.insert(0, "best.yaml")
-    return written
+        texts = {"best.yaml": to_yaml(summary, summary.best), **texts}
+    for name, text in texts.items():
+        write_atomically(directory / name, text)
+    write_json(directory / "search.json", document(summary, confirmation))
+    return [*texts, "search.json"]
 
 
 def document(summary: Summary, confirmation: Json | None = None) -> Json:
@@ -182,7 +156,7 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
     return {
         "search": problem.space.name,
         "caption": summary.caption,
-        "notes": list(summary.notes),
+        "notes": summary.notes,
         "question": problem.values,
         "best": _outcome(problem, summary.best),
         "default": _outcome(problem, summary.default),
@@ -191,10 +165,8 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
         "confirmation": confirmation,
         "provenance": {
             "data": {
-                "name": dataset.name,
-                "fingerprint": dataset.fingerprint,
-                "family": dataset.family,
-                "synthetic": dataset.synthetic,
+                name: getattr(dataset, name)
+                for name in ("name", "fingerprint", "family", "synthetic")
             },
             "seed": problem.space.seed,
             "preset": problem.preset,
@@ -208,25 +180,20 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
 def _outcome(problem: SearchProblem, trial: Trial | None) -> Json | None:
     if trial is None:
         return None
-    return {
-        "trial": trial.number,
-        "value": trial.value,
-        "epoch": trial.epoch,
-        "state": trial.state,
-        "parameters": trial.parameters,
-        "set": as_assignments(problem.changes(trial.parameters)),
-    }
+    values = {name: getattr(trial, name) for name in ("value", "epoch", "state", "parameters")}
+    settings = as_assignments(problem.changes(trial.parameters))
+    return {"trial": trial.number, **values, "set": settings}
 
 
 def to_csv(summary: Summary) -> str:
     """A line a trial, in the order of their numbers."""
     rows = []
     for trial in summary.trials:
-        row: Json = {name: getattr(trial, name) for name in ("state", "reason", "epoch", "value")}
-        row = {"trial": trial.number, **row, "seconds": f"{trial.seconds:.1f}"}
-        row |= {path: _inline(value) for path, value in trial.parameters.items()}
+        values = {name: getattr(trial, name) for name in ("state", "reason", "epoch", "value")}
+        row: Json = {"trial": trial.number, **values, "seconds": f"{trial.seconds:.1f}"}
+        row |= {path: _inline(value, "") for path, value in trial.parameters.items()}
         if summary.problem.population:
-            row |= {f"first {path}": _inline(value) for path, value in trial.first.items()}
+            row |= {f"first {path}": _inline(value, "") for path, value in trial.first.items()}
         row["pretraining"], row["evaluation"] = trial.units or ("", "")
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
@@ -248,8 +215,7 @@ def to_yaml(summary: Summary, best: Trial) -> str:
         summary.caption,
         f"Data {problem.dataset.fingerprint}. Chosen on the validation side.",
     ]
-    if problem.population:
-        head.append(summary.notes[-1])
+    head += [POPULATION] if problem.population else []
     head += ["", f"skelcon-ablate STUDY --preset {problem.preset} {as_assignments(base)}"]
     lines = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return lines + yaml.safe_dump({"base": base}, sort_keys=False)
@@ -257,22 +223,18 @@ def to_yaml(summary: Summary, best: Trial) -> str:
 
 def as_assignments(values: Json) -> str:
     """``--set`` arguments for a shell."""
-    return " ".join(
-        "--set " + shlex.quote(f"{path}={_inline(value, 'null')}") for path, value in values.items()
-    )
+    settings = (f"{path}={_inline(value)}" for path, value in values.items())
+    return " ".join(f"--set {shlex.quote(setting)}" for setting in settings)
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
     """The last part of each path, or as much as keeps them apart."""
     found = {}
     for path in paths:
-        parts = path.split(".")
-        names = [".".join(parts[-n:]) for n in range(1, len(parts) + 1)]
-        found[path] = next(
-            name
-            for name in names
-            if sum(other == path or other.endswith(f".{name}") for other in paths) == 1
-        )
+        parts, others = path.split("."), [f".{other}" for other in paths if other != path]
+        names = (".".join(parts[at:]) for at in reversed(range(len(parts))))
+        clear = (n for n in names if not any(other.endswith(f".{n}") for other in others))
+        found[path] = next(clear, path)
     return found
 
 
@@ -283,7 +245,7 @@ def shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _inline(value: Any, none: str = "") -> str:
+def _inline(value: Any, none: str = "null") -> str:
     """``value`` as YAML on one line."""
     if value is None:
         return none

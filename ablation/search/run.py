@@ -11,7 +11,6 @@ import typer
 from ablation.interrupts import graceful
 from ablation.live.output import Output
 from ablation.run import RESUME, Job, RunOptions, missing_units, run_job
-from ablation.runner.resources import Resources
 from ablation.search import report
 from ablation.search.confirm import Confirmation, confirm
 from ablation.search.events import TrialEvents
@@ -56,7 +55,12 @@ def run_search(
     Raises:
         UserError: if another command runs this search, or its resources do not fit.
     """
-    _check(problem, options.resources)
+    gpus = options.resources.gpus_per_trial
+    if problem.population and gpus > 1:
+        raise UserError(
+            f"--gpus-per-trial {gpus:g}: a member of pbt trains on one device, give 1 or a share "
+            "of one"
+        )
     store.check_writable()
     directory = problem.directory(store.results)
     directory.mkdir(parents=True, exist_ok=True)
@@ -65,30 +69,20 @@ def run_search(
             raise UserError(f"'{directory}': another command runs this search; wait for its end")
         search = _Search(problem, store, mirror, output, as_json)
         code = search.run(options)
-        best, confirmed = search.summary.best, None
-        if confirmation.seeds and code != INTERRUPTED and best is not None:
-            if best is search.summary.default:
+        summary, confirmed = search.summary, None
+        if confirmation.seeds and code != INTERRUPTED and summary.best is not None:
+            if summary.best is summary.default:
                 output.say("The default is the best: there is nothing to confirm.")
             else:
-                ended, confirmed = confirm(
-                    problem, best, confirmation, store, mirror, options, output
-                )
+                ended, confirmed = confirm(summary, confirmation, store, mirror, options, output)
                 code = max(code, ended)
         written = search.write(confirmed)
     if as_json:
-        typer.echo(json.dumps(report.document(search.summary, confirmed), indent=1))
+        typer.echo(json.dumps(report.document(summary, confirmed), indent=1))
     else:
-        output.say(f"Written to {search.place}: {', '.join(written)}")
+        place = f"{mirror.uri.rstrip('/')}/{search.name}" if mirror else directory
+        output.say(f"Written to {place}: {', '.join(written)}")
     return code
-
-
-def _check(problem: SearchProblem, resources: Resources) -> None:
-    """UserError for resources that a population cannot use."""
-    if problem.population and resources.gpus_per_trial > 1:
-        raise UserError(
-            f"--gpus-per-trial {resources.gpus_per_trial:g}: a member of pbt trains on one device, "
-            "give 1 or a share of one"
-        )
 
 
 class _Search:
@@ -104,75 +98,53 @@ class _Search:
     ) -> None:
         self._problem, self._store, self._mirror = problem, store, mirror
         self._output, self._as_json = output, as_json
-        self.directory = problem.directory(store.results)
+        self._directory = problem.directory(store.results)
+        self.name = self._directory.relative_to(store.results).as_posix()
         if mirror is not None:
-            mirror.fetch_longer(f"{self._name}/{JOURNAL}")
-        self.record = SearchRecord(problem, self.directory)
+            mirror.fetch_longer(f"{self.name}/{JOURNAL}")
+        self._record = SearchRecord(problem, self._directory)
         self.summary: Summary
-
-    @property
-    def _name(self) -> str:
-        return self.directory.relative_to(self._store.results).as_posix()
-
-    @property
-    def place(self) -> str:
-        """Where its files are, for people."""
-        if self._mirror is None:
-            return str(self.directory)
-        return f"{self._mirror.uri.rstrip('/')}/{self._name}"
 
     def run(self, options: RunOptions) -> int:
         """Run what is missing and show the result; the exit code."""
-        problem, known = self._problem, self.record.trials()
-        total = max(problem.space.trials, len(known))
-        events = TrialEvents(self._output, problem, known, total, self._push)
-        if problem.population:
-            return self._run_population(options, events)
-        source = SearchSource(
-            problem, self.record, self._store, problem.space.trials, self._missing, events
-        )
-        job = Job(problem.space.name, {}, (problem.dataset,), self.directory, source=source)
-        return run_job(job, self._store, options, self._output, self._report, self._mirror)
-
-    def _run_population(self, options: RunOptions, events: TrialEvents) -> int:
-        whole, resources = True, options.resources
-        known = self.record.trials()
-        if len(known) < self._problem.space.trials or not all(trial.ended for trial in known):
-            options.confirm(resources)
-            resources.stay_on_loopback()
-            with graceful(self._output.acknowledge) as interrupt:
+        problem, output = self._problem, self._output
+        events = TrialEvents(output, self._record, self._push)
+        if not problem.population:
+            source = SearchSource(self._record, self._store, self._missing, events)
+            name, data = problem.space.name, (problem.dataset,)
+            job = Job(name, {}, data, self._directory, source=source)
+            return run_job(job, self._store, options, output, self._report, self._mirror)
+        whole, known = True, self._record.trials()
+        if len(known) < problem.space.trials or not all(trial.ended for trial in known):
+            options.confirm(options.resources)
+            options.resources.stay_on_loopback()
+            with graceful(output.acknowledge) as interrupt:
                 from ablation.search.population import run_population  # imports Ray
 
                 whole = run_population(
-                    self.record,
-                    self._store,
-                    resources,
-                    events,
-                    interrupt,
-                    self._output.say,
+                    self._record, self._store, options.resources, events, interrupt, output.say
                 )
         failed = self._report()
         if not whole:
-            self._output.say(RESUME)
-            return INTERRUPTED
-        return int(failed)
+            output.say(RESUME)
+        return int(failed) if whole else INTERRUPTED
 
     def _report(self) -> bool:
         """Show and write what there is; whether a trial has failed."""
-        self.summary = Summary.of(self.record)
+        self.summary = Summary(self._record)
         if not self._as_json:
             report.print_summary(self._output.console, self.summary)
         count = len(self.summary.trials)
-        if count < self._problem.space.trials and self.record.exhausted:
+        if count < self._problem.space.trials and self._record.exhausted:
             self._output.say(f"The space holds no more than {count} different trials.")
         self.write(None)
-        return self.summary.failed
+        return any(trial.state == "failed" for trial in self.summary.trials)
 
     def write(self, confirmation: Json | None) -> list[str]:
         """Write the summary's files, to the URI as well; their names."""
-        written = report.export(self.summary, self.record, confirmation)
+        written = report.export(self.summary, self._directory, confirmation)
         if self._mirror is not None:
-            self._mirror.push_all((), self._name)
+            self._mirror.push_all((), self.name)
         return written
 
     def _missing(self, units: TrialUnits) -> list[Unit]:
@@ -182,4 +154,4 @@ class _Search:
     def _push(self) -> None:
         if self._mirror is not None:
             with contextlib.suppress(UserError):  # it is pushed again at the end
-                self._mirror.push_file(f"{self._name}/{JOURNAL}")
+                self._mirror.push_file(f"{self.name}/{JOURNAL}")

@@ -38,24 +38,19 @@ class Sampler:
 
     def exhausted(self, known: Sequence[Json]) -> bool:
         """Whether the space holds no other parameters than ``known``."""
-        sizes = [domain.size for domain in self._space.values()]
-        if not known or None in sizes:
-            return False
-        size = math.prod(size for size in sizes if size is not None)
-        return sum(map(self.contains, known)) >= size
+        inside = [parameters for parameters in known if self.contains(parameters)]
+        return len(inside) >= math.prod(domain.size for domain in self._space.values())
 
-    def suggest(self, study: optuna.Study, number: int, known: Sequence[Json]) -> Json:
-        """Parameters for the trial ``number`` other than ``known``; there must be some."""
+    def suggest(self, study: optuna.Study, known: Sequence[Json]) -> Json:
+        """Parameters for the next trial, other than ``known``; there must be some."""
+        number = len(known)
         if number == DEFAULT:
             return self._problem.defaults
-        seen = {_text(parameters) for parameters in known}
         by_tpe = self._problem.algorithm == "optuna"
         for attempt in itertools.count():
-            if by_tpe and attempt < TPE_ATTEMPTS:
-                parameters = self._by_tpe(study, number, attempt)
-            else:
-                parameters = self._at_random(number, attempt)
-            if _text(parameters) not in seen:
+            draw = self._by_tpe if by_tpe and attempt < TPE_ATTEMPTS else self._at_random
+            parameters = draw(study, number, attempt)
+            if parameters not in known:
                 return parameters
         raise AssertionError("not reached")
 
@@ -70,16 +65,15 @@ class Sampler:
             for path, domain in self._space.items()
         }
 
-    def _at_random(self, number: int, attempt: int) -> Json:
+    def _at_random(self, study: optuna.Study, number: int, attempt: int) -> Json:
         draws = random.Random(derive(self._problem.space.seed, f"search {number} {attempt}"))
         return {path: domain.draw(draws) for path, domain in self._space.items()}
 
     def _by_tpe(self, study: optuna.Study, number: int, attempt: int) -> Json:
         seed = derive(self._problem.space.seed, f"optuna {number} {attempt}") % 2**32
+        sampler = optuna.samplers.TPESampler(seed=seed)
         # Of a copy in memory: what is asked of the record itself stays there, duplicates as well.
-        copy = optuna.create_study(
-            direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed)
-        )
+        copy = optuna.create_study(direction="maximize", sampler=sampler)
         copy.add_trials(trial for trial in study.get_trials(deepcopy=False) if trial.params)
         found = copy.ask(self.distributions).params
         return {
@@ -94,7 +88,3 @@ def distribution(domain: Domain) -> BaseDistribution:
         return CategoricalDistribution([json.dumps(value) for value in domain.values])
     kind = IntDistribution if domain.whole else FloatDistribution
     return kind(*domain.values, log=domain.log)
-
-
-def _text(parameters: Json) -> str:
-    return json.dumps(parameters, sort_keys=True)

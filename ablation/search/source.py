@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from ablation.events import Event, Failed, Finished, Pruned, Started, Waiting
 from ablation.runner.queue import Monitor
 from ablation.search.events import TrialEvents
-from ablation.search.problem import SearchProblem, TrialUnits
-from ablation.search.record import SearchRecord, Trial
+from ablation.search.problem import TrialUnits
+from ablation.search.record import SearchRecord, State
 from ablation.store import Store
 from ablation.units import EvaluateUnit, Unit
 
@@ -23,33 +23,31 @@ class SearchSource:
     Trials with different parameters may share units, where a parameter is not used.
 
     Args:
-        problem: what is searched.
         record: the trials so far; receives what becomes of them.
         store: where the values of evaluations are.
-        trials: how many there shall be in all.
         missing: those of a trial's units that are not done; damaged ones are moved away.
         reporter: shows what happens to trials.
     """
 
     def __init__(
         self,
-        problem: SearchProblem,
         record: SearchRecord,
         store: Store,
-        trials: int,
         missing: Callable[[TrialUnits], Sequence[Unit]],
         reporter: TrialEvents,
     ) -> None:
-        self._problem, self._record, self._store = problem, record, store
-        self._trials, self._missing, self._reporter = trials, missing, reporter
+        self._problem, self._record, self._store = record.problem, record, store
+        self._missing, self._reporter = missing, reporter
         self._over: set[int] = set()
+        self.summary = reporter.summary
         self.start()
 
     def start(self) -> None:
         """Hand out again what has not ended: a run begins, or Ray has died under it."""
         known = self._record.trials()
         self._again = [t for t in known if not t.ended and t.number not in self._over]
-        self._left = 0 if self._record.exhausted else max(0, self._trials - len(known))
+        further = self._problem.space.trials - len(known)
+        self._left = 0 if self._record.exhausted else max(0, further)
         self._open: dict[int, TrialUnits] = {}
         self._since: dict[int, float] = {}
 
@@ -66,34 +64,25 @@ class SearchSource:
     @property
     def expected(self) -> Sequence[Unit]:
         """As many units as further trials have, each trained to its end."""
-        trials = range(self.upcoming // 2)
-        if not trials:
-            return ()
-        return list(self._problem.plan({"default": {}}, "validation", tuple(trials)).units.values())
-
-    def summary(self) -> Sequence[tuple[str, str]]:
-        """What the live view shows beside the units."""
-        return self._reporter.summary()
+        seeds = tuple(range(self.upcoming // 2))
+        plan = self._problem.plan({"default": {}}, "validation", seeds) if seeds else None
+        return list(plan.units.values()) if plan else ()
 
     def ask(self) -> Sequence[Unit]:
         """The missing units of the next trial: first of those that have started."""
         while not self.exhausted:
-            trial = self._next()
-            units = self._record.units(trial)
+            if self._again:
+                trial = self._again.pop(0)
+                self._record.retry(trial.number)
+            else:
+                trial = self._record.ask()
+                self._left = 0 if self._record.exhausted else self._left - 1
+            units = self._problem.units(trial.first, f"trial {trial.number}")
             self._open[trial.number] = units
             if missing := self._missing(units):
                 return missing
             self._complete(trial.number)
         return ()
-
-    def _next(self) -> Trial:
-        if self._again:
-            trial = self._again.pop(0)
-            self._record.retry(trial.number)
-            return trial
-        trial = self._record.ask()
-        self._left = 0 if self._record.exhausted else self._left - 1
-        return trial
 
     def monitor(self, unit: Unit) -> Monitor | None:
         """A pre-training is evaluated as its first trial's evaluation will be."""
@@ -115,7 +104,7 @@ class SearchSource:
         if len(same) < len(trials) or not all(prune):
             return False
         for number in trials:
-            self._record.prune(number)
+            self._record.end(number, "stopped")
         return True
 
     def report(self, event: Event) -> None:
@@ -126,26 +115,25 @@ class SearchSource:
 
     def _report_of(self, number: int, event: Event) -> None:
         match event:
-            case Started():
-                if number not in self._since:
-                    self._reporter.started(self._record.trial(number))
-                self._since.setdefault(number, time.monotonic())
+            case Started() if number not in self._since:
+                self._since[number] = time.monotonic()
+                self._reporter.started(self._record.trial(number))
             case Finished(unit) if unit == self._open[number].evaluation:
                 self._complete(number)
             case Failed(_, reason, verdict="failed"):
-                how = self._record.diverge if reason.startswith(DIVERGED) else self._record.fail
-                how(number, reason.removeprefix("failed: "))
-                self._end(number)
+                state: State = "diverged" if reason.startswith(DIVERGED) else "failed"
+                self._record.end(number, state, reason.removeprefix("failed: "))
+                self._close(number)
             case Pruned():
-                self._end(number)
+                self._close(number)
 
     def _complete(self, number: int) -> None:
         """A trial's evaluation is done."""
         evaluation = self._open[number].evaluation
         value = float(self._store.result(evaluation.key)[self._problem.space.metric])
         self._report(number, self._problem.epochs, value)
-        self._record.complete(number)
-        self._end(number)
+        self._record.end(number, "completed")
+        self._close(number)
 
     def _report(self, number: int, epoch: int, value: float) -> bool:
         now = time.monotonic()
@@ -155,7 +143,7 @@ class SearchSource:
         self._reporter.progressed(self._record.trial(number))
         return prune
 
-    def _end(self, number: int) -> None:
+    def _close(self, number: int) -> None:
         del self._open[number]
         self._over.add(number)
         self._reporter.ended(self._record.trial(number))

@@ -53,9 +53,9 @@ IN_TRAINING = (
     "pretrain.optimiser.weight_decay",
     "pretrain.contrast.temperature",
     "pretrain.contrast.momentum",
-    "pretrain.augment.",
+    "pretrain.augment",
 )
-"""What can change in the middle of a training, as PBT does; a name that ends in a dot is a group"""
+"""What can change in the middle of a training, as PBT does"""
 
 
 class Scheduler(Config):
@@ -70,12 +70,8 @@ class Scheduler(Config):
 
     def resolved(self) -> Json:
         """What is in use, and nothing that is not."""
-        used = {
-            "asha": ("grace", "reduction"),
-            "pbt": ("interval", "quantile", "resample"),
-            "fifo": (),
-        }
-        return {"name": self.name, **{key: getattr(self, key) for key in used[self.name]}}
+        used = {"asha": {"grace", "reduction"}, "pbt": {"interval", "quantile", "resample"}}
+        return self.model_dump(include={"name", *used.get(self.name, ())})
 
 
 class Space(Config):
@@ -100,36 +96,24 @@ class Space(Config):
         """Where in the file ``keys`` stand, for a message."""
         return self._file.at(keys) if self._file else f"search '{self.name}'"
 
-    def chosen(
-        self,
-        *,
-        trials: int | None = None,
-        scheduler: Scheduling | None = None,
-        algorithm: Algorithm | None = None,
-        seed: int | None = None,
-    ) -> Space:
-        """The space with those options of the command line that are given."""
-        given: Json = {"trials": trials, "algorithm": algorithm, "seed": seed}
+    def chosen(self, *, scheduler: Scheduling | None = None, **given: int | str | None) -> Space:
+        """The space with those options of the command line that are given (not None)."""
+        changes: Json = {key: value for key, value in given.items() if value is not None}
         if scheduler is not None:
-            given["scheduler"] = self.scheduler.model_copy(update={"name": scheduler})
-        changes = {key: value for key, value in given.items() if value is not None}
+            changes["scheduler"] = self.scheduler.model_copy(update={"name": scheduler})
         space = self.model_copy(update=changes)
         space._file = self._file
-        space.check_scheduler()
+        if space.scheduler.name == "pbt":
+            space._check_population()
         return space
 
-    def check_scheduler(self) -> None:
-        """:class:`UserError` if PBT is to change what no training can change."""
-        if self.scheduler.name != "pbt":
-            return
+    def _check_population(self) -> None:
         for path in self.space:
-            if not any(
-                path == can or (can[-1] == "." and path.startswith(can)) for can in IN_TRAINING
-            ):
-                can = ", ".join(name.rstrip(".") for name in IN_TRAINING)
+            if not any(f"{path}.".startswith(f"{can}.") for can in IN_TRAINING):
                 raise UserError(
                     f"{self.at('space', path)}: pbt cannot change '{path}' in the middle of a "
-                    f"training; it can change {can}; use the scheduler asha or fifo"
+                    f"training; it can change {', '.join(IN_TRAINING)}; use the scheduler asha or "
+                    "fifo"
                 )
         if self.trials < 2:
             raise UserError(f"pbt needs at least 2 trials, not {self.trials}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -75,13 +76,11 @@ def record_of(problem: SearchProblem, directory: Path) -> SearchRecord:
     return SearchRecord(problem, directory)
 
 
-def source_of(
-    problem: SearchProblem, record: SearchRecord, store: Store, trials: int
-) -> SearchSource:
+def source_of(record: SearchRecord, store: Store) -> SearchSource:
     def missing(units: TrialUnits) -> list[Unit]:
         return [unit for unit in units if not store.is_done(unit.key)]
 
-    return SearchSource(problem, record, store, trials, missing, Quiet())
+    return SearchSource(record, store, missing, Quiet())
 
 
 def run_trials(
@@ -91,8 +90,9 @@ def run_trials(
 
     After ``steps`` steps in all it stops, as a driver that is interrupted does.
     """
+    problem = replace(problem, space=problem.space.chosen(trials=trials))
     store, record = Store(results), record_of(problem, problem.directory(results))
-    source = source_of(problem, record, store, trials)
+    source = source_of(record, store)
     context = Context(
         {problem.dataset.fingerprint: problem.dataset.path}, group=GroupOptions(world_size)
     )

@@ -110,8 +110,8 @@ def test_the_record_survives_a_torn_line_and_a_new_process(
     assert [trial.state for trial in record.trials()] == ["unfinished", "unfinished"]
     assert [(r.epoch, r.value, r.seconds) for r in record.trial(0).reports] == [(2, 0.25, 1.0)]
     record.report(0, 4, 0.5, 1.0)
-    record.complete(0)
-    record.fail(1, "out of memory")
+    record.end(0, "completed")
+    record.end(1, "failed", "out of memory")
     trials = record_of(problem, tmp_path).trials()
     assert [(t.state, t.epoch, t.value) for t in trials] == [
         ("completed", 4, 0.5),
@@ -165,11 +165,11 @@ def test_no_two_trials_have_the_same_parameters_and_a_small_space_is_exhausted(
     while not record.exhausted:
         number = record.ask().number
         record.report(number, 4, 0.5, 1.0)
-        record.complete(number)
+        record.end(number, "completed")
     found = [trial.parameters for trial in record.trials()]
     assert len(found) == 7  # the default, which is not in the space, and all six
     assert len({json.dumps(one) for one in found}) == 7
-    source = source_of(problem, record, Store(tmp_path / "r"), 12)
+    source = source_of(record, Store(tmp_path / "r"))
     assert source.exhausted
     assert not source.expected
 
@@ -188,11 +188,11 @@ def test_tpe_learns_from_the_trials_of_an_earlier_command(
             drawn.append(trial.parameters[name])
             record.report(trial.number, 2, -abs(trial.parameters[name] - 0.4), 1.0)
             if trial.number % 3 == 1:
-                record.prune(trial.number)
+                record.end(trial.number, "stopped")
             elif trial.number % 10 == 2:
-                record.diverge(trial.number, "nan")
+                record.end(trial.number, "diverged", "nan")
             else:
-                record.complete(trial.number)
+                record.end(trial.number, "completed")
         return drawn
 
     early = further(tmp_path / "a", 30)
@@ -274,10 +274,13 @@ def test_trials_that_share_a_pretraining_get_a_value_each(
 def test_a_trial_that_diverges_is_an_answer_and_one_that_fails_is_retried(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
-    problem = problem_of(tmp_path, dataset)
+    problem = problem_of(tmp_path, dataset, trials=2)
     record, store = record_of(problem, tmp_path / "s"), Store(tmp_path / "r")
-    source = source_of(problem, record, store, 2)
-    first, second = source.ask()[0], source.ask()[0]
+    source = source_of(record, store)
+    handed_out = [source.ask(), source.ask()]
+    source.start()  # Ray has died under both
+    assert [source.ask(), source.ask()] == handed_out
+    first, second = (units[0] for units in handed_out)
     log = tmp_path / "log.txt"
     source.report(Failed(first, "failed: OSError: no luck", log, "retry"))
     source.report(Failed(first, "failed: FloatingPointError: loss nan", log, "failed"))
@@ -289,7 +292,7 @@ def test_a_trial_that_diverges_is_an_answer_and_one_that_fails_is_retried(
     ]
     source.start()  # Ray has died: this command has tried both
     assert source.exhausted
-    again = source_of(problem, record, store, 2)
+    again = source_of(record, store)
     assert [unit.key for unit in again.ask()] == list(record.trial(1).units)
     assert record.trial(1).state == "unfinished"
 
@@ -381,9 +384,9 @@ def recorded(problem: SearchProblem, directory: Path, values: list[list[float]])
         for at, value in enumerate(own, 1):
             record.report(number, 2 * at, value, 0.1)
         if len(own) == 2:
-            record.complete(number)
+            record.end(number, "completed")
         else:
-            record.prune(number)
+            record.end(number, "stopped")
     return record
 
 
@@ -392,9 +395,9 @@ def test_the_best_is_the_best_of_those_that_ran_to_their_end(
 ) -> None:
     problem = problem_of(tmp_path, dataset)
     record = recorded(problem, tmp_path / "s", [[0.2, 0.3], [0.9], [0.4, 0.5], [0.1, 0.5], [0.6]])
-    summary = Summary.of(record)
+    summary = Summary(record)
     assert [trial.number for trial in summary.ranked] == [2, 3, 0, 1, 4]
-    report.export(summary, record)
+    report.export(summary, tmp_path / "s")
     rows = list(csv.DictReader((tmp_path / "s" / "trials.csv").read_text().splitlines()))
     assert list(rows[0])[:6] == ["trial", "state", "reason", "epoch", "value", "seconds"]
     whole = [row for row in rows if row["state"] == "completed"]
@@ -430,7 +433,7 @@ def test_the_summary_is_whole_in_eighty_columns(
     record = recorded(problem, tmp_path / "s", [[0.2, 0.3], [0.9], [0.4, 0.5]])
     console = Console(width=80, record=True, file=(tmp_path / "out.txt").open("w"))
     with console.file:
-        report.print_summary(console, Summary.of(record))
+        report.print_summary(console, Summary(record))
         text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -451,7 +454,7 @@ def test_the_setting_that_mattered_is_found_in_trials_of_the_same_epoch(
             record.report(number, 2, value, 1.0)
             if number % 4 == 0:  # of the others nothing is known after four epochs
                 record.report(number, 4, 1 - value, 1.0)
-            record.prune(number)
+            record.end(number, "stopped")
         return importance(record)
 
     many = found(40, "many")
