@@ -118,9 +118,8 @@ def search(
     check_machine(limits)
     from ablation.live.output import output as open_output
     from ablation.run import RunOptions
-    from ablation.search.confirm import Confirmation
     from ablation.search.problem import SearchProblem
-    from ablation.search.run import run_search
+    from ablation.search.run import Confirmation, run_search
 
     as_json = output.as_json
     with open_output(as_json=as_json, verbose=output.verbose, search=chosen.name) as shown:

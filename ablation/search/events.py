@@ -18,16 +18,10 @@ class TrialEvents:
     """Passes what happens to trials on: events for a script, lines for people.
 
     People see each trial that ends, and with ``--verbose`` each start and each value.
-
-    Args:
-        output: the command's.
-        record: has the trials of earlier commands.
-        after: is called when a trial has ended.
+    ``after`` is called when a trial has ended.
     """
 
-    def __init__(
-        self, output: Output, record: SearchRecord, after: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, output: Output, record: SearchRecord, after: Callable[[], None]) -> None:
         problem, known = record.problem, record.trials()
         self._output, self._epochs, self._after = output, problem.epochs, after
         self._total = max(problem.space.trials, len(known))

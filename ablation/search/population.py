@@ -8,7 +8,6 @@ Importing this module imports Ray (seconds): only a search that has something to
 
 from __future__ import annotations
 
-import copy
 import io
 import json
 import os
@@ -20,11 +19,7 @@ from pathlib import Path
 from typing import Any
 
 # isort: off
-from ablation.runner.session import (  # sets what Ray reads, then imports it
-    check_session,
-    cluster,
-    restarting,
-)
+from ablation.runner.session import check_session, cluster, restarting  # sets what Ray reads
 # isort: on
 
 import torch
@@ -41,7 +36,7 @@ from ablation.runner.trainables import monitor_from_json
 from ablation.runner.tune_parts import Unpickled, monitor_to_json, reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
-from ablation.search.record import SearchRecord
+from ablation.search.record import SearchRecord, State
 from ablation.store import Store, write_atomically
 from ablation.units import PretrainUnit, read_unit
 from ablation.work import cap_memory, prepare
@@ -67,9 +62,6 @@ class Member(tune.Trainable):  # type: ignore[misc]
     not seen, ``plugins``, ``directory`` (to look for these), ``gpu`` and ``threads``.
     """
 
-    _training: Pretraining | None = None
-    _state: Json | None = None
-
     def setup(self, config: Json) -> None:
         """Called once per worker; training starts with the first step."""
         prepare(config["threads"])
@@ -80,7 +72,8 @@ class Member(tune.Trainable):  # type: ignore[misc]
 
     def reset_config(self, new_config: Json) -> bool:
         """Take another member in this process, or the same with other parameters."""
-        self._training = self._state = None
+        self._training: Pretraining | None = None
+        self._state: Json | None = None
         self._settings, self._member = new_config, json.loads(new_config["member"])
         self._validation = monitor_from_json(self._member["monitor"])
         name = f"{self._member['number']:04d}"
@@ -91,9 +84,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         """Train to the next evaluation, and write a checkpoint."""
         found: Json = {"parameters": self._member["parameters"]}
         try:
-            if self._training is None:
-                self._training = self._start()
-            training = self._training
+            training = self._training = self._training or self._start()
             while not training.done:
                 training.run_epoch()
                 if training.epoch % self._validation.every == 0:
@@ -151,10 +142,7 @@ class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
     It overrides private methods, as Tune has no public way to do what they do: to wait no longer
     for a member that has ended, to keep the default's member as it is, and to move parameters
     within their bounds. ``_unused`` notices a version that does not call the last of them.
-
-    Args:
-        problem: what is searched.
-        config_of: number and parameters -> what a member's configuration holds.
+    ``config_of`` gives ``config["member"]`` of a number and parameters.
     """
 
     _next_perturbation_sync: float
@@ -186,11 +174,8 @@ class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
         self._wait_no_longer(tune_controller, trial)
 
     def _wait_no_longer(self, tune_controller: Any, ended: Any) -> None:
-        """Let the others continue if ``ended`` was the last that they waited for.
-
-        Tune would let them wait for ever: it only looks when a member reports. This exchange is
-        left out.
-        """
+        # Tune only looks when a member reports: if ``ended`` was the last that the others waited
+        # for, they would wait for ever. This exchange is left out.
         others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
         times = [self._trial_state[trial].last_train_time for trial in others]
         if times and min(times) >= self._next_perturbation_sync:
@@ -213,8 +198,7 @@ class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
                 parameters[path] = domain.draw(draws)
             else:
                 parameters[path] = domain.neighbour(copied[path], draws)
-        config = copy.copy(trial_to_clone.config)
-        return {**config, "member": self._config_of(number, parameters)}, {}
+        return {**trial_to_clone.config, "member": self._config_of(number, parameters)}, {}
 
 
 def _unused(config: Json) -> Json:
@@ -232,13 +216,11 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
     def __init__(self, record: SearchRecord, reporter: TrialEvents) -> None:
         self._record, self._reporter = record, reporter
 
-    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+    def on_trial_start(self, trial: Any, **info: Any) -> None:
         """A worker has it."""
         self._reporter.started(self._record.trial(number_of(trial)))
 
-    def on_trial_result(
-        self, iteration: int, trials: Any, trial: Any, result: Json, **info: Any
-    ) -> None:
+    def on_trial_result(self, trial: Any, result: Json, **info: Any) -> None:
         """It has been evaluated, perhaps with other parameters than before."""
         if "value" not in result:
             return
@@ -248,29 +230,29 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._record.report(number, result["epoch"], result["value"], result["time_this_iter_s"])
         self._reporter.progressed(self._record.trial(number))
 
-    def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+    def on_trial_complete(self, trial: Any, **info: Any) -> None:
         """It has ended, or Tune stops as the run is interrupted."""
-        number, result = number_of(trial), trial.last_result
-        if self._record.trial(number).ended:
+        known, result = self._record.trial(number_of(trial)), trial.last_result
+        if known.ended:
             return
         if "diverged" in result:
-            self._record.end(number, "diverged", result["diverged"])
-        elif self._record.trial(number).epoch >= self._record.problem.epochs:
-            self._record.end(number, "completed")
-        else:
-            return
-        self._reporter.ended(self._record.trial(number))
+            self._end(trial, "diverged", result["diverged"])
+        elif known.epoch >= self._record.problem.epochs:
+            self._end(trial, "completed")
 
-    def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+    def on_trial_error(self, trial: Any, **info: Any) -> None:
         """It has failed, or its worker has died."""
         check_session()  # what dies with Ray has not failed
-        reason = reason_of_death(trial).removeprefix("failed: ")
-        self._record.end(number_of(trial), "failed", reason)
-        self._reporter.ended(self._record.trial(number_of(trial)))
+        self._end(trial, "failed", reason_of_death(trial).removeprefix("failed: "))
 
-    def on_step_end(self, iteration: int, trials: Any, **info: Any) -> None:
+    def on_step_end(self, **info: Any) -> None:
         """Ray waits for ever for a process of its own that has died."""
         check_session()
+
+    def _end(self, trial: Any, state: State, reason: str = "") -> None:
+        number = number_of(trial)
+        self._record.end(number, state, reason)
+        self._reporter.ended(self._record.trial(number))
 
 
 class _Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
@@ -280,11 +262,11 @@ class _Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
         self._interrupt = interrupt
 
     def __call__(self, trial_id: str, result: Json) -> bool:
-        """Whether this one is to end."""
+        """Never this one alone."""
         return False
 
     def stop_all(self) -> bool:
-        """Whether all are."""
+        """Whether all are to end."""
         return self._interrupt.requested
 
 
@@ -298,13 +280,7 @@ def run_population(
 ) -> bool:
     """Run the members that are new or have not ended; more than there are start a further one.
 
-    Args:
-        record: the members so far; receives what happens to them.
-        store: the results, which all nodes share.
-        resources: what a member may take.
-        reporter: shows what happens to members.
-        interrupt: asks the run to stop.
-        say: receives why Ray is started again.
+    ``say`` receives why Ray is started again.
 
     Returns:
         False if it was interrupted before all members had ended.
@@ -322,14 +298,18 @@ def run_population(
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)
-            _fit(record, resources, node, _Callback(record, reporter), _Stop(interrupt))
+            _fit(record, resources, node, [_Callback(record, reporter)], _Stop(interrupt))
         return all(trial.state != "unfinished" for trial in record.trials())
 
     return restarting(session, say)
 
 
 def _fit(
-    record: SearchRecord, resources: Resources, node: str | None, callback: _Callback, stop: _Stop
+    record: SearchRecord,
+    resources: Resources,
+    node: str | None,
+    callbacks: list[tune.Callback],
+    stop: tune.Stopper,
 ) -> None:
     """Have Tune run the members that have not ended."""
     problem, dataset = record.problem, record.problem.dataset
@@ -341,8 +321,7 @@ def _fit(
         return json.dumps({"number": number, "parameters": parameters, **values})
 
     trials = [trial for trial in record.trials() if trial.state == "unfinished"]
-    pending = os.environ[PENDING]
-    os.environ[PENDING] = str(len(trials))  # all start before they exchange
+    members = [config_of(trial.number, trial.parameters) for trial in trials]
     asked = {"cpu": resources.cpus_per_trial, "gpu": resources.gpus_per_trial}
     space: Json = {
         "search": str(record.directory.resolve()),
@@ -352,27 +331,26 @@ def _fit(
         "directory": str(Path.cwd()),  # where the plugins were found here
         "gpu": resources.gpus_per_trial,
         "threads": max(1, int(resources.cpus_per_trial)),
-        "member": tune.grid_search([config_of(each.number, each.parameters) for each in trials]),
+        "member": tune.grid_search(members),
     }
+    options = tune.TuneConfig(
+        scheduler=Pbt(problem, config_of),
+        reuse_actors=True,
+        trial_dirname_creator=lambda trial: str(trial.trial_id),
+    )
+    pending = os.environ[PENDING]
+    os.environ[PENDING] = str(len(trials))  # all start before they exchange
     with tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch:
-        tune.Tuner(
-            tune.with_resources(Member, asked),
-            param_space=space,
-            tune_config=tune.TuneConfig(
-                scheduler=Pbt(problem, config_of),
-                reuse_actors=True,
-                trial_dirname_creator=lambda trial: str(trial.trial_id),
-            ),
-            run_config=tune.RunConfig(
-                name="search",
-                storage_path=scratch,
-                stop=stop,
-                callbacks=[callback],
-                failure_config=tune.FailureConfig(max_failures=resources.retries),
-                checkpoint_config=tune.CheckpointConfig(
-                    checkpoint_at_end=False, checkpoint_frequency=0
-                ),
-                verbose=0,
-            ),
-        ).fit()
+        never = tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0)
+        run = tune.RunConfig(
+            name="search",
+            storage_path=scratch,
+            stop=stop,
+            callbacks=callbacks,
+            failure_config=tune.FailureConfig(max_failures=resources.retries),
+            checkpoint_config=never,
+            verbose=0,
+        )
+        member = tune.with_resources(Member, asked)
+        tune.Tuner(member, param_space=space, tune_config=options, run_config=run).fit()
     os.environ[PENDING] = pending  # a confirmation may follow

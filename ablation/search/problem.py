@@ -42,19 +42,14 @@ class TrialUnits(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """A space on given data, with the user's choices. :meth:`of` makes a checked one.
-
-    Attributes:
-        preset: the scale's name.
-        protocol: who trains; the validation side is part of the training side.
-        overrides: the user's ``--set``.
-    """
+    """A space on given data, with the user's choices. :meth:`of` makes a checked one."""
 
     space: Space
     dataset: SkeletonDataset
     preset: str
     protocol: str
     overrides: Json
+    """The user's ``--set``."""
 
     @classmethod
     def of(
@@ -161,10 +156,7 @@ class SearchProblem:
 
     @functools.cached_property
     def values(self) -> Json:
-        """Everything that decides what a trial's number means.
-
-        How many trials there are is not part of it: more of them continue the same search.
-        """
+        """All that decides what a trial's number means; not how many trials there are."""
         units = self.units({})
         return {
             "pretraining": units.pretraining.to_json(),

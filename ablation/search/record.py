@@ -3,10 +3,9 @@
 Each change is a line that is on the disk before the next begins, so that whatever is killed, the
 same command resumes. Any tool for optuna reads it (``optuna-dashboard journal.log``).
 
-optuna's states are not all that a search tells apart. A trial that failed stays ``RUNNING``, with
-its reason beside it: the next command retries it. One whose loss or features were not finite has an
-answer: optuna's ``FAIL``. What optuna's parameters cannot hold (a list; a default outside its
-domain) stands in ``user_attrs``.
+A trial that failed stays ``RUNNING`` for optuna, with its reason beside it: the next command
+retries it. One that diverged has an answer: ``FAIL``. What optuna's parameters cannot hold (a list;
+a default outside its domain) stands in ``user_attrs``.
 """
 
 from __future__ import annotations
@@ -57,17 +56,16 @@ class Trial:
         parameters: the searched settings; under PBT the last ones.
         first: those it started with.
         units: the keys of its pre-training and its evaluation; none under PBT.
-        state: ``completed``, ``stopped`` by the pruner, ``diverged`` (its loss or features were
-            not finite), ``failed`` or ``unfinished``.
+        state: ``stopped`` by the pruner; ``diverged``: its loss or features were not finite.
     """
 
     number: int
     parameters: Json
     first: Json
-    units: tuple[str, ...] = ()
-    reports: tuple[Report, ...] = ()
-    state: State = "unfinished"
-    reason: str = ""
+    units: tuple[str, ...]
+    reports: tuple[Report, ...]
+    state: State
+    reason: str
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Trial:
@@ -102,11 +100,7 @@ class Trial:
 
 
 class SearchRecord:
-    """The trials of a search, and where the parameters of further ones come from.
-
-    Args:
-        problem: what is searched.
-        directory: the search's, which exists and is locked.
+    """The trials of a search, in its ``directory``, which exists and is locked.
 
     Raises:
         UserError: if the journal is damaged.

@@ -51,11 +51,8 @@ class Summary:
     """
 
     def __init__(self, record: SearchRecord) -> None:
-        self.problem, self.trials, self.importance = (
-            record.problem,
-            record.trials(),
-            importance(record),
-        )
+        self.problem, self.trials = record.problem, record.trials()
+        self.importance = importance(record)
         unusable = ("diverged", "failed")
         usable = [t for t in self.trials if t.value is not None and t.state not in unusable]
         self.ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
@@ -152,7 +149,8 @@ def export(summary: Summary, directory: Path, confirmation: Json | None = None) 
 
 def document(summary: Summary, confirmation: Json | None = None) -> Json:
     """All of it, with what it was made of and where."""
-    problem, dataset = summary.problem, summary.problem.dataset
+    problem = summary.problem
+    about = ("name", "fingerprint", "family", "synthetic")
     return {
         "search": problem.space.name,
         "caption": summary.caption,
@@ -164,10 +162,7 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
         "trials": [asdict(trial) for trial in summary.trials],
         "confirmation": confirmation,
         "provenance": {
-            "data": {
-                name: getattr(dataset, name)
-                for name in ("name", "fingerprint", "family", "synthetic")
-            },
+            "data": {name: getattr(problem.dataset, name) for name in about},
             "seed": problem.space.seed,
             "preset": problem.preset,
             "set": problem.overrides,

@@ -16,8 +16,8 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from ablation.search.domains import Domain
 from ablation.search.problem import DEFAULT, SearchProblem
+from ablation.search.space import Domain
 from skelcon.config import Json
 from skelcon.seeding import derive
 

@@ -20,13 +20,8 @@ DIVERGED = "failed: FloatingPointError"
 class SearchSource:
     """The trials of a search as a source of units (`ablation.runner.queue.UnitSource`).
 
-    Trials with different parameters may share units, where a parameter is not used.
-
-    Args:
-        record: the trials so far; receives what becomes of them.
-        store: where the values of evaluations are.
-        missing: those of a trial's units that are not done; damaged ones are moved away.
-        reporter: shows what happens to trials.
+    Trials with different parameters may share units, where a parameter is not used. ``missing``
+    gives those of a trial's units that are not done; damaged ones are moved away.
     """
 
     def __init__(
@@ -65,8 +60,7 @@ class SearchSource:
     def expected(self) -> Sequence[Unit]:
         """As many units as further trials have, each trained to its end."""
         seeds = tuple(range(self.upcoming // 2))
-        plan = self._problem.plan({"default": {}}, "validation", seeds) if seeds else None
-        return list(plan.units.values()) if plan else ()
+        return list(self._problem.plan({"default": {}}, "validation", seeds).units.values())
 
     def ask(self) -> Sequence[Unit]:
         """The missing units of the next trial: first of those that have started."""

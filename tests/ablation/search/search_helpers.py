@@ -121,3 +121,10 @@ def run_trials(
                         queue.done(unit)
                         break
     return record.trials()
+
+
+def numbers(trials: list[Trial]) -> list[Any]:
+    """All of the trials but their times."""
+    return [
+        (t.number, t.parameters, t.state, [(r.epoch, r.value) for r in t.reports]) for t in trials
+    ]

@@ -13,19 +13,19 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
-from search_helpers import SPACE, problem_of, record_of, run_trials, source_of
+from search_helpers import SPACE, numbers, problem_of, record_of, run_trials, source_of
 
 from ablation.events import Failed
 from ablation.plan import make_plan
 from ablation.runner.queue import Monitor
 from ablation.runner.tune_parts import monitor_to_json
 from ablation.search import report
-from ablation.search.confirm import lead_in_words
 from ablation.search.importance import importance
 from ablation.search.population import Member
 from ablation.search.problem import SearchProblem
 from ablation.search.record import JOURNAL, SearchRecord, Trial
 from ablation.search.report import Summary
+from ablation.search.run import lead_in_words
 from ablation.store import Store
 from ablation.study import load_study
 from skelcon.data import ClipInfo, DatasetWriter, SkeletonDataset, split
@@ -33,13 +33,6 @@ from skelcon.errors import UserError
 from skelcon.settings import parse_assignment, preset_tree, put, resolve_with_preset
 
 LR = "pretrain.optimiser.lr"
-
-
-def numbers(trials: list[Trial]) -> list[Any]:
-    """All of the trials but their times."""
-    return [
-        (t.number, t.parameters, t.state, [(r.epoch, r.value) for r in t.reports]) for t in trials
-    ]
 
 
 # -- the problem ------------------------------------------------------------------------------
@@ -232,8 +225,9 @@ def test_evaluations_while_training_change_nothing_and_an_interrupted_search_giv
     whole, broken, plain = (Store(tmp_path / name) for name in ("whole", "broken", "plain"))
     trials = run_trials(problem, whole.results, 2)
     assert [r.epoch for r in trials[0].reports] == [1, 2, 3, 4]
-    for _ in range(20):  # a new process for each step
-        found = run_trials(problem, broken.results, 2, steps=1)
+    found: list[Trial] = []
+    while [trial.state for trial in found] != ["completed"] * 2:
+        found = run_trials(problem, broken.results, 2, steps=2)  # as a new process
     assert numbers(found) == numbers(trials)
     rare = problem_of(tmp_path, dataset, evaluate_every=4)
     run_trials(rare, plain.results, 1)

@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from ablation.search.domains import Domain
 from ablation.search.problem import SearchProblem
-from ablation.search.space import known_spaces, load_space, named_space
+from ablation.search.space import Domain, known_spaces, load_space, named_space
 from ablation.study import known_studies
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError

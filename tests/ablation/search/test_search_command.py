@@ -1,0 +1,115 @@
+"""The command's sequence where nothing is left to run with Ray: summary, confirmation, a URI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from search_helpers import SPACE, problem_of, run_trials
+
+from ablation.live.output import output
+from ablation.run import RunOptions
+from ablation.runner.resources import Resources
+from ablation.search.problem import SearchProblem
+from ablation.search.record import SearchRecord
+from ablation.search.run import Confirmation, run_search
+from ablation.store import Store
+from ablation.store.locks import hold
+from ablation.store.mirror import Mirror, mirror_at
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+
+def command(
+    problem: SearchProblem,
+    store: Store,
+    seeds: int = 0,
+    mirror: Mirror | None = None,
+    **resources: Any,
+) -> int:
+    options = RunOptions(Resources(**resources), in_process=True)
+    confirmation = Confirmation("validation", seeds)
+    with output(as_json=False) as shown:
+        return run_search(problem, store, mirror, options, shown, confirmation, False)
+
+
+def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(
+    tmp_path: Path, dataset: SkeletonDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    problem = problem_of(
+        tmp_path,
+        dataset,
+        base={**SPACE["base"], "pretrain.epochs": 9, "linear.epochs": 2},
+        space={
+            **SPACE["space"],
+            "pretrain.augment.use": {"choice": [["crop"], ["crop", "jitter"]]},
+            "linear.lr": {"loguniform": [1e-6, 1.0]},  # most are too small to learn anything
+        },
+        evaluate_every=1,
+        trials=10,
+        algorithm="optuna",
+        scheduler={"name": "asha", "reduction": 3},
+        task="linear",
+    )
+    store = Store(tmp_path / "r")
+    trials = run_trials(problem, store.results, 10)
+    assert len(trials) == 10
+    assert all((t.epoch == 9) == (t.state == "completed") for t in trials)
+    stopped = [trial for trial in trials if trial.state == "stopped"]
+    assert stopped
+    assert {trial.epoch for trial in stopped} <= {1, 3}  # where one in three continues
+    assert trials[0].state == "completed"  # the default is never stopped
+    assert command(problem, store, seeds=2) == 0
+    directory = problem.directory(store.results)
+    document = json.loads((directory / "search.json").read_text())
+    completed = [trial for trial in trials if trial.state == "completed"]
+    best = max(completed, key=lambda trial: (trial.value or 0, -trial.number))
+    assert document["best"]["trial"] == best.number
+    shown = capsys.readouterr().out
+    if best.number == 0:
+        assert "nothing to confirm" in shown
+    else:
+        assert document["confirmation"]["on"] == "validation"
+        assert "Best less default" in shown
+        cells = (directory / "confirmation-validation" / "cells.csv").read_text()
+        assert cells.count("best,value") == cells.count("default,value") == 2
+        assert "best,value,0" not in cells  # the search's own seed chose it
+
+
+def test_a_search_at_a_uri_is_known_on_another_machine(
+    tmp_path: Path, dataset: SkeletonDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem, bucket = problem_of(tmp_path, dataset, trials=2), tmp_path / "bucket"
+    for home in ("one", "two"):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / home))
+        mirror = mirror_at(f"file://{bucket}")
+        store = mirror.store
+        if home == "one":
+            run_trials(problem, store.results, 2)
+        assert command(problem, store, mirror=mirror) == 0
+        assert (problem.directory(bucket) / "best.yaml").exists()
+        found = SearchRecord(problem, problem.directory(store.results)).trials()
+        assert [trial.state for trial in found] == ["completed"] * 2
+
+
+def test_a_second_command_for_the_same_search_is_refused(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem, store = problem_of(tmp_path, dataset), Store(tmp_path / "r")
+    directory = problem.directory(store.results)
+    directory.mkdir(parents=True)
+    with (
+        hold(directory, wait=False),
+        pytest.raises(UserError, match="another command runs this search"),
+    ):
+        command(problem, store)
+
+
+def test_a_member_of_a_population_trains_on_one_device(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem = problem_of(tmp_path, dataset, scheduler={"name": "pbt"})
+    with pytest.raises(UserError, match="--gpus-per-trial 2: a member of pbt trains on one device"):
+        command(problem, Store(tmp_path / "r"), gpus_per_trial=2)
