@@ -20,11 +20,10 @@ from ablation.plan import make_plan
 from ablation.runner.queue import Monitor
 from ablation.runner.tune_parts import monitor_to_json
 from ablation.search import report
-from ablation.search.importance import importance
 from ablation.search.population import Member
 from ablation.search.problem import SearchProblem
 from ablation.search.record import JOURNAL, SearchRecord, Trial
-from ablation.search.report import Summary
+from ablation.search.report import Summary, importance
 from ablation.search.run import lead_in_words
 from ablation.store import Store
 from ablation.study import load_study
