@@ -19,7 +19,7 @@ from ablation.cost import AutoGpus
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
 
-HEAVY = ("torch", "ray", "pandas", "scipy", "matplotlib")
+HEAVY = ("torch", "ray", "numpy", "pandas", "scipy", "matplotlib")
 Ablate = Callable[..., Any]
 
 
