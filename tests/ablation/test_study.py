@@ -81,7 +81,7 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
             "columns: {c: {}, d: {of: c, metric: top1_train, separate: true}}",
             "column 'd' shows column 'c': it can set nothing else",
         ),
-        ("- 1", "no mapping"),
+        ("- 1", "must be a mapping"),
     ],
 )
 def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: str) -> None:
