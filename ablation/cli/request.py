@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from skelcon.config import Json
     from skelcon.data import SkeletonDataset
 
-Result = TypeVar("Result")
-
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The study's YAML file.")]
 
 
@@ -51,22 +49,17 @@ class RequestOptions:
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """A study, and what was asked of it.
-
-    Attributes:
-        resources: what a trial takes, and the plugins that its worker loads.
-        planning: whether it is only planned.
-    """
+    """A study, and what was asked of it; ``resources`` name the plugins that a worker loads."""
 
     study: Study
+    resources: Resources
     data: StudyDataOptions
     options: StudyOptions
-    resources: Resources
     planning: PlanOptions
     output: OutputOptions
 
     @classmethod
-    def of(cls, open_it: Callable[[], Study], options: RequestOptions) -> StudyRequest:
+    def of(cls, open_it: Callable[[], Study], asked: RequestOptions) -> StudyRequest:
         """Load the plugins, then the study that may name their components.
 
         Raises:
@@ -74,22 +67,15 @@ class StudyRequest:
         """
         from skelcon.plugins import load_plugins
 
-        if options.plan.probe is not None and not options.plan.plan:
-            raise UserError(
-                f"--probe {options.plan.probe}: measures for a plan, give --plan as well"
-            )
-        resources = options.resources.resources()
-        load_plugins(options.study.plugins)
+        probe = asked.plan.probe
+        if probe is not None and not asked.plan.plan:
+            raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+        resources = asked.resources.resources()
+        load_plugins(asked.study.plugins)
         study = open_it()
-        plugins = (*options.study.plugins, *study.plugins)
-        return cls(
-            study,
-            options.data,
-            options.study,
-            replace(resources, plugins=tuple(dict.fromkeys(plugins))),
-            options.plan,
-            options.output,
-        )
+        plugins = dict.fromkeys((*asked.study.plugins, *study.plugins))
+        resources = replace(resources, plugins=tuple(plugins))
+        return cls(study, resources, asked.data, asked.study, asked.plan, asked.output)
 
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
@@ -135,32 +121,31 @@ def check_used(settings: Json, used: Sequence[str]) -> None:
 # -- the commands that make a request ---------------------------------------------------------
 
 
-def run_function(then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+def run_function(then: Callable[[StudyRequest], None]) -> Callable[..., None]:
     """The function of ``run FILE``, which gives its request to ``then``."""
 
     @with_options
-    def run(file: FileArgument, options: RequestOptions) -> Result:
+    def run(file: FileArgument, options: RequestOptions) -> None:
         """Run a study of your own from its YAML file."""
-        return then(StudyRequest.of(lambda: open_study_file(file), options))
+        then(StudyRequest.of(lambda: open_study_file(file), options))
 
     return run
 
 
-def study_function(name: str, then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+def study_function(name: str, then: Callable[[StudyRequest], None]) -> Callable[..., None]:
     """The function of a built-in study's command, which gives its request to ``then``."""
 
     @with_options
-    def run(options: RequestOptions) -> Result:
-        return then(StudyRequest.of(lambda: open_study(name), options))
+    def run(options: RequestOptions) -> None:
+        then(StudyRequest.of(lambda: open_study(name), options))
 
     return run
 
 
 def command_words(words: Sequence[str]) -> list[str]:
     """A study's command as it can be typed: ``x.yaml`` is ``run x.yaml``."""
-    if words[0].endswith((".yaml", ".yml")):
-        return ["run", *words]
-    return [*words]
+    is_file = words[0].endswith((".yaml", ".yml"))
+    return ["run", *words] if is_file else [*words]
 
 
 def read_request(words: Sequence[str]) -> StudyRequest:
@@ -174,18 +159,18 @@ def read_request(words: Sequence[str]) -> StudyRequest:
             wrong options.
     """
     name, *rest = command_words(words)
-    if name != "run":
-        open_study(name)
-    function = run_function(_itself) if name == "run" else study_function(name, _itself)
+    requests: list[StudyRequest] = []
+    if name == "run":
+        function = run_function(requests.append)
+    else:
+        open_study(name)  # refuses an unknown one
+        function = study_function(name, requests.append)
     app = typer.Typer(add_completion=False)
     app.command(name)(function)
     command: Any = typer.main.get_command(app)
     with command.make_context(f"skelcon-ablate {name}", rest) as context:
-        request: StudyRequest = command.invoke(context)
+        command.invoke(context)
+    (request,) = requests
     if request.planning.plan:
         raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
-    return request
-
-
-def _itself(request: StudyRequest) -> StudyRequest:
     return request

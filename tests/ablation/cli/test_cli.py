@@ -14,7 +14,7 @@ import pytest
 
 from ablation.catalogue import known_spaces, known_studies
 from ablation.cli.machine import check_machine
-from ablation.cli.tables import same_question
+from ablation.cli.studies import same_question
 from ablation.cost import AutoGpus
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
