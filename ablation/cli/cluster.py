@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -21,13 +21,12 @@ from ablation.cli.units import check_without_ray
 from ablation.templates import render
 from skelcon.errors import UserError
 
-if TYPE_CHECKING:
-    from ablation.templates.slurm import Job
-
 app = typer.Typer(
     help="Print a template that starts a cluster and runs a study on it.", no_args_is_help=True
 )
 STUDY_LAST = {"allow_interspersed_args": False}
+SHARED = "/shared"
+"""Where machines of a cloud and pods mount what they share."""
 
 
 def _activation() -> str:
@@ -62,8 +61,8 @@ class NodeSizeOptions(NodeOptions):
     cpus_per_node: int = option(8, "CPU cores of a node.", min=1)
     gpus_per_node: int = option(0, "GPUs of a node.", min=0)
 
-    def check(self, request: StudyRequest) -> None:
-        """Raise :class:`UserError` if no node could start a trial."""
+    def checked(self, request: StudyRequest) -> dict[str, int]:
+        """As templates name them; :class:`UserError` if no node could start a trial."""
         trial = request.resources
         for name, wanted, has in (
             ("cpus", trial.cpus_per_trial, self.cpus_per_node),
@@ -73,6 +72,7 @@ class NodeSizeOptions(NodeOptions):
                 raise UserError(
                     f"--{name}-per-trial {wanted:g}: a node has {has}; give --{name}-per-node"
                 )
+        return {"nodes": self.nodes, "cpus": self.cpus_per_node, "gpus": self.gpus_per_node}
 
 
 @group("SLURM")
@@ -130,40 +130,40 @@ def slurm_script(
     skelcon-ablate cluster slurm --nodes 4 augmentations --data PATH > job.sh
     skelcon-ablate cluster slurm --array augmentations --data PATH > array.sh
     """
-    from ablation.templates.slurm import Job, RayScript
-
     request, words = _read(context, words)
-    name = re.sub(r"[^\w.+-]+", "-", f"skelcon-{request.study.name}")
-    job = Job(name, slurm.time, str(Path.cwd()), slurm.partition, slurm.account, setup)
+    job = {
+        "words": words,
+        "name": re.sub(r"[^\w.+-]+", "-", f"skelcon-{request.study.name}"),
+        "directory": str(Path.cwd()),
+        "setup": setup,
+        **vars(slurm),
+    }
     if slurm.array:
         why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
         _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
-        text = _array(request, words, job, slurm.at_once)
+        trial, groups = request.resources, _groups(request)
+        cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
+        text = render("slurm-array.sh.j2", **job, groups=groups, cpus=cpus, gpus=gpus)
     else:
         _refuse(context, "only an --array has a number of jobs at once", "at_once")
-        nodes.check(request)
-        size = nodes.nodes, nodes.cpus_per_node, nodes.gpus_per_node
-        text = render(RayScript(words, job, *size))
+        text = render("slurm.sh.j2", **job, **nodes.checked(request))
     typer.echo(text, nl=False)
 
 
-def _array(request: StudyRequest, words: list[str], job: Job, at_once: int | None) -> str:
-    """The script of an array for what is missing of a study."""
+def _groups(request: StudyRequest) -> list[str]:
+    """The keys of each job of an array, for what is missing of a study."""
     from ablation.live.output import Output
     from ablation.run import missing_units
     from ablation.store import Store
-    from ablation.templates.slurm import ArrayScript, jobs_of
+    from ablation.templates.slurm import jobs_of
 
     check_without_ray(request)
     output = Output(Console(stderr=True))
     plan = request.make_plan(output.console)
     missing = missing_units(plan.units, Store(request.output.results), output, repair=False)
-    jobs = jobs_of(missing)
-    if not jobs:
+    if not missing:
         raise UserError(f"study '{request.study.name}': all {len(plan.units)} units are done")
-    trial = request.resources
-    cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
-    return render(ArrayScript(words, job, jobs, at_once, cpus, gpus))
+    return jobs_of(missing)
 
 
 @app.command(name="ray-up", context_settings=STUDY_LAST)
@@ -182,8 +182,6 @@ def ray_up_file(
     skelcon-ablate cluster ray-up --nfs HOST:/PATH augmentations
     skelcon-ablate cluster ray-up --hosts head,one augmentations --results /net/r
     """
-    from ablation.templates.ray_up import CloudFile, HostsFile
-
     request, words = _read(context, words)
     if hosts.hosts is not None:
         why = "--hosts names your own machines"
@@ -192,12 +190,15 @@ def ray_up_file(
         if not head or not workers or not all(workers):
             raise UserError(f"--hosts {hosts.hosts}: give the head and at least one more machine")
         user = hosts.ssh_user or getpass.getuser()
-        text = render(HostsFile(words, head, workers, user, setup))
+        machines = {"head": head, "workers": workers, "user": user}
+        text = render("ray-up-hosts.yaml.j2", words=words, setup=setup, **machines)
     else:
         _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
         _check_shared(request, cloud.nfs)
-        machines = cloud.region, cloud.instance_type, nodes.nodes
-        text = render(CloudFile(words, *machines, _sources(), cloud.nfs))
+        place = {"sources": _sources(), "shared": SHARED}
+        text = render(
+            "ray-up-cloud.yaml.j2", words=words, nodes=nodes.nodes, **place, **vars(cloud)
+        )
     typer.echo(text, nl=False)
 
 
@@ -220,14 +221,11 @@ def kuberay_file(
     \b
     skelcon-ablate cluster kuberay --image REPO/skelcon augmentations
     """
-    from ablation.templates.kuberay import JobFile
-
     request, words = _read(context, words)
-    nodes.check(request)
     name = re.sub(r"[^a-z0-9]+", "-", f"skelcon-{request.study.name}".lower()).strip("-")[:40]
-    size = nodes.nodes, nodes.cpus_per_node, nodes.gpus_per_node
-    job = JobFile(words, name, image, metadata.version("ray"), claim, *size, memory)
-    typer.echo(render(job), nl=False)
+    job = {"words": words, "name": name, "image": image, "ray": metadata.version("ray")}
+    pods = {"claim": claim, "shared": SHARED, "memory": memory, **nodes.checked(request)}
+    typer.echo(render("kuberay.yaml.j2", **job, **pods), nl=False)
 
 
 def _read(context: typer.Context, words: Sequence[str]) -> tuple[StudyRequest, list[str]]:

@@ -54,9 +54,8 @@ def option(
         default: the field's value if nothing is typed; a function makes a new one.
         text: the option's help.
         names: of the option, if not that of the field.
-        parse: makes the field's value of what was typed; raises ``UserError``. As
-            ``module:function`` it is imported when it is needed.
-        repeated: the option may be given several times; ``parse`` gets a list.
+        parse: makes the field's value of what was typed, or of a list if the option is
+            ``repeated``; as ``module:function`` it is imported when it is needed.
         how: further arguments of :func:`typer.Option`.
     """
     made = {"default_factory": default} if callable(default) else {"default": default}

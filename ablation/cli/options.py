@@ -7,14 +7,13 @@ protocol, a row) is checked there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablation.catalogue import known_studies
 from ablation.cli.flatten import group, option
 from skelcon.cli.options import PLUGIN, DataOption
 from skelcon.config import Json
@@ -61,9 +60,9 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def complete_study(incomplete: str) -> Iterator[str]:
-    """Studies whose names start with ``incomplete``."""
-    return (name for name in known_studies() if name.startswith(incomplete))
+def completes(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What completes the beginning of one of ``names``."""
+    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
 # -- single options ---------------------------------------------------------------------------

@@ -19,7 +19,6 @@ from typer.core import TyperGroup
 from ablation.catalogue import headline, known_spaces, known_studies
 from ablation.cli import cluster, results
 from ablation.cli.flatten import with_options
-from ablation.cli.opening import open_data, open_results, open_study
 from ablation.cli.options import (
     JsonOption,
     ProbeOptions,
@@ -27,9 +26,16 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
     TrialOptions,
-    complete_study,
+    completes,
 )
-from ablation.cli.request import plan_study, run_function, study_function
+from ablation.cli.request import (
+    open_data,
+    open_results,
+    open_study,
+    plan_study,
+    run_function,
+    study_function,
+)
 from ablation.cli.search import search
 from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
@@ -161,7 +167,8 @@ def _searches() -> list[Json]:
 @with_options
 def plan(
     studies: Annotated[
-        list[str], typer.Argument(metavar="STUDY...", help=STUDIES, autocompletion=complete_study)
+        list[str],
+        typer.Argument(metavar="STUDY...", help=STUDIES, autocompletion=completes(known_studies)),
     ],
     data: StudyDataOptions,
     options: StudyOptions,

@@ -1,7 +1,7 @@
 """What was asked of a study on the command line: read once, frozen, and shared by the commands.
 
 ``skelcon-ablate STUDY``, ``run FILE``, ``plan``, ``unit KEY STUDY`` and ``cluster slurm STUDY`` all
-work on a :class:`StudyRequest`.
+work on a :class:`StudyRequest`. Studies, data sets and results are opened here as well.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
+from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
-from ablation.cli.opening import open_data, open_source, open_study, open_study_file
 from ablation.cli.options import (
     OutputOptions,
     PlanOptions,
@@ -22,16 +23,74 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
 )
-from skelcon.errors import UserError
+from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ablation.plan import Plan
     from ablation.runner.resources import Resources
+    from ablation.store import Store
+    from ablation.store.mirror import Mirror
     from ablation.study import Study
     from skelcon.config import Json
     from skelcon.data import SkeletonDataset
+
+# -- what a command names ---------------------------------------------------------------------
+
+
+def open_study(name: str) -> Study:
+    """The study of that name, or of a YAML file; :class:`UserError` if there is none."""
+    from ablation.study import load_study
+
+    if name.endswith((".yaml", ".yml")):
+        return load_study(Path(name))
+    if name not in known_studies():
+        hint = nearest(name, known_studies())
+        raise UserError(f"'{name}' is no study: {hint} (or the path of a .yaml file)")
+    return load_study(known_studies()[name])
+
+
+def open_study_file(path: Path) -> Study:
+    """The study of a YAML file; for a built-in study's name :class:`UserError` says how it runs."""
+    from ablation.study import load_study
+
+    if str(path) in known_studies() and not path.exists():
+        raise UserError(f"'{path}' is a built-in study: run skelcon-ablate {path}")
+    return load_study(path)
+
+
+def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> SkeletonDataset:
+    """A packed data set, or an import of a known layout; the embedded data without a path."""
+    from skelcon.cli.console import progress_bar
+    from skelcon.data import open_or_import
+    from skelcon.data.synthetic import open_embedded
+
+    if path is None:
+        return open_embedded(embedded_seed)
+    with progress_bar(console, "reading the data") as progress:
+        dataset, skipped = open_or_import(path, progress)
+    if skipped:
+        count, first = len(skipped), skipped[0]
+        text = f"warning: {count} bad files left out of '{path}'; the first, {first.name}: "
+        console.print(Text(text + first.reason), soft_wrap=True)
+    return dataset
+
+
+def open_results(results: Path) -> tuple[Store, Mirror | None]:
+    """The store of a results directory; of a URI its local copy, and the mirror that fills it."""
+    from ablation.store import Store, uri_of
+
+    uri = uri_of(results)
+    if uri is None:
+        return Store(results), None
+    from ablation.store.mirror import mirror_at  # imports pyarrow
+
+    mirror = mirror_at(uri)
+    return mirror.store, mirror
+
+
+# -- a request --------------------------------------------------------------------------------
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The study's YAML file.")]
 
@@ -60,11 +119,7 @@ class StudyRequest:
 
     @classmethod
     def of(cls, open_it: Callable[[], Study], asked: RequestOptions) -> StudyRequest:
-        """Load the plugins, then the study that may name their components.
-
-        Raises:
-            UserError: for a value that makes no sense, whatever the data.
-        """
+        """Load the plugins, then the study that may name their components."""
         from skelcon.plugins import load_plugins
 
         probe = asked.plan.probe
@@ -95,6 +150,11 @@ def plan_study(
     from skelcon.settings import default_preset
 
     check_used(options.settings, ("pretrain", study.task))
+    source = None
+    if study.transfer:  # from embedded data of other subjects, if no other is given
+        source = open_data(data.source, console, embedded_seed=1)
+    elif data.source is not None:
+        raise UserError(f"--source {data.source}: study '{study.name}' transfers nothing")
     plan = make_plan(
         study.only(options.only) if options.only else study,
         dataset,
@@ -103,7 +163,7 @@ def plan_study(
         protocol=data.protocol,
         evaluate_on=data.evaluate_on,
         overrides=options.settings,
-        source=open_source(study, data.source, console),
+        source=source,
     )
     check_batches(plan)
     return plan
@@ -151,12 +211,7 @@ def command_words(words: Sequence[str]) -> list[str]:
 def read_request(words: Sequence[str]) -> StudyRequest:
     """What a study's command asks, as another command's last words; nothing of it is run.
 
-    Args:
-        words: the study's name, a YAML file, or ``run`` and a file; then options.
-
-    Raises:
-        UserError: for an unknown study, and for values that make no sense; typer's own errors for
-            wrong options.
+    ``words`` are the study's name, a YAML file, or ``run`` and a file; then options.
     """
     name, *rest = command_words(words)
     requests: list[StudyRequest] = []

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Literal
 
 import typer
 
 from ablation.catalogue import headline, known_spaces
 from ablation.cli.flatten import group, option, with_options
-from ablation.cli.machine import check_machine
-from ablation.cli.opening import open_data, open_results
 from ablation.cli.options import (
     DataOptions,
     EvaluateOn,
@@ -18,18 +15,14 @@ from ablation.cli.options import (
     RunOutputOptions,
     SeedOption,
     SettingOptions,
+    completes,
 )
-from ablation.cli.request import check_used
-from ablation.cli.studies import run_options
+from ablation.cli.request import check_used, open_data, open_results
+from ablation.cli.studies import check_machine, run_options
 from skelcon.errors import UserError
 
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
-
-
-def complete_space(incomplete: str) -> Iterator[str]:
-    """Searches whose names start with ``incomplete``."""
-    return (name for name in known_spaces() if name.startswith(incomplete))
 
 
 @group("Search")
@@ -74,7 +67,7 @@ def search(
         typer.Argument(
             metavar="SPACE",
             help="A search's name, or its YAML file; without it the searches are listed.",
-            autocompletion=complete_space,
+            autocompletion=completes(known_spaces),
             show_default=False,
         ),
     ] = None,
@@ -89,12 +82,10 @@ def search(
 
     limits = resources.resources(settings.plugins)
     load_plugins(settings.plugins)
-    chosen = named_space(space).chosen(
-        trials=choices.trials,
-        scheduler=choices.scheduler,
-        algorithm=choices.algorithm,
-        seed=choices.seed,
-    )
+    changes = {
+        name: getattr(choices, name) for name in ("trials", "scheduler", "algorithm", "seed")
+    }
+    chosen = named_space(space).chosen(**changes)
     if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:
         raise UserError(
             f"--max-concurrent {limits.max_concurrent}: the members of pbt wait for each other and "
@@ -110,12 +101,9 @@ def search(
     as_json = output.as_json
     with open_output(as_json=as_json, verbose=output.verbose, search=chosen.name) as shown:
         store, mirror = open_results(output.results)
+        dataset, wanted = open_data(data.data, shown.console), settings.settings
         problem = SearchProblem.of(
-            chosen,
-            open_data(data.data, shown.console),
-            preset=settings.preset,
-            protocol=data.protocol,
-            overrides=settings.settings,
+            chosen, dataset, preset=settings.preset, protocol=data.protocol, overrides=wanted
         )
         options = run_options(limits, output, problem.preset)
         confirmation = Confirmation(choices.confirm_on, choices.confirm)

@@ -16,7 +16,6 @@ import typer
 from rich.console import Console
 
 from ablation.cli.flatten import group, option, with_options
-from ablation.cli.opening import open_data
 from ablation.cli.options import (
     DataOptions,
     PresetOptions,
@@ -25,7 +24,7 @@ from ablation.cli.options import (
     SettingOptions,
     parse_names,
 )
-from ablation.cli.request import check_used
+from ablation.cli.request import check_used, open_data
 from ablation.cli.units import document, done_before, print_results
 from ablation.interrupts import handle_signals
 from ablation.store import Store
@@ -248,11 +247,7 @@ def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
 def _choose_side(
     trained: PretrainUnit | None, dataset: SkeletonDataset, asked: str | None
 ) -> tuple[str, EvaluateOn]:
-    """The protocol of an evaluation, and the side that it tests.
-
-    Raises:
-        UserError: for another protocol than that of a pre-training on the same data.
-    """
+    """The protocol of an evaluation (of a pre-training on the same data, its own) and the side."""
     if trained is None:
         return choose_protocol(dataset, [asked] if asked else PREFERRED), "test"
     own = trained.side.protocol

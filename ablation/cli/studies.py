@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,11 +14,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
-from ablation.cli.machine import check_machine
-from ablation.cli.opening import open_results
-from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, complete_study
-from ablation.cli.request import StudyRequest
+from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
+from ablation.cli.request import StudyRequest, open_results
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from ablation.run import RunOptions
     from ablation.runner.resources import Resources
     from ablation.store import Store
+
+DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
+"""Files in /dev of every kind of GPU that Ray knows."""
 
 
 def run_study(request: StudyRequest) -> None:
@@ -58,25 +62,6 @@ def run_study(request: StudyRequest) -> None:
             raise typer.Exit(code)
 
 
-def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> RunOptions:
-    """How units run with Ray; the paper's scale on the CPU is asked about."""
-    from ablation.run import RunOptions
-
-    return RunOptions(
-        resources,
-        asked.trackers,
-        confirm=lambda resources: confirm_cpu(preset, resources, asked.yes),
-    )
-
-
-def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
-    """Ask whoever sits at a terminal: the paper's scale takes months without a GPU."""
-    if yes or preset != "paper" or resources.gpus_per_trial or not sys.stdin.isatty():
-        return
-    question = "The paper preset without --gpus-per-trial trains on the CPU. Continue?"
-    typer.confirm(question, abort=True, err=True)  # standard output may be a document's
-
-
 def show_plans(
     plans: Sequence[Plan],
     store: Store,
@@ -98,6 +83,54 @@ def show_plans(
     show_plan(output.console, found, as_json, model, probe)
 
 
+# -- what is refused or asked before anything runs --------------------------------------------
+
+
+def check_machine(resources: Resources) -> None:
+    """Raise :class:`UserError` if no trial could ever start on this machine.
+
+    Ray would say it after seconds. Where it may have more than is seen here (a cluster, variables
+    of the environment, a device whose driver only Ray asks), it is Ray that answers.
+    """
+    from ablation.cost import AutoGpus
+    from ablation.runner.resources import check_fits
+
+    ray = sys.modules.get("ray")
+    if resources.address is not None or "RAY_OVERRIDE_RESOURCES" in os.environ:
+        return
+    if ray is not None and ray.is_initialized():
+        return
+    any_number = isinstance(resources.gpus_per_trial, AutoGpus) or _may_have_gpus()
+    cpus = float(os.cpu_count() or math.inf)
+    check_fits(resources, [{"CPU": cpus, "GPU": math.inf if any_number else 0.0}])
+
+
+def _may_have_gpus() -> bool:
+    """Whether Ray could find a GPU; without importing what would ask the driver."""
+    if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return True
+    return any(any(Path("/dev").glob(pattern)) for pattern in DEVICES)
+
+
+def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> RunOptions:
+    """How units run with Ray; the paper's scale on the CPU is asked about."""
+    from ablation.run import RunOptions
+
+    return RunOptions(
+        resources,
+        asked.trackers,
+        confirm=lambda resources: confirm_cpu(preset, resources, asked.yes),
+    )
+
+
+def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
+    """Ask whoever sits at a terminal: the paper's scale takes months without a GPU."""
+    if yes or preset != "paper" or resources.gpus_per_trial or not sys.stdin.isatty():
+        return
+    question = "The paper preset without --gpus-per-trial trains on the CPU. Continue?"
+    typer.confirm(question, abort=True, err=True)  # standard output may be a document's
+
+
 # -- the table --------------------------------------------------------------------------------
 
 
@@ -108,7 +141,7 @@ def table(
         typer.Argument(
             metavar="STUDY",
             help="A study's name, or its YAML file.",
-            autocompletion=complete_study,
+            autocompletion=completes(known_studies),
         ),
     ],
     output: ResultsOptions,

@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from skelcon.config import Json
 
 
+KEYS = "Keys, or their first digits."
+COMMAND = "The study's command, as you would run it."
+
+
 def unit(
-    keys: Annotated[
-        str, typer.Argument(metavar="KEY[,KEY...]", help="Keys, or their first digits.")
-    ],
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="STUDY [OPTIONS]...", help="The study's command, as you would run it."
-        ),
-    ],
+    keys: Annotated[str, typer.Argument(metavar="KEY[,KEY...]", help=KEYS)],
+    words: Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]...", help=COMMAND)],
 ) -> None:
     """Run units of a study in this process, without Ray, such as one job of an array.
 
@@ -87,11 +84,7 @@ def check_without_ray(request: StudyRequest) -> None:
 
 
 def find_units(plan: Plan, keys: str) -> list[Unit]:
-    """The units of ``plan`` with these keys, or first digits of keys, separated by commas.
-
-    Raises:
-        UserError: if no unit, or more than one, has a key that starts with such digits.
-    """
+    """The units of ``plan`` with these keys, or first digits of keys, separated by commas."""
     chosen = []
     for text in (each.strip() for each in keys.split(",")):
         found = [unit for key, unit in plan.units.items() if key.startswith(text)]
@@ -101,7 +94,7 @@ def find_units(plan: Plan, keys: str) -> list[Unit]:
                 f"unit '{text}' of study '{plan.study.name}' on {plan.dataset.name}: {why}; the "
                 f"options have to be those of its plan ({len(plan.units)} units)"
             )
-        chosen.append(found[0])
+        chosen += found
     return chosen
 
 
