@@ -80,9 +80,7 @@ class SlurmOptions:
     """What is requested from SLURM."""
 
     array: bool = option(False, "Print an array of independent jobs without Ray.", "--array")
-    at_once: int | None = option(
-        None, "Of an array: at most this many jobs.", min=1, show_default=False
-    )
+    at_once: int | None = option(None, "Of an array: at most this many jobs.", min=1)
     time: str = option("24:00:00", "Limit of a job, as SLURM writes it.")
     partition: str | None = option(None, "Where the job is queued.", show_default="SLURM's")
     account: str | None = option(None, "Which account is charged.", show_default="SLURM's")
@@ -95,10 +93,7 @@ class CloudOptions:
     instance_type: str = option("g5.xlarge", "Amazon's name of a worker.")
     region: str = option("us-west-2", "Amazon's name of the place.")
     nfs: str | None = option(
-        None,
-        "The file system for the results, such as an EFS.",
-        metavar="HOST:/PATH",
-        show_default=False,
+        None, "The file system for the results, such as an EFS.", metavar="HOST:/PATH"
     )
 
 

@@ -137,7 +137,6 @@ class SettingOptions(PresetOptions):
         "settings' lists all.",
         "--set",
         metavar="KEY.PATH=VALUE",
-        show_default=False,
         parse=parse_settings,
         repeated=True,
     )
@@ -155,9 +154,7 @@ class StudyOptions(SettingOptions):
         show_default="1",
         parse=parse_seeds,
     )
-    only: tuple[str, ...] = option(
-        (), "Only these rows.", metavar="ROW[,ROW]", show_default=False, parse=parse_names
-    )
+    only: tuple[str, ...] = option((), "Only these rows.", metavar="ROW[,ROW]", parse=parse_names)
 
 
 @group("Resources")
@@ -232,7 +229,6 @@ class ProbeOptions:
         "result, and estimate from those.",
         min=1,
         metavar="STEPS",
-        show_default=False,
     )
 
 
@@ -260,7 +256,6 @@ class RunOutputOptions(ResultsOptions):
         "Trackers beside TensorBoard, which get a run of each unit.",
         "--track",
         metavar="wandb,mlflow",
-        show_default=False,
         parse="ablation.tracking.trackers:parse_trackers",
     )
     yes: YesOption = False

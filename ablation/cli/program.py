@@ -59,9 +59,8 @@ skelcon-ablate augmentations --data PATH --preset small --seeds 3
 skelcon-ablate augmentations --seeds 3 --plan  what would run, and its cost
 skelcon-ablate status                          what runs, from another shell
 """
-
-
 STUDIES = "Names of studies, or YAML files."
+FILES = "Studies of your own, listed as well."
 
 
 class StudyGroup(TyperGroup):
@@ -119,8 +118,7 @@ def _root(version: VersionOption = False) -> None:
 @app.command(name="list")
 def list_studies(
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE.yaml]...", help="Studies of your own, listed as well."),
+        list[Path] | None, typer.Argument(metavar="[FILE.yaml]...", help=FILES)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -153,7 +151,7 @@ def _described(study: Study) -> Json:
 def _searches() -> list[Json]:
     from ablation.search.space import named_space
 
-    spaces = [named_space(name) for name in known_spaces()]
+    spaces = map(named_space, known_spaces())
     return [
         {"name": each.name, "title": each.title, "trials": each.trials, "searched": [*each.space]}
         for each in spaces
@@ -190,19 +188,12 @@ def plan(
     opened = [open_study(name) for name in studies]
     with open_output(as_json=output.as_json, events=False) as seen:
         dataset = open_data(data.data, seen.console)
-        plans = [
-            plan_study(
-                study,
-                dataset,
-                data if study.transfer else replace(data, source=None),
-                options,
-                seen.console,
-            )
-            for study in opened
-        ]
-        if mirror is not None:
-            for each in plans:
-                mirror.fetch(each.units)
+        plans = []
+        for study in opened:
+            of_study = data if study.transfer else replace(data, source=None)
+            plans.append(plan_study(study, dataset, of_study, options, seen.console))
+            if mirror is not None:
+                mirror.fetch(plans[-1].units)
         show_plans(plans, store, resources, seen, output.as_json, probe.probe)
 
 

@@ -19,7 +19,7 @@ from ablation.text import duration, readable, short_key
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.live.status import Doing, Status, UnitStatus
+    from ablation.live.status import Status, UnitStatus
     from ablation.store.housekeeping import Item
     from ablation.store.merging import Merged
 
@@ -27,6 +27,7 @@ WATCH_SECONDS = 2.0
 STYLES = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
 WORDS = {"abandoned": "left"}
 """What a unit does, where people read another word than scripts."""
+KEY = "A unit's key, or its first digits."
 FOLLOW = "Continue until the unit is done or has failed, or Ctrl-C."
 INTO = "Another directory that takes them all instead."
 
@@ -78,13 +79,10 @@ def status(
 
 
 def _head(now: Status) -> str:
-    further: dict[str, Doing] = {
-        "about to run": "waiting",
-        "failed": "failed",
-        "started and abandoned": "abandoned",
-    }
     parts = [f"{now.done} done", f"{now.count('running')} running"]
-    parts += [f"{now.count(doing)} {what}" for what, doing in further.items() if now.count(doing)]
+    further = {"about to run": now.count("waiting"), "failed": now.count("failed")}
+    further["started and abandoned"] = now.count("abandoned")
+    parts += [f"{number} {what}" for what, number in further.items() if number]
     text = f"{now.results}: {', '.join(parts)}"
     if now.oldest and now.newest:
         text += f"; finished from {now.oldest:%Y-%m-%d %H:%M} to {now.newest:%Y-%m-%d %H:%M}"
@@ -145,10 +143,7 @@ def _shown(now: Status, width: int) -> RenderableType:
 
 
 def logs(
-    key: Annotated[
-        str,
-        typer.Argument(help="A unit's key, or its first digits.", autocompletion=complete_key),
-    ],
+    key: Annotated[str, typer.Argument(help=KEY, autocompletion=complete_key)],
     results: ResultsOption = Path("results"),
     following: Annotated[bool, typer.Option("--follow", "-f", help=FOLLOW)] = False,
 ) -> None:
@@ -239,10 +234,7 @@ def merge(
     directories: Annotated[
         list[Path], typer.Argument(help="Results directories; the first takes the others' units.")
     ],
-    into: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help=INTO, show_default=False),
-    ] = None,
+    into: Annotated[Path | None, typer.Option(file_okay=False, help=INTO)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy finished units of one results directory into another.

@@ -68,7 +68,6 @@ def search(
             metavar="SPACE",
             help="A search's name, or its YAML file; without it the searches are listed.",
             autocompletion=completes(known_spaces),
-            show_default=False,
         ),
     ] = None,
 ) -> None:

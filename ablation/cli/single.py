@@ -154,7 +154,6 @@ def evaluate(
             metavar="NAME[,NAME]",
             help="Whose encoder, or several side by side (seq,stg); may be left out where there is "
             "one.",
-            show_default=False,
         ),
     ] = "",
     seed: SeedOption = None,
@@ -177,17 +176,13 @@ def evaluate(
 
 
 class _Weights:
-    """Trained encoders in a file, and what is known of their training.
+    """Trained encoders in a file, and the finished unit that trained them, if one did.
 
     Attributes:
         names: the representations that are evaluated, in the order in which studies have them.
-        unit: the finished unit that trained them, if one did.
-        key: of that unit, else the file's SHA-256. Where the weights lie is no part of an
+        key: of the unit, else the file's SHA-256. Where the weights lie is no part of an
             evaluation's key: they may be another store's.
         encoders: as an evaluation names them.
-
-    Raises:
-        UserError: if the file does not hold encoders of ``names``.
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
