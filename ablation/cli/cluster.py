@@ -190,10 +190,10 @@ def ray_up_file(
     else:
         _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
         _check_shared(request, cloud.nfs)
-        place = {"sources": _sources(), "shared": SHARED}
-        text = render(
-            "ray-up-cloud.yaml.j2", words=words, nodes=nodes.nodes, **place, **vars(cloud)
-        )
+        root = Path(__file__).parents[2]
+        sources = str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"
+        rented = {"nodes": nodes.nodes, "sources": sources, "shared": SHARED, **vars(cloud)}
+        text = render("ray-up-cloud.yaml.j2", words=words, **rented)
     typer.echo(text, nl=False)
 
 
@@ -253,9 +253,3 @@ def _check_shared(request: StudyRequest, nfs: str | None) -> None:
             "one for the results as HOST:/PATH (or your own machines with --hosts, "
             "or --results at a URI)"
         )
-
-
-def _sources() -> str:
-    """Skelcon's sources, if this is run from them."""
-    root = Path(__file__).parents[2]
-    return str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"

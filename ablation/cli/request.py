@@ -100,37 +100,32 @@ class RequestOptions:
     """All options of a study's command."""
 
     data: StudyDataOptions
-    study: StudyOptions
-    resources: ResourceOptions
-    plan: PlanOptions
+    options: StudyOptions
+    trial: ResourceOptions
+    planning: PlanOptions
     output: OutputOptions
 
 
 @dataclass(frozen=True)
-class StudyRequest:
+class StudyRequest(RequestOptions):
     """A study, and what was asked of it; ``resources`` name the plugins that a worker loads."""
 
     study: Study
     resources: Resources
-    data: StudyDataOptions
-    options: StudyOptions
-    planning: PlanOptions
-    output: OutputOptions
 
     @classmethod
     def of(cls, open_it: Callable[[], Study], asked: RequestOptions) -> StudyRequest:
         """Load the plugins, then the study that may name their components."""
         from skelcon.plugins import load_plugins
 
-        probe = asked.plan.probe
-        if probe is not None and not asked.plan.plan:
+        probe, plugins = asked.planning.probe, asked.options.plugins
+        if probe is not None and not asked.planning.plan:
             raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
-        resources = asked.resources.resources()
-        load_plugins(asked.study.plugins)
+        resources = asked.trial.resources()
+        load_plugins(plugins)
         study = open_it()
-        plugins = dict.fromkeys((*asked.study.plugins, *study.plugins))
-        resources = replace(resources, plugins=tuple(plugins))
-        return cls(study, resources, asked.data, asked.study, asked.plan, asked.output)
+        plugins = tuple(dict.fromkeys((*plugins, *study.plugins)))
+        return cls(**vars(asked), study=study, resources=replace(resources, plugins=plugins))
 
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""

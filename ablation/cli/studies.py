@@ -40,22 +40,20 @@ def run_study(request: StudyRequest) -> None:
     asked, planning, name = request.output, request.planning, request.study.name
     if not planning.plan:
         check_machine(request.resources)
-    events = not planning.plan
-    with open_output(
-        as_json=asked.as_json, verbose=asked.verbose, events=events, study=name
-    ) as output:
+    as_json, events = asked.as_json, not planning.plan
+    with open_output(as_json=as_json, verbose=asked.verbose, events=events, study=name) as output:
         store, mirror = open_results(asked.results)
         plan = request.make_plan(output.console)
         if mirror is not None:
             mirror.fetch(plan.units)
         if planning.plan:
-            show_plans([plan], store, request.resources, output, asked.as_json, planning.probe)
+            show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
         job = Job.of_plan(plan, store.results / name)
 
         def report() -> bool:
             save_plan(plan, store.results, job.directory)
-            return show_table(output.console, plan, store, asked.formats, asked.as_json)
+            return show_table(output.console, plan, store, asked.formats, as_json)
 
         options = run_options(request.resources, asked, plan.preset)
         if code := run_job(job, store, options, output, report, mirror):
