@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ablation.cost import CostModel, check_disk, resolve_gpus
+from ablation.cost import Cost, CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
 from ablation.live.output import Output
@@ -115,7 +115,7 @@ def run_job(
     costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
     costs = resolve_gpus(costs, expected, output.say)
-    resources, cost = costs.resources, costs.cost(expected) if expected else None
+    cost = costs.cost(expected) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()
@@ -123,27 +123,8 @@ def run_job(
     whole = True
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
-            options.confirm(resources)
-            waiting = "" if options.in_process else STARTING
-            if options.in_process:
-                cost = replace(cost, slots=1)
-            with (
-                output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
-                graceful(output.acknowledge) as interrupt,
-            ):
-                data = {each.fingerprint: each.path for each in job.datasets}
-                reporter = Reporters(view, tracking)
-                driver = Driver(store, data, resources, reporter, interrupt, heartbeat)
-                # Imported here: torch, and Ray, take seconds.
-                if options.in_process:
-                    from ablation.runner.in_process import run_in_process
-
-                    whole = run_in_process(missing, driver, job.weights)
-                else:
-                    resources.stay_on_loopback()
-                    from ablation.runner.with_ray import run_with_ray
-
-                    whole = run_with_ray(missing, driver, job.source)
+            options.confirm(costs.resources)
+            whole = _run(job, missing, store, costs.resources, cost, options, output, tracking)
             if not whole:
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
@@ -157,6 +138,38 @@ def run_job(
         output.say(RESUME)
         return INTERRUPTED
     return int(failed)
+
+
+def _run(
+    job: Job,
+    missing: list[Unit],
+    store: Store,
+    resources: Resources,
+    cost: Cost,
+    options: RunOptions,
+    output: Output,
+    tracking: Tracking,
+) -> bool:
+    """Run ``missing``, shown and tracked; False if it was interrupted."""
+    waiting = STARTING
+    if options.in_process:
+        cost, waiting = replace(cost, slots=1), ""
+    with (
+        output.watching(job, missing, store, cost, waiting) as (view, heartbeat),
+        graceful(output.acknowledge) as interrupt,
+    ):
+        data = {each.fingerprint: each.path for each in job.datasets}
+        reporter = Reporters(view, tracking)
+        driver = Driver(store, data, resources, reporter, interrupt, heartbeat)
+        # Imported here: torch, and Ray, take seconds.
+        if options.in_process:
+            from ablation.runner.in_process import run_in_process
+
+            return run_in_process(missing, driver, job.weights)
+        resources.stay_on_loopback()
+        from ablation.runner.with_ray import run_with_ray
+
+        return run_with_ray(missing, driver, job.source)
 
 
 def missing_units(

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ablation.canonical import digest
 from skelcon.config import Config, Json
-from skelcon.data import Part, SkeletonDataset, SkeletonLayout
 from skelcon.downstream.tasks import Task, task
 from skelcon.pretrain import PretrainConfig
+
+if TYPE_CHECKING:
+    from skelcon.data import Part, SkeletonDataset, SkeletonLayout  # imports numpy
 
 RECIPE = 1
 """Raised when the same configuration would give other numbers than before."""
@@ -82,6 +84,8 @@ class Side:
         """The inverse of :meth:`to_json`; further keys are left out."""
         seen_as = values.get("as")
         if seen_as is not None:
+            from skelcon.data import SkeletonLayout
+
             seen_as = SeenAs(SkeletonLayout.from_dict(seen_as["layout"]), int(seen_as["bodies"]))
         return cls(**{name: values[name] for name in _OF_SIDE}, seen_as=seen_as)
 

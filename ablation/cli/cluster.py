@@ -8,115 +8,106 @@ import re
 import shlex
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from ablation.cli.flatten import with_options
+from ablation.cli.flatten import group, option, with_options
 from ablation.cli.request import StudyRequest, command_words, read_request
 from ablation.cli.units import check_without_ray
+from ablation.templates import render
 from skelcon.errors import UserError
-
-if TYPE_CHECKING:
-    from ablation.templates.slurm import Job
 
 app = typer.Typer(
     help="Print a template that starts a cluster and runs a study on it.", no_args_is_help=True
 )
 STUDY_LAST = {"allow_interspersed_args": False}
+SHARED = "/shared"
+"""Where machines of a cloud and pods mount what they share."""
 
-WordsArgument = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="STUDY [OPTIONS]...",
-        help="The study's command, as you would run it, after the template's own options.",
-    ),
-]
+
+def _activation() -> str:
+    """The line that activates the virtual environment of this command; empty outside of one."""
+    activate = Path(sys.prefix) / "bin" / "activate"
+    return f"source {shlex.quote(str(activate))}" if activate.exists() else ""
+
+
+WORDS = "The study's command, as you would run it, after the template's own options."
+WordsArgument = Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]...", help=WORDS)]
 SetupOption = Annotated[
-    str | None,
+    str,
     typer.Option(
         help="A line of shell that makes skelcon-ablate available on a node.",
+        default_factory=_activation,
         show_default="activates the virtual environment of this command",
     ),
 ]
 
 
-@dataclass(frozen=True)
+@group("Nodes")
 class NodeOptions:
     """How many machines."""
 
-    panel: ClassVar[str] = "Nodes"
-
-    nodes: Annotated[int, typer.Option(min=1, help="Nodes that run trials.")] = 2
+    nodes: int = option(2, "Nodes that run trials.", min=1)
 
 
-@dataclass(frozen=True)
+@group("Nodes")
 class NodeSizeOptions(NodeOptions):
     """And what each of them has."""
 
-    cpus_per_node: Annotated[int, typer.Option(min=1, help="CPU cores of a node.")] = 8
-    gpus_per_node: Annotated[int, typer.Option(min=0, help="GPUs of a node.")] = 0
+    cpus_per_node: int = option(8, "CPU cores of a node.", min=1)
+    gpus_per_node: int = option(0, "GPUs of a node.", min=0)
+
+    def checked(self, request: StudyRequest) -> dict[str, int]:
+        """As templates name them; :class:`UserError` if no node could start a trial."""
+        trial = request.resources
+        for name, wanted, has in (
+            ("cpus", trial.cpus_per_trial, self.cpus_per_node),
+            ("gpus", trial.gpus_per_trial, self.gpus_per_node),
+        ):
+            if wanted > has:
+                raise UserError(
+                    f"--{name}-per-trial {wanted:g}: a node has {has}; give --{name}-per-node"
+                )
+        return {"nodes": self.nodes, "cpus": self.cpus_per_node, "gpus": self.gpus_per_node}
 
 
-@dataclass(frozen=True)
+@group("SLURM")
 class SlurmOptions:
     """What is requested from SLURM."""
 
-    panel: ClassVar[str] = "SLURM"
-
-    array: Annotated[
-        bool, typer.Option("--array", help="Print an array of independent jobs without Ray.")
-    ] = False
-    at_once: Annotated[
-        int | None,
-        typer.Option(min=1, help="Of an array: at most this many jobs.", show_default=False),
-    ] = None
-    time: Annotated[str, typer.Option(help="Limit of a job, as SLURM writes it.")] = "24:00:00"
-    partition: Annotated[
-        str | None, typer.Option(help="Where the job is queued.", show_default="SLURM's")
-    ] = None
-    account: Annotated[
-        str | None, typer.Option(help="Which account is charged.", show_default="SLURM's")
-    ] = None
+    array: bool = option(False, "Print an array of independent jobs without Ray.", "--array")
+    at_once: int | None = option(None, "Of an array: at most this many jobs.", min=1)
+    time: str = option("24:00:00", "Limit of a job, as SLURM writes it.")
+    partition: str | None = option(None, "Where the job is queued.", show_default="SLURM's")
+    account: str | None = option(None, "Which account is charged.", show_default="SLURM's")
 
 
-@dataclass(frozen=True)
+@group("Amazon's cloud")
 class CloudOptions:
     """Machines of Amazon's cloud."""
 
-    panel: ClassVar[str] = "Amazon's cloud"
-
-    instance_type: Annotated[str, typer.Option(help="Amazon's name of a worker.")] = "g5.xlarge"
-    region: Annotated[str, typer.Option(help="Amazon's name of the place.")] = "us-west-2"
-    nfs: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HOST:/PATH",
-            help="The file system for the results, such as an EFS.",
-            show_default=False,
-        ),
-    ] = None
+    instance_type: str = option("g5.xlarge", "Amazon's name of a worker.")
+    region: str = option("us-west-2", "Amazon's name of the place.")
+    nfs: str | None = option(
+        None, "The file system for the results, such as an EFS.", metavar="HOST:/PATH"
+    )
 
 
-@dataclass(frozen=True)
+@group("Your own machines")
 class HostOptions:
     """Machines of one's own."""
 
-    panel: ClassVar[str] = "Your own machines"
-
-    hosts: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HEAD,HOST[,HOST...]",
-            help="Machines that are reached by SSH.",
-            show_default="machines of Amazon's cloud",
-        ),
-    ] = None
-    ssh_user: Annotated[str | None, typer.Option(help="Who logs in.", show_default="you")] = None
+    hosts: str | None = option(
+        None,
+        "Machines that are reached by SSH.",
+        metavar="HEAD,HOST[,HOST...]",
+        show_default="machines of Amazon's cloud",
+    )
+    ssh_user: str | None = option(None, "Who logs in.", show_default="you")
 
 
 @app.command(name="slurm", context_settings=STUDY_LAST)
@@ -126,7 +117,7 @@ def slurm_script(
     words: WordsArgument,
     nodes: NodeSizeOptions,
     slurm: SlurmOptions,
-    setup: SetupOption = None,
+    setup: SetupOption,
 ) -> None:
     """A script for sbatch: a study with Ray on several nodes, or an array of jobs without.
 
@@ -134,43 +125,40 @@ def slurm_script(
     skelcon-ablate cluster slurm --nodes 4 augmentations --data PATH > job.sh
     skelcon-ablate cluster slurm --array augmentations --data PATH > array.sh
     """
-    from ablation.templates import render
-    from ablation.templates.slurm import Job, RayScript
-
     request, words = _read(context, words)
-    name = re.sub(r"[^\w.+-]+", "-", f"skelcon-{request.study.name}")
-    line = _setup() if setup is None else setup
-    job = Job(name, slurm.time, str(Path.cwd()), slurm.partition, slurm.account, line)
+    job = {
+        "words": words,
+        "name": re.sub(r"[^\w.+-]+", "-", f"skelcon-{request.study.name}"),
+        "directory": str(Path.cwd()),
+        "setup": setup,
+        **vars(slurm),
+    }
     if slurm.array:
         why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
         _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
-        text = _array(request, words, job, slurm.at_once)
+        trial, groups = request.resources, _groups(request)
+        cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
+        text = render("slurm-array.sh.j2", **job, groups=groups, cpus=cpus, gpus=gpus)
     else:
         _refuse(context, "only an --array has a number of jobs at once", "at_once")
-        _check_fits(request, nodes)
-        cpus, gpus = nodes.cpus_per_node, nodes.gpus_per_node
-        text = render(RayScript(words, job, nodes.nodes, cpus, gpus))
+        text = render("slurm.sh.j2", **job, **nodes.checked(request))
     typer.echo(text, nl=False)
 
 
-def _array(request: StudyRequest, words: list[str], job: Job, at_once: int | None) -> str:
-    """The script of an array for what is missing of a study."""
+def _groups(request: StudyRequest) -> list[str]:
+    """The keys of each job of an array, for what is missing of a study."""
     from ablation.live.output import Output
     from ablation.run import missing_units
     from ablation.store import Store
-    from ablation.templates import render
-    from ablation.templates.slurm import ArrayScript, jobs_of
+    from ablation.templates.slurm import jobs_of
 
     check_without_ray(request)
     output = Output(Console(stderr=True))
     plan = request.make_plan(output.console)
     missing = missing_units(plan.units, Store(request.output.results), output, repair=False)
-    jobs = jobs_of(missing)
-    if not jobs:
+    if not missing:
         raise UserError(f"study '{request.study.name}': all {len(plan.units)} units are done")
-    trial = request.resources
-    cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
-    return render(ArrayScript(words, job, jobs, at_once, cpus, gpus))
+    return jobs_of(missing)
 
 
 @app.command(name="ray-up", context_settings=STUDY_LAST)
@@ -181,7 +169,7 @@ def ray_up_file(
     nodes: NodeOptions,
     cloud: CloudOptions,
     hosts: HostOptions,
-    setup: SetupOption = None,
+    setup: SetupOption,
 ) -> None:
     """A cluster file for Ray's launcher, ray up.
 
@@ -189,27 +177,24 @@ def ray_up_file(
     skelcon-ablate cluster ray-up --nfs HOST:/PATH augmentations
     skelcon-ablate cluster ray-up --hosts head,one augmentations --results /net/r
     """
-    from ablation.templates import render
-    from ablation.templates.ray_up import CloudFile, HostsFile
-
     request, words = _read(context, words)
     if hosts.hosts is not None:
-        _refuse(
-            context, "--hosts names your own machines", "nodes", "instance_type", "region", "nfs"
-        )
+        why = "--hosts names your own machines"
+        _refuse(context, why, "nodes", "instance_type", "region", "nfs")
         head, *workers = [name.strip() for name in hosts.hosts.split(",")]
         if not head or not workers or not all(workers):
             raise UserError(f"--hosts {hosts.hosts}: give the head and at least one more machine")
-        line = _setup() if setup is None else setup
         user = hosts.ssh_user or getpass.getuser()
-        typer.echo(render(HostsFile(words, head, workers, user, line)), nl=False)
-        return
-    _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
-    _check_shared(request, cloud.nfs)
-    file = CloudFile(
-        words, cloud.region, cloud.instance_type, nodes.nodes, _sources(), nfs=cloud.nfs
-    )
-    typer.echo(render(file), nl=False)
+        machines = {"head": head, "workers": workers, "user": user}
+        text = render("ray-up-hosts.yaml.j2", words=words, setup=setup, **machines)
+    else:
+        _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
+        _check_shared(request, cloud.nfs)
+        root = Path(__file__).parents[2]
+        sources = str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"
+        rented = {"nodes": nodes.nodes, "sources": sources, "shared": SHARED, **vars(cloud)}
+        text = render("ray-up-cloud.yaml.j2", words=words, **rented)
+    typer.echo(text, nl=False)
 
 
 @app.command(name="kuberay", context_settings=STUDY_LAST)
@@ -231,24 +216,11 @@ def kuberay_file(
     \b
     skelcon-ablate cluster kuberay --image REPO/skelcon augmentations
     """
-    from ablation.templates import render
-    from ablation.templates.kuberay import JobFile
-
     request, words = _read(context, words)
-    _check_fits(request, nodes)
     name = re.sub(r"[^a-z0-9]+", "-", f"skelcon-{request.study.name}".lower()).strip("-")[:40]
-    job = JobFile(
-        words=words,
-        name=name,
-        image=image,
-        ray=metadata.version("ray"),
-        claim=claim,
-        nodes=nodes.nodes,
-        cpus=nodes.cpus_per_node,
-        gpus=nodes.gpus_per_node,
-        memory=memory,
-    )
-    typer.echo(render(job), nl=False)
+    job = {"words": words, "name": name, "image": image, "ray": metadata.version("ray")}
+    pods = {"claim": claim, "shared": SHARED, "memory": memory, **nodes.checked(request)}
+    typer.echo(render("kuberay.yaml.j2", **job, **pods), nl=False)
 
 
 def _read(context: typer.Context, words: Sequence[str]) -> tuple[StudyRequest, list[str]]:
@@ -270,19 +242,6 @@ def _refuse(context: typer.Context, why: str, *names: str) -> None:
             raise UserError(f"--{name.replace('_', '-')}: leave it out here, {why}")
 
 
-def _check_fits(request: StudyRequest, nodes: NodeSizeOptions) -> None:
-    """UserError if no node could start a trial."""
-    trial = request.resources
-    for name, wanted, has in (
-        ("cpus", trial.cpus_per_trial, nodes.cpus_per_node),
-        ("gpus", trial.gpus_per_trial, nodes.gpus_per_node),
-    ):
-        if wanted > has:
-            raise UserError(
-                f"--{name}-per-trial {wanted:g}: a node has {has}; give --{name}-per-node"
-            )
-
-
 def _check_shared(request: StudyRequest, nfs: str | None) -> None:
     """UserError if the machines of a cloud would share no results."""
     from ablation.store import uri_of
@@ -294,15 +253,3 @@ def _check_shared(request: StudyRequest, nfs: str | None) -> None:
             "one for the results as HOST:/PATH (or your own machines with --hosts, "
             "or --results at a URI)"
         )
-
-
-def _setup() -> str:
-    """The line that activates the virtual environment of this command; empty outside of one."""
-    activate = Path(sys.prefix) / "bin" / "activate"
-    return f"source {shlex.quote(str(activate))}" if activate.exists() else ""
-
-
-def _sources() -> str:
-    """Skelcon's sources, if this is run from them."""
-    root = Path(__file__).parents[2]
-    return str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"

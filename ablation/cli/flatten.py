@@ -1,9 +1,8 @@
 """Options in groups: a frozen dataclass as a command's parameter becomes options of the command.
 
-    @dataclass(frozen=True)
+    @group("Output")
     class Output:
-        panel: ClassVar[str] = "Output"
-        results: Annotated[Path, typer.Option(help="The results directory.")] = Path("results")
+        results: Path = option(Path("results"), "The results directory.")
 
     @app.command()
     @with_options
@@ -18,41 +17,68 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass, field, fields, is_dataclass
+from pkgutil import resolve_name
+from typing import Annotated, Any, TypeVar, dataclass_transform, get_args, get_origin
+from typing import get_type_hints as hints_of
 
+import typer
+
+Class = TypeVar("Class", bound=type)
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
-class Parsed:
-    """Marks an option whose text is parsed when the command line is read.
+@dataclass_transform(frozen_default=True)
+def group(panel: str) -> Callable[[Class], Class]:
+    """Make a frozen dataclass of options that help shows under ``panel``."""
 
-    Attributes:
-        parse: makes the field's value of what was typed; raises ``UserError``.
-        typed: ``list[str]`` for an option that can be repeated.
+    def decorate(of: Class) -> Class:
+        of.panel = panel  # type: ignore[attr-defined]
+        dataclass(frozen=True)(of)  # in place
+        return of
+
+    return decorate
+
+
+def option(
+    default: Any,
+    text: str = "",
+    *names: str,
+    parse: Callable[[Any], Any] | str | None = None,
+    repeated: bool = False,
+    **how: Any,
+) -> Any:
+    """A field of a group; one whose type has typer's annotation needs it only to be parsed.
+
+    Args:
+        default: the field's value if nothing is typed; a function makes a new one.
+        text: the option's help.
+        names: of the option, if not that of the field.
+        parse: makes the field's value of what was typed, or of a list if the option is
+            ``repeated``; as ``module:function`` it is imported when it is needed.
+        how: further arguments of :func:`typer.Option`.
     """
-
-    parse: Callable[[Any], Any]
-    typed: Any = str
+    made = {"default_factory": default} if callable(default) else {"default": default}
+    typed = list[str] if repeated else str
+    info = typer.Option(*names, help=text, **how)
+    metadata = {"info": info, "parse": parse, "typed": typed}
+    return field(**made, metadata=metadata)
 
 
 def with_options(function: Callable[..., Result]) -> Callable[..., Result]:
     """Make each parameter of ``function`` that is a dataclass a group of options."""
-    hints = get_type_hints(function, include_extras=True)
-    groups: dict[str, Any] = {}
+    hints = hints_of(function, include_extras=True)
+    groups = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     flat: list[inspect.Parameter] = []
-    for parameter in inspect.signature(function).parameters.values():
-        annotation = hints[parameter.name]
-        if is_dataclass(annotation):
-            groups[parameter.name] = annotation
-            flat += _options(annotation)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if name in groups:
+            flat += _options(groups[name])
         else:
-            flat.append(parameter.replace(annotation=annotation, kind=parameter.KEYWORD_ONLY))
+            flat.append(_keyword(name, parameter.default, hints[name]))
 
     @functools.wraps(function)
     def command(**values: Any) -> Result:
-        made = {name: _make(group, values) for name, group in groups.items()}
+        made = {name: _make(each, values) for name, each in groups.items()}
         return function(**values, **made)
 
     command.__signature__ = inspect.Signature(flat)  # type: ignore[attr-defined]
@@ -60,45 +86,41 @@ def with_options(function: Callable[..., Result]) -> Callable[..., Result]:
     return command
 
 
-def _options(group: Any) -> list[inspect.Parameter]:
+def _keyword(name: str, default: Any, annotation: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def _options(of: Any) -> list[inspect.Parameter]:
     """The options of a group and of the groups in it, as typer reads them."""
-    hints = get_type_hints(group, include_extras=True)
+    hints = hints_of(of, include_extras=True)
     found = []
-    for field in fields(group):
-        hint = hints[field.name]
+    for each in fields(of):
+        hint, default = hints[each.name], each.default
         if is_dataclass(hint):
             found += _options(hint)
             continue
-        kind, info, *parsed = get_args(hint)
-        info, default = copy.copy(info), field.default
-        info.rich_help_panel = group.panel
-        if parsed:
-            kind, default = parsed[0].typed | None, None
-        annotation: Any = Annotated[kind, info]
-        found.append(
-            inspect.Parameter(
-                field.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=default,
-                annotation=annotation,
-            )
-        )
+        annotated = get_origin(hint) is Annotated
+        kind, info = get_args(hint) if annotated else (hint, each.metadata["info"])
+        info = copy.copy(info)
+        info.rich_help_panel = of.panel
+        if each.metadata.get("parse") is not None:
+            kind, default = each.metadata["typed"] | None, None
+        found.append(_keyword(each.name, default, Annotated[kind, info]))
     return found
 
 
-def _make(group: Any, values: dict[str, Any]) -> Any:
+def _make(of: Any, values: dict[str, Any]) -> Any:
     """The group of what was typed; its options are taken from ``values``."""
-    hints = get_type_hints(group, include_extras=True)
+    hints = hints_of(of, include_extras=True)
     given = {}
-    for field in fields(group):
-        hint = hints[field.name]
-        if is_dataclass(hint):
-            given[field.name] = _make(hint, values)
+    for each in fields(of):
+        if is_dataclass(hints[each.name]):
+            given[each.name] = _make(hints[each.name], values)
             continue
-        value = values.pop(field.name)
-        _, _, *parsed = get_args(hint)
-        if not parsed:
-            given[field.name] = value
+        value, parse = values.pop(each.name), each.metadata.get("parse")
+        if parse is None:
+            given[each.name] = value
         elif value is not None and value != []:  # else nothing was typed
-            given[field.name] = parsed[0].parse(value)
-    return group(**given)
+            given[each.name] = (resolve_name(parse) if isinstance(parse, str) else parse)(value)
+    return of(**given)

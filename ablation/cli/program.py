@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 from typer.core import TyperGroup
 
 from ablation.catalogue import headline, known_spaces, known_studies
 from ablation.cli import cluster, results
 from ablation.cli.flatten import with_options
-from ablation.cli.opening import open_data, open_results, open_study
 from ablation.cli.options import (
     JsonOption,
     ProbeOptions,
@@ -26,15 +26,22 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
     TrialOptions,
-    complete_study,
+    completes,
 )
-from ablation.cli.request import plan_study, run_function, study_function
+from ablation.cli.request import (
+    open_data,
+    open_results,
+    open_study,
+    plan_study,
+    run_function,
+    study_function,
+)
 from ablation.cli.search import search
-from ablation.cli.studies import run_study, show_plans
-from ablation.cli.tables import table
+from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
 from skelcon.cli.console import run_app
+from skelcon.cli.options import VersionOption
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -52,6 +59,8 @@ skelcon-ablate augmentations --data PATH --preset small --seeds 3
 skelcon-ablate augmentations --seeds 3 --plan  what would run, and its cost
 skelcon-ablate status                          what runs, from another shell
 """
+STUDIES = "Names of studies, or YAML files."
+FILES = "Studies of your own, listed as well."
 
 
 class StudyGroup(TyperGroup):
@@ -98,21 +107,8 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        from importlib import metadata
-
-        typer.echo(f"skelcon {metadata.version('skelcon')}")
-        raise typer.Exit
-
-
 @app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
+def _root(version: VersionOption = False) -> None:
     pass
 
 
@@ -122,8 +118,7 @@ def _root(
 @app.command(name="list")
 def list_studies(
     files: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="[FILE.yaml]...", help="Studies of your own, listed as well."),
+        list[Path] | None, typer.Argument(metavar="[FILE.yaml]...", help=FILES)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -132,12 +127,11 @@ def list_studies(
     if as_json:
         names = [*known_studies(), *map(str, mine.values())]
         studies = [_described(open_study(name)) for name in names]
-        document = {"studies": studies, "searches": _searches()}
-        typer.echo(json.dumps(document, indent=1))
+        typer.echo(json.dumps({"studies": studies, "searches": _searches()}, indent=1))
         return
     for path in mine.values():
         open_study(str(path))  # refuses what is no study
-    for name, path in {**known_studies(), **mine}.items():
+    for name, path in (known_studies() | mine).items():
         title, paper = headline(path)
         typer.echo(f"{name:<20} {paper or '-':<10} {title}")
     typer.echo("\nSearches: skelcon-ablate search NAME")
@@ -145,36 +139,23 @@ def list_studies(
         typer.echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
 
 
+def _described(study: Study) -> Json:
+    """A study for scripts; its units are counted for the embedded data and one seed."""
+    console = Console(stderr=True)
+    plan = plan_study(study, open_data(None, console), StudyDataOptions(), StudyOptions(), console)
+    values = {name: getattr(study, name) for name in ("name", "title", "reproduces", "task")}
+    rows, columns = [*study.all_rows], [*study.columns]
+    return values | {"rows": rows, "columns": columns, "units": len(plan.units)}
+
+
 def _searches() -> list[Json]:
     from ablation.search.space import named_space
 
-    spaces = [named_space(name) for name in known_spaces()]
+    spaces = map(named_space, known_spaces())
     return [
-        {
-            "name": space.name,
-            "title": space.title,
-            "trials": space.trials,
-            "searched": [*space.space],
-        }
-        for space in spaces
+        {"name": each.name, "title": each.title, "trials": each.trials, "searched": [*each.space]}
+        for each in spaces
     ]
-
-
-def _described(study: Study) -> Json:
-    """A study for scripts; its units are counted for the embedded data and one seed."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    plan = plan_study(study, open_data(None, console), StudyDataOptions(), StudyOptions(), console)
-    return {
-        "name": study.name,
-        "title": study.title,
-        "reproduces": study.reproduces,
-        "task": study.task,
-        "rows": [*study.all_rows],
-        "columns": [*study.columns],
-        "units": len(plan.units),
-    }
 
 
 # -- plan and run -----------------------------------------------------------------------------
@@ -185,11 +166,7 @@ def _described(study: Study) -> Json:
 def plan(
     studies: Annotated[
         list[str],
-        typer.Argument(
-            metavar="STUDY...",
-            help="Names of studies, or YAML files.",
-            autocompletion=complete_study,
-        ),
+        typer.Argument(metavar="STUDY...", help=STUDIES, autocompletion=completes(known_studies)),
     ],
     data: StudyDataOptions,
     options: StudyOptions,
@@ -215,9 +192,8 @@ def plan(
         for study in opened:
             of_study = data if study.transfer else replace(data, source=None)
             plans.append(plan_study(study, dataset, of_study, options, seen.console))
-        if mirror is not None:
-            for each in plans:
-                mirror.fetch(each.units)
+            if mirror is not None:
+                mirror.fetch(plans[-1].units)
         show_plans(plans, store, resources, seen, output.as_json, probe.probe)
 
 

@@ -1,7 +1,7 @@
 """What was asked of a study on the command line: read once, frozen, and shared by the commands.
 
 ``skelcon-ablate STUDY``, ``run FILE``, ``plan``, ``unit KEY STUDY`` and ``cluster slurm STUDY`` all
-work on a :class:`StudyRequest`.
+work on a :class:`StudyRequest`. Studies, data sets and results are opened here as well.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
+from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
-from ablation.cli.opening import open_data, open_source, open_study, open_study_file
 from ablation.cli.options import (
     OutputOptions,
     PlanOptions,
@@ -22,18 +23,74 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
 )
-from skelcon.errors import UserError
+from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ablation.plan import Plan
     from ablation.runner.resources import Resources
+    from ablation.store import Store
+    from ablation.store.mirror import Mirror
     from ablation.study import Study
     from skelcon.config import Json
     from skelcon.data import SkeletonDataset
 
-Result = TypeVar("Result")
+# -- what a command names ---------------------------------------------------------------------
+
+
+def open_study(name: str) -> Study:
+    """The study of that name, or of a YAML file; :class:`UserError` if there is none."""
+    from ablation.study import load_study
+
+    if name.endswith((".yaml", ".yml")):
+        return load_study(Path(name))
+    if name not in known_studies():
+        hint = nearest(name, known_studies())
+        raise UserError(f"'{name}' is no study: {hint} (or the path of a .yaml file)")
+    return load_study(known_studies()[name])
+
+
+def open_study_file(path: Path) -> Study:
+    """The study of a YAML file; for a built-in study's name :class:`UserError` says how it runs."""
+    from ablation.study import load_study
+
+    if str(path) in known_studies() and not path.exists():
+        raise UserError(f"'{path}' is a built-in study: run skelcon-ablate {path}")
+    return load_study(path)
+
+
+def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> SkeletonDataset:
+    """A packed data set, or an import of a known layout; the embedded data without a path."""
+    from skelcon.cli.console import progress_bar
+    from skelcon.data import open_or_import
+    from skelcon.data.synthetic import open_embedded
+
+    if path is None:
+        return open_embedded(embedded_seed)
+    with progress_bar(console, "reading the data") as progress:
+        dataset, skipped = open_or_import(path, progress)
+    if skipped:
+        count, first = len(skipped), skipped[0]
+        text = f"warning: {count} bad files left out of '{path}'; the first, {first.name}: "
+        console.print(Text(text + first.reason), soft_wrap=True)
+    return dataset
+
+
+def open_results(results: Path) -> tuple[Store, Mirror | None]:
+    """The store of a results directory; of a URI its local copy, and the mirror that fills it."""
+    from ablation.store import Store, uri_of
+
+    uri = uri_of(results)
+    if uri is None:
+        return Store(results), None
+    from ablation.store.mirror import mirror_at  # imports pyarrow
+
+    mirror = mirror_at(uri)
+    return mirror.store, mirror
+
+
+# -- a request --------------------------------------------------------------------------------
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The study's YAML file.")]
 
@@ -43,53 +100,32 @@ class RequestOptions:
     """All options of a study's command."""
 
     data: StudyDataOptions
-    study: StudyOptions
-    resources: ResourceOptions
-    plan: PlanOptions
+    options: StudyOptions
+    trial: ResourceOptions
+    planning: PlanOptions
     output: OutputOptions
 
 
 @dataclass(frozen=True)
-class StudyRequest:
-    """A study, and what was asked of it.
-
-    Attributes:
-        resources: what a trial takes, and the plugins that its worker loads.
-        planning: whether it is only planned.
-    """
+class StudyRequest(RequestOptions):
+    """A study, and what was asked of it; ``resources`` name the plugins that a worker loads."""
 
     study: Study
-    data: StudyDataOptions
-    options: StudyOptions
     resources: Resources
-    planning: PlanOptions
-    output: OutputOptions
 
     @classmethod
-    def of(cls, open_it: Callable[[], Study], options: RequestOptions) -> StudyRequest:
-        """Load the plugins, then the study that may name their components.
-
-        Raises:
-            UserError: for a value that makes no sense, whatever the data.
-        """
+    def of(cls, open_it: Callable[[], Study], asked: RequestOptions) -> StudyRequest:
+        """Load the plugins, then the study that may name their components."""
         from skelcon.plugins import load_plugins
 
-        if options.plan.probe is not None and not options.plan.plan:
-            raise UserError(
-                f"--probe {options.plan.probe}: measures for a plan, give --plan as well"
-            )
-        resources = options.resources.resources()
-        load_plugins(options.study.plugins)
+        probe, plugins = asked.planning.probe, asked.options.plugins
+        if probe is not None and not asked.planning.plan:
+            raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+        resources = asked.trial.resources()
+        load_plugins(plugins)
         study = open_it()
-        plugins = (*options.study.plugins, *study.plugins)
-        return cls(
-            study,
-            options.data,
-            options.study,
-            replace(resources, plugins=tuple(dict.fromkeys(plugins))),
-            options.plan,
-            options.output,
-        )
+        plugins = tuple(dict.fromkeys((*plugins, *study.plugins)))
+        return cls(**vars(asked), study=study, resources=replace(resources, plugins=plugins))
 
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
@@ -109,6 +145,11 @@ def plan_study(
     from skelcon.settings import default_preset
 
     check_used(options.settings, ("pretrain", study.task))
+    source = None
+    if study.transfer:  # from embedded data of other subjects, if no other is given
+        source = open_data(data.source, console, embedded_seed=1)
+    elif data.source is not None:
+        raise UserError(f"--source {data.source}: study '{study.name}' transfers nothing")
     plan = make_plan(
         study.only(options.only) if options.only else study,
         dataset,
@@ -117,7 +158,7 @@ def plan_study(
         protocol=data.protocol,
         evaluate_on=data.evaluate_on,
         overrides=options.settings,
-        source=open_source(study, data.source, console),
+        source=source,
     )
     check_batches(plan)
     return plan
@@ -135,57 +176,51 @@ def check_used(settings: Json, used: Sequence[str]) -> None:
 # -- the commands that make a request ---------------------------------------------------------
 
 
-def run_function(then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+def run_function(then: Callable[[StudyRequest], None]) -> Callable[..., None]:
     """The function of ``run FILE``, which gives its request to ``then``."""
 
     @with_options
-    def run(file: FileArgument, options: RequestOptions) -> Result:
+    def run(file: FileArgument, options: RequestOptions) -> None:
         """Run a study of your own from its YAML file."""
-        return then(StudyRequest.of(lambda: open_study_file(file), options))
+        then(StudyRequest.of(lambda: open_study_file(file), options))
 
     return run
 
 
-def study_function(name: str, then: Callable[[StudyRequest], Result]) -> Callable[..., Result]:
+def study_function(name: str, then: Callable[[StudyRequest], None]) -> Callable[..., None]:
     """The function of a built-in study's command, which gives its request to ``then``."""
 
     @with_options
-    def run(options: RequestOptions) -> Result:
-        return then(StudyRequest.of(lambda: open_study(name), options))
+    def run(options: RequestOptions) -> None:
+        then(StudyRequest.of(lambda: open_study(name), options))
 
     return run
 
 
 def command_words(words: Sequence[str]) -> list[str]:
     """A study's command as it can be typed: ``x.yaml`` is ``run x.yaml``."""
-    if words[0].endswith((".yaml", ".yml")):
-        return ["run", *words]
-    return [*words]
+    is_file = words[0].endswith((".yaml", ".yml"))
+    return ["run", *words] if is_file else [*words]
 
 
 def read_request(words: Sequence[str]) -> StudyRequest:
     """What a study's command asks, as another command's last words; nothing of it is run.
 
-    Args:
-        words: the study's name, a YAML file, or ``run`` and a file; then options.
-
-    Raises:
-        UserError: for an unknown study, and for values that make no sense; typer's own errors for
-            wrong options.
+    ``words`` are the study's name, a YAML file, or ``run`` and a file; then options.
     """
     name, *rest = command_words(words)
-    if name != "run":
-        open_study(name)
-    function = run_function(_itself) if name == "run" else study_function(name, _itself)
+    requests: list[StudyRequest] = []
+    if name == "run":
+        function = run_function(requests.append)
+    else:
+        open_study(name)  # refuses an unknown one
+        function = study_function(name, requests.append)
     app = typer.Typer(add_completion=False)
     app.command(name)(function)
     command: Any = typer.main.get_command(app)
     with command.make_context(f"skelcon-ablate {name}", rest) as context:
-        request: StudyRequest = command.invoke(context)
+        command.invoke(context)
+    (request,) = requests
     if request.planning.plan:
         raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
-    return request
-
-
-def _itself(request: StudyRequest) -> StudyRequest:
     return request

@@ -27,12 +27,18 @@ WATCH_SECONDS = 2.0
 STYLES = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
 WORDS = {"abandoned": "left"}
 """What a unit does, where people read another word than scripts."""
+KEY = "A unit's key, or its first digits."
+FOLLOW = "Continue until the unit is done or has failed, or Ctrl-C."
+INTO = "Another directory that takes them all instead."
 
 
 def complete_key(context: typer.Context, incomplete: str) -> list[str]:
     """The keys of units that start with ``incomplete``."""
     units = Path(context.params.get("results") or "results") / "units"
     return sorted(short_key(path.name) for path in units.glob(f"{incomplete}[0-9a-f]*"))
+
+
+# -- status -----------------------------------------------------------------------------------
 
 
 def status(
@@ -46,44 +52,37 @@ def status(
     from ablation.live.status import status_of
     from ablation.store import Store
 
-    store = Store(results)
+    store, console = Store(results), Console()
     if as_json and watch:
         raise UserError("--watch with --json: give one of them")
     now = status_of(store)
     if as_json:
         typer.echo(json.dumps(now.to_json(), indent=1))
-        return
-    console = Console()
-    if not console.is_terminal:
-        typer.echo("\n".join(_lines(now)))
-    elif not watch:
-        console.print(_shown(now, console.width), highlight=False)
-    if watch and console.is_terminal:
+    elif not console.is_terminal:
+        lines = _lines(now)
+        typer.echo("\n".join(lines))
+        while watch:
+            time.sleep(WATCH_SECONDS)
+            before, lines = lines, _lines(status_of(store))
+            for line in lines:
+                if line not in before:
+                    typer.echo(line)
+    elif watch:
         from rich.live import Live
 
         with Live(_shown(now, console.width), console=console, auto_refresh=False) as live:
             while True:
                 time.sleep(WATCH_SECONDS)
                 live.update(_shown(status_of(store), console.width), refresh=True)
-    before = _lines(now)
-    while watch:
-        time.sleep(WATCH_SECONDS)
-        lines = _lines(status_of(store))
-        for line in lines:
-            if line not in before:
-                typer.echo(line)
-        before = lines
+    else:
+        console.print(_shown(now, console.width), highlight=False)
 
 
 def _head(now: Status) -> str:
-    counted = {
-        "running": now.count("running"),
-        "about to run": now.count("waiting"),
-        "failed": now.count("failed"),
-        "started and abandoned": now.count("abandoned"),
-    }
-    parts = [f"{now.done} done", f"{counted.pop('running')} running"]
-    parts += [f"{number} {what}" for what, number in counted.items() if number]
+    parts = [f"{now.done} done", f"{now.count('running')} running"]
+    further = {"about to run": now.count("waiting"), "failed": now.count("failed")}
+    further["started and abandoned"] = now.count("abandoned")
+    parts += [f"{number} {what}" for what, number in further.items() if number]
     text = f"{now.results}: {', '.join(parts)}"
     if now.oldest and now.newest:
         text += f"; finished from {now.oldest:%Y-%m-%d %H:%M} to {now.newest:%Y-%m-%d %H:%M}"
@@ -127,9 +126,8 @@ def _shown(now: Status, width: int) -> RenderableType:
     parts: list[RenderableType] = [Text(_head(now), style="bold")]
     for study in now.studies:
         parts += ["", *head(study, width)]
-        table = table_grid(study.table, width) if study.table else None
-        if table is not None:
-            parts += ["", table]
+        if study.table and (grid := table_grid(study.table, width)) is not None:
+            parts += ["", grid]
     if now.running:
         parts += ["", running_grid(now.running, width)]
     rest = [unit for unit in now.units if unit.doing != "running"]
@@ -141,18 +139,13 @@ def _shown(now: Status, width: int) -> RenderableType:
     return Group(*parts)
 
 
+# -- logs, clean, merge -----------------------------------------------------------------------
+
+
 def logs(
-    key: Annotated[
-        str,
-        typer.Argument(help="A unit's key, or its first digits.", autocompletion=complete_key),
-    ],
+    key: Annotated[str, typer.Argument(help=KEY, autocompletion=complete_key)],
     results: ResultsOption = Path("results"),
-    following: Annotated[
-        bool,
-        typer.Option(
-            "--follow", "-f", help="Continue until the unit is done or has failed, or Ctrl-C."
-        ),
-    ] = False,
+    following: Annotated[bool, typer.Option("--follow", "-f", help=FOLLOW)] = False,
 ) -> None:
     """Print a unit's log. Exit code 1 if the unit has failed."""
     from ablation.live.status import find_unit, follow
@@ -196,26 +189,20 @@ def clean(
     store = Store(results)
     if not store.units.is_dir():
         raise UserError(f"'{results}' holds no units: give a results directory (--results)")
-    items, busy = find(store, keep_failed, started)
+    items, busy_paths = find(store, keep_failed, started)
+    busy = [path.name for path in busy_paths]
     if not as_json:
-        _print_items(items, [path.name for path in busy])
-    gone: list[Item] = []
-    left: list[Item] = []
+        _print_items(items, busy)
     if items and not yes and not as_json and sys.stdin.isatty():
         yes = typer.confirm("Delete this?")
-    if items and yes:
-        gone, left = delete(store, items)
+    gone, left = delete(store, items if yes else [])
     if as_json:
-        document = {
-            "items": [
-                {"reason": i.reason, "path": str(i.path), "bytes": i.size, "deleted": i in gone}
-                for i in items
-            ],
-            "bytes": _bytes(items),
-            "deleted_bytes": _bytes(gone),
-            "busy": [path.name for path in busy],
-        }
-        typer.echo(json.dumps(document, indent=1))
+        shown = [
+            {"reason": i.reason, "path": str(i.path), "bytes": i.size, "deleted": i in gone}
+            for i in items
+        ]
+        document = {"items": shown, "bytes": _bytes(items), "deleted_bytes": _bytes(gone)}
+        typer.echo(json.dumps(document | {"busy": busy}, indent=1))
     elif items and not yes:
         typer.echo("Nothing was deleted (--yes deletes without asking).")
     elif items:
@@ -235,8 +222,8 @@ def _print_items(items: Sequence[Item], busy: Sequence[str]) -> None:
         members = [item for item in items if item.reason == reason]
         if members:
             typer.echo(f"{reason}: {len(members)}, {readable(_bytes(members))} ({why})")
-            for item in members:
-                typer.echo(f"  {item.path}  {readable(item.size)}")
+        for item in members:
+            typer.echo(f"  {item.path}  {readable(item.size)}")
     if busy:
         typer.echo(f"left alone, as a process works on them: {', '.join(busy)}")
     total = readable(_bytes(items))
@@ -247,14 +234,7 @@ def merge(
     directories: Annotated[
         list[Path], typer.Argument(help="Results directories; the first takes the others' units.")
     ],
-    into: Annotated[
-        Path | None,
-        typer.Option(
-            file_okay=False,
-            help="Another directory that takes them all instead.",
-            show_default=False,
-        ),
-    ] = None,
+    into: Annotated[Path | None, typer.Option(file_okay=False, help=INTO)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Copy finished units of one results directory into another.
@@ -286,12 +266,11 @@ def merge(
 
 
 def _print_merged(merged: Merged, source: Path, target: Path) -> None:
-    typer.echo(
-        f"{source}: {len(merged.copied)} copied to {target}, {len(merged.there)} already there"
-    )
-    for key in merged.conflicts:
-        typer.echo(f"  {key}: other numbers in '{source}'; those of '{target}' are kept")
-    for key, why in merged.damaged:
-        typer.echo(f"  {key}: not copied, {why}")
-    for key in merged.busy:
-        typer.echo(f"  {key}: not copied, a process works on it in '{target}'")
+    copied, there = len(merged.copied), len(merged.there)
+    typer.echo(f"{source}: {copied} copied to {target}, {there} already there")
+    kept = f"other numbers in '{source}'; those of '{target}' are kept"
+    notes = [(key, kept) for key in merged.conflicts]
+    notes += [(key, f"not copied, {why}") for key, why in merged.damaged]
+    notes += [(key, f"not copied, a process works on it in '{target}'") for key in merged.busy]
+    for key, note in notes:
+        typer.echo(f"  {short_key(key)}: {note}")

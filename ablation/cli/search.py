@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ablation.catalogue import headline, known_spaces
-from ablation.cli.flatten import with_options
-from ablation.cli.machine import check_machine
-from ablation.cli.opening import open_data, open_results
+from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
     DataOptions,
     EvaluateOn,
@@ -19,61 +15,44 @@ from ablation.cli.options import (
     RunOutputOptions,
     SeedOption,
     SettingOptions,
+    completes,
 )
-from ablation.cli.request import check_used
-from ablation.cli.studies import confirm_cpu
+from ablation.cli.request import check_used, open_data, open_results
+from ablation.cli.studies import check_machine, run_options
 from skelcon.errors import UserError
 
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
 
 
-def complete_space(incomplete: str) -> Iterator[str]:
-    """Searches whose names start with ``incomplete``."""
-    return (name for name in known_spaces() if name.startswith(incomplete))
-
-
-@dataclass(frozen=True)
+@group("Search")
 class SearchOptions:
     """What replaces the choices of a search's file."""
 
-    panel: ClassVar[str] = "Search"
-
-    trials: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            show_default="the search's",
-            help="How many trials in all, the default among them; a larger number continues from "
-            "the trials that have ended.",
-        ),
-    ] = None
-    scheduler: Annotated[
-        Scheduling | None,
-        typer.Option(
-            help="asha stops bad trials early, pbt is a population that copies its best members, "
-            "fifo runs every trial to its end.",
-            show_default="the search's",
-        ),
-    ] = None
-    algorithm: Annotated[
-        Algorithm | None,
-        typer.Option(help="What suggests a trial's values.", show_default="the search's"),
-    ] = None
+    trials: int | None = option(
+        None,
+        "How many trials in all, the default among them; a larger number continues from the "
+        "trials that have ended.",
+        min=1,
+        show_default="the search's",
+    )
+    scheduler: Scheduling | None = option(
+        None,
+        "asha stops bad trials early, pbt is a population that copies its best members, fifo runs "
+        "every trial to its end.",
+        show_default="the search's",
+    )
+    algorithm: Algorithm | None = option(
+        None, "What suggests a trial's values.", show_default="the search's"
+    )
     seed: SeedOption = None
-    confirm: Annotated[
-        int,
-        typer.Option(
-            min=0, help="At the end train the best and the default with this many other seeds."
-        ),
-    ] = 0
-    confirm_on: Annotated[
-        EvaluateOn,
-        typer.Option(
-            help="Where they are compared; test reports the test side, once, after everything is "
-            "chosen."
-        ),
-    ] = "validation"
+    confirm: int = option(
+        0, "At the end train the best and the default with this many other seeds.", min=0
+    )
+    confirm_on: EvaluateOn = option(
+        "validation",
+        "Where they are compared; test reports the test side, once, after everything is chosen.",
+    )
 
 
 @with_options
@@ -88,8 +67,7 @@ def search(
         typer.Argument(
             metavar="SPACE",
             help="A search's name, or its YAML file; without it the searches are listed.",
-            autocompletion=complete_space,
-            show_default=False,
+            autocompletion=completes(known_spaces),
         ),
     ] = None,
 ) -> None:
@@ -103,12 +81,10 @@ def search(
 
     limits = resources.resources(settings.plugins)
     load_plugins(settings.plugins)
-    chosen = named_space(space).chosen(
-        trials=choices.trials,
-        scheduler=choices.scheduler,
-        algorithm=choices.algorithm,
-        seed=choices.seed,
-    )
+    changes = {
+        name: getattr(choices, name) for name in ("trials", "scheduler", "algorithm", "seed")
+    }
+    chosen = named_space(space).chosen(**changes)
     if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:
         raise UserError(
             f"--max-concurrent {limits.max_concurrent}: the members of pbt wait for each other and "
@@ -117,26 +93,17 @@ def search(
     check_used(settings.settings, ("pretrain", chosen.task))
     check_machine(limits)
     from ablation.live.output import output as open_output
-    from ablation.run import RunOptions
     from ablation.search.problem import SearchProblem
     from ablation.search.run import Confirmation, run_search
 
     as_json = output.as_json
     with open_output(as_json=as_json, verbose=output.verbose, search=chosen.name) as shown:
         store, mirror = open_results(output.results)
+        dataset, wanted = open_data(data.data, shown.console), settings.settings
         problem = SearchProblem.of(
-            chosen,
-            open_data(data.data, shown.console),
-            preset=settings.preset,
-            protocol=data.protocol,
-            overrides=settings.settings,
+            chosen, dataset, preset=settings.preset, protocol=data.protocol, overrides=wanted
         )
-        options = RunOptions(
-            limits,
-            output.trackers,
-            confirm=lambda resources: confirm_cpu(problem.preset, resources, output.yes),
-        )
+        options = run_options(limits, output, problem.preset)
         confirmation = Confirmation(choices.confirm_on, choices.confirm)
-        code = run_search(problem, store, mirror, options, shown, confirmation, as_json)
-        if code:
+        if code := run_search(problem, store, mirror, options, shown, confirmation, as_json):
             raise typer.Exit(code)

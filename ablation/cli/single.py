@@ -9,15 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
 
-from ablation.cli.flatten import with_options
-from ablation.cli.opening import open_data
+from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
     DataOptions,
     PresetOptions,
@@ -26,8 +24,8 @@ from ablation.cli.options import (
     SettingOptions,
     parse_names,
 )
-from ablation.cli.request import check_used
-from ablation.cli.units import document, done_before, print_result
+from ablation.cli.request import check_used, open_data
+from ablation.cli.units import document, done_before, print_results
 from ablation.interrupts import handle_signals
 from ablation.store import Store
 from ablation.units import (
@@ -74,18 +72,12 @@ NAME = "skelcon"
 PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 
 
-@dataclass(frozen=True)
+@group("Resources")
 class DeviceOptions:
     """Where one unit runs."""
 
-    panel: ClassVar[str] = "Resources"
-
-    device: Annotated[
-        Literal["auto", "cpu", "cuda"], typer.Option(help="auto is the GPU if there is one.")
-    ] = "auto"
-    threads: Annotated[
-        int, typer.Option(min=1, help="CPU threads; as many give the same bits as a study's trial.")
-    ] = 1
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto is the GPU if there is one.")
+    threads: int = option(1, "CPU threads; as many give the same bits as a study's trial.", min=1)
 
     def resources(self, plugins: tuple[str, ...]) -> Resources:
         """What the unit takes of this machine; :class:`UserError` for a missing device."""
@@ -162,7 +154,6 @@ def evaluate(
             metavar="NAME[,NAME]",
             help="Whose encoder, or several side by side (seq,stg); may be left out where there is "
             "one.",
-            show_default=False,
         ),
     ] = "",
     seed: SeedOption = None,
@@ -173,34 +164,25 @@ def evaluate(
     named_task(task)  # refuses an unknown one
     source = _Weights(weights, parse_names(representation))
     dataset = open_data(data.data, Console(stderr=True))
-    protocol, on = source.protocol(dataset, data.protocol)
     trained = source.trained_on(dataset)
+    protocol, on = _choose_side(trained, dataset, data.protocol)
     if seed is None:
         seed = trained.side.seed if trained is not None else 0
-    layout, bodies = source.skeleton(dataset)
-    names = source.names
-    unit = EvaluateUnit(
-        Side.of(dataset, protocol, TRAIN_SIDE[on], seed, layout, bodies),
-        _settings(options, dataset, task).of(task).model_dump(mode="json"),
-        task,
-        on,
-        source.encoders(),
-        label=f"{task} of {'+'.join(names)}, seed {seed}",
-    )
+    settings = _settings(options, dataset, task).of(task).model_dump(mode="json")
+    side = Side.of(dataset, protocol, TRAIN_SIDE[on], seed, *source.skeleton(dataset))
+    label = f"{task} of {'+'.join(source.names)}, seed {seed}"
+    unit = EvaluateUnit(side, settings, task, on, source.encoders, label=label)
     _run(unit, dataset, resources, output, {source.key: source.file})
 
 
 class _Weights:
-    """Trained encoders in a file, and what is known of their training.
+    """Trained encoders in a file, and the finished unit that trained them, if one did.
 
     Attributes:
-        file: of weights.
         names: the representations that are evaluated, in the order in which studies have them.
-        key: of the unit that trained them; the file's SHA-256 if no finished unit did. Where the
-            weights lie is no part of an evaluation's key: they may be another store's.
-
-    Raises:
-        UserError: if the file does not hold encoders of ``names``.
+        key: of the unit, else the file's SHA-256. Where the weights lie is no part of an
+            evaluation's key: they may be another store's.
+        encoders: as an evaluation names them.
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
@@ -215,50 +197,26 @@ class _Weights:
             )
         for name in names:
             if name not in loaded:
-                raise UserError(
-                    f"'{self.file}' has no encoder of '{name}': {nearest(name, loaded)}"
-                )
+                hint = nearest(name, loaded)
+                raise UserError(f"'{self.file}' has no encoder of '{name}': {hint}")
         self.names = sorted(names or loaded, key=REGISTERED.names().index)
         self._encoder: Encoder = next(iter(loaded.values()))
-        self._digest = hashlib.sha256(self.file.read_bytes()).hexdigest()
-        self._unit = _pretraining_at(self.file, WEIGHTS_FILE)
-        self.key = self._unit.key if self._unit is not None else self._digest
-
-    def encoders(self) -> tuple[EncoderSource, ...]:
-        """As an evaluation names them."""
-        if self._unit is not None:
-            return tuple(EncoderSource(name, pretrained=self._unit) for name in self.names)
-        return tuple(EncoderSource(name, weights=self._digest) for name in self.names)
+        self.unit = _pretraining_at(self.file, WEIGHTS_FILE)
+        if self.unit is not None:
+            self.key = self.unit.key
+            sources = [EncoderSource(name, pretrained=self.unit) for name in self.names]
+        else:
+            self.key = hashlib.sha256(self.file.read_bytes()).hexdigest()
+            sources = [EncoderSource(name, weights=self.key) for name in self.names]
+        self.encoders = tuple(sources)
 
     def trained_on(self, dataset: SkeletonDataset) -> PretrainUnit | None:
         """The pre-training, if it is known and was on the same data."""
-        unit = self._unit
+        unit = self.unit
         return unit if unit is not None and unit.side.data == dataset.fingerprint else None
 
-    def protocol(self, dataset: SkeletonDataset, asked: str | None) -> tuple[str, EvaluateOn]:
-        """The protocol of an evaluation, and the side that it tests.
-
-        Raises:
-            UserError: for another protocol than that of a pre-training on the same data.
-        """
-        trained = self.trained_on(dataset)
-        if trained is None:
-            return choose_protocol(dataset, [asked] if asked else PREFERRED), "test"
-        own = trained.side.protocol
-        chosen = choose_protocol(dataset, [asked or own])
-        if chosen != own:
-            raise UserError(
-                f"--protocol {chosen}: the encoders were pre-trained on the training side of "
-                f"{own} of the same data, which holds clips that {chosen} tests"
-            )
-        return chosen, "test" if trained.side.train == "train" else "validation"
-
     def skeleton(self, dataset: SkeletonDataset) -> tuple[SkeletonLayout, int]:
-        """The layout and the number of bodies that the encoders see.
-
-        Raises:
-            UserError: if the data lacks joints that they take.
-        """
+        """Layout and number of bodies of what they see; ``UserError`` if the data lacks joints."""
         layout = self._encoder.layout
         if common_layout(dataset.layout, layout) != layout:
             raise UserError(
@@ -281,6 +239,22 @@ def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
     return unit if isinstance(unit, PretrainUnit) and unit.key == directory.name else None
 
 
+def _choose_side(
+    trained: PretrainUnit | None, dataset: SkeletonDataset, asked: str | None
+) -> tuple[str, EvaluateOn]:
+    """The protocol of an evaluation (of a pre-training on the same data, its own) and the side."""
+    if trained is None:
+        return choose_protocol(dataset, [asked] if asked else PREFERRED), "test"
+    own = trained.side.protocol
+    chosen = choose_protocol(dataset, [asked or own])
+    if chosen != own:
+        raise UserError(
+            f"--protocol {chosen}: the encoders were pre-trained on the training side of "
+            f"{own} of the same data, which holds clips that {chosen} tests"
+        )
+    return chosen, "test" if trained.side.train == "train" else "validation"
+
+
 def _settings(options: SettingOptions, dataset: SkeletonDataset, used: str) -> Settings:
     check_used(options.settings, (used,))
     preset = options.preset or default_preset(dataset)
@@ -299,20 +273,17 @@ def _run(
     from ablation.run import Job, RunOptions, run_job
 
     store = Store(output.results)
-    seen = Output(PipeSafeConsole(stderr=True))
     before = done_before([unit], store)
     units = {unit.key: unit}
     job = Job(NAME, units, (dataset,), store.results / NAME, weights=weights or {})
-
-    def report() -> bool:
-        return not store.is_done(unit.key)
-
-    if code := run_job(job, store, RunOptions(resources, in_process=True), seen, report):
+    options = RunOptions(resources, in_process=True)
+    console = Output(PipeSafeConsole(stderr=True))
+    if code := run_job(job, store, options, console, lambda: not store.is_done(unit.key)):
         raise typer.Exit(code)
     if output.as_json:
         typer.echo(json.dumps(document(unit, store), indent=1))
     else:
-        print_result(unit, store, cached=unit.key in before)
+        print_results([unit], store, before)
 
 
 def main() -> None:

@@ -1,72 +1,63 @@
-"""What a study's command and ``plan`` do: plan, run what is missing, print and export."""
+"""What a study's command, ``plan`` and ``table`` do: run what is missing, print and export."""
 
 from __future__ import annotations
 
+import math
+import os
+import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
+from rich.text import Text
 
-from ablation.cli.machine import check_machine
-from ablation.cli.opening import open_results
-from ablation.cli.request import StudyRequest
+from ablation.catalogue import known_studies
+from ablation.cli.flatten import with_options
+from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
+from ablation.cli.request import StudyRequest, open_results
+from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.live.output import Output
     from ablation.plan import Plan
+    from ablation.run import RunOptions
     from ablation.runner.resources import Resources
     from ablation.store import Store
+
+DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
+"""Files in /dev of every kind of GPU that Ray knows."""
 
 
 def run_study(request: StudyRequest) -> None:
     """Plan, run what is missing, print and export. Raises ``typer.Exit`` with 1 or 130."""
     from ablation.live.output import output as open_output
-
-    output, only_plan = request.output, request.planning.plan
-    if not only_plan:
-        check_machine(request.resources)
-    with open_output(
-        as_json=output.as_json,
-        verbose=output.verbose,
-        events=not only_plan,
-        study=request.study.name,
-    ) as seen:
-        if only_plan:
-            store, mirror = open_results(output.results)
-            plan = request.make_plan(seen.console)
-            if mirror is not None:
-                mirror.fetch(plan.units)
-            probe = request.planning.probe
-            show_plans([plan], store, request.resources, seen, output.as_json, probe)
-        elif code := _run(request, seen):
-            raise typer.Exit(code)
-
-
-def _run(request: StudyRequest, output: Output) -> int:
-    """Run the study; the exit code."""
-    from ablation.cli.tables import show_table
-    from ablation.run import Job, RunOptions, run_job
+    from ablation.run import Job, run_job
     from ablation.tables.from_results import save_plan
 
-    store, mirror = open_results(request.output.results)
-    plan = request.make_plan(output.console)
-    if mirror is not None:
-        mirror.fetch(plan.units)
-    job = Job.of_plan(plan, store.results / plan.study.name)
+    asked, planning, name = request.output, request.planning, request.study.name
+    if not planning.plan:
+        check_machine(request.resources)
+    as_json, events = asked.as_json, not planning.plan
+    with open_output(as_json=as_json, verbose=asked.verbose, events=events, study=name) as output:
+        store, mirror = open_results(asked.results)
+        plan = request.make_plan(output.console)
+        if mirror is not None:
+            mirror.fetch(plan.units)
+        if planning.plan:
+            show_plans([plan], store, request.resources, output, as_json, planning.probe)
+            return
+        job = Job.of_plan(plan, store.results / name)
 
-    def report() -> bool:
-        save_plan(plan, store.results, job.directory)
-        return show_table(
-            output.console, plan, store, request.output.formats, request.output.as_json
-        )
+        def report() -> bool:
+            save_plan(plan, store.results, job.directory)
+            return show_table(output.console, plan, store, asked.formats, as_json)
 
-    options = RunOptions(
-        request.resources,
-        request.output.trackers,
-        confirm=lambda resources: confirm_cpu(plan.preset, resources, request.output.yes),
-    )
-    return run_job(job, store, options, output, report, mirror)
+        options = run_options(request.resources, asked, plan.preset)
+        if code := run_job(job, store, options, output, report, mirror):
+            raise typer.Exit(code)
 
 
 def show_plans(
@@ -90,9 +81,120 @@ def show_plans(
     show_plan(output.console, found, as_json, model, probe)
 
 
+# -- what is refused or asked before anything runs --------------------------------------------
+
+
+def check_machine(resources: Resources) -> None:
+    """Raise :class:`UserError` if no trial could ever start on this machine.
+
+    Ray would say it after seconds. Where it may have more than is seen here (a cluster, variables
+    of the environment, a device whose driver only Ray asks), it is Ray that answers.
+    """
+    from ablation.cost import AutoGpus
+    from ablation.runner.resources import check_fits
+
+    ray = sys.modules.get("ray")
+    if resources.address is not None or "RAY_OVERRIDE_RESOURCES" in os.environ:
+        return
+    if ray is not None and ray.is_initialized():
+        return
+    any_number = isinstance(resources.gpus_per_trial, AutoGpus) or _may_have_gpus()
+    cpus = float(os.cpu_count() or math.inf)
+    check_fits(resources, [{"CPU": cpus, "GPU": math.inf if any_number else 0.0}])
+
+
+def _may_have_gpus() -> bool:
+    """Whether Ray could find a GPU; without importing what would ask the driver."""
+    if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return True
+    return any(any(Path("/dev").glob(pattern)) for pattern in DEVICES)
+
+
+def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> RunOptions:
+    """How units run with Ray; the paper's scale on the CPU is asked about."""
+    from ablation.run import RunOptions
+
+    return RunOptions(
+        resources,
+        asked.trackers,
+        confirm=lambda resources: confirm_cpu(preset, resources, asked.yes),
+    )
+
+
 def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
     """Ask whoever sits at a terminal: the paper's scale takes months without a GPU."""
     if yes or preset != "paper" or resources.gpus_per_trial or not sys.stdin.isatty():
         return
     question = "The paper preset without --gpus-per-trial trains on the CPU. Continue?"
     typer.confirm(question, abort=True, err=True)  # standard output may be a document's
+
+
+# -- the table --------------------------------------------------------------------------------
+
+
+@with_options
+def table(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study's name, or its YAML file.",
+            autocompletion=completes(known_studies),
+        ),
+    ],
+    output: ResultsOptions,
+    files: FormatOptions,
+) -> None:
+    """Make a study's table and its files again from the results; needs no data, runs nothing.
+
+    After a merge, on another machine, or with other files:
+
+    \b
+    skelcon-ablate table augmentations --results DIR
+    """
+    from ablation.store import Store
+    from ablation.tables.from_results import load_plan
+
+    store = Store(output.results)
+    plan = load_plan(store.results, Path(study).stem)
+    console = Console(stderr=output.as_json)
+    if show_table(console, plan, store, files.formats, output.as_json):
+        raise typer.Exit(1)
+
+
+def show_table(
+    console: Console, plan: Plan, store: Store, formats: tuple[str, ...] | None, as_json: bool
+) -> bool:
+    """Aggregate, print and export (all ``formats`` if None); whether a cell has failed.
+
+    With ``as_json`` one JSON document is printed on standard output instead.
+    """
+    from ablation import tables
+    from ablation.tables import display, export
+
+    directory = store.results / plan.study.name
+    frame = tables.cells_frame(plan, store)
+    made = tables.make_table(plan, frame)
+    provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
+    if not as_json:
+        display.print_table(console, made)
+        earlier = export.caption_in(directory)
+        if earlier is not None and not same_question(earlier, made.caption):
+            console.print(Text(f"Replaces an earlier table: {earlier}", style="yellow"))
+    formats = export.FORMATS if formats is None else formats
+    try:
+        written = export.export(made, frame, provenance, directory, formats)
+    except OSError as error:
+        raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
+    if as_json:
+        typer.echo(export.to_json(made, provenance))
+    else:
+        names = ", ".join(path.name for path in written)
+        console.print(Text(f"Written to {directory}: {names}"), soft_wrap=True)
+    return bool((frame["state"] == "failed").any())
+
+
+def same_question(one: str, other: str) -> bool:
+    """Whether two captions differ in their seeds at most."""
+    before = [re.split(r", (?:n = |no result yet)", caption)[0] for caption in (one, other)]
+    return before[0] == before[1]

@@ -8,29 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ablation.cli.opening import open_results
-from ablation.cli.options import OutputOptions
 from ablation.cli.request import StudyRequest, read_request
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.live.output import Output
     from ablation.plan import Plan
     from ablation.store import Store
     from ablation.units import Unit
     from skelcon.config import Json
 
 
+KEYS = "Keys, or their first digits."
+COMMAND = "The study's command, as you would run it."
+
+
 def unit(
-    keys: Annotated[
-        str, typer.Argument(metavar="KEY[,KEY...]", help="Keys, or their first digits.")
-    ],
-    words: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="STUDY [OPTIONS]...", help="The study's command, as you would run it."
-        ),
-    ],
+    keys: Annotated[str, typer.Argument(metavar="KEY[,KEY...]", help=KEYS)],
+    words: Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]...", help=COMMAND)],
 ) -> None:
     """Run units of a study in this process, without Ray, such as one job of an array.
 
@@ -43,12 +37,30 @@ def unit(
     skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3
     """
     from ablation.live.output import output as open_output
+    from ablation.run import Job, RunOptions, run_job
+    from ablation.store import Store
 
     request = read_request(words)
     check_without_ray(request)
-    as_json = request.output.as_json
-    with open_output(as_json=as_json, verbose=True, study=request.study.name) as output:
-        if code := _run(request, keys, output):
+    as_json, name = request.output.as_json, request.study.name
+    with open_output(as_json=as_json, verbose=True, study=name) as output:
+        store = Store(request.output.results)
+        plan = request.make_plan(output.console)
+        chosen = find_units(plan, keys)
+        needed = {key: plan.units[key] for each in chosen for key in (*each.needs, each.key)}
+        before = done_before(chosen, store)
+
+        def report() -> bool:
+            done = [each for each in chosen if store.is_done(each.key)]
+            if as_json:
+                typer.echo(json.dumps([document(each, store) for each in done], indent=1))
+            else:
+                print_results(done, store, before)
+            return len(done) < len(chosen)
+
+        job = Job.of_plan(plan, store.results / name, needed)
+        options = RunOptions(request.resources, in_process=True)
+        if code := run_job(job, store, options, output, report):
             raise typer.Exit(code)
 
 
@@ -57,45 +69,22 @@ def check_without_ray(request: StudyRequest) -> None:
     from ablation.store import Store
 
     Store(request.output.results)  # refuses a URI
-    default = OutputOptions()
     given = {
-        "--track": request.output.trackers != default.trackers,
-        "--address": request.resources.address is not None,
-        "--max-concurrent": request.resources.max_concurrent is not None,
-        "--format": request.output.formats != default.formats,
+        "--track": request.output.trackers or None,
+        "--address": request.resources.address,
+        "--max-concurrent": request.resources.max_concurrent,
+        "--format": request.output.formats,
     }
-    for option, is_given in given.items():
-        if is_given:
+    for option, value in given.items():
+        if value is not None:
             raise UserError(
                 f"{option}: leave it out here, it is for the study's own command (units run "
                 "without Ray, one after another, and make no table)"
             )
 
 
-def _run(request: StudyRequest, keys: str, output: Output) -> int:
-    """Run what of these units is missing, and print their results; the exit code."""
-    from ablation.run import Job, RunOptions, run_job
-
-    store, _ = open_results(request.output.results)
-    plan = request.make_plan(output.console)
-    chosen = find_units(plan, keys)
-    needed = {key: plan.units[key] for each in chosen for key in (*each.needs, each.key)}
-    before = done_before(chosen, store)
-
-    def report() -> bool:
-        print_results(chosen, store, before, request.output.as_json)
-        return not all(store.is_done(each.key) for each in chosen)
-
-    job = Job.of_plan(plan, store.results / plan.study.name, needed)
-    return run_job(job, store, RunOptions(request.resources, in_process=True), output, report)
-
-
 def find_units(plan: Plan, keys: str) -> list[Unit]:
-    """The units of ``plan`` with these keys, or first digits of keys, separated by commas.
-
-    Raises:
-        UserError: if no unit, or more than one, has a key that starts with such digits.
-    """
+    """The units of ``plan`` with these keys, or first digits of keys, separated by commas."""
     chosen = []
     for text in (each.strip() for each in keys.split(",")):
         found = [unit for key, unit in plan.units.items() if key.startswith(text)]
@@ -105,7 +94,7 @@ def find_units(plan: Plan, keys: str) -> list[Unit]:
                 f"unit '{text}' of study '{plan.study.name}' on {plan.dataset.name}: {why}; the "
                 f"options have to be those of its plan ({len(plan.units)} units)"
             )
-        chosen.append(found[0])
+        chosen += found
     return chosen
 
 
@@ -118,34 +107,25 @@ def done_before(units: Sequence[Unit], store: Store) -> set[str]:
     return {key for key in keys if store.is_done(key) and store.damage(key) is None}
 
 
-def print_results(units: Sequence[Unit], store: Store, before: set[str], as_json: bool) -> None:
-    """The results of those that are done, for people or as a JSON document."""
-    done = [unit for unit in units if store.is_done(unit.key)]
-    if as_json:
-        typer.echo(json.dumps([document(unit, store) for unit in done], indent=1))
-        return
-    for unit in done:
-        print_result(unit, store, cached=unit.key in before)
-
-
 def document(unit: Unit, store: Store) -> Json:
     """A finished unit, for scripts."""
     directory = str(store.directory(unit.key))
-    return {"unit": unit.key, "directory": directory, "result": shown_result(unit, store)}
+    return {"unit": unit.key, "directory": directory, "result": _shown(unit, store)}
 
 
-def shown_result(unit: Unit, store: Store) -> Json:
+def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None:
+    """Finished units, for people; ``before``: keys of those that did not run."""
+    for unit in units:
+        typer.echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
+        for name, value in _shown(unit, store).items():
+            percent = name.startswith(("top1", "contrast_top1"))
+            typer.echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
+        typer.echo(f"  in {store.directory(unit.key)}")
+
+
+def _shown(unit: Unit, store: Store) -> Json:
     """A unit's result; a pre-training's top-1, among its negatives, is no recognition rate."""
     result = store.result(unit.key)
     if unit.kind != "pretrain":
         return result
     return {("contrast_top1" if name == "top1" else name): value for name, value in result.items()}
-
-
-def print_result(unit: Unit, store: Store, *, cached: bool) -> None:
-    """A finished unit, for people."""
-    typer.echo(f"{unit.label}{' (done before)' if cached else ''}")
-    for name, value in shown_result(unit, store).items():
-        percent = name.startswith(("top1", "contrast_top1"))
-        typer.echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
-    typer.echo(f"  in {store.directory(unit.key)}")

@@ -23,10 +23,10 @@ from ablation.store.unit_files import CHECKPOINT, CONFIG, PROVENANCE, UnitFiles
 from ablation.text import plural
 from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
 from skelcon.config import Json
-from skelcon.data import Part, SkeletonDataset, split
 
 if TYPE_CHECKING:
     from ablation.runner.resources import Resources
+    from skelcon.data import Part, SkeletonDataset
 
 
 @dataclass(frozen=True)
@@ -270,6 +270,8 @@ class History:
         return train, self._count(side.data, side.protocol, test)
 
     def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
+        from skelcon.data import split
+
         return len(split(self.datasets[fingerprint], protocol, part))
 
     def clips_seen(self, unit: Unit) -> float | None:

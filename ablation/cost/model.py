@@ -24,11 +24,11 @@ from ablation.store import Store
 from ablation.store.unit_files import CHECKPOINT
 from ablation.text import readable
 from ablation.units import Unit
-from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.runner.resources import Resources
+    from skelcon.data import SkeletonDataset
 
 UNKNOWN = "unknown: no like unit"
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ablation.cost.history import History, encoders_of
 from ablation.units import PretrainUnit, Unit
-from skelcon.data import SkeletonDataset, SkeletonLayout
 
 if TYPE_CHECKING:
+    from skelcon.data import SkeletonDataset, SkeletonLayout
     from skelcon.downstream.tasks import EncoderSize
 
 TEXT_BYTES = 8 << 10

@@ -1,34 +1,19 @@
-"""Fills a template: a dataclass holds the fields of one file in ``files/``."""
+"""Fills a template of ``files/``."""
 
 from __future__ import annotations
 
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import jinja2
 
 
-@dataclass(frozen=True)
-class Template:
-    """The fields of a template.
-
-    Attributes:
-        file: the template's name in ``files/``.
-        words: the study's command.
-    """
-
-    file: ClassVar[str]
-    words: Sequence[str]
-
-
-def render(template: Template) -> str:
-    """The text of ``template``, with its fields filled in."""
-    values = {field.name: getattr(template, field.name) for field in fields(template)}
-    return _environment().get_template(template.file).render(values)
+def render(file: str, /, **values: object) -> str:
+    """The text of the template ``file``; it has no other fields than ``values``."""
+    return _environment().get_template(file).render(values)
 
 
 def _environment() -> jinja2.Environment:

@@ -7,6 +7,7 @@ compares them.
 from __future__ import annotations
 
 from enum import StrEnum
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -52,3 +53,14 @@ PLUGIN = typer.Option(
     show_default=False,
 )
 PluginOption = Annotated[list[str] | None, PLUGIN]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"skelcon {metadata.version('skelcon')}")
+        raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+]

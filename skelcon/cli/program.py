@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from importlib import metadata
-from typing import Annotated
-
 import typer
 
 from skelcon.cli import data as cli_data
 from skelcon.cli import weights as cli_weights
 from skelcon.cli.console import run_app
+from skelcon.cli.options import VersionOption
 
 app = typer.Typer(
     help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
@@ -25,19 +23,8 @@ app.command()(cli_weights.retrieve)
 app.command()(cli_weights.import_weights)
 
 
-def _version(show: bool) -> None:
-    if show:
-        typer.echo(f"skelcon {metadata.version('skelcon')}")
-        raise typer.Exit
-
-
 @app.callback()
-def _root(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
-    ] = False,
-) -> None:
+def _root(version: VersionOption = False) -> None:
     pass
 
 

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 
 from ablation.catalogue import known_spaces, known_studies
-from ablation.cli.machine import check_machine
-from ablation.cli.tables import same_question
+from ablation.cli.studies import check_machine, same_question
 from ablation.cost import AutoGpus
 from ablation.runner.resources import Resources
 from skelcon.errors import UserError
 
-HEAVY = ("torch", "ray", "pandas", "scipy", "matplotlib")
+HEAVY = ("torch", "ray", "numpy", "pandas", "scipy", "matplotlib")
 Ablate = Callable[..., Any]
 
 
@@ -117,7 +116,7 @@ def test_what_this_machine_cannot_give_is_refused_before_ray_starts(
     """And where Ray may know more, Ray is asked."""
     for name in ("CUDA_VISIBLE_DEVICES", "RAY_OVERRIDE_RESOURCES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("ablation.cli.machine.DEVICES", ("no-such-device",))
+    monkeypatch.setattr("ablation.cli.studies.DEVICES", ("no-such-device",))
     monkeypatch.setattr("sys.platform", "linux")
     with pytest.raises(UserError, match=r"--gpus-per-trial 1: the cluster has 0 GPUs"):
         check_machine(Resources(gpus_per_trial=1))
@@ -128,7 +127,7 @@ def test_what_this_machine_cannot_give_is_refused_before_ray_starts(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     check_machine(Resources(gpus_per_trial=2))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    monkeypatch.setattr("ablation.cli.machine.DEVICES", ("null",))
+    monkeypatch.setattr("ablation.cli.studies.DEVICES", ("null",))
     check_machine(Resources(gpus_per_trial=1))
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from ablation.cli import program, single
-from ablation.cli.flatten import Parsed, with_options
+from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import StudyOptions, parse_names, parse_seeds, parse_settings
 from ablation.cli.request import StudyRequest, read_request
 from skelcon.errors import UserError
@@ -38,12 +38,9 @@ def test_settings_are_a_tree_and_names_a_tuple() -> None:
     assert parse_names(" crop, pose,") == ("crop", "pose")
 
 
-@dataclass(frozen=True)
+@group("Numbers")
 class Inner:
-    panel: ClassVar[str] = "Numbers"
-    numbers: Annotated[
-        tuple[int, ...], typer.Option(help="Some.", show_default="1"), Parsed(parse_seeds)
-    ] = (0,)
+    numbers: tuple[int, ...] = option((0,), "Some.", show_default="1", parse=parse_seeds)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ def test_all_that_is_done_and_the_tables_are_pushed(node: Node) -> None:
     (here.store.results / "tiny").mkdir()
     (here.store.results / "tiny" / "table.csv").write_text("row\n")
     here.push_all([KEY, "0123456789abcdef"], "tiny")
-    files, base = here._files, here._base
-    assert files.get_file_info(f"{base}/tiny/table.csv").type == fs.FileType.File
+    files = here._files
+    assert files.get_file_info("tiny/table.csv").type == fs.FileType.File
     there = node("two")
     there.fetch([KEY])
     assert there.store.is_done(KEY)
@@ -104,7 +104,7 @@ def test_what_is_not_whole_at_the_uri_is_not_done(node: Node, harm: str) -> None
     here = node("one")
     make(here.store)
     here.push(KEY)
-    path = f"{here._base}/units/{KEY}/{harm}"
+    path = f"units/{KEY}/{harm}"
     if harm == "DONE":  # cut off in the middle of the copying
         here._files.delete_file(path)
     else:
@@ -237,7 +237,7 @@ def test_names_in_the_bucket_do_not_lead_out_of_a_unit(node: Node) -> None:
     done = json.loads((directory / "DONE").read_text())
     (directory / "DONE").write_text(json.dumps({**done, "../../planted": {"bytes": 1}}))
     here.push(KEY)
-    with here._files.open_output_stream(f"{here._base}/planted") as file:
+    with here._files.open_output_stream("planted") as file:
         file.write(b"x")
     there = node("two")
     there.fetch([KEY])
@@ -266,7 +266,7 @@ def test_event_files_that_were_replaced_go_and_what_is_there_is_not_sent_again(n
     (run / "events.1").rename(run / "events.2")
     (run.parent / "other" / "events.1").unlink()  # of another machine: nothing replaces it here
     here.push_all([], "tiny")
-    selector = fs.FileSelector(f"{here._base}/tiny/tensorboard", recursive=True)
+    selector = fs.FileSelector("tiny/tensorboard", recursive=True)
     found = {i.path.rpartition("tensorboard/")[2]: i for i in here._files.get_file_info(selector)}
     assert {name for name in found if "events" in name} == {
         "row/column/events.2",
