@@ -27,7 +27,7 @@ ONE_COLUMN = "  seq: {label"
 """How the line of the tiny study begins without which it has one column."""
 
 
-def begun(
+def started(
     *runs: Sequence[object], cpus: int = 2, before: str = "", **more: str
 ) -> subprocess.Popen[str]:
     """The commands, one after the other, on one Ray of two logical GPUs, in a session of its own.
@@ -46,7 +46,7 @@ def begun(
     )
 
 
-def told(process: subprocess.Popen[str]) -> list[tuple[str, int]]:
+def outputs(process: subprocess.Popen[str]) -> list[tuple[str, int]]:
     """What each of the commands printed, and its exit code."""
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0, out

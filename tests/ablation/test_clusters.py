@@ -183,7 +183,7 @@ def test_a_study_goes_on_without_a_node_that_is_lost(
             driver.kill()
             driver.wait()
     assert driver.returncode == 0, output
-    assert "failed: its node was lost; it is tried again" in output, output
+    assert "failed: its node was lost; it is retried" in output, output
     assert "raylet" not in output  # of Ray's own words
     assert len(list(results.glob("units/*/DONE"))) == 4
     texts = [path.read_text() for path in results.glob("units/*/log.txt")]

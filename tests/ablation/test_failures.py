@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from gpu_helpers import ONE_COLUMN, begun, told
+from gpu_helpers import ONE_COLUMN, outputs, started
 
 pytestmark = pytest.mark.slow
 
@@ -80,8 +80,8 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
             *more,
         ]
 
-    busy, memory, dies, fast = told(
-        begun(
+    busy, memory, dies, fast = outputs(
+        started(
             words("none", "--verbose"),
             words("memory", "--retries", 0),
             words("dies"),
@@ -95,10 +95,10 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
     asked = "a trial asks 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs"
     assert busy[0].index("\nwaiting ") < busy[0].index(asked) < busy[0].index("\nstarted ")
 
-    assert "failed: out of memory; it is tried again alone on its device" in memory[0]
+    assert "failed: out of memory; it is retried alone on its device" in memory[0]
     assert json.loads((place / "memory.json").read_text())["GPU"] == 1.0
 
-    assert "failed: the worker process died; it is tried again" in dies[0]
+    assert "failed: the worker process died; it is retried" in dies[0]
     assert json.loads((place / "dies.json").read_text())["GPU"] == 0.5
 
     assert "failed: ValueError: no such joint" in fast[0]

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pandas as pd
 import pytest
 import torch
-from gpu_helpers import ONE_COLUMN, begun, told
+from gpu_helpers import ONE_COLUMN, outputs, started
 from safetensors.torch import load_file
 
 from ablation.store import Store
@@ -60,8 +60,8 @@ def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path:
         "pretrain.optimiser={name: sgd, lr: 0.01}",
     ]
     places = {gpus: tmp_path / str(gpus) for gpus in (1, 2)}
-    done = told(
-        begun(*([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items()))
+    done = outputs(
+        started(*([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items()))
     )
     assert [code for _, code in done] == [0, 0], done
     one, two = (Store(place) for place in places.values())
@@ -89,8 +89,8 @@ def test_eight_quarters_of_two_gpus_run_at_once(
     plugin.write_text(MEET)
     study.write_text(study_file.read_text().replace("use: [crop, jitter]", "use: [crop, meet]"))
     (tmp_path / "here").mkdir()
-    ((out, code),) = told(
-        begun(
+    ((out, code),) = outputs(
+        started(
             [
                 "run",
                 study,
@@ -127,7 +127,7 @@ def test_eight_quarters_of_two_gpus_run_at_once(
 def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(
     utd: Path, study_file: Path, tmp_path: Path
 ) -> None:
-    driver = begun(
+    driver = started(
         [
             "run",
             one_column(study_file, tmp_path),
@@ -152,7 +152,7 @@ def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(
         before = checkpoint.stat().st_mtime_ns
         _wait(lambda: checkpoint.stat().st_mtime_ns > before)
         os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
-        ((out, code),) = told(driver)
+        ((out, code),) = outputs(driver)
     except BaseException:
         os.killpg(driver.pid, signal.SIGKILL)
         driver.communicate()
