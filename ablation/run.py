@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from ablation.cost import Cost, CostModel, check_disk, resolve_gpus
+from ablation.costs import Cost, CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
-from ablation.live.output import Output
-from ablation.live.table import is_whole
+from ablation.monitor.output import Output
+from ablation.monitor.table import is_whole
 from ablation.plan import Plan
-from ablation.runner.queue import Driver, UnitSource
-from ablation.runner.resources import Resources
+from ablation.report.from_results import save_plan
+from ablation.scheduler.queue import Driver, UnitSource
+from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from ablation.tables.from_results import save_plan
 from ablation.tracking import Tracking
 from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
@@ -163,11 +163,11 @@ def _run(
         driver = Driver(store, data, resources, reporter, interrupt, heartbeat)
         # Imported here: torch, and Ray, take seconds.
         if options.in_process:
-            from ablation.runner.in_process import run_in_process
+            from ablation.scheduler.in_process import run_in_process
 
             return run_in_process(missing, driver, job.weights)
         resources.stay_on_loopback()
-        from ablation.runner.with_ray import run_with_ray
+        from ablation.scheduler.with_ray import run_with_ray
 
         return run_with_ray(missing, driver, job.source)
 

@@ -147,7 +147,7 @@ def slurm_script(
 
 def _groups(request: StudyRequest) -> list[str]:
     """The keys of each job of an array, for what is missing of a study."""
-    from ablation.live.output import Output
+    from ablation.monitor.output import Output
     from ablation.run import missing_units
     from ablation.store import Store
     from ablation.templates.slurm import jobs_of

@@ -20,7 +20,7 @@ from skelcon.config import Json
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.runner.resources import Resources
+    from ablation.scheduler.resources import Resources
 
 Preset = Literal["quick", "small", "paper"]
 EvaluateOn = Literal["test", "validation"]
@@ -168,7 +168,7 @@ class TrialOptions:
         "the fraction that similar units needed.",
         metavar="N|auto",
         show_default="0",
-        parse="ablation.cost:parse_gpus",
+        parse="ablation.costs:parse_gpus",
     )
     max_concurrent: int | None = option(
         None, "At most this many trials at once.", min=1, show_default="what fits"
@@ -182,7 +182,7 @@ class TrialOptions:
 
     def resources(self, plugins: tuple[str, ...] = ()) -> Resources:
         """These, checked; ``plugins`` are loaded by each worker."""
-        from ablation.runner.resources import Resources
+        from ablation.scheduler.resources import Resources
 
         cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
         resources = Resources(cpus, gpus, self.max_concurrent, self.address, plugins=plugins)
@@ -274,7 +274,7 @@ class FormatOptions:
         "--format",
         metavar="NAME[,NAME]",
         show_default="csv,latex,markdown,json",
-        parse="ablation.tables.export:parse_formats",
+        parse="ablation.report.export:parse_formats",
     )
 
 

@@ -179,7 +179,7 @@ def plan(
     Several studies share their units. Time and disk are estimated from similar
     finished units; --probe measures what has none.
     """
-    from ablation.live.output import output as open_output
+    from ablation.monitor.output import output as open_output
     from skelcon.plugins import load_plugins
 
     resources = trial.resources(options.plugins)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from ablation.plan import Plan
-    from ablation.runner.resources import Resources
+    from ablation.scheduler.resources import Resources
     from ablation.store import Store
     from ablation.store.mirror import Mirror
     from ablation.study import Study

@@ -19,7 +19,7 @@ from ablation.text import duration, readable, short_key
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.live.status import Status, UnitStatus
+    from ablation.monitor.status import Status, UnitStatus
     from ablation.store.housekeeping import Item
     from ablation.store.merging import Merged
 
@@ -49,7 +49,7 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """What is done, running, failed or left, and the studies that run, from any shell."""
-    from ablation.live.status import status_of
+    from ablation.monitor.status import status_of
     from ablation.store import Store
 
     store, console = Store(results), Console()
@@ -109,7 +109,7 @@ def _parts(unit: UnitStatus) -> list[str]:
 
 def _lines(now: Status) -> list[str]:
     """Plain lines: the same at every width, for pipes and logs."""
-    from ablation.live.screen import counts, eta
+    from ablation.monitor.screen import counts, eta
 
     studies = [
         f"{study.study}: {study.done}/{study.units} units, {counts(study)}, "
@@ -121,7 +121,7 @@ def _lines(now: Status) -> list[str]:
 
 def _shown(now: Status, width: int) -> RenderableType:
     """What the live views of the studies show, and what has failed or was left."""
-    from ablation.live.screen import head, running_grid, table_grid
+    from ablation.monitor.screen import head, running_grid, table_grid
 
     parts: list[RenderableType] = [Text(_head(now), style="bold")]
     for study in now.studies:
@@ -148,7 +148,7 @@ def logs(
     following: Annotated[bool, typer.Option("--follow", "-f", help=FOLLOW)] = False,
 ) -> None:
     """Print a unit's log. Exit code 1 if the unit has failed."""
-    from ablation.live.status import find_unit, follow
+    from ablation.monitor.status import find_unit, follow
     from ablation.store import Store
     from ablation.store.unit_files import LOG
 
@@ -242,9 +242,9 @@ def merge(
     Exit code 1 if a unit has other numbers in both (the first's are kept) or is
     damaged.
     """
+    from ablation.report.from_results import merge_studies
     from ablation.store import Store
     from ablation.store.merging import merge as merge_units
-    from ablation.tables.from_results import merge_studies
 
     target = Store(into or directories[0])
     sources = directories if into else directories[1:]

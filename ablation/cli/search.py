@@ -92,7 +92,7 @@ def search(
         )
     check_used(settings.settings, ("pretrain", chosen.task))
     check_machine(limits)
-    from ablation.live.output import output as open_output
+    from ablation.monitor.output import output as open_output
     from ablation.search.problem import SearchProblem
     from ablation.search.run import Confirmation, run_search
 

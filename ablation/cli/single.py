@@ -64,7 +64,7 @@ from skelcon.settings import (
 )
 
 if TYPE_CHECKING:
-    from ablation.runner.resources import Resources
+    from ablation.scheduler.resources import Resources
     from skelcon.encoders import Encoder
 
 NAME = "skelcon"
@@ -83,7 +83,7 @@ class DeviceOptions:
         """What the unit takes of this machine; :class:`UserError` for a missing device."""
         import torch
 
-        from ablation.runner.resources import Resources
+        from ablation.scheduler.resources import Resources
 
         found = torch.cuda.is_available()
         if self.device == "cuda" and not found:
@@ -269,7 +269,7 @@ def _run(
     weights: Mapping[str, Path] | None = None,
 ) -> None:
     """Run the unit in this process and print its result. Raises ``typer.Exit`` with 1 or 130."""
-    from ablation.live.output import Output
+    from ablation.monitor.output import Output
     from ablation.run import Job, RunOptions, run_job
 
     store = Store(output.results)

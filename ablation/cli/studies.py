@@ -21,10 +21,10 @@ from ablation.cli.request import StudyRequest, open_results
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.live.output import Output
+    from ablation.monitor.output import Output
     from ablation.plan import Plan
     from ablation.run import RunOptions
-    from ablation.runner.resources import Resources
+    from ablation.scheduler.resources import Resources
     from ablation.store import Store
 
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
@@ -33,9 +33,9 @@ DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 
 def run_study(request: StudyRequest) -> None:
     """Plan, run what is missing, print and export. Raises ``typer.Exit`` with 1 or 130."""
-    from ablation.live.output import output as open_output
+    from ablation.monitor.output import output as open_output
+    from ablation.report.from_results import save_plan
     from ablation.run import Job, run_job
-    from ablation.tables.from_results import save_plan
 
     asked, planning, name = request.output, request.planning, request.study.name
     if not planning.plan:
@@ -69,8 +69,8 @@ def show_plans(
     probe: int | None,
 ) -> None:
     """Print what would run of each plan, and its cost."""
-    from ablation.cost import CostModel, nodes_of_cluster, resolve_gpus
-    from ablation.cost.view import show_plan
+    from ablation.costs import CostModel, nodes_of_cluster, resolve_gpus
+    from ablation.costs.view import show_plan
     from ablation.run import missing_units
 
     found = [(plan, missing_units(plan.units, store, output, repair=False)) for plan in plans]
@@ -90,8 +90,8 @@ def check_machine(resources: Resources) -> None:
     Ray would say it after seconds. Where it may have more than is seen here (a cluster, variables
     of the environment, a device whose driver only Ray asks), it is Ray that answers.
     """
-    from ablation.cost import AutoGpus
-    from ablation.runner.resources import check_fits
+    from ablation.costs import AutoGpus
+    from ablation.scheduler.resources import check_fits
 
     ray = sys.modules.get("ray")
     if resources.address is not None or "RAY_OVERRIDE_RESOURCES" in os.environ:
@@ -152,8 +152,8 @@ def table(
     \b
     skelcon-ablate table augmentations --results DIR
     """
+    from ablation.report.from_results import load_plan
     from ablation.store import Store
-    from ablation.tables.from_results import load_plan
 
     store = Store(output.results)
     plan = load_plan(store.results, Path(study).stem)
@@ -169,12 +169,11 @@ def show_table(
 
     With ``as_json`` one JSON document is printed on standard output instead.
     """
-    from ablation import tables
-    from ablation.tables import display, export
+    from ablation.report import cells_frame, display, export, make_table
 
     directory = store.results / plan.study.name
-    frame = tables.cells_frame(plan, store)
-    made = tables.make_table(plan, frame)
+    frame = cells_frame(plan, store)
+    made = make_table(plan, frame)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
     if not as_json:
         display.print_table(console, made)

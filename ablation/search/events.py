@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from pydantic import JsonValue
 
-from ablation.live.output import Output
+from ablation.monitor.output import Output
 from ablation.search.record import SearchRecord, Trial
 from ablation.search.report import short_names, shown
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 # isort: off
-from ablation.runner.session import check_session, cluster, restarting  # sets what Ray reads
+from ablation.scheduler.session import check_session, cluster, restarting  # sets what Ray reads
 # isort: on
 
 import torch
@@ -27,13 +27,13 @@ from ray import tune
 from ray.tune.schedulers import PopulationBasedTraining
 
 from ablation.interrupts import Interrupt
-from ablation.runner.delivery import data_at
-from ablation.runner.monitored import validate
-from ablation.runner.nodes import check_nodes
-from ablation.runner.queue import Monitor
-from ablation.runner.resources import Resources, check_fits
-from ablation.runner.trainables import monitor_from_json
-from ablation.runner.tune_parts import Unpickled, monitor_to_json, reason_of_death
+from ablation.scheduler.delivery import data_at
+from ablation.scheduler.monitored import validate
+from ablation.scheduler.nodes import check_nodes
+from ablation.scheduler.queue import Monitor
+from ablation.scheduler.resources import Resources, check_fits
+from ablation.scheduler.trainables import monitor_from_json
+from ablation.scheduler.tune_parts import Unpickled, monitor_to_json, reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from ablation import tables
 from ablation.interrupts import graceful
-from ablation.live.output import Output
+from ablation.monitor.output import Output
+from ablation.report import cells_frame, display, export, make_table
+from ablation.report import summary as table_summary
 from ablation.run import RESUME, Job, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
@@ -23,7 +24,6 @@ from ablation.search.report import Summary
 from ablation.search.source import SearchSource
 from ablation.store import Store
 from ablation.store.locks import hold
-from ablation.tables import display, export
 from ablation.units import EvaluateOn, Unit
 from skelcon.cli.console import INTERRUPTED
 from skelcon.config import Json
@@ -189,13 +189,13 @@ def _confirm(
     values: Json = {"on": asked.on}
 
     def report() -> bool:
-        frame = tables.cells_frame(plan, store)
-        table = tables.make_table(plan, frame)
+        frame = cells_frame(plan, store)
+        table = make_table(plan, frame)
         provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
         export.export(table, frame, provenance, directory)
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
-        values.update(tables.summary(table, provenance))
+        values.update(table_summary(table, provenance))
         pairs = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
         if {"best", "default"} <= set(pairs.columns):
             lead = (pairs["best"] - pairs["default"]).dropna().to_numpy(dtype=np.float64)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from ablation.events import Event, Failed, Finished, Pruned, Started, Waiting
-from ablation.runner.queue import Monitor
+from ablation.scheduler.queue import Monitor
 from ablation.search.events import TrialEvents
 from ablation.search.problem import TrialUnits
 from ablation.search.record import SearchRecord, State
@@ -18,7 +18,7 @@ DIVERGED = "failed: FloatingPointError"
 
 
 class SearchSource:
-    """The trials of a search as a source of units (`ablation.runner.queue.UnitSource`).
+    """The trials of a search as a source of units (`ablation.scheduler.queue.UnitSource`).
 
     Trials with different parameters may share units, where a parameter is not used. ``missing``
     gives those of a trial's units that are not done; damaged ones are moved away.

@@ -372,8 +372,8 @@ def main() -> int:
         print(f"  {times:3} x {kind}")
     print(f"{in_peace:.0f} s in peace, {seconds:.0f} s disturbed")
     print(
-        f"{account.needed} epochs needed; {account.again} were trained again after {account.resumed} "
-        f"interruptions of a training; {account.set_aside} damaged units set aside"
+        f"{account.needed} epochs needed; {account.again} were trained again after "
+        f"{account.resumed} interruptions of a training; {account.set_aside} damaged units set aside"
     )
     print("files that differ: " + (", ".join(found) or "none"))
     print("left behind: " + (", ".join(left) or "nothing"))

@@ -8,10 +8,10 @@ import pytest
 
 from ablation.catalogue import known_studies
 from ablation.plan import Plan, make_plan
+from ablation.report import cells_frame, make_table
+from ablation.report.export import FORMATS, export
 from ablation.store import Store
 from ablation.study import named_study
-from ablation.tables import cells_frame, make_table
-from ablation.tables.export import FORMATS, export
 from ablation.work import Context, UnitRun
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize

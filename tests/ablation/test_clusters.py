@@ -19,7 +19,7 @@ from cluster_helpers import (
     process,
 )
 
-from ablation.runner.delivery import FILES
+from ablation.scheduler.delivery import FILES
 from skelcon.data import SkeletonDataset
 
 pytestmark = pytest.mark.slow

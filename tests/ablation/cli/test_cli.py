@@ -14,8 +14,8 @@ import pytest
 
 from ablation.catalogue import known_spaces, known_studies
 from ablation.cli.studies import check_machine, same_question
-from ablation.cost import AutoGpus
-from ablation.runner.resources import Resources
+from ablation.costs import AutoGpus
+from ablation.scheduler.resources import Resources
 from skelcon.errors import UserError
 
 HEAVY = ("torch", "ray", "numpy", "pandas", "scipy", "matplotlib")

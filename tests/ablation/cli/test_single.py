@@ -138,7 +138,7 @@ def test_ctrl_c_keeps_what_has_been_trained(
     trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And says how to go on; the end has the bits of a training that was not interrupted."""
-    monkeypatch.setattr("ablation.runner.in_process.STEP_SECONDS", 0.0)
+    monkeypatch.setattr("ablation.scheduler.in_process.STEP_SECONDS", 0.0)
     words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
     whole = json.loads(trainer(*words, "--results", tmp_path / "whole")[1])
 
@@ -148,7 +148,7 @@ def test_ctrl_c_keeps_what_has_been_trained(
             return super().step(budget)
 
     with monkeypatch.context() as patched:
-        patched.setattr("ablation.runner.in_process.UnitRun", Pressed)
+        patched.setattr("ablation.scheduler.in_process.UnitRun", Pressed)
         code, out, err = trainer(*words)
     assert (code, out) == (130, "")
     assert "Run the same command to resume." in err

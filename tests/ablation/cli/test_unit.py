@@ -128,7 +128,7 @@ def test_an_interrupted_command_prints_its_document(
     study_file: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("ablation.runner.in_process.run_in_process", lambda *some, **more: False)
+    monkeypatch.setattr("ablation.scheduler.in_process.run_in_process", lambda *some, **more: False)
     _, evaluation = chain(plan_of(study_file, dataset))
     ended = unit(evaluation.key, "--json")
     assert ended.code == 130

@@ -11,9 +11,9 @@ import yaml
 
 from ablation.events import Event
 from ablation.interrupts import Interrupt
-from ablation.runner.monitored import MonitoredRun
-from ablation.runner.queue import Driver, Queue
-from ablation.runner.resources import Resources
+from ablation.scheduler.monitored import MonitoredRun
+from ablation.scheduler.queue import Driver, Queue
+from ablation.scheduler.resources import Resources
 from ablation.search.problem import SearchProblem, TrialUnits
 from ablation.search.record import SearchRecord, Trial
 from ablation.search.source import SearchSource

@@ -17,8 +17,8 @@ from search_helpers import SPACE, numbers, problem_of, record_of, run_trials, so
 
 from ablation.events import Failed
 from ablation.plan import make_plan
-from ablation.runner.queue import Monitor
-from ablation.runner.tune_parts import monitor_to_json
+from ablation.scheduler.queue import Monitor
+from ablation.scheduler.tune_parts import monitor_to_json
 from ablation.search import report
 from ablation.search.population import Member
 from ablation.search.problem import SearchProblem

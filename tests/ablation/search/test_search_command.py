@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from search_helpers import SPACE, problem_of, run_trials
 
-from ablation.live.output import output
+from ablation.monitor.output import output
 from ablation.run import RunOptions
-from ablation.runner.resources import Resources
+from ablation.scheduler.resources import Resources
 from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord
 from ablation.search.run import Confirmation, run_search

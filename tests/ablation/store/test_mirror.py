@@ -14,8 +14,8 @@ from unit_helpers import evaluation, pretraining
 
 from ablation.events import Event, Waiting
 from ablation.interrupts import Interrupt
-from ablation.runner.queue import Driver, Queue
-from ablation.runner.resources import Resources
+from ablation.scheduler.queue import Driver, Queue
+from ablation.scheduler.resources import Resources
 from ablation.store import Store, uri_of
 from ablation.store import mirror as mirror_module
 from ablation.store.claims import Claims
@@ -176,7 +176,7 @@ class Reasons:
 
 def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
     """What the driver could not tell or fetch is retried; the reason is said."""
-    from ablation.runner.tune_parts import UnitCallback, UnitSearcher
+    from ablation.scheduler.tune_parts import UnitCallback, UnitSearcher
 
     here, reporter = node("one"), Reasons()
     with Claims(here.store) as claims:
@@ -205,11 +205,11 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
 def test_a_worker_that_cannot_push_has_not_failed_its_unit(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablation.runner.trainables import UnitTrainable
+    from ablation.scheduler.trainables import UnitTrainable
 
     here = node("one")
     make(here.store)
-    monkeypatch.setattr("ablation.runner.trainables.mirror_at", lambda uri: here)
+    monkeypatch.setattr("ablation.scheduler.trainables.mirror_at", lambda uri: here)
     worker = object.__new__(UnitTrainable)  # without Ray's own part
     worker._device = "cpu"
     worker._settings = {
@@ -223,7 +223,7 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
         "gpu": 0,
         "monitor": None,
     }
-    monkeypatch.setattr("ablation.runner.trainables.data_at", lambda wanted, path, node: path)
+    monkeypatch.setattr("ablation.scheduler.trainables.data_at", lambda wanted, path, node: path)
     here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
     with pytest.raises(UnreachedError):
         worker.step()

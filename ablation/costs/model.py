@@ -1,0 +1,248 @@
+"""What units cost: time, GPU-hours and disk, each number with its basis. Knows nothing of Ray.
+
+A unit's seconds are taken from earlier results (`ablation.costs.history`) or from a measurement
+(`ablation.costs.probe`); the time of all is that of running them in the available slots, each after
+what it needs (`ablation.costs.forecast`). A unit of which nothing is known makes the total a lower
+bound.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ablation.costs.forecast import wall_seconds
+from ablation.costs.history import Hardware, History, Rate
+from ablation.costs.sizes import written_bytes
+from ablation.store import Store
+from ablation.store.unit_files import CHECKPOINT
+from ablation.text import readable
+from ablation.units import Unit
+from skelcon.errors import UserError
+
+if TYPE_CHECKING:
+    from ablation.scheduler.resources import Resources
+    from skelcon.data import SkeletonDataset
+
+UNKNOWN = "unknown: no like unit"
+
+CONTEXT_MIB = 1024.0
+"""What a process takes of a GPU beside its tensors: the context and the allocator's slack."""
+
+GPU_SHARE = 0.9
+"""How much of a GPU's memory trials that share it may plan with."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one unit costs; None for what is unknown.
+
+    Attributes:
+        seconds: of its trial, without what its checkpoint holds.
+        basis: where that number comes from.
+        left: the share that is still to run, less than 1 for a unit with a checkpoint.
+        size: bytes that it leaves.
+        checkpoint: bytes of its checkpoint while it runs.
+    """
+
+    unit: Unit
+    seconds: float | None
+    basis: str
+    left: float
+    size: int | None
+    checkpoint: int
+    rate: Rate | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What units cost together. From ``slots`` on, the fields are those of ``plan --json``.
+
+    Attributes:
+        estimates: key -> what that unit costs.
+        known: key -> its seconds, where they are known.
+        slots: how many trials run at once; None if that is not known.
+        seconds: from the first start to the last end; a lower bound if some are unknown; None if
+            nothing or the slots are not known.
+        trial_seconds: of all trials, one after another.
+        disk_bytes: what will be written and stay, and the checkpoints of those that run at once;
+            a lower bound if some are unknown.
+        suggested_gpus_per_trial: by the peak memory of like units.
+    """
+
+    estimates: Mapping[str, Estimate]
+    known: Mapping[str, float]
+    slots: int | None
+    seconds: float | None
+    trial_seconds: float
+    gpu_hours: float
+    core_hours: float
+    disk_bytes: int
+    units_of_unknown_time: int
+    units_of_unknown_size: int
+    suggested_gpus_per_trial: float | None
+
+
+@dataclass(frozen=True)
+class CostModel:
+    """Estimates what units cost, from earlier results and for given resources.
+
+    Attributes:
+        history: the finished units of ``store``, which are the evidence.
+        resources: what a trial takes.
+        nodes: those of the cluster at ``--address``, if it was asked; otherwise it runs
+            ``--max-concurrent`` trials at once, or an unknown number.
+    """
+
+    store: Store
+    history: History
+    resources: Resources
+    nodes: Sequence[Mapping[str, float]] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        store: Store,
+        datasets: Iterable[SkeletonDataset],
+        resources: Resources,
+        nodes: Sequence[Mapping[str, float]] | None = None,
+    ) -> CostModel:
+        """Read the evidence: the finished units of ``store``, whose clips are of ``datasets``."""
+        return cls(store, History.read(store, datasets), resources, nodes)
+
+    @functools.cached_property
+    def hardware(self) -> Hardware:
+        """What a trial runs on."""
+        return Hardware.of_trial(self.resources)
+
+    @property
+    def slots(self) -> int | None:
+        """How many trials run at once; None if that is not known."""
+        if self.nodes is not None:
+            return self.resources.slots_of(self.nodes)
+        if self.resources.address is not None:
+            return self.resources.max_concurrent
+        here = {"CPU": float(os.cpu_count() or 1)}
+        if self.resources.gpus_per_trial:
+            import torch
+
+            here["GPU"] = torch.cuda.device_count()
+        return self.resources.slots_of([here])
+
+    def cost(self, units: Sequence[Unit]) -> Cost:
+        """What it costs to run ``units``; what they need that is not among them is done."""
+        estimates = {unit.key: self.estimate(unit) for unit in units}
+        each = list(estimates.values())
+        known = {key: e.seconds for key, e in estimates.items() if e.seconds is not None}
+        resources, slots, work = self.resources, self.slots, sum(known.values())
+        of_gpus = (
+            seconds * resources.gpus_of(estimates[key].unit) for key, seconds in known.items()
+        )
+        seconds = wall_seconds(units, known, slots) if slots and (known or not units) else None
+        return Cost(
+            estimates=estimates,
+            known=known,
+            slots=slots,
+            seconds=seconds,
+            trial_seconds=work,
+            gpu_hours=sum(of_gpus) / 3600,
+            core_hours=work * resources.cpus_per_trial / 3600,
+            disk_bytes=self._disk_bytes(each, slots or 1),
+            units_of_unknown_time=len(each) - len(known),
+            units_of_unknown_size=sum(1 for e in each if e.size is None),
+            suggested_gpus_per_trial=gpu_share([e.rate for e in each], resources),
+        )
+
+    def estimate(self, unit: Unit) -> Estimate:
+        """What ``unit`` costs, and the basis of that."""
+        rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
+        left = share_left(unit, self.store)
+        seconds, basis = None, UNKNOWN
+        if rate is not None and clips is not None:
+            seconds, basis = rate.seconds * clips * left, rate.basis
+        counted, size = written_bytes(unit, self.history), self.history.size(unit)
+        if size is None and counted is not None:
+            size = counted.left
+        checkpoint = counted.checkpoint if counted is not None else 0
+        return Estimate(unit, seconds, basis, left, size, checkpoint, rate)
+
+    def needs_probe(self, unit: Unit) -> bool:
+        """Whether no finished unit has these encoders on this hardware and this data."""
+        rate = self.history.rate(unit, self.hardware)
+        return rate is None or rate.difference.is_rough
+
+    def _disk_bytes(self, estimates: Sequence[Estimate], slots: int) -> int:
+        at_once = sorted((e.checkpoint for e in estimates), reverse=True)[:slots]
+        # A checkpoint is replaced by renaming a whole new one: for a moment there are two.
+        written = sum(e.size or 0 for e in estimates) + 2 * sum(at_once)
+        return written + sum(self._kept(e) * e.checkpoint for e in estimates)
+
+    def _kept(self, estimate: Estimate) -> int:
+        """How many of a training's checkpoints stay, as far as its time is known."""
+        policy = self.resources.checkpoints
+        if policy.keep == "all" and policy.every and estimate.seconds:
+            return math.ceil(estimate.seconds / policy.every) + 1
+        return 0 if policy.keep == "none" else 1
+
+
+def nodes_of_cluster(resources: Resources) -> list[dict[str, float]] | None:
+    """What each node of the cluster at ``--address`` has; None without one."""
+    if resources.address is None:
+        return None
+    from ablation.scheduler.session import cluster  # imports Ray: only where it is needed anyway
+
+    with cluster(resources) as nodes:
+        return [dict(node) for node in nodes]
+
+
+def share_left(unit: Unit, store: Store) -> float:
+    """How much of ``unit`` is to run: all, or what a checkpoint leaves, by its logged epochs."""
+    files = store.files(unit.key)
+    if not files.has(CHECKPOINT) or not unit.epochs:
+        return 1.0
+    return max(0.0, 1 - len(files.metrics()) / unit.epochs)
+
+
+def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:
+    """A smaller ``--gpus-per-trial`` that the measured peak memory allows, or None.
+
+    1/n for the largest n of trials whose peaks fit into one GPU together, the smallest of those
+    that were measured and of this machine's.
+    """
+    if not 0 < resources.gpus_per_trial <= 1:  # several are for speed, not for memory
+        return None
+    known = [rate for rate in rates if rate is not None and rate.gpu_mib and rate.gpu_total_mib]
+    if not known or None in rates:
+        return None
+    import torch
+
+    peak = max(rate.gpu_mib or 0.0 for rate in known) + CONTEXT_MIB
+    total = min(rate.gpu_total_mib or 0.0 for rate in known)
+    for at in range(torch.cuda.device_count()):
+        total = min(total, torch.cuda.get_device_properties(at).total_memory / 2**20)
+    fit = math.floor(GPU_SHARE * total / peak)
+    share = math.floor(100 / fit) / 100 if fit >= 2 else 1.0
+    return share if 0 < share < resources.gpus_per_trial else None
+
+
+def check_disk(results: Path, cost: Cost) -> None:
+    """UserError if the file system of ``results`` cannot hold what would be written."""
+    existing = next(path for path in (results, *results.absolute().parents) if path.exists())
+    try:
+        total, _, free = shutil.disk_usage(existing)
+    except OSError:
+        return  # not known: the first write that fails says so
+    if not total or not os.access(existing, os.W_OK):
+        return  # it cannot be written to at all, which `Store.check_writable` reports
+    if cost.disk_bytes > free:
+        raise UserError(
+            f"the disk of --results {results} has {readable(free)} free, and the units to run "
+            f"write about {readable(cost.disk_bytes)}: free some (skelcon-ablate clean), or "
+            "choose another disk with --results"
+        )

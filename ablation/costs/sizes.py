@@ -1,0 +1,89 @@
+"""How large what a unit writes will be, counted from its configuration; nothing is trained."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from typing import TYPE_CHECKING, NamedTuple
+
+from ablation.costs.history import History, encoders_of
+from ablation.units import PretrainUnit, Unit
+
+if TYPE_CHECKING:
+    from skelcon.data import SkeletonDataset, SkeletonLayout
+    from skelcon.downstream.tasks import EncoderSize
+
+TEXT_BYTES = 8 << 10
+"""A unit's small files: configuration, provenance, result, log."""
+EPOCH_BYTES = 200
+"""An epoch's line in metrics.jsonl."""
+PREDICTION_BYTES = 12
+"""A test clip's prediction in predictions.npz, compressed."""
+FLOAT_BYTES = 4
+
+
+class Size(NamedTuple):
+    """Bytes that a unit leaves, and bytes of its checkpoint while it runs."""
+
+    left: int
+    checkpoint: int
+
+
+def written_bytes(unit: Unit, history: History) -> Size | None:
+    """What ``unit`` writes; None if its data is not known, or an encoder cannot be counted."""
+    dataset, sides = history.datasets.get(unit.side.data), history.sides(unit)
+    if dataset is None or sides is None:
+        return None
+    left = TEXT_BYTES + EPOCH_BYTES * unit.epochs
+    if not isinstance(unit, PretrainUnit):
+        left += PREDICTION_BYTES * unit.task.predictions(unit.settings, sides[1])
+        if not unit.epochs:
+            return Size(left, 0)
+    sizes = _encoder_sizes(unit, dataset)
+    if sizes is None:
+        return None
+    if isinstance(unit, PretrainUnit):
+        left += sum(size.weights for size in sizes)
+        return Size(left, sum(_training_bytes(unit, size) for size in sizes))
+    return Size(left, unit.task.checkpoint_bytes(unit.settings, sizes, dataset.num_classes))
+
+
+def _training_bytes(unit: PretrainUnit, size: EncoderSize) -> int:
+    """What a checkpoint of a pre-training holds for one of its encoders."""
+    contrast, optimiser = unit.options["contrast"], unit.options["optimiser"]
+    moments = 1 if optimiser.get("momentum", 0) > 0 else 0
+    if optimiser["name"] == "adamw":
+        moments = 2
+    hidden = contrast["head_hidden"] or size.features
+    head = (size.features + 1) * hidden + (hidden + 1) * contrast["dim"]
+    networks = 2 * (size.weights + FLOAT_BYTES * head)  # query and key
+    state = moments * (size.parameters + head) + contrast["queue"] * contrast["dim"]
+    return int(networks + FLOAT_BYTES * state)
+
+
+def _encoder_sizes(unit: Unit, dataset: SkeletonDataset) -> list[EncoderSize] | None:
+    """Of each of the unit's encoders; None if one of them cannot be counted."""
+    seen_as = unit.side.seen_as
+    layout = seen_as.layout if seen_as else dataset.layout
+    bodies = seen_as.bodies if seen_as else dataset.max_bodies
+    sizes = [_size(name, json.dumps(own), layout, bodies) for name, own in encoders_of(unit)]
+    counted = [size for size in sizes if size is not None]
+    return counted if len(counted) == len(sizes) else None
+
+
+@functools.lru_cache(maxsize=256)
+def _size(name: str, config: str, layout: SkeletonLayout, bodies: int) -> EncoderSize | None:
+    """None if it cannot be built from its configuration: a file of weights, or a plugin's whim."""
+    import torch
+
+    from skelcon.downstream.tasks import EncoderSize
+    from skelcon.encoders import Encoder, EncodersConfig
+
+    with contextlib.suppress(Exception):  # a registered encoder may do anything when it is built
+        with torch.device("meta"):
+            encoder = Encoder(name, EncodersConfig.model_validate_json(config), layout, bodies)
+        weights = sum(t.numel() * t.element_size() for t in encoder.state_dict().values())
+        parameters = sum(p.numel() for p in encoder.parameters())
+        return EncoderSize(weights, parameters, encoder.feature_size)
+    return None

@@ -1,0 +1,282 @@
+"""What ``plan`` prints: a table for people, JSON for scripts, each number with its basis."""
+
+from __future__ import annotations
+
+import json
+import string
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from ablation.costs.model import UNKNOWN, Cost, CostModel, Estimate
+from ablation.text import duration, fine_duration, plural, readable
+from ablation.units import PretrainUnit, Unit
+from skelcon.config import Json
+
+if TYPE_CHECKING:
+    from ablation.plan import Plan
+
+PROBE_HINT = 5
+
+SHORT_BOUND = 60.0
+"""Seconds below which a lower bound of a study's time is not worth a line when it starts."""
+
+
+def show_plan(
+    console: Console,
+    plans: Sequence[tuple[Plan, list[Unit]]],
+    as_json: bool,
+    model: CostModel,
+    probe_steps: int | None = None,
+) -> None:
+    """Print what each plan asks, which units are missing and what they cost; together, if several.
+
+    Each plan comes with its units that are to run. ``probe_steps`` of what is not known are
+    measured first, if given. With ``as_json`` one document goes to standard output.
+    """
+    units = {key: unit for plan, _ in plans for key, unit in plan.units.items()}
+    to_run = list({unit.key: unit for _, missing in plans for unit in missing}.values())
+    if probe_steps is not None:
+        _probe(console, model, to_run, probe_steps)
+    together = model.cost(to_run)
+    if as_json:
+        documents = [_document(plan, missing, model) for plan, missing in plans]
+        if len(plans) > 1:
+            counts = {"units": len(units), "done": len(units) - len(to_run), "to_run": len(to_run)}
+            whole = {**counts, "cost": _cost_json(together)}
+            documents = [{**document, "together": whole} for document in documents]
+        typer.echo(json.dumps(documents, indent=1))
+        return
+    for plan, missing in plans:
+        say(console, describe(plan, missing))
+    if len(plans) > 1:
+        planned = sum(plan.count("pretrain") for plan, _ in plans)
+        distinct = sum(1 for unit in units.values() if isinstance(unit, PretrainUnit))
+        say(
+            console,
+            f"together: {sum(len(plan.cells) for plan, _ in plans)} cells, {len(units)} distinct "
+            f"units, {planned} pre-trainings, {distinct} of them distinct, "
+            f"{len(to_run)} units to run.",
+        )
+    if to_run:
+        print_kinds(console, list(units.values()), together)
+        print_cost(console, together, model)
+
+
+def say(console: Console, text: str) -> None:
+    """Print ``text`` as it is, wrapped between words on a terminal, as one line elsewhere."""
+    console.print(text, highlight=False, soft_wrap=not console.is_terminal, markup=False)
+
+
+def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int) -> None:
+    from ablation.costs.probe import probe  # imports torch
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
+        task = bar.add_task("measuring", total=None)
+
+        def progress(unit: Unit, done: int, total: int) -> None:
+            text = f"measuring {kind_name(unit)}"
+            bar.update(task, completed=done, total=total, description=text)
+
+        probe(model, units, steps, progress)
+
+
+# -- JSON -----------------------------------------------------------------------------------------
+
+
+def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
+    cost = model.cost(missing)
+    about = {"study": plan.study.name, "protocol": plan.protocol, "preset": plan.preset}
+    to_run = [
+        {
+            "key": key,
+            "label": each.unit.label,
+            "needs": list(each.unit.needs),
+            "seconds": each.seconds,
+            "disk_bytes": each.size,
+            "basis": each.basis,
+            "config": each.unit.to_json(),
+        }
+        for key, each in cost.estimates.items()
+    ]
+    done = counts_of(plan, missing)
+    del done["to_run"]  # the units themselves
+    return {**about, **done, "cost": _cost_json(cost), "to_run": to_run}
+
+
+def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
+    """How much a study asks, how much of it is done, and how much is to run."""
+    return {
+        "rows": len(plan.study.all_rows),
+        "cells": len(plan.cells),
+        "units": len(plan.units),
+        "done": len(plan.units) - len(missing),
+        "to_run": len(missing),
+    }
+
+
+def _cost_json(cost: Cost) -> Json:
+    """A cost as plain values, with one entry for each kind of unit and basis."""
+    totals = {n: value for n, value in vars(cost).items() if n not in ("estimates", "known")}
+    kinds = [
+        {
+            "kind": kind,
+            "units": len(group),
+            "seconds": None if basis == UNKNOWN else _seconds(group),
+            "disk_bytes": _bytes(group),
+            "basis": basis,
+        }
+        for (kind, basis), group in _groups(cost).items()
+    ]
+    return {**totals, "kinds": kinds}
+
+
+# -- the table ------------------------------------------------------------------------------------
+
+
+def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
+    """(kind, basis) -> the estimates of such units; their seconds are all known or all unknown."""
+    groups = defaultdict(list)
+    for estimate in cost.estimates.values():
+        groups[kind_name(estimate.unit), estimate.basis].append(estimate)
+    return groups
+
+
+def _seconds(group: Sequence[Estimate]) -> float:
+    return sum(e.seconds for e in group if e.seconds is not None)
+
+
+def _bytes(group: Sequence[Estimate]) -> int:
+    return sum(e.size or 0 for e in group)
+
+
+def kind_name(unit: Unit) -> str:
+    """``pre-training SEQ+STG`` or ``linear SEQ``."""
+    name = "pre-training" if isinstance(unit, PretrainUnit) else unit.task_name
+    return f"{name} {'+'.join(unit.representations).upper()}"
+
+
+def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
+    """A line for each kind of unit and basis, and below them what the letters stand for.
+
+    It takes 80 columns at most; kinds that are done have no time.
+    """
+    done = Counter(kind_name(unit) for unit in units if unit.key not in cost.estimates)
+    groups = _groups(cost)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("units", no_wrap=True)
+    for name in ("done", "to run", "each", "all", "disk", "from"):
+        table.add_column(name, justify="right", no_wrap=True)
+    letters: dict[str, str] = {}
+    for kind in dict.fromkeys(map(kind_name, units)):
+        first = (kind, str(done[kind]))
+        own = {basis: group for (its_kind, basis), group in groups.items() if its_kind == kind}
+        if not own:
+            table.add_row(*first, "0")
+        for basis, group in own.items():
+            resumed = sum(1 for e in group if e.left < 1)
+            text = f"{basis}; {resumed} from a checkpoint" if resumed else basis
+            letter = letters.setdefault(text, _letter(len(letters)))
+            table.add_row(*first, *_values(basis, group), letter)
+            first = ("", "")
+    # Whole in a pipe too, which rich takes for a terminal of 80 columns.
+    unlimited = console.options.update(max_width=10_000)
+    table.width = Measurement.get(console, unlimited, table).maximum
+    console.print(table, crop=False)
+    for text, letter in letters.items():
+        say(console, f"{letter}: {text}")
+
+
+def _letter(number: int) -> str:
+    """a, b, ..., z, a1, b1, ..."""
+    turn, place = divmod(number, len(string.ascii_lowercase))
+    return string.ascii_lowercase[place] + (str(turn) if turn else "")
+
+
+def _values(basis: str, group: Sequence[Estimate]) -> tuple[str, ...]:
+    """To run, each, all, disk."""
+    number, size = len(group), readable(_bytes(group)) if _bytes(group) else "?"
+    if basis == UNKNOWN:
+        return str(number), "?", "?", size
+    seconds = _seconds(group)
+    return str(number), fine_duration(seconds / number), fine_duration(seconds), size
+
+
+# -- sentences ------------------------------------------------------------------------------------
+
+
+def describe(plan: Plan, missing: Sequence[Unit]) -> str:
+    """How much a study asks, how much of it is done, and how much is to run."""
+    counts = counts_of(plan, missing)
+    data = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
+    return (
+        f"{plan.study.name} on {data}, {plan.preset} preset: {plural(counts['rows'], 'row')}, "
+        f"{counts['cells']} cells, {counts['units']} distinct units "
+        f"({plan.count('pretrain')} pre-trainings, {plan.count('evaluate')} evaluations), "
+        f"{counts['done']} done, {counts['to_run']} to run."
+    )
+
+
+def describe_start(cost: Cost) -> str | None:
+    """How long units will take that are about to run; None if too little is known."""
+    if cost.seconds is None or (cost.units_of_unknown_time and cost.seconds < SHORT_BOUND):
+        return None
+    bases = {e.basis for e in cost.estimates.values() if e.seconds is not None}
+    basis = bases.pop() if len(bases) == 1 else "earlier results; --plan says which"
+    return (
+        f"{_bound(cost.units_of_unknown_time)} {duration(cost.seconds)} with {cost.slots} at once "
+        f"(from {basis}), {readable(cost.disk_bytes)} of disk."
+    )
+
+
+def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
+    """Time, GPU-hours and disk of what is to run, in a line, and how to know more."""
+    at_least = "at least " if cost.units_of_unknown_size else ""
+    parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk"]
+    say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
+    if cost.units_of_unknown_time:
+        say(
+            console,
+            f"The time of {cost.units_of_unknown_time} of them is unknown, as no like unit is "
+            f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
+        )
+    elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
+        say(console, f"plan --probe {PROBE_HINT} measures what the table above knows roughly.")
+    if cost.suggested_gpus_per_trial is not None:
+        say(
+            console,
+            f"Like units took so little of a GPU's memory that --gpus-per-trial "
+            f"{cost.suggested_gpus_per_trial:g} would do.",
+        )
+
+
+def _bound(unknown: int) -> str:
+    return "at least" if unknown else "about"
+
+
+def _times(cost: Cost) -> list[str]:
+    if not cost.known:
+        return ["time unknown"]
+    bound = _bound(cost.units_of_unknown_time)
+    if cost.seconds is not None and cost.slots is not None:
+        time = f"{bound} {duration(cost.seconds)} with {plural(cost.slots, 'trial')} at once"
+    else:
+        time = (
+            f"{bound} {duration(cost.trial_seconds)} of trials (how many run at once is not known "
+            "here: --max-concurrent)"
+        )
+    if cost.gpu_hours:
+        return [time, f"{_hours(cost.gpu_hours)} GPU-hours"]
+    return [time, f"{_hours(cost.core_hours)} CPU-core-hours, no GPU"]
+
+
+def _hours(hours: float) -> str:
+    return f"{hours:.2g}" if hours < 10 else f"{hours:.0f}"

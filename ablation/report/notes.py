@@ -1,0 +1,160 @@
+"""What a reader must know beside a table, and whether the paper's order holds in it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from ablation.plan import Plan
+from ablation.units import EvaluateUnit, PretrainUnit
+from skelcon.data import split
+from skelcon.settings import assignments
+
+if TYPE_CHECKING:
+    from ablation.report.table import Entry
+
+    Entries = Mapping[tuple[str, str], Entry]
+
+
+def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ...]:
+    """The notes of a table, the most general first."""
+    dataset = plan.dataset
+    notes = [
+        f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
+        "the test side chose nothing."
+    ]
+    if plan.synthetic:
+        notes.append(
+            "Synthetic data is for trying and testing: these numbers say nothing of real actions."
+        )
+    if plan.overrides:
+        notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
+    notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
+    if plan.report is not None:
+        notes += _orders(plan, entries)
+        if not plan.synthetic:
+            note = f"In parentheses the paper's value ({plan.report.source})"
+            if not plan.like_the_paper:
+                note += ": another data set, protocol or scale, so compare the order and not "
+                note += "the numbers"
+            notes.append(f"{note}.")
+        if plan.report.others and not plan.synthetic:
+            notes.append(
+                f"Rows marked 'reported' are other methods' as the paper reports them "
+                f"({plan.report.source}); nothing of them was run here."
+            )
+    missing = frame[frame["state"].isin(["failed", "not run"])]
+    for reason, group in missing.groupby("reason", sort=False):
+        where = dict.fromkeys(group["row"] + " / " + group["column"])
+        notes.append(f"{len(group)} missing ({', '.join(where)}): {reason}.")
+    return tuple(notes)
+
+
+def _schedules(plan: Plan) -> list[str]:
+    """How long and how fast the pre-trainings are, where they are not all alike."""
+    found: dict[tuple[int, float], dict[str, None]] = {}
+    for unit in plan.units.values():
+        if isinstance(unit, PretrainUnit):
+            schedule = (unit.epochs, unit.settings.optimiser.lr)
+            found.setdefault(schedule, {})["+".join(unit.representations).upper()] = None
+    if len(found) < 2:
+        return []
+    parts = [f"{' and '.join(names)} {n} epochs at {lr:g}" for (n, lr), names in found.items()]
+    return [
+        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Where such rows or columns "
+        "are compared, so is this."
+    ]
+
+
+def _jitter(plan: Plan) -> list[str]:
+    """What |j| means on a skeleton that has not 25 joints."""
+    found: dict[int, int] = {}
+    joints = plan.dataset.layout.num_joints
+    for unit in plan.units.values():
+        if isinstance(unit, PretrainUnit) and "jitter" in unit.augmentations:
+            config = unit.settings.augment.jitter
+            found[config.joints] = config.count(joints)
+    if joints == 25 or plan.source is not None or not found:
+        return []
+    counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))
+    return [f"|j| is of 25 joints; of the {joints} joints here {counts}."]
+
+
+def _labels(plan: Plan) -> list[str]:
+    """How many clips a share of the labels is, where every class gives one at least."""
+    found: dict[float, int] = {}
+    total = 0
+    for unit in plan.units.values():
+        if isinstance(unit, EvaluateUnit) and float(unit.options.get("labels", 1)) < 1:
+            train = split(plan.dataset, unit.side.protocol, unit.side.train)
+            share, total = float(unit.options["labels"]), len(train)
+            classes = np.unique(plan.dataset.labels[train], return_counts=True)[1]
+            # As `skelcon.downstream.labelled_subset` draws them.
+            found[share] = sum(max(1, round(share * int(clips))) for clips in classes)
+    if not found:
+        return []
+    counts = ", ".join(f"{100 * share:g} % is {n}" for share, n in sorted(found.items()))
+    return [f"Of the {total} training clips {counts}; every class gives one at least."]
+
+
+def _orders(plan: Plan, entries: Entries) -> list[str]:
+    """Whether pairs of our means are ordered as the paper's, along rows and along columns."""
+    study, source = plan.study, plan.report.source if plan.report else ""
+    names = {name: study.columns[name].label or name for name in plan.ranked}
+    labels = {name: row.label or name for name, row in study.rows.items()}
+    if len(study.rows) == 1:
+        return [
+            f"The paper's order of the rows ({source}): one of them is run here, so there is none "
+            "to check."
+        ]
+    lines = {
+        "rows": {names[c]: [entries[r, c] for r in study.rows] for c in names},
+        "columns": {labels[r]: [entries[r, c] for c in names] for r in study.rows},
+    }
+    notes = [_order(what, lines[what], source) for what in lines if what in study.compare]
+    return [note for note in notes if note]
+
+
+def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str) -> str:
+    parts, all_same, all_pairs = [], 0, 0
+    for label, line in lines.items():
+        same, pairs = concordant(line)
+        if pairs:
+            rho = rank_correlation(line)
+            spearman = f" (Spearman {rho:.2f})" if rho is not None else ""
+            parts.append(f"{label} {same} of {pairs}{spearman}")
+            all_same, all_pairs = all_same + same, all_pairs + pairs
+    if not all_pairs:
+        return ""
+    share = all_same / all_pairs
+    verdict = "it holds in part" if share > 0.5 else "it does not hold"
+    if share >= 0.75:
+        verdict = "it holds" if share == 1 else "it holds for the most part"
+    return (
+        f"The paper's order of the {what} ({source}): {verdict} here. Pairs in the same order: "
+        f"{', '.join(parts)}."
+    )
+
+
+def _known(line: Sequence[Entry]) -> list[tuple[float, float]]:
+    """Our mean and the paper's value, where there are both."""
+    return [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
+
+
+def concordant(line: Sequence[Entry]) -> tuple[int, int]:
+    """How many pairs that differ in the paper are ordered alike in ours, and how many there are."""
+    pairs = [(a, b) for a, b in itertools.combinations(_known(line), 2) if a[1] != b[1]]
+    return sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs), len(pairs)
+
+
+def rank_correlation(line: Sequence[Entry]) -> float | None:
+    """Spearman's coefficient between our means and the paper's values; None below 3 of them."""
+    known = _known(line)
+    if len(known) < 3:
+        return None
+    ours, papers = (pd.Series(side).rank() for side in zip(*known, strict=True))
+    return float(ours.corr(papers)) if ours.std() > 0 and papers.std() > 0 else None

@@ -1,0 +1,261 @@
+"""From the store to one tidy frame, and from the frame to a table with means and spreads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pandas as pd
+
+from ablation.plan import Cell, Plan
+from ablation.report.notes import notes_of
+from ablation.store import Store
+from ablation.study import Reported, Study
+from ablation.text import plural
+from skelcon.settings import preset_tree
+
+_OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
+_OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
+"""What table.json has of each."""
+
+_OF_CELLS = ("study", "row", "column", "seed", "metric")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper")
+
+Outcome = tuple[float, str, str]
+"""Value, state and reason of a cell for one seed."""
+
+
+def cells_frame(
+    plan: Plan, store: Store, known: dict[tuple[str, str], Outcome] | None = None
+) -> pd.DataFrame:
+    """One line per cell and seed, in table order; the columns are :data:`COLUMNS`.
+
+    ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
+    is missing where a line is not of ours; a cell without a value carries its ``state`` (not run,
+    failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
+    and the source as their reason. ``known`` remembers (unit, metric) -> the outcome of what is
+    done, for who asks again and again.
+    """
+    known = {} if known is None else known
+    lines: list[tuple[Any, ...]] = []
+    study = plan.study.name
+    for cell in plan.cells:
+        key = cell.unit.key if cell.unit else ""
+        metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
+        outcome = known.get((key, metric)) or _outcome(cell, plan, store)
+        if outcome[1] == "done":
+            known[key, metric] = outcome
+        lines.append((study, cell.row, cell.column, cell.seed, metric, *outcome, key, paper))
+    source = plan.report.source if plan.report is not None else ""
+    for name, other in reported_rows(plan).items():
+        for column in filter(other.values.__contains__, plan.study.columns):
+            outcome, paper = (math.nan, "reported", source), other.values[column]
+            lines.append((study, name, column, None, plan.metric(column), *outcome, "", paper))
+    frame = pd.DataFrame(lines, columns=list(COLUMNS))
+    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
+
+
+def reported_rows(plan: Plan) -> dict[str, Reported]:
+    """Other methods' rows, as the paper reports them; none beside synthetic data."""
+    if plan.report is None or plan.synthetic:
+        return {}
+    columns = set(plan.study.columns)
+    others = plan.report.others.items()
+    return {name: other for name, other in others if not columns.isdisjoint(other.values)}
+
+
+def _outcome(cell: Cell, plan: Plan, store: Store) -> Outcome:
+    if cell.unit is None:
+        return math.nan, "not applicable", cell.reason
+    key = cell.unit.key
+    state = store.state(key)
+    if state == "done":
+        return float(store.result(key)[plan.metric(cell.column)]), "done", ""
+    if state == "failed":
+        return math.nan, "failed", store.failure(key)
+    for needed in cell.unit.needs:
+        if store.state(needed) == "failed":
+            return math.nan, "failed", f"pre-training {store.failure(needed)}"
+    return math.nan, "not run", "not run yet"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell over its seeds as it is printed, in percent or millions.
+
+    ``spread`` is the sample standard deviation (ddof 1) of ``n`` > 1 seeds.
+    """
+
+    mean: float | None
+    spread: float | None
+    n: int
+    paper: float | None
+    reason: str = ""
+    best: bool = False
+    unit: str = "percent"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A study's table, ready to be printed.
+
+    Attributes:
+        entries: (row, column) -> entry.
+        reported: other methods' rows, as the paper reports them.
+        caption: what it shows, of which data, and what n and the spread are.
+        notes: what a reader must know beside it.
+    """
+
+    plan: Plan
+    entries: dict[tuple[str, str], Entry]
+    reported: dict[str, Reported]
+    caption: str
+    notes: tuple[str, ...]
+    show_paper: bool
+
+    @property
+    def study(self) -> Study:
+        """What is asked."""
+        return self.plan.study
+
+    def label(self, row: str) -> str:
+        """What a row is called in print."""
+        return self.study.all_rows[row].label or row
+
+    def column_label(self, column: str) -> str:
+        """What a column is called in print."""
+        return self.study.columns[column].label or column
+
+    def paper_part(self, entry: Entry) -> str:
+        """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
+        if not self.show_paper or entry.paper is None or entry.mean is None:
+            return ""
+        return f" ({number(entry.paper, entry.unit, of_paper=True)})"
+
+    def line(self, row: str) -> list[Entry]:
+        """The entries of a row."""
+        return [self.entries[row, column] for column in self.study.columns]
+
+    def reported_texts(self, name: str) -> list[str]:
+        """What another method's row prints in each column."""
+        values = self.reported[name].values
+        return [f"{values[c]:.1f}" if c in values else "not reported" for c in self.study.columns]
+
+
+def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
+    """The entries with caption and notes."""
+    entries = entries_of(plan, frame)
+    return Table(
+        plan=plan,
+        entries=entries,
+        reported=reported_rows(plan),
+        caption=_caption(plan, entries),
+        notes=notes_of(plan, entries, frame[frame["state"] != "reported"]),
+        # Not on synthetic data: a number beside the paper's would suggest a comparison.
+        show_paper=plan.report is not None and not plan.synthetic,
+    )
+
+
+def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
+    """(row, column) -> mean, sample standard deviation, and whether it is its column's best."""
+    entries: dict[tuple[str, str], Entry] = {}
+    ours = frame[frame["state"] != "reported"]
+    for (row, column), group in ours.groupby(["row", "column"], sort=False):
+        unit = plan.study.columns[str(column)].unit
+        values = (group["value"].dropna() * (100 if unit == "percent" else 1e-6)).tolist()
+        reasons = [text for text in group["reason"] if text]
+        n, paper = len(values), plan.paper_value(str(row), str(column))
+        mean = math.fsum(values) / n if n else None
+        spread = float(pd.Series(values).std(ddof=1)) if n > 1 and unit == "percent" else None
+        reason = reasons[0] if reasons else ""
+        entries[str(row), str(column)] = Entry(mean, spread, n, paper, reason, unit=unit)
+    for column in plan.ranked if len(plan.study.rows) > 1 else ():
+        means = {row: entries[row, column].mean for row in plan.study.rows}
+        top = max((m for m in means.values() if m is not None), default=None)
+        for row, mean in means.items():
+            if mean is not None and top is not None and f"{mean:.1f}" == f"{top:.1f}":
+                entries[row, column] = replace(entries[row, column], best=True)
+    return entries
+
+
+def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
+    study, dataset = plan.study, plan.dataset
+    counts = sorted({entry.n for entry in entries.values() if entry.n})
+    seeds = "no result yet"
+    if counts:
+        fewest = "" if len(counts) == 1 else f"{counts[0]} to "
+        seeds = f"n = {fewest}{plural(counts[-1], 'seed')}"
+        if counts[-1] > 1:
+            seeds += ", mean ± sample standard deviation (ddof = 1)"
+    data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
+    if plan.source is not None and plan.source.synthetic and not dataset.synthetic:
+        data += " after synthetic data made by skelcon"
+    changed = ", changed by --set" if plan.overrides else ""
+    side = "" if plan.evaluate_on == "test" else ", on validation subjects of the training side"
+    like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
+    own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
+    protocol = "" if own else f", {plan.protocol}"
+    return (
+        f"{study.title}{like}: {study.task} {study.metric.replace('top1', 'top-1')}, "
+        f"in percent, {data}{protocol}{side}, {plan.preset} preset{changed}, {seeds}."
+    )
+
+
+def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
+    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
+    if entry.mean is None:
+        whole = entry.reason.endswith("out of memory")
+        return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
+    text = number(entry.mean, entry.unit)
+    if entry.spread is not None:
+        text += f"{plus_minus}{entry.spread:.1f}"
+    return text
+
+
+def number(value: float, unit: str, *, of_paper: bool = False) -> str:
+    """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
+    if unit == "millions":
+        return f"{value:.1f}M" if of_paper else f"{value:.2f}M"
+    return f"{value:.1f}"
+
+
+def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The table and where it comes from, as plain values for JSON."""
+    plan = table.plan
+
+    def distinct(name: str) -> list[Any]:
+        values = [item[name] for item in provenance]
+        return [value for n, value in enumerate(values) if value not in values[:n]]
+
+    peaks = [item["peak_memory"]["process_mib"] for item in provenance]
+    return {
+        "study": plan.study.name,
+        "caption": table.caption,
+        "notes": list(table.notes),
+        "protocol": plan.protocol,
+        "preset": plan.preset,
+        "evaluated_on": plan.evaluate_on,
+        "seeds": list(plan.seeds),
+        "settings": {
+            "preset": preset_tree(plan.preset),
+            "study": plan.study.model_dump(mode="json", include=_OF_THE_STUDY),
+            "set": plan.overrides,
+        },
+        "cells": [
+            {"row": row, "column": column, **{name: getattr(entry, name) for name in _OF_ENTRY}}
+            for (row, column), entry in table.entries.items()
+        ],
+        "reported": {name: other.model_dump() for name, other in table.reported.items()},
+        "provenance": {
+            "units": sorted(item["unit"] for item in provenance),
+            "data": distinct("data"),
+            "versions": distinct("versions"),
+            "revisions": distinct("revision"),
+            "hardware": distinct("hardware"),
+            "threads_per_unit": distinct("threads"),
+            "unit_seconds": round(sum(item["seconds"] for item in provenance), 1),
+            "peak_memory_mib": max(peaks, default=None),
+        },
+    }

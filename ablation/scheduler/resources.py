@@ -1,0 +1,130 @@
+"""What a run may take of a cluster, and what it does about failures. Knows nothing of Ray."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ablation.scheduler.address import check_syntax
+from ablation.units import Unit
+from ablation.work.checkpoints import KEEP, CheckpointPolicy
+from skelcon.errors import UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a trial asks of the cluster, how many may run at once, and which plugins they load.
+
+    ``mirror`` is the URI at which results are kept, if it is one.
+    """
+
+    cpus_per_trial: float = 1
+    gpus_per_trial: float = 0
+    max_concurrent: int | None = None
+    address: str | None = None
+    retries: int = 1
+    fail_fast: bool = False
+    checkpoints: CheckpointPolicy = field(default_factory=CheckpointPolicy)
+    plugins: tuple[str, ...] = ()
+    mirror: str | None = None
+
+    def check(self) -> None:
+        """Raise :class:`UserError` for an amount that makes no sense."""
+        cpus, gpus, most = self.cpus_per_trial, self.gpus_per_trial, self.max_concurrent
+        every, keep = self.checkpoints.every, self.checkpoints.keep
+        if self.address is not None:
+            check_syntax(self.address)
+        if cpus <= 0:
+            raise UserError(f"--cpus-per-trial {cpus:g}: give more than 0")
+        if gpus < 0:
+            raise UserError(f"--gpus-per-trial {gpus:g}: give 0 or more")
+        if gpus > 1 and gpus % 1:
+            wanted = "a share of one GPU (less than 1), or a whole number"
+            raise UserError(f"--gpus-per-trial {gpus:g}: give {wanted}")
+        if every is not None and every <= 0:
+            raise UserError(f"--checkpoint-every {every:g}: give more than 0 seconds")
+        if keep not in KEEP:
+            raise UserError(f"--keep {keep}: give {', '.join(KEEP[:-1])} or {KEEP[-1]}")
+        if keep == "all" and every is None:
+            raise UserError("--keep all: give --checkpoint-every as well, or they fill the disk")
+        if most is not None and most < 1:
+            raise UserError(f"--max-concurrent {most}: give 1 or more")
+
+    @property
+    def asks(self) -> str:
+        """What a trial asks, in words."""
+        gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
+        return f"{self.cpus_per_trial:g} CPUs{gpus}"
+
+    def gpus_of(self, unit: Unit) -> float:
+        """The GPUs of a trial of ``unit``: only a pre-training is divided among several."""
+        return self.gpus_per_trial if unit.kind == "pretrain" else min(1.0, self.gpus_per_trial)
+
+    def of_trial(
+        self, gpus: float, nodes: Sequence[Mapping[str, float]], *, alone: bool
+    ) -> dict[str, float]:
+        """What a trial of so many GPUs asks of Ray; ``alone``: a whole GPU, or all of a node."""
+        cpus = self.cpus_per_trial
+        if alone and gpus:
+            gpus = max(gpus, 1.0)
+        elif alone:
+            cpus = max(cpus, *(node.get("CPU", 0.0) for node in nodes))
+        return {"cpu": cpus, "gpu": gpus}
+
+    def slots_of(self, nodes: Sequence[Mapping[str, float]]) -> int | None:
+        """How many trials fit on ``nodes`` at once; ``max_concurrent`` where not even one fits.
+
+        (A plan may be made on another machine than the one that will run it.)
+        """
+        fit = sum(map(self.fit_on, nodes))
+        return min(fit, self.max_concurrent or fit) if fit else self.max_concurrent
+
+    def fit_on(self, node: Mapping[str, float]) -> int:
+        """How many trials fit at once on a node, of which Ray names these resources."""
+        fit, share = node.get("CPU", 0.0) / self.cpus_per_trial, self.gpus_per_trial
+        if share >= 1:
+            fit = min(fit, node.get("GPU", 0.0) / share)
+        elif share > 0:  # a share of a GPU never spans two of them
+            fit = min(fit, math.floor(1 / share + 1e-9) * math.floor(node.get("GPU", 0.0)))
+        return math.floor(fit + 1e-9)
+
+    def stay_on_loopback(self) -> None:
+        """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
+        if self.address is None:
+            # Ray's switch for a cluster of this machine alone, read when it is imported: every port
+            # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer
+            # address.)
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
+def ranks_of(gpus: float) -> int:
+    """Among how many processes a trial of so many GPUs divides its pre-training."""
+    return max(1, int(gpus))
+
+
+def threads_of(cpus: float, gpus: float) -> int:
+    """Torch threads of each process of a trial; units give the same bits in the same number."""
+    return max(1, int(cpus) // ranks_of(gpus))
+
+
+def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
+    """Raise :class:`UserError` if no node, of which Ray names these resources, can start a trial.
+
+    It could never start.
+    """
+    asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
+    for name, amount in asked.items():
+        amounts = [node.get(name, 0.0) for node in nodes]
+        has = f"the cluster has {sum(amounts):g} {name}s"
+        if sum(amounts) >= amount:
+            has = f"no node of the cluster has more than {max(amounts, default=0):g} {name}s"
+        if amount > max(amounts, default=0):
+            option = f"--{name.lower()}s-per-trial {amount:g}"
+            raise UserError(f"{option}: {has}, so no trial could ever start")
+    if not any(map(resources.fit_on, nodes)):
+        raise UserError(
+            f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
+            "ever start: lower --cpus-per-trial or --gpus-per-trial"
+        )

@@ -1,0 +1,168 @@
+"""The Ray cluster of one command: quiet, on loopback unless one is given, and gone at its end.
+
+Importing this module imports Ray (seconds): only a command that has something to run does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import psutil
+import ray
+
+from ablation.interrupts import keeping_handlers
+from ablation.scheduler.address import connect
+from ablation.scheduler.resources import Resources
+from skelcon.errors import UserError
+
+RESTARTS = 5
+"""How often a Ray that has died is started again."""
+GRACE_SECONDS = 5.0
+"""How long the processes of a Ray that is stopped may take to end by themselves."""
+VITAL = ("raylet", "gcs_server")
+"""The processes that Ray cannot do without."""
+_vital: list[psutil.Process] = []
+"""Those of the Ray that this process has started; none of a cluster that it connected to."""
+
+
+@contextlib.contextmanager
+def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
+    """A Ray cluster: the one at ``--address``, one already connected, or one of this machine.
+
+    Gives the resources of each of its nodes, as Ray names them.
+    """
+    for name in ("ray", "ray.tune", "ray.train", "ray.air"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    with contextlib.ExitStack() as stack:
+        if not ray.is_initialized():
+            with keeping_handlers():  # Ray takes SIGTERM for itself
+                _start(resources)
+            stack.callback(_shut_down)
+        yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _start(resources: Resources) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    quiet["logging_level"] = logging.CRITICAL
+    if resources.address is not None:
+        connect(resources.address, **quiet)
+        return
+    with _own_process_groups():
+        # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
+        ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
+    _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+
+
+@contextlib.contextmanager
+def _own_process_groups() -> Iterator[None]:
+    """Processes that start in this block get a process group of their own.
+
+    A signal to the driver's group (`timeout`, systemd, a batch scheduler, Ctrl-C) would end Ray's
+    processes before the driver has saved anything. Ray has no option for it.
+    """
+    original = subprocess.Popen.__init__
+
+    @functools.wraps(original)
+    def start(self: Any, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("process_group", 0)
+        original(self, *args, **kwargs)
+
+    if sys.platform != "win32":
+        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        subprocess.Popen.__init__ = original  # type: ignore[method-assign]
+
+
+def _name_of(process: psutil.Process) -> str:
+    with contextlib.suppress(psutil.Error):
+        return process.name()
+    return ""
+
+
+def _shut_down() -> None:
+    """End Ray; none of the workers and agents of one that this process has started outlives it.
+
+    Ray ends the raylet and leaves its workers to notice; whoever waits for the command finds them
+    gone when it is over.
+    """
+    workers: list[psutil.Process] = []
+    for process in _vital:
+        with contextlib.suppress(psutil.Error):
+            workers += process.children(recursive=True)
+    try:
+        ray.shutdown()
+        until = time.monotonic() + GRACE_SECONDS
+        while any(map(_is_alive, workers)) and time.monotonic() < until:
+            time.sleep(0.05)
+    finally:
+        for process in filter(_is_alive, workers):
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        _vital.clear()
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that only waits to be reaped, as in many containers, does not."""
+    with contextlib.suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def holds_resources() -> bool:
+    """Whether the cluster has given this driver anything for a trial yet."""
+    job = ray.get_runtime_context().get_job_id()
+    return any(
+        group["state"] == "CREATED" and name.endswith(job)  # a group's id ends with its job's
+        for name, group in ray.util.placement_group_table().items()
+    )
+
+
+def free_resources() -> str:
+    """What nobody uses at present, in words."""
+    free, total = ray.available_resources(), ray.cluster_resources()
+    names = [name for name in ("CPU", "GPU") if name in total]
+    shares = [f"{free.get(name, 0):g} of {total[name]:g} {name}s" for name in names]
+    return f"free at present: {' and '.join(shares)}"
+
+
+class SessionLostError(Exception):
+    """The Ray of this machine that the driver started has died."""
+
+
+def check_session() -> None:
+    """Raise :class:`SessionLostError` if a process that Ray cannot do without has died.
+
+    Ray itself would wait for it for ever. (Of a cluster that we connected to, Ray knows more than
+    this machine does.)
+    """
+    if not all(map(_is_alive, _vital)):
+        raise SessionLostError
+
+
+def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
+    """What ``session`` gives, which does what is left to do, again if its Ray dies.
+
+    Args:
+        session: has a Ray of its own.
+        say: receives why it is started again.
+
+    Raises:
+        UserError: if Ray dies time and again.
+    """
+    for _ in range(RESTARTS):
+        with contextlib.suppress(SessionLostError):
+            return session()
+        say("Ray has died and is started again")
+    raise UserError(
+        f"Ray has died {RESTARTS} times: look at its logs in /tmp/ray; run the same command to "
+        "resume"
+    )

@@ -1,0 +1,136 @@
+"""Runs what the store does not hold yet as Ray Tune trials. Ray schedules; the store decides.
+
+A pre-training and the evaluations that need it are trials of one Tune experiment: the searcher
+hands out a unit as soon as the units that it needs are done.
+
+Importing this module imports Ray (seconds): only a command that has something to run does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from ablation.events import Waiting
+from ablation.interrupts import Interrupt
+from ablation.scheduler.nodes import check_nodes
+from ablation.scheduler.queue import Driver, Queue, UnitSource
+from ablation.scheduler.resources import check_fits
+from ablation.scheduler.session import check_session, cluster, restarting
+from ablation.scheduler.trainables import UnitTrainable
+from ablation.scheduler.tune_parts import Stop, UnitCallback, UnitSearcher
+from ablation.store.claims import Claims
+from ablation.store.mirror import mirror_at
+from ablation.units import Unit
+from skelcon.config import Json
+
+PAUSE_SECONDS = 1.0
+"""How long to wait before the queue is asked again."""
+
+
+def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = None) -> bool:
+    """Run ``units``, each after those it needs, and record failures in the store.
+
+    Args:
+        units: what is missing, in any order.
+        driver: who runs them.
+        source: gives further units.
+
+    Returns:
+        False if it was interrupted before all units had been tried.
+
+    Raises:
+        UserError: if the cluster can never give what a trial asks.
+    """
+    left = {unit.key: unit for unit in units}
+    return restarting(
+        lambda: _run_session(left, driver, source),
+        lambda reason: driver.reporter.report(Waiting(reason)),
+    )
+
+
+def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | None) -> bool:
+    """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies.
+
+    What has ended then is no longer in ``left``: it is reported once, whatever dies.
+    """
+    store, resources = driver.store, driver.resources
+    with (
+        warnings.catch_warnings(),
+        cluster(resources) as nodes,
+        tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
+        Claims(store, driver.heartbeat) as claims,
+    ):
+        warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
+        check_fits(resources, nodes)
+        space = _space(driver, check_nodes(store, resources, nodes))
+        queue = Queue(list(left.values()), driver, claims, source)
+        mirror = mirror_at(resources.mirror) if resources.mirror else None
+        slots = resources.slots_of(nodes) if source is not None else None
+
+        def asked(config: Mapping[str, Any]) -> dict[str, float]:
+            return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
+
+        try:
+            for number in itertools.count():
+                searcher = UnitSearcher(queue, driver, mirror, slots)
+                tune.Tuner(
+                    tune.with_resources(UnitTrainable, asked),
+                    param_space=space,
+                    tune_config=tune.TuneConfig(
+                        search_alg=searcher,
+                        num_samples=-1,  # until the searcher says that nothing is left
+                        max_concurrent_trials=resources.max_concurrent,
+                        reuse_actors=True,
+                        trial_dirname_creator=lambda trial: str(trial.trial_id),
+                    ),
+                    run_config=tune.RunConfig(
+                        name=f"units-{number}",
+                        storage_path=scratch,
+                        stop=Stop(queue, driver.interrupt),
+                        callbacks=[UnitCallback(queue, driver, mirror)],
+                        failure_config=tune.FailureConfig(max_failures=0),
+                        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                        verbose=0,
+                    ),
+                ).fit()
+                if not searcher.paused or not _wait(queue, driver.interrupt):
+                    return queue.exhausted
+        finally:
+            for key in (*queue.finished, *queue.failed):
+                left.pop(key, None)
+    raise AssertionError("not reached")
+
+
+def _space(driver: Driver, node: str | None) -> Json:
+    """What every trial's configuration holds (:class:`UnitTrainable`)."""
+    resources = driver.resources
+    return {
+        "results": str(driver.store.results.resolve()),
+        "mirror": resources.mirror,
+        "data": {key: str(path.resolve()) for key, path in driver.data.items()},
+        "node": node,
+        "plugins": list(resources.plugins),
+        "directory": str(Path.cwd()),  # where the plugins were found here
+        "threads": max(1, int(resources.cpus_per_trial)),
+        "checkpoints": resources.checkpoints,
+    }
+
+
+def _wait(queue: Queue, interrupt: Interrupt) -> bool:
+    """Until there is something to do again; False if there is not, or at an interrupt."""
+    while not queue.exhausted and not interrupt.wait(PAUSE_SECONDS):
+        check_session()
+        with contextlib.suppress(OSError):
+            assignment = queue.ask()
+            if assignment is not None:
+                queue.stop(assignment.unit)
+                return True
+    return False

@@ -1,0 +1,281 @@
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import shutil
+import statistics
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablation.plan import Plan, make_plan
+from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
+from ablation.report.notes import concordant, rank_correlation
+from ablation.report.table import COLUMNS, Entry, Table, cells_frame, make_table, summary
+from ablation.store import Store, write_json
+from ablation.study import Column, Reported, load_study
+from skelcon.data import SkeletonDataset
+from skelcon.data.synthetic import synthesize
+from skelcon.errors import UserError
+
+TOP1 = {("none", "seq"): [0.5, 0.75, 0.25], ("crop+jitter", "seq"): [0.75, 0.75, 0.625]}
+
+
+@pytest.fixture
+def plan(dataset: SkeletonDataset, study_file: Path) -> Plan:
+    study = load_study(study_file)
+    return make_plan(study, dataset, preset="small", seeds=(0, 1, 2))
+
+
+@pytest.fixture
+def store(tmp_path: Path, plan: Plan) -> Store:
+    """SEQ is done, IMG of one row failed, the rest was never run."""
+    store = Store(tmp_path)
+    for cell in plan.cells:
+        assert cell.unit is not None
+        if (cell.row, cell.column) in TOP1:
+            directory = store.begin(cell.unit.key, cell.unit.to_json())
+            value = TOP1[cell.row, cell.column][cell.seed]
+            write_json(directory / "result.json", {"top1": value})
+            store.finish(cell.unit.key)
+        if (cell.row, cell.column) == ("none", "img"):
+            store.begin(cell.unit.needs[0], {})
+            store.fail(cell.unit.needs[0], "failed: out of memory")
+    return store
+
+
+@pytest.fixture
+def frame(plan: Plan, store: Store) -> pd.DataFrame:
+    return cells_frame(plan, store)
+
+
+@pytest.fixture
+def table(plan: Plan, frame: pd.DataFrame) -> Table:
+    return make_table(plan, frame)
+
+
+def test_cells_are_long_form_with_a_state_and_a_reason(frame: pd.DataFrame) -> None:
+    assert tuple(frame.columns) == COLUMNS
+    assert len(frame) == 3 * 2 * 3
+    done = frame[frame["state"] == "done"]
+    assert sorted(done["value"]) == sorted(v for values in TOP1.values() for v in values)
+    assert (done["reason"] == "").all()
+    rest = frame[frame["state"] != "done"]
+    assert rest["value"].isna().all()
+    assert (rest["reason"] != "").all()
+    failed = frame[frame["state"] == "failed"]
+    assert set(failed["reason"]) == {"pre-training failed: out of memory"}
+    assert set(frame[frame["row"] == "crop+jitter"]["paper"]) == {77.0, 80.0}
+
+
+def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
+    for (row, column), values in TOP1.items():
+        entry = table.entries[row, column]
+        percent = [100 * value for value in values]
+        assert entry.mean == pytest.approx(statistics.fmean(percent))
+        assert entry.spread == pytest.approx(statistics.stdev(percent))
+        assert entry.n == 3
+    assert table.entries["crop+jitter", "seq"].best
+    assert not table.entries["none", "seq"].best
+    assert "n = 3 seeds" in table.caption
+    assert "ddof = 1" in table.caption
+
+
+def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, store: Store) -> None:
+    study = load_study(study_file)
+    plan = make_plan(study, dataset, preset="small", seeds=(1,))
+    table = make_table(plan, cells_frame(plan, store))
+    entry = table.entries["none", "seq"]
+    assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
+    assert "±" not in to_csv(table)
+    assert "n = 1 seed" in table.caption
+    assert "deviation" not in table.caption
+    # both rows have 75.0: both are the best
+    assert entry.best
+    assert table.entries["crop+jitter", "seq"].best
+
+
+def test_every_missing_cell_says_why(table: Table) -> None:
+    rows = list(csv.reader(io.StringIO(to_csv(table))))
+    assert rows[0] == ["row", "img", "seq"]
+    assert all(all(cell.strip() for cell in row) for row in rows)
+    assert rows[1][1].startswith("pre-training failed")
+    assert any("out of memory" in note for note in table.notes)
+    assert any("not run yet" in note for note in table.notes)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
+def test_rank_correlation_is_spearmans_and_pairs_are_kendalls(pairs: list[tuple[int, int]]) -> None:
+    line = [Entry(mean=float(a), spread=None, n=1, paper=float(b)) for a, b in pairs]
+    ours, paper = zip(*pairs, strict=True)
+    value = rank_correlation(line)
+    if len(set(ours)) > 1 and len(set(paper)) > 1:
+        assert value == pytest.approx(scipy.stats.spearmanr(ours, paper).statistic)
+    else:
+        assert value is None
+    same, compared = concordant(line)
+    assert compared == sum(p != q for p, q in itertools.combinations(paper, 2))
+    assert same == sum(
+        (a < c and b < d) or (a > c and b > d)
+        for (a, b), (c, d) in itertools.combinations(pairs, 2)
+    )
+    assert rank_correlation(line[:2]) is None  # two rows rank nothing
+
+
+def test_the_notes_say_whether_the_papers_order_holds(table: Table) -> None:
+    (note,) = [note for note in table.notes if "order of the rows" in note]
+    assert "it holds here" in note
+    assert "SEQ 1 of 1" in note
+
+
+def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
+    plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
+) -> None:
+    made_up = make_table(replace(plan, dataset=replace(dataset, synthetic=True)), frame)
+    for text in (made_up.caption, to_markdown(made_up), to_latex(made_up)):
+        assert "ynthetic" in text
+    assert "(80.0)" not in to_csv(made_up)
+    assert "(80.0)" in to_csv(make_table(plan, frame))
+
+
+def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, store: Store) -> None:
+    others = {"su": Reported(label="Su & al.", values={"seq": 59.3})}
+    report = plan.study.paper[0].model_copy(update={"others": others})
+    plan = replace(plan, study=plan.study.model_copy(update={"paper": (report,)}))
+    frame = cells_frame(plan, store)
+    (line,) = frame[frame["state"] == "reported"].to_dict("records")
+    assert (line["row"], line["column"], line["paper"]) == ("su", "seq", 59.3)
+    assert math.isnan(line["value"])
+    assert line["unit"] == ""
+    table = make_table(plan, frame)
+    assert ("su", "seq") not in table.entries
+    assert "| *Su & al. (reported)* | not reported | 59.3 |" in to_markdown(table)
+    assert r"\textit{Su \& al. (reported)}" in to_latex(table)
+    assert "su (reported),not reported,59.3" in to_csv(table)
+    synthetic = replace(plan, dataset=replace(plan.dataset, synthetic=True))
+    assert "reported" not in set(cells_frame(synthetic, store)["state"])
+
+
+def test_a_single_row_is_the_best_of_nothing(
+    dataset: SkeletonDataset, study_file: Path, store: Store
+) -> None:
+    study = load_study(study_file).only(("crop+jitter", "random"))
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1, 2))
+    entry = make_table(plan, cells_frame(plan, store)).entries["crop+jitter", "seq"]
+    assert entry.mean is not None
+    assert not entry.best
+
+
+def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
+    dataset: SkeletonDataset, study_file: Path
+) -> None:
+    study = load_study(study_file)
+    report = study.paper[0].model_copy(update={"data": dataset.name, "protocol": "xsub"})
+    study = study.model_copy(update={"paper": (report,)})
+
+    def table_of(preset: str, overrides: dict[str, Any]) -> Table:
+        plan = make_plan(study, dataset, preset=preset, seeds=(0,), overrides=overrides)
+        return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
+
+    as_in_the_paper = table_of("paper", {})
+    assert "In parentheses the paper's value (Table 5)." in as_in_the_paper.notes
+    assert "--set" not in as_in_the_paper.caption
+    for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
+        assert any("so compare the order and not the numbers" in note for note in table.notes)
+    assert "changed by --set" in table.caption
+    assert "Changed by --set: linear.epochs=2." in table.notes
+    assert summary(table, [])["settings"]["set"] == {"linear": {"epochs": 2}}
+
+
+def test_a_transfer_from_made_up_data_is_called_so(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
+    study = load_study(study_file).model_copy(update={"task": "finetune", "transfer": True})
+    plan = make_plan(study, dataset, preset="small", seeds=(0,), source=source, protocol="xsub")
+    table = make_table(plan, cells_frame(plan, Store(tmp_path)))
+    assert "after synthetic data made by skelcon" in table.caption
+    assert not table.show_paper
+    assert any("say nothing of real actions" in note for note in table.notes)
+    assert any("(xsub, 18 clips" in note for note in table.notes)
+
+
+def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    study = load_study(study_file)
+    extra = Column(of="seq", metric="parameters", unit="millions")
+    study = study.model_copy(update={"columns": {**study.columns, "size": extra}})
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
+    store = Store(tmp_path)
+    for cell in plan.cells:
+        assert cell.unit is not None
+        directory = store.begin(cell.unit.key, cell.unit.to_json())
+        write_json(directory / "result.json", {"top1": 0.5, "parameters": 519_424})
+        store.finish(cell.unit.key)
+    sized = [cell for cell in plan.cells if cell.column == "size"]
+    assert {c.unit for c in sized} == {c.unit for c in plan.cells if c.column == "seq"}
+    table = make_table(plan, cells_frame(plan, store))
+    assert to_csv(table).splitlines()[1] == "none,50.0 ± 0.0 (51.0),50.0 ± 0.0 (50.0),0.52M"
+    assert not table.entries["none", "size"].best
+
+
+def test_markdown_has_the_best_in_bold(table: Table) -> None:
+    text = to_markdown(table)
+    assert "| crop+jitter |" in text
+    assert "**70.8 ± 7.2** (80.0)" in text
+    assert text.startswith(table.caption)
+
+
+def test_all_formats_are_written_and_json_parses(
+    table: Table, frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    written = export(table, frame, [], tmp_path / "out", FORMATS)
+    assert [path.name for path in written] == [
+        "cells.csv",
+        "table.csv",
+        "table.tex",
+        "table.md",
+        "table.json",
+    ]
+    document = json.loads((tmp_path / "out" / "table.json").read_text())
+    assert document["caption"] == table.caption
+    again = pd.read_csv(tmp_path / "out" / "cells.csv", keep_default_na=False, na_values=[""])
+    assert list(again["value"].dropna()) == list(frame["value"].dropna())
+    assert not math.isnan(again["paper"][0])
+    with pytest.raises(UserError, match="did you mean 'latex'"):
+        parse_formats("csv,latx")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_compiles_as_an_input(table: Table, tmp_path: Path) -> None:
+    (tmp_path / "table.tex").write_text(to_latex(table))
+    (tmp_path / "main.tex").write_text(
+        "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"
+        "\\begin{document}\\input{table.tex}\\end{document}"
+    )
+    subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    assert (tmp_path / "main.pdf").stat().st_size > 1000
+
+
+def test_latex_escapes_what_a_user_writes(plan: Plan, frame: pd.DataFrame) -> None:
+    study: Any = plan.study.model_copy(update={"title": r"50% of $x_1$ & \more{#}~^"})
+    text = to_latex(make_table(replace(plan, study=study), frame))
+    caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
+    assert r"50\% of \$x\_1\$ \& \textbackslash{}more\{\#\}\textasciitilde{}" in caption
