@@ -373,7 +373,8 @@ def main() -> int:
     print(f"{in_peace:.0f} s in peace, {seconds:.0f} s disturbed")
     print(
         f"{account.needed} epochs needed; {account.again} were trained again after "
-        f"{account.resumed} interruptions of a training; {account.set_aside} damaged units set aside"
+        f"{account.resumed} interruptions of a training; "
+        f"{account.set_aside} damaged units were moved"
     )
     print("files that differ: " + (", ".join(found) or "none"))
     print("left behind: " + (", ".join(left) or "nothing"))
