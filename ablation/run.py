@@ -7,8 +7,7 @@ report -> exit code.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rich.text import Text
@@ -16,53 +15,22 @@ from rich.text import Text
 from ablation.costs import Cost, CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
+from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.monitor.table import is_whole
-from ablation.plan import Plan
 from ablation.report.from_results import save_plan
-from ablation.scheduler.queue import Driver, UnitSource
+from ablation.scheduler.queue import Driver
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
-from skelcon.data import SkeletonDataset
 
 if TYPE_CHECKING:
     from ablation.store.mirror import Mirror
 
 STARTING = "Ray and its workers start"
 RESUME = "Interrupted. Run the same command to resume."
-
-
-@dataclass(frozen=True)
-class Job:
-    """Units to run, and what they are for.
-
-    Attributes:
-        name: of the study, the search or the command.
-        units: key -> unit, a pre-training before what needs it.
-        datasets: all that they read.
-        directory: where curves and the trackers' records go.
-        plan: the study, if they are one's: its table is shown while it fills.
-        source: gives further units while the others run.
-        weights: key of a unit, or SHA-256 of a file -> weights that are not in the store.
-    """
-
-    name: str
-    units: Mapping[str, Unit]
-    datasets: tuple[SkeletonDataset, ...]
-    directory: Path
-    plan: Plan | None = None
-    source: UnitSource | None = None
-    weights: Mapping[str, Path] = field(default_factory=dict)
-
-    @classmethod
-    def of_plan(cls, plan: Plan, directory: Path, units: Mapping[str, Unit] | None = None) -> Job:
-        """The units of a study, or some of them."""
-        if units is not None:
-            plan = replace(plan, units=dict(units))
-        return cls(plan.study.name, plan.units, plan.datasets, directory, plan=plan)
 
 
 @dataclass(frozen=True)

@@ -269,8 +269,9 @@ def _run(
     weights: Mapping[str, Path] | None = None,
 ) -> None:
     """Run the unit in this process and print its result. Raises ``typer.Exit`` with 1 or 130."""
+    from ablation.job import Job
     from ablation.monitor.output import Output
-    from ablation.run import Job, RunOptions, run_job
+    from ablation.run import RunOptions, run_job
 
     store = Store(output.results)
     before = done_before([unit], store)

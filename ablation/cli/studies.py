@@ -33,9 +33,10 @@ DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 
 def run_study(request: StudyRequest) -> None:
     """Plan, run what is missing, print and export. Raises ``typer.Exit`` with 1 or 130."""
+    from ablation.job import Job
     from ablation.monitor.output import output as open_output
     from ablation.report.from_results import save_plan
-    from ablation.run import Job, run_job
+    from ablation.run import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
     if not planning.plan:

@@ -36,8 +36,9 @@ def unit(
     \b
     skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3
     """
+    from ablation.job import Job
     from ablation.monitor.output import output as open_output
-    from ablation.run import Job, RunOptions, run_job
+    from ablation.run import RunOptions, run_job
     from ablation.store import Store
 
     request = read_request(words)

@@ -24,7 +24,7 @@ from ablation.units import Unit
 from skelcon.cli.console import PipeSafeConsole
 
 if TYPE_CHECKING:
-    from ablation.run import Job
+    from ablation.job import Job
 
 ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to leave at once."
 

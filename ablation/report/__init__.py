@@ -10,8 +10,15 @@ from typing import TYPE_CHECKING
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from ablation.report.table import Entry, Outcome, Table, cells_frame, entries_of
-    from ablation.report.table import make_table, number, summary  # isort: skip
+    from ablation.report.entry import Entry, number
+    from ablation.report.table import (
+        Outcome,
+        Table,
+        cells_frame,
+        entries_of,
+        make_table,
+        summary,
+    )
 
 __all__ = ["Entry", "Outcome", "Table", "cells_frame", "entries_of"]
 __all__ += ["make_table", "number", "summary"]

@@ -6,7 +6,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.report.table import Entry, Table, text_of
+from ablation.report.entry import Entry, text_of
+from ablation.report.table import Table
 
 
 def print_table(console: Console, table: Table) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.report.table import Entry, Table, summary, text_of
+from ablation.report.entry import Entry, text_of
+from ablation.report.table import Table, summary
 from ablation.store import write_atomically, write_json
 from skelcon.errors import UserError, nearest
 

@@ -15,7 +15,7 @@ from skelcon.data import split
 from skelcon.settings import assignments
 
 if TYPE_CHECKING:
-    from ablation.report.table import Entry
+    from ablation.report.entry import Entry
 
     Entries = Mapping[tuple[str, str], Entry]
 

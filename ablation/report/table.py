@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.plan import Cell, Plan
+from ablation.report.entry import Entry, number
 from ablation.report.notes import notes_of
 from ablation.store import Store
 from ablation.study import Reported, Study
@@ -79,22 +80,6 @@ def _outcome(cell: Cell, plan: Plan, store: Store) -> Outcome:
         if store.state(needed) == "failed":
             return math.nan, "failed", f"pre-training {store.failure(needed)}"
     return math.nan, "not run", "not run yet"
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A cell over its seeds as it is printed, in percent or millions.
-
-    ``spread`` is the sample standard deviation (ddof 1) of ``n`` > 1 seeds.
-    """
-
-    mean: float | None
-    spread: float | None
-    n: int
-    paper: float | None
-    reason: str = ""
-    best: bool = False
-    unit: str = "percent"
 
 
 @dataclass(frozen=True)
@@ -201,24 +186,6 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
         f"{study.title}{like}: {study.task} {study.metric.replace('top1', 'top-1')}, "
         f"in percent, {data}{protocol}{side}, {plan.preset} preset{changed}, {seeds}."
     )
-
-
-def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
-    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
-    if entry.mean is None:
-        whole = entry.reason.endswith("out of memory")
-        return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
-    text = number(entry.mean, entry.unit)
-    if entry.spread is not None:
-        text += f"{plus_minus}{entry.spread:.1f}"
-    return text
-
-
-def number(value: float, unit: str, *, of_paper: bool = False) -> str:
-    """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
-    if unit == "millions":
-        return f"{value:.1f}M" if of_paper else f"{value:.2f}M"
-    return f"{value:.1f}"
 
 
 def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any]:

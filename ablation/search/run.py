@@ -12,10 +12,11 @@ import numpy as np
 import typer
 
 from ablation.interrupts import graceful
+from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.report import cells_frame, display, export, make_table
 from ablation.report import summary as table_summary
-from ablation.run import RESUME, Job, RunOptions, missing_units, run_job
+from ablation.run import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
 from ablation.search.problem import SearchProblem, TrialUnits

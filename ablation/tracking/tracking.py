@@ -25,7 +25,7 @@ from ablation.tracking.trackers import TRACKERS, Tracker
 from ablation.units import Unit
 
 if TYPE_CHECKING:
-    from ablation.run import Job
+    from ablation.job import Job
 
 BOARD = "TensorBoard"
 FOLLOW_EVERY = 5.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skelcon.downstream.tasks import FinetuneConfig, LinearConfig, RetrievalConfig
+from skelcon.downstream.config import FinetuneConfig, LinearConfig, RetrievalConfig
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from torch.nn import functional
 
 from skelcon.augment import evaluation_view, training_view
 from skelcon.data import ClipBank
+from skelcon.downstream.config import FinetuneConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.linear import linear_classifier
 from skelcon.downstream.result import EvaluationResult, scored
-from skelcon.downstream.tasks.finetune import FinetuneConfig
 from skelcon.encoders import Encoder
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator, seeded_globally

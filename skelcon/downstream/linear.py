@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from skelcon.augment import evaluation_view, training_view
 from skelcon.data import ClipBank
+from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.result import EvaluationResult, scored
-from skelcon.downstream.tasks.linear import LinearConfig
 from skelcon.encoders import Encoder
 from skelcon.seeding import generator
 

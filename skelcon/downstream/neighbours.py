@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from skelcon.augment import evaluation_view
 from skelcon.data import ClipBank
+from skelcon.downstream.config import RetrievalConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.result import EvaluationResult, scored
-from skelcon.downstream.tasks.retrieval import RetrievalConfig
 from skelcon.encoders import Encoder
 
 

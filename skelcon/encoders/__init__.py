@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skelcon.encoders.config import (
-    ENCODERS,
+from skelcon.encoders.config import ENCODERS, CustomEncoder, EncodersConfig
+from skelcon.encoders.options import (
     REGISTERED,
     REPRESENTATIONS,
     AGCNConfig,
     BiGRUConfig,
-    CustomEncoder,
-    EncodersConfig,
     HCNConfig,
     Representation,
 )

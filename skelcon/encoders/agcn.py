@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.encoders.config import AGCNConfig
+from skelcon.encoders.options import AGCNConfig
 from skelcon.encoders.representations import InputNorm
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from skelcon.encoders.config import BiGRUConfig
+from skelcon.encoders.options import BiGRUConfig
 
 
 class BiGRU(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.encoders.config import HCNConfig
+from skelcon.encoders.options import HCNConfig
 from skelcon.encoders.representations import InputNorm
 
 

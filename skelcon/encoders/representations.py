@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from skelcon.encoders.config import REGISTERED
+from skelcon.encoders.options import REGISTERED
 from skelcon.errors import UserError
 
 

@@ -10,22 +10,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from skelcon.downstream.tasks.base import EncoderSize, Evaluation, Inputs, OneGo, Task
-from skelcon.downstream.tasks.finetune import FinetuneConfig, FinetuneTask
-from skelcon.downstream.tasks.linear import LinearConfig, LinearTask
-from skelcon.downstream.tasks.retrieval import RetrievalConfig, RetrievalTask
+from skelcon.downstream.tasks.finetune import FinetuneTask
+from skelcon.downstream.tasks.linear import LinearTask
+from skelcon.downstream.tasks.retrieval import RetrievalTask
 from skelcon.errors import UserError, nearest
 
 __all__ = [
     "TASKS",
     "EncoderSize",
     "Evaluation",
-    "FinetuneConfig",
     "FinetuneTask",
     "Inputs",
-    "LinearConfig",
     "LinearTask",
     "OneGo",
-    "RetrievalConfig",
     "RetrievalTask",
     "Task",
     "task",

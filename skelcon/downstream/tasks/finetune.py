@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
 
-from pydantic import Field
-
-from skelcon.config import Config
+from skelcon.downstream.config import FinetuneConfig
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     FORWARD,
@@ -18,29 +14,6 @@ from skelcon.downstream.tasks.base import (
     Inputs,
     Task,
 )
-
-
-class FinetuneConfig(Config):
-    """Joint training of encoder and classifier by Adam; defaults are A.1's, batch the code's."""
-
-    epochs: int = Field(50, ge=1, description="passes over the labelled clips")
-    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
-    weight_decay: float = Field(0.0, ge=0, description="of Adam, on all parameters")
-    milestones: tuple[int, ...] = Field((30, 40), description="epochs at which lr becomes lr / 10")
-    batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is used")
-    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
-    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
-    labels: float = Field(
-        1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
-    )
-    subsets: int = Field(
-        1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
-    )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
-
-    def lr_at(self, epoch: int) -> float:
-        """The learning rate of ``epoch`` (from 0) of a subset."""
-        return self.lr * math.prod(0.1 for at in self.milestones if epoch >= at)
 
 
 class FinetuneTask(Task[FinetuneConfig]):

@@ -2,42 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from skelcon.config import Config
+from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.tasks.base import Evaluation, Inputs, OneGo, Task
 
 CLASSIFIER_EPOCHS = 5
 """Epochs of the classifier that are timed."""
-
-
-class LinearConfig(Config):
-    """Training of the linear classifier; defaults are A.1's, where silent the authors' code's."""
-
-    epochs: int = Field(80, ge=1, description="passes over the training clips")
-    lr: float = Field(0.1, gt=0, description="learning rate of SGD")
-    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="of SGD")
-    milestones: tuple[int, ...] = Field((50, 70), description="epochs at which lr becomes lr / 10")
-    batch: int = Field(64, ge=1, description="clips of a step")
-    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
-    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
-    crops: int | None = Field(
-        None,
-        ge=1,
-        description="random crops of each training clip, taken in turn; a fresh one each epoch "
-        "if not set",
-    )
-    standardise: bool = Field(
-        default=False,
-        description="zero mean and unit variance of each feature over the first training crops "
-        "(not in the paper)",
-    )
-
-    @property
-    def passes(self) -> int:
-        """How often the training clips pass through the encoders."""
-        return min(self.crops or self.epochs, self.epochs)
 
 
 class LinearTask(Task[LinearConfig]):

@@ -2,18 +2,8 @@
 
 from __future__ import annotations
 
-from pydantic import Field
-
-from skelcon.config import Config
+from skelcon.downstream.config import RetrievalConfig
 from skelcon.downstream.tasks.base import Evaluation, Inputs, OneGo, Task
-
-
-class RetrievalConfig(Config):
-    """Nearest-neighbour retrieval."""
-
-    test_ratio: float = Field(
-        0.95, gt=0, le=1, description="the central part of a clip, on both sides"
-    )
 
 
 class RetrievalTask(Task[RetrievalConfig]):

@@ -19,11 +19,11 @@ from unit_helpers import pretraining, progressed
 from ablation.costs import CostModel
 from ablation.events import Failed, Finished, Pruned, Started, Waiting
 from ablation.interrupts import graceful
+from ablation.job import Job
 from ablation.monitor.events import EventStream, EventWriter
 from ablation.monitor.output import Output, output
 from ablation.monitor.run_state import RunState
 from ablation.plan import Plan
-from ablation.run import Job
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from skelcon.errors import UserError

@@ -19,9 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablation.plan import Plan, make_plan
+from ablation.report.entry import Entry
 from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
 from ablation.report.notes import concordant, rank_correlation
-from ablation.report.table import COLUMNS, Entry, Table, cells_frame, make_table, summary
+from ablation.report.table import COLUMNS, Table, cells_frame, make_table, summary
 from ablation.store import Store, write_json
 from ablation.study import Column, Reported, load_study
 from skelcon.data import SkeletonDataset

@@ -21,8 +21,8 @@ from rich.console import Console
 from tensorboardX.proto import event_pb2
 
 from ablation.events import Failed, Progressed, Started
+from ablation.job import Job
 from ablation.plan import Plan, make_plan
-from ablation.run import Job
 from ablation.store import Store
 from ablation.study import load_study
 from ablation.tracking import Tracking, background, wandb_tracker

@@ -1,0 +1,39 @@
+"""A cell of a table over its seeds, and how it is printed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell over its seeds as it is printed, in percent or millions.
+
+    ``spread`` is the sample standard deviation (ddof 1) of ``n`` > 1 seeds.
+    """
+
+    mean: float | None
+    spread: float | None
+    n: int
+    paper: float | None
+    reason: str = ""
+    best: bool = False
+    unit: str = "percent"
+
+
+def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
+    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
+    if entry.mean is None:
+        whole = entry.reason.endswith("out of memory")
+        return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
+    text = number(entry.mean, entry.unit)
+    if entry.spread is not None:
+        text += f"{plus_minus}{entry.spread:.1f}"
+    return text
+
+
+def number(value: float, unit: str, *, of_paper: bool = False) -> str:
+    """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
+    if unit == "millions":
+        return f"{value:.1f}M" if of_paper else f"{value:.2f}M"
+    return f"{value:.1f}"

@@ -1,0 +1,70 @@
+"""The settings of the built-in downstream tasks."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import Field
+
+from skelcon.config import Config
+
+
+class LinearConfig(Config):
+    """Training of the linear classifier; defaults are A.1's, where silent the authors' code's."""
+
+    epochs: int = Field(80, ge=1, description="passes over the training clips")
+    lr: float = Field(0.1, gt=0, description="learning rate of SGD")
+    momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
+    weight_decay: float = Field(0.0, ge=0, description="of SGD")
+    milestones: tuple[int, ...] = Field((50, 70), description="epochs at which lr becomes lr / 10")
+    batch: int = Field(64, ge=1, description="clips of a step")
+    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
+    crops: int | None = Field(
+        None,
+        ge=1,
+        description="random crops of each training clip, taken in turn; a fresh one each epoch "
+        "if not set",
+    )
+    standardise: bool = Field(
+        default=False,
+        description="zero mean and unit variance of each feature over the first training crops "
+        "(not in the paper)",
+    )
+
+    @property
+    def passes(self) -> int:
+        """How often the training clips pass through the encoders."""
+        return min(self.crops or self.epochs, self.epochs)
+
+
+class RetrievalConfig(Config):
+    """Nearest-neighbour retrieval."""
+
+    test_ratio: float = Field(
+        0.95, gt=0, le=1, description="the central part of a clip, on both sides"
+    )
+
+
+class FinetuneConfig(Config):
+    """Joint training of encoder and classifier by Adam; defaults are A.1's, batch the code's."""
+
+    epochs: int = Field(50, ge=1, description="passes over the labelled clips")
+    lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
+    weight_decay: float = Field(0.0, ge=0, description="of Adam, on all parameters")
+    milestones: tuple[int, ...] = Field((30, 40), description="epochs at which lr becomes lr / 10")
+    batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is used")
+    l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
+    labels: float = Field(
+        1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
+    )
+    subsets: int = Field(
+        1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
+
+    def lr_at(self, epoch: int) -> float:
+        """The learning rate of ``epoch`` (from 0) of a subset."""
+        return self.lr * math.prod(0.1 for at in self.milestones if epoch >= at)
