@@ -50,7 +50,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (code,) = re.findall(r"<!-- plugin -->\n```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "my_plugin.py").write_text(code)
     load_plugins(["my_plugin"], tmp_path)
-    monkeypatch.delitem(sys.modules, "my_plugin")
+    del sys.modules["my_plugin"]
 
 
 def registries():

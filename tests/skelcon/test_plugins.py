@@ -406,7 +406,10 @@ def test_a_version_that_is_not_the_loaded_one_is_an_error(loaded: Path):
             "unknown encoder 'men-net': did you mean 'mean-net'?",
         ),
         ({"encoders.custom.seq.options.width": 3}, "custom.seq has no encoder"),
-        ({"encoders.custom.seq.encodr": "hcn"}, "unknown key .*did you mean 'encoder'"),
+        (
+            {"encoders.custom.seq.encodr": "hcn"},
+            "unknown key .*did you mean 'pretrain.encoders.custom.seq.encoder'",
+        ),
         ({"encoders.custom.motion.options.width": 0}, "encoder 'mean-net': option 'width': .*: 0"),
         ({"encoders.custom.motion.options.wide": 1}, "unknown option 'wide': did you mean 'width'"),
         (

@@ -25,11 +25,11 @@ def from_dotted(**values: object) -> Settings:
     ("key", "nearest"),
     [
         ("pretrian.below", "did you mean 'pretrain'?"),
-        ("pretrain.epoch", "did you mean 'epochs'?"),
-        ("pretrain.augment.crop.lmin", "did you mean 'l_min'?"),
-        ("pretrain.encoders.seq.hiden", "did you mean 'hidden'?"),
+        ("pretrain.epoch", "did you mean 'pretrain.epochs'?"),
+        ("pretrain.augment.crop.lmin", "did you mean 'pretrain.augment.crop.l_min'?"),
+        ("pretrain.encoders.seq.hiden", "did you mean 'pretrain.encoders.seq.hidden'?"),
         ("linear.learning", "valid: batch, crops, "),
-        ("finetune.label", "did you mean 'labels'?"),
+        ("finetune.label", "did you mean 'finetune.labels'?"),
     ],
 )
 def test_an_unknown_key_names_the_nearest(key: str, nearest: str):
