@@ -192,7 +192,7 @@ USE = """
     assert "torch" in sys.modules
     assert list(Settings.model_fields)[-2:] == ["finetune", "majority"]
     for changes, expected in (
-        ({"majority.ranks": 1}, "--set: unknown key 'majority.ranks': did you mean 'majority.rank'"),
+        ({"majority.ranks": 1}, "--set: unknown key 'majority.ranks': did you mean 'majority."),
         ({"majority.rank": -1}, "--set: majority.rank: "),
         ({"majorty.rank": 1}, "--set: unknown key 'majorty': did you mean 'majority'?"),
     ):
