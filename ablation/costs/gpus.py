@@ -63,4 +63,4 @@ def _choose(model: CostModel, units: Sequence[Unit]) -> tuple[float, str]:
     share = model.cost(units).suggested_gpus_per_trial
     if share is None:
         return 1.0, "a whole GPU, as no finished unit shows that a part of one would do"
-    return share, f"{share:g} of a GPU, by the peak memory of like units"
+    return share, f"{share:g} of a GPU, by the peak memory of similar units"

@@ -369,7 +369,7 @@ def _basis(difference: Difference, number: int, example: FinishedUnit) -> str:
     elif difference.options:
         text = f"{units} with the same encoders"
     else:
-        text = plural(number, "like unit")
+        text = plural(number, "similar unit")
     if difference.data:
         text += f" on other data ({example.data})"
     if difference.hardware:

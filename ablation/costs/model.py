@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
     from skelcon.data import SkeletonDataset
 
-UNKNOWN = "unknown: no like unit"
+UNKNOWN = "unknown: no similar unit"
 
 CONTEXT_MIB = 1024.0
 """What a process takes of a GPU beside its tensors: the context and the allocator's slack."""
@@ -73,7 +73,7 @@ class Cost:
         trial_seconds: of all trials, one after another.
         disk_bytes: what will be written and stay, and the checkpoints of those that run at once;
             a lower bound if some are unknown.
-        suggested_gpus_per_trial: by the peak memory of like units.
+        suggested_gpus_per_trial: by the peak memory of similar units.
     """
 
     estimates: Mapping[str, Estimate]

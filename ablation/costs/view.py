@@ -245,7 +245,7 @@ def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     if cost.units_of_unknown_time:
         say(
             console,
-            f"The time of {cost.units_of_unknown_time} of them is unknown, as no like unit is "
+            f"The time of {cost.units_of_unknown_time} of them is unknown, as no similar unit is "
             f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
         )
     elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
@@ -253,7 +253,7 @@ def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     if cost.suggested_gpus_per_trial is not None:
         say(
             console,
-            f"Like units took so little of a GPU's memory that --gpus-per-trial "
+            f"Similar units took so little of a GPU's memory that --gpus-per-trial "
             f"{cost.suggested_gpus_per_trial:g} would do.",
         )
 

@@ -130,7 +130,7 @@ def test_the_seconds_are_those_of_like_units_for_other_epochs_and_seeds(
     model, units = model_of(store, dataset), {u.label: u for u in after.units.values()}
     like = model.estimate(units["pretrain none / seq / seed 8"])
     assert like.seconds == pytest.approx(4 * 2.0)  # the median: an outlier does not count
-    assert like.basis == "3 like units on this hardware"
+    assert like.basis == "3 similar units on this hardware"
     assert like.size is not None
     assert like.size >= 1000
     other = model.estimate(units["pretrain crop+jitter / seq / seed 0"])
@@ -154,12 +154,12 @@ def test_other_hardware_is_named_and_a_gpu_says_nothing_about_a_cpu(
     assert history.rate(unit, HERE) is None
     rate = history.rate(unit, Hardware("cuda", "GPU Y"))
     assert rate is not None
-    assert rate.basis == "1 like unit on other hardware (GPU X)"
+    assert rate.basis == "1 similar unit on other hardware (GPU X)"
     assert (rate.gpu_mib, rate.gpu_total_mib) == (3000.0, 40000.0)
     finish(store, unit, 5.0, dataset, Hardware("cpu", "a CPU", 4))
     rate = History.read(store, [dataset]).rate(unit, HERE)
     assert rate is not None
-    assert rate.basis == "1 like unit on other hardware (a CPU, 4 threads)"
+    assert rate.basis == "1 similar unit on other hardware (a CPU, 4 threads)"
 
 
 def test_units_of_another_data_set_count_by_what_they_logged(
@@ -220,7 +220,7 @@ def test_two_thousand_units_are_read_in_a_moment(
     rate = History.read(store, [dataset]).rate(unit, HERE)
     assert time.process_time() - started < 3
     assert rate is not None
-    assert rate.basis == "2001 like units on this hardware"
+    assert rate.basis == "2001 similar units on this hardware"
 
 
 def test_the_time_of_all_is_that_of_running_them_in_the_slots() -> None:
@@ -432,7 +432,7 @@ def test_the_table_of_a_plan_fits_80_columns_and_is_whole_in_a_pipe(
     row = next(line for line in wide if line.startswith("pre-training IMG"))
     assert row.split()[2:4] == ["1", "1"]
     assert row.endswith(" a")
-    note = f"a: 1 like unit on other hardware ({long}, 4 threads)"
+    note = f"a: 1 similar unit on other hardware ({long}, 4 threads)"
     assert note in piped
     assert row in piped
 

@@ -113,7 +113,7 @@ def test_auto_takes_what_like_units_needed(
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
     assert choice(plan, store, asked) == (
         0.12,
-        ["--gpus-per-trial auto: 0.12 of a GPU, by the peak memory of like units"],
+        ["--gpus-per-trial auto: 0.12 of a GPU, by the peak memory of similar units"],
     )
     assert choice(plan, store, asked, NO_GPU)[0] == 0
     assert choice(plan, store, Resources(gpus_per_trial=1)) == (1, [])
