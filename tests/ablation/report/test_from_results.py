@@ -1,0 +1,68 @@
+"""A study's plan from its results directory, after a merge as well, without the data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ablation.plan import Plan, make_plan
+from ablation.report.from_results import load_plan, merge_studies, save_plan
+from ablation.study import load_study
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+
+def asked(
+    dataset: SkeletonDataset,
+    file: Path,
+    results: Path,
+    seeds: tuple[int, ...],
+    preset: str = "paper",
+) -> Plan:
+    study = load_study(file).only(("crop+jitter",))
+    plan = make_plan(study, dataset, preset=preset, seeds=seeds)
+    save_plan(plan, results, results / study.name)
+    return plan
+
+
+def test_a_plan_comes_back_without_the_frames(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    plan = asked(dataset, study_file, tmp_path, (0, 3))
+    again = load_plan(tmp_path, "tiny")
+    assert not list(tmp_path.rglob("frames.npy"))
+    assert list(again.units) == list(plan.units)
+    assert [cell.unit for cell in again.cells] == [cell.unit for cell in plan.cells]
+    assert (again.seeds, again.protocol, again.study.rows) == ((0, 3), "xsub", plan.study.rows)
+
+
+def test_seeds_of_the_same_question_add_up_and_another_question_is_left(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    one, two, other = (tmp_path / name for name in ("one", "two", "other"))
+    first = asked(dataset, study_file, one, (0,))
+    second = asked(dataset, study_file, two, (1, 2))
+    asked(dataset, study_file, other, (5,), preset="quick")
+    for source in (two, other):
+        merge_studies(one, source)
+    merged = load_plan(one, "tiny")
+    assert (merged.seeds, merged.preset) == ((0, 1, 2), "paper")
+    assert set(merged.units) == {*first.units, *second.units}
+    merge_studies(empty := tmp_path / "empty", two)
+    assert load_plan(empty, "tiny").seeds == (1, 2)
+
+
+def test_what_is_unknown_or_damaged_is_one_line(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    asked(dataset, study_file, tmp_path, (0,))
+    with pytest.raises(UserError, match="has no study 'tony': did you mean 'tiny'"):
+        load_plan(tmp_path, "tony")
+    (header,) = tmp_path.glob("data/*/index.npz")
+    header.write_bytes(b"")
+    with pytest.raises(UserError, match="is no header of a data set"):
+        load_plan(tmp_path, "tiny")
+    (tmp_path / "tiny" / "study.json").write_text('{"study": {}}')
+    with pytest.raises(UserError, match=r"study\.json' is damaged"):
+        load_plan(tmp_path, "tiny")
