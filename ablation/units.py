@@ -8,6 +8,7 @@ unit's directory holds.
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -94,7 +95,7 @@ _OF_SIDE = ("recipe", "data", "protocol", "train", "seed")
 
 
 @dataclass(frozen=True, eq=False)
-class _Unit:
+class _Unit(ABC):
     """What both kinds of unit have. Units are equal if their keys are.
 
     ``options`` are its settings in full, as plain JSON values; ``label`` is for people, and not
@@ -105,9 +106,9 @@ class _Unit:
     options: Json
     label: str = field(default="", kw_only=True)
 
+    @abstractmethod
     def to_json(self) -> Json:
         """What is hashed, and what ``config.json`` holds."""
-        raise NotImplementedError
 
     @functools.cached_property
     def key(self) -> str:

@@ -60,7 +60,10 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 def _parse(text: str) -> tuple[Any, yaml.Node | None]:
-    """The values and the nodes: by libyaml where it is installed, but PyYAML explains faults."""
+    """The values and the nodes: by libyaml where it is installed; PyYAML explains faults.
+
+    Both loaders are safe ones: they make plain values only.
+    """
     fast = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     with contextlib.suppress(yaml.YAMLError):
         return yaml.load(text, Loader=fast), yaml.compose(text, Loader=fast)

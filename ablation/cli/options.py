@@ -1,7 +1,7 @@
 """Every option that more than one command takes: parsed once, kept in frozen groups.
 
 Nothing heavy is imported here, as ``--help`` reads this module: choices are spelled out, and mypy
-compares them with those of the modules that use them. What only the data or the study knows (a
+compares them with those of the modules that use them. What depends on the data or the study (a
 protocol, a row) is checked there.
 """
 

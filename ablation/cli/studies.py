@@ -123,7 +123,7 @@ def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> R
 
 
 def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
-    """Ask whoever sits at a terminal: the paper's scale takes months without a GPU."""
+    """Ask for confirmation on a terminal: the paper's scale takes months without a GPU."""
     if yes or preset != "paper" or resources.gpus_per_trial or not sys.stdin.isatty():
         return
     question = "The paper preset without --gpus-per-trial trains on the CPU. Continue?"

@@ -62,7 +62,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Cost:
-    """What units cost together. From ``slots`` on, the fields are those of ``plan --json``.
+    """What units cost together. ``plan --json`` prints the fields from ``slots`` on.
 
     Attributes:
         estimates: key -> what that unit costs.
