@@ -18,7 +18,17 @@ from skelcon.data.layouts import (
     layout_named,
 )
 from skelcon.data.normalise import Normalisation, normalise
-from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.splits import (
+    FOLDS,
+    PROTOCOLS,
+    Fold,
+    Part,
+    canonical_protocol,
+    choose_protocol,
+    groups_of,
+    num_folds,
+    split,
+)
 from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
 
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from skelcon.data.bank import ClipBank
 
 __all__ = [
+    "FOLDS",
     "KINECT_V1",
     "KINECT_V1_SDK",
     "KINECT_V2",
@@ -37,6 +48,7 @@ __all__ = [
     "DatasetWriter",
     "Finding",
     "Findings",
+    "Fold",
     "Normalisation",
     "Part",
     "SkeletonDataset",
@@ -49,10 +61,12 @@ __all__ = [
     "choose_protocol",
     "common_layout",
     "detect",
+    "groups_of",
     "import_dataset",
     "joint_mapping",
     "layout_named",
     "normalise",
+    "num_folds",
     "open_or_import",
     "split",
     "summarise",
