@@ -11,7 +11,6 @@ import pandas as pd
 
 from ablation.plan import Plan
 from ablation.units import EvaluateUnit, PretrainUnit
-from skelcon.data import split
 from skelcon.settings import assignments
 
 if TYPE_CHECKING:
@@ -90,7 +89,7 @@ def _labels(plan: Plan) -> list[str]:
     total = 0
     for unit in plan.units.values():
         if isinstance(unit, EvaluateUnit) and float(unit.options.get("labels", 1)) < 1:
-            train = split(plan.dataset, unit.side.protocol, unit.side.train)
+            train = unit.side.clips(plan.dataset)
             share, total = float(unit.options["labels"]), len(train)
             classes = np.unique(plan.dataset.labels[train], return_counts=True)[1]
             # As `skelcon.downstream.labelled_subset` draws them.

@@ -22,7 +22,7 @@ _OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
 """What table.json has of each."""
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
-COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold")
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
@@ -31,13 +31,13 @@ Outcome = tuple[float, str, str]
 def cells_frame(
     plan: Plan, store: Store, known: dict[tuple[str, str], Outcome] | None = None
 ) -> pd.DataFrame:
-    """One line per cell and seed, in table order; the columns are :data:`COLUMNS`.
+    """One line per cell, seed and fold, in table order; the columns are :data:`COLUMNS`.
 
     ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
-    is missing where a line is not of ours; a cell without a value carries its ``state`` (not run,
-    failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
-    and the source as their reason. ``known`` remembers (unit, metric) -> the outcome of what is
-    done, for who asks again and again.
+    is missing where a line is not of ours, and ``fold`` on the test side; a cell without a value
+    carries its ``state`` (not run, failed, not applicable) and its ``reason``. Rows of other
+    methods have the state ``reported`` and the source as their reason. ``known`` remembers
+    (unit, metric) -> the outcome of what is done, for who asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -48,14 +48,16 @@ def cells_frame(
         outcome = known.get((key, metric)) or _outcome(cell, plan, store)
         if outcome[1] == "done":
             known[key, metric] = outcome
-        lines.append((study, cell.row, cell.column, cell.seed, metric, *outcome, key, paper))
+        where = study, cell.row, cell.column, cell.seed
+        lines.append((*where, metric, *outcome, key, paper, cell.fold))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
         for column in filter(other.values.__contains__, plan.study.columns):
             outcome, paper = (math.nan, "reported", source), other.values[column]
-            lines.append((study, name, column, None, plan.metric(column), *outcome, "", paper))
+            own = study, name, column, None, plan.metric(column)
+            lines.append((*own, *outcome, "", paper, None))
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
+    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64", "fold": "Int64"})
 
 
 def reported_rows(plan: Plan) -> dict[str, Reported]:

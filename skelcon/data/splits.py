@@ -115,8 +115,8 @@ def split(
             f"data set '{dataset.name}', {name}: the {most} groups of its training side cannot be "
             f"dealt to {fold.of} folds"
         )
-    chosen = _dealt(groups, fold.of) == fold.index
-    return train[chosen if part == "validation" else ~chosen]
+    held_out: NDArray[np.bool_] = _dealt(groups, fold.of) == fold.index
+    return train[held_out if part == "validation" else ~held_out]
 
 
 def groups_of(
@@ -138,7 +138,7 @@ def groups_of(
     """
     crossed = CROSSED[choose_protocol(dataset, [protocol])]
     for column in (crossed, "subject", "setup"):
-        groups = dataset.columns[column][clips]
+        groups: NDArray[np.int64] = dataset.columns[column][clips]
         if len(np.unique(groups)) >= 2:
             return groups
     return np.zeros(len(clips), np.int64)
