@@ -94,6 +94,8 @@ class Plan:
         report, source = self.report, self.source.name if self.source else None
         if report is None or self.preset != "paper" or self.overrides:
             return False
+        if self.evaluate_on != "test":
+            return False
         same_data = (report.data, report.pretrained_on) == (self.dataset.name, source)
         return same_data and report.protocol in (None, self.protocol)
 

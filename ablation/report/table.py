@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,14 +11,16 @@ import pandas as pd
 
 from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry, number
+from ablation.report.hits import ClipHits, hits_of
 from ablation.report.notes import notes_of
+from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
 from ablation.study import Reported, Study
 from ablation.text import plural
 from skelcon.settings import preset_tree
 
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
-_OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
+_OF_ENTRY = ("mean", "spread", "error", "n", "paper", "reason", "unit")
 """What table.json has of each."""
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
@@ -131,33 +133,49 @@ class Table:
         return [f"{values[c]:.1f}" if c in values else "not reported" for c in self.study.columns]
 
 
-def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
-    """The entries with caption and notes."""
-    entries = entries_of(plan, frame)
+def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
+    """The entries with caption and notes; the errors of a cross-validation are from ``store``."""
+    validated = store is not None and plan.evaluate_on == "validation"
+    hits = hits_of(plan, store) if store is not None and validated else {}
+    entries = entries_of(plan, frame, hits)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, frame[frame["state"] != "reported"]),
+        notes=notes_of(plan, entries, frame[frame["state"] != "reported"], hits),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
     )
 
 
-def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
-    """(row, column) -> mean, sample standard deviation, and whether it is its column's best."""
+def entries_of(
+    plan: Plan, frame: pd.DataFrame, hits: Mapping[tuple[str, str], ClipHits] | None = None
+) -> dict[tuple[str, str], Entry]:
+    """(row, column) -> mean, spread or error, and whether it is its column's best.
+
+    Of a cross-validation a seed counts once all of its folds are done: its value is the one over
+    all their clips. The error is that of ``hits``.
+    """
     entries: dict[tuple[str, str], Entry] = {}
-    ours = frame[frame["state"] != "reported"]
+    ours, hits = frame[frame["state"] != "reported"], hits or {}
+    validated = plan.evaluate_on == "validation"
+    if validated:
+        ours = pooled(plan, ours)
     for (row, column), group in ours.groupby(["row", "column"], sort=False):
         unit = plan.study.columns[str(column)].unit
         values = (group["value"].dropna() * (100 if unit == "percent" else 1e-6)).tolist()
         reasons = [text for text in group["reason"] if text]
         n, paper = len(values), plan.paper_value(str(row), str(column))
         mean = math.fsum(values) / n if n else None
-        spread = float(pd.Series(values).std(ddof=1)) if n > 1 and unit == "percent" else None
+        spread, error = None, None
+        if n > 1 and unit == "percent" and not validated:
+            spread = float(pd.Series(values).std(ddof=1))
+        where = str(row), str(column)
+        if mean is not None and where in hits and (found := hits[where].error) is not None:
+            error = 100 * found
         reason = reasons[0] if reasons else ""
-        entries[str(row), str(column)] = Entry(mean, spread, n, paper, reason, unit=unit)
+        entries[where] = Entry(mean, spread, n, paper, reason, unit=unit, error=error)
     for column in plan.ranked if len(plan.study.rows) > 1 else ():
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
@@ -174,13 +192,20 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     if counts:
         fewest = "" if len(counts) == 1 else f"{counts[0]} to "
         seeds = f"n = {fewest}{plural(counts[-1], 'seed')}"
-        if counts[-1] > 1:
+        if any(entry.error is not None for entry in entries.values()):
+            mean = "mean ± " if counts[-1] > 1 else "± "
+            seeds += f", {mean}standard error over clips and {groups_in_words(plan)}"
+        if plan.evaluate_on == "validation":
+            seeds += f" ({folds_in_words(plan)})"
+        elif counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
     if plan.source is not None and plan.source.synthetic and not dataset.synthetic:
         data += " after synthetic data made by skelcon"
     changed = ", changed by --set" if plan.overrides else ""
-    side = "" if plan.evaluate_on == "test" else ", on validation subjects of the training side"
+    side = ""
+    if plan.evaluate_on == "validation":
+        side = f", cross-validation over the {groups_in_words(plan)} of the training side"
     like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
     own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
     protocol = "" if own else f", {plan.protocol}"

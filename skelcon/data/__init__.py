@@ -26,6 +26,7 @@ from skelcon.data.splits import (
     canonical_protocol,
     choose_protocol,
     groups_of,
+    kind_of_groups,
     num_folds,
     split,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "groups_of",
     "import_dataset",
     "joint_mapping",
+    "kind_of_groups",
     "layout_named",
     "normalise",
     "num_folds",

@@ -37,8 +37,9 @@ ALIASES = {
 }
 
 Part = Literal["train", "test", "fit", "validation"]
+GroupKind = Literal["subject", "camera", "setup"]
 TRAIN, TEST = 0, 1
-CROSSED = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
+CROSSED: dict[str, GroupKind] = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
 FOLDS = 5
 """Folds of a cross-validation, where there are as many groups."""
 
@@ -136,12 +137,20 @@ def groups_of(
     Returns:
         (n,) the group of each clip; zeros where there are no two groups.
     """
+    kind = kind_of_groups(dataset, protocol, clips)
+    if kind is None:
+        return np.zeros(len(clips), np.int64)
+    groups: NDArray[np.int64] = dataset.columns[kind][clips]
+    return groups
+
+
+def kind_of_groups(
+    dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
+) -> GroupKind | None:
+    """What :func:`groups_of` the same clips are; None where there are no two groups."""
     crossed = CROSSED[choose_protocol(dataset, [protocol])]
-    for column in (crossed, "subject", "setup"):
-        groups: NDArray[np.int64] = dataset.columns[column][clips]
-        if len(np.unique(groups)) >= 2:
-            return groups
-    return np.zeros(len(clips), np.int64)
+    kinds: tuple[GroupKind, ...] = (crossed, "subject", "setup")
+    return next((k for k in kinds if len(np.unique(dataset.columns[k][clips])) >= 2), None)
 
 
 def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> int:

@@ -21,13 +21,6 @@ from skelcon.data import Fold, SkeletonDataset, import_dataset, split
 from skelcon.errors import UserError
 
 
-@pytest.fixture(scope="module")
-def eight(tmp_path_factory: pytest.TempPathFactory) -> SkeletonDataset:
-    """Eight subjects of nine clips each; the four with odd numbers train."""
-    folder = write_utd(tmp_path_factory.mktemp("raw") / "utd", subjects=8)
-    return import_dataset(folder, tmp_path_factory.mktemp("packed") / "eight")[0]
-
-
 def plan_of(dataset: SkeletonDataset, file: Path, **options: Any) -> Plan:
     study = load_study(file).only(("none", "random"))
     choices = {"preset": "paper", "seeds": (0, 1), "evaluate_on": "validation", **options}
