@@ -58,4 +58,7 @@ def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) 
     encoders = [training.contrast.encoder(name) for name in unit.representations]
     frames, seed = training.config.encoders.frames, unit.side.seed
     inputs = Inputs(encoders, bank, train, validation, dataset.num_classes, frames, seed)
-    return float(unit.task.start(inputs, unit.settings).result().metrics[monitor.metric])
+    evaluation = unit.task.start(inputs, unit.settings)
+    while not evaluation.done:
+        evaluation.run_epoch()
+    return float(evaluation.result().metrics[monitor.metric])

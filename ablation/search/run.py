@@ -19,7 +19,7 @@ from ablation.report import summary as table_summary
 from ablation.run import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
-from ablation.search.problem import SearchProblem, TrialUnits
+from ablation.search.problem import FoldUnits, SearchProblem
 from ablation.search.record import JOURNAL, SearchRecord
 from ablation.search.report import Summary
 from ablation.search.source import SearchSource
@@ -159,7 +159,7 @@ class _Search:
             self._mirror.push_all((), self.name)
         return written
 
-    def _missing(self, units: TrialUnits) -> list[Unit]:
+    def _missing(self, units: FoldUnits) -> list[Unit]:
         both = {unit.key: unit for unit in units}
         return missing_units(both, self._store, self._output, repair=True)
 

@@ -2,7 +2,7 @@
 
 title: Optimiser and contrast              what the search is called
 protocols: [xview, xsub]                   the first that the data has is used
-task: linear                               linear or retrieval: what a trial is measured by
+task: linear                               of downstream: what a trial is measured by
 downstream: [seq]                          whose encoders are evaluated, side by side
 base: {key.path: value}                    settings of every trial, after the preset's
 space:
@@ -11,7 +11,8 @@ space:
   linear.epochs: {int: [20, 80]}           both bounds are included
   pretrain.contrast.queue: {logint: [64, 1024]}
   pretrain.optimiser.schedule: {choice: [step, cosine]}
-metric: top1                               of the task, on the validation side; higher is better
+metric: top1                               of the task, a fraction; higher is better
+folds: 5                                   of the cross-validation; at most one a group
 trials: 20                                 the first is the default: the preset and the base
 evaluate_every: 8                          epochs between two evaluations; an eighth if not set
 scheduler:
@@ -31,12 +32,14 @@ import contextlib
 import math
 import random
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_spaces
 from skelcon.config import Config, Json
+from skelcon.data import FOLDS
+from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
 from skelcon.settings import validated
@@ -47,7 +50,6 @@ Algorithm = Literal["optuna", "random"]
 Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FIXED = {
-    "pretrain.epochs": "the trials are compared epoch by epoch",
     "pretrain.representations": "that is what a study compares",
 }
 """Settings that a search cannot vary, and why."""
@@ -187,17 +189,33 @@ class Space(Config):
     name: str
     title: str
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
-    task: Literal["linear", "retrieval"] = "linear"
+    task: str = "linear"
     downstream: tuple[Representation, ...] = Field(min_length=1)
     base: Json = Field({}, description="key path -> value")
     space: dict[str, Domain] = Field(min_length=1, description="key path -> its domain")
-    metric: Literal["top1"] = "top1"
+    metric: str = "top1"
+    folds: int = Field(FOLDS, ge=2, description="of the cross-validation; at most one a group")
     trials: int = Field(20, ge=1, description="how many, the default among them")
     evaluate_every: int | None = Field(None, ge=1, description="epochs between two evaluations")
     scheduler: Scheduler = Scheduler()
     algorithm: Algorithm = "optuna"
     seed: int = Field(0, ge=0, description="of the trials, and of what is drawn")
     _file: YamlFile | None = PrivateAttr(None)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.task not in TASKS:
+            raise ValueError(f"unknown task '{self.task}': {nearest(self.task, TASKS)}")
+        metrics = TASKS[self.task].metrics
+        if self.metric not in metrics:
+            hint = nearest(self.metric, metrics)
+            raise ValueError(f"unknown metric '{self.metric}' of task {self.task}: {hint}")
+        return self
+
+    @property
+    def metric_in_words(self) -> str:
+        """``top-1``, or the metric's name."""
+        return self.metric.replace("top1", "top-1")
 
     def at(self, *keys: str) -> str:
         """Where in the file ``keys`` stand, for a message."""
