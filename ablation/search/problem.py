@@ -19,6 +19,7 @@ from ablation.study import Column, Row, Study
 from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
 from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, split
+from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.pretrain import check_batch
 from skelcon.settings import Settings, assignments, default_preset, preset_tree, resolve_with_preset
@@ -105,6 +106,11 @@ class SearchProblem:
         default = self.defaults
         return {k: v for k, v in parameters.items() if v is not None or default[k] is not None}
 
+    @property
+    def downstream(self) -> tuple[Representation, ...]:
+        """Whose encoders are evaluated."""
+        return self.space.downstream or self.settings({}).pretrain.representations
+
     @functools.cached_property
     def epochs(self) -> int:
         """Epochs of a pre-training of the default."""
@@ -185,7 +191,7 @@ class SearchProblem:
             metric=space.metric,
             base=space.base,
             rows={name: Row(set=changes) for name, changes in rows.items()},
-            columns={"value": Column(label=space.metric_in_words, downstream=space.downstream)},
+            columns={"value": Column(label=space.metric_in_words, downstream=self.downstream)},
             compare=(),
             notes=notes,
         )

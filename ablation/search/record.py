@@ -209,5 +209,5 @@ class SearchRecord:
         options = self.problem.space.scheduler
         if options.name != "asha":
             return optuna.pruners.NopPruner()
-        grace = min(self.problem.epochs, options.grace * self.problem.every)
+        grace = min(self.problem.steps, options.grace * self.problem.every)
         return optuna.pruners.SuccessiveHalvingPruner(grace, options.reduction)

@@ -3,7 +3,8 @@
 title: Optimiser and contrast              what the search is called
 protocols: [xview, xsub]                   the first that the data has is used
 task: linear                               of downstream: what a trial is measured by
-downstream: [seq]                          whose encoders are evaluated, side by side
+downstream: [seq]                          whose encoders are evaluated, side by side; if not set,
+                                           of all representations that are pre-trained
 base: {key.path: value}                    settings of every trial, after the preset's
 space:
   pretrain.optimiser.lr: {loguniform: [0.0005, 0.05]}
@@ -32,7 +33,7 @@ import contextlib
 import math
 import random
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -190,7 +191,7 @@ class Space(Config):
     title: str
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
     task: str = "linear"
-    downstream: tuple[Representation, ...] = Field(min_length=1)
+    downstream: tuple[Representation, ...] = Field((), description="if empty, all that is trained")
     base: Json = Field({}, description="key path -> value")
     space: dict[str, Domain] = Field(min_length=1, description="key path -> its domain")
     metric: str = "top1"
@@ -201,16 +202,6 @@ class Space(Config):
     algorithm: Algorithm = "optuna"
     seed: int = Field(0, ge=0, description="of the trials, and of what is drawn")
     _file: YamlFile | None = PrivateAttr(None)
-
-    @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task '{self.task}': {nearest(self.task, TASKS)}")
-        metrics = TASKS[self.task].metrics
-        if self.metric not in metrics:
-            hint = nearest(self.metric, metrics)
-            raise ValueError(f"unknown metric '{self.metric}' of task {self.task}: {hint}")
-        return self
 
     @property
     def metric_in_words(self) -> str:
@@ -253,6 +244,13 @@ def load_space(path: Path) -> Space:
         raise UserError(f"'{path}' is a study, not a search space: skelcon-ablate run {path}")
     space = validated(Space, {**file.values, "name": path.stem}, file.at)
     space._file = file
+    if space.task not in TASKS:
+        hint = nearest(space.task, TASKS)
+        raise UserError(f"{space.at('task')}: unknown task '{space.task}': {hint}")
+    metrics = TASKS[space.task].metrics
+    if space.metric not in metrics:
+        wrong = f"unknown metric '{space.metric}' of task {space.task}"
+        raise UserError(f"{space.at('metric')}: {wrong}: {nearest(space.metric, metrics)}")
     for key, reason in FIXED.items():
         if key in space.space:
             raise UserError(f"{space.at('space', key)}: '{key}' cannot be searched: {reason}")
