@@ -134,7 +134,7 @@ class Finetuning:
         with seeded_globally(self.seed, f"finetune {subset} dropout {epoch}"):
             for clips in batches:
                 labels = self.bank.labels[clips]
-                view = training_view(self.bank, clips, config.l_min, self._frames, draws)
+                view = training_view(self.bank, clips, config.crop, self._frames, draws)
                 with autocast:
                     features = [encoder(view) for encoder in self.encoders]
                     logits = self.classifier(torch.cat(features, dim=1))

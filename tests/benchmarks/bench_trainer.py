@@ -25,9 +25,10 @@ from ablation.work import prepare
 from skelcon.augment import AugmentConfig, augmented_view
 from skelcon.data import ClipBank, open_or_import
 from skelcon.data.synthetic import open_embedded
+from skelcon.preset import preset_tree
 from skelcon.pretrain import Pretraining
 from skelcon.seeding import generator
-from skelcon.settings import merge, preset_tree, resolve
+from skelcon.settings import merge, resolve
 
 CASES = ("aug", "intra-img", "intra-stg", "intra-seq", "inter-stg-seq")
 
