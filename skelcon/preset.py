@@ -181,7 +181,7 @@ def _found(asked: str, beside: Path, above: tuple[Path, ...]) -> Preset:
         hint = nearest(asked, PRESETS)
         raise UserError(f"unknown preset '{asked}': {hint} (or the path of a .yaml file)")
     if path.resolve() in above:
-        raise UserError(f"'{path}': extends itself")
+        raise UserError(f"'{path}' extends itself")
     return _read(path, (*above, path.resolve()))
 
 
@@ -197,7 +197,10 @@ def _read(path: Path, above: tuple[Path, ...]) -> Preset:
         asked = file.values[_EXTENDS]
         if not isinstance(asked, str):
             raise UserError(f"{file.at([_EXTENDS])}: extends: give a preset's name, or a file")
-        base = _found(asked, path.parent, above)
+        try:
+            base = _found(asked, path.parent, above)
+        except UserError as error:
+            raise UserError(f"{file.at([_EXTENDS])}: extends: {error}") from None
     tree, changes = copy.deepcopy(base.tree), copy.deepcopy(base.changes)
     merge(tree, own)
     merge(changes, own)
