@@ -65,7 +65,7 @@ class Finetuning:
     Args:
         encoders: the initial weights; copies are trained, all their parameters. The features of
             several are concatenated (Table 10).
-        bank: the clips, on the device that trains.
+        bank: the clips, on the device that trains, turned as the encoders see them.
         train, test: (n,) int64 clips of the two sides.
         num_classes: the number of classes.
         frames: T, the frames of a view.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import skelcon
 from skelcon.errors import UserError
 from skelcon.preset import PRESETS, DataNames, Preset, canonical_data, resolve_with_preset
 from skelcon.pretrain import PretrainConfig
@@ -222,6 +223,13 @@ def test_a_file_that_spoils_what_it_extends_is_named(write: Write) -> None:
     path = write("extends: small\npretrain.encoders.frames: 24\n")
     with pytest.raises(UserError, match=r"mine\.yaml', line 2: pretrain: .*multiple of 16"):
         Preset.of(path)
+
+
+def test_the_preset_of_the_readme(write: Write) -> None:
+    text = (Path(skelcon.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"<!-- preset -->\n```yaml\n(.*?)```", text, re.DOTALL)
+    found = on(write(example), "UTD-MHAD")
+    assert (found.pretrain.encoders.orientation, found.pretrain.batch) == ("median", 48)
 
 
 @pytest.mark.parametrize(("asked", "hint"), [("nowhere", "valid: "), ("papr", "'paper'?")])
