@@ -6,7 +6,7 @@ Two cells, or two studies, that need the same work share its unit (`ablation.uni
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ablation.study import Report, Study
@@ -242,10 +242,10 @@ class _Maker:
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
         options = settings[0].of(self.study.task).model_dump(mode="json")
+        reason = _not_applicable(configs)
         for seed in self.plan.seeds:
-            if any(name not in config.representations for name, config in configs):
-                reason = "not applicable: the representation is not in the pre-training"
-                yield Cell(row, column, seed, None, reason)
+            if reason:
+                yield Cell(row, column, seed, None, f"not applicable: {reason}")
                 continue
             encoders = tuple(
                 EncoderSource(name, pretrained=self._pretraining(row, config, protocol, seed))
@@ -273,6 +273,18 @@ class _Maker:
 
     def _side(self, dataset: SkeletonDataset, protocol: str, seed: int) -> Side:
         return Side.of(dataset, protocol, self._part, seed, self._layout, self._bodies)
+
+
+def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]]) -> str:
+    """Why encoders of pre-trainings cannot be evaluated side by side; empty if they can."""
+    if any(name not in config.representations for name, config in configs):
+        return "the representation is not in the pre-training"
+    seen = [config.encoders for _, config in configs]
+    for what in ("frames", "orientation"):
+        found = dict.fromkeys(str(getattr(encoders, what)) for encoders in seen)
+        if len(found) > 1:
+            return f"the encoders differ in encoders.{what} ({', '.join(found)})"
+    return ""
 
 
 def check_batches(plan: Plan) -> None:

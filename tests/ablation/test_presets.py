@@ -151,3 +151,18 @@ def test_clips_that_were_turned_before_are_told(
     if noted is not None:
         assert noted in found["as_recorded"][0]
         assert dataset.name in found["as_recorded"][0]
+
+
+@pytest.mark.parametrize("what", ["frames: 48", "orientation: median"])
+def test_encoders_of_different_views_are_not_combined(
+    dataset: SkeletonDataset, tmp_path: Path, what: str
+) -> None:
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(f"by_representations: {{img: {{pretrain.encoders: {{{what}}}}}}}\n")
+    study = named_study("rep-combinations").only(("img+stg",))
+    plan = make_plan(study, dataset, preset=str(recipe), seeds=(0,))
+    reasons = {cell.column: cell.reason for cell in plan.cells}
+    assert (
+        f"differ in encoders.{what.split(':', maxsplit=1)[0]} " in reasons["intra"]
+    )  # trained apart
+    assert reasons["inter"] == ""
