@@ -6,7 +6,7 @@ Two cells, or two studies, that need the same work share its unit (`ablation.uni
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ablation.study import Report, Study
@@ -28,8 +28,9 @@ from skelcon.data import (
     split,
 )
 from skelcon.errors import UserError
+from skelcon.preset import DataNames, Preset
 from skelcon.pretrain import PretrainConfig, check_batch
-from skelcon.settings import assignments, preset_tree
+from skelcon.settings import assignments
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Plan:
     source: SkeletonDataset | None
     protocol: str
     evaluate_on: EvaluateOn
-    preset: str
+    preset: Preset
     seeds: tuple[int, ...]
     overrides: Json
     asked_protocol: str | None
@@ -83,7 +84,7 @@ class Plan:
     def like_the_paper(self) -> bool:
         """Whether the report is of the same data and protocol, at the same scale."""
         report, source = self.report, self.source.name if self.source else None
-        if report is None or self.preset != "paper" or self.overrides:
+        if report is None or not self.preset.at_paper_scale or self.overrides:
             return False
         same_data = (report.data, report.pretrained_on) == (self.dataset.name, source)
         return same_data and report.protocol in (None, self.protocol)
@@ -116,7 +117,7 @@ def make_plan(
     study: Study,
     dataset: SkeletonDataset,
     *,
-    preset: str,
+    preset: str | Preset,
     seeds: tuple[int, ...],
     protocol: str | None = None,
     evaluate_on: EvaluateOn = "test",
@@ -128,7 +129,7 @@ def make_plan(
     Args:
         study: what the table asks.
         dataset: the data that it is computed on.
-        preset: the scale's name.
+        preset: the scale: a name, a file, or what was found there.
         seeds: each cell is computed for each of them.
         protocol: who trains and who tests; the first of the study's that the data has if not set.
         evaluate_on: ``validation`` holds out some training subjects and leaves the test side alone.
@@ -145,7 +146,8 @@ def make_plan(
     study, notes = _fitted(study, dataset, chosen if protocol else None)
     _check_overrides(study, overrides)
     source = source if study.transfer else None
-    question = (study, dataset, source, chosen, evaluate_on, preset, seeds, overrides, protocol)
+    found = Preset.of(preset)
+    question = (study, dataset, source, chosen, evaluate_on, found, seeds, overrides, protocol)
     maker = _Maker(Plan(*question))
     cells = [
         cell
@@ -205,8 +207,9 @@ class _Maker:
         self.plan, self.study = plan, plan.study
         self.units: dict[str, Unit] = {}
         self.notes: tuple[str, ...] = ()
-        self._preset, self._part = preset_tree(plan.preset), TRAIN_SIDE[plan.evaluate_on]
+        self._part = TRAIN_SIDE[plan.evaluate_on]
         dataset, source, asked = plan.dataset, plan.source, plan.asked_protocol
+        self._names = DataNames.of(dataset, source)
         self._layout, self._bodies = dataset.layout, dataset.max_bodies
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
@@ -232,16 +235,17 @@ class _Maker:
         names = self.study.downstream_of(row, behind)
         # One for all encoders of the cell, or one for each that is pre-trained alone.
         separate = self.study.columns[behind].separate
+        preset, overrides = self.plan.preset.tree, self.plan.overrides
         settings = [
-            self.study.settings(row, behind, self._preset, self.plan.overrides, each)
+            self.study.settings(row, behind, preset, overrides, each, self._names)
             for each in ([(name,) for name in names] if separate else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
         options = settings[0].of(self.study.task).model_dump(mode="json")
+        reason = _not_applicable(configs)
         for seed in self.plan.seeds:
-            if any(name not in config.representations for name, config in configs):
-                reason = "not applicable: the representation is not in the pre-training"
-                yield Cell(row, column, seed, None, reason)
+            if reason:
+                yield Cell(row, column, seed, None, f"not applicable: {reason}")
                 continue
             encoders = tuple(
                 EncoderSource(name, pretrained=self._pretraining(row, config, protocol, seed))
@@ -269,6 +273,18 @@ class _Maker:
 
     def _side(self, dataset: SkeletonDataset, protocol: str, seed: int) -> Side:
         return Side.of(dataset, protocol, self._part, seed, self._layout, self._bodies)
+
+
+def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]]) -> str:
+    """Why encoders of pre-trainings cannot be evaluated side by side; empty if they can."""
+    if any(name not in config.representations for name, config in configs):
+        return "the representation is not in the pre-training"
+    seen = [config.encoders for _, config in configs]
+    for what in ("frames", "orientation"):
+        found = dict.fromkeys(str(getattr(encoders, what)) for encoders in seen)
+        if len(found) > 1:
+            return f"the encoders differ in encoders.{what} ({', '.join(found)})"
+    return ""
 
 
 def check_batches(plan: Plan) -> None:

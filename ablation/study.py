@@ -42,7 +42,7 @@ notes: [text]                                 what a reader must know
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -52,7 +52,8 @@ from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
+from skelcon.preset import DataNames, resolve_with_preset
+from skelcon.settings import InvalidValueError, Settings, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")
@@ -221,17 +222,19 @@ class Study(Config):
         preset: Json,
         overrides: Json,
         representations: tuple[Representation, ...] | None = None,
+        data: DataNames | None = None,
     ) -> Settings:
         """The settings of a cell: preset, then study, row and column, then the user's.
 
-        ``representations`` replaces those that the row and the column name.
+        ``representations`` replaces those that the row and the column name; ``data`` are the data
+        sets whose recipes of the preset count.
         """
         cell = [self.base, self.all_rows[row].set, self.columns[column].set]
         if representations is not None:
             cell.append({"pretrain.representations": list(representations)})
         source = f"study '{self.name}', row '{row}', column '{column}'"
         try:
-            return resolve_with_preset(preset, cell, overrides, source)
+            return resolve_with_preset(preset, cell, overrides, source, data)
         except InvalidValueError as error:
             at = self._line_of(row, column, error.keys)
             in_file = at is not None and not str(error).startswith("--set")
@@ -242,15 +245,9 @@ class Study(Config):
         if self._file is None:
             return None
         rows = (("rows", row, "set"), ("references", row, "set"))
-        for above in (("columns", column, "set"), *rows, ("base",)):
-            tree: Any = self._file.values
-            for part in above:
-                tree = tree.get(part) or {}
-            for name in tree:
-                dotted = tuple(str(name).split("."))
-                if dotted[: len(keys)] == keys[: len(dotted)]:
-                    return self._file.at((*above, str(name), *keys[len(dotted) :]))
-        return None
+        places = (("columns", column, "set"), *rows, ("base",))
+        found = (self._file.at_setting(above, keys) for above in places)
+        return next((text for text in found if text is not None), None)
 
 
 def load_study(path: Path) -> Study:

@@ -22,7 +22,7 @@ from skelcon.errors import UserError
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
 
-Preset = Literal["quick", "small", "paper"]
+PRESETS = ("quick", "small", "paper", "authors")
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
@@ -119,11 +119,13 @@ class StudyDataOptions(DataOptions):
 class PresetOptions:
     """The scale of a run."""
 
-    preset: Preset | None = option(
+    preset: str | None = option(
         None,
-        "The scale: minutes on synthetic data, real data on a laptop, or the paper's own "
-        "hyper-parameters.",
+        "The scale: minutes on synthetic data, real data on a laptop, the paper's own "
+        "hyper-parameters, or what its public code does everywhere; or a YAML file with a recipe.",
+        metavar=f"{'|'.join(PRESETS)}|FILE",
         show_default="quick for synthetic data, else small",
+        autocompletion=completes(lambda: PRESETS),
     )
 
 

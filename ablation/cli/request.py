@@ -142,7 +142,7 @@ def plan_study(
 ) -> Plan:
     """The plan of a study on ``dataset``; a source is opened if the study transfers."""
     from ablation.plan import check_batches, make_plan
-    from skelcon.settings import default_preset
+    from skelcon.preset import default_preset
 
     check_used(options.settings, ("pretrain", study.task))
     source = None

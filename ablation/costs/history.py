@@ -161,7 +161,8 @@ def _own(source: EncoderSource) -> Json:
 
 def _only(encoders: Json, representation: str) -> Json:
     """The part of an encoders' configuration that is of one representation."""
-    own = {name: value for name, value in encoders.items() if name in (representation, "frames")}
+    common = (representation, "frames", "orientation")
+    own = {name: value for name, value in encoders.items() if name in common}
     custom = encoders.get("custom", {})
     if representation in custom:
         own["custom"] = {representation: custom[representation]}

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.plan import Plan
+from ablation.report.recipe import recipe_notes
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.data import split
 from skelcon.settings import assignments
@@ -33,6 +34,7 @@ def notes_of(plan: Plan, entries: Entries, frame: pd.DataFrame) -> tuple[str, ..
         )
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
+    notes += recipe_notes(plan)
     notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
     if plan.report is not None:
         notes += _orders(plan, entries)

@@ -15,7 +15,6 @@ from ablation.report.notes import notes_of
 from ablation.store import Store
 from ablation.study import Reported, Study
 from ablation.text import plural
-from skelcon.settings import preset_tree
 
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
 _OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
@@ -202,11 +201,11 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
         "caption": table.caption,
         "notes": list(table.notes),
         "protocol": plan.protocol,
-        "preset": plan.preset,
+        "preset": plan.preset.name,
         "evaluated_on": plan.evaluate_on,
         "seeds": list(plan.seeds),
         "settings": {
-            "preset": preset_tree(plan.preset),
+            "preset": plan.preset.tree,
             "study": plan.study.model_dump(mode="json", include=_OF_THE_STUDY),
             "set": plan.overrides,
         },

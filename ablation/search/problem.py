@@ -19,8 +19,9 @@ from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset, choose_protocol, split
 from skelcon.errors import UserError
+from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
-from skelcon.settings import Settings, assignments, default_preset, preset_tree, resolve_with_preset
+from skelcon.settings import Settings, assignments
 
 DEFAULT = 0
 """The number of the trial that changes nothing."""
@@ -46,7 +47,7 @@ class SearchProblem:
 
     space: Space
     dataset: SkeletonDataset
-    preset: str
+    preset: Preset
     protocol: str
     overrides: Json
     """The user's ``--set``."""
@@ -57,14 +58,14 @@ class SearchProblem:
         space: Space,
         dataset: SkeletonDataset,
         *,
-        preset: str | None,
+        preset: str | Preset | None,
         protocol: str | None,
         overrides: Json,
     ) -> SearchProblem:
         """The problem; :class:`UserError` for a value that a setting cannot have."""
         chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
-        preset = preset or default_preset(dataset)
-        problem = cls(space, dataset, preset, chosen, overrides)
+        found = Preset.of(preset or default_preset(dataset))
+        problem = cls(space, dataset, found, chosen, overrides)
         for text in assignments(overrides):
             key = text.partition("=")[0]
             for path in space.space:
@@ -74,7 +75,7 @@ class SearchProblem:
             where = space.at("space", path)
             for value in domain.values:
                 trees = (space.base, {path: value})
-                resolve_with_preset(preset_tree(preset), trees, {}, where)
+                resolve_with_preset(found.tree, trees, {}, where, DataNames.of(dataset))
         clips = len(split(dataset, chosen, "fit"))
         where = f"'{dataset.name}', {chosen}, that a search trains on"
         check_batch(problem.settings({}).pretrain, clips, where)
@@ -84,7 +85,8 @@ class SearchProblem:
     def settings(self, parameters: Json) -> Settings:
         """The settings of a trial with ``parameters``."""
         trees, where = (self.space.base, parameters), f"search '{self.space.name}'"
-        return resolve_with_preset(preset_tree(self.preset), trees, self.overrides, where)
+        names = DataNames.of(self.dataset)
+        return resolve_with_preset(self.preset.tree, trees, self.overrides, where, names)
 
     @functools.cached_property
     def defaults(self) -> Json:

@@ -17,7 +17,8 @@ from skelcon.data.layouts import (
     joint_mapping,
     layout_named,
 )
-from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.orientation import Orientation, turns
 from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
 from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from skelcon.data.bank import ClipBank
 
 __all__ = [
+    "CENTRED",
     "KINECT_V1",
     "KINECT_V1_SDK",
     "KINECT_V2",
@@ -38,6 +40,7 @@ __all__ = [
     "Finding",
     "Findings",
     "Normalisation",
+    "Orientation",
     "Part",
     "SkeletonDataset",
     "SkeletonLayout",
@@ -56,6 +59,7 @@ __all__ = [
     "open_or_import",
     "split",
     "summarise",
+    "turns",
 ]
 
 

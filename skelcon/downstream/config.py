@@ -7,7 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from skelcon.augment import CropConfig
 from skelcon.config import Config
+
+_MIN_FRAMES = "no training crop is shorter than this (64 in the authors' code)"
 
 
 class LinearConfig(Config):
@@ -20,6 +23,7 @@ class LinearConfig(Config):
     milestones: tuple[int, ...] = Field((50, 70), description="epochs at which lr becomes lr / 10")
     batch: int = Field(64, ge=1, description="clips of a step")
     l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    min_frames: int = Field(1, ge=1, description=_MIN_FRAMES)
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
     crops: int | None = Field(
         None,
@@ -32,6 +36,11 @@ class LinearConfig(Config):
         description="zero mean and unit variance of each feature over the first training crops "
         "(not in the paper)",
     )
+
+    @property
+    def crop(self) -> CropConfig:
+        """Of a training view."""
+        return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
 
     @property
     def passes(self) -> int:
@@ -56,6 +65,7 @@ class FinetuneConfig(Config):
     milestones: tuple[int, ...] = Field((30, 40), description="epochs at which lr becomes lr / 10")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is used")
     l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    min_frames: int = Field(1, ge=1, description=_MIN_FRAMES)
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
     labels: float = Field(
         1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
@@ -64,6 +74,11 @@ class FinetuneConfig(Config):
         1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
+
+    @property
+    def crop(self) -> CropConfig:
+        """Of a training view."""
+        return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of ``epoch`` (from 0) of a subset."""

@@ -67,7 +67,7 @@ def linear_evaluation(
 
     def cropped() -> Tensor:
         return extract(
-            encoders, train, lambda some: training_view(bank, some, config.l_min, frames, draws)
+            encoders, train, lambda some: training_view(bank, some, config.crop, frames, draws)
         )
 
     kept = [cropped() for _ in range(min(config.crops or 1, config.epochs))]

@@ -32,7 +32,7 @@ def retrieval(
 
     Args:
         encoders: frozen; of several the features are concatenated.
-        bank: the clips.
+        bank: the clips, turned as the encoders see them.
         train, test: (n,) int64 clips of the two sides.
         frames: T, the frames of a view.
         config: which part of a clip is used.

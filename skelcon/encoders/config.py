@@ -18,6 +18,7 @@ from skelcon.encoders.options import (
     AGCNConfig,
     BiGRUConfig,
     HCNConfig,
+    Orientation,
 )
 from skelcon.registry import Component, Registry
 
@@ -105,6 +106,11 @@ class EncodersConfig(Config):
     stg: AGCNConfig = AGCNConfig()
     seq: BiGRUConfig = BiGRUConfig()
     frames: int = Field(64, ge=16, description="T, the frames of a view")
+    orientation: Orientation = Field(
+        "first_frame",
+        description="how a clip is turned: its spine to z and its shoulders to x, by its first "
+        "frame (the paper) or by the median of its frames; or not at all",
+    )
     custom: dict[str, CustomEncoder] = Field({}, description="representation -> another encoder")
 
     @model_validator(mode="after")
@@ -169,5 +175,5 @@ class EncodersConfig(Config):
                 custom[name]["version"] = chosen.component.version
             if name in REGISTERED:
                 custom[name]["representation_version"] = REGISTERED[name].version
-        kept["frames"] = self.frames
+        kept |= {"frames": self.frames, "orientation": self.orientation}
         return {**kept, "custom": custom} if custom else kept

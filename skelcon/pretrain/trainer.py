@@ -64,7 +64,8 @@ class Pretraining:
     ) -> None:
         check_world_size(config.batch, group.world_size)
         check_batch(config, len(clips))
-        self.bank, self.config, self.seed, self._group = bank, config, seed, group
+        self.bank = bank.oriented(config.encoders.orientation)
+        self.config, self.seed, self._group = config, seed, group
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0
         with seeded_globally(seed, "initialisation"):

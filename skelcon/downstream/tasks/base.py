@@ -35,11 +35,14 @@ class Inputs:
 
     Attributes:
         encoders: trained or random; the features of several are concatenated (Table 10).
-        bank: the clips, on the device that evaluates.
+        bank: the clips, on the device that evaluates; they are turned as the encoders see them.
         train, test: (n,) int64 clips of the two sides, on that device.
         num_classes: the number of classes.
         frames: T, the frames of a view.
         seed: the evaluation's seed.
+
+    Raises:
+        ValueError: if the encoders see clips turned in different ways.
     """
 
     encoders: Sequence[Encoder]
@@ -49,6 +52,14 @@ class Inputs:
     num_classes: int
     frames: int
     seed: int
+
+    def __post_init__(self) -> None:
+        """Turn the clips."""
+        seen = sorted({encoder.orientation for encoder in self.encoders})
+        if len(seen) > 1:
+            raise ValueError(f"encoders of clips turned {' and '.join(seen)} cannot be combined")
+        if seen:
+            object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
 
 
 @dataclass(frozen=True)

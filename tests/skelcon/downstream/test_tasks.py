@@ -1,5 +1,6 @@
 """Each task in its registry: settings, cost, and a run that is what its algorithm gives."""
 
+import dataclasses
 import subprocess
 import sys
 import textwrap
@@ -37,6 +38,17 @@ def inputs(small_bank: ClipBank, small_layout: SkeletonLayout) -> Inputs:
         frames=FRAMES,
         seed=3,
     )
+
+
+def test_clips_are_turned_as_the_encoders_see_them(
+    inputs: Inputs, small_bank: ClipBank, small_layout: SkeletonLayout
+):
+    assert inputs.bank.orientation == "first_frame"
+    other = ENCODERS.model_copy(update={"orientation": "median"})
+    median = Encoder("seq", other, small_layout, bodies=2)
+    assert dataclasses.replace(inputs, encoders=[median]).bank.orientation == "median"
+    with pytest.raises(ValueError, match="turned first_frame and median cannot be combined"):
+        dataclasses.replace(inputs, encoders=[*inputs.encoders, median])
 
 
 def settings_of(name: str):
