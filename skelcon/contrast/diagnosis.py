@@ -72,7 +72,8 @@ def effective_rank(features: Tensor) -> Tensor:
     values = torch.linalg.eigvalsh(gram).clamp(min=0).sqrt()
     values = torch.where(values > rounding, values, 0.0)
     shares = values / values.sum().clamp(min=torch.finfo(torch.float64).tiny)
-    return torch.special.entr(shares).sum().exp().float()
+    entropy: Tensor = torch.special.entr(shares).sum()
+    return entropy.exp().float()
 
 
 class EpochDiagnosis:

@@ -166,7 +166,7 @@ class Pretraining:
         ]
         bf16 = config.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            result = self.contrast(*map(group.shard, views), group.all_gather)
+            result: ContrastResult = self.contrast(*map(group.shard, views), group.all_gather)
         self._optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
         parameters = self.contrast.query_parameters()
