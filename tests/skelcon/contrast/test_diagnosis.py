@@ -1,11 +1,11 @@
 """The formulas against numpy in double precision, spelt out."""
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
+from diagnosis_reference import numpy_alignment, numpy_potential, numpy_rank
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_momentum import INTRA, PAIR, TRIPLE, built, views
@@ -16,25 +16,6 @@ from skelcon.contrast import ContrastResult, EpochDiagnosis, alignment, effectiv
 def unit_vectors(count: int, size: int, seed: int) -> torch.Tensor:
     draws = torch.Generator().manual_seed(seed)
     return torch.nn.functional.normalize(torch.randn(count, size, generator=draws), dim=1)
-
-
-def numpy_alignment(query: torch.Tensor, key: torch.Tensor) -> float:
-    pairs = zip(query.double().numpy(), key.double().numpy(), strict=True)
-    return float(np.mean([np.sum((q - k) ** 2) for q, k in pairs]))
-
-
-def numpy_potential(embeddings: torch.Tensor) -> float:
-    rows = embeddings.double().numpy()
-    distances = [np.sum((a - b) ** 2) for a, b in itertools.combinations(rows, 2)]
-    return float(np.mean(np.exp(-2 * np.array(distances))))
-
-
-def numpy_rank(features: torch.Tensor) -> float:
-    rows = features.double().numpy()
-    values = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False)
-    shares = values[values > 1e-6 * np.linalg.norm(rows)]
-    shares = shares / shares.sum()
-    return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
 @settings(max_examples=25)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_diagnosis import numpy_alignment, numpy_potential, numpy_rank
+from diagnosis_reference import numpy_alignment, numpy_potential, numpy_rank
 from test_trainer import TREE, assert_same_bits
 
 from skelcon.augment import evaluation_view
