@@ -175,7 +175,7 @@ def show_table(
 
     directory = store.results / plan.study.name
     frame = cells_frame(plan, store)
-    made = make_table(plan, frame)
+    made = make_table(plan, frame, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
     if not as_json:
         display.print_table(console, made)

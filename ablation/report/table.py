@@ -128,15 +128,15 @@ class Table:
         return [f"{values[c]:.1f}" if c in values else "not reported" for c in self.study.columns]
 
 
-def make_table(plan: Plan, frame: pd.DataFrame) -> Table:
-    """The entries with caption and notes."""
+def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
+    """The entries with caption and notes; of the pre-trainings in ``store``, if it is given."""
     entries = entries_of(plan, frame)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, frame[frame["state"] != "reported"]),
+        notes=notes_of(plan, entries, frame[frame["state"] != "reported"], store),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
     )

@@ -191,7 +191,7 @@ def _confirm(
 
     def report() -> bool:
         frame = cells_frame(plan, store)
-        table = make_table(plan, frame)
+        table = make_table(plan, frame, store)
         provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
         export.export(table, frame, provenance, directory)
         if output.stream is None:  # a script finds it in the document

@@ -16,7 +16,7 @@ from ablation.units import EvaluateUnit, PretrainUnit, SeenAs, Side, Unit
 from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
 from skelcon.config import Json
-from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.data import ClipBank, SkeletonDataset, groups_of, split
 from skelcon.downstream.tasks import Evaluation, Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import Pretraining
@@ -27,6 +27,8 @@ from skelcon.seeding import seeded_globally
 U = TypeVar("U", PretrainUnit, EvaluateUnit)
 Training = Pretraining | Evaluation
 """One in progress; an evaluation without epochs runs in one go."""
+RESULTS = ("loss", "top1", "lr", "chance", "alignment", "uniformity", "effective_rank", "nn_top1")
+"""What the result of a pre-training has of its last epoch."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -47,7 +49,10 @@ def pretraining_of(
 ) -> Pretraining:
     """The pre-training that a unit is, at its start."""
     clips = split(dataset, unit.side.protocol, unit.side.train)
-    return Pretraining(bank, clips, bank.layout, unit.settings, unit.side.seed, team)
+    config, groups = unit.settings, None
+    if config.monitor is not None:
+        groups = groups_of(dataset, unit.side.protocol, clips)
+    return Pretraining(bank, clips, bank.layout, config, unit.side.seed, team, groups)
 
 
 @dataclass
@@ -81,7 +86,9 @@ class PretrainWork(_Work[PretrainUnit]):
             self.bank.num_bodies,
         )
         last = epochs.last()
-        return {**{name: last[name] for name in ("loss", "top1", "lr")}, "epochs": training.epoch}
+        values = {name: last[name] for name in RESULTS if last.get(name) is not None}
+        steps = training.epoch * training.steps_per_epoch
+        return {**values, "epochs": training.epoch, "steps": steps}
 
 
 class EvaluateWork(_Work[EvaluateUnit]):

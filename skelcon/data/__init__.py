@@ -19,7 +19,14 @@ from skelcon.data.layouts import (
 )
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.orientation import Orientation, turns
-from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.splits import (
+    PROTOCOLS,
+    Part,
+    canonical_protocol,
+    choose_protocol,
+    groups_of,
+    split,
+)
 from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
 
@@ -52,6 +59,7 @@ __all__ = [
     "choose_protocol",
     "common_layout",
     "detect",
+    "groups_of",
     "import_dataset",
     "joint_mapping",
     "layout_named",

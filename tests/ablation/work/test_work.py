@@ -79,6 +79,35 @@ def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
             assert {"loss", "top1", "lr", "samples_per_s"} <= set(lines[0])
 
 
+def test_a_pretraining_leaves_its_diagnosis_and_an_evaluation_none(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    """Monitored across subjects; the weights are those of an unmonitored unit."""
+    store, weights = Store(tmp_path), []
+    study = load_study(study_file).only(("crop+jitter",)).model_copy(update={"task": "finetune"})
+    for monitor in (2, None):
+        changes = {"pretrain.monitor": monitor, "finetune.epochs": 1}
+        plan = make_plan(study, dataset, preset="paper", seeds=(0,), overrides=changes)
+        for unit in list(plan.units.values())[:2]:
+            run(unit, store, dataset)
+            lines, result = store.files(unit.key).metrics(), store.result(unit.key)
+            found = {"chance", "alignment", "uniformity", "effective_rank"}
+            assert None not in [value for line in lines for value in line.values()]
+            if unit.kind == "evaluate":
+                assert not [name for line in lines for name in line if name in found]
+                continue
+            assert all(found <= set(line) for line in lines)
+            last = {name: value for name, value in lines[-1].items() if name in result}
+            assert result == last | {"epochs": 3, "steps": 6}
+            assert found <= set(result)
+            watched = ["nn_top1" in line for line in lines]
+            assert watched == ([False, True, True] if monitor else [False] * 3)
+            assert ("nn_top1_start" in lines[0]) == ("nn_top1" in result) == (monitor == 2)
+            weights.append((store.directory(unit.key) / "weights.safetensors").read_bytes())
+    assert len(weights) == 2
+    assert weights[0] == weights[1]
+
+
 def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
