@@ -21,10 +21,13 @@ from ablation.units import (
 )
 from skelcon.config import Json
 from skelcon.data import (
+    FOLDS,
+    Fold,
     SkeletonDataset,
     canonical_protocol,
     choose_protocol,
     common_layout,
+    num_folds,
     split,
 )
 from skelcon.errors import UserError
@@ -35,13 +38,17 @@ from skelcon.settings import assignments
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table for one seed: the unit that makes it, or why there is none."""
+    """One number of a table for one seed: the unit that makes it, or why there is none.
+
+    ``fold`` is the one that it is evaluated on; None on the test side.
+    """
 
     row: str
     column: str
     seed: int
     unit: Unit | None
     reason: str = ""
+    fold: int | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,7 @@ class Plan:
         source: the data of a transfer's pre-trainings.
         overrides: the user's ``--set``.
         asked_protocol: the user's ``--protocol``.
+        folds: at most so many, where it is evaluated on the validation side.
         notes: what the data made of the study.
     """
 
@@ -66,6 +74,7 @@ class Plan:
     seeds: tuple[int, ...]
     overrides: Json
     asked_protocol: str | None
+    folds: int = FOLDS
     cells: tuple[Cell, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -85,6 +94,8 @@ class Plan:
         """Whether the report is of the same data and protocol, at the same scale."""
         report, source = self.report, self.source.name if self.source else None
         if report is None or not self.preset.at_paper_scale or self.overrides:
+            return False
+        if self.evaluate_on != "test":
             return False
         same_data = (report.data, report.pretrained_on) == (self.dataset.name, source)
         return same_data and report.protocol in (None, self.protocol)
@@ -123,6 +134,7 @@ def make_plan(
     evaluate_on: EvaluateOn = "test",
     overrides: Json | None = None,
     source: SkeletonDataset | None = None,
+    folds: int = FOLDS,
 ) -> Plan:
     """The cells of ``study`` and their distinct units, a pre-training before what needs it.
 
@@ -132,12 +144,14 @@ def make_plan(
         preset: the scale: a name, a file, or what was found there.
         seeds: each cell is computed for each of them.
         protocol: who trains and who tests; the first of the study's that the data has if not set.
-        evaluate_on: ``validation`` holds out some training subjects and leaves the test side alone.
+        evaluate_on: ``validation`` is a cross-validation over the groups of the training side,
+            and leaves the test side alone.
         overrides: the user's ``--set``.
         source: the data of a transfer's pre-trainings.
+        folds: of the cross-validation: so many, or one for each group where there are fewer.
 
     Raises:
-        UserError: for an unknown protocol, key or value.
+        UserError: for an unknown protocol, key or value, or a training side with a single group.
     """
     if study.transfer and source is None:
         raise UserError(f"study '{study.name}' needs --source, the data to pre-train on")
@@ -146,8 +160,8 @@ def make_plan(
     study, notes = _fitted(study, dataset, chosen if protocol else None)
     _check_overrides(study, overrides)
     source = source if study.transfer else None
-    found = Preset.of(preset)
-    question = (study, dataset, source, chosen, evaluate_on, found, seeds, overrides, protocol)
+    asked = (evaluate_on, Preset.of(preset), seeds, overrides, protocol, folds)
+    question = (study, dataset, source, chosen, *asked)
     maker = _Maker(Plan(*question))
     cells = [
         cell
@@ -207,7 +221,6 @@ class _Maker:
         self.plan, self.study = plan, plan.study
         self.units: dict[str, Unit] = {}
         self.notes: tuple[str, ...] = ()
-        self._part = TRAIN_SIDE[plan.evaluate_on]
         dataset, source, asked = plan.dataset, plan.source, plan.asked_protocol
         self._names = DataNames.of(dataset, source)
         self._layout, self._bodies = dataset.layout, dataset.max_bodies
@@ -220,7 +233,7 @@ class _Maker:
             self.notes = (self._note_of_source(source),)
 
     def _note_of_source(self, source: SkeletonDataset) -> str:
-        clips, target = split(source, self._source_protocol, self._part), self.plan.dataset
+        clips, target = split(source, self._source_protocol, "train"), self.plan.dataset
         return (
             f"Pre-trained on {source.name} ({self._source_protocol}, {len(clips)} clips, "
             f"{source.num_classes} classes, {source.layout.num_joints} joints), data "
@@ -241,38 +254,50 @@ class _Maker:
             for each in ([(name,) for name in names] if separate else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
-        options = settings[0].of(self.study.task).model_dump(mode="json")
+        task, on = self.study.task, self.plan.evaluate_on
+        options = settings[0].of(task).model_dump(mode="json")
         reason = _not_applicable(configs)
-        for seed in self.plan.seeds:
+        for side in self._sides(protocol):
+            seed, fold = side.seed, side.fold.index if side.fold is not None else None
             if reason:
-                yield Cell(row, column, seed, None, f"not applicable: {reason}")
+                yield Cell(row, column, seed, None, f"not applicable: {reason}", fold)
                 continue
             encoders = tuple(
-                EncoderSource(name, pretrained=self._pretraining(row, config, protocol, seed))
+                EncoderSource(name, pretrained=self._pretraining(row, config, side))
                 if self.study.all_rows[row].pretrain
                 else EncoderSource(name, random=config.encoders.resolved((name,)))
                 for name, config in configs
             )
-            side, task = self._side(self.plan.dataset, protocol, seed), self.study.task
-            label = f"{task} {row} / {behind} / seed {seed}"
-            on = self.plan.evaluate_on
+            label = f"{task} {row} / {behind} / {side.seed_and_fold}"
             evaluation = EvaluateUnit(side, options, task, on, encoders, label=label)
-            yield Cell(row, column, seed, self.units.setdefault(evaluation.key, evaluation))
+            unit = self.units.setdefault(evaluation.key, evaluation)
+            yield Cell(row, column, seed, unit, fold=fold)
 
-    def _pretraining(
-        self, row: str, config: PretrainConfig, protocol: str, seed: int
-    ) -> PretrainUnit:
+    def _sides(self, protocol: str) -> Iterator[Side]:
+        """One for each seed, and on the validation side one for each of its folds."""
+        plan, part, folds = self.plan, TRAIN_SIDE[self.plan.evaluate_on], list[Fold | None]([None])
+        if plan.evaluate_on == "validation":
+            of = num_folds(plan.dataset, protocol, plan.folds)
+            folds = [Fold(index, of) for index in range(of)]
+        for seed, fold in itertools.product(plan.seeds, folds):
+            yield Side.of(plan.dataset, protocol, part, seed, self._layout, self._bodies, fold)
+
+    def _pretraining(self, row: str, config: PretrainConfig, side: Side) -> PretrainUnit:
         if self.plan.source is not None:
-            protocol = self._source_protocol
-        label = f"pretrain {row} / {'+'.join(config.representations)} / seed {seed}"
-        side = self._side(self.plan.source or self.plan.dataset, protocol, seed)
+            side = self._side_of_source(side)
+        label = f"pretrain {row} / {'+'.join(config.representations)} / {side.seed_and_fold}"
         unit = PretrainUnit.of(side, config, label)
         known = self.units.setdefault(unit.key, unit)
         assert isinstance(known, PretrainUnit)
         return known
 
-    def _side(self, dataset: SkeletonDataset, protocol: str, seed: int) -> Side:
-        return Side.of(dataset, protocol, self._part, seed, self._layout, self._bodies)
+    def _side_of_source(self, target: Side) -> Side:
+        """What trains in a transfer: of other data all that trains, as nothing of it is tested."""
+        source, skeleton = self.plan.source, (self._layout, self._bodies)
+        assert source is not None
+        if source.fingerprint == self.plan.dataset.fingerprint:
+            return target
+        return Side.of(source, self._source_protocol, "train", target.seed, *skeleton)
 
 
 def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]]) -> str:
@@ -292,5 +317,5 @@ def check_batches(plan: Plan) -> None:
     for unit in plan.units.values():
         if isinstance(unit, PretrainUnit):
             dataset = plan.source or plan.dataset
-            clips = len(split(dataset, unit.side.protocol, unit.side.train))
+            clips = len(unit.side.clips(dataset))
             check_batch(unit.settings, clips, f"'{dataset.name}', {unit.side.protocol}")

@@ -18,7 +18,10 @@ from skelcon.downstream.tasks import Task, task
 from skelcon.pretrain import PretrainConfig
 
 if TYPE_CHECKING:
-    from skelcon.data import Part, SkeletonDataset, SkeletonLayout  # imports numpy
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from skelcon.data import Fold, Part, SkeletonDataset, SkeletonLayout  # imports numpy
 
 RECIPE = 1
 """Raised when the same configuration would give other numbers than before."""
@@ -48,6 +51,8 @@ class Side:
         data: fingerprint of the data set.
         protocol: who trains and who tests.
         train: which part of the training side.
+        fold: of a cross-validation, whose held-out groups train nothing; None where the whole
+            training side trains.
     """
 
     data: str
@@ -56,6 +61,7 @@ class Side:
     seed: int
     seen_as: SeenAs | None = None
     recipe: int = RECIPE
+    fold: Fold | None = None
 
     @classmethod
     def of(
@@ -66,15 +72,29 @@ class Side:
         seed: int,
         layout: SkeletonLayout,
         bodies: int,
+        fold: Fold | None = None,
     ) -> Side:
         """The side of ``dataset``; ``seen_as`` is set where its skeletons have to be mapped."""
         own = (dataset.layout, dataset.max_bodies) == (layout, bodies)
         seen_as = None if own else SeenAs(layout, bodies)
-        return cls(dataset.fingerprint, protocol, train, seed, seen_as)
+        return cls(dataset.fingerprint, protocol, train, seed, seen_as, fold=fold)
+
+    def clips(self, dataset: SkeletonDataset, part: Part | None = None) -> NDArray[np.int64]:
+        """(n,) the clips of ``dataset`` that train, or those of another ``part``."""
+        from skelcon.data import split
+
+        return split(dataset, self.protocol, part or self.train, self.fold)
+
+    @property
+    def seed_and_fold(self) -> str:
+        """For people: ``seed 0``, or ``seed 0 / fold 1/4``."""
+        return f"seed {self.seed}" + (f" / fold {self.fold}" if self.fold is not None else "")
 
     def to_json(self) -> Json:
         """As ``config.json`` has it."""
         values: Json = {name: getattr(self, name) for name in _OF_SIDE}
+        if self.fold is not None:
+            values["fold"] = [self.fold.index, self.fold.of]
         if self.seen_as is not None:
             layout = self.seen_as.layout.to_dict()
             values["as"] = {"layout": layout, "bodies": self.seen_as.bodies}
@@ -83,12 +103,18 @@ class Side:
     @classmethod
     def from_json(cls, values: Json) -> Side:
         """The inverse of :meth:`to_json`; further keys are left out."""
-        seen_as = values.get("as")
+        seen_as, fold = values.get("as"), values.get("fold")
         if seen_as is not None:
             from skelcon.data import SkeletonLayout
 
             seen_as = SeenAs(SkeletonLayout.from_dict(seen_as["layout"]), int(seen_as["bodies"]))
-        return cls(**{name: values[name] for name in _OF_SIDE}, seen_as=seen_as)
+        if fold is not None:
+            from skelcon.data import Fold
+
+            fold = Fold(*map(int, fold))
+        if (values["train"] == "fit") != (fold is not None):
+            raise ValueError(f"'{values['train']}' with the fold {fold}")
+        return cls(**{name: values[name] for name in _OF_SIDE}, seen_as=seen_as, fold=fold)
 
 
 _OF_SIDE = ("recipe", "data", "protocol", "train", "seed")

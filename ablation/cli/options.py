@@ -110,8 +110,15 @@ class StudyDataOptions(DataOptions):
     )
     evaluate_on: EvaluateOn = option(
         "test",
-        "validation holds out some training subjects and leaves the test side alone: for choosing "
-        "settings.",
+        "validation is a cross-validation over the groups (subjects, cameras or setups) of the "
+        "training side, and leaves the test side alone: for choosing settings.",
+    )
+    folds: int | None = option(
+        None,
+        "Of the cross-validation of --evaluate-on validation: so many folds, or one for each group "
+        "where there are fewer.",
+        min=2,
+        show_default="5",
     )
 
 

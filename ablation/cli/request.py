@@ -142,9 +142,12 @@ def plan_study(
 ) -> Plan:
     """The plan of a study on ``dataset``; a source is opened if the study transfers."""
     from ablation.plan import check_batches, make_plan
+    from skelcon.data import FOLDS
     from skelcon.preset import default_preset
 
     check_used(options.settings, ("pretrain", study.task))
+    if data.folds is not None and data.evaluate_on != "validation":
+        raise UserError(f"--folds {data.folds}: only with --evaluate-on validation")
     source = None
     if study.transfer:  # from embedded data of other subjects, if no other is given
         source = open_data(data.source, console, embedded_seed=1)
@@ -159,6 +162,7 @@ def plan_study(
         evaluate_on=data.evaluate_on,
         overrides=options.settings,
         source=source,
+        folds=data.folds or FOLDS,
     )
     check_batches(plan)
     return plan

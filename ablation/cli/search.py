@@ -45,6 +45,13 @@ class SearchOptions:
     algorithm: Algorithm | None = option(
         None, "What suggests a trial's values.", show_default="the search's"
     )
+    folds: int | None = option(
+        None,
+        "Of the cross-validation that gives a trial its value: so many folds, or one for each "
+        "group (subject, camera or setup) where there are fewer.",
+        min=2,
+        show_default="the search's, 5",
+    )
     seed: SeedOption = None
     confirm: int = option(
         0, "At the end train the best and the default with this many other seeds.", min=0
@@ -71,7 +78,10 @@ def search(
         ),
     ] = None,
 ) -> None:
-    """Search hyper-parameters on a validation side made of training clips; resumable."""
+    """Search hyper-parameters by cross-validation on the training side; resumable.
+
+    It ends with a preset file, for --preset of every other command.
+    """
     if space is None:
         for name, path in known_spaces().items():
             typer.echo(f"{name:<20} {headline(path)[0]}")
@@ -82,7 +92,8 @@ def search(
     limits = resources.resources(settings.plugins)
     load_plugins(settings.plugins)
     changes = {
-        name: getattr(choices, name) for name in ("trials", "scheduler", "algorithm", "seed")
+        name: getattr(choices, name)
+        for name in ("trials", "scheduler", "algorithm", "folds", "seed")
     }
     chosen = named_space(space).chosen(**changes)
     if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:

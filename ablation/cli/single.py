@@ -165,7 +165,11 @@ def evaluate(
     ] = "",
     seed: SeedOption = None,
 ) -> None:
-    """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning."""
+    """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning.
+
+    On the test side; encoders that a study trained for one fold of a cross-validation are evaluated
+    on the groups that the fold holds out.
+    """
     load_plugins(options.plugins)
     resources = device.resources(options.plugins)
     named_task(task)  # refuses an unknown one
@@ -173,10 +177,11 @@ def evaluate(
     dataset = open_data(data.data, Console(stderr=True))
     trained = source.trained_on(dataset)
     protocol, on = _choose_side(trained, dataset, data.protocol)
+    fold = trained.side.fold if trained is not None else None
     if seed is None:
         seed = trained.side.seed if trained is not None else 0
     settings = _settings(options, dataset, task).of(task).model_dump(mode="json")
-    side = Side.of(dataset, protocol, TRAIN_SIDE[on], seed, *source.skeleton(dataset))
+    side = Side.of(dataset, protocol, TRAIN_SIDE[on], seed, *source.skeleton(dataset), fold)
     label = f"{task} of {'+'.join(source.names)}, seed {seed}"
     unit = EvaluateUnit(side, settings, task, on, source.encoders, label=label)
     _run(unit, dataset, resources, output, {source.key: source.file})

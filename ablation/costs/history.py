@@ -26,7 +26,7 @@ from skelcon.config import Json
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
-    from skelcon.data import Part, SkeletonDataset
+    from skelcon.data import Fold, Part, SkeletonDataset
 
 
 @dataclass(frozen=True)
@@ -267,13 +267,13 @@ class History:
         if side.data not in self.datasets:
             return None
         test: Part = unit.test if isinstance(unit, EvaluateUnit) else "test"
-        train = self._count(side.data, side.protocol, side.train)
-        return train, self._count(side.data, side.protocol, test)
+        where = side.data, side.protocol
+        return self._count(*where, side.train, side.fold), self._count(*where, test, side.fold)
 
-    def _counted(self, fingerprint: str, protocol: str, part: Part) -> int:
+    def _counted(self, fingerprint: str, protocol: str, part: Part, fold: Fold | None) -> int:
         from skelcon.data import split
 
-        return len(split(self.datasets[fingerprint], protocol, part))
+        return len(split(self.datasets[fingerprint], protocol, part, fold))
 
     def clips_seen(self, unit: Unit) -> float | None:
         """How many clips pass through the encoders of a unit, if its data set is known."""

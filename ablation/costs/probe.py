@@ -18,7 +18,7 @@ from ablation.costs.model import CostModel
 from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
-from skelcon.data import ClipBank, SkeletonDataset, split
+from skelcon.data import ClipBank, SkeletonDataset
 from skelcon.downstream.tasks import Inputs
 from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 from skelcon.encoders import Encoder, EncodersConfig
@@ -99,7 +99,7 @@ def _measure(
 def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps: int) -> float:
     """Seconds for each of the clips that `Unit.clips_seen` counts, measured."""
     side = unit.side
-    train = split(dataset, side.protocol, side.train)
+    train = side.clips(dataset)
     if isinstance(unit, PretrainUnit):
         options = unit.settings
         clips = np.random.default_rng(0).choice(train, options.batch, replace=False)
@@ -107,7 +107,7 @@ def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, step
         options = options.model_copy(update={"epochs": steps + WARM_UP})
         training = Pretraining(bank, clips, bank.layout, options, side.seed)
         return median_epoch(training, steps) / options.batch
-    test = split(dataset, side.protocol, unit.test)
+    test = side.clips(dataset, unit.test)
     train_clips, test_clips = (torch.from_numpy(clips).to(bank.device) for clips in (train, test))
     encoders, frames = [], 0
     for name, values in encoders_of(unit):

@@ -213,7 +213,9 @@ def label_of(unit: Unit) -> str:
     which = "several" if used else "random weights"
     if len(used) == 1:
         (which,) = used
-    return f"{unit.task_name} {which} / {'+'.join(unit.representations)} / seed {unit.side.seed}"
+    return (
+        f"{unit.task_name} {which} / {'+'.join(unit.representations)} / {unit.side.seed_and_fold}"
+    )
 
 
 # -- logs -----------------------------------------------------------------------------------------

@@ -86,8 +86,8 @@ class TableSoFar:
                 return SheetCell("failed")
             return SheetCell("running" if running else "to come")
         text = number(entry.mean, entry.unit)
-        if entry.spread is not None:
-            text += f" ± {entry.spread:.1f}"
+        if entry.plus_minus is not None:
+            text += f" ± {entry.plus_minus:.1f}"
         if entry.n < seeds:
             text += f" ({entry.n}/{seeds})"
         return SheetCell("best" if entry.best and entry.n == seeds else "done", text)

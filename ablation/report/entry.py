@@ -9,7 +9,9 @@ from dataclasses import dataclass
 class Entry:
     """A cell over its seeds as it is printed, in percent or millions.
 
-    ``spread`` is the sample standard deviation (ddof 1) of ``n`` > 1 seeds.
+    Attributes:
+        spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side.
+        error: of a cross-validation the standard error over clips and groups, where it is known.
     """
 
     mean: float | None
@@ -19,6 +21,12 @@ class Entry:
     reason: str = ""
     best: bool = False
     unit: str = "percent"
+    error: float | None = None
+
+    @property
+    def plus_minus(self) -> float | None:
+        """What stands behind the mean: the error of a cross-validation, else the spread."""
+        return self.spread if self.error is None else self.error
 
 
 def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
@@ -27,8 +35,8 @@ def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
         whole = entry.reason.endswith("out of memory")
         return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
     text = number(entry.mean, entry.unit)
-    if entry.spread is not None:
-        text += f"{plus_minus}{entry.spread:.1f}"
+    if entry.plus_minus is not None:
+        text += f"{plus_minus}{entry.plus_minus:.1f}"
     return text
 
 

@@ -15,7 +15,7 @@ from ablation.plan import Plan, make_plan
 from ablation.store import write_atomically
 from ablation.study import Reported, Study
 from skelcon.config import Json
-from skelcon.data import SkeletonDataset
+from skelcon.data import FOLDS, SkeletonDataset
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.preset import Preset
@@ -38,6 +38,7 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
         "preset": plan.preset.to_json(),
         "seeds": list(plan.seeds),
         "set": plan.overrides,
+        "folds": plan.folds,
     }
     _write(directory, values)
 
@@ -104,6 +105,7 @@ def load_plan(results: Path, name: str) -> Plan:
             evaluate_on=values["evaluate_on"],
             overrides=values["set"],
             source=source,
+            folds=values.get("folds", FOLDS),
         )
     except (OSError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]

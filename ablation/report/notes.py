@@ -13,25 +13,33 @@ from ablation.plan import Plan
 from ablation.report.budgets import Along, unequal_budgets
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.recipe import recipe_notes
+from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
-from skelcon.data import split
 from skelcon.settings import assignments
 
 if TYPE_CHECKING:
     from ablation.report.entry import Entry
+    from ablation.report.hits import ClipHits
     from ablation.store import Store
 
     Entries = Mapping[tuple[str, str], Entry]
 
 
 def notes_of(
-    plan: Plan, entries: Entries, frame: pd.DataFrame, store: Store | None = None
+    plan: Plan,
+    entries: Entries,
+    frame: pd.DataFrame,
+    store: Store | None = None,
+    hits: Mapping[tuple[str, str], ClipHits] | None = None,
 ) -> tuple[str, ...]:
-    """The notes of a table, the most general first; with ``store`` also on its pre-trainings."""
-    dataset = plan.dataset
+    """The notes of a table, the most general first; ``hits`` are those of a cross-validation.
+
+    With ``store`` there are notes on its pre-trainings too.
+    """
+    dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
         f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
-        "the test side chose nothing."
+        f"the test side {'chose nothing' if on_test else 'was not read'}."
     ]
     if plan.synthetic:
         notes.append(
@@ -41,6 +49,7 @@ def notes_of(
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += recipe_notes(plan)
     notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
+    notes += validation_notes(plan, hits or {})
     if plan.report is not None:
         notes += _orders(plan, entries)
         if not plan.synthetic:
@@ -95,19 +104,27 @@ def _jitter(plan: Plan) -> list[str]:
 
 def _labels(plan: Plan) -> list[str]:
     """How many clips a share of the labels is, where every class gives one at least."""
-    found: dict[float, int] = {}
-    total = 0
+    found: dict[float, set[int]] = {}
+    totals: set[int] = set()
     for unit in plan.units.values():
         if isinstance(unit, EvaluateUnit) and float(unit.options.get("labels", 1)) < 1:
-            train = split(plan.dataset, unit.side.protocol, unit.side.train)
-            share, total = float(unit.options["labels"]), len(train)
+            train = unit.side.clips(plan.dataset)
+            share = float(unit.options["labels"])
             classes = np.unique(plan.dataset.labels[train], return_counts=True)[1]
+            totals.add(len(train))
             # As `skelcon.downstream.labelled_subset` draws them.
-            found[share] = sum(max(1, round(share * int(clips))) for clips in classes)
+            labelled = sum(max(1, round(share * int(clips))) for clips in classes)
+            found.setdefault(share, set()).add(labelled)
     if not found:
         return []
-    counts = ", ".join(f"{100 * share:g} % is {n}" for share, n in sorted(found.items()))
-    return [f"Of the {total} training clips {counts}; every class gives one at least."]
+    counts = ", ".join(f"{100 * share:g} % is {_range(n)}" for share, n in sorted(found.items()))
+    return [f"Of the {_range(totals)} training clips {counts}; every class gives one at least."]
+
+
+def _range(numbers: set[int]) -> str:
+    """``27``, or ``27 to 29``: folds differ in their clips."""
+    low, high = min(numbers), max(numbers)
+    return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _orders(plan: Plan, entries: Entries) -> list[str]:

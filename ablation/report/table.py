@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +11,19 @@ import pandas as pd
 
 from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry, number
+from ablation.report.hits import ClipHits, hits_of
 from ablation.report.notes import notes_of
+from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
 from ablation.study import Reported, Study
 from ablation.text import plural
 
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
-_OF_ENTRY = ("mean", "spread", "n", "paper", "reason", "unit")
+_OF_ENTRY = ("mean", "spread", "error", "n", "paper", "reason", "unit")
 """What table.json has of each."""
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
-COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold")
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
@@ -30,13 +32,13 @@ Outcome = tuple[float, str, str]
 def cells_frame(
     plan: Plan, store: Store, known: dict[tuple[str, str], Outcome] | None = None
 ) -> pd.DataFrame:
-    """One line per cell and seed, in table order; the columns are :data:`COLUMNS`.
+    """One line per cell, seed and fold, in table order; the columns are :data:`COLUMNS`.
 
     ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
-    is missing where a line is not of ours; a cell without a value carries its ``state`` (not run,
-    failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
-    and the source as their reason. ``known`` remembers (unit, metric) -> the outcome of what is
-    done, for who asks again and again.
+    is missing where a line is not of ours, and ``fold`` on the test side; a cell without a value
+    carries its ``state`` (not run, failed, not applicable) and its ``reason``. Rows of other
+    methods have the state ``reported`` and the source as their reason. ``known`` remembers
+    (unit, metric) -> the outcome of what is done, for who asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -47,14 +49,16 @@ def cells_frame(
         outcome = known.get((key, metric)) or _outcome(cell, plan, store)
         if outcome[1] == "done":
             known[key, metric] = outcome
-        lines.append((study, cell.row, cell.column, cell.seed, metric, *outcome, key, paper))
+        where = study, cell.row, cell.column, cell.seed
+        lines.append((*where, metric, *outcome, key, paper, cell.fold))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
         for column in filter(other.values.__contains__, plan.study.columns):
             outcome, paper = (math.nan, "reported", source), other.values[column]
-            lines.append((study, name, column, None, plan.metric(column), *outcome, "", paper))
+            own = study, name, column, None, plan.metric(column)
+            lines.append((*own, *outcome, "", paper, None))
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64"})
+    return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64", "fold": "Int64"})
 
 
 def reported_rows(plan: Plan) -> dict[str, Reported]:
@@ -129,32 +133,48 @@ class Table:
 
 
 def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
-    """The entries with caption and notes; of the pre-trainings in ``store``, if it is given."""
-    entries = entries_of(plan, frame)
+    """The entries with caption and notes; of ``store`` what pre-trainings and folds tell."""
+    validated = store is not None and plan.evaluate_on == "validation"
+    hits = hits_of(plan, store) if store is not None and validated else {}
+    entries = entries_of(plan, frame, hits)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, frame[frame["state"] != "reported"], store),
+        notes=notes_of(plan, entries, frame[frame["state"] != "reported"], store, hits),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
     )
 
 
-def entries_of(plan: Plan, frame: pd.DataFrame) -> dict[tuple[str, str], Entry]:
-    """(row, column) -> mean, sample standard deviation, and whether it is its column's best."""
+def entries_of(
+    plan: Plan, frame: pd.DataFrame, hits: Mapping[tuple[str, str], ClipHits] | None = None
+) -> dict[tuple[str, str], Entry]:
+    """(row, column) -> mean, spread or error, and whether it is its column's best.
+
+    Of a cross-validation a seed counts once all of its folds are done: its value is the one over
+    all their clips. The error is that of ``hits``.
+    """
     entries: dict[tuple[str, str], Entry] = {}
-    ours = frame[frame["state"] != "reported"]
+    ours, hits = frame[frame["state"] != "reported"], hits or {}
+    validated = plan.evaluate_on == "validation"
+    if validated:
+        ours = pooled(plan, ours)
     for (row, column), group in ours.groupby(["row", "column"], sort=False):
         unit = plan.study.columns[str(column)].unit
         values = (group["value"].dropna() * (100 if unit == "percent" else 1e-6)).tolist()
         reasons = [text for text in group["reason"] if text]
         n, paper = len(values), plan.paper_value(str(row), str(column))
         mean = math.fsum(values) / n if n else None
-        spread = float(pd.Series(values).std(ddof=1)) if n > 1 and unit == "percent" else None
+        spread, error = None, None
+        if n > 1 and unit == "percent" and not validated:
+            spread = float(pd.Series(values).std(ddof=1))
+        where = str(row), str(column)
+        if mean is not None and where in hits and (found := hits[where].error) is not None:
+            error = 100 * found
         reason = reasons[0] if reasons else ""
-        entries[str(row), str(column)] = Entry(mean, spread, n, paper, reason, unit=unit)
+        entries[where] = Entry(mean, spread, n, paper, reason, unit=unit, error=error)
     for column in plan.ranked if len(plan.study.rows) > 1 else ():
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
@@ -171,13 +191,20 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     if counts:
         fewest = "" if len(counts) == 1 else f"{counts[0]} to "
         seeds = f"n = {fewest}{plural(counts[-1], 'seed')}"
-        if counts[-1] > 1:
+        if any(entry.error is not None for entry in entries.values()):
+            mean = "mean ± " if counts[-1] > 1 else "± "
+            seeds += f", {mean}standard error over clips and {groups_in_words(plan)}"
+        if plan.evaluate_on == "validation":
+            seeds += f" ({folds_in_words(plan)})"
+        elif counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
     if plan.source is not None and plan.source.synthetic and not dataset.synthetic:
         data += " after synthetic data made by skelcon"
     changed = ", changed by --set" if plan.overrides else ""
-    side = "" if plan.evaluate_on == "test" else ", on validation subjects of the training side"
+    side = ""
+    if plan.evaluate_on == "validation":
+        side = f", cross-validation over the {groups_in_words(plan)} of the training side"
     like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
     own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
     protocol = "" if own else f", {plan.protocol}"

@@ -7,7 +7,7 @@ import torch
 from ablation.scheduler.queue import Monitor
 from ablation.work import UnitRun
 from ablation.work.unit_run import Progress
-from skelcon.data import SkeletonDataset, split
+from skelcon.data import SkeletonDataset
 from skelcon.downstream.tasks import Inputs
 from skelcon.pretrain import Pretraining
 
@@ -52,10 +52,13 @@ def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) 
     """
     unit, bank = monitor.evaluation, training.bank
     train, validation = (
-        torch.from_numpy(split(dataset, unit.side.protocol, part)).to(bank.device)
+        torch.from_numpy(unit.side.clips(dataset, part)).to(bank.device)
         for part in (unit.side.train, unit.test)
     )
     encoders = [training.contrast.encoder(name) for name in unit.representations]
     frames, seed = training.config.encoders.frames, unit.side.seed
     inputs = Inputs(encoders, bank, train, validation, dataset.num_classes, frames, seed)
-    return float(unit.task.start(inputs, unit.settings).result().metrics[monitor.metric])
+    evaluation = unit.task.start(inputs, unit.settings)
+    while not evaluation.done:
+        evaluation.run_epoch()
+    return float(evaluation.result().metrics[monitor.metric])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pydantic import JsonValue
 
 from ablation.monitor.output import Output
+from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord, Trial
 from ablation.search.report import short_names, shown
 
@@ -23,18 +24,21 @@ class TrialEvents:
 
     def __init__(self, output: Output, record: SearchRecord, after: Callable[[], None]) -> None:
         problem, known = record.problem, record.trials()
-        self._output, self._epochs, self._after = output, problem.epochs, after
+        self._output, self._epochs, self._after = output, problem.steps, after
+        self._metric = problem.space.metric_in_words
         self._total = max(problem.space.trials, len(known))
         self._short = short_names(list(problem.space.space))
         self._ended = {trial.number: trial for trial in known if trial.ended}
         ended = len(self._ended)
         if output.stream is not None:
-            output.stream.emit("plan", trials=self._total, ended=ended, epochs=self._epochs)
+            folds = len(problem.folds)
+            counts = {"trials": self._total, "ended": ended, "epochs": self._epochs}
+            output.stream.emit("plan", **counts, folds=folds)
             return
         output.say(
             f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: "
-            f"{self._total} trials of at most {problem.epochs} epochs, evaluated every "
-            f"{problem.every}; {ended} have ended"
+            f"{self._total} trials of at most {problem.epochs} epochs in {_folds_of(problem)}, "
+            f"evaluated every {problem.every}; {ended} have ended"
         )
 
     def started(self, trial: Trial) -> None:
@@ -46,14 +50,14 @@ class TrialEvents:
     def progressed(self, trial: Trial) -> None:
         """It has a further report, the last."""
         values = {"epoch": trial.epoch, "epochs": self._epochs, "value": trial.value}
-        self._emit("progress", trial, _result(trial), **values)
+        self._emit("progress", trial, self._result(trial), **values)
 
     def ended(self, trial: Trial) -> None:
         """It has ended: see its state."""
         self._ended[trial.number] = trial
         self._after()
         so_far = "; ".join(f"{label} {value}" for label, value in self.summary())
-        text = f"{trial.state}, {trial.reason or _result(trial)}; {so_far}"
+        text = f"{trial.state}, {trial.reason or self._result(trial)}; {so_far}"
         values = {name: getattr(trial, name) for name in ("state", "epoch", "value", "reason")}
         self._emit("ended", trial, text, **values)
 
@@ -72,8 +76,13 @@ class TrialEvents:
         elif event == "ended" or self._output.verbose:
             self._output.say(f"trial {trial.number}: {text}")
 
+    def _result(self, trial: Trial) -> str:
+        if trial.value is None:
+            return "no value"
+        return f"{self._metric} {100 * trial.value:.1f} % after epoch {trial.epoch}"
 
-def _result(trial: Trial) -> str:
-    if trial.value is None:
-        return "no value"
-    return f"top-1 {100 * trial.value:.1f} % after epoch {trial.epoch}"
+
+def _folds_of(problem: SearchProblem) -> str:
+    if problem.population:
+        return f"one of {problem.num_folds} folds"
+    return f"each of {problem.num_folds} folds"

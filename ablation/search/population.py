@@ -1,5 +1,8 @@
 """Population based training: members that copy the best and change parameters while they train.
 
+All train on the first fold of the cross-validation alone: an exchange is of weights, and those of
+another fold have seen the clips that this one holds out.
+
 Such a member is no unit of a study, as no configuration describes it: it has a directory of its
 own, ``trials/<number>``, with its last checkpoint. Ray Tune's scheduler decides who copies whom.
 
@@ -237,7 +240,7 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
             return
         if "diverged" in result:
             self._end(trial, "diverged", result["diverged"])
-        elif known.epoch >= self._record.problem.epochs:
+        elif known.epoch >= self._record.problem.steps:
             self._end(trial, "completed")
 
     def on_trial_error(self, trial: Any, **info: Any) -> None:
@@ -315,7 +318,7 @@ def _fit(
     problem, dataset = record.problem, record.problem.dataset
 
     def config_of(number: int, parameters: Json) -> str:
-        units = problem.units(parameters)
+        (units,) = problem.units(parameters)
         monitor = Monitor(units.evaluation, problem.space.metric, problem.every)
         values = {"unit": units.pretraining.to_json(), "monitor": monitor_to_json(monitor)}
         return json.dumps({"number": number, "parameters": parameters, **values})

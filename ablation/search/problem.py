@@ -1,7 +1,7 @@
-"""What a search optimises: a space on given data, and the two units of work of each trial.
+"""What a search optimises: a space on given data, and the units of work of each trial.
 
-A trial is a row of a study on the validation side: its pre-training and its evaluation have the
-same keys as there, so that a search and a study share them.
+A trial is a row of a study on the validation side, with a pre-training and an evaluation for each
+fold: they have the same keys as there, so that a search and a study share them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from typing import Any, NamedTuple
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
 from ablation.search.space import Algorithm, Space
+from ablation.search.steps import Steps
 from ablation.study import Column, Row, Study
-from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit
+from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
 from skelcon.config import Json
-from skelcon.data import SkeletonDataset, choose_protocol, split
+from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, split
+from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
@@ -26,11 +28,12 @@ from skelcon.settings import Settings, assignments
 DEFAULT = 0
 """The number of the trial that changes nothing."""
 EVALUATIONS = 8
-"""Evaluations of a trial, if the space does not say."""
+"""Evaluations of a pre-training, if the space does not say."""
+EPOCHS = "pretrain.epochs"
 
 
-class TrialUnits(NamedTuple):
-    """The two units of a trial."""
+class FoldUnits(NamedTuple):
+    """The two units of a trial in one fold."""
 
     pretraining: PretrainUnit
     evaluation: EvaluateUnit
@@ -76,10 +79,10 @@ class SearchProblem:
             for value in domain.values:
                 trees = (space.base, {path: value})
                 resolve_with_preset(found.tree, trees, {}, where, DataNames.of(dataset))
-        clips = len(split(dataset, chosen, "fit"))
         where = f"'{dataset.name}', {chosen}, that a search trains on"
-        check_batch(problem.settings({}).pretrain, clips, where)
-        problem.units({})
+        for fold in problem.units({}):
+            clips = len(fold.pretraining.side.clips(dataset))
+            check_batch(fold.pretraining.settings, clips, where)
         return problem
 
     def settings(self, parameters: Json) -> Settings:
@@ -106,29 +109,77 @@ class SearchProblem:
         return {k: v for k, v in parameters.items() if v is not None or default[k] is not None}
 
     @property
+    def downstream(self) -> tuple[Representation, ...]:
+        """Whose encoders are evaluated."""
+        return self.space.downstream or self.settings({}).pretrain.representations
+
+    @functools.cached_property
     def epochs(self) -> int:
-        """Epochs of a trial that runs to its end."""
+        """Epochs of a pre-training of the default."""
         return self.settings({}).pretrain.epochs
 
     @property
     def every(self) -> int:
-        """Epochs between two evaluations of a trial."""
+        """Epochs of the default between two evaluations in training."""
         return min(self.epochs, self.space.evaluate_every or -(-self.epochs // EVALUATIONS))
 
-    def units(self, parameters: Json, name: str = "trial") -> TrialUnits:
-        """The units of a trial with ``parameters``; ``name`` is for their labels."""
-        rows = {"trial": self.changes(parameters)}
+    @functools.cached_property
+    def num_folds(self) -> int:
+        """How many folds the training side is dealt to."""
+        return num_folds(self.dataset, self.protocol, self.space.folds)
+
+    @functools.cached_property
+    def folds(self) -> tuple[Fold, ...]:
+        """Those that a trial is evaluated on, in that order; a member of a population on one."""
+        used = 1 if self.population else self.num_folds
+        return tuple(Fold(index, self.num_folds) for index in range(used))
+
+    @functools.cached_property
+    def clips(self) -> tuple[int, ...]:
+        """How many clips each of :attr:`folds` is evaluated on."""
+        parts = (split(self.dataset, self.protocol, "validation", fold) for fold in self.folds)
+        return tuple(map(len, parts))
+
+    @property
+    def steps(self) -> int:
+        """Epochs of a trial like the default that runs to its end, over all of its folds."""
+        return len(self.folds) * self.epochs
+
+    def steps_of(self, parameters: Json) -> Steps:
+        """How the epochs of a trial with ``parameters`` count."""
+        return Steps(int(parameters.get(EPOCHS, self.epochs)), self.epochs)
+
+    def units(self, parameters: Json, name: str = "trial") -> tuple[FoldUnits, ...]:
+        """The units of a trial with ``parameters``, fold by fold; ``name`` is for their labels."""
+        rows, found = {"trial": self.changes(parameters)}, []
         plan = self.plan(rows, "validation", (self.space.seed,))
-        evaluation = plan.cells[0].unit
-        if not isinstance(evaluation, EvaluateUnit):
-            raise UserError(f"{self.space.at('downstream')}: {plan.cells[0].reason}")
-        pretraining = plan.units[evaluation.needs[0]]
-        assert isinstance(pretraining, PretrainUnit)
-        trained, evaluated = pretraining.representations, evaluation.representations
-        return TrialUnits(
-            replace(pretraining, label=f"{name}: pretrain {'+'.join(trained)}"),
-            replace(evaluation, label=f"{name}: {self.space.task} {'+'.join(evaluated)}"),
-        )
+        for cell in plan.cells[: len(self.folds)]:
+            evaluation = cell.unit
+            if not isinstance(evaluation, EvaluateUnit):
+                raise UserError(f"{self.space.at('downstream')}: {cell.reason}")
+            pretraining = plan.units[evaluation.needs[0]]
+            assert isinstance(pretraining, PretrainUnit)
+            trained, evaluated = pretraining.representations, evaluation.representations
+            fold = f"fold {evaluation.side.fold}"
+            training = f"{name}: pretrain {'+'.join(trained)}, {fold}"
+            task = f"{name}: {self.space.task} {'+'.join(evaluated)}, {fold}"
+            pair = replace(pretraining, label=training), replace(evaluation, label=task)
+            found.append(FoldUnits(*pair))
+        return tuple(found)
+
+    def expected(self, count: int) -> list[Unit]:
+        """The first ``count`` units of trials like the default, as far as cost and time go.
+
+        Where ``pretrain.epochs`` is searched they have its values in turn.
+        """
+        domain = self.space.space.get(EPOCHS)
+        changes = [{EPOCHS: value} for value in domain.values] if domain else [Json()]
+        each = 2 * len(self.folds)
+        found: list[Unit] = []
+        for trial in range(-(-count // each)):
+            rows = {"default": changes[trial % len(changes)]}
+            found += list(self.plan(rows, "validation", (trial,)).units.values())[:each]
+        return found[:count]
 
     def plan(
         self, rows: dict[str, Json], on: EvaluateOn, seeds: tuple[int, ...], *notes: str
@@ -142,7 +193,7 @@ class SearchProblem:
             metric=space.metric,
             base=space.base,
             rows={name: Row(set=changes) for name, changes in rows.items()},
-            columns={"value": Column(label="top-1", downstream=space.downstream)},
+            columns={"value": Column(label=space.metric_in_words, downstream=self.downstream)},
             compare=(),
             notes=notes,
         )
@@ -154,15 +205,16 @@ class SearchProblem:
             protocol=self.protocol,
             evaluate_on=on,
             overrides=self.overrides,
+            folds=self.space.folds,
         )
 
     @functools.cached_property
     def values(self) -> Json:
         """All that decides what a trial's number means; not how many trials there are."""
-        units = self.units({})
+        first = self.units({})[0]  # which says how many folds there are
         return {
-            "pretraining": units.pretraining.to_json(),
-            "evaluation": units.evaluation.to_json(),
+            "pretraining": first.pretraining.to_json(),
+            "evaluation": first.evaluation.to_json(),
             "space": {k: d.model_dump(mode="json") for k, d in sorted(self.space.space.items())},
             "metric": self.space.metric,
             "evaluate_every": self.every,

@@ -41,7 +41,13 @@ _STATES = {theirs: ours for ours, theirs in _ENDS.items()}
 
 @dataclass(frozen=True)
 class Report:
-    """A trial's value on the validation side after ``epoch`` epochs."""
+    """A trial's value on the validation side.
+
+    It is pooled over the clips of the folds that are done and of the one that trains.
+
+    Attributes:
+        epoch: how many have been trained, over all folds (see `ablation.search.steps`).
+    """
 
     epoch: int
     value: float
@@ -55,7 +61,8 @@ class Trial:
     Attributes:
         parameters: the searched settings; under PBT the last ones.
         first: those it started with.
-        units: the keys of its pre-training and its evaluation; none under PBT.
+        units: the keys of its pre-training and its evaluation in the first fold, then in the
+            second, and so on; none under PBT.
         state: ``stopped`` by the pruner; ``diverged``: its loss or features were not finite.
     """
 
@@ -87,6 +94,11 @@ class Trial:
     def value(self) -> float | None:
         """Its last value: early ones of a trial are not compared with late ones of another."""
         return self.reports[-1].value if self.reports else None
+
+    @property
+    def evaluations(self) -> tuple[str, ...]:
+        """The keys of its evaluations, one for each fold."""
+        return self.units[1::2]
 
     @property
     def seconds(self) -> float:
@@ -143,14 +155,15 @@ class SearchRecord:
         known, sampler = [trial.first for trial in self.trials()], self._sampler
         parameters = sampler.suggest(self.study, known)
         inside = sampler.contains(parameters)
-        units = () if self.problem.population else self.problem.units(parameters).keys
+        folds = () if self.problem.population else self.problem.units(parameters)
+        units = [key for fold in folds for key in fold.keys]
         # Not study.ask(), which takes several writes: a crash would leave a part of a trial.
         self.study.add_trial(
             optuna.trial.create_trial(
                 state=TrialState.RUNNING,
                 params=sampler.encoded(parameters) if inside else {},
                 distributions=sampler.distributions if inside else {},
-                user_attrs={"parameters": parameters, "units": list(units)},
+                user_attrs={"parameters": parameters, "units": units},
             )
         )
         return self.trial(len(known))
@@ -161,13 +174,17 @@ class SearchRecord:
             self._open(number).set_user_attr("reason", "")
 
     def report(self, number: int, epoch: int, value: float, seconds: float) -> bool:
-        """A trial has a value; whether the pruner would stop it. The default is never stopped."""
+        """A trial has a value; whether the pruner would stop it. The default is never stopped.
+
+        One that is known already, as the trial is trained again, changes nothing.
+        """
         trial = self._open(number)
         times = {report.epoch: report.seconds for report in self.trial(number).reports}
-        if epoch not in times:  # else trained again
-            trial.set_user_attr("seconds", {**times, epoch: round(seconds, 3)})
-            trial.report(value, epoch)
-        prune = epoch < self.problem.epochs and trial.should_prune()  # (it notes the value)
+        if epoch in times:
+            return False
+        trial.set_user_attr("seconds", {**times, epoch: round(seconds, 3)})
+        trial.report(value, epoch)
+        prune = epoch < self.problem.steps and trial.should_prune()  # (it notes the value)
         return prune and number != DEFAULT
 
     def exchange(self, number: int, parameters: Json) -> None:
@@ -192,5 +209,5 @@ class SearchRecord:
         options = self.problem.space.scheduler
         if options.name != "asha":
             return optuna.pruners.NopPruner()
-        grace = min(self.problem.epochs, options.grace * self.problem.every)
+        grace = min(self.problem.steps, options.grace * self.problem.every)
         return optuna.pruners.SuccessiveHalvingPruner(grace, options.reduction)

@@ -18,12 +18,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.search.problem import DEFAULT, SearchProblem
+from ablation.search.evidence import Evidence, Lead
+from ablation.search.problem import DEFAULT, EPOCHS
+from ablation.search.recipe import PRESET, preset_yaml, settings_of
 from ablation.search.record import SearchRecord, State, Trial
-from ablation.store import write_atomically, write_json
+from ablation.store import Store, write_atomically, write_json
 from ablation.store.provenance import environment
 from skelcon.config import Json
-from skelcon.settings import merge
+from skelcon.data import kind_of_groups, split
 
 SHOWN = 10
 """How many of the best trials are printed."""
@@ -33,13 +35,13 @@ FEWEST = 5
 """Trials below which nothing is said of the settings' influence."""
 PACKAGES = ("optuna", "scikit-learn")
 VALIDATION = (
-    "The validation side is made of training clips; the test side was not read. The best of many "
-    "trials looks better than it is: --confirm re-trains it with other seeds."
+    "The test side was not read. The best of many trials looks better than it is: --confirm "
+    "re-trains it with other seeds."
 )
 SYNTHETIC = "Synthetic data is for trying and testing: these numbers say nothing of real actions."
 POPULATION = (
-    "Under pbt settings changed while trials trained: those printed are the last ones, and a "
-    "training with them alone need not give the same number."
+    "Under pbt settings changed while trials trained, all on the first fold: those printed are the "
+    "last ones, and a training with them alone need not give the same number."
 )
 
 
@@ -69,15 +71,22 @@ class Importance:
 class Summary:
     """A search as its record has it now.
 
+    Args:
+        record: the trials.
+        store: where their predictions are.
+
     Attributes:
         ranked: trials with a value, the best first: those that ran to their end before those that
             were stopped, the later stopped before the earlier.
         best: the best of the trials that ran the furthest; of equal ones the first.
         default: the trial that changes nothing.
+        evidence: how sure these numbers are.
+        lead: of the best over the default, where both ran to their end.
     """
 
-    def __init__(self, record: SearchRecord) -> None:
+    def __init__(self, record: SearchRecord, store: Store) -> None:
         self.problem, self.trials = record.problem, record.trials()
+        self.evidence = Evidence(self.problem, store)
         self.importance = importance(record)
         unusable = ("diverged", "failed")
         usable = [t for t in self.trials if t.value is not None and t.state not in unusable]
@@ -85,17 +94,39 @@ class Summary:
         self.best = self.ranked[0] if self.ranked else None
         unchanged = [t for t in self.trials if t.number == DEFAULT and t.parameters == t.first]
         self.default = unchanged[0] if unchanged else None
+        self.lead: Lead | None = None
+        if self.best is not None and self.default not in (None, self.best):
+            assert self.default is not None
+            self.lead = self.evidence.lead(self.best, self.default)
 
     @property
     def caption(self) -> str:
         """What was searched on what, and what the numbers are."""
         problem, space, dataset = self.problem, self.problem.space, self.problem.dataset
         data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
+        folds = f"{problem.folds[0]} alone" if problem.population else str(problem.num_folds)
         return (
-            f"{space.title}: {space.task} top-1 on the validation side, in percent, {data}, "
+            f"{space.title}: {space.task} {space.metric_in_words} by cross-validation over the "
+            f"{self.groups} of the training side (folds: {folds}), in percent, {data}, "
             f"{problem.protocol}, {problem.preset} preset, seed {space.seed}, "
             f"{space.scheduler.name}, {problem.algorithm}."
         )
+
+    @property
+    def groups(self) -> str:
+        """What the folds hold out, such as ``subjects``."""
+        dataset, protocol = self.problem.dataset, self.problem.protocol
+        return f"{kind_of_groups(dataset, protocol, split(dataset, protocol, 'train'))}s"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the best and the default can be told apart; empty where nothing is known."""
+        if self.best is not None and self.best is self.default:
+            return "No trial is better than the default."
+        if self.lead is None:
+            return ""
+        apart = "" if self.lead.told_apart else ": not told apart from the default"
+        return f"Best less default: {self.lead.in_words} over clips and {self.groups}{apart}."
 
     @property
     def notes(self) -> list[str]:
@@ -103,8 +134,13 @@ class Summary:
         count = Counter(trial.state for trial in self.trials)
         counts = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
         epochs = sum(trial.epoch for trial in self.trials)
-        most = len(self.trials) * self.problem.epochs
+        most = len(self.trials) * self.problem.steps
         notes = [f"{len(self.trials)} trials: {counts}; {epochs} epochs of {most}.", VALIDATION]
+        if EPOCHS in self.problem.space.space:
+            notes.append(
+                "Trials of other lengths than the default's are compared at the same share of "
+                "their own training, and their epochs are counted on the default's scale."
+            )
         if self.problem.dataset.synthetic:
             notes.append(SYNTHETIC)
         if self.problem.population:
@@ -177,19 +213,24 @@ def print_summary(console: Console, summary: Summary) -> None:
     if summary.best is not None:
         which = "the default" if summary.best is summary.default else "see best.yaml"
         console.print(Text(f"Best: trial {summary.best.number} ({which})"))
+    if summary.verdict:
+        console.print(Text(summary.verdict))
 
 
 def _grid(summary: Summary, *, in_columns: bool) -> Grid:
     """The best trials; their settings in a column each, or below each other in one."""
     short = short_names(list(summary.problem.space.space))
     grid = Grid(header_style="bold")
-    for name in ("trial", "top-1", "epochs", *(short.values() if in_columns else ())):
+    metric = summary.problem.space.metric_in_words
+    for name in ("trial", metric, "epochs", *(short.values() if in_columns else ())):
         grid.add_column(name, justify="right", no_wrap=True)
     if not in_columns:
         grid.add_column("settings", overflow="fold")
 
     def add(trial: Trial, style: str) -> None:
         value = "-" if trial.value is None else f"{100 * trial.value:.1f}"
+        error = summary.evidence.error(trial)
+        value += "" if error is None else f" ± {100 * error:.1f}"
         value = "diverged" if trial.state == "diverged" else value
         number = "default" if trial is summary.default else str(trial.number)
         cells = [shown(trial.parameters[path]) for path in short]
@@ -208,10 +249,16 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
 
 
 def export(summary: Summary, directory: Path, confirmation: Json | None = None) -> list[str]:
-    """Write best.yaml, trials.csv and search.json beside the record; returns their names."""
+    """Write best.yaml, preset.yaml, trials.csv and search.json beside the record.
+
+    Returns:
+        Their names.
+    """
     texts = {"trials.csv": to_csv(summary)}
     if summary.best is not None:
-        texts = {"best.yaml": to_yaml(summary, summary.best), **texts}
+        head = _head(summary, summary.best)
+        preset = preset_yaml(summary.problem, summary.best, [*head, "", usage(directory)])
+        texts = {"best.yaml": to_yaml(summary, summary.best), PRESET: preset, **texts}
     for name, text in texts.items():
         write_atomically(directory / name, text)
     write_json(directory / "search.json", document(summary, confirmation))
@@ -227,8 +274,10 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
         "caption": summary.caption,
         "notes": summary.notes,
         "question": problem.values,
-        "best": _outcome(problem, summary.best),
-        "default": _outcome(problem, summary.default),
+        "best": _outcome(summary, summary.best),
+        "default": _outcome(summary, summary.default),
+        "lead": None if summary.lead is None else asdict(summary.lead),
+        "verdict": summary.verdict,
         "importance": asdict(summary.importance),
         "trials": [asdict(trial) for trial in summary.trials],
         "confirmation": confirmation,
@@ -243,12 +292,13 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
     }
 
 
-def _outcome(problem: SearchProblem, trial: Trial | None) -> Json | None:
+def _outcome(summary: Summary, trial: Trial | None) -> Json | None:
     if trial is None:
         return None
     values = {name: getattr(trial, name) for name in ("value", "epoch", "state", "parameters")}
-    settings = as_assignments(problem.changes(trial.parameters))
-    return {"trial": trial.number, **values, "set": settings}
+    settings = as_assignments(summary.problem.changes(trial.parameters))
+    error = summary.evidence.error(trial)
+    return {"trial": trial.number, **values, "error": error, "set": settings}
 
 
 def to_csv(summary: Summary) -> str:
@@ -260,31 +310,47 @@ def to_csv(summary: Summary) -> str:
         row |= {path: _inline(value, "") for path, value in trial.parameters.items()}
         if summary.problem.population:
             row |= {f"first {path}": _inline(value, "") for path, value in trial.first.items()}
-        row["pretraining"], row["evaluation"] = trial.units or ("", "")
+        row["pretraining"] = " ".join(trial.units[::2])  # a key for each fold
+        row["evaluation"] = " ".join(trial.evaluations)
         rows.append(row)
     return str(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n"))
 
 
 def to_yaml(summary: Summary, best: Trial) -> str:
     """The best trial's settings, as the ``base`` of a study."""
-    problem, space = summary.problem, summary.problem.space
-    tree: Json = {}
-    for values in (space.base, problem.changes(best.parameters), problem.overrides):
-        merge(tree, values)
-    base = _flat(tree)
-    default, beside = summary.default, ""
-    if default is not None and default.value is not None:
-        beside = f"; the default has {100 * default.value:.2f} after {default.epoch}"
-    head = [
-        f"The best of {len(summary.trials)} trials of the search '{space.name}': trial "
-        f"{best.number}, {100 * (best.value or 0):.2f} percent after {best.epoch} epochs{beside}.",
-        summary.caption,
-        f"Data {problem.dataset.fingerprint}. Chosen on the validation side.",
-    ]
-    head += [POPULATION] if problem.population else []
-    head += ["", f"skelcon-ablate STUDY --preset {problem.preset} {as_assignments(base)}"]
+    base = settings_of(summary.problem, best)
+    command = f"skelcon-ablate STUDY --preset {summary.problem.preset} {as_assignments(base)}"
+    head = [*_head(summary, best), "", command]
     lines = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return lines + yaml.safe_dump({"base": base}, sort_keys=False)
+
+
+def _head(summary: Summary, best: Trial) -> list[str]:
+    """What the best was chosen from and on, and how sure that is; without a date."""
+    problem, default, beside = summary.problem, summary.default, ""
+    if default is not None and default.value is not None and default is not best:
+        beside = f"; the default has {_percent(summary, default)} after {default.epoch}"
+    head = [
+        f"The best of {len(summary.trials)} trials of the search '{problem.space.name}': trial "
+        f"{best.number}, {_percent(summary, best)} percent after {best.epoch} epochs{beside}.",
+        f"(The default is the {problem.preset} preset with the base of the search.)",
+        summary.verdict,
+        summary.caption,
+        f"Data {problem.dataset.fingerprint}. Chosen by cross-validation on the training side.",
+    ]
+    head += [POPULATION] if problem.population else []
+    return [line for line in head if line]
+
+
+def _percent(summary: Summary, trial: Trial) -> str:
+    """``74.25 ± 2.91``, or without an error where none is known."""
+    error = summary.evidence.error(trial)
+    return f"{100 * (trial.value or 0):.2f}" + ("" if error is None else f" ± {100 * error:.2f}")
+
+
+def usage(directory: Path) -> str:
+    """The command that takes the preset file of a search."""
+    return f"skelcon-ablate STUDY --data PATH --preset {shlex.quote(str(directory / PRESET))}"
 
 
 def as_assignments(values: Json) -> str:
@@ -317,12 +383,3 @@ def _inline(value: Any, none: str = "null") -> str:
         return none
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6)
     return str(text).removesuffix("...\n").strip()
-
-
-def _flat(tree: Json, above: str = "") -> Json:
-    """Nested keys as key paths."""
-    found: Json = {}
-    for key, value in tree.items():
-        path = f"{above}{key}"
-        found.update(_flat(value, f"{path}.") if isinstance(value, dict) else {path: value})
-    return found

@@ -14,12 +14,16 @@ import typer
 from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
+from ablation.plan import Plan
 from ablation.report import cells_frame, display, export, make_table
 from ablation.report import summary as table_summary
+from ablation.report.hits import hits_of
+from ablation.report.validation import pooled
 from ablation.run import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
-from ablation.search.problem import SearchProblem, TrialUnits
+from ablation.search.evidence import Lead
+from ablation.search.problem import FoldUnits, SearchProblem
 from ablation.search.record import JOURNAL, SearchRecord
 from ablation.search.report import Summary
 from ablation.search.source import SearchSource
@@ -35,10 +39,10 @@ if TYPE_CHECKING:
 
 
 NOTES: dict[EvaluateOn, str] = {
-    "validation": "The best was chosen on this validation side, with another seed: elsewhere its "
-    "lead may be smaller.",
-    "test": "The best was chosen on the validation side; the test side is read here only, after "
-    "the search.",
+    "validation": "The best was chosen on these folds, with another seed: elsewhere its lead may "
+    "be smaller.",
+    "test": "The best was chosen by cross-validation on the training side; the test side is read "
+    "here only, after the search.",
 }
 
 
@@ -94,6 +98,8 @@ def run_search(
     else:
         place = f"{mirror.uri.rstrip('/')}/{search.name}" if mirror else directory
         output.say(f"Written to {place}: {', '.join(written)}")
+        if summary.best is not None:
+            output.say(f"With these settings: {report.usage(directory)}")
     return code
 
 
@@ -143,7 +149,7 @@ class _Search:
 
     def _report(self) -> bool:
         """Show and write what there is; whether a trial has failed."""
-        self.summary = Summary(self._record)
+        self.summary = Summary(self._record, self._store)
         if not self._as_json:
             report.print_summary(self._output.console, self.summary)
         count = len(self.summary.trials)
@@ -159,7 +165,7 @@ class _Search:
             self._mirror.push_all((), self.name)
         return written
 
-    def _missing(self, units: TrialUnits) -> list[Unit]:
+    def _missing(self, units: FoldUnits) -> list[Unit]:
         both = {unit.key: unit for unit in units}
         return missing_units(both, self._store, self._output, repair=True)
 
@@ -197,17 +203,32 @@ def _confirm(
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
         values.update(table_summary(table, provenance))
-        pairs = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
+        seeds = pooled(plan, frame) if asked.on == "validation" else frame
+        pairs = seeds.pivot_table(index="seed", columns="row", values="value", observed=True)
         if {"best", "default"} <= set(pairs.columns):
             lead = (pairs["best"] - pairs["default"]).dropna().to_numpy(dtype=np.float64)
             values["lead"] = {"seeds": len(lead), "values": lead.tolist()}
             output.say(lead_in_words(lead))
+            values["lead"] |= _over_clips(plan, store, output)
         return bool((frame["state"] == "failed").any())
 
     if mirror is not None:
         mirror.fetch(plan.units)
     code = run_job(Job.of_plan(plan, directory), store, options, output, report, mirror)
     return code, values
+
+
+def _over_clips(plan: Plan, store: Store, output: Output) -> Json:
+    """The same over clips and groups, all seeds together; empty without predictions."""
+    hits = hits_of(plan, store)
+    best, default = hits.get(("best", "value")), hits.get(("default", "value"))
+    found = best.less(default) if best is not None and default is not None else None
+    if found is None:
+        return {}
+    lead = Lead(*found)
+    apart = "" if lead.told_apart else ": not told apart from the default"
+    output.say(f"Over clips and their groups: {lead.in_words}{apart}.")
+    return {"value": lead.value, "error": lead.error}
 
 
 def lead_in_words(lead: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:

@@ -2,8 +2,9 @@
 
 title: Optimiser and contrast              what the search is called
 protocols: [xview, xsub]                   the first that the data has is used
-task: linear                               linear or retrieval: what a trial is measured by
-downstream: [seq]                          whose encoders are evaluated, side by side
+task: linear                               of downstream: what a trial is measured by
+downstream: [seq]                          whose encoders are evaluated, side by side; if not set,
+                                           of all representations that are pre-trained
 base: {key.path: value}                    settings of every trial, after the preset's
 space:
   pretrain.optimiser.lr: {loguniform: [0.0005, 0.05]}
@@ -11,7 +12,8 @@ space:
   linear.epochs: {int: [20, 80]}           both bounds are included
   pretrain.contrast.queue: {logint: [64, 1024]}
   pretrain.optimiser.schedule: {choice: [step, cosine]}
-metric: top1                               of the task, on the validation side; higher is better
+metric: top1                               of the task, a fraction; higher is better
+folds: 5                                   of the cross-validation; at most one a group
 trials: 20                                 the first is the default: the preset and the base
 evaluate_every: 8                          epochs between two evaluations; an eighth if not set
 scheduler:
@@ -37,6 +39,8 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_spaces
 from skelcon.config import Config, Json
+from skelcon.data import FOLDS
+from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
 from skelcon.settings import validated
@@ -47,7 +51,6 @@ Algorithm = Literal["optuna", "random"]
 Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 FIXED = {
-    "pretrain.epochs": "the trials are compared epoch by epoch",
     "pretrain.representations": "that is what a study compares",
 }
 """Settings that a search cannot vary, and why."""
@@ -187,17 +190,23 @@ class Space(Config):
     name: str
     title: str
     protocols: tuple[str, ...] = Field(("xview", "xsub", "xsetup"), min_length=1)
-    task: Literal["linear", "retrieval"] = "linear"
-    downstream: tuple[Representation, ...] = Field(min_length=1)
+    task: str = "linear"
+    downstream: tuple[Representation, ...] = Field((), description="if empty, all that is trained")
     base: Json = Field({}, description="key path -> value")
     space: dict[str, Domain] = Field(min_length=1, description="key path -> its domain")
-    metric: Literal["top1"] = "top1"
+    metric: str = "top1"
+    folds: int = Field(FOLDS, ge=2, description="of the cross-validation; at most one a group")
     trials: int = Field(20, ge=1, description="how many, the default among them")
     evaluate_every: int | None = Field(None, ge=1, description="epochs between two evaluations")
     scheduler: Scheduler = Scheduler()
     algorithm: Algorithm = "optuna"
     seed: int = Field(0, ge=0, description="of the trials, and of what is drawn")
     _file: YamlFile | None = PrivateAttr(None)
+
+    @property
+    def metric_in_words(self) -> str:
+        """``top-1``, or the metric's name."""
+        return self.metric.replace("top1", "top-1")
 
     def at(self, *keys: str) -> str:
         """Where in the file ``keys`` stand, for a message."""
@@ -235,6 +244,13 @@ def load_space(path: Path) -> Space:
         raise UserError(f"'{path}' is a study, not a search space: skelcon-ablate run {path}")
     space = validated(Space, {**file.values, "name": path.stem}, file.at)
     space._file = file
+    if space.task not in TASKS:
+        hint = nearest(space.task, TASKS)
+        raise UserError(f"{space.at('task')}: unknown task '{space.task}': {hint}")
+    metrics = TASKS[space.task].metrics
+    if space.metric not in metrics:
+        wrong = f"unknown metric '{space.metric}' of task {space.task}"
+        raise UserError(f"{space.at('metric')}: {wrong}: {nearest(space.metric, metrics)}")
     for key, reason in FIXED.items():
         if key in space.space:
             raise UserError(f"{space.at('space', key)}: '{key}' cannot be searched: {reason}")

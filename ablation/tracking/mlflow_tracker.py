@@ -53,6 +53,7 @@ class MlflowTracker:
         start = now - int(1000 * sum(epoch.seconds for epoch in curve))
         tags = {"unit": run.key, "study": run.study, "group": run.row, "row": run.row}
         tags |= {"column": run.column, "seed": str(run.seed), "what": run.job}
+        tags |= {"fold": str(run.fold)} if run.fold is not None else {}
         made = self._client.create_run(
             self._experiment, start_time=start, run_name=run.name, tags=tags
         ).info.run_id

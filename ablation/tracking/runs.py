@@ -12,6 +12,7 @@ from ablation.plan import Plan
 from ablation.store import Store
 from ablation.text import short_key
 from ablation.units import PretrainUnit, Unit
+from skelcon.data import Fold
 
 TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
 """A pre-training's top-1 is that of its pretext, not of recognition."""
@@ -19,13 +20,22 @@ TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
 
 @dataclass(frozen=True)
 class Run:
-    """A unit's run; ``row``, ``column`` and ``seed`` are of the first cell that needs the unit."""
+    """A unit's run; ``row`` and ``column`` are of the first cell that needs the unit."""
 
     unit: Unit
     study: str
     row: str
     column: str
-    seed: int
+
+    @property
+    def seed(self) -> int:
+        """The unit's."""
+        return self.unit.side.seed
+
+    @property
+    def fold(self) -> Fold | None:
+        """That it is evaluated on; None on the test side."""
+        return self.unit.side.fold
 
     @property
     def key(self) -> str:
@@ -41,7 +51,7 @@ class Run:
     @property
     def name(self) -> str:
         """For people."""
-        return f"{self.row} {self.column} {self.job} seed {self.seed}"
+        return f"{self.row} {self.column} {self.job} {self.unit.side.seed_and_fold}"
 
 
 @dataclass(frozen=True)
@@ -59,7 +69,7 @@ def runs_of(plan: Plan) -> dict[str, Run]:
     for cell in plan.cells:
         for key in (*cell.unit.needs, cell.unit.key) if cell.unit is not None else ():
             if key in plan.units:  # a plan may hold a part of the units
-                run = Run(plan.units[key], plan.study.name, cell.row, cell.column, cell.seed)
+                run = Run(plan.units[key], plan.study.name, cell.row, cell.column)
                 runs.setdefault(key, run)
     return runs
 
@@ -68,7 +78,7 @@ def run_of(unit: Unit, name: str) -> Run:
     """The run of a unit of no study: a search's trial by its name, another unit by its key."""
     name_of_trial, colon, _ = unit.label.partition(":")
     row = name_of_trial if colon else short_key(unit.key)
-    return Run(unit, name, row, "+".join(unit.representations), unit.side.seed)
+    return Run(unit, name, row, "+".join(unit.representations))
 
 
 def read_curve(store: Store, run: Run) -> list[Epoch]:

@@ -41,7 +41,8 @@ class TensorBoard:
 
     def directory(self, run: Run) -> Path:
         """The directory that TensorBoard shows as the unit's run."""
-        parts = (run.row, run.column, f"seed{run.seed}", run.job)
+        fold = [f"fold{run.fold.index}"] if run.fold is not None else []
+        parts = (run.row, run.column, f"seed{run.seed}", *fold, run.job)
         return self._directory.joinpath(*map(_file_name, parts))
 
     def write(self, run: Run) -> None:

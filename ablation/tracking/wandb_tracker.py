@@ -42,13 +42,14 @@ class WandbTracker:
 
     def log(self, run: Run, curve: list[Epoch], result: Mapping[str, float]) -> None:
         """Make a run, or resume the one that an earlier attempt left."""
+        fold = [f"fold {run.fold}"] if run.fold is not None else []
         logged = self._wandb.init(
             project=os.environ.get("WANDB_PROJECT", f"skelcon-{run.study}"),
             id=f"{run.study}-{run.key}",
             name=run.name,
             group=run.row,
             job_type=run.job,
-            tags=[f"seed {run.seed}", run.column],
+            tags=[f"seed {run.seed}", run.column, *fold],
             config={**run.unit.to_json(), "unit_key": run.key, "column": run.column},
             dir=str(self._directory),
             mode=self._mode,

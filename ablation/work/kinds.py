@@ -10,13 +10,14 @@ from typing import Generic, TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ablation.store import Store, write_atomically
 from ablation.units import EvaluateUnit, PretrainUnit, SeenAs, Side, Unit
 from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
 from skelcon.config import Json
-from skelcon.data import ClipBank, SkeletonDataset, groups_of, split
+from skelcon.data import ClipBank, SkeletonDataset, groups_of
 from skelcon.downstream.tasks import Evaluation, Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import Pretraining
@@ -48,7 +49,7 @@ def pretraining_of(
     unit: PretrainUnit, dataset: SkeletonDataset, bank: ClipBank, team: ProcessGroup
 ) -> Pretraining:
     """The pre-training that a unit is, at its start."""
-    clips = split(dataset, unit.side.protocol, unit.side.train)
+    clips = unit.side.clips(dataset)
     config, groups = unit.settings, None
     if config.monitor is not None:
         groups = groups_of(dataset, unit.side.protocol, clips)
@@ -92,13 +93,13 @@ class PretrainWork(_Work[PretrainUnit]):
 
 
 class EvaluateWork(_Work[EvaluateUnit]):
-    """Evaluates encoders by a task; leaves a prediction for each test clip."""
+    """Evaluates encoders by a task; leaves a prediction for each test clip, and its group."""
 
     def start(self) -> Training:
         """What the task makes of the encoders and the clips of the two sides."""
         unit, device = self.unit, self.bank.device
         train, test = (
-            torch.from_numpy(split(self.dataset, unit.side.protocol, part)).to(device)
+            torch.from_numpy(unit.side.clips(self.dataset, part)).to(device)
             for part in (unit.side.train, unit.test)
         )
         encoders, frames = self._encoders()
@@ -112,6 +113,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
         assert not isinstance(training, Pretraining)
         result = training.result()
         names = np.array([self.dataset.clip_names[i] for i in result.clips])
+        groups = _groups_of(self.unit, self.dataset)
         buffer = io.BytesIO()
         np.savez_compressed(
             buffer,
@@ -119,6 +121,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
             clip=result.clips,
             label=result.labels,
             prediction=result.predictions,
+            group=groups[result.clips],
         )
         write_atomically(directory / "predictions.npz", buffer.getvalue())
         return {**result.metrics, "parameters": self._parameters}
@@ -141,6 +144,17 @@ class EvaluateWork(_Work[EvaluateUnit]):
         if len(frames) > 1:
             raise ValueError(f"encoders of views of {sorted(frames)} frames cannot be combined")
         return encoders, frames.pop()
+
+
+def _groups_of(unit: EvaluateUnit, dataset: SkeletonDataset) -> NDArray[np.int64]:
+    """(N,) the group of each clip that could be tested; clips of other sides are in group -1.
+
+    Those of a fold are the groups of the whole training side: a fold may hold out a single one.
+    """
+    clips = unit.side.clips(dataset, "train" if unit.test == "validation" else "test")
+    groups = np.full(len(dataset), -1, np.int64)
+    groups[clips] = groups_of(dataset, unit.side.protocol, clips)
+    return groups
 
 
 Work = PretrainWork | EvaluateWork

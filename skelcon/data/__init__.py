@@ -20,11 +20,15 @@ from skelcon.data.layouts import (
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.orientation import Orientation, turns
 from skelcon.data.splits import (
+    FOLDS,
     PROTOCOLS,
+    Fold,
     Part,
     canonical_protocol,
     choose_protocol,
     groups_of,
+    kind_of_groups,
+    num_folds,
     split,
 )
 from skelcon.data.summary import Summary, summarise
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CENTRED",
+    "FOLDS",
     "KINECT_V1",
     "KINECT_V1_SDK",
     "KINECT_V2",
@@ -46,6 +51,7 @@ __all__ = [
     "DatasetWriter",
     "Finding",
     "Findings",
+    "Fold",
     "Normalisation",
     "Orientation",
     "Part",
@@ -62,8 +68,10 @@ __all__ = [
     "groups_of",
     "import_dataset",
     "joint_mapping",
+    "kind_of_groups",
     "layout_named",
     "normalise",
+    "num_folds",
     "open_or_import",
     "split",
     "summarise",

@@ -1,4 +1,4 @@
-"""Evaluation protocols: who trains and who tests, and a validation side of training clips only.
+"""Evaluation protocols: who trains and who tests, and folds of the training side to validate on.
 
 A data set carries its protocols as (N,) int8 rows (0 trains, 1 tests, -1 takes no part); an
 importer makes them from the subjects, cameras and setups of its source.
@@ -7,6 +7,7 @@ importer makes them from the subjects, cameras and setups of its source.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -36,8 +37,31 @@ ALIASES = {
 }
 
 Part = Literal["train", "test", "fit", "validation"]
+GroupKind = Literal["subject", "camera", "setup"]
 TRAIN, TEST = 0, 1
-CROSSED = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
+CROSSED: dict[str, GroupKind] = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
+FOLDS = 5
+"""Folds of a cross-validation, where there are as many groups."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One of the folds of a cross-validation over the groups of the training side.
+
+    Attributes:
+        index: which one, from 0.
+        of: how many there are.
+    """
+
+    index: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not (self.of >= 2 and 0 <= self.index < self.of):
+            raise ValueError(f"there is no fold {self.index} of {self.of}")
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
 
 
 def canonical_protocol(name: str) -> str:
@@ -61,36 +85,39 @@ def choose_protocol(dataset: SkeletonDataset, preferred: Sequence[str]) -> str:
     )
 
 
-def split(dataset: SkeletonDataset, protocol: str, part: Part) -> NDArray[np.int64]:
+def split(
+    dataset: SkeletonDataset, protocol: str, part: Part, fold: Fold | None = None
+) -> NDArray[np.int64]:
     """The clips of one side of a protocol, in file order.
 
-    ``train`` and ``test`` are the protocol's own. ``fit`` and ``validation`` divide ``train``
-    by its groups, about two to one: no test clip is in either. Its groups are what the protocol
-    crosses (subjects, cameras, setups); where fewer than two of them train, or they are not known,
-    subjects, and else setups.
+    ``train`` and ``test`` are the protocol's own, whatever ``fold`` is. Of a fold ``validation``
+    is the groups (see :func:`groups_of`) that it holds out of ``train``, and ``fit`` the rest of
+    ``train``. No group is in both, no test clip is in either, and each training clip is validated
+    in exactly one fold.
 
     Returns:
         (n,) int64 clip indices.
+
+    Raises:
+        UserError: if the data set has no such protocol, or fewer groups than folds.
+        ValueError: for ``fit`` or ``validation`` without a fold.
     """
     name = choose_protocol(dataset, [protocol])
     sides = dataset.splits[name]
     if part in ("train", "test"):
         return np.flatnonzero(sides == (TRAIN if part == "train" else TEST))
+    if fold is None:
+        raise ValueError(f"'{part}' is a part of a fold: say of which")
     train = np.flatnonzero(sides == TRAIN)
-    crossed = CROSSED[name]
-    for column in (crossed, "subject", "setup"):
-        groups = dataset.columns[column][train]
-        ordered = np.unique(groups)
-        if len(ordered) >= 2:
-            break
-    else:
+    groups = groups_of(dataset, name, train)
+    most = num_folds(dataset, name, at_most=fold.of)
+    if most < fold.of:
         raise UserError(
-            f"data set '{dataset.name}', {name}: the training side has a single {crossed}, "
-            "so no validation side can be made of it"
+            f"data set '{dataset.name}', {name}: the {most} groups of its training side cannot be "
+            f"dealt to {fold.of} folds"
         )
-    held_out = ordered[2::3] if len(ordered) > 2 else ordered[1:]
-    chosen = np.isin(groups, held_out)
-    return train[chosen if part == "validation" else ~chosen]
+    held_out: NDArray[np.bool_] = _dealt(groups, fold.of) == fold.index
+    return train[held_out if part == "validation" else ~held_out]
 
 
 def groups_of(
@@ -99,7 +126,8 @@ def groups_of(
     """Which clips belong together: those of one subject, camera or setup.
 
     The groups are what the protocol crosses (subjects, cameras, setups); where the clips have
-    fewer than two of them, or they are not known, subjects, and else setups.
+    fewer than two of them, or they are not known, subjects, and else setups. Of the training side
+    they are what its folds hold out.
 
     Args:
         dataset: where the clips are.
@@ -109,12 +137,46 @@ def groups_of(
     Returns:
         (n,) the group of each clip; zeros where there are no two groups.
     """
+    kind = kind_of_groups(dataset, protocol, clips)
+    if kind is None:
+        return np.zeros(len(clips), np.int64)
+    groups: NDArray[np.int64] = dataset.columns[kind][clips]
+    return groups
+
+
+def kind_of_groups(
+    dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
+) -> GroupKind | None:
+    """What :func:`groups_of` the same clips are; None where there are no two groups."""
     crossed = CROSSED[choose_protocol(dataset, [protocol])]
-    for column in (crossed, "subject", "setup"):
-        groups = dataset.columns[column][clips].astype(np.int64)
-        if len(np.unique(groups)) >= 2:
-            return groups
-    return np.zeros(len(clips), np.int64)
+    kinds: tuple[GroupKind, ...] = (crossed, "subject", "setup")
+    return next((k for k in kinds if len(np.unique(dataset.columns[k][clips])) >= 2), None)
+
+
+def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> int:
+    """How many folds the training side is dealt to: one a group, but no more than ``at_most``.
+
+    Raises:
+        UserError: if the training side has a single group.
+    """
+    name = choose_protocol(dataset, [protocol])
+    groups = len(np.unique(groups_of(dataset, name, split(dataset, name, "train"))))
+    if groups < 2:
+        raise UserError(
+            f"data set '{dataset.name}', {name}: the training side has a single {CROSSED[name]}, "
+            "so no validation side can be made of it"
+        )
+    return min(at_most, groups)
+
+
+def _dealt(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """(n,) the fold of each clip: each group, the largest first, to the smallest fold so far."""
+    values, clips = np.unique(groups, return_counts=True)
+    fold_of, sizes = np.zeros(len(values), np.int64), np.zeros(folds, np.int64)
+    for at in np.argsort(-clips, kind="stable"):  # of equal ones the smaller value first
+        fold_of[at] = sizes.argmin()
+        sizes[fold_of[at]] += clips[at]
+    return fold_of[np.searchsorted(values, groups)]
 
 
 def sides_of(train: NDArray[np.bool_]) -> NDArray[np.int8]:

@@ -19,6 +19,13 @@ def dataset(utd: Path, tmp_path_factory: pytest.TempPathFactory) -> SkeletonData
 
 
 @pytest.fixture(scope="session")
+def eight(tmp_path_factory: pytest.TempPathFactory) -> SkeletonDataset:
+    """Eight subjects of nine clips each; the four with odd numbers train."""
+    folder = write_utd(tmp_path_factory.mktemp("eight") / "utd", subjects=8)
+    return import_dataset(folder, tmp_path_factory.mktemp("packed") / "eight")[0]
+
+
+@pytest.fixture(scope="session")
 def study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("studies") / "tiny.yaml"
     path.write_text(TINY_STUDY)

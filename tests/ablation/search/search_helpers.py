@@ -14,7 +14,7 @@ from ablation.interrupts import Interrupt
 from ablation.scheduler.monitored import MonitoredRun
 from ablation.scheduler.queue import Driver, Queue
 from ablation.scheduler.resources import Resources
-from ablation.search.problem import SearchProblem, TrialUnits
+from ablation.search.problem import FoldUnits, SearchProblem
 from ablation.search.record import SearchRecord, Trial
 from ablation.search.source import SearchSource
 from ablation.search.space import load_space
@@ -77,7 +77,7 @@ def record_of(problem: SearchProblem, directory: Path) -> SearchRecord:
 
 
 def source_of(record: SearchRecord, store: Store) -> SearchSource:
-    def missing(units: TrialUnits) -> list[Unit]:
+    def missing(units: FoldUnits) -> list[Unit]:
         return [unit for unit in units if not store.is_done(unit.key)]
 
     return SearchSource(record, store, missing, Quiet())

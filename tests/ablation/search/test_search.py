@@ -52,7 +52,8 @@ def test_a_trial_has_the_keys_of_a_study_on_the_validation_side(
     ours = {
         key
         for parameters in ({LR: 0.002}, problem.defaults)
-        for key in problem.units(parameters).keys
+        for fold in problem.units(parameters)
+        for key in fold.keys
     }
     assert ours == set(plan.units)
 
@@ -111,7 +112,8 @@ def test_the_record_survives_a_torn_line_and_a_new_process(
         ("failed", 0, None),
     ]
     assert [t.parameters for t in trials] == [first.parameters, second.parameters]
-    assert trials[0].units == problem.units(first.parameters).keys
+    first_fold, second_fold = problem.units(first.parameters)
+    assert trials[0].units == (*first_fold.keys, *second_fold.keys)
 
 
 def test_a_damaged_record_is_named(tmp_path: Path, dataset: SkeletonDataset) -> None:
@@ -204,10 +206,11 @@ def test_trials_are_units_of_the_store_and_are_not_run_again(
     trials = run_trials(problem, store.results, 2)
     assert [trial.state for trial in trials] == ["completed", "completed"]
     for trial in trials:
-        assert [r.epoch for r in trial.reports] == [2, 4]
-        pretraining, evaluation = trial.units
-        assert store.is_done(pretraining)
-        assert store.result(evaluation)["top1"] == trial.value
+        assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
+        assert all(map(store.is_done, trial.units))
+        first, second = (store.result(key)["top1"] for key in trial.evaluations)
+        assert trial.reports[1].value == first
+        assert trial.value == pytest.approx((first + second) / 2)  # of nine clips each
     again = run_trials(problem, store.results, 3, steps=2)
     assert numbers(again[:2]) == numbers(trials)
     # Without the record the units are still there: nothing is trained.
@@ -224,7 +227,7 @@ def test_evaluations_while_training_change_nothing_and_an_interrupted_search_giv
     problem = problem_of(tmp_path, dataset, evaluate_every=1)
     whole, broken, plain = (Store(tmp_path / name) for name in ("whole", "broken", "plain"))
     trials = run_trials(problem, whole.results, 2)
-    assert [r.epoch for r in trials[0].reports] == [1, 2, 3, 4]
+    assert [r.epoch for r in trials[0].reports] == [1, 2, 3, 4, 5, 6, 7, 8]
     found: list[Trial] = []
     while [trial.state for trial in found] != ["completed"] * 2:
         found = run_trials(problem, broken.results, 2, steps=2)  # as a new process
@@ -244,7 +247,7 @@ def test_a_trial_that_is_divided_among_two_processes_is_evaluated_while_it_train
     problem = problem_of(tmp_path, dataset)
     (trial,) = run_trials(problem, tmp_path / "r", 1, world_size=2)
     assert trial.state == "completed"
-    assert [r.epoch for r in trial.reports] == [2, 4]
+    assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
     assert Store(tmp_path / "r").provenance(trial.units[0])["ranks"] == 2
 
 
@@ -257,7 +260,7 @@ def test_trials_that_share_a_pretraining_get_a_value_each(
         task="linear",
         base={**SPACE["base"], "linear": {"epochs": 1, "crops": 1}},
         space={"linear.epochs": {"choice": [1, 2, 3]}},
-        scheduler={"name": "asha"},
+        scheduler={"name": "asha", "grace": 4},  # evaluations: the whole trial
     )
     trials = run_trials(problem, tmp_path / "r", 3)
     assert [trial.state for trial in trials] == ["completed"] * 3
@@ -287,7 +290,7 @@ def test_a_trial_that_diverges_is_an_answer_and_one_that_fails_is_retried(
     source.start()  # Ray has died: this command has tried both
     assert source.exhausted
     again = source_of(record, store)
-    assert [unit.key for unit in again.ask()] == list(record.trial(1).units)
+    assert [unit.key for unit in again.ask()] == list(record.trial(1).units[:2])
     assert record.trial(1).state == "unfinished"
 
 
@@ -328,7 +331,7 @@ def test_a_member_takes_the_state_of_another_with_settings_of_its_own(
 
     def member(number: int, lr: float, decay: float) -> Member:
         parameters = {LR: lr, "pretrain.optimiser.weight_decay": decay}
-        units = problem.units(parameters)
+        (units,) = problem.units(parameters)
         values = {
             "number": number,
             "parameters": parameters,
@@ -376,7 +379,7 @@ def recorded(problem: SearchProblem, directory: Path, values: list[list[float]])
     for own in values:
         number = record.ask().number
         for at, value in enumerate(own, 1):
-            record.report(number, 2 * at, value, 0.1)
+            record.report(number, 4 * at, value, 0.1)
         if len(own) == 2:
             record.end(number, "completed")
         else:
@@ -389,7 +392,7 @@ def test_the_best_is_the_best_of_those_that_ran_to_their_end(
 ) -> None:
     problem = problem_of(tmp_path, dataset)
     record = recorded(problem, tmp_path / "s", [[0.2, 0.3], [0.9], [0.4, 0.5], [0.1, 0.5], [0.6]])
-    summary = Summary(record)
+    summary = Summary(record, Store(tmp_path / "r"))
     assert [trial.number for trial in summary.ranked] == [2, 3, 0, 1, 4]
     report.export(summary, tmp_path / "s")
     rows = list(csv.DictReader((tmp_path / "s" / "trials.csv").read_text().splitlines()))
@@ -427,7 +430,7 @@ def test_the_summary_is_whole_in_eighty_columns(
     record = recorded(problem, tmp_path / "s", [[0.2, 0.3], [0.9], [0.4, 0.5]])
     console = Console(width=80, record=True, file=(tmp_path / "out.txt").open("w"))
     with console.file:
-        report.print_summary(console, Summary(record))
+        report.print_summary(console, Summary(record, Store(tmp_path / "r")))
         text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
@@ -453,7 +456,7 @@ def test_the_setting_that_mattered_is_found_in_trials_of_the_same_epoch(
 
     many = found(40, "many")
     assert many.method.startswith("fANOVA")
-    assert "40 trials after 2 epochs" in many.method
+    assert "40 trials after 2 epochs each of 4" in many.method
     assert many.influences[0].path == LR
     assert (many.influences[0].share or 0) > 0.8
     assert many.influences[0].spearman == pytest.approx(-1)

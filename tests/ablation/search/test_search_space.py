@@ -46,11 +46,12 @@ def domain(**given: Any) -> Domain:
             "unknown key 'scheduler.nam': did you mean 'scheduler.name'",
         ),
         ({"algorithm": "optima"}, "algorithm"),
-        ({"metric": "parameters"}, "metric"),
-        ({"task": "finetune"}, "task"),
+        ({"metric": "parameters"}, "unknown metric 'parameters' of task linear"),
+        ({"task": "finetuning"}, "unknown task 'finetuning': did you mean 'finetune'"),
+        ({"folds": 1}, "folds"),
         ({"trials": 0}, "trials"),
         ({"space": {}}, "space"),
-        ({"space": {"pretrain.epochs": {"int": [1, 2]}}}, "cannot be searched"),
+        ({"space": {"pretrain.representations": {"choice": [[], ["seq"]]}}}, "cannot be searched"),
         (
             {"space": {"pretrain.optimiser.lr": {"unifrom": [0, 1]}}},
             r"line \d+: space.pretrain.optimiser.lr: unknown kind of domain 'unifrom': did you "

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from skelcon.data import (
     KINECT_V2,
     UNKNOWN,
+    Fold,
     Normalisation,
     SkeletonDataset,
     SkippedFile,
@@ -168,7 +169,7 @@ def test_a_validation_side_is_made_of_recordings(tmp_path: Path):
     labels = {name: [(1, 0, 4, 1)] for name in names}
     source = write_videos(tmp_path / "pku", labels, lists=lists)
     dataset, _ = import_dataset(source, tmp_path / "set", RAW)
-    fit, validation = (split(dataset, "xsub", part) for part in ("fit", "validation"))
+    fit, validation = (split(dataset, "xsub", p, Fold(2, 3)) for p in ("fit", "validation"))
     setups = dataset.columns["setup"]
     assert sorted([*fit, *validation]) == split(dataset, "xsub", "train").tolist()
     assert set(setups[validation]) == {4, 7}

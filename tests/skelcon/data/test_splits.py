@@ -1,3 +1,4 @@
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
@@ -10,16 +11,18 @@ from hypothesis import strategies as st
 from skelcon.data import (
     PROTOCOLS,
     ClipInfo,
+    Fold,
     SkeletonDataset,
     canonical_protocol,
     choose_protocol,
+    groups_of,
+    num_folds,
     split,
 )
 
 Write = Callable[..., SkeletonDataset]
 Make = Callable[..., SkeletonDataset]
 GROUPS = MappingProxyType({"xsub": "subject", "xview": "camera", "xsetup": "setup"})
-PARTS = ("train", "test", "fit", "validation")
 BASE = 40
 
 
@@ -101,10 +104,24 @@ columns = st.lists(
 )
 
 
+def dealt(groups: list[int], of: int) -> list[set[int]]:
+    """The folds, by hand: each group, the largest first, to the smallest fold so far."""
+    clips = Counter(groups)
+    folds: list[list[int]] = [[] for _ in range(of)]
+    for group in sorted(clips, key=lambda group: (-clips[group], group)):
+        sizes = [sum(clips[each] for each in fold) for fold in folds]
+        folds[sizes.index(min(sizes))].append(group)
+    return [set(fold) for fold in folds]
+
+
 @settings(max_examples=40, deadline=None)
-@given(columns, st.sampled_from(PROTOCOLS), st.data())
-def test_the_validation_side_is_made_of_trainers_only(
-    make: Make, groups: list[tuple[int, int, int]], protocol: str, data: st.DataObject
+@given(columns, st.sampled_from(PROTOCOLS), st.integers(2, 6), st.data())
+def test_each_training_clip_is_validated_once_and_no_group_is_in_two_folds(
+    make: Make,
+    groups: list[tuple[int, int, int]],
+    protocol: str,
+    at_most: int,
+    data: st.DataObject,
 ):
     """Two groups or more train; what does not test takes part or not, clip by clip."""
     which = PROTOCOLS.index(protocol)
@@ -117,22 +134,44 @@ def test_the_validation_side_is_made_of_trainers_only(
         -1 if at in out else int(group[which] not in trains) for at, group in enumerate(groups)
     ]
     dataset = make(groups, **{protocol: sides})
-    train, test, fit, validation = (split(dataset, protocol, part) for part in PARTS)
+    train, test = (split(dataset, protocol, part) for part in ("train", "test"))
     column = dataset.columns[GROUPS[protocol]]
-    for rows in (train, test, fit, validation):
-        assert rows.dtype == np.int64
-        assert (np.diff(rows) > 0).all()  # file order
     assert not set(train) & set(test)
     assert not (set(train) | set(test)) & out
-    assert sorted([*fit, *validation]) == train.tolist()
-    assert len(fit)
-    assert len(validation)
-    assert not set(column[fit]) & set(column[validation])
     assert not set(column[train]) & set(column[test])
-    shares = len(set(column[validation])), len(set(column[fit]))
-    assert shares[0] <= shares[1] <= 4 * shares[0]  # about two to one
-    again = split(dataset, protocol, "validation")
-    np.testing.assert_array_equal(again, validation)
+    of = num_folds(dataset, protocol, at_most)
+    assert of == min(at_most, len(set(column[train])))
+    np.testing.assert_array_equal(groups_of(dataset, protocol, train), column[train])
+    validated: list[int] = []
+    expected = dealt(column[train].tolist(), of)
+    for index in range(of):
+        fold = Fold(index, of)
+        fit, validation = (split(dataset, protocol, part, fold) for part in ("fit", "validation"))
+        for rows in (fit, validation):
+            assert rows.dtype == np.int64
+            assert len(rows)
+            assert (np.diff(rows) > 0).all()  # file order
+        assert sorted([*fit, *validation]) == train.tolist()
+        assert set(column[validation]) == expected[index]
+        assert not set(column[fit]) & set(column[validation])
+        again = split(dataset, protocol, "validation", Fold(index, of))
+        np.testing.assert_array_equal(again, validation)
+        for part, whole in (("train", train), ("test", test)):
+            np.testing.assert_array_equal(split(dataset, protocol, part, fold), whole)
+        validated += validation.tolist()
+    assert sorted(validated) == train.tolist()
+
+
+def test_folds_are_balanced_by_their_clips(make: Make):
+    """Five subjects with 6, 3, 3, 2 and 1 clips in three folds: 6, 3 + 2 and 3 + 1, by hand."""
+    clips = {3: 6, 1: 3, 5: 3, 2: 2, 4: 1}
+    groups = [(subject, 1, 1) for subject, count in clips.items() for _ in range(count)]
+    dataset = make([*groups, (6, 1, 1)], xsub=[0] * len(groups) + [1])
+    subjects = dataset.columns["subject"]
+    folds = [split(dataset, "xsub", "validation", Fold(index, 3)) for index in range(3)]
+    assert [set(subjects[fold]) for fold in folds] == [{3}, {1, 2}, {4, 5}]
+    assert num_folds(dataset, "xsub") == 5
+    assert num_folds(dataset, "xsub", at_most=3) == 3
 
 
 @pytest.mark.parametrize(("protocol", "which"), [("xview", 1), ("xsetup", 2)])
@@ -144,22 +183,22 @@ def test_one_camera_that_trains_is_divided_by_subjects(make: Make, protocol: str
             group[which] = side
             groups.append(tuple(group))
     dataset = make(groups, **{protocol: [group[which] - 1 for group in groups]})
-    fit, validation = (split(dataset, protocol, part) for part in ("fit", "validation"))
+    assert num_folds(dataset, protocol, at_most=9) == 6
     subjects = dataset.columns["subject"]
-    assert sorted([*fit, *validation]) == split(dataset, protocol, "train").tolist()
-    assert len(fit)
-    assert len(validation)
-    assert not set(subjects[fit]) & set(subjects[validation])
+    held_out = [split(dataset, protocol, "validation", Fold(index, 3)) for index in range(3)]
+    assert [set(subjects[clips]) for clips in held_out] == [{1, 4}, {2, 5}, {3, 6}]
 
 
-@pytest.mark.parametrize("part", ["fit", "validation"])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_single_trainer_cannot_be_divided(
-    make: Make, user_error: Callable[..., str], protocol: str, part: str
+    make: Make, user_error: Callable[..., str], protocol: str
 ):
     dataset = make([(3, 1, 1), (3, 1, 1), (4, 2, 2)], **{protocol: [0, 0, 1]})
-    user_error(lambda: split(dataset, protocol, part), "tried", protocol, GROUPS[protocol])
+    wanted = ("tried", protocol, GROUPS[protocol])
+    user_error(lambda: num_folds(dataset, protocol), *wanted)
+    user_error(lambda: split(dataset, protocol, "fit", Fold(0, 2)), *wanted)
     assert split(dataset, protocol, "train").tolist() == [0, 1]
+    assert groups_of(dataset, protocol, split(dataset, protocol, "train")).tolist() == [0, 0]
 
 
 def test_unknown_subjects_cannot_be_divided(
@@ -167,7 +206,25 @@ def test_unknown_subjects_cannot_be_divided(
 ):
     infos = [ClipInfo(f"{at}", 0) for at in range(4)]
     dataset = write(tmp_path / "set", infos, splits={"xsub": np.array([0, 0, 0, 1])})
-    user_error(lambda: split(dataset, "xsub", "fit"), "xsub", "subject")
+    user_error(lambda: num_folds(dataset, "xsub"), "xsub", "subject")
+
+
+def test_more_folds_than_groups(make: Make, user_error: Callable[..., str]):
+    dataset = make([(1, 1, 1), (2, 1, 1), (3, 1, 1), (4, 1, 1)], xsub=[0, 0, 0, 1])
+    user_error(lambda: split(dataset, "xsub", "fit", Fold(0, 4)), "tried", "3 groups", "4 folds")
+
+
+@pytest.mark.parametrize(("index", "of"), [(2, 2), (-1, 3), (0, 1)])
+def test_a_fold_that_there_is_not(index: int, of: int):
+    with pytest.raises(ValueError, match=f"{index} of {of}"):
+        Fold(index, of)
+
+
+def test_parts_of_a_fold_need_one(make: Make):
+    dataset = make([(1, 1, 1), (2, 1, 1), (3, 1, 1)], xsub=[0, 0, 1])
+    for part in ("fit", "validation"):
+        with pytest.raises(ValueError, match=part):
+            split(dataset, "xsub", part)
 
 
 @pytest.mark.parametrize("protocol", ["xsub", "xview"])
@@ -177,14 +234,14 @@ def test_what_has_no_known_subjects_is_divided_by_setups(
     """As PKU-MMD I, whose files tell the recording but not who acts."""
     infos = [ClipInfo(f"{at}", 0, camera=1 + at // 12, setup=at % 6) for at in range(24)]
     dataset = write(tmp_path / "set", infos, splits={protocol: np.repeat([0, 1], 12)})
-    fit, validation = (split(dataset, protocol, part) for part in ("fit", "validation"))
     setups = dataset.columns["setup"]
-    assert sorted([*fit, *validation]) == list(range(12))
-    assert set(setups[validation]) == {2, 5}
-    assert set(setups[fit]) == {0, 1, 3, 4}
+    train = split(dataset, protocol, "train")
+    np.testing.assert_array_equal(groups_of(dataset, protocol, train), setups[train])
+    held_out = [split(dataset, protocol, "validation", Fold(index, 3)) for index in range(3)]
+    assert [set(setups[clips]) for clips in held_out] == [{0, 3}, {1, 4}, {2, 5}]
 
 
 def test_subjects_come_before_setups(make: Make):
     groups = [(subject, 1, setup) for subject in (1, 2, 3) for setup in (1, 2)]
     dataset = make([*groups, (9, 2, 1)], xview=[0] * 6 + [1])
-    assert split(dataset, "xview", "validation").tolist() == [4, 5]
+    assert split(dataset, "xview", "validation", Fold(2, 3)).tolist() == [4, 5]

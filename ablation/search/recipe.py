@@ -1,0 +1,47 @@
+"""The best settings of a search as a preset file, for every command that takes ``--preset``."""
+
+from __future__ import annotations
+
+import yaml
+
+from ablation.search.problem import SearchProblem
+from ablation.search.record import Trial
+from skelcon.config import Json
+from skelcon.settings import merge
+
+PRESET = "preset.yaml"
+REPRESENTATIONS = "pretrain.representations"
+
+
+def settings_of(problem: SearchProblem, trial: Trial) -> Json:
+    """Key path -> value of all that a trial sets after the preset: base, parameters, ``--set``."""
+    tree: Json = {}
+    for values in (problem.space.base, problem.changes(trial.parameters), problem.overrides):
+        merge(tree, values)
+    return _flat(tree)
+
+
+def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
+    """The text of the file; ``head`` is its comment.
+
+    The settings hold for what the search has pre-trained, and for nothing else: other
+    representations keep those of the preset that the file extends.
+    """
+    settings = settings_of(problem, best)
+    settings.pop(REPRESENTATIONS, None)
+    trained = problem.settings(best.parameters).pretrain.representations
+    preset = {
+        "extends": problem.preset,
+        "by_representations": {"+".join(trained): settings},
+    }
+    comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
+    return f"{comment}\n{yaml.safe_dump(preset, sort_keys=False)}"
+
+
+def _flat(tree: Json, above: str = "") -> Json:
+    """Nested keys as key paths."""
+    found: Json = {}
+    for key, value in tree.items():
+        path = f"{above}{key}"
+        found.update(_flat(value, f"{path}.") if isinstance(value, dict) else {path: value})
+    return found
