@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 from ablation.plan import Plan
 from ablation.units import PretrainUnit
-from skelcon.data import split
 
 if TYPE_CHECKING:
     from ablation.report.entry import Entry
@@ -30,8 +29,8 @@ def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
     """The budget of one of a plan's pre-trainings."""
     of_source = plan.source is not None and plan.source.fingerprint == unit.side.data
     dataset = plan.source if of_source and plan.source is not None else plan.dataset
-    clips = len(split(dataset, unit.side.protocol, unit.side.train))
-    return Budget(unit.epochs, unit.epochs * (clips // unit.settings.batch))
+    steps = len(unit.side.clips(dataset)) // unit.settings.batch
+    return Budget(unit.epochs, unit.epochs * steps)
 
 
 def unequal_budgets(plan: Plan, entries: Entries, along: Along) -> str:
