@@ -257,7 +257,7 @@ def export(summary: Summary, directory: Path, confirmation: Json | None = None) 
     texts = {"trials.csv": to_csv(summary)}
     if summary.best is not None:
         head = _head(summary, summary.best)
-        preset = preset_yaml(summary.problem, summary.best, [*head, "", usage(directory)])
+        preset = preset_yaml(summary.problem, summary.best, [*head, "", usage(Path())])
         texts = {"best.yaml": to_yaml(summary, summary.best), PRESET: preset, **texts}
     for name, text in texts.items():
         write_atomically(directory / name, text)
@@ -349,7 +349,7 @@ def _percent(summary: Summary, trial: Trial) -> str:
 
 
 def usage(directory: Path) -> str:
-    """The command that takes the preset file of a search."""
+    """The command that takes the preset file of a search in ``directory``."""
     return f"skelcon-ablate STUDY --data PATH --preset {shlex.quote(str(directory / PRESET))}"
 
 

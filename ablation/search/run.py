@@ -149,6 +149,10 @@ class _Search:
 
     def _report(self) -> bool:
         """Show and write what there is; whether a trial has failed."""
+        whole = [trial for trial in self._record.trials() if trial.state == "completed"]
+        if self._mirror is not None:  # trials of another machine
+            with contextlib.suppress(UserError):
+                self._mirror.fetch([key for trial in whole for key in trial.evaluations])
         self.summary = Summary(self._record, self._store)
         if not self._as_json:
             report.print_summary(self._output.console, self.summary)

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from study_helpers import write_utd
 
+from ablation.monitor.status import label_of
 from ablation.plan import Plan, check_batches, make_plan
 from ablation.report.from_results import load_plan, save_plan
 from ablation.store import Store
 from ablation.study import load_study
+from ablation.tracking.runs import runs_of
+from ablation.tracking.tensorboard import TensorBoard
 from ablation.units import PretrainUnit, Side, UnreadableUnitError, read_unit
 from ablation.work import Context, UnitRun
 from skelcon.data import Fold, SkeletonDataset, import_dataset, split
@@ -125,6 +128,18 @@ def test_the_plan_of_a_cross_validation_comes_back(
     again = load_plan(tmp_path, "tiny")
     assert list(again.units) == list(plan.units)
     assert again.cells == plan.cells
+
+
+def test_each_fold_has_a_run_of_its_own(
+    eight: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    runs = runs_of(plan_of(eight, study_file)).values()
+    board = TensorBoard(tmp_path, Store(tmp_path))
+    assert len({board.directory(run) for run in runs}) == len({run.name for run in runs})
+    assert len({run.name for run in runs}) == len(runs)
+    first = next(iter(runs))
+    assert board.directory(first).parts[-3:] == ("seed0", "fold0", "pretrain-img")
+    assert label_of(first.unit).endswith("seed 0 / fold 0/4")
 
 
 @pytest.mark.parametrize("side", ["test", "validation"])

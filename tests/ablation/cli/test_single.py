@@ -14,8 +14,9 @@ from rich.console import Console
 
 from ablation.cli.options import StudyDataOptions, StudyOptions, parse_settings
 from ablation.cli.request import plan_study
+from ablation.store import Store
 from ablation.study import load_study
-from ablation.work import UnitRun
+from ablation.work import Context, UnitRun
 from skelcon.data import open_or_import
 from skelcon.data.synthetic import synthesize
 
@@ -98,6 +99,29 @@ def test_a_study_finds_what_the_trainer_did(trainer: Any, utd: Path, study_file:
     plan = plan_study(study, dataset, StudyDataOptions(), options, Console(stderr=True))
     assert trained["unit"] in plan.units
     assert json.loads(out)["unit"] in plan.units
+
+
+def test_encoders_of_a_fold_are_evaluated_on_what_it_holds_out(
+    trainer: Any, utd: Path, study_file: Path, tmp_path: Path
+) -> None:
+    dataset, _ = open_or_import(utd)
+    study = load_study(study_file).only(("none",))
+    settings = parse_settings([*TINY, SHORT["linear"][1]])
+    study = study.model_copy(update={"base": {}})
+    options = StudyOptions(preset="small", settings=settings)
+    data = StudyDataOptions(evaluate_on="validation", folds=2)
+    plan = plan_study(study, dataset, data, options, Console(stderr=True))
+    (cell,) = [cell for cell in plan.cells if (cell.column, cell.fold) == ("seq", 1)]
+    assert cell.unit is not None
+    store = Store(tmp_path / "r")
+    (key,) = cell.unit.needs
+    run = UnitRun(plan.units[key], store, Context({dataset.fingerprint: dataset.path}))
+    while not run.step().done:
+        pass
+    run.close()
+    code, out, err = trainer("evaluate", store.directory(key), *SHORT["linear"], "--json")
+    assert code == 0, err
+    assert json.loads(out)["unit"] == cell.unit.key
 
 
 def test_weights_that_are_not_their_directorys_unit_are_named_by_their_content(

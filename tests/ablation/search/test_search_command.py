@@ -41,7 +41,8 @@ def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(
     problem = problem_of(
         tmp_path,
         dataset,
-        base={**SPACE["base"], "pretrain.epochs": 9, "linear.epochs": 2},
+        # The default learns nothing, so that another trial is the best.
+        base={**SPACE["base"], "pretrain.epochs": 9, "linear.epochs": 2, "linear.lr": 1e-6},
         space={
             **SPACE["space"],
             "pretrain.augment.use": {"choice": [["crop"], ["crop", "jitter"]]},
@@ -56,26 +57,29 @@ def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(
     store = Store(tmp_path / "r")
     trials = run_trials(problem, store.results, 10)
     assert len(trials) == 10
-    assert all((t.epoch == 9) == (t.state == "completed") for t in trials)
+    assert all((t.epoch == 2 * 9) == (t.state == "completed") for t in trials)
     stopped = [trial for trial in trials if trial.state == "stopped"]
     assert stopped
-    assert {trial.epoch for trial in stopped} <= {1, 3}  # where one in three continues
+    assert {trial.epoch for trial in stopped} <= {1, 3, 9}  # where one in three continues
     assert trials[0].state == "completed"  # the default is never stopped
     assert command(problem, store, seeds=2) == 0
     directory = problem.directory(store.results)
     document = json.loads((directory / "search.json").read_text())
+    shown = capsys.readouterr().out
+    assert f"--preset {directory / 'preset.yaml'}" in shown.replace("\n", "")
     completed = [trial for trial in trials if trial.state == "completed"]
     best = max(completed, key=lambda trial: (trial.value or 0, -trial.number))
     assert document["best"]["trial"] == best.number
-    shown = capsys.readouterr().out
-    if best.number == 0:
-        assert "nothing to confirm" in shown
-    else:
-        assert document["confirmation"]["on"] == "validation"
-        assert "Best less default" in shown
-        cells = (directory / "confirmation-validation" / "cells.csv").read_text()
-        assert cells.count("best,value") == cells.count("default,value") == 2
-        assert "best,value,0" not in cells  # the search's own seed chose it
+    assert best.number > 0
+    assert document["confirmation"]["on"] == "validation"
+    assert "Best less default" in shown
+    assert "Over clips and their groups" in shown
+    lead = document["confirmation"]["lead"]
+    assert (lead["seeds"], lead["error"] > 0) == (2, True)
+    assert lead["value"] == pytest.approx(sum(lead["values"]) / 2)
+    cells = (directory / "confirmation-validation" / "cells.csv").read_text()
+    assert cells.count("best,value") == cells.count("default,value") == 2 * 2  # seeds, folds
+    assert "best,value,0" not in cells  # the search's own seed chose it
 
 
 def test_a_search_at_a_uri_is_known_on_another_machine(

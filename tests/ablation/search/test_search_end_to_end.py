@@ -75,7 +75,7 @@ def test_a_killed_search_resumes_and_is_the_one_that_was_never_killed(
     assert {event["state"] for event in ended} == {"completed"}
     assert any(event["event"] == "progress" and "trial" in event for event in events)
     labels = {event["label"] for event in events if "unit" in event}
-    assert {"trial 2: pretrain seq", "trial 2: retrieval seq"} <= labels
+    assert {"trial 2: pretrain seq, fold 0/2", "trial 2: retrieval seq, fold 1/2"} <= labels
     # Once more: nothing runs, and Ray is not even imported.
     before = (directory_of(tmp_path / "r") / JOURNAL).read_bytes()
     program = "import sys; sys.modules['ray'] = None; from ablation.cli import main; main()"
