@@ -18,7 +18,14 @@ from skelcon.data.layouts import (
     layout_named,
 )
 from skelcon.data.normalise import Normalisation, normalise
-from skelcon.data.splits import PROTOCOLS, Part, canonical_protocol, choose_protocol, split
+from skelcon.data.splits import (
+    PROTOCOLS,
+    Part,
+    canonical_protocol,
+    choose_protocol,
+    groups_of,
+    split,
+)
 from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
 
@@ -49,6 +56,7 @@ __all__ = [
     "choose_protocol",
     "common_layout",
     "detect",
+    "groups_of",
     "import_dataset",
     "joint_mapping",
     "layout_named",

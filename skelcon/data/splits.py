@@ -37,6 +37,7 @@ ALIASES = {
 
 Part = Literal["train", "test", "fit", "validation"]
 TRAIN, TEST = 0, 1
+CROSSED = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
 
 
 def canonical_protocol(name: str) -> str:
@@ -76,7 +77,7 @@ def split(dataset: SkeletonDataset, protocol: str, part: Part) -> NDArray[np.int
     if part in ("train", "test"):
         return np.flatnonzero(sides == (TRAIN if part == "train" else TEST))
     train = np.flatnonzero(sides == TRAIN)
-    crossed = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}[name]
+    crossed = CROSSED[name]
     for column in (crossed, "subject", "setup"):
         groups = dataset.columns[column][train]
         ordered = np.unique(groups)
@@ -90,6 +91,30 @@ def split(dataset: SkeletonDataset, protocol: str, part: Part) -> NDArray[np.int
     held_out = ordered[2::3] if len(ordered) > 2 else ordered[1:]
     chosen = np.isin(groups, held_out)
     return train[chosen if part == "validation" else ~chosen]
+
+
+def groups_of(
+    dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Which clips belong together: those of one subject, camera or setup.
+
+    The groups are what the protocol crosses (subjects, cameras, setups); where the clips have
+    fewer than two of them, or they are not known, subjects, and else setups.
+
+    Args:
+        dataset: where the clips are.
+        protocol: what is crossed.
+        clips: (n,) indices.
+
+    Returns:
+        (n,) the group of each clip; zeros where there are no two groups.
+    """
+    crossed = CROSSED[choose_protocol(dataset, [protocol])]
+    for column in (crossed, "subject", "setup"):
+        groups: NDArray[np.int64] = dataset.columns[column][clips]
+        if len(np.unique(groups)) >= 2:
+            return groups
+    return np.zeros(len(clips), np.int64)
 
 
 def sides_of(train: NDArray[np.bool_]) -> NDArray[np.int8]:
