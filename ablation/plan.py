@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ablation.study import Report, Study
 from ablation.units import (
@@ -27,7 +27,8 @@ from skelcon.data import (
     common_layout,
     split,
 )
-from skelcon.errors import UserError
+from skelcon.downstream.tasks import TASKS
+from skelcon.errors import UserError, nearest
 from skelcon.pretrain import PretrainConfig, check_batch
 from skelcon.settings import assignments, preset_tree
 
@@ -53,6 +54,7 @@ class Plan:
         source: the data of a transfer's pre-trainings.
         overrides: the user's ``--set``.
         asked_protocol: the user's ``--protocol``.
+        shown: the user's ``--metric``, where it is not the study's own.
         notes: what the data made of the study.
     """
 
@@ -68,6 +70,7 @@ class Plan:
     cells: tuple[Cell, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shown: str | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -90,7 +93,9 @@ class Plan:
 
     @property
     def report(self) -> Report | None:
-        """What the paper reports for the same table."""
+        """What the paper reports for the same table; nothing of another metric than its own."""
+        if self.shown is not None:
+            return None
         source = self.source.name if self.source else None
         return self.study.report(self.dataset.name, self.protocol, source)
 
@@ -105,7 +110,23 @@ class Plan:
 
     def metric(self, column: str) -> str:
         """Which number of its units a column shows."""
-        return self.study.columns[column].metric or self.study.metric
+        return self.study.columns[column].metric or self.shown or self.study.metric
+
+    def showing(self, metric: str | None) -> Plan:
+        """The plan of the same units, of which another number is shown.
+
+        A column that names its metric keeps it.
+
+        Raises:
+            UserError: for a number that the study's task does not have.
+        """
+        if metric is None or metric == self.study.metric:
+            return replace(self, shown=None)
+        task = TASKS[self.study.task]
+        known = [name for name in task.metrics if name not in task.values]
+        if metric not in known:
+            raise UserError(f"--metric {metric}: {nearest(metric, known)}")
+        return replace(self, shown=metric)
 
     def count(self, kind: str) -> int:
         """How many distinct units of a kind there are."""
@@ -186,7 +207,8 @@ def _fitted(
 def _check_overrides(study: Study, overrides: Json) -> None:
     """UserError if ``--set`` would make rows or columns equal that differ in that setting."""
     asked = [text.partition("=")[0] for text in assignments(overrides)]
-    rows = {f"row '{name}'": row.set for name, row in study.all_rows.items()}
+    # (of references the own settings win)
+    rows = {f"row '{name}'": row.set for name, row in study.rows.items()}
     columns = {f"column '{name}'": column.set for name, column in study.columns.items()}
     for member, settings in (rows | columns).items():
         keys = [text.partition("=")[0] for text in assignments(settings)]
@@ -229,30 +251,38 @@ class _Maker:
     def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
         """A row's cells in a column; the units behind them are added to :attr:`units`."""
         behind = self.study.columns[column].of or column
-        names = self.study.downstream_of(row, behind)
+        names, of_row = self.study.downstream_of(row, behind), self.study.all_rows[row]
         # One for all encoders of the cell, or one for each that is pre-trained alone.
         separate = self.study.columns[behind].separate
         settings = [
             self.study.settings(row, behind, self._preset, self.plan.overrides, each)
-            for each in ([(name,) for name in names] if separate else [None])
+            for each in ([(name,) for name in names] if separate and names else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
-        options = settings[0].of(self.study.task).model_dump(mode="json")
+        task = TASKS[self.study.task_of(row)]
+        options = settings[0].of(task.name).model_dump(mode="json")
         for seed in self.plan.seeds:
-            if any(name not in config.representations for name, config in configs):
+            missing = [name for name, config in configs if name not in config.representations]
+            if of_row.pretrained and missing:
                 reason = "not applicable: the representation is not in the pre-training"
                 yield Cell(row, column, seed, None, reason)
                 continue
             encoders = tuple(
                 EncoderSource(name, pretrained=self._pretraining(row, config, protocol, seed))
-                if self.study.all_rows[row].pretrain
-                else EncoderSource(name, random=config.encoders.resolved((name,)))
+                if of_row.pretrained
+                else EncoderSource(
+                    name, random=config.encoders.resolved((name,)), calibrated=task.frozen
+                )
                 for name, config in configs
             )
-            side, task = self._side(self.plan.dataset, protocol, seed), self.study.task
-            label = f"{task} {row} / {behind} / seed {seed}"
+            side = self._side(self.plan.dataset, protocol, seed)
+            if of_row.coordinates:
+                encoders = (EncoderSource.of_coordinates(settings[0].pretrain.encoders),)
+                if not task.draws:  # one unit serves all seeds
+                    side = replace(side, seed=0)
+            label = f"{task.name} {row} / {behind} / seed {side.seed}"
             on = self.plan.evaluate_on
-            evaluation = EvaluateUnit(side, options, task, on, encoders, label=label)
+            evaluation = EvaluateUnit(side, options, task.name, on, encoders, label=label)
             yield Cell(row, column, seed, self.units.setdefault(evaluation.key, evaluation))
 
     def _pretraining(

@@ -130,7 +130,8 @@ class StudyRequest(RequestOptions):
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
         dataset = open_data(self.data.data, console)
-        return plan_study(self.study, dataset, self.data, self.options, console)
+        plan = plan_study(self.study, dataset, self.data, self.options, console)
+        return plan.showing(self.output.metric)
 
 
 def plan_study(
@@ -144,7 +145,7 @@ def plan_study(
     from ablation.plan import check_batches, make_plan
     from skelcon.settings import default_preset
 
-    check_used(options.settings, ("pretrain", study.task))
+    check_used(options.settings, ("pretrain", *study.tasks))
     source = None
     if study.transfer:  # from embedded data of other subjects, if no other is given
         source = open_data(data.source, console, embedded_seed=1)

@@ -14,7 +14,7 @@ import typer
 from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
-from ablation.report import cells_frame, display, export, make_table
+from ablation.report import cells_frame, display, export, make_table, printed
 from ablation.report import summary as table_summary
 from ablation.run import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
@@ -197,7 +197,9 @@ def _confirm(
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
         values.update(table_summary(table, provenance))
-        pairs = frame.pivot_table(index="seed", columns="row", values="value", observed=True)
+        pairs = printed(plan, frame).pivot_table(
+            index="seed", columns="row", values="value", observed=True
+        )
         if {"best", "default"} <= set(pairs.columns):
             lead = (pairs["best"] - pairs["default"]).dropna().to_numpy(dtype=np.float64)
             values["lead"] = {"seeds": len(lead), "values": lead.tolist()}

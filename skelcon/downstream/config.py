@@ -16,7 +16,7 @@ milliseconds."""
 FOLDS = 5
 """Folds of the cross-validation that chooses a weight decay, where there are as many groups."""
 
-WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003, 0.0001, 0.0)
+WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001, 0.0)
 """What ``linear.weight_decay: auto`` chooses from, the strongest first."""
 
 

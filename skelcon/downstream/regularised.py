@@ -5,8 +5,9 @@ Each minimises over n rows
 .. math:: \frac{1}{n} \sum_i -\log p(y_i | x_i) + \frac{\lambda}{2} \lVert W \rVert^2 ,
 
 with the bias free, by full-batch L-BFGS. The path runs from the strongest to the weakest
-:math:`\lambda`, and each fit starts where the one before ended. Without weight decay, separable
-rows have no minimum: there it is where :data:`ITERATIONS` end.
+:math:`\lambda`, and each fit starts where the one before ended. The number of iterations is
+limited: a weak :math:`\lambda` may not reach its minimum (without any, separable rows have none). A
+fit to all clips takes the path of the folds, so that it is the estimator that was validated.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from torch.nn import functional
 from skelcon.downstream.config import FOLDS
 from skelcon.seeding import generator
 
-ITERATIONS = 50
+ITERATIONS = 25
 """Of L-BFGS for each weight decay, at most."""
 
 Classifier = tuple[Tensor, Tensor]

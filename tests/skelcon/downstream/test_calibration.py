@@ -125,10 +125,10 @@ def test_without_batch_norm_nothing_changes(
     small_bank: ClipBank, small_layout: SkeletonLayout, name: str
 ):
     encoder = new(name, small_layout, PLAIN)
-    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
     calibrate(encoder, small_bank, CLIPS, seed=0)
-    for name, value in encoder.state_dict().items():
-        assert torch.equal(value, before[name])
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, before[key])
 
 
 def test_coordinates_are_the_view_itself(small_bank: ClipBank, small_layout: SkeletonLayout):

@@ -44,6 +44,15 @@ class Joints(nn.Module):
         return view[:, 0].mean(dim=1).flatten(1)
 
 
+ITERATIONS = "skelcon.downstream.regularised.ITERATIONS"
+
+
+@pytest.fixture(autouse=True)
+def _few_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most tests need no minimum."""
+    monkeypatch.setattr(ITERATIONS, 3)
+
+
 def config_of(changes: Json) -> LinearConfig:
     return LinearConfig.model_validate({"batch": 5, "lr": 0.3, "standardise": True, **changes})
 
@@ -104,14 +113,14 @@ def test_each_crop_passes_through_the_encoder_once(small_bank: ClipBank, changes
 
 
 def test_the_crop_that_is_tested_takes_the_place_of_random_ones(small_bank: ClipBank):
-    """Then the seed draws the start and the order only; of one batch without a step, nothing."""
+    """Training and test side are then the same features; with auto nothing is drawn."""
     options = {"crops": 0, "epochs": 30, "batch": 64}
     config = config_of(options)
     runs = [
         linear_evaluation([Joints()], small_bank, TRAIN, TRAIN, CLASSES, FRAMES, config, seed)
         for seed in (0, 1)
     ]
-    for run in runs:  # so that training and test side are the same features
+    for run in runs:
         assert run.metrics["top1"] == run.metrics["nn_top1"] == 1.0
     assert started(small_bank, {"crops": 0, "weight_decay": "auto"}, 0).run_epoch().loss == (
         started(small_bank, {"crops": 0, "weight_decay": "auto"}, 1).run_epoch().loss
@@ -150,7 +159,10 @@ def reference(features: np.ndarray, labels: np.ndarray, weight_decay: float) -> 
     return found.x.reshape(size)
 
 
-def test_the_path_ends_at_the_minimum_of_each_weight_decay(small_bank: ClipBank):
+def test_the_path_ends_at_the_minimum_of_each_weight_decay(
+    small_bank: ClipBank, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ITERATIONS, 100)
     features = features_of(small_bank, TRAIN)
     labels = small_bank.labels[TRAIN]
     decays = (1.0, 0.1, 0.01)
@@ -169,8 +181,11 @@ def test_the_path_ends_at_the_minimum_of_each_weight_decay(small_bank: ClipBank)
 
 
 @pytest.mark.parametrize("standardise", [False, True])
-def test_auto_is_cross_validation_over_the_groups(small_bank: ClipBank, standardise: bool):
+def test_auto_is_cross_validation_over_the_groups(
+    small_bank: ClipBank, standardise: bool, monkeypatch: pytest.MonkeyPatch
+):
     """Hits of each weight decay with each group left out, counted in float64."""
+    monkeypatch.setattr(ITERATIONS, 50)
     train, labels = features_of(small_bank, TRAIN), small_bank.labels[TRAIN].numpy()
     groups = GROUPS.numpy()
 
