@@ -230,7 +230,7 @@ class EncoderSource:
 
     @property
     def weights_key(self) -> str | None:
-        """The unit's key or the file's SHA-256 by which its weights are found; None if it has none."""
+        """The unit's key or the file's SHA-256 by which its weights are found; None without."""
         return self.pretrained.key if self.pretrained is not None else self.weights
 
     @property

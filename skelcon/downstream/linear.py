@@ -86,6 +86,7 @@ class LinearEvaluation(ABC):
 
     Attributes:
         epoch: how many epochs have been run.
+        encoders: as given; they stay as they are.
         classifier: what is trained.
     """
 
@@ -102,7 +103,7 @@ class LinearEvaluation(ABC):
         groups: Tensor | None = None,
     ) -> None:
         self.bank, self.config, self.seed = bank, config, seed
-        self._encoders, self._frames = list(encoders), frames
+        self.encoders, self._frames = list(encoders), frames
         self._train, self._test = train, test
         self._labels = bank.labels[train]
         self._groups = torch.zeros_like(train) if groups is None else groups
@@ -199,7 +200,7 @@ class LinearEvaluation(ABC):
             self._result = result
 
     def _extract(self, clips: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-        return extract(self._encoders, clips, view)
+        return extract(self.encoders, clips, view)
 
     def _as_tested(self, clips: Tensor) -> Tensor:
         """(n, D) features of the central part of ``clips``."""
