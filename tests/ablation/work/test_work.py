@@ -108,8 +108,13 @@ def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
 
 @pytest.mark.parametrize("decay", [0.0, "auto"])
 def test_a_linear_evaluation_in_pieces_gives_the_bits_of_one_in_a_piece(
-    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, decay: float | str
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    decay: float | str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("skelcon.downstream.regularised.ITERATIONS", 3)
     study = load_study(study_file).only(("random",))
     change = {"linear": {"epochs": 55, "crops": 2, "weight_decay": decay}}
     change["pretrain"] = {"encoders": {"img": {"batch_norm": True}}}
@@ -338,12 +343,8 @@ def test_a_unit_leaves_what_the_design_lists(
         run(unit, store, dataset)
         names = {path.name for path in store.directory(unit.key).iterdir()}
         common = {"config.json", "result.json", "provenance.json", "log.txt", "DONE", "lock"}
-        own = (
-            {"metrics.jsonl", "weights.safetensors"}
-            if unit.kind == "pretrain"
-            else {"predictions.npz"}
-        )
-        assert names == common | own
+        own = "weights.safetensors" if unit.kind == "pretrain" else "predictions.npz"
+        assert names == common | {"metrics.jsonl", own}
         assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.to_json()
         provenance = store.provenance(unit.key)
         assert provenance["data"]["fingerprint"] == dataset.fingerprint
