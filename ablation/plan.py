@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ablation.study import Report, Study
 from ablation.units import (
@@ -30,7 +30,8 @@ from skelcon.data import (
     num_folds,
     split,
 )
-from skelcon.errors import UserError
+from skelcon.downstream.tasks import TASKS
+from skelcon.errors import UserError, nearest
 from skelcon.preset import DataNames, Preset
 from skelcon.pretrain import PretrainConfig, check_batch
 from skelcon.settings import assignments
@@ -62,6 +63,7 @@ class Plan:
         overrides: the user's ``--set``.
         asked_protocol: the user's ``--protocol``.
         folds: at most so many, where it is evaluated on the validation side.
+        shown: the user's ``--metric``, where it is not the study's own.
         notes: what the data made of the study.
     """
 
@@ -78,6 +80,7 @@ class Plan:
     cells: tuple[Cell, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shown: str | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -102,7 +105,9 @@ class Plan:
 
     @property
     def report(self) -> Report | None:
-        """What the paper reports for the same table."""
+        """What the paper reports for the same table; nothing of another metric than its own."""
+        if self.shown is not None:
+            return None
         source = self.source.name if self.source else None
         return self.study.report(self.dataset.name, self.protocol, source)
 
@@ -117,7 +122,23 @@ class Plan:
 
     def metric(self, column: str) -> str:
         """Which number of its units a column shows."""
-        return self.study.columns[column].metric or self.study.metric
+        return self.study.columns[column].metric or self.shown or self.study.metric
+
+    def showing(self, metric: str | None) -> Plan:
+        """The plan of the same units, of which another number is shown.
+
+        A column that names its metric keeps it.
+
+        Raises:
+            UserError: for a number that the study's task does not have.
+        """
+        if metric is None or metric == self.study.metric:
+            return replace(self, shown=None)
+        task = TASKS[self.study.task]
+        known = [name for name in task.metrics if name not in task.values]
+        if metric not in known:
+            raise UserError(f"--metric {metric}: {nearest(metric, known)}")
+        return replace(self, shown=metric)
 
     def count(self, kind: str) -> int:
         """How many distinct units of a kind there are."""
@@ -202,7 +223,8 @@ def _fitted(
 def _check_overrides(study: Study, overrides: Json) -> None:
     """UserError if ``--set`` would make rows or columns equal that differ in that setting."""
     asked = [text.partition("=")[0] for text in assignments(overrides)]
-    rows = {f"row '{name}'": row.set for name, row in study.all_rows.items()}
+    # (of references the own settings win)
+    rows = {f"row '{name}'": row.set for name, row in study.rows.items()}
     columns = {f"column '{name}'": column.set for name, column in study.columns.items()}
     for member, settings in (rows | columns).items():
         keys = [text.partition("=")[0] for text in assignments(settings)]
@@ -245,18 +267,18 @@ class _Maker:
     def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
         """A row's cells in a column; the units behind them are added to :attr:`units`."""
         behind = self.study.columns[column].of or column
-        names = self.study.downstream_of(row, behind)
+        names, of_row = self.study.downstream_of(row, behind), self.study.all_rows[row]
         # One for all encoders of the cell, or one for each that is pre-trained alone.
         separate = self.study.columns[behind].separate
         preset, overrides = self.plan.preset.tree, self.plan.overrides
         settings = [
             self.study.settings(row, behind, preset, overrides, each, self._names)
-            for each in ([(name,) for name in names] if separate else [None])
+            for each in ([(name,) for name in names] if separate and names else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
-        task, on = self.study.task, self.plan.evaluate_on
-        options = settings[0].of(task).model_dump(mode="json")
-        reason = _not_applicable(configs)
+        task, on = TASKS[self.study.task_of(row)], self.plan.evaluate_on
+        options = settings[0].of(task.name).model_dump(mode="json")
+        reason = "" if of_row.coordinates else _not_applicable(configs, of_row.pretrained)
         for side in self._sides(protocol):
             seed, fold = side.seed, side.fold.index if side.fold is not None else None
             if reason:
@@ -264,12 +286,19 @@ class _Maker:
                 continue
             encoders = tuple(
                 EncoderSource(name, pretrained=self._pretraining(row, config, side))
-                if self.study.all_rows[row].pretrain
-                else EncoderSource(name, random=config.encoders.resolved((name,)))
+                if of_row.pretrained
+                else EncoderSource(
+                    name, random=config.encoders.resolved((name,)), calibrated=task.frozen
+                )
                 for name, config in configs
             )
-            label = f"{task} {row} / {behind} / {side.seed_and_fold}"
-            evaluation = EvaluateUnit(side, options, task, on, encoders, label=label)
+            if of_row.coordinates:
+                encoders = (EncoderSource.of_coordinates(settings[0].pretrain.encoders),)
+            # Without weights and draws one unit serves all seeds.
+            fixed = of_row.coordinates and not task.draws
+            own = replace(side, seed=0) if fixed else side
+            label = f"{task.name} {row} / {behind} / {own.seed_and_fold}"
+            evaluation = EvaluateUnit(own, options, task.name, on, encoders, label=label)
             unit = self.units.setdefault(evaluation.key, evaluation)
             yield Cell(row, column, seed, unit, fold=fold)
 
@@ -300,9 +329,9 @@ class _Maker:
         return Side.of(source, self._source_protocol, "train", target.seed, *skeleton)
 
 
-def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]]) -> str:
-    """Why encoders of pre-trainings cannot be evaluated side by side; empty if they can."""
-    if any(name not in config.representations for name, config in configs):
+def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]], pretrained: bool) -> str:
+    """Why encoders cannot be evaluated side by side; empty if they can."""
+    if pretrained and any(name not in config.representations for name, config in configs):
         return "the representation is not in the pre-training"
     seen = [config.encoders for _, config in configs]
     for what in ("frames", "orientation"):

@@ -275,8 +275,15 @@ class RunOutputOptions(ResultsOptions):
 
 @group("Output")
 class FormatOptions:
-    """The files of a table; all if None."""
+    """Which number a table shows (the study's if None), and its files (all if None)."""
 
+    metric: str | None = option(
+        None,
+        "Which number is printed: top1, nn_top1 (the nearest neighbour on the same features) or "
+        "another of the task's. cells.csv has them all.",
+        metavar="NAME",
+        show_default="the study's, top1",
+    )
     formats: tuple[str, ...] | None = option(
         None,
         "Which files of the table are written.",

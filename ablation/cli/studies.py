@@ -158,7 +158,7 @@ def table(
     from ablation.store import Store
 
     store = Store(output.results)
-    plan = load_plan(store.results, Path(study).stem)
+    plan = load_plan(store.results, Path(study).stem).showing(files.metric)
     console = Console(stderr=output.as_json)
     if show_table(console, plan, store, files.formats, output.as_json):
         raise typer.Exit(1)

@@ -75,6 +75,7 @@ def check_without_ray(request: StudyRequest) -> None:
         "--address": request.resources.address,
         "--max-concurrent": request.resources.max_concurrent,
         "--format": request.output.formats,
+        "--metric": request.output.metric,
     }
     for option, value in given.items():
         if value is not None:

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from skelcon.config import Config
 from skelcon.encoders.options import (
+    COORDINATES,
     REGISTERED,
     REPRESENTATIONS,
     AGCNConfig,
@@ -48,6 +49,12 @@ def _bigru(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> 
     return BiGRU(BiGRUConfig(**options), bodies, layout.num_joints)
 
 
+def _flat(layout: SkeletonLayout, bodies: int, frames: int) -> nn.Module:
+    from skelcon.encoders.representations import Flat
+
+    return Flat(bodies * frames * layout.num_joints * 3)
+
+
 def _builtin(name: str, build: EncoderFactory, config: type[Config]) -> Component[EncoderFactory]:
     def check(given: Mapping[str, Any]) -> dict[str, Any]:
         return config.model_validate(given).model_dump(mode="json")
@@ -61,6 +68,8 @@ BUILTIN = {
     "bigru": _builtin("bigru", _bigru, BiGRUConfig),
 }
 """The paper's encoders."""
+
+_FLAT: Component[EncoderFactory] = Component("encoder", "flat", None, _flat, __name__, dict)
 
 PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
 """Representation -> encoder (section 4.2)."""
@@ -132,8 +141,11 @@ class EncodersConfig(Config):
         """The encoder of ``representation``; ValueError if there is none, or an option is invalid.
 
         A built-in encoder takes the options of the representation that it belongs to as defaults:
-        bigru for a registered representation is as large as for ``seq``.
+        bigru for a registered representation is as large as for ``seq``. The coordinates have one
+        that does nothing.
         """
+        if representation == COORDINATES:
+            return ChosenEncoder(_FLAT, {})
         custom = self.custom.get(representation, CustomEncoder())
         own = PAPER.get(representation) or REGISTERED[representation].encoder
         chosen = custom.encoder or own

@@ -15,7 +15,7 @@ class Encoder(nn.Module):
     """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
 
     Attributes:
-        representation: ``img``, ``stg``, ``seq`` or a registered one.
+        representation: ``img``, ``stg``, ``seq``, a registered one, or ``coordinates``.
         frames: T, the frames of its views.
         orientation: how the clips of its views are turned (`ClipBank.oriented`).
         layout: their skeleton, of V joints.

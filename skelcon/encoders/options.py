@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 REPRESENTATIONS = ("img", "stg", "seq")
 
+COORDINATES = "coordinates"
+"""What an evaluation calls the coordinates themselves, in place of an encoder's representation."""
+
 
 def _reserved() -> Sequence[str]:
     """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes."""
     from torch import nn
 
-    return ("frames", "orientation", "custom", *dir(nn.ModuleDict()))
+    return ("frames", "orientation", "custom", COORDINATES, *dir(nn.ModuleDict()))
 
 
 REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
