@@ -6,8 +6,8 @@ Two cells, or two studies, that need the same work share its unit (`ablation.uni
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from ablation.study import Report, Study
 from ablation.units import (
@@ -30,9 +30,11 @@ from skelcon.data import (
     num_folds,
     split,
 )
-from skelcon.errors import UserError
+from skelcon.downstream.tasks import TASKS
+from skelcon.errors import UserError, nearest
+from skelcon.preset import DataNames, Preset
 from skelcon.pretrain import PretrainConfig, check_batch
-from skelcon.settings import assignments, preset_tree
+from skelcon.settings import assignments
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Plan:
         overrides: the user's ``--set``.
         asked_protocol: the user's ``--protocol``.
         folds: at most so many, where it is evaluated on the validation side.
+        shown: the user's ``--metric``, where it is not the study's own.
         notes: what the data made of the study.
     """
 
@@ -69,7 +72,7 @@ class Plan:
     source: SkeletonDataset | None
     protocol: str
     evaluate_on: EvaluateOn
-    preset: str
+    preset: Preset
     seeds: tuple[int, ...]
     overrides: Json
     asked_protocol: str | None
@@ -77,6 +80,7 @@ class Plan:
     cells: tuple[Cell, ...] = ()
     units: dict[str, Unit] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    shown: str | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -92,7 +96,7 @@ class Plan:
     def like_the_paper(self) -> bool:
         """Whether the report is of the same data and protocol, at the same scale."""
         report, source = self.report, self.source.name if self.source else None
-        if report is None or self.preset != "paper" or self.overrides:
+        if report is None or not self.preset.at_paper_scale or self.overrides:
             return False
         if self.evaluate_on != "test":
             return False
@@ -101,7 +105,9 @@ class Plan:
 
     @property
     def report(self) -> Report | None:
-        """What the paper reports for the same table."""
+        """What the paper reports for the same table; nothing of another metric than its own."""
+        if self.shown is not None:
+            return None
         source = self.source.name if self.source else None
         return self.study.report(self.dataset.name, self.protocol, source)
 
@@ -116,7 +122,23 @@ class Plan:
 
     def metric(self, column: str) -> str:
         """Which number of its units a column shows."""
-        return self.study.columns[column].metric or self.study.metric
+        return self.study.columns[column].metric or self.shown or self.study.metric
+
+    def showing(self, metric: str | None) -> Plan:
+        """The plan of the same units, of which another number is shown.
+
+        A column that names its metric keeps it.
+
+        Raises:
+            UserError: for a number that the study's task does not have.
+        """
+        if metric is None or metric == self.study.metric:
+            return replace(self, shown=None)
+        task = TASKS[self.study.task]
+        known = [name for name in task.metrics if name not in task.values]
+        if metric not in known:
+            raise UserError(f"--metric {metric}: {nearest(metric, known)}")
+        return replace(self, shown=metric)
 
     def count(self, kind: str) -> int:
         """How many distinct units of a kind there are."""
@@ -127,7 +149,7 @@ def make_plan(
     study: Study,
     dataset: SkeletonDataset,
     *,
-    preset: str,
+    preset: str | Preset,
     seeds: tuple[int, ...],
     protocol: str | None = None,
     evaluate_on: EvaluateOn = "test",
@@ -140,7 +162,7 @@ def make_plan(
     Args:
         study: what the table asks.
         dataset: the data that it is computed on.
-        preset: the scale's name.
+        preset: the scale: a name, a file, or what was found there.
         seeds: each cell is computed for each of them.
         protocol: who trains and who tests; the first of the study's that the data has if not set.
         evaluate_on: ``validation`` is a cross-validation over the groups of the training side,
@@ -159,7 +181,7 @@ def make_plan(
     study, notes = _fitted(study, dataset, chosen if protocol else None)
     _check_overrides(study, overrides)
     source = source if study.transfer else None
-    asked = (evaluate_on, preset, seeds, overrides, protocol, folds)
+    asked = (evaluate_on, Preset.of(preset), seeds, overrides, protocol, folds)
     question = (study, dataset, source, chosen, *asked)
     maker = _Maker(Plan(*question))
     cells = [
@@ -201,7 +223,8 @@ def _fitted(
 def _check_overrides(study: Study, overrides: Json) -> None:
     """UserError if ``--set`` would make rows or columns equal that differ in that setting."""
     asked = [text.partition("=")[0] for text in assignments(overrides)]
-    rows = {f"row '{name}'": row.set for name, row in study.all_rows.items()}
+    # (of references the own settings win)
+    rows = {f"row '{name}'": row.set for name, row in study.rows.items()}
     columns = {f"column '{name}'": column.set for name, column in study.columns.items()}
     for member, settings in (rows | columns).items():
         keys = [text.partition("=")[0] for text in assignments(settings)]
@@ -220,8 +243,8 @@ class _Maker:
         self.plan, self.study = plan, plan.study
         self.units: dict[str, Unit] = {}
         self.notes: tuple[str, ...] = ()
-        self._preset = preset_tree(plan.preset)
         dataset, source, asked = plan.dataset, plan.source, plan.asked_protocol
+        self._names = DataNames.of(dataset, source)
         self._layout, self._bodies = dataset.layout, dataset.max_bodies
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
@@ -244,30 +267,38 @@ class _Maker:
     def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
         """A row's cells in a column; the units behind them are added to :attr:`units`."""
         behind = self.study.columns[column].of or column
-        names = self.study.downstream_of(row, behind)
+        names, of_row = self.study.downstream_of(row, behind), self.study.all_rows[row]
         # One for all encoders of the cell, or one for each that is pre-trained alone.
         separate = self.study.columns[behind].separate
+        preset, overrides = self.plan.preset.tree, self.plan.overrides
         settings = [
-            self.study.settings(row, behind, self._preset, self.plan.overrides, each)
-            for each in ([(name,) for name in names] if separate else [None])
+            self.study.settings(row, behind, preset, overrides, each, self._names)
+            for each in ([(name,) for name in names] if separate and names else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
-        task, on = self.study.task, self.plan.evaluate_on
-        options = settings[0].of(task).model_dump(mode="json")
+        task, on = TASKS[self.study.task_of(row)], self.plan.evaluate_on
+        options = settings[0].of(task.name).model_dump(mode="json")
+        reason = "" if of_row.coordinates else _not_applicable(configs, of_row.pretrained)
         for side in self._sides(protocol):
             seed, fold = side.seed, side.fold.index if side.fold is not None else None
-            if any(name not in config.representations for name, config in configs):
-                reason = "not applicable: the representation is not in the pre-training"
-                yield Cell(row, column, seed, None, reason, fold)
+            if reason:
+                yield Cell(row, column, seed, None, f"not applicable: {reason}", fold)
                 continue
             encoders = tuple(
                 EncoderSource(name, pretrained=self._pretraining(row, config, side))
-                if self.study.all_rows[row].pretrain
-                else EncoderSource(name, random=config.encoders.resolved((name,)))
+                if of_row.pretrained
+                else EncoderSource(
+                    name, random=config.encoders.resolved((name,)), calibrated=task.frozen
+                )
                 for name, config in configs
             )
-            label = f"{task} {row} / {behind} / {side.seed_and_fold}"
-            evaluation = EvaluateUnit(side, options, task, on, encoders, label=label)
+            if of_row.coordinates:
+                encoders = (EncoderSource.of_coordinates(settings[0].pretrain.encoders),)
+            # Without weights and draws one unit serves all seeds.
+            fixed = of_row.coordinates and not task.draws
+            own = replace(side, seed=0) if fixed else side
+            label = f"{task.name} {row} / {behind} / {own.seed_and_fold}"
+            evaluation = EvaluateUnit(own, options, task.name, on, encoders, label=label)
             unit = self.units.setdefault(evaluation.key, evaluation)
             yield Cell(row, column, seed, unit, fold=fold)
 
@@ -296,6 +327,18 @@ class _Maker:
         if source.fingerprint == self.plan.dataset.fingerprint:
             return target
         return Side.of(source, self._source_protocol, "train", target.seed, *skeleton)
+
+
+def _not_applicable(configs: Sequence[tuple[str, PretrainConfig]], pretrained: bool) -> str:
+    """Why encoders cannot be evaluated side by side; empty if they can."""
+    if pretrained and any(name not in config.representations for name, config in configs):
+        return "the representation is not in the pre-training"
+    seen = [config.encoders for _, config in configs]
+    for what in ("frames", "orientation"):
+        found = dict.fromkeys(str(getattr(encoders, what)) for encoders in seen)
+        if len(found) > 1:
+            return f"the encoders differ in encoders.{what} ({', '.join(found)})"
+    return ""
 
 
 def check_batches(plan: Plan) -> None:

@@ -15,6 +15,8 @@ rows:
     set: {pretrain.augment.use: [crop, pose]} settings of the row
     downstream: [seq]                         in place of the column's
     pretrain: true                            false: the encoder keeps its random weights
+    coordinates: false                        true: what encoders see, in place of their features
+    task: retrieval                           in place of the study's
 columns:
   seq:
     label: SEQ
@@ -26,7 +28,8 @@ columns:
     metric: parameters                        which one, in place of the study's
     unit: millions                            percent or millions
 references:                                   rows beside the comparison, as rows:
-  random: {label: random weights, pretrain: false}
+  random: {label: random weights, pretrain: false}    their own settings win over --set
+  nearest: {label: nearest neighbour, coordinates: true, task: retrieval}
 paper:                                        what the paper reports; the entry for the data at
 - source: Table 5, NTU RGB+D 60, x-view       hand is used, else the first
   data: ntu60                                 name of a data set, and its protocol
@@ -41,8 +44,9 @@ notes: [text]                                 what a reader must know
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -52,7 +56,8 @@ from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.settings import InvalidValueError, Settings, resolve_with_preset, validated
+from skelcon.preset import DataNames, resolve_with_preset
+from skelcon.settings import InvalidValueError, Settings, merge, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")
@@ -74,6 +79,13 @@ class Row(Config):
     set: Json = Field({})
     downstream: Downstream = None
     pretrain: bool = True
+    coordinates: bool = False
+    task: str | None = None
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its encoders are pre-trained: neither random nor the coordinates."""
+        return self.pretrain and not self.coordinates
 
 
 class Column(Config):
@@ -138,16 +150,24 @@ class Study(Config):
         clash = set(self.rows) & set(self.references)
         if clash:
             raise ValueError(f"'{min(clash)}' is both a row and a reference")
+        self._check_tasks()
         for name in self.columns:
             self._check_column(name)
         for report in self.paper:
             self._check_report(report)
         return self
 
+    def _check_tasks(self) -> None:
+        for task in self.tasks:
+            if task not in TASKS:
+                raise ValueError(f"unknown task '{task}': {nearest(task, TASKS)}")
+        for name, row in self.all_rows.items():
+            if row.coordinates and not TASKS[self.task_of(name)].frozen:
+                frozen = ", ".join(task for task in TASKS if TASKS[task].frozen)
+                raise ValueError(f"row '{name}': the coordinates cannot be trained: task {frozen}")
+
     def _check_column(self, name: str) -> None:
         column = self.columns[name]
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task '{self.task}': {nearest(self.task, TASKS)}")
         metrics = (*TASKS[self.task].metrics, PARAMETERS)
         for metric in (self.metric, column.metric):
             if metric is not None and metric not in metrics:
@@ -163,7 +183,8 @@ class Study(Config):
             if column.metric is None:
                 raise ValueError(f"column '{name}': 'of' needs a metric")
         for row_name, row in self.all_rows.items():
-            if not (row.downstream or column.downstream or self.downstream or column.of):
+            named = row.downstream or column.downstream or self.downstream
+            if not (named or column.of or row.coordinates):
                 raise ValueError(
                     f"row '{row_name}', column '{name}': say whose encoder is evaluated "
                     "(downstream: [seq]) in the row, the column or the study"
@@ -187,6 +208,16 @@ class Study(Config):
         """Rows and references, in the order of the table."""
         return {**self.rows, **self.references}
 
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks of its rows; its own is the first."""
+        own = (row.task for row in self.all_rows.values())
+        return tuple(dict.fromkeys([self.task, *(task for task in own if task is not None)]))
+
+    def task_of(self, row: str) -> str:
+        """What is done with the encoders of a row."""
+        return self.all_rows[row].task or self.task
+
     def report(self, data: str, protocol: str, source: str | None = None) -> Report | None:
         """What the paper reports for these data, or else for the first that it names."""
 
@@ -198,7 +229,9 @@ class Study(Config):
         return max(self.paper, key=fit, default=None)
 
     def downstream_of(self, row: str, column: str) -> tuple[Representation, ...]:
-        """Whose encoders a cell evaluates."""
+        """Whose encoders a cell evaluates; none in a row of coordinates."""
+        if self.all_rows[row].coordinates:
+            return ()
         names = self.all_rows[row].downstream or self.columns[column].downstream or self.downstream
         assert names is not None  # checked when the study was read
         # One order, so that the same encoders are the same unit however they are named.
@@ -221,17 +254,25 @@ class Study(Config):
         preset: Json,
         overrides: Json,
         representations: tuple[Representation, ...] | None = None,
+        data: DataNames | None = None,
     ) -> Settings:
         """The settings of a cell: preset, then study, row and column, then the user's.
 
-        ``representations`` replaces those that the row and the column name.
+        ``representations`` replaces those that the row and the column name; ``data`` are the data
+        sets whose recipes of the preset count. Of a reference its own settings, which make it what
+        it is, come last.
         """
-        cell = [self.base, self.all_rows[row].set, self.columns[column].set]
+        own = [self.all_rows[row].set, self.columns[column].set]
+        cell = [self.base, *own]
         if representations is not None:
             cell.append({"pretrain.representations": list(representations)})
+        if row in self.references and overrides:
+            overrides = copy.deepcopy(overrides)
+            for changes in own:
+                merge(overrides, changes)
         source = f"study '{self.name}', row '{row}', column '{column}'"
         try:
-            return resolve_with_preset(preset, cell, overrides, source)
+            return resolve_with_preset(preset, cell, overrides, source, data)
         except InvalidValueError as error:
             at = self._line_of(row, column, error.keys)
             in_file = at is not None and not str(error).startswith("--set")
@@ -242,15 +283,9 @@ class Study(Config):
         if self._file is None:
             return None
         rows = (("rows", row, "set"), ("references", row, "set"))
-        for above in (("columns", column, "set"), *rows, ("base",)):
-            tree: Any = self._file.values
-            for part in above:
-                tree = tree.get(part) or {}
-            for name in tree:
-                dotted = tuple(str(name).split("."))
-                if dotted[: len(keys)] == keys[: len(dotted)]:
-                    return self._file.at((*above, str(name), *keys[len(dotted) :]))
-        return None
+        places = (("columns", column, "set"), *rows, ("base",))
+        found = (self._file.at_setting(above, keys) for above in places)
+        return next((text for text in found if text is not None), None)
 
 
 def load_study(path: Path) -> Study:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from ablation.canonical import digest
 from skelcon.config import Config, Json
 from skelcon.downstream.tasks import Task, task
+from skelcon.encoders import COORDINATES
 from skelcon.pretrain import PretrainConfig
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from skelcon.data import Fold, Part, SkeletonDataset, SkeletonLayout  # imports numpy
+    from skelcon.encoders import EncodersConfig
 
 RECIPE = 1
 """Raised when the same configuration would give other numbers than before."""
@@ -171,6 +173,11 @@ class PretrainUnit(_Unit):
         return ()
 
     @property
+    def trains(self) -> bool:
+        """Whether it trains encoders."""
+        return True
+
+    @property
     def epochs(self) -> int:
         """How many epochs it trains."""
         return int(self.options["epochs"])
@@ -197,18 +204,28 @@ class PretrainUnit(_Unit):
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Where the weights of an evaluated encoder come from: one of the three is set.
+    """Where the weights of an evaluated encoder come from: one of the first four is set.
 
     Attributes:
         pretrained: the unit that trains it.
         random: its own configuration, for an encoder that is not trained.
         weights: SHA-256 of a file of weights.
+        coordinates: what the encoders' configurations have in common, for the coordinates that they
+            see in place of an encoder.
+        calibrated: whether random weights get batch-norm statistics of the training clips.
     """
 
     representation: str
     pretrained: PretrainUnit | None = None
     random: Json | None = field(default=None, hash=False)
     weights: str | None = None
+    coordinates: Json | None = field(default=None, hash=False)
+    calibrated: bool = False
+
+    @classmethod
+    def of_coordinates(cls, encoders: EncodersConfig) -> EncoderSource:
+        """The coordinates that ``encoders`` see."""
+        return cls(COORDINATES, coordinates=encoders.resolved(()))
 
     def to_json(self) -> Json:
         """As ``config.json`` has it."""
@@ -216,7 +233,10 @@ class EncoderSource:
         if self.pretrained is not None:
             return values | {"pretrained": self.pretrained.to_json()}
         if self.random is not None:
-            return values | {"random": self.random}
+            calibrated = {"calibrated": True} if self.calibrated else {}
+            return values | {"random": self.random} | calibrated
+        if self.coordinates is not None:
+            return values | {"coordinates": self.coordinates}
         return values | {"weights": self.weights}
 
     @classmethod
@@ -224,7 +244,9 @@ class EncoderSource:
         """The inverse of :meth:`to_json`."""
         name = values["representation"]
         if "random" in values:
-            return cls(name, random=values["random"])
+            return cls(name, random=values["random"], calibrated=values.get("calibrated", False))
+        if "coordinates" in values:
+            return cls(name, coordinates=values["coordinates"])
         if "weights" in values:
             return cls(name, weights=values["weights"])
         pretrained = read_unit(values["pretrained"])
@@ -234,7 +256,7 @@ class EncoderSource:
 
     @property
     def weights_key(self) -> str | None:
-        """The unit's key or the file's SHA-256 by which its weights are found; None if random."""
+        """The unit's key or the file's SHA-256 by which its weights are found; None without."""
         return self.pretrained.key if self.pretrained is not None else self.weights
 
     @property
@@ -242,7 +264,7 @@ class EncoderSource:
         """The configuration of its encoder (and its neighbours'); None if a file holds it."""
         if self.pretrained is not None:
             return cast(Json, self.pretrained.options["encoders"])
-        return self.random
+        return self.random if self.coordinates is None else self.coordinates
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,6 +304,11 @@ class EvaluateUnit(_Unit):
     def epochs(self) -> int:
         """Epochs with a checkpoint between them; 0 for a task that runs in one go."""
         return self.task.epochs(self.settings)
+
+    @property
+    def trains(self) -> bool:
+        """Whether it trains encoders, so that its cost is that of its steps."""
+        return self.epochs > 0 and not self.task.frozen
 
     @property
     def representations(self) -> tuple[str, ...]:

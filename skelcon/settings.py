@@ -1,7 +1,7 @@
-"""All settings of a run in one tree, and the three ways to change them.
+"""All settings of a run in one tree, and the ways to change them.
 
-A run's settings are the paper's defaults, changed by a preset, then by a study, then by
-``--set key.path=value``. An unknown key is an error that names the nearest valid one.
+A run's settings are the paper's defaults, changed by a preset (`skelcon.preset`), then by a study,
+then by ``--set key.path=value``. An unknown key is an error that names the nearest valid one.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from importlib import resources
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError, create_model
@@ -20,12 +19,7 @@ from skelcon.config import Config, Json
 from skelcon.downstream.tasks import TASKS, task
 from skelcon.errors import UserError, nearest
 from skelcon.pretrain import PretrainConfig
-from skelcon.yamlfile import read_yaml
 
-if TYPE_CHECKING:
-    from skelcon.data import SkeletonDataset
-
-PRESETS = ("quick", "small", "paper")
 ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _SECTIONS: dict[str, Any] = {
@@ -47,19 +41,6 @@ class Settings(_Sections):
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
         settings: Config = getattr(self, task(task_name).name)
         return settings
-
-
-def default_preset(dataset: SkeletonDataset) -> str:
-    """The preset that suits a data set: ``quick`` for synthetic clips, ``small`` for others."""
-    return "quick" if dataset.synthetic else "small"
-
-
-def preset_tree(name: str) -> Json:
-    """What the preset ``name`` changes; :class:`UserError` for an unknown one."""
-    if name not in PRESETS:
-        raise UserError(f"unknown preset '{name}': {nearest(name, PRESETS)}")
-    with resources.as_file(resources.files("skelcon") / "presets" / f"{name}.yaml") as path:
-        return read_yaml(path).values
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:
@@ -135,26 +116,6 @@ def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
     for changes in trees:
         merge(tree, changes)
     return validated(Settings, tree, source)
-
-
-def resolve_with_preset(
-    preset: Mapping[str, Any],
-    trees: Sequence[Mapping[str, Any]],
-    overrides: Mapping[str, Any],
-    source: str,
-) -> Settings:
-    """The settings after ``preset``, then each of ``trees``, then the user's ``overrides``.
-
-    A preset's ``by_representations`` holds further changes for a set of representations, such as
-    ``img`` or ``img+seq``: every study that pre-trains these then uses the same settings.
-    """
-    general = {key: value for key, value in preset.items() if key != "by_representations"}
-    asked = resolve((general, *trees), source)
-    if overrides:
-        asked = resolve((general, *trees, overrides), "--set")
-    special = preset.get("by_representations", {}).get("+".join(asked.pretrain.representations), {})
-    checked = resolve((general, special, *trees), source)
-    return resolve((general, special, *trees, overrides), "--set") if overrides else checked
 
 
 class InvalidValueError(UserError):

@@ -35,6 +35,29 @@ class YamlFile:
                 return f"'{self.path}', line {line}"
         return f"'{self.path}'"
 
+    def at_setting(self, above: Sequence[str], keys: Sequence[str]) -> str | None:
+        """:meth:`at` of the setting ``keys`` below ``above``, whose keys may be dotted.
+
+        None if nothing there sets it, or a part of it.
+        """
+        tree: Any = self.values
+        for part in above:
+            tree = tree.get(part) if isinstance(tree, dict) else None
+        spelt = _spelt(tree, tuple(keys))
+        return None if spelt is None else self.at((*above, *spelt))
+
+
+def _spelt(tree: Any, keys: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The key path ``keys`` as ``tree`` spells it, as far as it does; None if it has none of it."""
+    for name in tree if isinstance(tree, dict) else ():
+        dotted = tuple(str(name).split("."))
+        if dotted == keys[: len(dotted)]:
+            below = keys[len(dotted) :]
+            return (str(name), *(_spelt(tree[name], below) or below))
+        if keys == dotted[: len(keys)]:
+            return (str(name),)
+    return None
+
 
 def read_yaml(path: Path) -> YamlFile:
     """Read a mapping; :class:`UserError` names the file and the line of an error."""

@@ -22,7 +22,7 @@ from skelcon.errors import UserError
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
 
-Preset = Literal["quick", "small", "paper"]
+PRESETS = ("quick", "small", "paper", "authors")
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
@@ -126,11 +126,13 @@ class StudyDataOptions(DataOptions):
 class PresetOptions:
     """The scale of a run."""
 
-    preset: Preset | None = option(
+    preset: str | None = option(
         None,
-        "The scale: minutes on synthetic data, real data on a laptop, or the paper's own "
-        "hyper-parameters.",
+        "The scale: minutes on synthetic data, real data on a laptop, the paper's own "
+        "hyper-parameters, or what its public code does everywhere; or a YAML file with a recipe.",
+        metavar=f"{'|'.join(PRESETS)}|FILE",
         show_default="quick for synthetic data, else small",
+        autocompletion=completes(lambda: PRESETS),
     )
 
 
@@ -273,8 +275,15 @@ class RunOutputOptions(ResultsOptions):
 
 @group("Output")
 class FormatOptions:
-    """The files of a table; all if None."""
+    """Which number a table shows (the study's if None), and its files (all if None)."""
 
+    metric: str | None = option(
+        None,
+        "Which number is printed: top1, nn_top1 (the nearest neighbour on the same features) or "
+        "another of the task's. cells.csv has them all.",
+        metavar="NAME",
+        show_default="the study's, top1",
+    )
     formats: tuple[str, ...] | None = option(
         None,
         "Which files of the table are written.",

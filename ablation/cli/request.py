@@ -130,7 +130,8 @@ class StudyRequest(RequestOptions):
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
         dataset = open_data(self.data.data, console)
-        return plan_study(self.study, dataset, self.data, self.options, console)
+        plan = plan_study(self.study, dataset, self.data, self.options, console)
+        return plan.showing(self.output.metric)
 
 
 def plan_study(
@@ -143,9 +144,9 @@ def plan_study(
     """The plan of a study on ``dataset``; a source is opened if the study transfers."""
     from ablation.plan import check_batches, make_plan
     from skelcon.data import FOLDS
-    from skelcon.settings import default_preset
+    from skelcon.preset import default_preset
 
-    check_used(options.settings, ("pretrain", study.task))
+    check_used(options.settings, ("pretrain", *study.tasks))
     if data.folds is not None and data.evaluate_on != "validation":
         raise UserError(f"--folds {data.folds}: only with --evaluate-on validation")
     source = None

@@ -54,14 +54,9 @@ from skelcon.downstream.tasks import task as named_task
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
+from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
-from skelcon.settings import (
-    Settings,
-    assignments,
-    default_preset,
-    preset_tree,
-    resolve_with_preset,
-)
+from skelcon.settings import Settings, assignments
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
@@ -94,18 +89,30 @@ class DeviceOptions:
 
 @app.command(name="settings")
 @with_options
-def list_settings(options: PresetOptions) -> None:
+def list_settings(
+    options: PresetOptions,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The values for a data set of that name, such as pkummd2.",
+            show_default="any other data set",
+        ),
+    ] = None,
+) -> None:
     """Print every setting as --set and studies name it, with its value in a preset, or the paper's.
 
     \b
     skelcon settings --preset small
+    skelcon settings --preset paper --on pkummd2
     """
-    preset = options.preset or "paper"
-    tree = preset_tree(preset)
-    shown = resolve_with_preset(tree, (), {}, f"preset '{preset}'").model_dump(mode="json")
-    typer.echo("\n".join(assignments(shown)))
-    for names, changes in tree.get("by_representations", {}).items():
-        typer.echo(f"# for {names}: {', '.join(assignments(changes))}")
+    preset = Preset.of(options.preset or "paper")
+    names = DataNames(on, on) if on is not None else None
+    settings = resolve_with_preset(preset.tree, (), {}, f"preset '{preset}'", names)
+    typer.echo("\n".join(assignments(settings.model_dump(mode="json"))))
+    for part in ("by_data", "by_representations") if on is None else ("by_representations",):
+        for name, changes in preset.tree.get(part, {}).items():
+            typer.echo(f"# for {name}: {', '.join(assignments(changes))}")
 
 
 @app.command()
@@ -262,8 +269,8 @@ def _choose_side(
 
 def _settings(options: SettingOptions, dataset: SkeletonDataset, used: str) -> Settings:
     check_used(options.settings, (used,))
-    preset = options.preset or default_preset(dataset)
-    return resolve_with_preset(preset_tree(preset), (), options.settings, f"preset '{preset}'")
+    preset, names = Preset.of(options.preset or default_preset(dataset)), DataNames.of(dataset)
+    return resolve_with_preset(preset.tree, (), options.settings, f"preset '{preset}'", names)
 
 
 def _run(

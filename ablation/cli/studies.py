@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ablation.run import RunOptions
     from ablation.scheduler.resources import Resources
     from ablation.store import Store
+    from skelcon.preset import Preset
 
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 """Files in /dev of every kind of GPU that Ray knows."""
@@ -111,7 +112,7 @@ def _may_have_gpus() -> bool:
     return any(any(Path("/dev").glob(pattern)) for pattern in DEVICES)
 
 
-def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> RunOptions:
+def run_options(resources: Resources, asked: RunOutputOptions, preset: Preset) -> RunOptions:
     """How units run with Ray; the paper's scale on the CPU is asked about."""
     from ablation.run import RunOptions
 
@@ -122,11 +123,11 @@ def run_options(resources: Resources, asked: RunOutputOptions, preset: str) -> R
     )
 
 
-def confirm_cpu(preset: str, resources: Resources, yes: bool) -> None:
+def confirm_cpu(preset: Preset, resources: Resources, yes: bool) -> None:
     """Ask for confirmation on a terminal: the paper's scale takes months without a GPU."""
-    if yes or preset != "paper" or resources.gpus_per_trial or not sys.stdin.isatty():
+    if yes or not preset.at_paper_scale or resources.gpus_per_trial or not sys.stdin.isatty():
         return
-    question = "The paper preset without --gpus-per-trial trains on the CPU. Continue?"
+    question = f"The {preset} preset without --gpus-per-trial trains on the CPU. Continue?"
     typer.confirm(question, abort=True, err=True)  # standard output may be a document's
 
 
@@ -157,7 +158,7 @@ def table(
     from ablation.store import Store
 
     store = Store(output.results)
-    plan = load_plan(store.results, Path(study).stem)
+    plan = load_plan(store.results, Path(study).stem).showing(files.metric)
     console = Console(stderr=output.as_json)
     if show_table(console, plan, store, files.formats, output.as_json):
         raise typer.Exit(1)

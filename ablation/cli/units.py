@@ -75,6 +75,7 @@ def check_without_ray(request: StudyRequest) -> None:
         "--address": request.resources.address,
         "--max-concurrent": request.resources.max_concurrent,
         "--format": request.output.formats,
+        "--metric": request.output.metric,
     }
     for option, value in given.items():
         if value is not None:
@@ -119,7 +120,7 @@ def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None
     for unit in units:
         typer.echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
         for name, value in _shown(unit, store).items():
-            percent = name.startswith(("top1", "contrast_top1"))
+            percent = name.startswith(("top1", "contrast_top1", "nn_top1", "chance"))
             typer.echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
         typer.echo(f"  in {store.directory(unit.key)}")
 

@@ -130,7 +130,7 @@ class _Means:
         self._sums: dict[Kind | bool, tuple[float, int]] = {}
 
     def add(self, unit: Unit, seconds: float) -> None:
-        for what, number in ((_kind(unit), unit.epochs or 1), (unit.epochs > 0, 1)):
+        for what, number in ((_kind(unit), unit.epochs or 1), (unit.trains, 1)):
             total, count = self._sums.get(what, (0.0, 0))
             self._sums[what] = total + seconds, count + number
 
@@ -198,8 +198,8 @@ class Forecast:
             return each * (unit.epochs or 1)
         if unit.key in self._estimates:
             return self._estimates[unit.key]
-        mean = self._mean(unit.epochs > 0)
-        return SHORT if mean is None and not unit.epochs else mean
+        mean = self._mean(unit.trains)
+        return SHORT if mean is None and not unit.trains else mean
 
     def _mean(self, what: Kind | bool) -> float | None:
         """As the units that have ended took, or else those that run."""

@@ -143,7 +143,7 @@ def _text(*values: Any) -> str:
 def probe_key(unit: Unit) -> tuple[str, str]:
     """Units of one key share a measurement: what one step, or an evaluation, costs them."""
     traits = Traits.of(unit)
-    return (traits.encoders if unit.epochs else traits.whole), unit.side.data
+    return (traits.encoders if unit.trains else traits.whole), unit.side.data
 
 
 def encoders_of(unit: Unit) -> list[tuple[str, Json]]:
@@ -161,7 +161,8 @@ def _own(source: EncoderSource) -> Json:
 
 def _only(encoders: Json, representation: str) -> Json:
     """The part of an encoders' configuration that is of one representation."""
-    own = {name: value for name, value in encoders.items() if name in (representation, "frames")}
+    common = (representation, "frames", "orientation")
+    own = {name: value for name, value in encoders.items() if name in common}
     custom = encoders.get("custom", {})
     if representation in custom:
         own["custom"] = {representation: custom[representation]}
@@ -341,6 +342,8 @@ class History:
             counted = self.clips_seen(finished.unit)
             if counted is not None:
                 return counted
+            if not finished.unit.trains:
+                return None  # an epoch of a classifier says nothing of its encoders
             logged = finished.files.metrics()
             return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
         return None

@@ -18,7 +18,7 @@ from ablation.costs.model import CostModel
 from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
-from skelcon.data import ClipBank, SkeletonDataset
+from skelcon.data import ClipBank, SkeletonDataset, groups_of
 from skelcon.downstream.tasks import Inputs
 from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 from skelcon.encoders import Encoder, EncodersConfig
@@ -84,7 +84,7 @@ def _measure(
     wall, cpu = time.perf_counter(), time.process_time()
     seconds = _seconds_per_clip(unit, dataset, bank, steps)
     share = (time.process_time() - cpu) / (time.perf_counter() - wall)
-    basis = plural(steps, "step") if unit.epochs else "a part of it"
+    basis = plural(steps, "step") if unit.trains else "a part of it"
     if hardware.ranks > 1:
         basis += " on one GPU"
     basis += " measured now"
@@ -108,11 +108,15 @@ def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, step
         training = Pretraining(bank, clips, bank.layout, options, side.seed)
         return median_epoch(training, steps) / options.batch
     test = side.clips(dataset, unit.test)
-    train_clips, test_clips = (torch.from_numpy(clips).to(bank.device) for clips in (train, test))
+    train_clips, test_clips, groups = (
+        torch.from_numpy(each).to(bank.device)
+        for each in (train, test, groups_of(dataset, side.protocol, train))
+    )
     encoders, frames = [], 0
     for name, values in encoders_of(unit):
         config = EncodersConfig.model_validate(values)
         encoders.append(Encoder(name, config, bank.layout, bank.num_bodies).to(bank.device))
         frames = config.frames
-    inputs = Inputs(encoders, bank, train_clips, test_clips, dataset.num_classes, frames, side.seed)
+    classes = dataset.num_classes
+    inputs = Inputs(encoders, bank, train_clips, test_clips, classes, frames, side.seed, groups)
     return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))

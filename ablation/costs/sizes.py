@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TEXT_BYTES = 8 << 10
 """A unit's small files: configuration, provenance, result, log."""
-EPOCH_BYTES = 200
+EPOCH_BYTES = 350
 """An epoch's line in metrics.jsonl."""
 PREDICTION_BYTES = 12
 """A test clip's prediction in predictions.npz, compressed."""

@@ -94,7 +94,7 @@ def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int
 
 def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
     cost = model.cost(missing)
-    about = {"study": plan.study.name, "protocol": plan.protocol, "preset": plan.preset}
+    about = {"study": plan.study.name, "protocol": plan.protocol, "preset": plan.preset.name}
     to_run = [
         {
             "key": key,

@@ -26,6 +26,7 @@ from ablation.store.locks import is_held
 from ablation.store.unit_files import CONFIG, DONE, FAILED, KEY, LOG, UnitFiles
 from ablation.units import PretrainUnit, Unit, UnreadableUnitError, read_unit
 from skelcon.config import Json
+from skelcon.encoders import COORDINATES
 from skelcon.errors import UserError
 
 Doing = Literal["running", "waiting", "failed", "abandoned"]
@@ -211,6 +212,8 @@ def label_of(unit: Unit) -> str:
         trained = [each.pretrained for each in unit.encoders if each.pretrained is not None]
     used = {"+".join(each.augmentations) or "no augmentation" for each in trained}
     which = "several" if used else "random weights"
+    if not used and unit.representations == (COORDINATES,):
+        return f"{unit.task_name} {COORDINATES} / seed {unit.side.seed}"
     if len(used) == 1:
         (which,) = used
     return (

@@ -13,7 +13,8 @@ from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.plan import Plan
-    from ablation.report import Entry, Outcome
+    from ablation.report import Entry
+    from skelcon.config import Json
 
 EVERY = 3.0
 """Seconds between two reads of the store, at least."""
@@ -35,7 +36,7 @@ class TableSoFar:
 
     def __init__(self, plan: Plan, store: Store, every: float = EVERY) -> None:
         self._plan, self._store, self._every = plan, store, every
-        self._known: dict[tuple[str, str], Outcome] = {}
+        self._known: dict[str, Json] = {}
         self._entries: dict[tuple[str, str], Entry] = {}
         self._units: dict[tuple[str, str], set[str]] = {}
         for cell in plan.cells:

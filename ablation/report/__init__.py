@@ -17,9 +17,10 @@ if TYPE_CHECKING:
         cells_frame,
         entries_of,
         make_table,
+        printed,
         summary,
     )
 
 __all__ = ["Entry", "Outcome", "Table", "cells_frame", "entries_of"]
-__all__ += ["make_table", "number", "summary"]
+__all__ += ["make_table", "number", "printed", "summary"]
 __getattr__ = lazy_exports(__name__, dict.fromkeys(__all__, "ablation.report.table"))

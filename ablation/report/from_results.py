@@ -18,6 +18,7 @@ from skelcon.config import Json
 from skelcon.data import FOLDS, SkeletonDataset
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
+from skelcon.preset import Preset
 
 ASKED = "study.json"
 HEADERS = "data"
@@ -34,7 +35,7 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
         "source": plan.source.fingerprint if plan.source is not None else None,
         "protocol": plan.asked_protocol,
         "evaluate_on": plan.evaluate_on,
-        "preset": plan.preset,
+        "preset": plan.preset.to_json(),
         "seeds": list(plan.seeds),
         "set": plan.overrides,
         "folds": plan.folds,
@@ -98,7 +99,7 @@ def load_plan(results: Path, name: str) -> Plan:
         return make_plan(
             study,
             dataset,
-            preset=values["preset"],
+            preset=Preset.from_json(values["preset"]),
             seeds=tuple(values["seeds"]),
             protocol=values["protocol"],
             evaluate_on=values["evaluate_on"],

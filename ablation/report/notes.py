@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ablation.plan import Plan
+from ablation.report.budgets import Along, unequal_budgets
+from ablation.report.diagnosis import pretext_notes
+from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.settings import assignments
@@ -17,6 +20,7 @@ from skelcon.settings import assignments
 if TYPE_CHECKING:
     from ablation.report.entry import Entry
     from ablation.report.hits import ClipHits
+    from ablation.store import Store
 
     Entries = Mapping[tuple[str, str], Entry]
 
@@ -25,9 +29,13 @@ def notes_of(
     plan: Plan,
     entries: Entries,
     frame: pd.DataFrame,
+    store: Store | None = None,
     hits: Mapping[tuple[str, str], ClipHits] | None = None,
 ) -> tuple[str, ...]:
-    """The notes of a table, the most general first; ``hits`` are those of a cross-validation."""
+    """The notes of a table, the most general first; ``hits`` are those of a cross-validation.
+
+    With ``store`` there are notes on its pre-trainings too.
+    """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
         f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
@@ -39,6 +47,7 @@ def notes_of(
         )
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
+    notes += recipe_notes(plan)
     notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
     notes += validation_notes(plan, hits or {})
     if plan.report is not None:
@@ -54,6 +63,8 @@ def notes_of(
                 f"Rows marked 'reported' are other methods' as the paper reports them "
                 f"({plan.report.source}); nothing of them was run here."
             )
+    if store is not None:
+        notes += pretext_notes(plan, store)
     missing = frame[frame["state"].isin(["failed", "not run"])]
     for reason, group in missing.groupby("reason", sort=False):
         where = dict.fromkeys(group["row"] + " / " + group["column"])
@@ -126,15 +137,19 @@ def _orders(plan: Plan, entries: Entries) -> list[str]:
             f"The paper's order of the rows ({source}): one of them is run here, so there is none "
             "to check."
         ]
-    lines = {
+    lines: dict[Along, dict[str, list[Entry]]] = {
         "rows": {names[c]: [entries[r, c] for r in study.rows] for c in names},
         "columns": {labels[r]: [entries[r, c] for c in names] for r in study.rows},
     }
-    notes = [_order(what, lines[what], source) for what in lines if what in study.compare]
+    notes = [
+        _order(what, lines[what], source, unequal_budgets(plan, entries, what))
+        for what in lines
+        if what in study.compare
+    ]
     return [note for note in notes if note]
 
 
-def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str) -> str:
+def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str, unequal: str) -> str:
     parts, all_same, all_pairs = [], 0, 0
     for label, line in lines.items():
         same, pairs = concordant(line)
@@ -145,6 +160,11 @@ def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str) -> str:
             all_same, all_pairs = all_same + same, all_pairs + pairs
     if not all_pairs:
         return ""
+    if unequal:
+        return (
+            f"The paper's order of the {what} ({source}) is not compared: the budgets differ "
+            f"({unequal})."
+        )
     share = all_same / all_pairs
     verdict = "it holds in part" if share > 0.5 else "it does not hold"
     if share >= 0.75:

@@ -15,9 +15,10 @@ from ablation.report.hits import ClipHits, hits_of
 from ablation.report.notes import notes_of
 from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
-from ablation.study import Reported, Study
+from ablation.study import PARAMETERS, Reported, Study
 from ablation.text import plural
-from skelcon.settings import preset_tree
+from ablation.units import EvaluateUnit
+from skelcon.config import Json
 
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
 _OF_ENTRY = ("mean", "spread", "error", "n", "paper", "reason", "unit")
@@ -30,16 +31,15 @@ Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
 
 
-def cells_frame(
-    plan: Plan, store: Store, known: dict[tuple[str, str], Outcome] | None = None
-) -> pd.DataFrame:
-    """One line per cell, seed and fold, in table order; the columns are :data:`COLUMNS`.
+def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) -> pd.DataFrame:
+    """One line per cell, seed, fold and metric, in table order; the columns are :data:`COLUMNS`.
 
-    ``value`` is a fraction (a count for parameters), ``paper`` what the paper prints, ``seed``
-    is missing where a line is not of ours, and ``fold`` on the test side; a cell without a value
-    carries its ``state`` (not run, failed, not applicable) and its ``reason``. Rows of other
-    methods have the state ``reported`` and the source as their reason. ``known`` remembers
-    (unit, metric) -> the outcome of what is done, for who asks again and again.
+    The metric that is printed comes first (:func:`printed` selects it); the others of the task
+    follow where they are known. ``value`` is a fraction (a count for parameters), ``paper`` what
+    the paper prints, ``seed`` is missing where a line is not of ours, and ``fold`` on the test
+    side; a cell without a value carries its ``state`` (not run, failed, not applicable) and its
+    ``reason``. Rows of other methods have the state ``reported`` and the source as their reason.
+    ``known`` remembers the results of done units, by their keys, for who asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -47,11 +47,13 @@ def cells_frame(
     for cell in plan.cells:
         key = cell.unit.key if cell.unit else ""
         metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
-        outcome = known.get((key, metric)) or _outcome(cell, plan, store)
-        if outcome[1] == "done":
-            known[key, metric] = outcome
+        if cell.unit is not None and key not in known and store.state(key) == "done":
+            known[key] = store.result(key)
+        outcome = _outcome(cell, metric, store, known.get(key))
         where = study, cell.row, cell.column, cell.seed
         lines.append((*where, metric, *outcome, key, paper, cell.fold))
+        for further, value in _further(cell, metric, known.get(key)):
+            lines.append((*where, further, value, "done", "", key, None, cell.fold))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
         for column in filter(other.values.__contains__, plan.study.columns):
@@ -71,14 +73,29 @@ def reported_rows(plan: Plan) -> dict[str, Reported]:
     return {name: other for name, other in others if not columns.isdisjoint(other.values)}
 
 
-def _outcome(cell: Cell, plan: Plan, store: Store) -> Outcome:
+def printed(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
+    """The lines of :func:`cells_frame` that the table prints: of one metric a column."""
+    return frame[frame["metric"] == frame["column"].map(plan.metric)]
+
+
+def _further(cell: Cell, metric: str, result: Json | None) -> list[tuple[str, float]]:
+    """What else a done unit's task found, but for its columns of another metric."""
+    if not isinstance(cell.unit, EvaluateUnit) or result is None or metric == PARAMETERS:
+        return []
+    others = [name for name in cell.unit.task.metrics if name != metric and name in result]
+    return [(name, float(result[name])) for name in others]
+
+
+def _outcome(cell: Cell, metric: str, store: Store, result: Json | None) -> Outcome:
     if cell.unit is None:
         return math.nan, "not applicable", cell.reason
-    key = cell.unit.key
-    state = store.state(key)
-    if state == "done":
-        return float(store.result(key)[plan.metric(cell.column)]), "done", ""
-    if state == "failed":
+    key, task = cell.unit.key, cell.unit.task_name
+    known = (*cell.unit.task.metrics, PARAMETERS) if isinstance(cell.unit, EvaluateUnit) else ()
+    if metric not in (known if result is None else result):
+        return math.nan, "not applicable", f"not applicable: {task} has no {metric}"
+    if result is not None:
+        return float(result[metric]), "done", ""
+    if store.state(key) == "failed":
         return math.nan, "failed", store.failure(key)
     for needed in cell.unit.needs:
         if store.state(needed) == "failed":
@@ -134,16 +151,16 @@ class Table:
 
 
 def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
-    """The entries with caption and notes; the errors of a cross-validation are from ``store``."""
+    """The entries with caption and notes; of ``store`` what pre-trainings and folds tell."""
     validated = store is not None and plan.evaluate_on == "validation"
     hits = hits_of(plan, store) if store is not None and validated else {}
-    entries = entries_of(plan, frame, hits)
+    entries, shown = entries_of(plan, frame, hits), printed(plan, frame)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, frame[frame["state"] != "reported"], hits),
+        notes=notes_of(plan, entries, shown[shown["state"] != "reported"], store, hits),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
     )
@@ -158,7 +175,7 @@ def entries_of(
     all their clips. The error is that of ``hits``.
     """
     entries: dict[tuple[str, str], Entry] = {}
-    ours, hits = frame[frame["state"] != "reported"], hits or {}
+    ours, hits = printed(plan, frame[frame["state"] != "reported"]), hits or {}
     validated = plan.evaluate_on == "validation"
     if validated:
         ours = pooled(plan, ours)
@@ -210,9 +227,16 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
     protocol = "" if own else f", {plan.protocol}"
     return (
-        f"{study.title}{like}: {study.task} {study.metric.replace('top1', 'top-1')}, "
+        f"{study.title}{like}: {_metric_in_words(plan)}, "
         f"in percent, {data}{protocol}{side}, {plan.preset} preset{changed}, {seeds}."
     )
+
+
+def _metric_in_words(plan: Plan) -> str:
+    metric = plan.shown or plan.study.metric
+    if metric == "nn_top1":
+        return "nearest-neighbour top-1 of the same features"
+    return f"{plan.study.task} {metric.replace('top1', 'top-1')}"
 
 
 def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -228,12 +252,13 @@ def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any
         "study": plan.study.name,
         "caption": table.caption,
         "notes": list(table.notes),
+        "metric": plan.shown or plan.study.metric,
         "protocol": plan.protocol,
-        "preset": plan.preset,
+        "preset": plan.preset.name,
         "evaluated_on": plan.evaluate_on,
         "seeds": list(plan.seeds),
         "settings": {
-            "preset": preset_tree(plan.preset),
+            "preset": plan.preset.tree,
             "study": plan.study.model_dump(mode="json", include=_OF_THE_STUDY),
             "set": plan.overrides,
         },

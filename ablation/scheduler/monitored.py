@@ -7,8 +7,8 @@ import torch
 from ablation.scheduler.queue import Monitor
 from ablation.work import UnitRun
 from ablation.work.unit_run import Progress
-from skelcon.data import SkeletonDataset
-from skelcon.downstream.tasks import Inputs
+from skelcon.data import SkeletonDataset, groups_of
+from skelcon.downstream.tasks import Inputs, completed
 from skelcon.pretrain import Pretraining
 
 
@@ -51,14 +51,14 @@ def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) 
     ``validation``, are read.
     """
     unit, bank = monitor.evaluation, training.bank
-    train, validation = (
-        torch.from_numpy(unit.side.clips(dataset, part)).to(bank.device)
-        for part in (unit.side.train, unit.test)
+    side = unit.side
+    clips, tested = (side.clips(dataset, part) for part in (side.train, unit.test))
+    train, validation, groups = (
+        torch.from_numpy(each).to(bank.device)
+        for each in (clips, tested, groups_of(dataset, side.protocol, clips))
     )
     encoders = [training.contrast.encoder(name) for name in unit.representations]
-    frames, seed = training.config.encoders.frames, unit.side.seed
-    inputs = Inputs(encoders, bank, train, validation, dataset.num_classes, frames, seed)
-    evaluation = unit.task.start(inputs, unit.settings)
-    while not evaluation.done:
-        evaluation.run_epoch()
-    return float(evaluation.result().metrics[monitor.metric])
+    frames, classes = training.config.encoders.frames, dataset.num_classes
+    inputs = Inputs(encoders, bank, train, validation, classes, frames, side.seed, groups)
+    result = completed(unit.task.start(inputs, unit.settings))
+    return float(result.metrics[monitor.metric])

@@ -21,8 +21,9 @@ from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, split
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
+from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
-from skelcon.settings import Settings, assignments, default_preset, preset_tree, resolve_with_preset
+from skelcon.settings import Settings, assignments
 
 DEFAULT = 0
 """The number of the trial that changes nothing."""
@@ -49,7 +50,7 @@ class SearchProblem:
 
     space: Space
     dataset: SkeletonDataset
-    preset: str
+    preset: Preset
     protocol: str
     overrides: Json
     """The user's ``--set``."""
@@ -60,14 +61,14 @@ class SearchProblem:
         space: Space,
         dataset: SkeletonDataset,
         *,
-        preset: str | None,
+        preset: str | Preset | None,
         protocol: str | None,
         overrides: Json,
     ) -> SearchProblem:
         """The problem; :class:`UserError` for a value that a setting cannot have."""
         chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
-        preset = preset or default_preset(dataset)
-        problem = cls(space, dataset, preset, chosen, overrides)
+        found = Preset.of(preset or default_preset(dataset))
+        problem = cls(space, dataset, found, chosen, overrides)
         for text in assignments(overrides):
             key = text.partition("=")[0]
             for path in space.space:
@@ -77,7 +78,7 @@ class SearchProblem:
             where = space.at("space", path)
             for value in domain.values:
                 trees = (space.base, {path: value})
-                resolve_with_preset(preset_tree(preset), trees, {}, where)
+                resolve_with_preset(found.tree, trees, {}, where, DataNames.of(dataset))
         where = f"'{dataset.name}', {chosen}, that a search trains on"
         for fold in problem.units({}):
             clips = len(fold.pretraining.side.clips(dataset))
@@ -87,7 +88,8 @@ class SearchProblem:
     def settings(self, parameters: Json) -> Settings:
         """The settings of a trial with ``parameters``."""
         trees, where = (self.space.base, parameters), f"search '{self.space.name}'"
-        return resolve_with_preset(preset_tree(self.preset), trees, self.overrides, where)
+        names = DataNames.of(self.dataset)
+        return resolve_with_preset(self.preset.tree, trees, self.overrides, where, names)
 
     @functools.cached_property
     def defaults(self) -> Json:

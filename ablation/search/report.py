@@ -284,7 +284,7 @@ def document(summary: Summary, confirmation: Json | None = None) -> Json:
         "provenance": {
             "data": {name: getattr(problem.dataset, name) for name in about},
             "seed": problem.space.seed,
-            "preset": problem.preset,
+            "preset": problem.preset.name,
             "set": problem.overrides,
             **environment(),
             "search_versions": {name: metadata.version(name) for name in PACKAGES},

@@ -15,7 +15,7 @@ from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.plan import Plan
-from ablation.report import cells_frame, display, export, make_table
+from ablation.report import cells_frame, display, export, make_table, printed
 from ablation.report import summary as table_summary
 from ablation.report.hits import hits_of
 from ablation.report.validation import pooled
@@ -207,7 +207,8 @@ def _confirm(
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
         values.update(table_summary(table, provenance))
-        seeds = pooled(plan, frame) if asked.on == "validation" else frame
+        shown = printed(plan, frame)
+        seeds = pooled(plan, shown) if asked.on == "validation" else shown
         pairs = seeds.pivot_table(index="seed", columns="row", values="value", observed=True)
         if {"best", "default"} <= set(pairs.columns):
             lead = (pairs["best"] - pairs["default"]).dropna().to_numpy(dtype=np.float64)

@@ -18,6 +18,7 @@ from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
 from skelcon.config import Json
 from skelcon.data import ClipBank, SkeletonDataset, groups_of
+from skelcon.downstream import calibrate
 from skelcon.downstream.tasks import Evaluation, Inputs
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.pretrain import Pretraining
@@ -28,6 +29,8 @@ from skelcon.seeding import seeded_globally
 U = TypeVar("U", PretrainUnit, EvaluateUnit)
 Training = Pretraining | Evaluation
 """One in progress; an evaluation without epochs runs in one go."""
+RESULTS = ("loss", "top1", "lr", "chance", "alignment", "uniformity", "effective_rank", "nn_top1")
+"""What the result of a pre-training has of its last epoch."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -48,7 +51,10 @@ def pretraining_of(
 ) -> Pretraining:
     """The pre-training that a unit is, at its start."""
     clips = unit.side.clips(dataset)
-    return Pretraining(bank, clips, bank.layout, unit.settings, unit.side.seed, team)
+    config, groups = unit.settings, None
+    if config.monitor is not None:
+        groups = groups_of(dataset, unit.side.protocol, clips)
+    return Pretraining(bank, clips, bank.layout, config, unit.side.seed, team, groups)
 
 
 @dataclass
@@ -82,7 +88,9 @@ class PretrainWork(_Work[PretrainUnit]):
             self.bank.num_bodies,
         )
         last = epochs.last()
-        return {**{name: last[name] for name in ("loss", "top1", "lr")}, "epochs": training.epoch}
+        values = {name: last[name] for name in RESULTS if last.get(name) is not None}
+        steps = training.epoch * training.steps_per_epoch
+        return {**values, "epochs": training.epoch, "steps": steps}
 
 
 class EvaluateWork(_Work[EvaluateUnit]):
@@ -90,15 +98,19 @@ class EvaluateWork(_Work[EvaluateUnit]):
 
     def start(self) -> Training:
         """What the task makes of the encoders and the clips of the two sides."""
-        unit, device = self.unit, self.bank.device
-        train, test = (
-            torch.from_numpy(unit.side.clips(self.dataset, part)).to(device)
-            for part in (unit.side.train, unit.test)
+        unit, dataset, side = self.unit, self.dataset, self.unit.side
+        clips, tested = (side.clips(dataset, part) for part in (side.train, unit.test))
+        groups = groups_of(dataset, side.protocol, clips)
+        train, test, of_train = (
+            torch.from_numpy(each).to(self.bank.device) for each in (clips, tested, groups)
         )
         encoders, frames = self._encoders()
         self._parameters = sum(p.numel() for each in encoders for p in each.parameters())
-        classes = self.dataset.num_classes
-        inputs = Inputs(encoders, self.bank, train, test, classes, frames, unit.side.seed)
+        classes, seed = dataset.num_classes, side.seed
+        inputs = Inputs(encoders, self.bank, train, test, classes, frames, seed, of_train)
+        for encoder, source in zip(inputs.encoders, unit.encoders, strict=True):
+            if source.calibrated:
+                calibrate(encoder, inputs.bank, inputs.train, seed)
         return unit.task.start(inputs, unit.settings)
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
@@ -120,7 +132,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
         return {**result.metrics, "parameters": self._parameters}
 
     def _encoders(self) -> tuple[list[Encoder], int]:
-        """The encoders to evaluate, trained or random, and the frames of their views."""
+        """What is evaluated, trained, random or coordinates, and the frames of its views."""
         encoders, frames = [], set()
         for source in self.unit.encoders:
             name, key = source.representation, source.weights_key
@@ -129,7 +141,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
                 loaded, config = load_encoders(self.context.weights.get(key, default))
                 encoder = loaded[name]
             else:
-                config = EncodersConfig.model_validate(source.random)
+                config = EncodersConfig.model_validate(source.encoders)
                 with seeded_globally(self.unit.side.seed, "initialisation"):
                     encoder = Encoder(name, config, self.bank.layout, self.bank.num_bodies)
             encoders.append(encoder.to(self.bank.device))

@@ -120,7 +120,8 @@ class UnitRun:
         else:
             metrics = training.run_epoch()
         self._seconds += metrics.seconds
-        self._epochs.end(asdict(metrics))
+        found = asdict(metrics).items()
+        self._epochs.end({name: value for name, value in found if value is not None})
         self._unsaved = True
         if self._checkpoints.due(done=training.done):
             self._save(training)

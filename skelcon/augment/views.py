@@ -81,10 +81,10 @@ def _described(tensor: Tensor) -> str:
 
 
 def training_view(
-    bank: ClipBank, clips: Tensor, l_min: float, size: int, generator: torch.Generator
+    bank: ClipBank, clips: Tensor, crop: CropConfig, size: int, generator: torch.Generator
 ) -> Tensor:
-    """A random crop of ratio [l_min, 1] without a spatial augmentation (A.1: training)."""
-    start, length = random_crop(bank.lengths[clips], CropConfig(l_min=l_min), generator)
+    """A random crop without a spatial augmentation (A.1: training)."""
+    start, length = random_crop(bank.lengths[clips], crop, generator)
     return bank.resized(clips, start, length, size)
 
 

@@ -65,7 +65,11 @@ BodiesOption = Annotated[
     int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
 ]
 NormaliseOption = Annotated[
-    str, typer.Option(help=f"paper (all steps), none, or some of: {','.join(STEPS)}.")
+    str,
+    typer.Option(
+        help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
+        "themselves (encoders.orientation)."
+    ),
 ]
 MaxBadOption = Annotated[
     float, typer.Option(min=0, max=1, help="The share of clips that may be skipped.")
@@ -82,7 +86,7 @@ def import_(
     family: FormatOption = None,
     exclude: ExcludeOption = None,
     max_bodies: BodiesOption = 2,
-    normalise: NormaliseOption = "paper",
+    normalise: NormaliseOption = "centre",
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
 ) -> None:

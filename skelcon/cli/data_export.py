@@ -30,8 +30,8 @@ def export(
 ) -> None:
     """Write the data set PATH to OUT in a layout that other trainers read.
 
-    Coordinates are written as they are in the data set. OUT must not exist, and
-    is written whole or not at all.
+    Coordinates are written as they are in the data set; for agcn-npy they are
+    normalised first. OUT must not exist, and is written whole or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target
@@ -45,10 +45,10 @@ def export(
     if skipped:
         console.print(f"{counted(len(skipped), 'file')} skipped at import.")
     if format == "agcn-npy" and dataset.normalisation != Normalisation():
-        missing = ", ".join(step for step, done in dataset.normalisation if not done)
+        taken = ", ".join(step for step, done in dataset.normalisation if not done)
         console.print(
-            "note: readers of agcn-npy expect normalised coordinates, and these are not: "
-            f"{missing} missing",
+            "note: readers of agcn-npy expect normalised coordinates, and the data set's are not: "
+            f"{taken.replace('_', '-')} applied to what was written",
             highlight=False,
             soft_wrap=True,
         )

@@ -17,10 +17,17 @@ from skelcon.encoders import Encoder, ProjectionHead
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """The loss of a step, and how often the positive had the highest similarity."""
+    """The loss of a step, and how often the positive had the highest similarity.
+
+    ``queries`` and ``keys`` are the embeddings (B, D) of each representation, ``features`` (B, F)
+    what the query encoders gave to their projection heads; all without gradient.
+    """
 
     loss: Tensor
     top1: Tensor
+    queries: dict[str, Tensor]
+    keys: dict[str, Tensor]
+    features: dict[str, Tensor]
 
 
 class _Branch(nn.Module):
@@ -113,9 +120,13 @@ class MomentumContrast(nn.Module):
                 distributed training; all of them are enqueued.
 
         Returns:
-            The summed loss over the pairs and the mean top-1 of the contrast.
+            The summed loss over the pairs, the mean top-1 of the contrast, and what they are of.
         """
-        queries = {name: self._branch(name).query(query_view) for name in self.branches}
+        queries, features = {}, {}
+        for name in self.branches:
+            encoder, head = self._branch(name).query
+            features[name] = encoder(query_view)
+            queries[name] = head(features[name])
         with torch.no_grad():
             keys = {}
             for name in self.branches:
@@ -139,4 +150,10 @@ class MomentumContrast(nn.Module):
             self._branch(name).enqueue(gathered, at)
             batch = len(gathered)
         self.pointer.fill_((at + batch) % self.config.queue)
-        return ContrastResult(torch.stack(losses).sum(), torch.stack(hits).mean())
+        return ContrastResult(
+            torch.stack(losses).sum(),
+            torch.stack(hits).mean(),
+            {name: query.detach() for name, query in queries.items()},
+            keys,
+            {name: feature.detach() for name, feature in features.items()},
+        )

@@ -17,7 +17,8 @@ from skelcon.data.layouts import (
     joint_mapping,
     layout_named,
 )
-from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.orientation import Orientation, turns
 from skelcon.data.splits import (
     FOLDS,
     PROTOCOLS,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from skelcon.data.bank import ClipBank
 
 __all__ = [
+    "CENTRED",
     "FOLDS",
     "KINECT_V1",
     "KINECT_V1_SDK",
@@ -51,6 +53,7 @@ __all__ = [
     "Findings",
     "Fold",
     "Normalisation",
+    "Orientation",
     "Part",
     "SkeletonDataset",
     "SkeletonLayout",
@@ -72,6 +75,7 @@ __all__ = [
     "open_or_import",
     "split",
     "summarise",
+    "turns",
 ]
 
 

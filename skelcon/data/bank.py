@@ -6,6 +6,8 @@ V joints, C = 3 coordinates. A *view* is a (B, M, T, V, C) float tensor.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from torch import Tensor
 
 from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
 from skelcon.data.layouts import SkeletonLayout, joint_mapping
+from skelcon.data.orientation import Orientation, turns
 from skelcon.errors import UserError
 
 
@@ -23,7 +26,8 @@ class ClipBank:
     a data set larger than memory can be trained on, and processes share its cached pages.
 
     An encoder takes one skeleton and one number of bodies. For encoders that were trained on
-    another data set, ``layout`` and ``bodies`` map the clips to what those take.
+    another data set, ``layout`` and ``bodies`` map the clips to what those take. How it sees them
+    turned is :meth:`oriented`.
 
     Args:
         dataset: whose clips.
@@ -37,6 +41,7 @@ class ClipBank:
         labels: (N,) int64 class indices.
         num_bodies: M.
         num_joints: V.
+        orientation: how the clips of :meth:`resized` are turned.
 
     Raises:
         UserError: if the clips cannot be mapped to ``layout``, or have more bodies than ``bodies``.
@@ -49,6 +54,7 @@ class ClipBank:
         layout: SkeletonLayout | None = None,
         bodies: int | None = None,
     ) -> None:
+        self._dataset = dataset
         self.layout = layout or dataset.layout
         self.num_bodies = dataset.max_bodies if bodies is None else bodies
         missing = self.num_bodies - dataset.max_bodies
@@ -68,9 +74,31 @@ class ClipBank:
         self.lengths = torch.from_numpy(np.ascontiguousarray(dataset.lengths)).to(device)
         self.labels = torch.from_numpy(np.ascontiguousarray(dataset.labels)).to(device)
         self.device = self._frames.device
+        self.orientation: Orientation = "as_recorded"
+        # Of each orientation that was asked for: (N, 3, 3) for row vectors, or None. All banks
+        # that `oriented` made share it, as they share the frames.
+        self._turns: dict[Orientation, Tensor | None] = {"as_recorded": None}
+
+    def oriented(self, orientation: Orientation) -> ClipBank:
+        """The same clips turned as ``orientation`` says (`skelcon.data.orientation.turns`).
+
+        Frames are shared, not copied: :meth:`resized` turns what it gathers.
+        """
+        if orientation == self.orientation:
+            return self
+        if orientation not in self._turns:
+            found = turns(self._dataset, orientation)
+            self._turns[orientation] = (
+                None
+                if found is None
+                else torch.from_numpy(found.transpose(0, 2, 1).astype(np.float32)).to(self.device)
+            )
+        other = copy.copy(self)
+        other.orientation = orientation
+        return other
 
     def frames(self, clips: Tensor, times: Tensor) -> Tensor:
-        """The frames ``times`` (B, T) of ``clips`` (B,), as (B, M, T, V, C)."""
+        """The frames ``times`` (B, T) of ``clips`` (B,) as stored: (B, M, T, V, C), not turned."""
         offset, start, count = self._blocks[:, clips]
         inside = times[:, None, :] - start[:, :, None]
         rows = torch.where(
@@ -82,10 +110,10 @@ class ClipBank:
         return gathered.view(*rows.shape, self.num_joints, -1)
 
     def resized(self, clips: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
-        """The crop [start, start + length) of each clip, resized linearly to ``size`` frames.
+        """The crop [start, start + length) of each clip, turned, and resized to ``size`` frames.
 
-        Only the 2 x ``size`` frames that it interpolates between are gathered. Positions are
-        those of half-pixel centres, as ``torch.nn.functional.interpolate`` has them with
+        Only the 2 x ``size`` frames that it interpolates between, linearly, are gathered. Positions
+        are those of half-pixel centres, as ``torch.nn.functional.interpolate`` has them with
         ``align_corners=False``.
 
         Args:
@@ -101,7 +129,12 @@ class ClipBank:
         weight = (at - lower)[:, None, :, None, None]
         upper = torch.minimum(lower + 1, length[:, None] - 1)
         first = self.frames(clips, start[:, None] + lower)
-        return first.lerp_(self.frames(clips, start[:, None] + upper), weight)
+        view = first.lerp_(self.frames(clips, start[:, None] + upper), weight)
+        turn = self._turns[self.orientation]
+        if turn is None:
+            return view
+        # A rotation commutes with the interpolation; what is absent stays zero.
+        return torch.bmm(view.flatten(1, 3), turn[clips]).view(view.shape)
 
 
 def _mapped_to(dataset: SkeletonDataset, mapping: tuple[int, ...]) -> NDArray[np.float32]:

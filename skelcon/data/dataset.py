@@ -143,6 +143,16 @@ class SkeletonDataset:
         """The number of classes."""
         return len(self.class_names)
 
+    @property
+    def main_blocks(self) -> tuple[IntArray, IntArray]:
+        """Offset and count, each (N,), of the main body's block: the first that is ever present."""
+        main = (self.blocks["count"] > 0).argmax(axis=1)[:, None]
+        offset, count = (
+            np.take_along_axis(self.blocks[name], main, axis=1)[:, 0]
+            for name in ("offset", "count")
+        )
+        return offset, count
+
     def clip(self, index: int) -> NDArray[np.float32]:
         """The clip ``index`` as (M, T, V, 3), absent bodies as zeros; ``IndexError`` if none."""
         length = int(self.lengths[index])

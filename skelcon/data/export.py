@@ -1,6 +1,7 @@
 """Export: a packed data set in the layouts that other trainers read.
 
-The coordinates are written as they are, not normalised again. Importing the result gives the same
+The coordinates are written as they are, but for ``agcn-npy``, whose readers expect normalised ones:
+there the paper's steps that were not taken at import are taken. Importing the result gives the same
 coordinates, labels, lengths and protocols. One clip at a time is in memory. Other trainers expect
 at least two bodies and 300 frames: what is missing is padded as the layout does.
 """
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.naming import protocol_in
 from skelcon.data.importers.padded_npy import LAYOUT
+from skelcon.data.normalise import Normalisation, normalise
 from skelcon.data.splits import Part, choose_protocol, split
 from skelcon.errors import UserError, nearest
 
@@ -50,7 +52,7 @@ def export_dataset(
                 names_*, num_frame_* and protocol. A side without clips is left out
     agcn-npy    a directory of one directory a protocol: {train,val}_data_joint.npy
                 (N, 3, T, V, M) float32, padded by replaying the clip, _label.pkl, _num_frame.npy.
-                Its readers expect normalised coordinates
+                Its readers expect normalised coordinates, and get them
     pyskl-pkl   one pickle of all clips, and all protocols: split, and annotations of float32
     ==========  ================================================================================
 
@@ -168,10 +170,11 @@ def _write_agcn(
 ) -> None:
     """A directory per protocol; a side without clips is left out."""
     frames, bodies = _padded_sizes(dataset)
+    steps = Normalisation().without(dataset.normalisation)
 
     def replayed(clips: Iterable[int]) -> Iterator[Row]:
         for index in clips:
-            clip = dataset.clip(index)
+            clip = normalise(dataset.clip(index), dataset.layout, steps)
             row = np.zeros((3, frames, dataset.layout.num_joints, bodies), np.float32)
             again = np.arange(frames) % clip.shape[1]
             row[..., : len(clip)] = clip[:, again].transpose(3, 1, 2, 0)

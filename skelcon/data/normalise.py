@@ -1,4 +1,7 @@
-"""Normalisation of a clip as the paper's public code does it, one option a step.
+"""Normalisation of a clip at import, as the paper's public code does it, one option a step.
+
+By default an import only centres: how a clip is turned is a setting of the encoders that see it
+(`skelcon.data.orientation`).
 
 All functions take and give a clip of shape (M bodies, T frames, V joints, 3); a joint or a
 body that is absent is all zeros and stays so.
@@ -38,6 +41,10 @@ class Normalisation(Config):
     def with_all_of(self, done: Normalisation) -> Normalisation:
         """The steps of either."""
         return Normalisation(**{name: wanted or getattr(done, name) for name, wanted in self})
+
+
+CENTRED = Normalisation(spine_to_z=False, shoulders_to_x=False)
+"""What an import does unless it is told otherwise; ``Normalisation()`` is the paper's."""
 
 
 def rotation_between(source: NDArray[np.floating], target: NDArray[np.floating]) -> Clip:

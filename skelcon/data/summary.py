@@ -171,10 +171,7 @@ def _missing_joints(dataset: SkeletonDataset) -> float:
 def _rows_of_main_bodies(dataset: SkeletonDataset) -> NDArray[np.bool_]:
     """(F,) which frames are of the main body of a clip: the first that is ever present."""
     rows = np.zeros(len(dataset.frames), bool)
-    counts = dataset.blocks["count"]
-    main = (counts > 0).argmax(axis=1)[:, None]
-    offsets = np.take_along_axis(dataset.blocks["offset"], main, 1)[:, 0]
-    lengths = np.take_along_axis(counts, main, 1)[:, 0]
+    offsets, lengths = dataset.main_blocks
     for offset, length in zip(offsets.tolist(), lengths.tolist(), strict=True):
         rows[offset : offset + length] = True
     return rows

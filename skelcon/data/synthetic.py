@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, SkeletonDataset
 from skelcon.data.importers import cache_directory
 from skelcon.data.layouts import KINECT_V2
-from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, sides_of
 from skelcon.data.writer import DatasetWriter
 from skelcon.errors import UserError
 
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 """Raised when the same seed would give other clips than before."""
 FRAMES_PER_SECOND, MIN_FRAMES, MAX_FRAMES = 30, 30, 150
 # Cameras 1, 2, 3 as NTU numbers them, positive to the performers' left: 1 tests in cross-view.
@@ -472,7 +472,7 @@ def synthesize(
             raise UserError(f"synthetic data: {what} is {number}, valid: 1 to {most}")
     if seed < 0:
         raise UserError(f"synthetic data: seed is {seed}, valid: 0 or more")
-    options = normalisation or Normalisation()
+    options = normalisation or CENTRED
     rounds = list(product(*(range(1, n + 1) for n in (*counts.values(), len(_ACTIONS)))))
     with DatasetWriter(
         path,

@@ -11,6 +11,7 @@ from skelcon.downstream.config import FinetuneConfig, LinearConfig, RetrievalCon
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
+    from skelcon.downstream.calibration import calibrate
     from skelcon.downstream.embedding import embed
     from skelcon.downstream.features import extract
     from skelcon.downstream.finetune import Finetuning, labelled_subset
@@ -24,6 +25,7 @@ __all__ = [
     "Finetuning",
     "LinearConfig",
     "RetrievalConfig",
+    "calibrate",
     "embed",
     "extract",
     "labelled_subset",
@@ -37,6 +39,7 @@ __getattr__ = lazy_exports(
     {
         "EvaluationResult": "skelcon.downstream.result",
         "Finetuning": "skelcon.downstream.finetune",
+        "calibrate": "skelcon.downstream.calibration",
         "embed": "skelcon.downstream.embedding",
         "extract": "skelcon.downstream.features",
         "labelled_subset": "skelcon.downstream.finetune",

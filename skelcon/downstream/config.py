@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from skelcon.augment import CropConfig
 from skelcon.config import Config
+
+BLOCK = 10
+"""Epochs of a linear classifier between two checkpoints, where its crops are kept: each takes
+milliseconds."""
+
+FOLDS = 5
+"""Folds of the cross-validation that chooses a weight decay, where there are as many groups."""
+
+WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001, 0.0)
+"""What ``linear.weight_decay: auto`` chooses from, the strongest first."""
+
+_MIN_FRAMES = "no training crop is shorter than this (64 in the authors' code)"
 
 
 class LinearConfig(Config):
@@ -16,16 +29,21 @@ class LinearConfig(Config):
     epochs: int = Field(80, ge=1, description="passes over the training clips")
     lr: float = Field(0.1, gt=0, description="learning rate of SGD")
     momentum: float = Field(0.9, ge=0, lt=1, description="of SGD")
-    weight_decay: float = Field(0.0, ge=0, description="of SGD")
+    weight_decay: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        0.0,
+        description="of SGD; auto: by cross-validation over the groups of the training side, and "
+        "L-BFGS in place of SGD",
+    )
     milestones: tuple[int, ...] = Field((50, 70), description="epochs at which lr becomes lr / 10")
     batch: int = Field(64, ge=1, description="clips of a step")
     l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    min_frames: int = Field(1, ge=1, description=_MIN_FRAMES)
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
     crops: int | None = Field(
         None,
-        ge=1,
+        ge=0,
         description="random crops of each training clip, taken in turn; a fresh one each epoch "
-        "if not set",
+        "if not set; 0: the central part that is tested, instead of crops",
     )
     standardise: bool = Field(
         default=False,
@@ -33,10 +51,34 @@ class LinearConfig(Config):
         "(not in the paper)",
     )
 
+    @model_validator(mode="after")
+    def _crops_are_kept(self) -> Self:
+        if self.weight_decay == "auto" and self.crops is None:
+            raise ValueError(
+                "weight_decay auto fits to crops that are kept: set linear.crops, such as 8"
+            )
+        return self
+
+    @property
+    def crop(self) -> CropConfig:
+        """Of a training view."""
+        return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
+
     @property
     def passes(self) -> int:
-        """How often the training clips pass through the encoders."""
-        return min(self.crops or self.epochs, self.epochs)
+        """How often the training clips pass through the encoders: each crop, and as tested."""
+        crops = self.epochs if self.crops is None else self.crops
+        return 1 + (crops if self.weight_decay == "auto" else min(crops, self.epochs))
+
+    @property
+    def block(self) -> int:
+        """How many epochs of the classifier stand between two checkpoints."""
+        return 1 if self.crops is None else BLOCK
+
+    @property
+    def blocks(self) -> int:
+        """How many such blocks there are; with ``auto`` each fold is one, and the last fit."""
+        return FOLDS + 1 if self.weight_decay == "auto" else -(-self.epochs // self.block)
 
 
 class RetrievalConfig(Config):
@@ -56,6 +98,7 @@ class FinetuneConfig(Config):
     milestones: tuple[int, ...] = Field((30, 40), description="epochs at which lr becomes lr / 10")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is used")
     l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
+    min_frames: int = Field(1, ge=1, description=_MIN_FRAMES)
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
     labels: float = Field(
         1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
@@ -64,6 +107,11 @@ class FinetuneConfig(Config):
         1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
+
+    @property
+    def crop(self) -> CropConfig:
+        """Of a training view."""
+        return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
 
     def lr_at(self, epoch: int) -> float:
         """The learning rate of ``epoch`` (from 0) of a subset."""

@@ -44,7 +44,7 @@ def embed(
         UserError: if the clips cannot be mapped to the encoder's joints, or have more bodies.
     """
     device = next(encoder.parameters()).device
-    bank = ClipBank(dataset, device, encoder.layout, encoder.bodies)
+    bank = ClipBank(dataset, device, encoder.layout, encoder.bodies).oriented(encoder.orientation)
 
     def view(some: Tensor) -> Tensor:
         return evaluation_view(bank, some, ratio, encoder.frames)

@@ -65,7 +65,7 @@ class Finetuning:
     Args:
         encoders: the initial weights; copies are trained, all their parameters. The features of
             several are concatenated (Table 10).
-        bank: the clips, on the device that trains.
+        bank: the clips, on the device that trains, turned as the encoders see them.
         train, test: (n,) int64 clips of the two sides.
         num_classes: the number of classes.
         frames: T, the frames of a view.
@@ -134,7 +134,7 @@ class Finetuning:
         with seeded_globally(self.seed, f"finetune {subset} dropout {epoch}"):
             for clips in batches:
                 labels = self.bank.labels[clips]
-                view = training_view(self.bank, clips, config.l_min, self._frames, draws)
+                view = training_view(self.bank, clips, config.crop, self._frames, draws)
                 with autocast:
                     features = [encoder(view) for encoder in self.encoders]
                     logits = self.classifier(torch.cat(features, dim=1))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skelcon.encoders.config import ENCODERS, CustomEncoder, EncodersConfig
 from skelcon.encoders.options import (
+    COORDINATES,
     REGISTERED,
     REPRESENTATIONS,
     AGCNConfig,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AGCN",
+    "COORDINATES",
     "ENCODERS",
     "HCN",
     "REGISTERED",

@@ -104,7 +104,7 @@ class AGCN(nn.Module):
     def __init__(self, config: AGCNConfig, bodies: int, layout: SkeletonLayout) -> None:
         super().__init__()
         graph = spatial_graph(layout)
-        self.norm = InputNorm(bodies, layout.num_joints)
+        self.norm = InputNorm(bodies, layout.num_joints) if config.input_norm else nn.Identity()
         units, inputs = [], 3
         for i, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
             units.append(_Unit(inputs, channels, graph, stride, config.kernel, residual=i > 0))

@@ -13,11 +13,13 @@ from pydantic import Field, model_validator
 
 from skelcon.config import Config
 from skelcon.encoders.options import (
+    COORDINATES,
     REGISTERED,
     REPRESENTATIONS,
     AGCNConfig,
     BiGRUConfig,
     HCNConfig,
+    Orientation,
 )
 from skelcon.registry import Component, Registry
 
@@ -47,6 +49,12 @@ def _bigru(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> 
     return BiGRU(BiGRUConfig(**options), bodies, layout.num_joints)
 
 
+def _flat(layout: SkeletonLayout, bodies: int, frames: int) -> nn.Module:
+    from skelcon.encoders.representations import Flat
+
+    return Flat(bodies * frames * layout.num_joints * 3)
+
+
 def _builtin(name: str, build: EncoderFactory, config: type[Config]) -> Component[EncoderFactory]:
     def check(given: Mapping[str, Any]) -> dict[str, Any]:
         return config.model_validate(given).model_dump(mode="json")
@@ -60,6 +68,8 @@ BUILTIN = {
     "bigru": _builtin("bigru", _bigru, BiGRUConfig),
 }
 """The paper's encoders."""
+
+_FLAT: Component[EncoderFactory] = Component("encoder", "flat", None, _flat, __name__, dict)
 
 PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
 """Representation -> encoder (section 4.2)."""
@@ -105,6 +115,11 @@ class EncodersConfig(Config):
     stg: AGCNConfig = AGCNConfig()
     seq: BiGRUConfig = BiGRUConfig()
     frames: int = Field(64, ge=16, description="T, the frames of a view")
+    orientation: Orientation = Field(
+        "first_frame",
+        description="how a clip is turned: its spine to z and its shoulders to x, by its first "
+        "frame (the paper) or by the median of its frames; or not at all",
+    )
     custom: dict[str, CustomEncoder] = Field({}, description="representation -> another encoder")
 
     @model_validator(mode="after")
@@ -126,8 +141,11 @@ class EncodersConfig(Config):
         """The encoder of ``representation``; ValueError if there is none, or an option is invalid.
 
         A built-in encoder takes the options of the representation that it belongs to as defaults:
-        bigru for a registered representation is as large as for ``seq``.
+        bigru for a registered representation is as large as for ``seq``. The coordinates have one
+        that does nothing.
         """
+        if representation == COORDINATES:
+            return ChosenEncoder(_FLAT, {})
         custom = self.custom.get(representation, CustomEncoder())
         own = PAPER.get(representation) or REGISTERED[representation].encoder
         chosen = custom.encoder or own
@@ -169,5 +187,5 @@ class EncodersConfig(Config):
                 custom[name]["version"] = chosen.component.version
             if name in REGISTERED:
                 custom[name]["representation_version"] = REGISTERED[name].version
-        kept["frames"] = self.frames
+        kept |= {"frames": self.frames, "orientation": self.orientation}
         return {**kept, "custom": custom} if custom else kept

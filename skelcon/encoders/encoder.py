@@ -15,8 +15,9 @@ class Encoder(nn.Module):
     """A view's representation and its network: (B, M, T, V, C) -> features (B, feature_size).
 
     Attributes:
-        representation: ``img``, ``stg``, ``seq`` or a registered one.
+        representation: ``img``, ``stg``, ``seq``, a registered one, or ``coordinates``.
         frames: T, the frames of its views.
+        orientation: how the clips of its views are turned (`ClipBank.oriented`).
         layout: their skeleton, of V joints.
         bodies: M.
         feature_size: the size of a feature.
@@ -36,6 +37,7 @@ class Encoder(nn.Module):
         super().__init__()
         self.representation = representation
         self.frames = config.frames
+        self.orientation = config.orientation
         self.layout = layout
         self.bodies = bodies
         chosen = config.chosen(representation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
 
 REPRESENTATIONS = ("img", "stg", "seq")
 
+COORDINATES = "coordinates"
+"""What an evaluation calls the coordinates themselves, in place of an encoder's representation."""
+
 
 def _reserved() -> Sequence[str]:
     """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes."""
     from torch import nn
 
-    return ("frames", "custom", *dir(nn.ModuleDict()))
+    return ("frames", "orientation", "custom", COORDINATES, *dir(nn.ModuleDict()))
 
 
 REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
@@ -29,6 +32,9 @@ REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
 """The representations that plugins have registered, in addition to :data:`REPRESENTATIONS`."""
 
 Representation = Annotated[str, AfterValidator(REGISTERED.known)]
+
+Orientation = Literal["as_recorded", "first_frame", "median"]
+"""As `skelcon.data.Orientation`, which imports numpy."""
 
 
 class HCNConfig(Config):
@@ -57,6 +63,7 @@ class AGCNConfig(Config):
         (1, 1, 1, 1, 2, 1, 1, 2, 1, 1), description="temporal stride of each unit"
     )
     kernel: int = Field(9, ge=1, description="temporal kernel size (odd)")
+    input_norm: bool = Field(default=True, description="batch norm of the input")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from skelcon.encoders.options import REGISTERED
+from skelcon.encoders.options import COORDINATES, REGISTERED
 from skelcon.errors import UserError
 
 
@@ -18,11 +18,14 @@ def represent(view: Tensor, name: str) -> Tensor:
         img: (B, M, C, T, V), a pseudo-image per body with the coordinates as its channels;
         stg: (B, M, C, T, V), the node features of a spatio-temporal graph per body;
         seq: (B, T, V * C * M), a time series, joint-major and body fastest;
-        a registered one: (B, ...), the input of its encoder.
+        a registered one: (B, ...), the input of its encoder;
+        coordinates: the view itself.
 
     Raises:
         UserError: if a registered one returns something else.
     """
+    if name == COORDINATES:
+        return view
     if name in REGISTERED:
         result = REGISTERED[name].function(view)
         if not isinstance(result, Tensor) or not result.dim() or len(result) != len(view):
@@ -34,6 +37,18 @@ def represent(view: Tensor, name: str) -> Tensor:
     if name == "seq":
         return view.permute(0, 2, 3, 4, 1).flatten(2)
     return view.permute(0, 1, 4, 2, 3)
+
+
+class Flat(nn.Module):
+    """All coordinates of a view, side by side, as its feature; it has no parameters."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.feature_size = size
+
+    def forward(self, view: Tensor) -> Tensor:
+        """(B, M, T, V, C) -> (B, feature_size)."""
+        return view.flatten(1)
 
 
 class InputNorm(nn.Module):

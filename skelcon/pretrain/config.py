@@ -52,6 +52,12 @@ class PretrainConfig(Config):
     epochs: int = Field(451, ge=1, description="passes over the training clips")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is dropped")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
+    monitor: int | None = Field(
+        None,
+        ge=1,
+        description="every so many epochs, log the accuracy of a nearest neighbour across the "
+        "groups of the training clips; trains the same weights",
+    )
 
     @field_validator("representations")
     @classmethod
@@ -81,6 +87,8 @@ class PretrainConfig(Config):
             unused = (*unused, "momentum")
         for name in unused:
             del values["optimiser"][name]
+        if self.monitor is None:
+            del values["monitor"]
         return values
 
 

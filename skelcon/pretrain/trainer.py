@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skelcon.augment import augmented_view
-from skelcon.contrast import MomentumContrast
+from skelcon.contrast import ContrastResult, EpochDiagnosis, MomentumContrast
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
 from skelcon.pretrain.distributed import SINGLE, ProcessGroup, check_world_size, synchronised
+from skelcon.pretrain.monitor import Monitor
 from skelcon.seeding import generator, seeded_globally
 
 
@@ -24,7 +26,15 @@ class EpochMetrics:
     """One epoch: means over its clips, and its speed in clips per second.
 
     In a pre-training a clip is seen in two views, and ``top1`` is that of the contrast: how often
-    the key of the same clip is the most similar.
+    the key of the same clip is the most similar. The fields with a default are of pre-trainings
+    alone, and None where there is no number.
+
+    Attributes:
+        chance: ``top1`` of embeddings that know nothing.
+        alignment, uniformity, effective_rank: see :mod:`skelcon.contrast.diagnosis`.
+        nn_top1: how often the nearest training clip of another group has the clip's own label;
+            of several representations the mean (see ``pretrain.monitor``).
+        nn_top1_start: the same before the first step, in the first epoch.
     """
 
     epoch: int
@@ -33,6 +43,12 @@ class EpochMetrics:
     lr: float
     samples_per_s: float
     seconds: float
+    chance: float | None = None
+    alignment: float | None = None
+    uniformity: float | None = None
+    effective_rank: float | None = None
+    nn_top1: float | None = None
+    nn_top1_start: float | None = None
 
 
 class Pretraining:
@@ -48,6 +64,8 @@ class Pretraining:
         config: the pre-training.
         seed: the unit's seed.
         group: the processes that train it together; every rank makes this same call.
+        groups: (n,) the subject, camera or setup of each clip, for ``config.monitor``: without at
+            least two of them nothing is monitored.
 
     Raises:
         UserError: if there are fewer clips than a batch needs, or a batch cannot be divided.
@@ -61,10 +79,12 @@ class Pretraining:
         config: PretrainConfig,
         seed: int,
         group: ProcessGroup = SINGLE,
+        groups: NDArray[np.int64] | None = None,
     ) -> None:
         check_world_size(config.batch, group.world_size)
         check_batch(config, len(clips))
-        self.bank, self.config, self.seed, self._group = bank, config, seed, group
+        self.bank = bank.oriented(config.encoders.orientation)
+        self.config, self.seed, self._group = config, seed, group
         self._clips = torch.from_numpy(clips).to(bank.device)
         self.epoch = 0
         with seeded_globally(seed, "initialisation"):
@@ -76,6 +96,9 @@ class Pretraining:
             self.contrast = MomentumContrast(encoders, config.contrast, queues)
         synchronised(self.contrast, group).to(bank.device)
         self._optimiser = _optimiser(self.contrast, config.optimiser)
+        self._monitor: Monitor | None = None
+        if config.monitor is not None and groups is not None and len(np.unique(groups)) > 1:
+            self._monitor = Monitor(bank, self._clips, groups, config.encoders.frames)
 
     @property
     def done(self) -> bool:
@@ -95,7 +118,8 @@ class Pretraining:
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the clips in a new random order."""
         config, device, group = self.config, self.bank.device, self._group
-        parameters = self.contrast.query_parameters()
+        began = time.perf_counter()
+        at_start = self._monitored(calibrate=True) if self.epoch == 0 else None
         started = time.perf_counter()
         lr = config.optimiser.lr_at(self.epoch, config.epochs)
         for each in self._optimiser.param_groups:
@@ -104,40 +128,58 @@ class Pretraining:
         order = torch.randperm(len(self._clips), generator=draws).to(device)
         loss = torch.zeros((), device=device)
         top1 = torch.zeros((), device=device)
-        autocast = torch.autocast(
-            device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
-        )
+        diagnosis = EpochDiagnosis(self.contrast.pairs, device)
         self.contrast.train()
         with seeded_globally(self.seed, f"dropout {self.epoch}"):
             for step in range(self.steps_per_epoch):
                 clips = self._clips[order[step * config.batch : (step + 1) * config.batch]]
-                views = [
-                    augmented_view(self.bank, clips, config.augment, config.encoders.frames, draws)
-                    for _ in ("query", "key")
-                ]
-                with autocast:
-                    result = self.contrast(*map(group.shard, views), group.all_gather)
-                self._optimiser.zero_grad(set_to_none=True)
-                result.loss.backward()
-                group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
-                self._optimiser.step()
+                result = self._step(clips, draws)
                 loss += result.loss.detach()
                 top1 += result.top1
-        group.all_reduce_mean([loss, top1])
+                diagnosis.add(result)
+        group.all_reduce_mean([loss, top1, *diagnosis.sums])
         mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
         if not np.isfinite(mean_loss):
             raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
-        seconds = time.perf_counter() - started
-        metrics = EpochMetrics(
-            epoch=self.epoch,
+        found = diagnosis.values(lambda rows: group.all_gather(rows.float()))
+        trained = time.perf_counter() - started
+        self.epoch += 1
+        due = self.done or (config.monitor is not None and self.epoch % config.monitor == 0)
+        return EpochMetrics(
+            epoch=self.epoch - 1,
             loss=mean_loss,
             top1=mean_top1,
             lr=lr,
-            samples_per_s=self.steps_per_epoch * config.batch / seconds,
-            seconds=seconds,
+            samples_per_s=self.steps_per_epoch * config.batch / trained,
+            chance=1 / (1 + config.contrast.queue),
+            **found,
+            nn_top1=self._monitored() if due else None,
+            nn_top1_start=at_start,
+            seconds=time.perf_counter() - began,
         )
-        self.epoch += 1
-        return metrics
+
+    def _step(self, clips: Tensor, draws: torch.Generator) -> ContrastResult:
+        """One optimisation step on a batch of clips (B,)."""
+        config, device, group = self.config, self.bank.device, self._group
+        views = [
+            augmented_view(self.bank, clips, config.augment, config.encoders.frames, draws)
+            for _ in ("query", "key")
+        ]
+        bf16 = config.precision == "bf16"
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
+            result: ContrastResult = self.contrast(*map(group.shard, views), group.all_gather)
+        self._optimiser.zero_grad(set_to_none=True)
+        result.loss.backward()
+        parameters = self.contrast.query_parameters()
+        group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
+        self._optimiser.step()
+        return result
+
+    def _monitored(self, *, calibrate: bool = False) -> float | None:
+        if self._monitor is None:
+            return None
+        encoders = [self.contrast.encoder(name) for name in self.config.representations]
+        return self._monitor.accuracy(encoders, calibrate=calibrate)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch depends on: tensors and plain values only."""

@@ -85,8 +85,9 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
 def load_encoder(path: Path | str, representation: str | None = None) -> Encoder:
     """One trained encoder, on the CPU and in evaluation mode.
 
-    It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames;
-    :func:`skelcon.embed` makes these from the clips of a data set.
+    It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames,
+    turned as ``encoder.orientation`` says; :func:`skelcon.embed` makes these from the clips of a
+    data set.
 
     Args:
         path: a ``weights.safetensors``, or a directory that holds one.

@@ -18,7 +18,7 @@ from skelcon.data.synthetic import synthesize
 
 SHORT = {
     "pretrain": {"epochs": 1, "batch": 16, "contrast": {"queue": 32}, "encoders": {"frames": 16}},
-    "linear": {"epochs": 2, "crops": 1},
+    "linear": {"epochs": 2, "crops": 1, "weight_decay": 0.0},
     "finetune": {"epochs": 1},
 }
 

@@ -9,6 +9,7 @@ import pytest
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
 from ablation.study import Study, load_study, named_study
+from ablation.units import EncoderSource, EvaluateUnit, read_unit
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
@@ -19,11 +20,13 @@ def plan_of(dataset: SkeletonDataset, study: Study | None = None, **options: Any
     return make_plan(study or named_study("augmentations"), dataset, **choices)
 
 
-def test_table_5_names_21_pretrainings_and_24_evaluations(dataset: SkeletonDataset) -> None:
+def test_table_5_names_21_pretrainings_and_26_evaluations(dataset: SkeletonDataset) -> None:
+    """A reference of coordinates is one evaluation for all columns."""
     plan = plan_of(dataset)
-    assert (len(plan.cells), plan.count("pretrain"), plan.count("evaluate")) == (24, 21, 24)
+    assert (len(plan.cells), plan.count("pretrain"), plan.count("evaluate")) == (30, 21, 26)
     assert plan.protocol == "xsub"
-    assert len(plan_of(dataset, seeds=(0, 1, 2)).units) == 3 * 45
+    # the nearest neighbour of the coordinates depends on no seed
+    assert len(plan_of(dataset, seeds=(0, 1, 2)).units) == 3 * 46 + 1
 
 
 def test_a_pretraining_stands_before_what_needs_it(dataset: SkeletonDataset) -> None:
@@ -58,10 +61,11 @@ def test_the_five_ablations_of_the_paper_share_31_pretrainings(dataset: Skeleton
     Table 8: 5 numbers of joints; |j| = 15 is Table 5's jitter in IMG. 5 cells.
     Table 9: 3 shortest crops; 0.1 is Table 5's crop in IMG. 3 cells.
     Table 10: 3 intra (Table 5) and 3 pairs (Table 6) = 6, all known. 6 rows x 3 columns.
+    References: random weights (3 rows of them in Table 10) and two of the coordinates.
     """
     names = ("augmentations", "rep-pairs", "jitter-joints", "crop-length", "rep-combinations")
     plans = [plan_of(dataset, named_study(name), preset="paper") for name in names]
-    assert [len(plan.cells) for plan in plans] == [21 + 3, 21, 5, 3, 18]
+    assert [len(plan.cells) for plan in plans] == [21 + 9, 21 + 9, 5 + 3, 3 + 3, 18 + 15]
     assert [plan.count("pretrain") for plan in plans] == [21, 7, 5, 3, 6]
     distinct: set[str] = set()
     new = []
@@ -134,7 +138,7 @@ def _leaves(tree: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 def test_the_key_changes_with_each_field_of_the_configuration(dataset: SkeletonDataset) -> None:
     for unit in plan_of(dataset).units.values():
         leaves = _leaves(unit.to_json())
-        assert len(leaves) > 20
+        assert len(leaves) > 10
         for path in leaves:
             changed = copy.deepcopy(unit.to_json())
             at = changed
@@ -229,3 +233,87 @@ def test_set_must_not_make_rows_alike(dataset: SkeletonDataset) -> None:
 def test_an_unknown_override_names_the_nearest(dataset: SkeletonDataset) -> None:
     with pytest.raises(UserError, match=r"--set: unknown key 'pretrain.epoch'.*'pretrain.epochs'"):
         plan_of(dataset, overrides={"pretrain.epoch": 3})
+
+
+REFERENCES = ("augmentations", "rep-pairs", "jitter-joints", "crop-length", "rep-combinations")
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_the_references_have_a_unit_in_every_cell(dataset: SkeletonDataset, name: str) -> None:
+    plan = plan_of(dataset, named_study(name))
+    assert {"nearest", "regularised"} < set(plan.study.references)
+    found: dict[str, set[str]] = {}
+    for cell in plan.cells:
+        if cell.row in plan.study.references:
+            assert isinstance(cell.unit, EvaluateUnit), (cell.row, cell.column, cell.reason)
+            assert cell.unit.needs == ()
+            found.setdefault(cell.row, set()).add(cell.unit.key)
+            (source,) = cell.unit.encoders
+            assert source.calibrated == cell.row.startswith("random")
+    assert len(found["nearest"]) == len(found["regularised"]) == 1
+
+
+def test_the_random_weights_of_all_studies_are_the_same_units(dataset: SkeletonDataset) -> None:
+    def random(name: str) -> set[str]:
+        plan = plan_of(dataset, named_study(name))
+        cells = (cell for cell in plan.cells if cell.row.startswith("random"))
+        return {cell.unit.key for cell in cells if cell.unit is not None}
+
+    assert random("rep-pairs") == random("rep-combinations") == random("augmentations")
+    assert random("crop-length") < random("augmentations")
+
+
+def test_coordinates_are_those_that_the_encoders_see(dataset: SkeletonDataset) -> None:
+    study = named_study("augmentations").only(("nearest", "regularised"))
+    plan, other = (
+        plan_of(dataset, study, overrides={"pretrain.encoders.frames": frames})
+        for frames in (32, 48)
+    )
+    assert set(plan.units).isdisjoint(other.units)
+    for unit in plan.units.values():
+        assert isinstance(unit, EvaluateUnit)
+        assert unit.encoders[0].coordinates == unit.encoders[0].encoders
+        assert unit.encoders[0].to_json()["coordinates"]["frames"] == 32
+        assert read_unit(unit.to_json()) == unit
+    assert [unit.task_name for unit in plan.units.values()] == ["retrieval", "linear"]
+
+
+def test_a_reference_keeps_its_own_settings_under_set(dataset: SkeletonDataset) -> None:
+    """A ``--set`` of the same key changes the rows, and what the reference leaves open."""
+    changes = {"linear": {"weight_decay": 0.5, "lr": 0.7}}
+    plan = plan_of(dataset, named_study("augmentations"), overrides=changes)
+    for cell in plan.cells:
+        if cell.unit is not None and cell.unit.task_name == "linear":
+            decay = "auto" if cell.row == "regularised" else 0.5
+            assert (cell.unit.options["weight_decay"], cell.unit.options["lr"]) == (decay, 0.7)
+
+
+def test_only_what_stays_frozen_is_calibrated(dataset: SkeletonDataset) -> None:
+    for name, calibrated in (("augmentations", True), ("retrieval", True), ("supervised", False)):
+        plan = plan_of(dataset, named_study(name))
+        units = [unit for unit in plan.units.values() if isinstance(unit, EvaluateUnit)]
+        random = [each for unit in units for each in unit.encoders if each.random is not None]
+        assert random
+        assert {source.calibrated for source in random} == {calibrated}
+        values = random[0].to_json()
+        assert ("calibrated" in values) == calibrated
+        assert EncoderSource.from_json(values) == random[0]
+
+
+def test_another_metric_is_of_the_same_units_and_beside_no_paper_value(
+    dataset: SkeletonDataset,
+) -> None:
+    plan = plan_of(dataset)
+    other = plan.showing("nn_top1")
+    assert other.units == plan.units
+    assert (plan.metric("seq"), other.metric("seq")) == ("top1", "nn_top1")
+    assert plan.report is not None
+    assert other.report is None
+    assert plan.showing("top1") == plan
+    combined = plan_of(dataset, named_study("rep-combinations")).showing("nn_top1")
+    assert combined.metric("parameters") == "parameters"
+    for metric in ("nn_top", "weight_decay"):
+        with pytest.raises(UserError, match=rf"--metric {metric}: .*"):
+            plan.showing(metric)
+    with pytest.raises(UserError, match="did you mean 'nn_top1'"):
+        plan.showing("nn_top")

@@ -25,9 +25,9 @@ from ablation.work import prepare
 from skelcon.augment import AugmentConfig, augmented_view
 from skelcon.data import ClipBank, open_or_import
 from skelcon.data.synthetic import open_embedded
+from skelcon.preset import preset_tree, resolve_with_preset
 from skelcon.pretrain import Pretraining
 from skelcon.seeding import generator
-from skelcon.settings import merge, preset_tree, resolve
 
 CASES = ("aug", "intra-img", "intra-stg", "intra-seq", "inter-stg-seq")
 
@@ -66,11 +66,9 @@ def main() -> None:
                 bank, torch.from_numpy(clips), AugmentConfig(), 64, draws
             )
         else:
+            changes = {"representations": case.split("-")[1:], "batch": options.batch}
             tree = preset_tree(options.preset)
-            tree.pop("by_representations", None)
-            names = case.split("-")[1:]
-            merge(tree, {"pretrain": {"representations": names, "batch": options.batch}})
-            config = resolve([tree], "benchmark").pretrain
+            config = resolve_with_preset(tree, [{"pretrain": changes}], {}, "benchmark").pretrain
             step = Pretraining(bank, clips, dataset.layout, config, seed=0).run_epoch
         times = timed(step, options.steps, options.warmup)
         median = statistics.median(times)

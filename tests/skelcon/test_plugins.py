@@ -293,7 +293,7 @@ def test_without_custom_components_nothing_of_them_shows():
     for count in (1, 2, 3):
         for used in itertools.combinations(REPRESENTATIONS, count):
             resolved = pretrain(representations=used).resolved()
-            assert set(resolved["encoders"]) == {*used, "frames"}
+            assert set(resolved["encoders"]) == {*used, "frames", "orientation"}
             assert set(resolved["augment"]) == {"use", *NAMES}
             text = json.dumps(resolved)
             assert "custom" not in text
@@ -324,7 +324,7 @@ def test_settings_name_custom_components_and_the_key_holds_version_and_all_optio
         "versions": {"noise": "1", "mirror": "3"},
     }
     assert type(resolved["augment"]["custom"]["mirror"]["p"]) is float
-    assert set(resolved["encoders"]) == {"seq", "frames", "custom"}
+    assert set(resolved["encoders"]) == {"seq", "frames", "orientation", "custom"}
     assert resolved["encoders"]["custom"] == {
         "bone": {
             "encoder": "bigru",

@@ -4,16 +4,8 @@ from typing import Any
 import pytest
 
 from skelcon.errors import UserError
-from skelcon.settings import (
-    PRESETS,
-    Settings,
-    merge,
-    parse_assignment,
-    preset_tree,
-    put,
-    resolve,
-    resolve_with_preset,
-)
+from skelcon.preset import PRESETS, preset_tree, resolve_with_preset
+from skelcon.settings import Settings, merge, parse_assignment, put, resolve
 from skelcon.yamlfile import read_yaml
 
 

@@ -7,7 +7,8 @@ import pytest
 from skelcon.data import synthetic
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.layouts import KINECT_V2
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import CENTRED, Normalisation
+from skelcon.data.orientation import turns
 from skelcon.data.splits import split
 from skelcon.data.synthetic import CLASS_NAMES, PAIR_LABELS, Take, performer, render, synthesize
 from skelcon.errors import UserError
@@ -167,11 +168,14 @@ def test_joints_are_lost_but_never_those_that_align():
     assert not missing & {KINECT_V2.centre, *KINECT_V2.spine, *KINECT_V2.shoulders}
 
 
-def test_normalised_clips_stand_upright_at_the_origin(small, tmp_path: Path):
+def test_by_default_clips_are_centred_and_stand_upright_when_they_are_turned(small, tmp_path: Path):
     raw = synthesize(tmp_path / "raw", subjects=1, repetitions=1, cameras=1, normalisation=RAW)
     assert raw.normalisation == RAW
     assert raw.clip(0)[0, 0, KINECT_V2.centre, 2] > 1.5
-    first = small.clip(0)[0, 0]
+    assert small.normalisation == CENTRED
+    found = turns(small, "first_frame")
+    assert found is not None
+    first = small.clip(0)[0, 0] @ found[0].T
     np.testing.assert_allclose(first[KINECT_V2.centre], 0, atol=1e-6)
     right, left = KINECT_V2.shoulders
     assert first[right, 0] - first[left, 0] == pytest.approx(

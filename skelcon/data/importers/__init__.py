@@ -24,7 +24,7 @@ from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import CENTRED, Normalisation
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -121,7 +121,7 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; everything by default.
+        normalisation: what is done to the coordinates; they are only centred by default.
         progress: called with the number of clips done and the number of all clips.
         max_bodies: how many bodies of a clip are kept: those that move most.
         exclude: names of clips or files to leave out.
@@ -133,7 +133,7 @@ def import_dataset(
     """
     found = source if isinstance(source, Source) else detect(source)
     options = ImportOptions(
-        normalisation=normalisation or Normalisation(),
+        normalisation=normalisation or CENTRED,
         max_bodies=max_bodies,
         exclude=frozenset(exclude),
     )

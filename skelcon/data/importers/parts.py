@@ -17,7 +17,7 @@ import numpy as np
 from skelcon.config import Config
 from skelcon.data.importers.bodies import most_moving
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
-from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.packing import ClipPacker, PackedIndex
 
 FARTHEST = 1e4
@@ -27,7 +27,7 @@ FARTHEST = 1e4
 class ImportOptions(Config):
     """What decides, beside the files, what is imported."""
 
-    normalisation: Normalisation = Normalisation()
+    normalisation: Normalisation = CENTRED
     max_bodies: int = 2
     exclude: frozenset[str] = frozenset()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from skelcon.downstream.tasks.base import EncoderSize, Evaluation, Inputs, OneGo, Task
+from skelcon.downstream.tasks.base import EncoderSize, Evaluation, Inputs, OneGo, Task, completed
 from skelcon.downstream.tasks.finetune import FinetuneTask
 from skelcon.downstream.tasks.linear import LinearTask
 from skelcon.downstream.tasks.retrieval import RetrievalTask
@@ -25,6 +25,7 @@ __all__ = [
     "OneGo",
     "RetrievalTask",
     "Task",
+    "completed",
     "task",
 ]
 

@@ -35,11 +35,15 @@ class Inputs:
 
     Attributes:
         encoders: trained or random; the features of several are concatenated (Table 10).
-        bank: the clips, on the device that evaluates.
+        bank: the clips, on the device that evaluates; they are turned as the encoders see them.
         train, test: (n,) int64 clips of the two sides, on that device.
         num_classes: the number of classes.
         frames: T, the frames of a view.
         seed: the evaluation's seed.
+        groups: (n,) int64 of the training clips, as `skelcon.data.groups_of` has them.
+
+    Raises:
+        ValueError: if the encoders see clips turned in different ways.
     """
 
     encoders: Sequence[Encoder]
@@ -49,6 +53,15 @@ class Inputs:
     num_classes: int
     frames: int
     seed: int
+    groups: Tensor
+
+    def __post_init__(self) -> None:
+        """Turn the clips."""
+        seen = sorted({encoder.orientation for encoder in self.encoders})
+        if len(seen) > 1:
+            raise ValueError(f"encoders of clips turned {' and '.join(seen)} cannot be combined")
+        if seen:
+            object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
 
 
 @dataclass(frozen=True)
@@ -139,6 +152,13 @@ class OneGo:
         """Nothing was kept."""
 
 
+def completed(evaluation: Evaluation) -> EvaluationResult:
+    """The result of ``evaluation``, after the epochs that are left to run."""
+    while not evaluation.done:
+        evaluation.run_epoch()
+    return evaluation.result()
+
+
 class Task(ABC, Generic[SettingsT]):
     """A downstream task. The defaults of its methods suit one that runs in one go.
 
@@ -146,13 +166,19 @@ class Task(ABC, Generic[SettingsT]):
         name: what settings, studies and ``--task`` call it.
         settings: the class of its settings.
         metrics: the numbers that its result may have.
+        values: those of them that are no fractions of clips, so that no table prints them.
         scales: those of its settings that change how many clips it sees, not what one costs.
+        frozen: whether the encoders are not trained.
+        draws: whether its result depends on the seed, apart from the encoders' weights.
     """
 
     name: ClassVar[str]
     settings: type[SettingsT]
     metrics: ClassVar[tuple[str, ...]]
+    values: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[tuple[str, ...]] = ()
+    frozen: ClassVar[bool] = False
+    draws: ClassVar[bool] = True
 
     def epochs(self, settings: SettingsT) -> int:
         """Epochs with a checkpoint between them; 0 if the task runs in one go."""

@@ -22,6 +22,7 @@ class FinetuneTask(Task[FinetuneConfig]):
     name = "finetune"
     settings = FinetuneConfig
     metrics = ("top1", "top1_std", "top1_train", "labelled")
+    values = ("labelled",)
     scales = ("epochs", "subsets", "labels")
 
     def epochs(self, settings: FinetuneConfig) -> int:
@@ -62,6 +63,7 @@ class FinetuneTask(Task[FinetuneConfig]):
     def seconds_per_clip(self, inputs: Inputs, settings: FinetuneConfig, steps: int) -> float:
         """The median of ``steps`` steps on one batch."""
         import numpy as np
+        import torch
 
         from skelcon.downstream.tasks.timing import WARM_UP, median_epoch, some_clips
 
@@ -70,5 +72,5 @@ class FinetuneTask(Task[FinetuneConfig]):
         short = settings.model_copy(
             update={"epochs": steps + WARM_UP + 1, "subsets": 1, "labels": 1.0}
         )
-        part = replace(inputs, train=batch, test=batch[:1])
+        part = replace(inputs, train=batch, test=batch[:1], groups=torch.zeros_like(batch))
         return median_epoch(self.start(part, short), steps) / len(batch)

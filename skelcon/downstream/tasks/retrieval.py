@@ -11,7 +11,9 @@ class RetrievalTask(Task[RetrievalConfig]):
 
     name = "retrieval"
     settings = RetrievalConfig
-    metrics = ("top1",)
+    metrics = ("top1", "nn_top1")
+    frozen = True
+    draws = False
 
     def start(self, inputs: Inputs, settings: RetrievalConfig) -> Evaluation:
         """A retrieval; it runs in one go."""

@@ -43,12 +43,16 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 
 def some_clips(clips: Tensor, count: int, rng: np.random.Generator) -> Tensor:
     """``count`` of ``clips``, or all if they are fewer, on the same device."""
-    chosen = rng.choice(clips.cpu().numpy(), min(count, len(clips)), replace=False)
+    return clips[_some(clips, count, rng)]
+
+
+def _some(clips: Tensor, count: int, rng: np.random.Generator) -> Tensor:
+    chosen = rng.choice(len(clips), min(count, len(clips)), replace=False)
     return torch.from_numpy(chosen).to(clips.device)
 
 
 def part_of(inputs: Inputs) -> Inputs:
     """``inputs`` with at most :data:`CLIPS` clips of each side."""
     rng = np.random.default_rng(0)
-    train = some_clips(inputs.train, CLIPS, rng)
-    return replace(inputs, train=train, test=some_clips(inputs.test, CLIPS, rng))
+    chosen, test = _some(inputs.train, CLIPS, rng), some_clips(inputs.test, CLIPS, rng)
+    return replace(inputs, train=inputs.train[chosen], test=test, groups=inputs.groups[chosen])

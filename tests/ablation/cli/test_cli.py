@@ -44,7 +44,7 @@ Ablate = Callable[..., Any]
         (["--sed", "3"], "--sed"),
         (["--source", "{utd}"], "transfers nothing"),
         (["--source", "/nowhere"], "does not exist"),
-        (["--preset", "smal"], "'smal' is not one of 'quick', 'small', 'paper'"),
+        (["--preset", "smal"], "unknown preset 'smal': did you mean 'small'?"),
         (["--only", "crops"], "did you mean 'crop'"),
         (["--format", "pdf"], "unknown format 'pdf'"),
         (["--track", "wanbd"], "did you mean 'wandb'"),

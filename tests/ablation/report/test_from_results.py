@@ -47,7 +47,7 @@ def test_seeds_of_the_same_question_add_up_and_another_question_is_left(
     for source in (two, other):
         merge_studies(one, source)
     merged = load_plan(one, "tiny")
-    assert (merged.seeds, merged.preset) == ((0, 1, 2), "paper")
+    assert (merged.seeds, merged.preset.name) == ((0, 1, 2), "paper")
     assert set(merged.units) == {*first.units, *second.units}
     merge_studies(empty := tmp_path / "empty", two)
     assert load_plan(empty, "tiny").seeds == (1, 2)

@@ -22,9 +22,9 @@ from ablation.plan import Plan, make_plan
 from ablation.report.entry import Entry
 from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
 from ablation.report.notes import concordant, rank_correlation
-from ablation.report.table import COLUMNS, Table, cells_frame, make_table, summary
+from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed, summary
 from ablation.store import Store, write_json
-from ablation.study import Column, Reported, load_study
+from ablation.study import Column, Reported, Row, load_study
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
@@ -280,3 +280,73 @@ def test_latex_escapes_what_a_user_writes(plan: Plan, frame: pd.DataFrame) -> No
     text = to_latex(make_table(replace(plan, study=study), frame))
     caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
     assert r"50\% of \$x\_1\$ \& \textbackslash{}more\{\#\}\textasciitilde{}" in caption
+
+
+RESULT = {"top1": 0.5, "nn_top1": 0.25, "top1_train": 0.75, "weight_decay": 0.1, "parameters": 7}
+
+
+@pytest.fixture
+def finished(dataset: SkeletonDataset, study_file: Path, tmp_path: Path) -> tuple[Plan, Store]:
+    """All is done, with a reference of coordinates by retrieval."""
+    study = load_study(study_file)
+    nearest = Row(label="nearest", coordinates=True, task="retrieval")
+    references = {**study.references, "nearest": nearest}
+    study = study.model_copy(update={"references": references})
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
+    store = Store(tmp_path / "finished")
+    for unit in plan.units.values():
+        directory = store.begin(unit.key, unit.to_json())
+        of_retrieval = {"top1": 0.625, "nn_top1": 0.625, "parameters": 0}
+        values = of_retrieval if unit.task_name == "retrieval" else RESULT
+        write_json(directory / "result.json", values)
+        store.finish(unit.key)
+    return plan, store
+
+
+def test_cells_have_a_line_for_each_metric_of_their_task(finished: tuple[Plan, Store]) -> None:
+    frame = cells_frame(*finished)
+    assert (frame["state"] == "done").all()
+    for _, lines in frame.groupby(["row", "column", "seed"]):
+        row, first = lines.iloc[0]["row"], lines.iloc[0]
+        assert first["metric"] == "top1"
+        found = dict(zip(lines["metric"], lines["value"], strict=True))
+        if row == "nearest":
+            assert found == {"top1": 0.625, "nn_top1": 0.625}
+        else:
+            assert found == {name: RESULT[name] for name in RESULT if name != "parameters"}
+        assert lines["unit"].nunique() == 1
+        assert lines["paper"].iloc[1:].isna().all()
+    shown = printed(finished[0], frame)
+    assert set(shown["metric"]) == {"top1"}
+    assert len(shown) == 4 * 2 * 2
+
+
+def test_the_metric_that_is_asked_for_is_printed(finished: tuple[Plan, Store]) -> None:
+    plan, store = finished
+    own, other = (
+        make_table(each, cells_frame(each, store)) for each in (plan, plan.showing("nn_top1"))
+    )
+    assert "linear top-1" in own.caption
+    assert "nearest-neighbour top-1 of the same features" in other.caption
+    for table, expected in ((own, 50.0), (other, 25.0)):
+        assert table.entries["none", "seq"].mean == expected
+        assert table.entries["nearest", "img"].mean == 62.5
+        assert table.entries["none", "seq"].n == 2
+    assert own.show_paper
+    assert not other.show_paper
+    assert other.entries["none", "seq"].paper is None
+    assert not any("order of the rows" in note for note in other.notes)
+    assert summary(other, [])["metric"] == "nn_top1"
+    cells = {(c["row"], c["column"]): c["mean"] for c in summary(other, [])["cells"]}
+    assert cells["none", "seq"] == 25.0
+
+
+def test_a_reference_without_the_metric_has_a_reason(finished: tuple[Plan, Store]) -> None:
+    plan = finished[0].showing("top1_train")
+    for store in (finished[1], Store(Path("nowhere"))):
+        entry = make_table(plan, cells_frame(plan, store)).entries["nearest", "seq"]
+        assert (entry.mean, entry.n) == (None, 0)
+        assert entry.reason == "not applicable: retrieval has no top1_train"
+    table = make_table(plan, cells_frame(plan, finished[1]))
+    assert table.entries["none", "img"].mean == 75.0
+    assert not any("missing" in note for note in table.notes)

@@ -28,7 +28,7 @@ from ablation.units import EvaluateUnit, Unit
 from skelcon.data import SkeletonDataset
 from skelcon.encoders import EncodersConfig
 from skelcon.errors import UserError
-from skelcon.settings import preset_tree, resolve_with_preset
+from skelcon.preset import preset_tree, resolve_with_preset
 
 LR = "pretrain.optimiser.lr"
 

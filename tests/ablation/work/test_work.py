@@ -13,13 +13,15 @@ import torch
 from ablation.plan import make_plan
 from ablation.store import Store
 from ablation.store.housekeeping import find
-from ablation.study import load_study
-from ablation.units import Unit
+from ablation.study import Row, load_study
+from ablation.units import EvaluateUnit, Unit
 from ablation.work import Context, UnitRun
 from ablation.work.checkpoints import CheckpointPolicy, EpochLog, Keep
 from skelcon import load_encoder
-from skelcon.data import SkeletonDataset
+from skelcon.augment import evaluation_view
+from skelcon.data import ClipBank, SkeletonDataset, split
 from skelcon.data.synthetic import synthesize
+from skelcon.downstream.linear import LinearEvaluation
 
 
 def units_of(dataset: SkeletonDataset, study_file: Path, epochs: int = 6) -> list[Unit]:
@@ -79,6 +81,35 @@ def test_an_interrupted_unit_gives_the_bits_of_one_that_never_was(
             assert {"loss", "top1", "lr", "samples_per_s"} <= set(lines[0])
 
 
+def test_a_pretraining_leaves_its_diagnosis_and_an_evaluation_none(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    """Monitored across subjects; the weights are those of an unmonitored unit."""
+    store, weights = Store(tmp_path), []
+    study = load_study(study_file).only(("crop+jitter",)).model_copy(update={"task": "finetune"})
+    for monitor in (2, None):
+        changes = {"pretrain.monitor": monitor, "finetune.epochs": 1}
+        plan = make_plan(study, dataset, preset="paper", seeds=(0,), overrides=changes)
+        for unit in list(plan.units.values())[:2]:
+            run(unit, store, dataset)
+            lines, result = store.files(unit.key).metrics(), store.result(unit.key)
+            found = {"chance", "alignment", "uniformity", "effective_rank"}
+            assert None not in [value for line in lines for value in line.values()]
+            if unit.kind == "evaluate":
+                assert not [name for line in lines for name in line if name in found]
+                continue
+            assert all(found <= set(line) for line in lines)
+            last = {name: value for name, value in lines[-1].items() if name in result}
+            assert result == last | {"epochs": 3, "steps": 6}
+            assert found <= set(result)
+            watched = ["nn_top1" in line for line in lines]
+            assert watched == ([False, True, True] if monitor else [False] * 3)
+            assert ("nn_top1_start" in lines[0]) == ("nn_top1" in result) == (monitor == 2)
+            weights.append((store.directory(unit.key) / "weights.safetensors").read_bytes())
+    assert len(weights) == 2
+    assert weights[0] == weights[1]
+
+
 def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
@@ -102,6 +133,86 @@ def test_a_finetuning_in_pieces_gives_the_bits_of_one_in_a_piece(
             result = straight.result(unit.key)
             assert result["labelled"] == 9  # half of six clips of each of three classes
             assert {"top1", "top1_std", "top1_train"} <= set(result)
+
+
+@pytest.mark.parametrize("decay", [0.0, "auto"])
+def test_a_linear_evaluation_in_pieces_gives_the_bits_of_one_in_a_piece(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    decay: float | str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("skelcon.downstream.regularised.ITERATIONS", 3)
+    study = load_study(study_file).only(("random",))
+    change = {"linear": {"epochs": 55, "crops": 2, "weight_decay": decay}}
+    change["pretrain"] = {"encoders": {"img": {"batch_norm": True}}}
+    plan = make_plan(study, dataset, preset="paper", seeds=(0,), overrides=change)
+    straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
+    for unit in plan.units.values():
+        assert unit.epochs == 6
+        run(unit, straight, dataset)
+        run(unit, broken, dataset, steps=2)
+        run(unit, broken, dataset, steps=3)
+        run(unit, broken, dataset)
+        for name in ("result.json", "predictions.npz"):
+            first, second = (s.directory(unit.key) / name for s in (straight, broken))
+            assert first.read_bytes() == second.read_bytes(), (unit.label, name)
+        log = (broken.directory(unit.key) / "log.txt").read_text()
+        assert log.count("; 0 epochs are trained again") == 2
+        result = straight.result(unit.key)
+        assert ("weight_decay" in result) == (decay == "auto")
+        assert {"top1", "nn_top1", "top1_train"} <= set(result)
+
+
+def test_coordinates_are_evaluated_without_parameters(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    study = load_study(study_file)
+    nearest = Row(coordinates=True, task="retrieval")
+    study = study.model_copy(update={"references": {"nearest": nearest}}).only(("nearest",))
+    plan = make_plan(study, dataset, preset="paper", seeds=(0, 1))
+    (unit,) = plan.units.values()
+    store = Store(tmp_path)
+    run(unit, store, dataset)
+    result = store.result(unit.key)
+    assert result["parameters"] == 0
+    clips = {part: split(dataset, "xsub", part) for part in ("train", "test")}
+    bank = ClipBank(dataset)
+    seen = {
+        part: evaluation_view(bank, torch.from_numpy(each), 0.95, 16).flatten(1).double().numpy()
+        for part, each in clips.items()
+    }
+    unit_length = {n: f / np.linalg.norm(f, axis=1, keepdims=True) for n, f in seen.items()}
+    nearest_clip = (unit_length["test"] @ unit_length["train"].T).argmax(axis=1)
+    hits = dataset.labels[clips["train"]][nearest_clip] == dataset.labels[clips["test"]]
+    assert result["top1"] == hits.mean()
+
+
+def test_random_weights_are_calibrated_where_they_stay_frozen(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path
+) -> None:
+    """The same unit without it is another one, with another number's worth of features."""
+    study = load_study(study_file).only(("random",))
+    study = study.model_copy(update={"columns": {"img": study.columns["img"]}})
+    change = {"pretrain.encoders.img": {"batch_norm": True, "input_norm": True}}
+    (unit,) = make_plan(study, dataset, preset="paper", seeds=(0,), overrides=change).units.values()
+    assert isinstance(unit, EvaluateUnit)
+    (source,) = unit.encoders
+    plain = replace(unit, encoders=(replace(source, calibrated=False),))
+    assert plain.key != unit.key
+    store = Store(tmp_path)
+    encoders = []
+    for each in (unit, plain):
+        unit_run = UnitRun(each, store, Context({dataset.fingerprint: dataset.path}))
+        assert isinstance(unit_run.training, LinearEvaluation)
+        encoders.append(unit_run.training.encoders[0].state_dict())
+        unit_run.close()
+    means = [name for name in encoders[0] if name.endswith("running_mean")]
+    assert means
+    for name, value in encoders[1].items():
+        same = torch.equal(value, encoders[0][name])
+        assert same != name.endswith(("running_mean", "running_var")), name
 
 
 def test_a_transfer_runs_on_the_joints_that_both_data_sets_have(
@@ -261,12 +372,8 @@ def test_a_unit_leaves_what_the_design_lists(
         run(unit, store, dataset)
         names = {path.name for path in store.directory(unit.key).iterdir()}
         common = {"config.json", "result.json", "provenance.json", "log.txt", "DONE", "lock"}
-        own = (
-            {"metrics.jsonl", "weights.safetensors"}
-            if unit.kind == "pretrain"
-            else {"predictions.npz"}
-        )
-        assert names == common | own
+        own = "weights.safetensors" if unit.kind == "pretrain" else "predictions.npz"
+        assert names == common | {"metrics.jsonl", own}
         assert json.loads((store.directory(unit.key) / "config.json").read_text()) == unit.to_json()
         provenance = store.provenance(unit.key)
         assert provenance["data"]["fingerprint"] == dataset.fingerprint

@@ -175,7 +175,7 @@ def test_the_crop_of_a_view_is_drawn_for_each_sample_and_each_view(
     views = []
     for _ in range(2):
         if kind == "train":
-            views.append(augment.training_view(bank, batch, 0.5, 8, draws))
+            views.append(augment.training_view(bank, batch, CropConfig(l_min=0.5), 8, draws))
         else:
             config = AugmentConfig(use=("crop",), crop=CropConfig(l_min=0.5))
             views.append(augmented_view(bank, batch, config, 8, draws))

@@ -12,6 +12,7 @@ from PIL import Image
 
 from skelcon.cli.program import main
 from skelcon.data import (
+    CENTRED,
     KINECT_V1,
     ClipInfo,
     DatasetWriter,
@@ -88,10 +89,10 @@ def test_import_prints_what_it_found_made_and_skipped(run: Run, raw: Path, here:
     facts = facts_of(shown)
     assert facts["clips"] == "12"
     assert facts["xsub"] == "6 train, 6 test"
-    assert facts["normalisation"] == "centre, spine-to-z, shoulders-to-x"
+    assert facts["normalisation"] == "centre"
     dataset = SkeletonDataset.open(here / "out")
     assert facts["fingerprint"] == dataset.fingerprint
-    assert dataset.normalisation == Normalisation()
+    assert dataset.normalisation == CENTRED
 
 
 @pytest.mark.parametrize(

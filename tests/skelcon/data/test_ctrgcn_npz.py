@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from skelcon.data import KINECT_V1, KINECT_V2, Normalisation, detect, import_dataset
+from skelcon.data import CENTRED, KINECT_V1, KINECT_V2, detect, import_dataset
 from skelcon.data.importers import RAW
 from skelcon.errors import UserError
 
@@ -116,7 +116,7 @@ def test_widths(save: Save, tmp_path: Path, width: int, joints: int, bodies: int
         np.testing.assert_array_equal(dataset.clip(at), expected(at, joints, bodies))
     assert (dataset.name, dataset.num_classes) == ("mine", 60)
     assert dataset.class_names[59] == "class 60"
-    assert import_dataset(path, tmp_path / "other")[0].normalisation == Normalisation()
+    assert import_dataset(path, tmp_path / "other")[0].normalisation == CENTRED
 
 
 @pytest.mark.parametrize("shape", [(4, 300, 99), (4, 300), (4, 0, 150), (4, 300, 2, 25, 3)])

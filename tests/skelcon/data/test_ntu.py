@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skelcon.data import KINECT_V2, Normalisation, SkippedFile, detect, import_dataset, normalise
+from skelcon.data import (
+    CENTRED,
+    KINECT_V2,
+    Normalisation,
+    SkippedFile,
+    detect,
+    import_dataset,
+    normalise,
+)
 from skelcon.data.importers.ntu import read_skeleton
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.source import BadLineError
@@ -108,10 +116,10 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
         assert not dataset.clip(at)[len(expected) :].any()
 
 
-def test_coordinates_are_normalised_unless_told_otherwise(source: Path, tmp_path: Path):
+def test_coordinates_are_centred_unless_told_otherwise(source: Path, tmp_path: Path):
     dataset, _ = import_dataset(source, tmp_path / "set")
     clip = as_written(bodies_of(NAMES[3], 8, 2))
-    expected = normalise(clip, KINECT_V2, Normalisation()).astype(np.float32)
+    expected = normalise(clip, KINECT_V2, CENTRED).astype(np.float32)
     np.testing.assert_array_equal(dataset.clip(3), expected)
 
 

@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skelcon.data import KINECT_V1, KINECT_V2, UNKNOWN, Normalisation, detect, import_dataset
+from skelcon.data import (
+    CENTRED,
+    KINECT_V1,
+    KINECT_V2,
+    UNKNOWN,
+    Normalisation,
+    detect,
+    import_dataset,
+)
 from skelcon.data.importers import RAW
 from skelcon.errors import UserError
 
@@ -184,10 +192,12 @@ def test_normalisation_is_not_done_twice(tmp_path: Path):
     for layout in (AGCN, STGCN):
         layout.write(tmp_path / layout.family, "train", NAMES[:5])
         raw, _ = import_dataset(tmp_path / layout.family, tmp_path / "raw", RAW)
-        done, _ = import_dataset(tmp_path / layout.family, tmp_path / "done")
+        done, _ = import_dataset(tmp_path / layout.family, tmp_path / "done", Normalisation())
         assert done.normalisation == Normalisation()
         assert np.array_equal(raw.frames, done.frames) == (layout is AGCN)
         assert raw.normalisation == (Normalisation() if layout is AGCN else RAW)
+        default, _ = import_dataset(tmp_path / layout.family, tmp_path / "default")
+        assert default.normalisation == (Normalisation() if layout is AGCN else CENTRED)
 
 
 def test_frames_that_are_centred_are_not_centred_again(tmp_path: Path):
@@ -200,7 +210,7 @@ def test_frames_that_are_centred_are_not_centred_again(tmp_path: Path):
         if what == "centred":
             values -= values[:, :, :, 20:21]
         np.save(tmp_path / "xsub" / "train_position.npy", values)
-        dataset, _ = import_dataset(tmp_path / "xsub", tmp_path / what)
+        dataset, _ = import_dataset(tmp_path / "xsub", tmp_path / what, Normalisation())
         assert dataset.normalisation == Normalisation()
         clip = dataset.clip(0)
         centre = 20 if what == "centred" else 1

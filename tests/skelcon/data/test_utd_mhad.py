@@ -12,6 +12,7 @@ import scipy.io
 import scipy.sparse
 
 from skelcon.data import (
+    CENTRED,
     KINECT_V1,
     UNKNOWN,
     DatasetWriter,
@@ -98,12 +99,12 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
     assert report == {"family": "utd-mhad", "files": 20, "clips": 20, "excluded": 0, "skipped": []}
 
 
-def test_coordinates_are_normalised_unless_told_otherwise(source: Path, tmp_path: Path):
+def test_coordinates_are_centred_unless_told_otherwise(source: Path, tmp_path: Path):
     dataset, _ = import_dataset(source, tmp_path / "set")
-    assert dataset.normalisation == Normalisation()
+    assert dataset.normalisation == CENTRED
     for at, take in enumerate(TOLD):
         clip = values_of(*take).transpose(2, 0, 1)[None]
-        expected = normalise(clip, KINECT_V1, Normalisation()).astype(np.float32)
+        expected = normalise(clip, KINECT_V1, CENTRED).astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at), expected)
 
 

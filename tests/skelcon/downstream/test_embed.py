@@ -25,6 +25,7 @@ SMALL = EncodersConfig(
     stg=AGCNConfig(channels=(4,), strides=(2,)),
     seq=BiGRUConfig(hidden=4, layers=1),
     frames=FRAMES,
+    orientation="median",
 )
 
 
@@ -33,9 +34,15 @@ def encoder_of(dataset: SkeletonDataset, name: str = "seq", bodies: int = 2) -> 
     return Encoder(name, SMALL, dataset.layout, bodies)
 
 
+@pytest.fixture
+def turned(bank: ClipBank) -> ClipBank:
+    """The clips as those encoders see them."""
+    return bank.oriented("median")
+
+
 @pytest.mark.parametrize("name", REPRESENTATIONS)
 def test_features_are_those_of_the_central_part_in_evaluation_mode(
-    name: str, dataset: SkeletonDataset, bank: ClipBank
+    name: str, dataset: SkeletonDataset, turned: ClipBank
 ):
     encoder = encoder_of(dataset, name).train()
     before = copy.deepcopy(encoder.state_dict())
@@ -43,27 +50,27 @@ def test_features_are_those_of_the_central_part_in_evaluation_mode(
     assert encoder.training
     assert all(torch.equal(value, before[key]) for key, value in encoder.state_dict().items())
     clips = torch.arange(len(dataset))
-    expected = encoder.eval()(evaluation_view(bank, clips, 0.95, FRAMES))
+    expected = encoder.eval()(evaluation_view(turned, clips, 0.95, FRAMES))
     assert features.shape == (len(dataset), encoder.feature_size)
     assert features.dtype == np.float32
     np.testing.assert_allclose(features, expected.detach(), atol=1e-5, rtol=1e-5)
 
 
-def test_a_choice_of_clips_and_of_the_part_that_is_seen(dataset: SkeletonDataset, bank: ClipBank):
+def test_a_choice_of_clips_and_of_the_part_that_is_seen(dataset: SkeletonDataset, turned: ClipBank):
     encoder, clips, calls = encoder_of(dataset).eval(), np.array([9, 2, 17, 4]), []
     features = embed(
         encoder, dataset, clips, ratio=0.5, batch=3, progress=lambda *now: calls.append(now)
     )
-    expected = encoder(evaluation_view(bank, torch.from_numpy(clips), 0.5, FRAMES))
+    expected = encoder(evaluation_view(turned, torch.from_numpy(clips), 0.5, FRAMES))
     np.testing.assert_allclose(features, expected.detach(), atol=1e-5, rtol=1e-5)
     assert calls == [(3, 4), (4, 4)]
     assert embed(encoder, dataset, clips[:0]).shape == (0, encoder.feature_size)
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
-def test_missing_bodies_are_absent_ones(name: str, dataset: SkeletonDataset, bank: ClipBank):
+def test_missing_bodies_are_absent_ones(name: str, dataset: SkeletonDataset, turned: ClipBank):
     encoder = encoder_of(dataset, name, bodies=3).eval()
-    view = evaluation_view(bank, torch.arange(len(dataset)), 0.95, FRAMES)
+    view = evaluation_view(turned, torch.arange(len(dataset)), 0.95, FRAMES)
     expected = encoder(torch.cat((view, torch.zeros_like(view[:, :1])), dim=1))
     np.testing.assert_allclose(embed(encoder, dataset), expected.detach(), atol=1e-5, rtol=1e-5)
 

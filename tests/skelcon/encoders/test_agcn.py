@@ -23,6 +23,19 @@ def built(layout: SkeletonLayout, bodies: int = 2) -> AGCN:
     return model.eval()
 
 
+def test_without_the_norm_of_its_input_the_units_see_the_coordinates(layout: SkeletonLayout):
+    plain = AGCN(CONFIG.model_copy(update={"input_norm": False}), 2, layout).eval()
+    whole = built(layout)
+    assert set(whole.state_dict()) - set(plain.state_dict()) == {
+        f"norm.norm.{name}"
+        for name in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
+    }
+    plain.units.load_state_dict(whole.units.state_dict())
+    x = torch.randn(3, 2, 3, 8, layout.num_joints)
+    assert not torch.allclose(plain(x), whole(x))
+    assert torch.equal(plain(whole.norm(x)), whole(x))
+
+
 def double(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().double().numpy()
 

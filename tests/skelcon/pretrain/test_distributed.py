@@ -110,6 +110,17 @@ def test_equals_the_training_in_one_process(
 
 
 @pytest.mark.parametrize("case", train_shard.CASES)
+def test_the_diagnosis_is_that_of_the_whole_batch(
+    ranks: list[tuple[Found, ...]], single: Found, case: str
+) -> None:
+    """Alignment, effective rank, and the monitored accuracy: for that every rank sees all clips."""
+    expected = torch.tensor(single[case]["diagnosis"])
+    for whole, *_ in ranks:
+        found = torch.tensor(whole[case]["diagnosis"])
+        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("case", train_shard.CASES)
 def test_only_rounding_differs(ranks: list[tuple[Found, ...]], bank: ClipBank, case: str) -> None:
     """In double precision: features, gradients, running statistics, with dropout and without."""
     expected = tensors(train_shard.exact(bank, SINGLE)[case])

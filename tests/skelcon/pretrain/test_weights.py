@@ -25,6 +25,7 @@ CONFIG = EncodersConfig(
     stg=AGCNConfig(channels=(8,), strides=(2,)),
     seq=BiGRUConfig(hidden=8, layers=2, stepwise=True),
     frames=16,
+    orientation="median",
 )
 
 
@@ -46,6 +47,7 @@ def test_encoders_on_disk_give_the_same_bits(
         before, after = (extract([e], clips, lambda _: view) for e in (encoder, loaded[name]))
         assert torch.equal(before, after)
         assert not loaded[name].training
+        assert loaded[name].orientation == "median"
 
 
 def test_loading_leaves_the_global_generator_alone(small_layout: SkeletonLayout, tmp_path: Path):

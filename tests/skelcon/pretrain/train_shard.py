@@ -33,6 +33,7 @@ TREE: dict[str, Any] = {
     "optimiser": SGD,
     "epochs": 3,
     "batch": 6,
+    "monitor": 1,
 }
 IMG = {"channels": 4, "cooccurrence": 16}
 CASES: dict[str, dict[str, Any]] = {
@@ -53,7 +54,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 def started(bank: ClipBank, case: str, group: ProcessGroup) -> Pretraining:
     config = PretrainConfig.model_validate({**TREE, **CASES[case]})
-    return Pretraining(bank, np.arange(24), bank.layout, config, 0, group)
+    return Pretraining(bank, np.arange(24), bank.layout, config, 0, group, np.arange(24) % 3)
 
 
 def train(bank: ClipBank, group: ProcessGroup, earlier: dict[str, Any] | None) -> dict[str, Any]:
@@ -61,15 +62,17 @@ def train(bank: ClipBank, group: ProcessGroup, earlier: dict[str, Any] | None) -
     found = {}
     for case in CASES:
         training = started(bank, case, group)
-        losses, half = [], None
+        losses, diagnosis, half = [], [], None
         if earlier is not None:
             training.load_state_dict(earlier[case]["half"])
         while not training.done:
             metrics = training.run_epoch()
             losses.append((metrics.loss, metrics.top1))
+            diagnosis.append((metrics.alignment, metrics.effective_rank, metrics.nn_top1))
             if training.epoch == 1:
                 half = copied(training.state_dict())
-        found[case] = {"losses": losses, "half": half, "end": copied(training.state_dict())}
+        end = copied(training.state_dict())
+        found[case] = {"losses": losses, "diagnosis": diagnosis, "half": half, "end": end}
     return found
 
 

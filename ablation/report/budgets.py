@@ -1,0 +1,84 @@
+"""Whether what a table compares was pre-trained for the same number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ablation.plan import Plan
+from ablation.units import PretrainUnit
+
+if TYPE_CHECKING:
+    from ablation.report.entry import Entry
+
+    Entries = Mapping[tuple[str, str], Entry]
+
+Along = Literal["rows", "columns"]
+
+
+@dataclass(frozen=True, order=True)
+class Budget:
+    """Epochs and optimisation steps of a pre-training."""
+
+    epochs: int
+    steps: int
+
+
+def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
+    """The budget of one of a plan's pre-trainings."""
+    of_source = plan.source is not None and plan.source.fingerprint == unit.side.data
+    dataset = plan.source if of_source and plan.source is not None else plan.dataset
+    steps = len(unit.side.clips(dataset)) // unit.settings.batch
+    return Budget(unit.epochs, unit.epochs * steps)
+
+
+def unequal_budgets(plan: Plan, entries: Entries, along: Along) -> str:
+    """What differs where cells are compared; empty if nothing does.
+
+    Compared are the main rows of a column, or with ``along="columns"`` the columns of a row, as
+    far as they have our mean and the paper's value. A cell that is not pre-trained has no budget
+    and is left out.
+    """
+    study, found = plan.study, _budgets(plan)
+    rows = {name: row.label or name for name, row in study.rows.items()}
+    columns = {name: study.columns[name].label or name for name in plan.ranked}
+    lines, members = (columns, rows) if along == "rows" else (rows, columns)
+    parts: dict[str, None] = {}
+    for line in lines:
+        groups: dict[frozenset[int], list[tuple[str, set[Budget]]]] = {}
+        for member, label in members.items():
+            cell = (member, line) if along == "rows" else (line, member)
+            entry = entries[cell]
+            if cell in found and entry.mean is not None and entry.paper is not None:
+                steps = frozenset(budget.steps for budget in found[cell])
+                groups.setdefault(steps, []).append((label, found[cell]))
+        if len(groups) > 1:
+            parts[_described(list(groups.values()))] = None
+    return "; ".join(parts)
+
+
+def _budgets(plan: Plan) -> dict[tuple[str, str], set[Budget]]:
+    """(row, column) -> the budgets behind it; of several encoders or seeds there may be several."""
+    known: dict[str, Budget] = {}
+    found: dict[tuple[str, str], set[Budget]] = {}
+    for cell in plan.cells:
+        for key in cell.unit.needs if cell.unit is not None else ():
+            unit = plan.units.get(key)
+            if isinstance(unit, PretrainUnit):
+                known.setdefault(key, budget_of(plan, unit))
+                found.setdefault((cell.row, cell.column), set()).add(known[key])
+    return found
+
+
+def _described(groups: list[list[tuple[str, set[Budget]]]]) -> str:
+    """``img 30 epochs, img+seq and seq+stg 300``; steps, where epochs do not tell them apart."""
+    epochs = [frozenset(b.epochs for _, each in group for b in each) for group in groups]
+    by_epochs = len(set(epochs)) == len(groups)
+    parts = []
+    for group, own in zip(groups, epochs, strict=True):
+        numbers = own if by_epochs else {b.steps for _, each in group for b in each}
+        labels = " and ".join(label for label, _ in group)
+        parts.append(f"{labels} {' and '.join(map(str, sorted(numbers)))}")
+    parts[0] += " epochs" if by_epochs else " steps"
+    return ", ".join(parts)

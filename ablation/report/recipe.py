@@ -1,0 +1,46 @@
+"""What a reader must know of the recipe: a preset of the user's, and clips turned before."""
+
+from __future__ import annotations
+
+from ablation.plan import Plan
+from ablation.units import EvaluateUnit, PretrainUnit
+from skelcon.data import SkeletonDataset
+from skelcon.settings import assignments
+
+
+def recipe_notes(plan: Plan) -> list[str]:
+    """The notes of a table on its preset and on how its clips are turned."""
+    return [*_preset(plan), *_turned_before(plan)]
+
+
+def _preset(plan: Plan) -> list[str]:
+    """What a preset file holds: the table is read without it."""
+    preset = plan.preset
+    if not preset.changes:
+        return []
+    base = f"the {preset.base} preset, changed by " if preset.base else ""
+    return [f"Preset {preset}: {base}{', '.join(assignments(preset.changes))}."]
+
+
+def _turned_before(plan: Plan) -> list[str]:
+    """Data of which clips as they were recorded are asked for, and are gone."""
+    asked = {unit.side.data for unit in plan.units.values() if "as_recorded" in _orientations(unit)}
+    return [_note(each) for each in plan.datasets if each.fingerprint in asked and _turned(each)]
+
+
+def _orientations(unit: PretrainUnit | EvaluateUnit) -> set[str]:
+    if isinstance(unit, PretrainUnit):
+        return {unit.options["encoders"]["orientation"]}
+    found = (source.encoders for source in unit.encoders)
+    return {encoders["orientation"] for encoders in found if encoders is not None}
+
+
+def _turned(dataset: SkeletonDataset) -> bool:
+    return dataset.normalisation.spine_to_z or dataset.normalisation.shoulders_to_x
+
+
+def _note(dataset: SkeletonDataset) -> str:
+    what = f"Encoders see the clips of {dataset.name} turned, not as_recorded"
+    if dataset.family == "agcn-npy":
+        return f"{what}: its files hold them turned."
+    return f"{what}: its import turned them. Import it again with --normalise centre."
