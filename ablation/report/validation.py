@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell and seed, of one per cell, seed and fold.
+    """One line per cell, seed and metric, of one per fold.
 
     Each fold counts by its clips. Where a fold is missing there is no value, and the line has the
     reason of the first that is missing.
     """
     clips = tested_clips(plan)
     lines = []
-    for _, folds in frame.groupby(["row", "column", "seed"], sort=False):
+    for _, folds in frame.groupby(["row", "column", "seed", "metric"], sort=False):
         line = folds.iloc[0].to_dict()
         missing = folds[folds["value"].isna()]
         if len(missing):

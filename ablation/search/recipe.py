@@ -7,6 +7,7 @@ import yaml
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from skelcon.config import Json
+from skelcon.preset import PRESETS
 from skelcon.settings import merge
 
 PRESET = "preset.yaml"
@@ -25,15 +26,21 @@ def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     """The text of the file; ``head`` is its comment.
 
     The settings hold for what the search has pre-trained, and for nothing else: other
-    representations keep those of the preset that the file extends.
+    representations keep those of the preset that the file extends. What a preset file of the user's
+    holds is copied, so that this one needs no other file.
     """
     settings = settings_of(problem, best)
     settings.pop(REPRESENTATIONS, None)
     trained = problem.settings(best.parameters).pretrain.representations
-    preset = {
-        "extends": problem.preset,
-        "by_representations": {"+".join(trained): settings},
-    }
+    preset, base = Json(), problem.preset.base
+    if extends := problem.preset.name if problem.preset.name in PRESETS else base:
+        preset["extends"] = extends
+    merge(preset, problem.preset.changes)
+    special = preset.setdefault("by_representations", {})
+    own: Json = {}
+    merge(own, special.get("+".join(trained), {}))
+    merge(own, settings)
+    special["+".join(trained)] = _flat(own)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return f"{comment}\n{yaml.safe_dump(preset, sort_keys=False)}"
 

@@ -26,9 +26,8 @@ from ablation.search.steps import Steps
 from ablation.store import Store, write_json
 from ablation.units import EvaluateUnit, Unit
 from skelcon.data import SkeletonDataset
-from skelcon.encoders import EncodersConfig
 from skelcon.errors import UserError
-from skelcon.preset import preset_tree, resolve_with_preset
+from skelcon.preset import Preset, preset_tree, resolve_with_preset
 
 LR = "pretrain.optimiser.lr"
 
@@ -344,12 +343,44 @@ def test_the_preset_holds_for_what_was_searched_and_gives_the_trials_settings(
 def test_a_preset_file_is_one_that_commands_take(
     searched: tuple[SearchRecord, Store], tmp_path: Path
 ) -> None:
-    preset = pytest.importorskip("skelcon.preset")
     record, store = searched
-    report.export(Summary(record, store), tmp_path)
-    found = preset.Preset.of(str(tmp_path / "preset.yaml"))
+    summary, problem = Summary(record, store), record.problem
+    report.export(summary, tmp_path)
+    found = Preset.of(tmp_path / "preset.yaml")
     assert found.base == "quick"
     assert list(found.changes["by_representations"]) == ["seq"]
+    assert summary.best is not None
+    wanted = problem.settings(problem.changes(summary.best.parameters))
+    asked = [{"pretrain.representations": ["seq"]}]
+    assert resolve_with_preset(found.tree, asked, {}, "preset.yaml") == wanted
+
+
+@pytest.mark.parametrize("extends", ["small", None])
+def test_a_search_with_a_preset_file_keeps_what_that_holds(
+    tmp_path: Path, dataset: SkeletonDataset, extends: str | None
+) -> None:
+    own = {"by_representations": {"seq": {"pretrain.epochs": 5, LR: 0.5}, "img": {LR: 0.25}}}
+    own |= {"linear.epochs": 7} if extends is None else {"extends": extends}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(own))
+    (tmp_path / "space.yaml").write_text(
+        yaml.safe_dump({**SPACE, "base": {**SPACE["base"], "pretrain.epochs": 4}})
+    )
+    choices: dict[str, Any] = {"protocol": None, "overrides": {}}
+    space = load_space(tmp_path / "space.yaml")
+    problem = SearchProblem.of(space, dataset, preset=str(tmp_path / "mine.yaml"), **choices)
+    record = record_of(problem, tmp_path / "s")
+    record.report(record.ask().number, problem.steps, 0.5, 1.0)
+    record.end(0, "completed")
+    report.export(Summary(record, Store(tmp_path / "r")), tmp_path / "s")
+    (tmp_path / "mine.yaml").unlink()
+    found = Preset.of(tmp_path / "s" / "preset.yaml")
+    assert found.base == (extends or "")
+    for names, epochs, lr in ((["seq"], 4, problem.defaults[LR]), (["img"], None, 0.25)):
+        asked = [{"pretrain.representations": names}]
+        settings = resolve_with_preset(found.tree, asked, {}, "preset.yaml")
+        assert settings.pretrain.optimiser.lr == lr
+        assert epochs in (None, settings.pretrain.epochs)
+        assert extends is not None or settings.linear.epochs == 7
 
 
 def test_a_finetuning_can_be_what_a_trial_is_measured_by(
@@ -397,8 +428,6 @@ def test_a_recipe_varies_strength_speed_length_and_orientation(eight: SkeletonDa
     searched = set(recipe(eight).space.space)
     augment = {f"pretrain.augment.{name}" for name in ("crop.l_min", "pose.amplitude")}
     assert searched >= {*augment, "pretrain.augment.jitter.joints", LR, EPOCHS}
-    if "orientation" not in EncodersConfig.model_fields:
-        pytest.skip("clips have no orientation to choose")
     assert "pretrain.encoders.orientation" in searched
 
 
