@@ -132,7 +132,7 @@ class Study(Config):
     downstream: Downstream = None
     base: Json = Field({})
     ticks: dict[str, str] = Field({})
-    rows: dict[str, Row] = Field(min_length=1)
+    rows: dict[str, Row]
     columns: dict[str, Column] = Field(min_length=1)
     references: dict[str, Row] = Field({})
     paper: tuple[Report, ...] = ()
@@ -143,6 +143,8 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
+        if not self.all_rows:  # --only may leave references alone
+            raise ValueError("a study has at least one row")
         for name, row in self.all_rows.items():
             for tick in row.ticks:
                 if tick not in self.ticks:
