@@ -115,6 +115,10 @@ class Plan:
         """What the paper reports for a cell, as it is printed there."""
         return self.report.values.get(row, {}).get(column) if self.report else None
 
+    def paper_spread(self, row: str, column: str) -> float | None:
+        """The ± that the paper reports for a cell, if it does."""
+        return self.report.spreads.get(row, {}).get(column) if self.report else None
+
     @property
     def ranked(self) -> list[str]:
         """The columns that rank the rows."""

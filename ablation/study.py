@@ -36,6 +36,7 @@ paper:                                        what the paper reports; the entry 
   protocol: xview
   pretrained_on: pkummd1                      of a transfer: the source's name
   values: {crop+pose: {seq: 73.8}}            percent
+  spreads: {crop+pose: {seq: 0.5}}            its ±, where it gives one
   others: {su: {label: Su et al., values: {seq: 59.3}}}   other methods' reported rows
 compare: [rows]                               the orders that are checked: rows, columns
 transfer: false                               true: the pre-training is on --source
@@ -116,6 +117,7 @@ class Report(Config):
     protocol: str | None = None
     pretrained_on: str | None = None
     values: dict[str, dict[str, float]]
+    spreads: dict[str, dict[str, float]] = Field({})
     others: dict[str, Reported] = Field({})
 
 
@@ -132,7 +134,7 @@ class Study(Config):
     downstream: Downstream = None
     base: Json = Field({})
     ticks: dict[str, str] = Field({})
-    rows: dict[str, Row] = Field(min_length=1)
+    rows: dict[str, Row]
     columns: dict[str, Column] = Field(min_length=1)
     references: dict[str, Row] = Field({})
     paper: tuple[Report, ...] = ()
@@ -143,6 +145,8 @@ class Study(Config):
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
+        if not self.all_rows:  # --only may leave references alone
+            raise ValueError("a study has at least one row")
         for name, row in self.all_rows.items():
             for tick in row.ticks:
                 if tick not in self.ticks:
@@ -194,6 +198,10 @@ class Study(Config):
         for row in report.values:
             if row not in self.rows:
                 raise ValueError(f"paper: unknown row '{row}'")
+        for row, columns in report.spreads.items():
+            for column in columns:
+                if column not in report.values.get(row, {}):
+                    raise ValueError(f"paper: spreads: row '{row}', column '{column}' has no value")
         for other in report.others:
             if other in self.all_rows:
                 raise ValueError(f"paper: others: '{other}' is a row of the study")

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
 
 PRESETS = ("quick", "small", "paper", "authors")
+FOLDS_HELP = (
+    "Folds of a cross-validation over the groups (subjects, cameras or setups) of the training "
+    "side; one for each group where there are fewer."
+)
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
@@ -115,8 +119,7 @@ class StudyDataOptions(DataOptions):
     )
     folds: int | None = option(
         None,
-        "Of the cross-validation of --evaluate-on validation: so many folds, or one for each group "
-        "where there are fewer.",
+        FOLDS_HELP,
         min=2,
         show_default="5",
     )

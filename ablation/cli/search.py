@@ -9,6 +9,7 @@ import typer
 from ablation.catalogue import headline, known_spaces
 from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
+    FOLDS_HELP,
     DataOptions,
     EvaluateOn,
     ResourceOptions,
@@ -47,8 +48,7 @@ class SearchOptions:
     )
     folds: int | None = option(
         None,
-        "Of the cross-validation that gives a trial its value: so many folds, or one for each "
-        "group (subject, camera or setup) where there are fewer.",
+        FOLDS_HELP,
         min=2,
         show_default="the search's, 5",
     )

@@ -10,7 +10,9 @@ class Entry:
     """A cell over its seeds as it is printed, in percent or millions.
 
     Attributes:
-        spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side.
+        spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side; of
+            evaluations on several subsets of the labels that over the subsets.
+        paper, paper_spread: what the paper reports.
         error: of a cross-validation the standard error over clips and groups, where it is known.
     """
 
@@ -22,6 +24,7 @@ class Entry:
     best: bool = False
     unit: str = "percent"
     error: float | None = None
+    paper_spread: float | None = None
 
     @property
     def plus_minus(self) -> float | None:

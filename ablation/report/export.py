@@ -123,11 +123,12 @@ def to_latex(table: Table) -> str:
     lead = len(ticks) or 1
 
     def cell(entry: Entry) -> str:
-        text = text_of(entry, r" $\pm$ ")
+        plus_minus = r" $\pm$ "
+        text = text_of(entry, plus_minus)
         if entry.mean is None:
             return rf"{{\scriptsize\textit{{{escape_latex(text)}}}}}"
         text = rf"\textbf{{{text}}}" if entry.best else text
-        paper = table.paper_part(entry).strip()
+        paper = table.paper_part(entry, plus_minus).strip()
         return rf"{text} {{\scriptsize{paper}}}" if paper else text
 
     def beside(label: str) -> list[str]:

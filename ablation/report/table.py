@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry, number
@@ -134,11 +136,14 @@ class Table:
         """What a column is called in print."""
         return self.study.columns[column].label or column
 
-    def paper_part(self, entry: Entry) -> str:
+    def paper_part(self, entry: Entry, plus_minus: str = " ± ") -> str:
         """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
         if not self.show_paper or entry.paper is None or entry.mean is None:
             return ""
-        return f" ({number(entry.paper, entry.unit, of_paper=True)})"
+        text = number(entry.paper, entry.unit, of_paper=True)
+        if entry.paper_spread is not None:
+            text += f"{plus_minus}{entry.paper_spread:.1f}"
+        return f" ({text})"
 
     def line(self, row: str) -> list[Entry]:
         """The entries of a row."""
@@ -172,9 +177,11 @@ def entries_of(
     """(row, column) -> mean, spread or error, and whether it is its column's best.
 
     Of a cross-validation a seed counts once all of its folds are done: its value is the one over
-    all their clips. The error is that of ``hits``.
+    all their clips. The error is that of ``hits``. Where a value is a mean over subsets of the
+    labels, the spread is over them, as in Table 2: the root of the seeds' mean variance.
     """
     entries: dict[tuple[str, str], Entry] = {}
+    subsets = _spreads_over_subsets(plan, frame)
     ours, hits = printed(plan, frame[frame["state"] != "reported"]), hits or {}
     validated = plan.evaluate_on == "validation"
     if validated:
@@ -186,13 +193,19 @@ def entries_of(
         n, paper = len(values), plan.paper_value(str(row), str(column))
         mean = math.fsum(values) / n if n else None
         spread, error = None, None
-        if n > 1 and unit == "percent" and not validated:
-            spread = float(pd.Series(values).std(ddof=1))
         where = str(row), str(column)
+        of_subsets = 100 * subsets.get(where, np.empty(0))
+        if len(of_subsets):
+            spread = float(np.sqrt(np.mean(of_subsets**2)))
+        elif n > 1 and unit == "percent" and not validated:
+            spread = float(pd.Series(values).std(ddof=1))
         if mean is not None and where in hits and (found := hits[where].error) is not None:
             error = 100 * found
         reason = reasons[0] if reasons else ""
-        entries[where] = Entry(mean, spread, n, paper, reason, unit=unit, error=error)
+        beside = plan.paper_spread(*where)
+        entries[where] = Entry(
+            mean, spread, n, paper, reason, unit=unit, error=error, paper_spread=beside
+        )
     for column in plan.ranked if len(plan.study.rows) > 1 else ():
         means = {row: entries[row, column].mean for row in plan.study.rows}
         top = max((m for m in means.values() if m is not None), default=None)
@@ -200,6 +213,16 @@ def entries_of(
             if mean is not None and top is not None and f"{mean:.1f}" == f"{top:.1f}":
                 entries[row, column] = replace(entries[row, column], best=True)
     return entries
+
+
+def _spreads_over_subsets(
+    plan: Plan, frame: pd.DataFrame
+) -> dict[tuple[str, str], NDArray[np.float64]]:
+    """(row, column) -> of each seed (and fold) the deviation over the subsets of the labels."""
+    own = frame["column"].map(plan.metric)
+    lines = frame[(frame["metric"] == own + "_std") & frame["value"].notna()]
+    found = lines.groupby(["row", "column"], sort=False)["value"]
+    return {(str(row), str(column)): values.to_numpy() for (row, column), values in found}
 
 
 def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
@@ -214,6 +237,9 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
             seeds += f", {mean}standard error over clips and {groups_in_words(plan)}"
         if plan.evaluate_on == "validation":
             seeds += f" ({folds_in_words(plan)})"
+        elif subsets := _subsets(plan):
+            over = f"sample standard deviation over {subsets} random subsets (ddof = 1)"
+            seeds += f", mean ± {over}" + (" of each seed" if counts[-1] > 1 else "")
         elif counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
@@ -230,6 +256,12 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
         f"{study.title}{like}: {_metric_in_words(plan)}, "
         f"in percent, {data}{protocol}{side}, {plan.preset} preset{changed}, {seeds}."
     )
+
+
+def _subsets(plan: Plan) -> int:
+    """How many subsets of the labels each evaluation trains on; 0 where none has several."""
+    counts = (unit.options.get("subsets", 1) for unit in plan.units.values())
+    return max((count for count in map(int, counts) if count > 1), default=0)
 
 
 def _metric_in_words(plan: Plan) -> str:

@@ -116,7 +116,7 @@ def split(
             f"data set '{dataset.name}', {name}: the {most} groups of its training side cannot be "
             f"dealt to {fold.of} folds"
         )
-    held_out: NDArray[np.bool_] = _dealt(groups, fold.of) == fold.index
+    held_out: NDArray[np.bool_] = deal(groups, fold.of) == fold.index
     return train[held_out if part == "validation" else ~held_out]
 
 
@@ -169,8 +169,11 @@ def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> 
     return min(at_most, groups)
 
 
-def _dealt(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
-    """(n,) the fold of each clip: each group, the largest first, to the smallest fold so far."""
+def deal(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
+    """(n,) the fold of each clip: each group, the largest first, to the smallest fold so far.
+
+    No group is in two folds. With fewer groups than folds the last folds are empty.
+    """
     values, clips = np.unique(groups, return_counts=True)
     fold_of, sizes = np.zeros(len(values), np.int64), np.zeros(folds, np.int64)
     for at in np.argsort(-clips, kind="stable"):  # of equal ones the smaller value first

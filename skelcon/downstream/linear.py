@@ -144,7 +144,9 @@ class LinearEvaluation(ABC):
         started = time.perf_counter()
         loss, top1, lr = self._fit()
         if not (math.isfinite(loss) and bool(self.classifier.weight.isfinite().all())):
-            raise FloatingPointError("the linear classifier became infinite: lower linear.lr")
+            raise FloatingPointError(
+                "the linear classifier's weights became infinite: lower linear.lr"
+            )
         self.epoch += 1
         if self.done:
             self._result = self._evaluated(top1)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skelcon.data.splits import deal as dealt
 from skelcon.downstream.config import FOLDS
 from skelcon.seeding import generator
 
@@ -89,8 +90,8 @@ def hits_on_path(
 def deal(groups: Tensor, labels: Tensor, seed: int) -> Tensor:
     """The fold of each clip, at most :data:`~skelcon.downstream.config.FOLDS` of them.
 
-    No group is in two folds; each, the largest first, goes to the fold of the fewest clips. With a
-    single group the clips of each class are dealt at random instead.
+    Groups are dealt as those of a cross-validation (`skelcon.data.splits`); with a single group the
+    clips of each class are dealt at random instead.
 
     Args:
         groups: (n,) int64 the group of each clip.
@@ -100,19 +101,11 @@ def deal(groups: Tensor, labels: Tensor, seed: int) -> Tensor:
     Returns:
         (n,) int64 on the device of ``groups``; folds are counted from 0 without gaps.
     """
-    values, which, sizes = groups.unique(return_inverse=True, return_counts=True)
-    if len(values) < 2:
+    if len(groups.unique()) < 2:
         draws = generator(seed, "linear folds")
         order = torch.randperm(len(labels), generator=draws)
         order = order[labels.cpu()[order].argsort(stable=True)]
         folds = torch.empty(len(labels), dtype=torch.long)
         folds[order] = torch.arange(len(labels)) % FOLDS
         return folds.to(groups.device)
-    clips = [0] * min(FOLDS, len(values))
-    fold_of = torch.zeros(len(values), dtype=torch.long)
-    counts = sizes.tolist()
-    for group in sorted(range(len(counts)), key=lambda at: -counts[at]):
-        fold = clips.index(min(clips))
-        fold_of[group] = fold
-        clips[fold] += counts[group]
-    return fold_of.to(groups.device)[which]
+    return torch.from_numpy(dealt(groups.cpu().numpy(), FOLDS)).to(groups.device)

@@ -123,6 +123,7 @@ def test_a_study_of_custom_components_is_planned_with_their_versions(
     assert isinstance(random, EvaluateUnit)
     assert random.encoders[0].random == {
         "frames": 16,
+        "orientation": "first_frame",
         "custom": {
             "motion": {
                 "encoder": "mean-net",

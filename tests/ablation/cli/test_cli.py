@@ -138,12 +138,12 @@ def test_plan_counts_and_runs_nothing(ablate: Ablate, utd: Path, tmp_path: Path)
     options = ("--data", utd, "--results", results, "--set", "pretrain.batch=8")
     ended = ablate("augmentations", *options, "--seeds", 2, "--plan")
     assert ended.code == 0
-    counts = "48 cells, 90 distinct units (42 pre-trainings, 48 evaluations), 0 done"
+    counts = "60 cells, 93 distinct units (42 pre-trainings, 51 evaluations), 0 done"
     assert counts in ended.out.replace("\n", " ")
     ended = ablate("plan", "augmentations", "rep-pairs", *options, "--json")
     document, other = json.loads(ended.out)
-    assert (document["cells"], document["units"], document["done"]) == (24, 45, 0)
-    assert len({unit["key"] for unit in document["to_run"]}) == 45
+    assert (document["cells"], document["units"], document["done"]) == (30, 47, 0)
+    assert len({unit["key"] for unit in document["to_run"]}) == 47
     assert other["together"]["units"] < document["units"] + other["units"]
     assert not results.exists()
 
@@ -163,7 +163,7 @@ def test_list_shows_studies_and_searches(ablate: Ablate, study_file: Path) -> No
     by_name = {study["name"]: study for study in document["studies"]}
     assert set(by_name) == {*known_studies(), "tiny"}
     assert {search["name"] for search in document["searches"]} == set(known_spaces())
-    assert by_name["augmentations"]["units"] == 45
+    assert by_name["augmentations"]["units"] == 47
     assert by_name["augmentations"]["columns"] == ["img", "stg", "seq"]
     assert by_name["tiny"]["rows"] == ["none", "crop+jitter", "random"]
 

@@ -172,16 +172,18 @@ def test_a_question_leaves_standard_output_to_the_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ablation.cli.studies import confirm_cpu
+    from skelcon.preset import Preset
 
+    small, paper = Preset.of("small"), Preset.of("paper")
     stdin = io.StringIO("y\nn\n")
     monkeypatch.setattr(stdin, "isatty", lambda: True)
     monkeypatch.setattr(sys, "stdin", stdin)
-    confirm_cpu("small", Resources(), yes=False)
-    confirm_cpu("paper", Resources(), yes=True)
+    confirm_cpu(small, Resources(), yes=False)
+    confirm_cpu(paper, Resources(), yes=True)
     assert capsys.readouterr() == ("", "")
-    confirm_cpu("paper", Resources(), yes=False)
+    confirm_cpu(paper, Resources(), yes=False)
     with pytest.raises(typer.Abort):
-        confirm_cpu("paper", Resources(), yes=False)
+        confirm_cpu(paper, Resources(), yes=False)
     out, err = capsys.readouterr()
     assert out.strip() == ""
     assert err.count("trains on the CPU. Continue?") == 2

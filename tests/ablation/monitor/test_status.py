@@ -105,7 +105,7 @@ def test_the_commands_print_plain_lines(
         assert "1 done, 1 running, 1 failed" in head
         assert first.startswith(f"running  {held.key[:8]}  ")
         assert second == f"failed  {failed.key[:8]}  linear no augmentation / img / seed 0  " + (
-            "failed: it broke"
+            "epoch 0/1  failed: it broke"
         )
         assert _main(monkeypatch, "status", "--results", tmp_path, "--json") == 0
         document = json.loads(capsys.readouterr().out)

@@ -66,3 +66,13 @@ def test_what_is_unknown_or_damaged_is_one_line(
     (tmp_path / "tiny" / "study.json").write_text('{"study": {}}')
     with pytest.raises(UserError, match=r"study\.json' is damaged"):
         load_plan(tmp_path, "tiny")
+
+
+def test_references_alone_are_a_table_too(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path
+) -> None:
+    plan = make_plan(load_study(study_file).only(("random",)), dataset, preset="small", seeds=(0,))
+    save_plan(plan, tmp_path, tmp_path / plan.study.name)
+    again = load_plan(tmp_path, plan.study.name)
+    assert list(again.study.all_rows) == ["random"]
+    assert again.units == plan.units

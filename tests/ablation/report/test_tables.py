@@ -24,7 +24,7 @@ from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_la
 from ablation.report.notes import concordant, rank_correlation
 from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed, summary
 from ablation.store import Store, write_json
-from ablation.study import Column, Reported, Row, load_study
+from ablation.study import Column, Reported, Row, load_study, named_study
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError
@@ -350,3 +350,27 @@ def test_a_reference_without_the_metric_has_a_reason(finished: tuple[Plan, Store
     table = make_table(plan, cells_frame(plan, finished[1]))
     assert table.entries["none", "img"].mean == 75.0
     assert not any("missing" in note for note in table.notes)
+
+
+def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    """As the paper has it, which gives its own; several seeds do not change what it is of."""
+    study = named_study("semi-supervised").only(("scratch",))
+    plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
+    store, deviations = Store(tmp_path), (0.03, 0.05)
+    for cell in plan.cells:
+        assert cell.unit is not None
+        directory = store.begin(cell.unit.key, cell.unit.to_json())
+        result = {"top1": 0.5 + 0.1 * cell.seed, "top1_std": deviations[cell.seed]}
+        write_json(directory / "result.json", result)
+        store.finish(cell.unit.key)
+    table = make_table(plan, cells_frame(plan, store))
+    entry = table.entries["scratch", "5"]
+    assert entry.mean == pytest.approx(55)
+    assert entry.spread == pytest.approx(math.sqrt((3**2 + 5**2) / 2))
+    assert "mean ± sample standard deviation over 5 random subsets (ddof = 1) of each seed" in (
+        table.caption
+    )
+    assert "55.0 ± 4.1 (47.6 ± 1.0)" in to_markdown(table)
+    assert r"55.0 $\pm$ 4.1 {\scriptsize(47.6 $\pm$ 1.0)}" in to_latex(table)

@@ -129,7 +129,7 @@ def test_a_resumed_unit_has_no_epoch_twice_in_its_curve(plan: Plan, tmp_path: Pa
     top1 = store.result(evaluation.key)["top1"]
     shown = scalars(directory.parent / "linear")
     assert "pretrain/top1" not in written
-    assert shown["linear/top1"] == [(0, pytest.approx(top1))]
+    assert shown["linear/top1"] == [(1, pytest.approx(top1))]
     # The units' own files do not change.
     assert not list(store.units.rglob("*tfevents*"))
     assert store.damage(training.key, thorough=True) is None

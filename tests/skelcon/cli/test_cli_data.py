@@ -225,7 +225,7 @@ def test_nothing_is_cut_in_any_terminal(
     (path,) = [line for line in shown.splitlines() if line.startswith("  path")]
     assert Path(path.split(maxsplit=1)[1]).is_dir()
     flat = " ".join(shown.split())
-    assert "centre, spine-to-z, shoulders-to-x" in flat
+    assert "normalisation centre" in flat
     assert "a1_s1_t1_skeleton.mat" in flat
     _, shown, _ = run("check", raw)
     assert "a1_s1_t1_skeleton.mat" in shown
