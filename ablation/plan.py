@@ -281,7 +281,7 @@ class _Maker:
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
         task, on = TASKS[self.study.task_of(row)], self.plan.evaluate_on
-        options = settings[0].of(task.name).model_dump(mode="json")
+        options = task.resolved(settings[0].of(task.name))
         reason = "" if of_row.coordinates else _not_applicable(configs, of_row.pretrained)
         for side in self._sides(protocol):
             seed, fold = side.seed, side.fold.index if side.fold is not None else None

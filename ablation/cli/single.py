@@ -180,7 +180,7 @@ def evaluate(
     fold = trained.side.fold if trained is not None else None
     if seed is None:
         seed = trained.side.seed if trained is not None else 0
-    settings = _settings(options, dataset, task).of(task).model_dump(mode="json")
+    settings = named_task(task).resolved(_settings(options, dataset, task).of(task))
     side = Side.of(dataset, protocol, TRAIN_SIDE[on], seed, *source.skeleton(dataset), fold)
     label = f"{task} of {'+'.join(source.names)}, seed {seed}"
     unit = EvaluateUnit(side, settings, task, on, source.encoders, label=label)

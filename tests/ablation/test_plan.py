@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -317,3 +318,20 @@ def test_another_metric_is_of_the_same_units_and_beside_no_paper_value(
             plan.showing(metric)
     with pytest.raises(UserError, match="did you mean 'nn_top1'"):
         plan.showing("nn_top")
+
+
+def test_a_chosen_weight_decay_leaves_the_options_of_sgd_out_of_the_keys(
+    dataset: SkeletonDataset, study_file: Path
+) -> None:
+    def keys(linear: dict[str, Any]) -> list[str]:
+        plan = make_plan(
+            load_study(study_file),
+            dataset,
+            preset="paper",
+            seeds=(0,),
+            overrides={"linear": {"crops": 2, **linear}},
+        )
+        return list(plan.units)
+
+    assert keys({"weight_decay": "auto", "lr": 0.5}) == keys({"weight_decay": "auto"})
+    assert keys({"weight_decay": 0.1, "lr": 0.5}) != keys({"weight_decay": 0.1})

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
-from skelcon.config import Config
+from skelcon.config import Config, Json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -179,6 +179,10 @@ class Task(ABC, Generic[SettingsT]):
     scales: ClassVar[tuple[str, ...]] = ()
     frozen: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+
+    def resolved(self, settings: SettingsT) -> Json:
+        """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed."""
+        return settings.model_dump(mode="json")
 
     def epochs(self, settings: SettingsT) -> int:
         """Epochs with a checkpoint between them; 0 if the task runs in one go."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skelcon.config import Json
 from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
@@ -27,6 +28,14 @@ class LinearTask(Task[LinearConfig]):
     values = ("weight_decay",)
     scales = ("epochs", "crops")
     frozen = True
+
+    def resolved(self, settings: LinearConfig) -> Json:
+        """Without the options of SGD where the weight decay is chosen: there is none then."""
+        values = super().resolved(settings)
+        if settings.weight_decay == "auto":
+            for name in ("epochs", "lr", "momentum", "milestones", "batch"):
+                del values[name]
+        return values
 
     def epochs(self, settings: LinearConfig) -> int:
         """Blocks of the classifier's epochs; with ``weight_decay: auto`` folds and the last fit."""
