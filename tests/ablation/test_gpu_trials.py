@@ -73,7 +73,10 @@ def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path:
         expected = (1, 2) if key in weights else (1, 1)  # an evaluation runs on one of the two
         assert (one.provenance(key)["ranks"], two.provenance(key)["ranks"]) == expected
     for key in weights:
-        assert two.result(key) == pytest.approx(one.result(key), abs=1e-4)
+        results = [store.result(key) for store in (one, two)]
+        for result in results:
+            del result["uniformity"]  # of the pairs within a rank
+        assert results[1] == pytest.approx(results[0], abs=1e-4)
         mine, theirs = (load_file(s.directory(key) / "weights.safetensors") for s in (one, two))
         for name, value in mine.items():
             torch.testing.assert_close(value, theirs[name], atol=1e-4, rtol=1e-4)
@@ -116,7 +119,7 @@ def test_eight_quarters_of_two_gpus_run_at_once(
     )
     assert code == 0, out
     frame = pd.read_csv(tmp_path / "r" / "meeting" / "cells.csv")
-    assert list(frame["state"]) == ["done"] * 8
+    assert list(frame["state"][frame["metric"] == "top1"]) == ["done"] * 8
     running = most = 0
     for line in out.splitlines():
         running += line.startswith("started ") - line.startswith("done ")
