@@ -163,8 +163,8 @@ def test_the_key_changes_with_each_field_of_the_configuration(dataset: SkeletonD
         {"pretrain.epochs": 7},
         {"pretrain.batch": 4},
         {"pretrain.precision": "bf16"},
-        {"linear.epochs": 2},
-        {"linear.lr": 0.5},
+        {"linear.test_ratio": 0.5},
+        {"linear.l_min": 0.7},
     ],
 )
 def test_the_key_of_a_cell_changes_with_each_setting_that_matters(
@@ -281,12 +281,13 @@ def test_coordinates_are_those_that_the_encoders_see(dataset: SkeletonDataset) -
 
 def test_a_reference_keeps_its_own_settings_under_set(dataset: SkeletonDataset) -> None:
     """A ``--set`` of the same key changes the rows, and what the reference leaves open."""
-    changes = {"linear": {"weight_decay": 0.5, "lr": 0.7}}
+    changes = {"linear": {"weight_decay": 0.5, "test_ratio": 0.7}}
     plan = plan_of(dataset, named_study("augmentations"), overrides=changes)
     for cell in plan.cells:
         if cell.unit is not None and cell.unit.task_name == "linear":
             decay = "auto" if cell.row == "regularised" else 0.5
-            assert (cell.unit.options["weight_decay"], cell.unit.options["lr"]) == (decay, 0.7)
+            options = cell.unit.options
+            assert (options["weight_decay"], options["test_ratio"]) == (decay, 0.7)
 
 
 def test_only_what_stays_frozen_is_calibrated(dataset: SkeletonDataset) -> None:

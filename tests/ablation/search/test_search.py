@@ -258,7 +258,7 @@ def test_trials_that_share_a_pretraining_get_a_value_each(
         tmp_path,
         dataset,
         task="linear",
-        base={**SPACE["base"], "linear": {"epochs": 1, "crops": 1}},
+        base={**SPACE["base"], "linear": {"epochs": 1, "crops": 1, "weight_decay": 0.0}},
         space={"linear.epochs": {"choice": [1, 2, 3]}},
         scheduler={"name": "asha", "grace": 4},  # evaluations: the whole trial
     )
