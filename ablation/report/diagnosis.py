@@ -132,7 +132,7 @@ VERDICTS = {
     NO_HIGHER: "what is learned does not help to recognise actions",
     FELL: "",
 }
-"""What is found -> what is advised; in the order in which they are told."""
+"""Verdict -> advice, in the order in which notes print them."""
 
 
 def _judge(curves: Sequence[Curve]) -> list[str]:

@@ -32,9 +32,14 @@ def notes_of(
     store: Store | None = None,
     hits: Mapping[tuple[str, str], ClipHits] | None = None,
 ) -> tuple[str, ...]:
-    """The notes of a table, the most general first; ``hits`` are those of a cross-validation.
+    """The notes of a table, the most general first.
 
-    With ``store`` there are notes on its pre-trainings too.
+    Args:
+        plan: what the table asks.
+        entries: its cells.
+        frame: the lines that it prints.
+        store: where its pre-trainings are; without it there are no notes on them.
+        hits: (row, column) -> the clips that were right, of a cross-validation.
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [

@@ -1,7 +1,7 @@
 """Population based training: members that copy the best and change parameters while they train.
 
-All train on the first fold of the cross-validation alone: an exchange is of weights, and those of
-another fold have seen the clips that this one holds out.
+All members train on the first fold of the cross-validation only: members copy weights from each
+other, and weights of another fold were trained on the clips that this fold holds out.
 
 Such a member is no unit of a study, as no configuration describes it: it has a directory of its
 own, ``trials/<number>``, with its last checkpoint. Ray Tune's scheduler decides who copies whom.

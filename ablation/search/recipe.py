@@ -25,9 +25,9 @@ def settings_of(problem: SearchProblem, trial: Trial) -> Json:
 def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     """The text of the file; ``head`` is its comment.
 
-    The settings hold for what the search has pre-trained, and for nothing else: other
-    representations keep those of the preset that the file extends. What a preset file of the user's
-    holds is copied, so that this one needs no other file.
+    The settings apply only to the representations that the search has pre-trained; others keep
+    those of the preset that the file extends. The content of a user's own preset file is copied, so
+    that this file needs no other.
     """
     settings = settings_of(problem, best)
     settings.pop(REPRESENTATIONS, None)

@@ -58,8 +58,8 @@ class SearchSource:
     """The trials of a search as a source of units (`ablation.scheduler.queue.UnitSource`).
 
     The folds of a trial are handed out one after another, before a new trial is. Trials with
-    different parameters may share units, where a parameter is not used. ``missing`` gives those of
-    a fold's units that are not done; damaged ones are moved away.
+    different parameters may share units, where a parameter is not used. ``missing`` returns the
+    units of a fold that are not done, and moves damaged ones away.
     """
 
     def __init__(
@@ -95,9 +95,9 @@ class SearchSource:
     def upcoming(self) -> int:
         """How many units further folds and trials have, if none of them is stopped."""
         folds, scale = len(self._problem.folds), self._problem.epochs
-        begun = sum(trial.epoch // scale for trial in list(self._again))
+        done = sum(trial.epoch // scale for trial in list(self._again))
         ahead = sum(folds - each.fold - (not each.waiting) for each in list(self._open.values()))
-        return 2 * (ahead + folds * (len(self._again) + self._left) - begun)
+        return 2 * (ahead + folds * (len(self._again) + self._left) - done)
 
     @property
     def expected(self) -> Sequence[Unit]:

@@ -16,7 +16,7 @@ class Steps:
 
     Attributes:
         own: epochs of the trial's pre-trainings.
-        scale: those of the default's.
+        scale: steps of the default trial.
     """
 
     own: int

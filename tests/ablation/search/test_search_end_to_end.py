@@ -16,9 +16,10 @@ import yaml
 from ablation_helpers import ablate, command
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from search_helpers import SPACE, numbers
+from search_helpers import SPACE, numbers, problem_of, run_trials
 
 from ablation.search.record import JOURNAL, Trial
+from skelcon.data import SkeletonDataset
 
 pytestmark = pytest.mark.slow
 
@@ -44,10 +45,11 @@ def trials_of(results: Path) -> list[Trial]:
 
 
 def test_a_killed_search_resumes_and_is_the_one_that_was_never_killed(
-    utd: Path, tmp_path: Path
+    utd: Path, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     changes = {"base": {**SPACE["base"], "pretrain.epochs": 60}, "evaluate_every": 6}
-    words = ("search", space_file(tmp_path, **changes), "--data", utd, "--results", tmp_path / "r")
+    same = ("--data", utd, "--preset", "quick", "--results", tmp_path / "r")
+    words = ("search", space_file(tmp_path, **changes), *same)
     driver = subprocess.Popen(
         command(*words, "--trials", 2),
         stdout=subprocess.DEVNULL,
@@ -61,9 +63,8 @@ def test_a_killed_search_resumes_and_is_the_one_that_was_never_killed(
     again = ablate(*words, "--trials", 3, "--json")
     assert again.returncode == 0, again.stderr
     found = trials_of(tmp_path / "r")
-    whole = ablate(*words[:-1], tmp_path / "whole", "--trials", 3)
-    assert whole.returncode == 0, whole.stderr
-    assert numbers(found) == numbers(trials_of(tmp_path / "whole"))
+    problem = problem_of(tmp_path, dataset, **changes)
+    assert numbers(found) == numbers(run_trials(problem, tmp_path / "whole", 3))
     assert [trial.state for trial in found] == ["completed"] * 3
     document = json.loads(again.stdout)
     best = max(found, key=lambda trial: trial.value or 0)
