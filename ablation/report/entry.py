@@ -13,7 +13,10 @@ class Entry:
         spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side; of
             evaluations on several subsets of the labels that over the subsets.
         paper, paper_spread: what the paper reports.
+        best: it is the column's highest, or not told apart from it.
+        second: it is the second of its column, by value.
         error: of a cross-validation the standard error over clips and groups, where it is known.
+        interval: 95 % interval of the mean, where the tested clips are known.
     """
 
     mean: float | None
@@ -25,6 +28,8 @@ class Entry:
     unit: str = "percent"
     error: float | None = None
     paper_spread: float | None = None
+    second: bool = False
+    interval: tuple[float, float] | None = None
 
     @property
     def plus_minus(self) -> float | None:
