@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablation.plan import Plan
-from ablation.report.uncertainty import paired_difference, standard_error
+from ablation.statistics import (
+    Estimate,
+    difference_of,
+    estimate_of,
+    paired_difference,
+    standard_error,
+)
 from ablation.store import Store
 from ablation.store.unit_files import PREDICTIONS
 
@@ -24,34 +30,53 @@ class ClipHits:
     """How often each tested clip was right.
 
     Attributes:
-        clips: (n,) their indices, ascending.
-        hits: (n,) shares of the seeds (and of a fine-tuning's subsets), in [0, 1].
-        groups: (n,) as `skelcon.data.groups_of` has them.
+        clips: (N,) their indices, ascending.
+        hits: (n, N) of each seed: 0 or 1, or of a fine-tuning the share of its subsets.
+        groups: (N,) as `skelcon.data.groups_of` has them.
+        seeds: (n) which ones.
     """
 
     clips: NDArray[np.int64]
     hits: NDArray[np.float64]
     groups: NDArray[np.int64]
+    seeds: tuple[int, ...]
 
     @property
     def mean(self) -> float:
-        """The accuracy over all clips."""
+        """The accuracy over all seeds and clips."""
         return float(self.hits.mean())
 
     @property
     def error(self) -> float | None:
         """The standard error of :attr:`mean` over clips and groups; None of a single clip."""
-        return standard_error(self.hits, self.groups) if len(self.hits) > 1 else None
+        if len(self.clips) < 2:
+            return None
+        return standard_error(self.hits.mean(axis=0), self.groups)
+
+    @property
+    def estimate(self) -> Estimate:
+        """The accuracy with its interval over seeds, groups and clips."""
+        return estimate_of(self.hits, self.groups)
 
     def less(self, other: ClipHits) -> tuple[float, float] | None:
         """The paired difference to ``other`` and its standard error; None on other clips."""
         if not np.array_equal(self.clips, other.clips) or len(self.clips) < 2:
             return None
-        return paired_difference(self.hits, other.hits, self.groups)
+        return paired_difference(self.hits.mean(axis=0), other.hits.mean(axis=0), self.groups)
+
+    def difference(self, other: ClipHits) -> Estimate | None:
+        """The paired difference to ``other`` over the seeds of both; None on other clips."""
+        if not np.array_equal(self.clips, other.clips):
+            return None
+        shared = [seed for seed in self.seeds if seed in other.seeds]
+        if not shared:
+            return None
+        own, others = (each.hits[[each.seeds.index(s) for s in shared]] for each in (self, other))
+        return difference_of(own, others, self.groups)
 
 
-def read_hits(store: Store, seeds: Sequence[Sequence[str]]) -> ClipHits | None:
-    """Of finished evaluations: the mean over the seeds.
+def read_hits(store: Store, seeds: Mapping[int, Sequence[str]]) -> ClipHits | None:
+    """Of finished evaluations, seed by seed.
 
     Args:
         store: where they are.
@@ -61,19 +86,20 @@ def read_hits(store: Store, seeds: Sequence[Sequence[str]]) -> ClipHits | None:
     Returns:
         None where predictions, or the groups of their clips, are missing.
     """
-    found = [_pooled(store, keys) for keys in seeds]
+    found = [_pooled(store, keys) for keys in seeds.values()]
     known = [each for each in found if each is not None]
     if not known or len(known) < len(found):
         return None
-    first = known[0]
-    if not all(np.array_equal(first.clips, each.clips) for each in known):
+    clips, _, groups = known[0]
+    if not all(np.array_equal(clips, each[0]) for each in known):
         return None
-    hits = np.mean([each.hits for each in known], axis=0)
-    return ClipHits(first.clips, hits, first.groups)
+    return ClipHits(clips, np.stack([hits for _, hits, _ in known]), groups, tuple(seeds))
 
 
-def _pooled(store: Store, keys: Sequence[str]) -> ClipHits | None:
-    """The clips of all evaluations together."""
+def _pooled(
+    store: Store, keys: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
+    """Clips, hits and groups of all evaluations together."""
     parts = []
     with contextlib.suppress(OSError, ValueError, LookupError, zipfile.BadZipFile):
         for key in keys:
@@ -82,7 +108,7 @@ def _pooled(store: Store, keys: Sequence[str]) -> ClipHits | None:
                 parts.append((saved["clip"], right, saved["group"]))
         clips, hits, groups = map(np.concatenate, zip(*parts, strict=True))
         order = np.argsort(clips)
-        return ClipHits(clips[order], hits[order], groups[order])
+        return clips[order], hits[order], groups[order]
     return None
 
 
@@ -95,7 +121,7 @@ def hits_of(plan: Plan, store: Store) -> dict[tuple[str, str], ClipHits]:
             keys.append(cell.unit.key)
     found = {}
     for where, of_seeds in seeds.items():
-        done = [keys for keys in of_seeds.values() if all(map(store.is_done, keys))]
+        done = {seed: keys for seed, keys in of_seeds.items() if all(map(store.is_done, keys))}
         hits = read_hits(store, done)
         if hits is not None:
             found[where] = hits

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry, number
-from ablation.report.hits import ClipHits, hits_of
+from ablation.report.evidence import Evidence, evidence_of
 from ablation.report.notes import notes_of
 from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
@@ -157,32 +157,35 @@ class Table:
 
 def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
     """The entries with caption and notes; of ``store`` what pre-trainings and folds tell."""
-    validated = store is not None and plan.evaluate_on == "validation"
-    hits = hits_of(plan, store) if store is not None and validated else {}
-    entries, shown = entries_of(plan, frame, hits), printed(plan, frame)
+    shown = printed(plan, frame)
+    ours = shown[shown["state"] != "reported"]
+    evidence = evidence_of(plan, ours, store)
+    entries = entries_of(plan, frame, evidence)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, shown[shown["state"] != "reported"], store, hits),
+        notes=notes_of(plan, entries, ours, store, evidence.hits),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
     )
 
 
 def entries_of(
-    plan: Plan, frame: pd.DataFrame, hits: Mapping[tuple[str, str], ClipHits] | None = None
+    plan: Plan, frame: pd.DataFrame, evidence: Evidence | None = None
 ) -> dict[tuple[str, str], Entry]:
-    """(row, column) -> mean, spread or error, and whether it is its column's best.
+    """(row, column) -> mean, spread or error, interval, and whether it is its column's best.
 
     Of a cross-validation a seed counts once all of its folds are done: its value is the one over
-    all their clips. The error is that of ``hits``. Where a value is a mean over subsets of the
-    labels, the spread is over them, as in Table 2: the root of the seeds' mean variance.
+    all their clips. Error, interval and best are those of ``evidence``. Where a value is a mean
+    over subsets of the labels, the spread is over them, as in Table 2: the root of the seeds' mean
+    variance.
     """
     entries: dict[tuple[str, str], Entry] = {}
     subsets = _spreads_over_subsets(plan, frame)
-    ours, hits = printed(plan, frame[frame["state"] != "reported"]), hits or {}
+    ours = printed(plan, frame[frame["state"] != "reported"])
+    evidence = evidence or evidence_of(plan, ours, None)
     validated = plan.evaluate_on == "validation"
     if validated:
         ours = pooled(plan, ours)
@@ -199,19 +202,32 @@ def entries_of(
             spread = float(np.sqrt(np.mean(of_subsets**2)))
         elif n > 1 and unit == "percent" and not validated:
             spread = float(pd.Series(values).std(ddof=1))
-        if mean is not None and where in hits and (found := hits[where].error) is not None:
-            error = 100 * found
+        hits = evidence.hits.get(where)
+        if validated and hits is not None and hits.error is not None:
+            error = 100 * hits.error
+        estimate = evidence.estimate(where) if unit == "percent" else None
+        within = estimate.interval if estimate is not None else None
         reason = reasons[0] if reasons else ""
         beside = plan.paper_spread(*where)
         entries[where] = Entry(
-            mean, spread, n, paper, reason, unit=unit, error=error, paper_spread=beside
+            mean,
+            spread,
+            n,
+            paper,
+            reason,
+            unit=unit,
+            error=error,
+            paper_spread=beside,
+            interval=within and (100 * within[0], 100 * within[1]),
         )
-    for column in plan.ranked if len(plan.study.rows) > 1 else ():
-        means = {row: entries[row, column].mean for row in plan.study.rows}
-        top = max((m for m in means.values() if m is not None), default=None)
-        for row, mean in means.items():
-            if mean is not None and top is not None and f"{mean:.1f}" == f"{top:.1f}":
-                entries[row, column] = replace(entries[row, column], best=True)
+    for where in evidence.best(plan):
+        entries[where] = replace(entries[where], best=True)
+    for column in plan.ranked:
+        cells = [(row, column) for row in plan.study.rows]
+        found = {each: mean for each in cells if (mean := entries[each].mean) is not None}
+        if len(found) > 2:
+            second = sorted(found, key=lambda each: -found[each])[1]
+            entries[second] = replace(entries[second], second=True)
     return entries
 
 

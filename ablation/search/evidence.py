@@ -59,4 +59,4 @@ class Evidence:
             return None
         if not all(map(self._store.is_done, keys)):
             return None
-        return read_hits(self._store, [keys])
+        return read_hits(self._store, {0: keys})

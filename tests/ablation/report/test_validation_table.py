@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, export, make_table
-from ablation.report.uncertainty import paired_difference, standard_error
+from ablation.statistics import paired_difference, standard_error
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from ablation.units import EvaluateUnit

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from search_helpers import SPACE, problem_of, record_of, run_trials, source_of
 
 from ablation.events import Failed, Finished
-from ablation.report.uncertainty import paired_difference, standard_error
 from ablation.search import report
 from ablation.search.problem import EPOCHS, SearchProblem
 from ablation.search.record import SearchRecord
@@ -23,6 +22,7 @@ from ablation.search.report import Summary
 from ablation.search.source import SearchSource
 from ablation.search.space import load_space, named_space
 from ablation.search.steps import Steps
+from ablation.statistics import paired_difference, standard_error
 from ablation.store import Store, write_json
 from ablation.units import EvaluateUnit, Unit
 from skelcon.data import SkeletonDataset

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablation.report.uncertainty import paired_difference, standard_error
+from ablation.statistics import paired_difference, standard_error
 
 SHARES = st.sampled_from([0.0, 1 / 3, 2 / 3, 1.0])
 CLIPS = st.lists(st.tuples(SHARES, SHARES, st.integers(1, 4)), min_size=2, max_size=30)

@@ -1,0 +1,149 @@
+r"""A mean over seeds and tested clips with its interval, and its test against zero.
+
+Two samples are behind an accuracy, and they are crossed: n seeds, each of which is one training,
+and the tested clips, which all seeds share and which come in G groups (subjects, cameras, setups)
+of clips that are alike. With :math:`x_{si}` the hit of seed s on clip i, the seeds' part and the
+groups' part of the variance of the mean are
+
+.. math::
+
+    V_{seeds} = \frac{1}{n (n - 1)} \sum_s (\bar x_{s \cdot} - \bar x)^2, \qquad
+    V_{groups} = \frac{G}{G - 1} \frac{1}{N^2} \sum_g
+        \Bigl(\sum_{i \in g} (\bar x_{\cdot i} - \bar x)\Bigr)^2 ,
+
+the second being the cluster-robust variance (Liang and Zeger 1986). Their sum counts what seeds and
+groups share twice, which errs on the safe side. The 95 % interval is that of Student's t with the
+degrees of freedom of Satterthwaite (1946); the p value is the weighted one of Cochran and Cox
+(1957),
+
+.. math:: p = \frac{V_{seeds} \, p_{n - 1}(t) + V_{groups} \, p_{G - 1}(t)}
+                   {V_{seeds} + V_{groups}},
+
+which keeps its level far out in the tail too, where corrections for many comparisons look, and
+Satterthwaite's does not. Both are checked by simulation in the tests.
+
+A bootstrap over three seeds or four subjects is too sure of itself: resampling n values gives
+(n - 1) / n of their variance, and no t quantile.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+LEVEL = 0.05
+"""The risk that is taken: intervals of 95 %, false positives of 5 %."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, or a difference of two, and the two parts of its variance.
+
+    Attributes:
+        value: the mean.
+        seeds: n; with a single one nothing is known of other trainings, and the part is 0.
+        groups: G; 0 where no clips are known, so that the test sample's error is not in it.
+        of_seeds, of_groups: the parts of the variance of the mean.
+    """
+
+    value: float
+    seeds: int
+    groups: int
+    of_seeds: float
+    of_groups: float
+
+    @property
+    def error(self) -> float:
+        """The standard error of the mean."""
+        return math.sqrt(self.of_seeds + self.of_groups)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is any sample of two or more to take an error from."""
+        return self.seeds > 1 or self.groups > 1
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean; None where no error is known."""
+        if not self.known:
+            return None
+        half = 0.0
+        if self.error > 0:
+            squares = sum(part**2 / freedom for part, freedom in self._parts())
+            freedom = self.error**4 / squares
+            half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * self.error
+        return self.value - half, self.value + half
+
+    @property
+    def p(self) -> float | None:
+        """How likely a value so far from zero is where there is none; None of no known error."""
+        if not self.known:
+            return None
+        if self.error == 0:
+            return float(self.value == 0)
+        ratio = abs(self.value) / self.error
+        return self.p_of(ratio)
+
+    def p_of(self, ratio: float) -> float:
+        """The two-sided p value of a mean that is ``ratio`` times its error."""
+        tails = sum(part * 2 * float(stats.t.sf(ratio, free)) for part, free in self._parts())
+        return float(tails / self.error**2)
+
+    def _parts(self) -> list[tuple[float, int]]:
+        """The parts of the variance, each with its degrees of freedom."""
+        parts = [(self.of_seeds, self.seeds - 1), (self.of_groups, self.groups - 1)]
+        return [(part, freedom) for part, freedom in parts if part > 0 and freedom > 0]
+
+
+def estimate_of(values: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
+    """The mean of hits, and how sure it is.
+
+    Args:
+        values: (n, N) of each seed and clip; without groups (n,), one value a seed.
+        groups: (N,) the group of each clip. With a single group each clip counts as one.
+
+    Raises:
+        ValueError: for no values, or other numbers of clips.
+    """
+    found = np.asarray(values, np.float64)
+    if groups is None:
+        found = found[:, None]
+    if found.ndim != 2 or not found.size:
+        raise ValueError(f"hits of {found.shape}: give seeds by clips, one at least")
+    n, clips = found.shape
+    mean = found.mean()
+    of_seeds = float(((found.mean(axis=1) - mean) ** 2).sum()) / (n * (n - 1)) if n > 1 else 0.0
+    if groups is None:
+        return Estimate(float(mean), n, 0, of_seeds, 0.0)
+    members = np.asarray(groups)
+    if members.shape != (clips,):
+        raise ValueError(f"hits of {found.shape} in groups of {members.shape}")
+    which = np.unique(members, return_inverse=True)[1]
+    if which.max() == 0:
+        which = np.arange(clips)
+    sums = np.bincount(which, found.mean(axis=0) - mean)
+    count = len(sums)
+    of_groups = count / (count - 1) * float((sums**2).sum()) / clips**2 if count > 1 else 0.0
+    return Estimate(float(mean), n, count, of_seeds, of_groups)
+
+
+def difference_of(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
+    """The mean of ``a`` less that of ``b``, paired seed by seed and clip by clip.
+
+    What both share (a hard clip, a subject, the draws of a seed) is gone from its error.
+
+    Args:
+        a, b: as in :func:`estimate_of`, of the same seeds and clips.
+        groups: (N,) the group of each clip.
+
+    Raises:
+        ValueError: for other numbers of seeds or clips.
+    """
+    first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if first.shape != second.shape:
+        raise ValueError(f"{first.shape} and {second.shape} hits cannot be paired")
+    return estimate_of(first - second, groups)

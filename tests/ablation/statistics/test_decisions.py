@@ -1,0 +1,82 @@
+"""Corrections for many comparisons, the swap test, and how many seeds would settle a difference."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from ablation.statistics import (
+    LEVEL,
+    MOST_SEEDS,
+    Estimate,
+    adjusted,
+    difference_of,
+    seeds_to_settle,
+    swap_test,
+)
+
+P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
+
+
+@given(P_VALUES)
+def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
+    """From the smallest on, as long as p times what is left is below the level."""
+    found = adjusted(p_values)
+    rejected, left = set(), sorted(range(len(p_values)), key=lambda i: p_values[i])
+    while left and p_values[left[0]] * len(left) < LEVEL:
+        rejected.add(left.pop(0))
+    assert {i for i, p in enumerate(found) if p < LEVEL} == rejected
+    assert (found >= np.minimum(p_values, 1)).all()
+
+
+def test_holm_of_known_values() -> None:
+    assert adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_swaps_of_few_seeds_are_all_of_them() -> None:
+    differences = [0.03, 0.05, -0.01, 0.04, 0.02, 0.06]
+    reference = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", vectorized=False
+    )
+    assert swap_test(differences) == pytest.approx(reference.pvalue)
+    assert swap_test([0.03, 0.05, 0.04, 0.02, 0.06]) == 2 / 2**5
+    assert swap_test([0.3]) is None
+
+
+def test_swaps_of_many_seeds_are_drawn_and_are_the_same_every_time() -> None:
+    differences = np.random.default_rng(1).normal(0.3, 1, 20)
+    found = swap_test(differences)
+    assert found == swap_test(differences)
+    assert found == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.03)
+
+
+def test_the_proposed_seeds_find_the_difference_four_times_in_five() -> None:
+    """Seeds vary, the clips of the test side are many: tried out with new draws."""
+    measured = Estimate(0.02, seeds=3, groups=40, of_seeds=2e-4, of_groups=1e-6)
+    seeds = seeds_to_settle(measured)
+    assert seeds is not None
+    draws, found = np.random.default_rng(0), 0
+    deviation = (measured.of_seeds * measured.seeds) ** 0.5
+    for _ in range(1000):
+        each = difference_of(draws.normal(0.02, deviation, seeds), np.zeros(seeds))
+        future = replace(measured, seeds=seeds, value=each.value, of_seeds=each.of_seeds)
+        found += future.p is not None and future.p < LEVEL
+    assert 0.75 <= found / 1000 <= 0.9
+    # More comparisons need more seeds.
+    assert (seeds_to_settle(measured, tests=10) or 0) > seeds
+
+
+def test_where_the_test_sample_is_too_small_no_number_of_seeds_helps() -> None:
+    small = Estimate(0.02, seeds=3, groups=4, of_seeds=1e-6, of_groups=1e-3)
+    assert seeds_to_settle(small) is None
+    assert seeds_to_settle(replace(small, of_groups=1e-6)) is not None
+    tiny = Estimate(1e-4, seeds=3, groups=4, of_seeds=1e-3, of_groups=0.0)
+    assert seeds_to_settle(tiny) is None  # above MOST_SEEDS
+    assert MOST_SEEDS == 100
+    # One seed tells nothing of the others.
+    assert seeds_to_settle(Estimate(0.1, seeds=1, groups=4, of_seeds=0.0, of_groups=1e-6)) is None

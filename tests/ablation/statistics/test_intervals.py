@@ -1,0 +1,112 @@
+"""Intervals over seeds, groups and clips: against plain loops, and what they hold in simulation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from statistics_helpers import WORLDS, World, coverage
+
+from ablation.statistics import Estimate, difference_of, estimate_of
+
+HIT = st.sampled_from([0.0, 0.5, 1.0])
+
+
+def by_hand(rows: list[list[float]], groups: list[int]) -> tuple[float, float, float]:
+    """Mean, and the parts of its variance from seeds and groups, as sums over the definition."""
+    n, clips, names = len(rows), len(rows[0]), sorted(set(groups))
+    mean = math.fsum(map(math.fsum, rows)) / (n * clips)
+    of_seeds = 0.0
+    for row in rows:
+        of_seeds += (math.fsum(row) / clips - mean) ** 2
+    of_seeds /= n * (n - 1)
+    of_groups = 0.0
+    for name in names:
+        inside = [i for i in range(clips) if groups[i] == name]
+        total = math.fsum(math.fsum(row[i] for row in rows) / n - mean for i in inside)
+        of_groups += total**2
+    return mean, of_seeds, of_groups * len(names) / (len(names) - 1) / clips**2
+
+
+@given(st.data())
+def test_an_estimate_is_that_of_plain_loops(data: st.DataObject) -> None:
+    clips = data.draw(st.integers(2, 8))
+    row = st.lists(HIT, min_size=clips, max_size=clips)
+    rows = data.draw(st.lists(row, min_size=2, max_size=4))
+    groups = [0, 1, *data.draw(st.lists(st.integers(0, 3), min_size=clips, max_size=clips))][:clips]
+    found = estimate_of(rows, groups)
+    mean, of_seeds, of_groups = by_hand(rows, groups)
+    assert found.value == pytest.approx(mean, abs=1e-12)
+    assert found.of_seeds == pytest.approx(of_seeds, abs=1e-12)
+    assert found.of_groups == pytest.approx(of_groups, abs=1e-12)
+    assert (found.seeds, found.groups) == (len(rows), len(set(groups)))
+
+
+def test_seeds_alone_give_the_interval_of_a_t_test() -> None:
+    values = [0.71, 0.74, 0.69, 0.75]
+    found = estimate_of(values)
+    reference = stats.ttest_1samp(values, 0.7)
+    assert found.interval == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert difference_of(values, [0.7] * 4).p == pytest.approx(reference.pvalue)
+
+
+def test_groups_alone_give_the_interval_of_a_t_test_over_them() -> None:
+    """One seed, groups of equal size: what is known is the test sample's error."""
+    hits = np.random.default_rng(0).random((1, 60)) < 0.6
+    groups = np.arange(60) % 5
+    shares = [hits[0, groups == name].mean() for name in range(5)]
+    reference = stats.ttest_1samp(shares, 0.0)
+    found = estimate_of(hits, groups)
+    assert found.interval == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert found.p == pytest.approx(reference.pvalue)
+    # Clips whose groups are not known count one by one.
+    alone = estimate_of(hits, np.zeros(60))
+    assert alone.groups == 60
+    assert alone.error == pytest.approx(hits.std(ddof=1) / math.sqrt(60))
+
+
+def test_the_two_parts_are_weighted_in_p_and_in_the_interval() -> None:
+    """By the formulas of Satterthwaite, and of Cochran and Cox, written out."""
+    found = Estimate(0.08, seeds=3, groups=4, of_seeds=3e-4, of_groups=5e-4)
+    error = math.sqrt(8e-4)
+    freedom = 8e-4**2 / (3e-4**2 / 2 + 5e-4**2 / 3)
+    low, high = found.interval or (0, 0)
+    assert high - low == pytest.approx(2 * stats.t.ppf(0.975, freedom) * error)
+    tails = 3e-4 * stats.t.sf(0.08 / error, 2) + 5e-4 * stats.t.sf(0.08 / error, 3)
+    assert found.p == pytest.approx(2 * tails / 8e-4)
+
+
+def test_what_has_no_sample_has_no_interval() -> None:
+    one = estimate_of([0.7])
+    assert (one.value, one.interval, one.p) == (0.7, None, None)
+    same = difference_of([[1, 0, 1], [0, 0, 1]], [[1, 0, 1], [0, 0, 1]], [1, 1, 2])
+    assert (same.interval, same.p) == ((0.0, 0.0), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("hits", "groups"), [([], None), ([[]], []), ([[1, 0]], [1]), ([1, 0], [1, 2])]
+)
+def test_what_does_not_fit_is_refused(hits: list[int], groups: list[int] | None) -> None:
+    with pytest.raises(ValueError, match="hits"):
+        estimate_of(hits, groups)
+
+
+def test_other_numbers_of_seeds_cannot_be_paired() -> None:
+    with pytest.raises(ValueError, match="cannot be paired"):
+        difference_of([0.5, 0.6], [0.5])
+
+
+@pytest.mark.parametrize("world", WORLDS, ids=str)
+def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world: World) -> None:
+    """1000 made-up tables of each kind; the long run is `tests/benchmarks/coverage.py`.
+
+    By chance alone a share of 1000 is off by 0.7 points (one standard error).
+    """
+    found = coverage(world, tables=1000)
+    assert 0.93 <= found.interval <= 0.975
+    assert found.false_positives <= 0.05
+    assert found.false_positives_far_out <= 0.01
