@@ -221,7 +221,7 @@ def _fitted(
         )
     lacks = ", ".join(dict.fromkeys(missing))
     notes = (f"Left out, as the data set has no such protocol: {lacks}.",) if missing else ()
-    return study.model_copy(update={"columns": columns}), notes
+    return study.with_columns(columns), notes
 
 
 def _check_overrides(study: Study, overrides: Json) -> None:

@@ -38,7 +38,8 @@ paper:                                        what the paper reports; the entry 
   values: {crop+pose: {seq: 73.8}}            percent
   spreads: {crop+pose: {seq: 0.5}}            its ±, where it gives one
   others: {su: {label: Su et al., values: {seq: 59.3}}}   other methods' reported rows
-compare: [rows]                               the orders that are checked: rows, columns
+claims:                                       what is said of the table (ablation/claim.py)
+- {text: All three beat the rest., source: Section 4.4, rows: crop+pose+jitter > *}
 transfer: false                               true: the pre-training is on --source
 notes: [text]                                 what a reader must know
 """
@@ -52,6 +53,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_studies
+from ablation.claim import Claim
 from skelcon.config import Config, Json
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
@@ -138,7 +140,7 @@ class Study(Config):
     columns: dict[str, Column] = Field(min_length=1)
     references: dict[str, Row] = Field({})
     paper: tuple[Report, ...] = ()
-    compare: tuple[Literal["rows", "columns"], ...] = ("rows",)
+    claims: tuple[Claim, ...] = ()
     transfer: bool = False
     notes: tuple[str, ...] = ()
     _file: YamlFile | None = PrivateAttr(None)
@@ -159,7 +161,15 @@ class Study(Config):
             self._check_column(name)
         for report in self.paper:
             self._check_report(report)
+        for claim in self.claims:
+            claim.check(*self._members(claim))
         return self
+
+    def _members(self, claim: Claim) -> tuple[set[str], set[str]]:
+        """What a claim may name: what it compares, and where."""
+        others = {name for report in self.paper for name in report.others}
+        rows = {*self.all_rows, *others}
+        return (rows, {*self.columns}) if claim.along_rows else ({*self.columns}, rows)
 
     def _check_tasks(self) -> None:
         for task in self.tasks:
@@ -253,7 +263,21 @@ class Study(Config):
                 raise UserError(f"study '{self.name}' has no row '{name}': {hint}")
         rows = {name: row for name, row in self.rows.items() if name in names}
         references = {name: row for name, row in self.references.items() if name in names}
-        return self.model_copy(update={"rows": rows, "references": references})
+        return self.model_copy(update={"rows": rows, "references": references})._with_its_claims()
+
+    def with_columns(self, columns: dict[str, Column]) -> Study:
+        """The study with these of its columns only."""
+        return self.model_copy(update={"columns": columns})._with_its_claims()
+
+    def _with_its_claims(self) -> Study:
+        """Of the claims those on what is left of rows and columns."""
+        claims = []
+        for claim in self.claims:
+            compared, across = self._members(claim)
+            within = claim.within and tuple(name for name in claim.within if name in across)
+            if compared.issuperset(claim.names) and within != ():
+                claims.append(claim.model_copy(update={"within": within}))
+        return self.model_copy(update={"claims": tuple(claims)})
 
     def settings(
         self,

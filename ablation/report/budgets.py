@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ablation.plan import Plan
 from ablation.units import PretrainUnit
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from ablation.report.entry import Entry
 
     Entries = Mapping[tuple[str, str], Entry]
-
-Along = Literal["rows", "columns"]
 
 
 @dataclass(frozen=True, order=True)
@@ -33,29 +31,30 @@ def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
     return Budget(unit.epochs, unit.epochs * steps)
 
 
-def unequal_budgets(plan: Plan, entries: Entries, along: Along) -> str:
-    """What differs where cells are compared; empty if nothing does.
+def unequal_budgets(plan: Plan, entries: Entries) -> str:
+    """What differs where the rows of a column are compared; empty if nothing does.
 
-    Compared are the main rows of a column, or with ``along="columns"`` the columns of a row, as
-    far as they have our mean and the paper's value. A cell that is not pre-trained has no budget
-    and is left out.
+    Compared are the main rows as far as they have our mean and the paper's value. A cell that is
+    not pre-trained has no budget and is left out.
     """
     study, found = plan.study, _budgets(plan)
-    rows = {name: row.label or name for name, row in study.rows.items()}
-    columns = {name: study.columns[name].label or name for name in plan.ranked}
-    lines, members = (columns, rows) if along == "rows" else (rows, columns)
     parts: dict[str, None] = {}
-    for line in lines:
+    for column in plan.ranked:
         groups: dict[frozenset[int], list[tuple[str, set[Budget]]]] = {}
-        for member, label in members.items():
-            cell = (member, line) if along == "rows" else (line, member)
-            entry = entries[cell]
+        for row in study.rows:
+            cell, entry = (row, column), entries[row, column]
             if cell in found and entry.mean is not None and entry.paper is not None:
                 steps = frozenset(budget.steps for budget in found[cell])
+                label = study.rows[row].label or row
                 groups.setdefault(steps, []).append((label, found[cell]))
         if len(groups) > 1:
             parts[_described(list(groups.values()))] = None
     return "; ".join(parts)
+
+
+def steps_of_cells(plan: Plan) -> dict[tuple[str, str], set[int]]:
+    """(row, column) -> the numbers of steps behind it; a cell that is not pre-trained has none."""
+    return {cell: {budget.steps for budget in own} for cell, own in _budgets(plan).items()}
 
 
 def _budgets(plan: Plan) -> dict[tuple[str, str], set[Budget]]:

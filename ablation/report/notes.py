@@ -1,8 +1,7 @@
-"""What a reader must know beside a table, and whether the paper's order holds in it."""
+"""What a reader must know beside a table."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.plan import Plan
-from ablation.report.budgets import Along, unequal_budgets
+from ablation.report.budgets import unequal_budgets
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
@@ -56,7 +55,7 @@ def notes_of(
     notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
     notes += validation_notes(plan, hits or {})
     if plan.report is not None:
-        notes += _orders(plan, entries)
+        notes += _unequal(plan, entries) or _rank_correlations(plan, entries)
         if not plan.synthetic:
             note = f"In parentheses the paper's value ({plan.report.source})"
             if not plan.like_the_paper:
@@ -132,63 +131,33 @@ def _range(numbers: set[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _orders(plan: Plan, entries: Entries) -> list[str]:
-    """Whether pairs of our means are ordered as the paper's, along rows and along columns."""
+def _rank_correlations(plan: Plan, entries: Entries) -> list[str]:
+    """How far the rows are ordered as the paper's: a description, where claims are tested."""
     study, source = plan.study, plan.report.source if plan.report else ""
-    names = {name: study.columns[name].label or name for name in plan.ranked}
-    labels = {name: row.label or name for name, row in study.rows.items()}
-    if len(study.rows) == 1:
-        return [
-            f"The paper's order of the rows ({source}): one of them is run here, so there is none "
-            "to check."
-        ]
-    lines: dict[Along, dict[str, list[Entry]]] = {
-        "rows": {names[c]: [entries[r, c] for r in study.rows] for c in names},
-        "columns": {labels[r]: [entries[r, c] for c in names] for r in study.rows},
-    }
-    notes = [
-        _order(what, lines[what], source, unequal_budgets(plan, entries, what))
-        for what in lines
-        if what in study.compare
-    ]
-    return [note for note in notes if note]
-
-
-def _order(what: str, lines: Mapping[str, Sequence[Entry]], source: str, unequal: str) -> str:
-    parts, all_same, all_pairs = [], 0, 0
-    for label, line in lines.items():
-        same, pairs = concordant(line)
-        if pairs:
-            rho = rank_correlation(line)
-            spearman = f" (Spearman {rho:.2f})" if rho is not None else ""
-            parts.append(f"{label} {same} of {pairs}{spearman}")
-            all_same, all_pairs = all_same + same, all_pairs + pairs
-    if not all_pairs:
-        return ""
-    if unequal:
-        return (
-            f"The paper's order of the {what} ({source}) is not compared: the budgets differ "
-            f"({unequal})."
+    found = {
+        study.columns[column].label or column: rank_correlation(
+            [entries[row, column] for row in study.rows]
         )
-    share = all_same / all_pairs
-    verdict = "it holds in part" if share > 0.5 else "it does not hold"
-    if share >= 0.75:
-        verdict = "it holds" if share == 1 else "it holds for the most part"
-    return (
-        f"The paper's order of the {what} ({source}): {verdict} here. Pairs in the same order: "
-        f"{', '.join(parts)}."
-    )
+        for column in plan.ranked
+    }
+    parts = [f"{label} {rho:.2f}" for label, rho in found.items() if rho is not None]
+    if not parts:
+        return []
+    note = f"Spearman's rank correlation of the rows with the paper's ({source}): "
+    return [f"{note}{', '.join(parts)}."]
+
+
+def _unequal(plan: Plan, entries: Entries) -> list[str]:
+    """That rows were not trained alike, where the paper's values invite to compare them."""
+    unequal = unequal_budgets(plan, entries)
+    if not unequal:
+        return []
+    return [f"The rows are not compared: the budgets differ ({unequal})."]
 
 
 def _known(line: Sequence[Entry]) -> list[tuple[float, float]]:
     """Our mean and the paper's value, where there are both."""
     return [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
-
-
-def concordant(line: Sequence[Entry]) -> tuple[int, int]:
-    """How many pairs that differ in the paper are ordered alike in ours, and how many there are."""
-    pairs = [(a, b) for a, b in itertools.combinations(_known(line), 2) if a[1] != b[1]]
-    return sum((a[0] - b[0]) * (a[1] - b[1]) > 0 for a, b in pairs), len(pairs)
 
 
 def rank_correlation(line: Sequence[Entry]) -> float | None:

@@ -194,7 +194,6 @@ class SearchProblem:
             base=space.base,
             rows={name: Row(set=changes) for name, changes in rows.items()},
             columns={"value": Column(label=space.metric_in_words, downstream=self.downstream)},
-            compare=(),
             notes=notes,
         )
         return make_plan(

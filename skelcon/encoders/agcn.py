@@ -115,5 +115,6 @@ class AGCN(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, M, C, T, V) -> features (B, channels of the last unit)."""
         B, M = x.shape[:2]
-        out: Tensor = self.units(self.norm(x).reshape(B * M, *x.shape[2:]))
+        # A permuted batch would keep its order of strides through convolutions, and run slowly.
+        out: Tensor = self.units(self.norm(x).reshape(B * M, *x.shape[2:]).contiguous())
         return out.view(B, M, out.shape[1], -1).mean(dim=(1, 3))

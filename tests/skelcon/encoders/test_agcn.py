@@ -34,6 +34,9 @@ def test_without_the_norm_of_its_input_the_units_see_the_coordinates(layout: Ske
     x = torch.randn(3, 2, 3, 8, layout.num_joints)
     assert not torch.allclose(plain(x), whole(x))
     assert torch.equal(plain(whole.norm(x)), whole(x))
+    # As the trainer hands it over: a permuted view of (B, M, T, V, C).
+    permuted = x.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)
+    assert torch.equal(plain(permuted), plain(x))
 
 
 def double(tensor: torch.Tensor) -> np.ndarray:
