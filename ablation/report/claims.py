@@ -12,7 +12,8 @@ not pre-trained for the same number of steps.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -238,3 +239,10 @@ def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None
             return None
         most = max(most, needed - each.difference.seeds)
     return most or None
+
+
+def in_short(answers: Sequence[Answer]) -> str:
+    """``2 hold, 5 not shown, 1 contradicted``."""
+    counts: Counter[str] = Counter(answer.verdict for answer in answers)
+    words = {"holds": "hold", "not shown": "not shown", "contradicted": "contradicted"}
+    return ", ".join(f"{counts[each]} {word}" for each, word in words.items() if counts[each])

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.report import claims_export
 from ablation.report.entry import Entry, text_of
 from ablation.report.table import Table, summary
 from ablation.store import write_atomically, write_json
@@ -52,6 +53,11 @@ def export(
         texts["table.tex"] = to_latex(table)
     if "markdown" in formats:
         texts["table.md"] = to_markdown(table)
+    if table.answers:
+        claims = claims_export.frame_of(table.answers)
+        texts["claims.csv"] = claims.to_csv(index=False, lineterminator="\n")
+        if "markdown" in formats:
+            texts["claims.md"] = claims_export.to_markdown(table)
     for name, text in texts.items():
         write_atomically(directory / name, text)
     written = [directory / name for name in texts]

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ablation.plan import Plan
 from ablation.report.budgets import unequal_budgets
+from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
@@ -30,6 +31,7 @@ def notes_of(
     frame: pd.DataFrame,
     store: Store | None = None,
     hits: Mapping[tuple[str, str], ClipHits] | None = None,
+    answers: Sequence[Answer] = (),
 ) -> tuple[str, ...]:
     """The notes of a table, the most general first.
 
@@ -38,7 +40,8 @@ def notes_of(
         entries: its cells.
         frame: the lines that it prints.
         store: where its pre-trainings are; without it there are no notes on them.
-        hits: (row, column) -> the clips that were right, of a cross-validation.
+        hits: (row, column) -> the clips that were right.
+        answers: what it says to the claims of its study.
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
@@ -53,7 +56,11 @@ def notes_of(
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += recipe_notes(plan)
     notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
-    notes += validation_notes(plan, hits or {})
+    if not on_test:
+        notes += validation_notes(plan, hits or {})
+    if answers:
+        command = f"skelcon-ablate claims {plan.study.name}"
+        notes.append(f"Claims: {in_short(answers)} ({command} says which and why).")
     if plan.report is not None:
         notes += _unequal(plan, entries) or _rank_correlations(plan, entries)
         if not plan.synthetic:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablation.plan import Cell, Plan
+from ablation.report.claims import Answer, answers_of
 from ablation.report.entry import Entry, number
 from ablation.report.evidence import Evidence, evidence_of
 from ablation.report.notes import notes_of
@@ -114,6 +115,7 @@ class Table:
         reported: other methods' rows, as the paper reports them.
         caption: what it shows, of which data, and what n and the spread are.
         notes: what a reader must know beside it.
+        answers: what it says to the claims of its study.
     """
 
     plan: Plan
@@ -122,6 +124,7 @@ class Table:
     caption: str
     notes: tuple[str, ...]
     show_paper: bool
+    answers: tuple[Answer, ...] = ()
 
     @property
     def study(self) -> Study:
@@ -161,14 +164,16 @@ def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> T
     ours = shown[shown["state"] != "reported"]
     evidence = evidence_of(plan, ours, store)
     entries = entries_of(plan, frame, evidence)
+    answers = answers_of(plan, evidence)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, ours, store, evidence.hits),
+        notes=notes_of(plan, entries, ours, store, evidence.hits, answers),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
+        answers=answers,
     )
 
 
@@ -218,7 +223,7 @@ def entries_of(
             unit=unit,
             error=error,
             paper_spread=beside,
-            interval=within and (100 * within[0], 100 * within[1]),
+            interval=within and (max(0.0, 100 * within[0]), min(100.0, 100 * within[1])),
         )
     for where in evidence.best(plan):
         entries[where] = replace(entries[where], best=True)

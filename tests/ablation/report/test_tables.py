@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import math
 import shutil
@@ -21,7 +20,7 @@ from hypothesis import strategies as st
 from ablation.plan import Plan, make_plan
 from ablation.report.entry import Entry
 from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
-from ablation.report.notes import concordant, rank_correlation
+from ablation.report.notes import rank_correlation
 from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed, summary
 from ablation.store import Store, write_json
 from ablation.study import Column, Reported, Row, load_study, named_study
@@ -87,7 +86,7 @@ def test_mean_and_sample_deviation_in_percent(table: Table) -> None:
         assert entry.spread == pytest.approx(statistics.stdev(percent))
         assert entry.n == 3
     assert table.entries["crop+jitter", "seq"].best
-    assert not table.entries["none", "seq"].best
+    assert table.entries["none", "seq"].best  # three seeds so far apart do not tell them apart
     assert "n = 3 seeds" in table.caption
     assert "ddof = 1" in table.caption
 
@@ -101,9 +100,9 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
     assert "±" not in to_csv(table)
     assert "n = 1 seed" in table.caption
     assert "deviation" not in table.caption
-    # both rows have 75.0: both are the best
-    assert entry.best
-    assert table.entries["crop+jitter", "seq"].best
+    # One seed, and no predictions: nothing is told apart, and nothing is called the best.
+    assert not entry.best
+    assert not table.entries["crop+jitter", "seq"].best
 
 
 def test_every_missing_cell_says_why(table: Table) -> None:
@@ -116,7 +115,7 @@ def test_every_missing_cell_says_why(table: Table) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
-def test_rank_correlation_is_spearmans_and_pairs_are_kendalls(pairs: list[tuple[int, int]]) -> None:
+def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
     line = [Entry(mean=float(a), spread=None, n=1, paper=float(b)) for a, b in pairs]
     ours, paper = zip(*pairs, strict=True)
     value = rank_correlation(line)
@@ -124,19 +123,7 @@ def test_rank_correlation_is_spearmans_and_pairs_are_kendalls(pairs: list[tuple[
         assert value == pytest.approx(scipy.stats.spearmanr(ours, paper).statistic)
     else:
         assert value is None
-    same, compared = concordant(line)
-    assert compared == sum(p != q for p, q in itertools.combinations(paper, 2))
-    assert same == sum(
-        (a < c and b < d) or (a > c and b > d)
-        for (a, b), (c, d) in itertools.combinations(pairs, 2)
-    )
     assert rank_correlation(line[:2]) is None  # two rows rank nothing
-
-
-def test_the_notes_say_whether_the_papers_order_holds(table: Table) -> None:
-    (note,) = [note for note in table.notes if "order of the rows" in note]
-    assert "it holds here" in note
-    assert "SEQ 1 of 1" in note
 
 
 def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(

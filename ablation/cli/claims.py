@@ -1,0 +1,94 @@
+"""``claims``: what a study's YAML says of its table, and whether the results show it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console, Group, RenderableType
+from rich.table import Table as Grid
+from rich.text import Text
+
+from ablation.catalogue import known_studies
+from ablation.cli.options import JsonOption, ResultsOption, completes
+from skelcon.errors import UserError
+
+if TYPE_CHECKING:
+    from ablation.report.claims import Answer
+    from ablation.report.table import Table
+
+STYLES = {"holds": "green", "not shown": "dim", "contradicted": "red"}
+MARKS = {"holds": "✓", "not shown": "·", "contradicted": "✗"}
+
+
+def claims(
+    study: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY",
+            help="A study's name, or its YAML file.",
+            autocompletion=completes(known_studies),
+        ),
+    ],
+    results: ResultsOption = Path("results"),
+    every: Annotated[
+        bool, typer.Option("--all", help="Every comparison of each claim, not the weakest alone.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What is claimed of a study's table: holds, not shown or contradicted.
+
+    Works from the results; needs no data, runs nothing. Exit code 0 if all
+    claims hold, 1 if not.
+    """
+    from ablation.report import cells_frame, make_table
+    from ablation.report.claims_export import to_json
+    from ablation.report.from_results import load_plan
+    from ablation.store import Store
+
+    store = Store(results)
+    plan = load_plan(store.results, Path(study).stem)
+    table = make_table(plan, cells_frame(plan, store), store)
+    if not table.answers:
+        raise UserError(f"study '{plan.study.name}' claims nothing of these rows: see its 'claims'")
+    if as_json:
+        typer.echo(
+            json.dumps({"caption": table.caption, "claims": to_json(table.answers)}, indent=1)
+        )
+    else:
+        print_claims(Console(), table, every)
+    if any(answer.verdict != "holds" for answer in table.answers):
+        raise typer.Exit(1)
+
+
+def print_claims(console: Console, table: Table, every: bool) -> None:
+    """Each claim with its verdict, and the comparison that it hangs on or all of them."""
+    from ablation.report.claims import in_short
+    from ablation.report.claims_export import EXPLAINED
+
+    console.print(Text(table.caption, style="bold"))
+    for number, answer in enumerate(table.answers, 1):
+        source = f"  ({answer.claim.source})" if answer.claim.source else ""
+        head = Text(f"\n{number}. {answer.claim.text}", style="bold").append(source, style="dim")
+        verdict = Text(f"   {MARKS[answer.verdict]} {answer.verdict}", STYLES[answer.verdict])
+        console.print(head)
+        console.print(verdict.append(f"  {answer.why}" if answer.why else "", style="dim"))
+        console.print(_comparisons(table, answer, every))
+    console.print(Text(f"\n{in_short(table.answers)}.", style="bold"))
+    console.print(Text(EXPLAINED, style="dim"))
+
+
+def _comparisons(table: Table, answer: Answer, every: bool) -> RenderableType:
+    from ablation.report.claims_export import effect, p_text, pair_name
+
+    weakest = answer.weakest
+    shown = answer.comparisons if every else [weakest] if weakest is not None else []
+    grid = Grid.grid(padding=(0, 2))
+    for each in shown:
+        n = f"n = {each.difference.seeds}" if each.difference is not None else each.reason
+        found = (pair_name(table, each), effect(each), f"p {p_text(each.p)}", n)
+        grid.add_row("  ", *map(Text, found))
+    corrected = Text(f"     p of the claim {p_text(answer.p)}", style="dim")
+    return Group(grid, corrected) if answer.p is not None else grid
