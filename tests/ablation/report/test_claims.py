@@ -91,6 +91,7 @@ def test_differences_and_p_values_are_those_of_the_predictions(
             groups,
         )
         assert each.difference == expected
+        assert expected.p is not None
         p_values.append(expected.p)
     first, second = (answer.p for answer in table.answers)
     assert [first, second] == pytest.approx(adjusted([max(p_values), p_values[1]]))
