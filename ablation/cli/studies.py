@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,6 +36,7 @@ def run_study(request: StudyRequest) -> None:
     from ablation.job import Job
     from ablation.monitor.output import output as open_output
     from ablation.report.from_results import save_plan
+    from ablation.report.questions import place_of
     from ablation.run import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
@@ -51,11 +51,15 @@ def run_study(request: StudyRequest) -> None:
         if planning.plan:
             show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
-        job = Job.of_plan(plan, store.results / name)
+        place = place_of(plan, store.results, asked.name)
+        if place.told:
+            output.say(place.told)
+        whole = request.grown(plan, place.earlier, output.console)
+        job = Job.of_plan(plan, place.directory)
 
         def report() -> bool:
-            save_plan(plan, store.results, job.directory)
-            return show_table(output.console, plan, store, asked.formats, as_json)
+            save_plan(whole, store.results, job.directory)
+            return show_table(output.console, whole, store, job.directory, asked.formats, as_json)
 
         options = run_options(request.resources, asked, plan.preset)
         if code := run_job(job, store, options, output, report, mirror):
@@ -139,8 +143,8 @@ def table(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY",
-            help="A study's name, or its YAML file.",
+            metavar="NAME",
+            help="A table's name, as list --results shows it (a study's, if it is the only one).",
             autocompletion=completes(known_studies),
         ),
     ],
@@ -154,18 +158,30 @@ def table(
     \b
     skelcon-ablate table augmentations --results DIR
     """
-    from ablation.report.from_results import load_plan
+    from ablation.report.from_results import load_plan, save_plan
+    from ablation.report.questions import place_of
     from ablation.store import Store
 
     store = Store(output.results)
-    plan = load_plan(store.results, Path(study).stem).showing(files.metric)
+    name = table_name(study)
+    plan = load_plan(store.results, name)
+    if files.metric is not None:
+        plan = plan.showing(files.metric)
+    place = place_of(plan, store.results, base=name)
     console = Console(stderr=output.as_json)
-    if show_table(console, plan, store, files.formats, output.as_json):
+    if place.earlier is None:  # another number of the same units
+        save_plan(plan, store.results, place.directory)
+    if show_table(console, plan, store, place.directory, files.formats, output.as_json):
         raise typer.Exit(1)
 
 
 def show_table(
-    console: Console, plan: Plan, store: Store, formats: tuple[str, ...] | None, as_json: bool
+    console: Console,
+    plan: Plan,
+    store: Store,
+    directory: Path,
+    formats: tuple[str, ...] | None,
+    as_json: bool,
 ) -> bool:
     """Aggregate, print and export (all ``formats`` if None); whether a cell has failed.
 
@@ -173,15 +189,11 @@ def show_table(
     """
     from ablation.report import cells_frame, display, export, make_table
 
-    directory = store.results / plan.study.name
     frame = cells_frame(plan, store)
     made = make_table(plan, frame, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
     if not as_json:
         display.print_table(console, made)
-        earlier = export.caption_in(directory)
-        if earlier is not None and not same_question(earlier, made.caption):
-            console.print(Text(f"Replaces an earlier table: {earlier}", style="yellow"))
     formats = export.FORMATS if formats is None else formats
     try:
         written = export.export(made, frame, provenance, directory, formats)
@@ -195,7 +207,6 @@ def show_table(
     return bool((frame["state"] == "failed").any())
 
 
-def same_question(one: str, other: str) -> bool:
-    """Whether two captions differ in their seeds at most."""
-    before = [re.split(r", (?:n = |no result yet)", caption)[0] for caption in (one, other)]
-    return before[0] == before[1]
+def table_name(text: str) -> str:
+    """The name of a table, or of that of a study's file."""
+    return Path(text).stem if text.endswith((".yaml", ".yml")) else text

@@ -67,15 +67,6 @@ def export(
     return written
 
 
-def caption_in(directory: Path) -> str | None:
-    """The caption of the table that ``directory`` holds, if it holds one."""
-    try:
-        caption = json.loads((directory / "table.json").read_text())["caption"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(caption)
-
-
 def to_csv(table: Table) -> str:
     """The table as printed, one row a line."""
     out = io.StringIO()

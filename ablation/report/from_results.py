@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
-from ablation.report.questions import ASKED, asked, read_asked, same_question
+from ablation.report.questions import ASKED, asked, asked_tables, read_asked, same_question
 from ablation.store import write_atomically
 from ablation.study import Reported, Study
 from skelcon.config import Json
@@ -76,7 +75,7 @@ def load_plan(results: Path, name: str) -> Plan:
     """
     path = results / name / ASKED
     if not path.exists():
-        known = [study for study, _ in asked_studies(results)]
+        known = [study for study, _ in asked_tables(results)]
         hint = nearest(name, known) if known else "it has none"
         raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
     try:
@@ -104,14 +103,6 @@ def load_plan(results: Path, name: str) -> Plan:
         raise UserError(f"'{path}' is damaged ({reason}): run the study again") from None
 
 
-def asked_studies(results: Path) -> Iterator[tuple[str, Json]]:
-    """The studies that ``results`` knows, by name, and what was asked of each."""
-    for path in sorted(results.glob(f"*/{ASKED}")):
-        values = read_asked(path.parent)
-        if values is not None:
-            yield path.parent.name, values
-
-
 def merge_studies(into: Path, source: Path) -> None:
     """Let ``into`` know the studies of ``source`` as well.
 
@@ -121,7 +112,7 @@ def merge_studies(into: Path, source: Path) -> None:
         place = into / HEADERS / header.name
         if not place.exists():
             shutil.copytree(header, place)
-    for name, values in asked_studies(source):
+    for name, values in asked_tables(source):
         own = read_asked(into / name)
         if own is None:
             _write(into / name, values)

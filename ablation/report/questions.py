@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ablation.canonical import digest
 from ablation.plan import Plan
+from ablation.text import plural
 from skelcon.config import Json
 from skelcon.errors import UserError
 from skelcon.settings import assignments
@@ -54,6 +55,30 @@ def read_asked(directory: Path) -> Json | None:
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) and "study" in values else None
+
+
+def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
+    """The tables of ``results`` by name, and what was asked of each."""
+    for path in sorted(results.glob(f"*/{ASKED}")):
+        values = read_asked(path.parent)
+        if values is not None:
+            yield path.parent.name, values
+
+
+def in_words(values: Json) -> str:
+    """``Benefit of skeleton augmentation: UTD-MHAD, small preset, 7 rows, seeds 0, 1``."""
+    study, preset = values["study"], values["preset"]
+    parts = [
+        values.get("data_name", values["data"]),
+        *([values["protocol"]] if values["protocol"] else []),
+        *(["cross-validation"] if values["evaluate_on"] == "validation" else []),
+        f"{preset['name'] if isinstance(preset, dict) else preset} preset",
+        *assignments(values["set"]),
+        *([values["shown"]] if values.get("shown") else []),
+        plural(len(study.get("rows", {})), "row"),
+        f"seeds {', '.join(map(str, values['seeds']))}",
+    ]
+    return f"{study['title']}: {', '.join(parts)}"
 
 
 def same_question(one: Json, other: Json) -> bool:
