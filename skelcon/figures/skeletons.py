@@ -82,7 +82,7 @@ def stacked(strips: Sequence[Strip], layout: SkeletonLayout) -> Figure:
             frame = Rectangle((left, base), FRAMES * cell, height, fill=False, lw=1, ec=colour)
             axes.add_patch(frame)
         for number, points in enumerate(row):
-            moved = points + (number * cell, base + _GAP - low[1])
+            moved = points + np.array([number * cell, base + _GAP - low[1]])
             draw_frame(axes, moved, layout, scale)
             _ring(axes, moved[0], strip.marked)
         _bars(axes, strip, base, scale, cell)
@@ -93,7 +93,9 @@ def stacked(strips: Sequence[Strip], layout: SkeletonLayout) -> Figure:
 def _ring(axes: Axes, points: NDArray[np.float64], joints: Sequence[int]) -> None:
     if len(joints):
         there = points[list(joints)]
-        axes.scatter(*there.T, s=5, facecolors="none", edgecolors=style.INK, lw=0.5, zorder=3)
+        axes.scatter(
+            there[:, 0], there[:, 1], s=5, facecolors="none", edgecolors=style.INK, lw=0.5, zorder=3
+        )
 
 
 def _bars(axes: Axes, strip: Strip, base: float, scale: float, cell: float) -> None:
@@ -109,7 +111,8 @@ def _centred(points: NDArray[np.float64]) -> NDArray[np.float64]:
     """(M, V, 2) with the middle of what is there at zero, from left to right."""
     known = points[~np.isnan(points[..., 0]), 0]
     middle = (known.min() + known.max()) / 2 if len(known) else 0.0
-    return points - (middle, 0.0)
+    centred: NDArray[np.float64] = points - np.array([middle, 0.0])
+    return centred
 
 
 def _ends(row: Sequence[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -30,6 +30,8 @@ WIDTH = 3.3
 FONT, SMALL = 8.0, 7.0
 """Points, of axis labels and of all else; :data:`LEAST` is what dense labels may take."""
 LEAST = 6.5
+Look = dict[str, Any]
+"""How a line is drawn: arguments of ``Axes.plot``."""
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Okabe and Ito's: blue, vermillion, bluish green, reddish purple, orange, sky blue, black, yellow;
 the last is hard to see on white."""
@@ -38,8 +40,8 @@ LINES = ("-", "--", "-.", ":")
 RIGHT, WRONG = "#009E73", "#D55E00"
 RIGHT_MARK, WRONG_MARK = "\N{CHECK MARK}", "\N{BALLOT X}"
 INK, FAINT = "#000000", "#767676"
-HEAT = "cividis"
-"""A map of colours that the colour-blind read as others do, and that prints in grey."""
+HEAT = "Blues"
+"""A map of colours that only gets darker: the colour-blind read it as others do."""
 UNKNOWN = "\N{WHITE SQUARE}"
 """In place of a letter that no font has."""
 FORMATS = ("png", "svg", "pdf")
@@ -173,7 +175,7 @@ def legend(
     return made
 
 
-def distinct(number: int) -> dict[str, Any]:
+def distinct(number: int) -> Look:
     """Colour, marker and line of the series ``number``; they repeat together after 56."""
     colours = len(COLOURS) - 1  # without yellow
     turn = number // colours

@@ -1,0 +1,119 @@
+"""``skelcon-ablate figures``: a study's figures from its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ablation.catalogue import known_studies
+from ablation.cli.flatten import group, option, with_options
+from ablation.cli.options import ResultsOption, completes, parse_names
+from ablation.cli.request import open_data
+from skelcon.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from ablation.plan import Plan
+    from skelcon.data import SkeletonDataset
+
+STUDY = "A study's name, or its YAML file."
+NAMES = (
+    "intervals, setting, pairs, confusion, classes, parameters, time, training, ranks, tsne or "
+    "retrieval."
+)
+
+
+@group("Figures")
+class FigureOptions:
+    """Which figures, and of what."""
+
+    only: tuple[str, ...] = option(
+        (), f"Only these: {NAMES}", metavar="NAME[,NAME]", parse=parse_names
+    )
+    formats: tuple[str, ...] = option(
+        ("png", "svg", "pdf"),
+        "Which files are written.",
+        "--format",
+        metavar="NAME[,NAME]",
+        show_default="png,svg,pdf",
+        parse="skelcon.figures.style:parse_formats",
+    )
+    row: str | None = option(
+        None, "Of confusion, classes, tsne and retrieval.", show_default="the column's best"
+    )
+    column: str | None = option(
+        None, "Of the same, their column; the other figures show it alone.", show_default="first"
+    )
+    against: str | None = option(
+        None, "The row that classes compares with.", show_default="none, else the first"
+    )
+    data: Path | None = option(
+        None, "The study's data set, which tsne and retrieval need.", exists=True
+    )
+
+
+@group("Output")
+class FigureOutput:
+    """Where results are, and where figures go."""
+
+    results: ResultsOption = Path("results")
+    out: Path | None = option(
+        None, "Where the files go.", file_okay=False, show_default="RESULTS/STUDY/figures"
+    )
+
+
+@with_options
+def figures(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help=STUDY, autocompletion=completes(known_studies))
+    ],
+    options: FigureOptions,
+    output: FigureOutput,
+) -> None:
+    """Draw a study's figures from its results; runs nothing.
+
+    A figure that does not apply to the study says why. Those of features, tsne
+    and retrieval, need the data set as well:
+
+    \b
+    skelcon-ablate figures augmentations --results DIR --data PATH
+    """
+    from ablation.figures import FIGURES, Asked, DoesNotApplyError
+    from ablation.report.from_results import load_plan
+    from ablation.store import Store
+    from skelcon.figures import style
+
+    for name in options.only:
+        if name not in FIGURES:
+            raise UserError(f"--only {name}: {nearest(name, FIGURES)}")
+    store, console = Store(output.results), Console()
+    plan = load_plan(store.results, Path(study).stem)
+    data = _frames(plan, options.data, console) if options.data is not None else None
+    asked = Asked(plan, store, options.row, options.column, options.against, data)
+    directory = output.out or store.results / plan.study.name / "figures"
+    drawn = 0
+    for name in options.only or FIGURES:
+        try:
+            figure = FIGURES[name](asked)
+        except DoesNotApplyError as reason:
+            console.print(Text(f"{name}: not drawn, {reason}", style="dim"), soft_wrap=True)
+            continue
+        written = style.save(figure, directory, name, options.formats)
+        console.print(Text(f"{name}: {', '.join(map(str, written))}"), soft_wrap=True)
+        drawn += 1
+    if not drawn:
+        raise typer.Exit(1)
+
+
+def _frames(plan: Plan, path: Path, console: Console) -> SkeletonDataset:
+    """The study's data set at ``path``; :class:`UserError` for another one."""
+    data = open_data(path, console)
+    if data.fingerprint != plan.dataset.fingerprint:
+        raise UserError(
+            f"--data {path}: its fingerprint is {data.fingerprint}, but the study was made on "
+            f"{plan.dataset.name}, {plan.dataset.fingerprint}"
+        )
+    return data
