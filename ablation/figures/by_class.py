@@ -47,15 +47,16 @@ def by_class(accuracy: pd.DataFrame, row: str, against: str) -> Figure:
     if left_out > 0:
         order = pd.concat([order.iloc[: MOST // 2], order.iloc[-MOST // 2 :]])
     accuracy = accuracy.loc[order.index]
-    figure = style.sheet(0.115 * len(accuracy) + 0.85)
+    below = style.legend_height([row, against], 1)
+    figure = style.sheet(0.115 * len(accuracy) + 0.5 + below)
     axes = figure.subplots()
     ours, theirs = (accuracy[name].to_numpy(float) for name in ("row", "against"))
     places = np.arange(len(accuracy))
     colours = np.where(ours >= theirs, style.RIGHT, style.WRONG)
     axes.hlines(places, theirs, ours, colors=colours.tolist(), lw=1.6, alpha=0.8)
     looks: list[style.Look] = [
-        {"color": style.COLOURS[0], "marker": "o", "ls": "", "ms": 4},
-        {"color": style.INK, "marker": "D", "ls": "", "ms": 3.5, "mfc": "white"},
+        {"color": style.COLOURS[0], "marker": "o", "ls": "", "ms": 3},
+        {"color": style.INK, "marker": "D", "ls": "", "ms": 4.5, "mfc": "white"},
     ]
     axes.plot(theirs, places, **looks[1])
     axes.plot(ours, places, **looks[0])

@@ -27,18 +27,21 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
         metric: what the axis of values is called.
         whiskers: what ``low`` and ``high`` are.
     """
-    rows = entries.drop_duplicates("row")
-    columns = entries["column"].unique()
+    rows, known = entries.drop_duplicates("row"), entries.dropna(subset="mean")
+    columns = known["column"].unique()
     labels = rows["label"].tolist()
     height = max(style.row_height(labels), 0.085 * len(columns) + 0.07)
-    figure = style.sheet(len(labels) * height + 0.45 + 0.16 * (len(columns) > 1))
+    names = known.drop_duplicates("column")["column_label"].tolist()
+    several = len(names) > 1
+    below = style.legend_height(names, min(3, len(names))) if several else 0
+    figure = style.sheet(len(labels) * height + 0.55 + below)
     axes = figure.subplots()
     at = dict(zip(rows["row"], range(len(rows)), strict=True))
-    step = 0.085 / height if len(columns) > 1 else 0.0
+    step = 0.085 / height if several else 0.0
     handles = []
     for number, column in enumerate(columns):
         look = style.distinct(number)
-        here = entries[entries["column"] == column].dropna(subset="mean")
+        here = known[known["column"] == column]
         shift = (number - (len(columns) - 1) / 2) * step
         places = np.array([at[row] + shift for row in here["row"]])
         mean, low, high = (here[name].to_numpy(float) for name in ("mean", "low", "high"))
@@ -63,10 +66,9 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=5)
-    filled_are = " (filled: best)" if entries["best"].any() else ""
+    filled_are = " (filled: best)" if known["best"].any() else ""
     beside = f"\nbars: {whiskers}" if whiskers else ""
     axes.set_xlabel(f"{metric}{filled_are}{beside}")
-    if len(columns) > 1:
-        names = entries.drop_duplicates("column")["column_label"].tolist()
+    if several:
         style.legend(figure, handles, names, columns=min(3, len(names)))
     return figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from ablation.figures.asked import Asked, DoesNotApplyError
 from skelcon.figures import style
 
-ALONE = "alone"
+ALONE, BOTH = "alone", "both others"
 _KEY = "pretrain.representations"
 
 
@@ -28,18 +28,24 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
         DoesNotApplyError: if the rows do not set the representations, and nothing else.
     """
     study, cells = asked.plan.study, {}
+    labels = {  # of the representations
+        name: asked.table.column_label(column)
+        for column, each in study.columns.items()
+        for name in each.downstream or ()
+    }
     for row, each in study.rows.items():
         names = each.set.get(_KEY)
         if names is None or len(each.set) > 1 or each.downstream:
             raise DoesNotApplyError("its rows do not set pretrain.representations, and that alone")
         for column in asked.plan.ranked:
             evaluated = study.downstream_of(row, column)
-            if len(evaluated) != 1 or study.columns[column].set:
+            of_column = study.columns[column]
+            if len(evaluated) != 1 or of_column.set or not of_column.downstream:
                 raise DoesNotApplyError("its columns are not the encoders that are evaluated")
             if evaluated[0] in names:
-                others = [name.upper() for name in names if name != evaluated[0]]
+                others = [labels.get(name, name) for name in names if name != evaluated[0]]
                 mean = asked.table.entries[row, column].mean
-                partners = "both others" if len(others) == 2 else " + ".join(others) or ALONE
+                partners = BOTH if len(others) == 2 else " + ".join(others) or ALONE
                 where = asked.table.column_label(column), partners
                 if where in cells:
                     raise DoesNotApplyError("two rows pre-train the same representations")
@@ -47,10 +53,13 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
     if len({partners for _, partners in cells}) < 2:
         raise DoesNotApplyError("no row pre-trains two representations")
     frame = pd.Series(cells).unstack()
-    found = dict.fromkeys(partners for _, partners in cells)
-    shown = sorted(found, key=lambda p: (p != ALONE, p == "both others", p.count("+")))
-    evaluated_order = dict.fromkeys(label for label, _ in cells)
-    return frame.reindex(index=list(evaluated_order), columns=shown)
+    evaluated_ones = [label for label in labels.values() if label in frame.index]
+    single = [label for label in evaluated_ones if label in frame.columns]
+    others = [each for each in frame.columns if each not in {ALONE, BOTH, *single}]
+    shown = [ALONE, *single, *sorted(others), BOTH]
+    return frame.reindex(
+        index=evaluated_ones, columns=[each for each in shown if each in frame.columns]
+    )
 
 
 @style.styled

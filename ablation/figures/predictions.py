@@ -49,8 +49,8 @@ def curves_of(asked: Asked) -> pd.DataFrame:
         if cell.column not in ([asked.column] if asked.column else asked.plan.ranked):
             continue
         panel = "" if shared else asked.table.column_label(cell.column)
-        for key in cell.unit.needs:
-            seen.setdefault((panel, asked.table.label(cell.row), key))
+        if len(cell.unit.needs) == 1:  # encoders trained apart have no curve in common
+            seen.setdefault((panel, asked.table.label(cell.row), cell.unit.needs[0]))
     lines = []
     for panel, row, key in seen:
         files = asked.store.files(key)

@@ -19,6 +19,8 @@ from skelcon.figures import style
 QUERIES, NEAREST, SEED = 5, 4, 0
 TIMES = (0.2, 0.5, 0.8)
 """Of a clip, at which it is drawn."""
+_MARK = 0.07
+"""Inches, at the top of a box, that skeletons leave free for its mark."""
 _SPACING = 0.62
 """Metres between two pictures of a clip."""
 
@@ -64,7 +66,7 @@ def strips(rows: Sequence[Sequence[Shown]], layout: SkeletonLayout, name: str) -
         name: whose features they are.
     """
     across = max(len(row) for row in rows)
-    cell, tall, foot, head = (style.WIDTH - 0.04) / across, 0.62, 0.26, 0.2
+    cell, tall, foot, head = (style.WIDTH - 0.04) / across, 0.66, 0.29, 0.2
     height = head + len(rows) * (tall + foot)
     figure = Figure(figsize=(style.WIDTH, height))
     axes = figure.add_axes((0, 0, 1, 1))
@@ -106,15 +108,16 @@ def _picture(
     for number, at in enumerate(chosen):
         points = shown.points[:, at]
         known = points[~np.isnan(points[..., 0])]
-        middle = np.median(known[:, 0]) if len(known) else 0.0
-        pictures.append(points + np.array([number * _SPACING - middle, 0.0]))
+        across = np.median(known[:, 0]) if len(known) else 0.0
+        pictures.append(points + np.array([number * _SPACING - across, 0.0]))
     together = np.stack(pictures)
     known = together[~np.isnan(together[..., 0])]
     if not len(known):
         return
     low, high = known.min(axis=0), known.max(axis=0)
-    room = np.array(size) - 0.1
+    room = np.array(size) - np.array([0.1, 2 * _MARK])
     scale = float(min(room / np.maximum(high - low, 0.3)))
-    shift = np.array(corner) + np.array(size) / 2 - scale * (low + high) / 2
+    middle = np.array([size[0] / 2, (size[1] - _MARK) / 2])
+    shift = np.array(corner) + middle - scale * (low + high) / 2
     for points in pictures:
         draw_frame(axes, scale * points + shift, layout, scale)

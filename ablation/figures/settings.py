@@ -83,13 +83,19 @@ def along(
         whiskers: what the bands are.
         levels: label, mean, of rows that the setting does not touch; drawn beside a single curve.
     """
+    entries = entries.dropna(subset="mean")
     lines = entries["line"].unique()
-    levels = levels if levels is not None and len(lines) == 1 else entries.iloc[:0]
-    levels = levels.dropna(subset="mean")
-    count = len(lines) + len(levels)
-    figure = style.sheet(2.1 + 0.15 * (count - 1))
+    beside: list[tuple[float, str]] = []
+    if levels is not None and len(lines) == 1:
+        known = levels.dropna(subset="mean")
+        beside = list(zip(known["mean"].astype(float), known["label"].astype(str), strict=True))
+    names = [str(entries.loc[entries["line"] == line, "line_label"].iloc[0]) for line in lines]
+    names += [label for _, label in beside]
+    across = 1 if beside else 2
+    below = style.legend_height(names, across) if len(names) > 1 else 0
+    figure = style.sheet(1.95 + below)
     axes = figure.subplots()
-    handles, labels = [], []
+    handles = []
     for number, line in enumerate(lines):
         look = style.distinct(number)
         here = entries[entries["line"] == line].sort_values("x")
@@ -98,12 +104,10 @@ def along(
         )
         axes.plot(here["x"], here["mean"], **look)
         handles.append(Line2D([], [], **look))
-        labels.append(str(here["line_label"].iloc[0]))
-    for number, (height, label) in enumerate(zip(levels["mean"], levels["label"], strict=True)):
+    for number, (height, _) in enumerate(beside):
         dashes = style.LINES[1 + number % 3]
-        axes.axhline(float(height), color=style.FAINT, ls=dashes, lw=0.9)
+        axes.axhline(height, color=style.FAINT, ls=dashes, lw=0.9)
         handles.append(Line2D([], [], color=style.FAINT, ls=dashes, lw=0.9))
-        labels.append(str(label))
     _ticks(axes, np.unique(entries["x"].to_numpy(float)))
     axes.grid(axis="y")
     axes.locator_params(axis="y", nbins=5)
@@ -111,8 +115,8 @@ def along(
     axes.set_ylabel(metric)
     if whiskers and entries["low"].notna().any():
         axes.set_title(f"bands: {whiskers}", fontsize=style.SMALL, loc="right", color=style.FAINT)
-    if count > 1:
-        style.legend(figure, handles, labels, columns=1 if len(levels) else 2)
+    if len(names) > 1:
+        style.legend(figure, handles, names, across)
     return figure
 
 

@@ -38,7 +38,11 @@ def against_time(asked: Asked) -> Figure:
 def points_of(asked: Asked, cost: Cost) -> pd.DataFrame:
     """A line for each cell with a number and a cost: row, column (labels), x, y."""
     lines = []
-    for _, line in asked.entries.dropna(subset="mean").iterrows():
+    order = list(asked.plan.study.all_rows)
+    entries = asked.entries.sort_values(
+        "row", key=lambda rows: rows.map(order.index), kind="stable"
+    )
+    for _, line in entries.dropna(subset="mean").iterrows():
         x = cost(asked, line["row"], line["column"])
         if x is not None and x > 0:
             lines.append((line["label"], line["column_label"], x, line["mean"]))
@@ -75,25 +79,24 @@ def tradeoff(points: pd.DataFrame, cost: str, metric: str) -> Figure:
     """
     rows, columns = points["row"].unique(), points["column"].unique()
     several = len(columns) > 1
-    figure = style.sheet(2.1 + 0.16 * (-(-len(rows) // 2) + several * -(-len(columns) // 3)))
+    labels = [str(each) for each in (*rows, *(columns if several else ()))]
+    figure = style.sheet(1.95 + style.legend_height(labels))
     axes = figure.subplots()
-    handles, labels = [], []
+    handles = []
     for number, row in enumerate(rows):
         marker = style.MARKERS[number % len(style.MARKERS)]
         own = style.FAINT if several else str(style.distinct(number)["color"])
         # The second time round the markers are hollow.
         hollow: style.Look = {"mfc": "white"} if number >= len(style.MARKERS) else {}
         handles.append(Line2D([], [], marker=marker, color=own, ls="", **hollow))
-        labels.append(str(row))
         for turn, column in enumerate(columns):
             here = points[(points["row"] == row) & (points["column"] == column)]
             colour = str(style.distinct(turn)["color"]) if several else own
             axes.plot(here["x"], here["y"], marker, color=colour, ms=5, alpha=0.9, ls="", **hollow)
     if several:
-        for turn, column in enumerate(columns):
+        for turn, _ in enumerate(columns):
             colour = str(style.distinct(turn)["color"])
             handles.append(Line2D([], [], color=colour, lw=3))
-            labels.append(str(column))
     if points["x"].max() / points["x"].min() >= _WIDE:
         axes.set_xscale("log")
         decades = np.log10(points["x"].max() / points["x"].min())

@@ -29,7 +29,8 @@ def training(curves: pd.DataFrame) -> Figure:
             seeds (and folds): the line is their mean, the band ± their standard deviation.
     """
     panels, rows = curves["panel"].unique(), curves["row"].unique()
-    figure = style.sheet(1.25 * len(panels) + 0.35 + 0.17 * -(-len(rows) // 2))
+    names = [str(row) for row in rows]
+    figure = style.sheet(1.35 * len(panels) + 0.3 + style.legend_height(names))
     grid = figure.subplots(len(panels), 2, squeeze=False, sharex="row")
     looks = {row: {**style.distinct(number), "lw": 1} for number, row in enumerate(rows)}
     runs = curves.groupby(["panel", "row"])["run"].nunique()
@@ -48,7 +49,7 @@ def training(curves: pd.DataFrame) -> Figure:
             right.axhline(each, color=style.FAINT, ls=":", lw=0.8)
         right.set_ylim(bottom=0)
         left.set_ylabel("loss")
-        right.set_ylabel("contrast top-1 (%)")
+        right.set_ylabel("contrast top-1 (%)", fontsize=style.SMALL)
         left.set_title(style.folded(panel, 24, 1), fontsize=style.SMALL, loc="left")
         for axes in (left, right):
             axes.locator_params(axis="x", nbins=4, integer=True)
@@ -60,7 +61,7 @@ def training(curves: pd.DataFrame) -> Figure:
         text = f"bands: ± standard deviation, {runs.max()} runs"
         grid[0][1].set_title(text, fontsize=style.LEAST, loc="right", color=style.FAINT)
     handles = [Line2D([], [], **look) for look in looks.values()]
-    style.legend(figure, handles, [str(row) for row in rows])
+    style.legend(figure, handles, names)
     return figure
 
 

@@ -46,6 +46,8 @@ UNKNOWN = "\N{WHITE SQUARE}"
 """In place of a letter that no font has."""
 FORMATS = ("png", "svg", "pdf")
 DPI = 300
+_LEGEND = {1: 52, 2: 23, 3: 14}
+"""Columns of a legend -> letters of a line."""
 
 _FONT = "DejaVu Sans"  # comes with matplotlib
 _FURTHER = ("Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans", "Noto Sans Arabic")
@@ -171,17 +173,24 @@ def legend(
         made = on.legend(list(handles), numbers, ncols=columns, loc="outside lower center")
     for shown, label in zip(made.get_texts(), labels, strict=True):
         # Set afterwards, as matplotlib leaves out what begins with an underscore.
-        shown.set_text(folded(label, 26 if columns > 1 else 52))
+        shown.set_text(folded(label, _LEGEND[min(columns, 3)]))
     return made
+
+
+def legend_height(labels: Sequence[str], columns: int = 2) -> float:
+    """Inches that :func:`legend` takes below a figure."""
+    width = _LEGEND[min(columns, 3)]
+    tall = [0.05 + 0.12 * (folded(label, width).count("\n") + 1) for label in labels]
+    rows = -(-len(tall) // columns)
+    return 0.1 + max((sum(tall[at : at + rows]) for at in range(0, len(tall), rows)), default=0)
 
 
 def distinct(number: int) -> Look:
     """Colour, marker and line of the series ``number``; they repeat together after 56."""
-    colours = len(COLOURS) - 1  # without yellow
-    turn = number // colours
+    turn, colour = divmod(number, len(COLOURS) - 1)  # without yellow
     return {
-        "color": COLOURS[number % colours],
-        "marker": MARKERS[(number + turn) % len(MARKERS)],
+        "color": COLOURS[colour],
+        "marker": MARKERS[(colour + turn) % len(MARKERS)],
         "linestyle": LINES[turn % len(LINES)],
     }
 
