@@ -11,8 +11,9 @@ from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import group, option, with_options
-from ablation.cli.options import ResultsOption, completes, parse_names
+from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
 from ablation.cli.request import open_data
+from skelcon.cli.options import DATA
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -20,22 +21,16 @@ if TYPE_CHECKING:
     from skelcon.data import SkeletonDataset
 
 STUDY = "A study's name, or its YAML file."
-NAMES = (
-    "intervals, setting, pairs, confusion, classes, parameters, time, training, ranks, tsne or "
-    "retrieval."
-)
 
 
 @group("Figures")
 class FigureOptions:
     """Which figures, and of what."""
 
-    only: tuple[str, ...] = option(
-        (), f"Only these: {NAMES}", metavar="NAME[,NAME]", parse=parse_names
-    )
+    only: tuple[str, ...] = option((), ONLY, metavar="NAME[,NAME]", parse=parse_names)
     formats: tuple[str, ...] = option(
         ("png", "svg", "pdf"),
-        "Which files are written.",
+        FILES,
         "--format",
         metavar="NAME[,NAME]",
         show_default="png,svg,pdf",
@@ -50,9 +45,7 @@ class FigureOptions:
     against: str | None = option(
         None, "The row that classes compares with.", show_default="none, else the first"
     )
-    data: Path | None = option(
-        None, "The study's data set, which tsne and retrieval need.", exists=True
-    )
+    data: Path | None = option(None, DATA, exists=True, show_default="no tsne and retrieval")
 
 
 @group("Output")
@@ -75,11 +68,20 @@ def figures(
 ) -> None:
     """Draw a study's figures from its results; runs nothing.
 
-    A figure that does not apply to the study says why. Those of features, tsne
-    and retrieval, need the data set as well:
-
     \b
-    skelcon-ablate figures augmentations --results DIR --data PATH
+    intervals    the table's rows
+    setting      along one numeric setting, such as |j| or l_min
+    pairs        which representation gains from which in the pre-training
+    confusion    which class is taken for which, by --row
+    classes      accuracy by class, of --row and --against
+    parameters   accuracy against the size of the encoders
+    time         accuracy against training time
+    training     loss and contrast top-1 by epoch (Figure 6 of the paper)
+    ranks        average ranks, and which rows are told apart
+    tsne         features of ten random classes (Figure 7); needs --data
+    retrieval    queries and their nearest clips (Figure 8); needs --data
+
+    One that does not apply to the study says why.
     """
     from ablation.figures import FIGURES, Asked, DoesNotApplyError
     from ablation.report.from_results import load_plan
