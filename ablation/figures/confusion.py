@@ -60,7 +60,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
     else:
         axes.set_yticks(some, [str(each + 1) for each in some], fontsize=style.LEAST)
         axes.set_ylabel("class")
-        text = "\n".join(style.folded(line, 56, 1) for line in _most(shares, names))
+        text = "\n".join(_most(shares, names))
         axes.set_xlabel(f"predicted class\n{text}", fontsize=style.LEAST)
     axes.tick_params(length=0 if named else 2)
     axes.set_title(style.folded(title, 40), fontsize=style.SMALL, loc="right")
@@ -72,8 +72,9 @@ def _most(shares: np.ndarray, names: Sequence[str]) -> list[str]:
     off = shares - np.diag(np.diag(shares))
     found = np.argsort(-off, axis=None, kind="stable")[:LISTED]
     pairs = np.stack(np.unravel_index(found, off.shape), axis=1)
+    named = [style.folded(f"{number} {name}", 22, 1) for number, name in enumerate(names, 1)]
     return [
-        f"{100 * off[one, other]:.0f} % of {one + 1} ({names[one]}) → {other + 1} ({names[other]})"
+        f"{named[one]} → {named[other]}: {100 * off[one, other]:.0f} %"
         for one, other in pairs
         if off[one, other] > 0
     ]

@@ -245,7 +245,7 @@ def test_a_confusion_matrix_has_shares_of_each_class() -> None:
 
 def test_of_many_classes_the_most_frequent_confusions_are_named() -> None:
     figure = FIGURES["confusion, 120"]()
-    assert "20 % of 1 (class 0" in figure.axes[0].get_xlabel()
+    assert "1 class 0 with a long… → 3 class 2 with a long…: 20 %" in figure.axes[0].get_xlabel()
 
 
 def test_classes_stand_in_the_order_of_what_the_row_gains() -> None:
