@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,9 +62,20 @@ class Asked:
         return make_table(self.plan, cells_frame(self.plan, self.store), self.store)
 
     @functools.cached_property
+    def rows(self) -> dict[str, str]:
+        """Row -> what it is called in print; no two alike."""
+        return _distinct({row: self.table.label(row) for row in self.plan.study.all_rows})
+
+    @functools.cached_property
+    def columns(self) -> dict[str, str]:
+        """Column that ranks -> what it is called in print; no two alike."""
+        return _distinct({name: self.table.column_label(name) for name in self.plan.ranked})
+
+    @functools.cached_property
     def entries(self) -> pd.DataFrame:
         """What the table prints, of the columns that rank; see :func:`entries_of`."""
-        return entries_of(self.table, [self.column] if self.column else self.plan.ranked)
+        columns = [self.column] if self.column else self.plan.ranked
+        return entries_of(self.table, self.rows, {name: self.columns[name] for name in columns})
 
     @property
     def whiskers(self) -> str:
@@ -98,20 +110,26 @@ class Asked:
         """The one asked for, or the best of the column's main rows (if any has a number)."""
         if self.row is not None:
             return self.row
-        here = self.entries.query("column == @self.chosen_column").dropna(subset="mean")
-        here = here.sort_values(["reference", "mean"], ascending=[True, False], kind="stable")
-        return str(here["row"].iloc[0])
+        here = self._numbers.sort_values("mean", ascending=False, kind="stable")
+        return str(here.sort_values("reference", kind="stable")["row"].iloc[0])
 
     @property
     def row_against(self) -> str:
         """The one asked for, or the row ``none``, or the first that is another one."""
-        here = self.entries.query("column == @self.chosen_column").dropna(subset="mean")
-        others = [str(row) for row in here["row"] if row != self.chosen_row]
         if self.against is not None:
             return self.against
+        others = [str(row) for row in self._numbers["row"] if row != self.chosen_row]
         if not others:
             raise DoesNotApplyError("there is one row with a number: nothing to compare it with")
         return "none" if "none" in others else others[0]
+
+    @property
+    def _numbers(self) -> pd.DataFrame:
+        """The entries of the chosen column that have one."""
+        known = self.entries[self.entries["column"] == self.chosen_column].dropna(subset="mean")
+        if known.empty:
+            raise DoesNotApplyError("no cell of the column has a number yet")
+        return known
 
     def evaluations(self, row: str, column: str) -> list[EvaluateUnit]:
         """The finished ones behind a cell: of each seed, and of each fold.
@@ -124,34 +142,43 @@ class Asked:
             if (cell.row, cell.column) == (row, column) and isinstance(cell.unit, EvaluateUnit):
                 found += [cell.unit] if self.store.is_done(cell.unit.key) else []
         if not found:
-            labels = f"'{self.table.label(row)}' in '{self.table.column_label(column)}'"
+            labels = f"'{self.rows[row]}' in '{self.columns[column]}'"
             raise DoesNotApplyError(f"{labels} has not been evaluated")
         return found
 
     def name(self, row: str, column: str | None = None) -> str:
         """What a row is called in print; with its column where there are several."""
-        label = self.table.label(row)
+        label = self.rows[row]
         if column is None or len(self.plan.ranked) < 2:
             return label
-        return f"{label}, {self.table.column_label(column)}"
+        return f"{label}, {self.columns[column]}"
 
 
-def entries_of(table: Table, columns: Iterable[str]) -> pd.DataFrame:
+def _distinct(labels: dict[str, str]) -> dict[str, str]:
+    """With the name behind a label that several have."""
+    known = list(labels.values())
+    return {
+        name: label if known.count(label) == 1 else f"{label} ({name})"
+        for name, label in labels.items()
+    }
+
+
+def entries_of(table: Table, rows: Mapping[str, str], columns: Mapping[str, str]) -> pd.DataFrame:
     """A line for each cell: row, label, column, column_label, mean, low, high, best, reference.
 
-    ``low`` and ``high`` are the interval where there is one, else mean ± spread (or error).
+    ``low`` and ``high`` are the intervals of a table that has some, else mean ± spread (or error).
     """
     lines = []
-    for column in columns:
-        for row in table.study.all_rows:
-            entry = table.entries[row, column]
-            mean = np.nan if entry.mean is None else entry.mean
-            low, high = np.nan, np.nan
-            if entry.interval is not None:
-                low, high = entry.interval
-            elif entry.mean is not None and entry.plus_minus is not None:
-                low, high = mean - entry.plus_minus, mean + entry.plus_minus
-            names = (row, table.label(row), column, table.column_label(column))
-            lines.append((*names, mean, low, high, entry.best, row in table.study.references))
+    intervals = any(entry.interval is not None for entry in table.entries.values())
+    for (column, column_label), (row, label) in itertools.product(columns.items(), rows.items()):
+        entry = table.entries[row, column]
+        mean = np.nan if entry.mean is None else entry.mean
+        low, high = np.nan, np.nan
+        if entry.interval is not None:
+            low, high = entry.interval
+        elif entry.mean is not None and entry.plus_minus is not None and not intervals:
+            low, high = mean - entry.plus_minus, mean + entry.plus_minus
+        names = (row, label, column, column_label)
+        lines.append((*names, mean, low, high, entry.best, row in table.study.references))
     named = ["row", "label", "column", "column_label", "mean", "low", "high", "best", "reference"]
     return pd.DataFrame(lines, columns=named)

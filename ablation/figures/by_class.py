@@ -20,7 +20,7 @@ def of_results(asked: Asked) -> Figure:
     row, column = asked.chosen_row, asked.chosen_column
     against = asked.row_against
     if row == against:
-        raise DoesNotApplyError(f"'{asked.table.label(row)}' is compared with itself")
+        raise DoesNotApplyError(f"'{asked.rows[row]}' is compared with itself")
     names = asked.plan.dataset.class_names
     found = [accuracies(predictions_of(asked, each, column)) for each in (row, against)]
     frame = pd.concat(found, axis=1, keys=["row", "against"])

@@ -37,7 +37,7 @@ def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, s
     unit = asked.evaluations(row, column)[0]
     if any(source.pretrained is None for source in unit.encoders) or unit.task.frozen is False:
         what = "its encoders were not pre-trained, or trained further"
-        raise DoesNotApplyError(f"'{asked.table.label(row)}': {what}; choose another --row")
+        raise DoesNotApplyError(f"'{asked.rows[row]}': {what}; choose another --row")
     return unit, asked.data, asked.name(row, column)
 
 

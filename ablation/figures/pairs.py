@@ -29,9 +29,9 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
     """
     study, cells = asked.plan.study, {}
     labels = {  # of the representations
-        name: asked.table.column_label(column)
-        for column, each in study.columns.items()
-        for name in each.downstream or ()
+        name: asked.columns[column]
+        for column in asked.plan.ranked
+        for name in study.columns[column].downstream or ()
     }
     for row, each in study.rows.items():
         names = each.set.get(_KEY)
@@ -46,7 +46,7 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
                 others = [labels.get(name, name) for name in names if name != evaluated[0]]
                 mean = asked.table.entries[row, column].mean
                 partners = BOTH if len(others) == 2 else " + ".join(others) or ALONE
-                where = asked.table.column_label(column), partners
+                where = asked.columns[column], partners
                 if where in cells:
                     raise DoesNotApplyError("two rows pre-train the same representations")
                 cells[where] = np.nan if mean is None else mean

@@ -48,9 +48,9 @@ def curves_of(asked: Asked) -> pd.DataFrame:
             continue
         if cell.column not in ([asked.column] if asked.column else asked.plan.ranked):
             continue
-        panel = "" if shared else asked.table.column_label(cell.column)
+        panel = "" if shared else asked.columns[cell.column]
         if len(cell.unit.needs) == 1:  # encoders trained apart have no curve in common
-            seen.setdefault((panel, asked.table.label(cell.row), cell.unit.needs[0]))
+            seen.setdefault((panel, asked.rows[cell.row], cell.unit.needs[0]))
     lines = []
     for panel, row, key in seen:
         files = asked.store.files(key)

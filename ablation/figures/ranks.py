@@ -24,7 +24,7 @@ def of_results(asked: Asked) -> Figure:
     for column in [asked.column] if asked.column else asked.plan.ranked:
         blocks = blocks_of(asked, column)
         if blocks.shape[0] > 1 and blocks.shape[1] > 1:
-            found[asked.table.column_label(column)] = blocks
+            found[asked.columns[column]] = blocks
     if not found:
         raise DoesNotApplyError("no two rows were evaluated on the same two blocks (seed x group)")
     return ranks(found)
@@ -39,7 +39,7 @@ def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
         except DoesNotApplyError:
             continue
         right = lines["prediction"] == lines["label"]
-        rows[asked.table.label(row)] = right.groupby([lines["seed"], lines["group"]]).mean()
+        rows[asked.rows[row]] = right.groupby([lines["seed"], lines["group"]]).mean()
     return pd.DataFrame(rows).dropna()
 
 

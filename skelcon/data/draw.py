@@ -31,6 +31,8 @@ MOST_PICTURES = 150
 """Of an animation; a longer clip shows every second frame, or every third, at the same speed."""
 ANIMATIONS = (".gif", ".mp4")
 
+_SMALL = 0.6
+"""Inches a metre, below which joints other than the head are not to be seen beside their bones."""
 _DPI = 110
 _INK, _FAINT = "#2b2b2b", "#8c8c8c"
 # Left, right and trunk of the first body, then of the second (and of any more, in turns).
@@ -273,6 +275,8 @@ def draw_frame(
             )
         )
         joints: list[int] = np.flatnonzero(known).tolist()
+        if scale < _SMALL:
+            joints = [joint for joint in joints if layout.joints[joint] == "head"]
         heads = np.array([layout.joints[joint] == "head" for joint in joints], bool)
         artists.append(
             axes.scatter(

@@ -280,6 +280,21 @@ def test_a_setting_of_the_rows_is_the_axis_whether_written_short_or_nested(
     assert names == [r"\$SEQ_1\$", "random"]
 
 
+def test_rows_of_one_label_are_told_apart_and_a_column_without_numbers_is_a_reason(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    text = STUDY.replace("$pair_1$", "alone")
+    asked = fabricated(text, "alike", dataset, tmp_path / "results")
+    assert list(asked.rows.values()) == ["alone (img)", "alone (img+seq)", "all"]
+    for cell in asked.plan.cells:
+        if cell.column == "seq" and cell.unit is not None:
+            shutil.rmtree(asked.store.directory(cell.unit.key))
+    empty = Asked(asked.plan, asked.store, column="seq")
+    for name in FIGURES.keys() - {"pairs"}:  # which is of all columns
+        with pytest.raises(DoesNotApplyError):
+            FIGURES[name](empty)
+
+
 def test_chosen_names_are_checked_when_asked(golden: Path) -> None:
     with pytest.raises(UserError, match="--column sek: did you mean 'seq'"):
         asked_of(golden, column="sek")
