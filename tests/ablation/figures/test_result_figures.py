@@ -168,7 +168,7 @@ def test_its_colours_are_those_that_the_colour_blind_tell_apart(name: str) -> No
 
 
 def test_two_calls_give_the_same_bytes(tmp_path: Path) -> None:
-    for name in ("intervals", "training", "tsne"):
+    for name in ("intervals", "tsne"):
         one, two = (files_of(FIGURES[name](), tmp_path / folder) for folder in ("one", "two"))
         assert one == two
 
