@@ -13,6 +13,7 @@ from ablation.catalogue import known_studies
 from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
 from ablation.cli.request import open_data
+from ablation.cli.studies import table_name
 from skelcon.cli.options import DATA
 from skelcon.errors import UserError, nearest
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ablation.plan import Plan
     from skelcon.data import SkeletonDataset
 
-STUDY = "A study's name, or its YAML file."
+TABLE = "A table's name, as list --results shows it (a study's, if it is the only one)."
 
 
 @group("Figures")
@@ -54,14 +55,14 @@ class FigureOutput:
 
     results: ResultsOption = Path("results")
     out: Path | None = option(
-        None, "Where the files go.", file_okay=False, show_default="RESULTS/STUDY/figures"
+        None, "Where the files go.", file_okay=False, show_default="RESULTS/NAME/figures"
     )
 
 
 @with_options
 def figures(
     study: Annotated[
-        str, typer.Argument(metavar="STUDY", help=STUDY, autocompletion=completes(known_studies))
+        str, typer.Argument(metavar="NAME", help=TABLE, autocompletion=completes(known_studies))
     ],
     options: FigureOptions,
     output: FigureOutput,
@@ -88,23 +89,24 @@ def figures(
     from ablation.store import Store
     from skelcon.figures import style
 
-    for name in options.only:
-        if name not in FIGURES:
-            raise UserError(f"--only {name}: {nearest(name, FIGURES)}")
+    for kind in options.only:
+        if kind not in FIGURES:
+            raise UserError(f"--only {kind}: {nearest(kind, FIGURES)}")
     store, console = Store(output.results), Console()
-    plan = load_plan(store.results, Path(study).stem)
+    name = table_name(study)
+    plan = load_plan(store.results, name)
     data = _frames(plan, options.data, console) if options.data is not None else None
     asked = Asked(plan, store, options.row, options.column, options.against, data)
-    directory = output.out or store.results / plan.study.name / "figures"
+    directory = output.out or store.results / name / "figures"
     drawn = 0
-    for name in options.only or FIGURES:
+    for kind in options.only or FIGURES:
         try:
-            figure = FIGURES[name](asked)
+            figure = FIGURES[kind](asked)
         except DoesNotApplyError as reason:
-            console.print(Text(f"{name}: not drawn, {reason}", style="dim"), soft_wrap=True)
+            console.print(Text(f"{kind}: not drawn, {reason}", style="dim"), soft_wrap=True)
             continue
-        written = style.save(figure, directory, name, options.formats)
-        console.print(Text(f"{name}: {', '.join(map(str, written))}"), soft_wrap=True)
+        written = style.save(figure, directory, kind, options.formats)
+        console.print(Text(f"{kind}: {', '.join(map(str, written))}"), soft_wrap=True)
         drawn += 1
     if not drawn:
         raise typer.Exit(1)

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ablation.plan import Plan
-from ablation.report import Table, cells_frame, make_table
+from ablation.report import Table, cells_frame, make_table, printed
+from ablation.report.evidence import Evidence, evidence_of
 from ablation.store import Store
 from ablation.units import EvaluateUnit
 from skelcon.data import SkeletonDataset
@@ -59,7 +60,17 @@ class Asked:
     @functools.cached_property
     def table(self) -> Table:
         """The study's table."""
-        return make_table(self.plan, cells_frame(self.plan, self.store), self.store)
+        return make_table(self.plan, self._frame, self.store)
+
+    @functools.cached_property
+    def evidence(self) -> Evidence:
+        """The samples behind the cells of the main rows and references."""
+        shown = printed(self.plan, self._frame)
+        return evidence_of(self.plan, shown[shown["state"] != "reported"], self.store)
+
+    @functools.cached_property
+    def _frame(self) -> pd.DataFrame:
+        return cells_frame(self.plan, self.store)
 
     @functools.cached_property
     def rows(self) -> dict[str, str]:

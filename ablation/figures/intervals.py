@@ -66,9 +66,9 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=5)
-    filled_are = " (filled: best)" if known["best"].any() else ""
-    beside = f"\nbars: {whiskers}" if whiskers else ""
-    axes.set_xlabel(f"{metric}{filled_are}{beside}")
+    beside = f", bars: {whiskers}" if whiskers else ""
+    told = "\nfilled: best, or not told apart from it" if known["best"].any() else ""
+    axes.set_xlabel(f"{metric}{beside}{told}", fontsize=style.SMALL)
     if several:
         style.legend(figure, handles, names, columns=min(3, len(names)))
     return figure

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ablation.figures.apart import LEVEL, p_values
+from ablation.figures.apart import told_apart
 from ablation.figures.asked import Asked, DoesNotApplyError
 from ablation.figures.predictions import predictions_of
 from skelcon.figures import style
@@ -24,14 +24,17 @@ def of_results(asked: Asked) -> Figure:
     for column in [asked.column] if asked.column else asked.plan.ranked:
         blocks = blocks_of(asked, column)
         if blocks.shape[0] > 1 and blocks.shape[1] > 1:
-            found[asked.columns[column]] = blocks
+            apart = told_apart(asked.evidence, column, list(blocks.columns))
+            labels = [asked.rows[row] for row in blocks.columns]
+            apart = apart.set_axis(labels, axis=0).set_axis(labels, axis=1)
+            found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), apart)
     if not found:
         raise DoesNotApplyError("no two rows were evaluated on the same two blocks (seed x group)")
     return ranks(found)
 
 
 def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
-    """(seed and group of test clips, label of a main row) -> accuracy; complete blocks only."""
+    """(seed and group of test clips, main row) -> accuracy; complete blocks only."""
     rows = {}
     for row in asked.plan.study.rows:
         try:
@@ -39,7 +42,7 @@ def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
         except DoesNotApplyError:
             continue
         right = lines["prediction"] == lines["label"]
-        rows[asked.rows[row]] = right.groupby([lines["seed"], lines["group"]]).mean()
+        rows[row] = right.groupby([lines["seed"], lines["group"]]).mean()
     return pd.DataFrame(rows).dropna()
 
 
@@ -66,25 +69,26 @@ def cliques(apart: pd.DataFrame) -> list[list[int]]:
 
 
 @style.styled
-def ranks(panels: Mapping[str, pd.DataFrame]) -> Figure:
+def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
     """A point for each row at its average rank, the best on top; bars at the right join rows.
 
     Args:
-        panels: label -> (blocks, rows) accuracies; 1 is the best rank, ties share theirs.
+        panels: label -> (blocks, rows) accuracies, of which 1 is the best rank and ties share
+            theirs; and (rows, rows) whether two are told apart.
     """
     heights = []
-    for blocks in panels.values():
+    for blocks, _ in panels.values():
         heights.append(len(blocks.columns) * style.row_height(list(blocks.columns), 0.16) + 0.25)
     figure = style.sheet(sum(heights) + 0.45)
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights, sharex=True)
-    widest = max(len(blocks.columns) for blocks in panels.values())
+    widest = max(len(blocks.columns) for blocks, _ in panels.values())
     farthest = widest + 0.3
-    for axes, (label, blocks) in zip(all_axes[:, 0], panels.items(), strict=True):
+    for axes, (label, (blocks, apart)) in zip(all_axes[:, 0], panels.items(), strict=True):
         mean = blocks.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
         axes.plot(mean, range(len(mean)), "o", color=style.COLOURS[0], ls="")
         for y, rank in enumerate(mean):
             axes.plot([0, rank], [y, y], color="#DDDDDD", lw=0.8, zorder=0)
-        joined = cliques(p_values(blocks[mean.index]) < LEVEL)
+        joined = cliques(apart.loc[mean.index, mean.index])
         for number, members in enumerate(joined):
             x, at = widest + 0.6 + 0.35 * number, np.array(members)
             axes.plot(np.full(2, x), [at[0], at[-1]], color=style.INK, lw=1.5)

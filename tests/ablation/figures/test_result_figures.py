@@ -33,6 +33,8 @@ from ablation.figures import (
     training,
     tsne,
 )
+from ablation.report.evidence import Evidence
+from ablation.statistics import difference_of
 from skelcon.data import KINECT_V1
 from skelcon.figures import style
 
@@ -75,12 +77,15 @@ def curve_frame() -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["panel", "row", "run", "epoch", "loss", "top1", "chance"])
 
 
-def block_frame(rows: list[str] = LONG, blocks: int = 20) -> pd.DataFrame:
+def block_frame(rows: list[str] = LONG, blocks: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The last row is best, each is clearly worse than the next, but 0 and 1 are alike."""
     rng = np.random.default_rng(0)
     level = np.arange(len(rows), dtype=float)
     level[1] = level[0]
-    return pd.DataFrame(level + rng.normal(0, 0.05, (blocks, len(rows))), columns=rows)
+    values = pd.DataFrame(level + rng.normal(0, 0.05, (blocks, len(rows))), columns=rows)
+    apart = ~np.eye(len(rows), dtype=bool)
+    apart[0, 1] = apart[1, 0] = False
+    return values, pd.DataFrame(apart, index=rows, columns=rows)
 
 
 def class_names(count: int) -> list[str]:
@@ -319,14 +324,22 @@ def test_cliques_are_the_largest_sets_of_which_no_two_are_apart() -> None:
     assert ranks.cliques(pd.DataFrame(told)) == [[0, 1, 2], [2, 3]]
 
 
-def test_p_values_are_corrected_for_all_pairs() -> None:
-    blocks = pd.DataFrame({"a": np.arange(8.0), "b": np.arange(8.0), "c": np.arange(8.0) + 5})
-    found = apart.p_values(blocks)
-    least = 2 / 2**8  # of eight differences of one sign
-    assert found.loc["a", "b"] == 1
-    assert found.loc["a", "c"] == pytest.approx(3 * least)
-    assert found.loc["c", "b"] == pytest.approx(3 * least)  # by Holm no smaller than the first
-    assert np.diag(found).tolist() == [1, 1, 1]
+def test_rows_are_told_apart_by_their_paired_difference_after_a_correction() -> None:
+    noise = np.random.default_rng(0).normal(0, 0.01, (4, 5))
+    means = dict(zip("abcd", [[0.5], [0.5], [0.9], [0.52]], strict=True))
+    values = {
+        (row, "img"): dict(enumerate((mean + noise[number]).tolist()))
+        for number, (row, mean) in enumerate(means.items())
+    }
+    found = apart.told_apart(Evidence(values | {("e", "img"): {0: 0.1}}), "img", list("abcde"))
+    assert found.loc["c", ["a", "b", "d"]].all()
+    assert not found.loc["a", ["a", "b", "e"]].any()  # itself, alike, and a single seed
+    assert (found == found.T).all(axis=None)
+    alone = apart.told_apart(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
+    p = difference_of([*values["a", "img"].values()], [*values["d", "img"].values()]).p
+    assert p is not None
+    assert alone == (p < 0.05)
+    assert found.loc["a", "d"] <= alone
 
 
 def test_tsne_shows_untrained_above_trained_and_names_ten_classes() -> None:
