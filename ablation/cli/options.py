@@ -27,6 +27,8 @@ FOLDS_HELP = (
     "Folds of a cross-validation over the groups (subjects, cameras or setups) of the training "
     "side; one for each group where there are fewer."
 )
+ONLY = "Only these rows; of figures, only these."
+FILES = "Which files are written."
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
@@ -175,7 +177,7 @@ class StudyOptions(SettingOptions):
         show_default="1",
         parse=parse_seeds,
     )
-    only: tuple[str, ...] = option((), "Only these rows.", metavar="ROW[,ROW]", parse=parse_names)
+    only: tuple[str, ...] = option((), ONLY, metavar="ROW[,ROW]", parse=parse_names)
 
 
 @group("Resources")
@@ -298,7 +300,7 @@ class FormatOptions:
     )
     formats: tuple[str, ...] | None = option(
         None,
-        "Which files of the table are written.",
+        FILES,
         "--format",
         metavar="NAME[,NAME]",
         show_default="csv,latex,markdown,json",

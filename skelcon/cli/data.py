@@ -128,7 +128,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     from skelcon.data import summarise
     from skelcon.data.importers.report import read_report
 
-    dataset, source = _opened(path)
+    dataset, source = opened(path)
     report = read_report(dataset.path)
     summary = summarise(dataset)
     if as_json:
@@ -153,7 +153,7 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
 
-    dataset, _ = _opened(path)
+    dataset, _ = opened(path)
     report = read_report(dataset.path)
     with progress_bar(Console(stderr=True), "checking") as progress:
         findings = check_dataset(dataset, progress)
@@ -188,8 +188,8 @@ def show(
     from skelcon.data.draw import animate, strip
     from skelcon.data.synthetic import open_embedded
 
-    dataset = open_embedded() if data is None else _opened(data)[0]
-    index = _index(dataset, clip)
+    dataset = open_embedded() if data is None else opened(data)[0]
+    index = index_of(dataset, clip)
     name = dataset.clip_names[index]
     stem = re.sub(r"[^\w.+-]+", "_", name).strip(".")[:100] or str(index)
     files = [Path(f"{stem}.png"), Path(f"{stem}.gif")] if out is None else [out]
@@ -268,7 +268,7 @@ def _described(source: Source) -> str:
     return f"{source.title} ({source.family}): {counted(len(source.files), 'file')}"
 
 
-def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
+def opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
     """The data set at ``path``, and what it was imported from; progress is shown on stderr."""
     from skelcon.data import SkeletonDataset, detect, open_or_import
 
@@ -283,7 +283,7 @@ def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
     return dataset, source
 
 
-def _index(dataset: SkeletonDataset, clip: str) -> int:
+def index_of(dataset: SkeletonDataset, clip: str) -> int:
     """The clip of that name, or else of that number."""
     if clip in dataset.clip_names:
         return dataset.clip_names.index(clip)

@@ -122,6 +122,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
         (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output")),
         (("search",), ("Data", "Settings", "Search", "Resources", "Output")),
         (("cluster", "slurm"), ("Nodes", "SLURM")),
+        (("figures",), ("Figures", "Output")),
     ],
 )
 def test_help_shows_groups_and_choices(
