@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from typer.core import TyperGroup
 
 from ablation.catalogue import headline, known_spaces, known_studies
@@ -43,6 +42,7 @@ from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.options import VersionOption
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -134,15 +134,15 @@ def list_studies(
         open_study(str(path))  # refuses what is no study
     for name, path in (known_studies() | mine).items():
         title, paper = headline(path)
-        typer.echo(f"{name:<20} {paper or '-':<10} {title}")
+        echo(f"{name:<20} {paper or '-':<10} {title}")
     typer.echo("\nSearches: skelcon-ablate search NAME")
     for name, path in known_spaces().items():
-        typer.echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
+        echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
 
 
 def _described(study: Study) -> Json:
     """A study for scripts; its units are counted for the embedded data and one seed."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     plan = plan_study(study, open_data(None, console), StudyDataOptions(), StudyOptions(), console)
     values = {name: getattr(study, name) for name in ("name", "title", "reproduces", "task")}
     rows, columns = [*study.all_rows], [*study.columns]

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
 from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
 from ablation.cli.request import StudyRequest, open_results
+from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError
+from skelcon.printable import printable
 
 if TYPE_CHECKING:
     from ablation.monitor.output import Output
@@ -128,7 +129,7 @@ def confirm_cpu(preset: Preset, resources: Resources, yes: bool) -> None:
     if yes or not preset.at_paper_scale or resources.gpus_per_trial or not sys.stdin.isatty():
         return
     question = f"The {preset} preset without --gpus-per-trial trains on the CPU. Continue?"
-    typer.confirm(question, abort=True, err=True)  # standard output may be a document's
+    typer.confirm(printable(question), abort=True, err=True)  # standard output may be a document's
 
 
 # -- the table --------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ def table(
 
     store = Store(output.results)
     plan = load_plan(store.results, Path(study).stem).showing(files.metric)
-    console = Console(stderr=output.as_json)
+    console = PlainConsole(stderr=output.as_json)
     if show_table(console, plan, store, files.formats, output.as_json):
         raise typer.Exit(1)
 
@@ -181,7 +182,7 @@ def show_table(
         display.print_table(console, made)
         earlier = export.caption_in(directory)
         if earlier is not None and not same_question(earlier, made.caption):
-            console.print(Text(f"Replaces an earlier table: {earlier}", style="yellow"))
+            console.print(styled(f"Replaces an earlier table: {earlier}", "yellow"))
     formats = export.FORMATS if formats is None else formats
     try:
         written = export.export(made, frame, provenance, directory, formats)
@@ -191,7 +192,7 @@ def show_table(
         typer.echo(export.to_json(made, provenance))
     else:
         names = ", ".join(path.name for path in written)
-        console.print(Text(f"Written to {directory}: {names}"), soft_wrap=True)
+        line(console, f"Written to {directory}: {names}")
     return bool((frame["state"] == "failed").any())
 
 

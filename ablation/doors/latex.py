@@ -65,8 +65,8 @@ def _known(character: str) -> str | None:
         return character
     if character in IN_SOME_FONTS:
         return _where_known(*IN_SOME_FONTS[character])
-    letter, *marks = unicodedata.normalize("NFD", character)
-    if marks and all(mark in FREE or mark in ACCENTS and character < "\u0180" for mark in marks):
+    letter, *marks = list(unicodedata.normalize("NFD", character))
+    if marks and all(mark in FREE or (mark in ACCENTS and character < "\u0180") for mark in marks):
         piece = _known(letter)
         if piece is not None and _LETTER.fullmatch(piece):
             for mark in marks:

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from ablation.report.entry import Entry, text_of
 from ablation.report.table import Table
+from skelcon.cli.terminal import styled
 
 
 def print_table(console: Console, table: Table) -> None:
@@ -15,23 +16,23 @@ def print_table(console: Console, table: Table) -> None:
     grid = Grid(header_style="bold")
     grid.add_column("row")
     for column in table.study.columns:
-        grid.add_column(table.column_label(column), justify="right")
+        grid.add_column(styled(table.column_label(column)), justify="right")
 
     def cell(entry: Entry) -> Text:
         failed = entry.mean is None and entry.reason.startswith("failed")
         style = "bold" if entry.best else "red" if failed else ""
-        return Text(text_of(entry) + table.paper_part(entry), style=style)
+        return styled(text_of(entry) + table.paper_part(entry), style)
 
     for row in table.study.rows:
-        grid.add_row(table.label(row), *map(cell, table.line(row)))
+        grid.add_row(styled(table.label(row)), *map(cell, table.line(row)))
     grid.add_section()
     for row in table.study.references:
-        grid.add_row(table.label(row), *map(cell, table.line(row)), style="italic dim")
+        grid.add_row(styled(table.label(row)), *map(cell, table.line(row)), style="italic dim")
     grid.add_section()
     for name, other in table.reported.items():
-        texts = map(Text, table.reported_texts(name))
-        grid.add_row(f"{other.label} (reported)", *texts, style="italic dim")
-    console.print(Text(table.caption, style="bold"))
+        texts = map(styled, table.reported_texts(name))
+        grid.add_row(styled(f"{other.label} (reported)"), *texts, style="italic dim")
+    console.print(styled(table.caption, "bold"))
     console.print(grid)
     for note in table.notes:
-        console.print(Text(f"- {note}", style="dim"))
+        console.print(styled(f"- {note}", "dim"))
