@@ -6,23 +6,24 @@ import re
 
 from skelcon.printable import printable
 
-_SPECIAL = re.compile(r"[\\`*_\[\]<>|~&$]")
-_FIRST = re.compile(r"([-+=#:]|\d{1,9}(?=[.)]))")
-"""What makes a list, a heading or a ruler of a line that begins with it."""
+_MARKUP = re.compile(r"[\\`*\[<|~$]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
+"""Code, emphasis, links, HTML, GitHub's mathematics; not the ``_`` inside of a name."""
+_FIRST = re.compile(
+    r"[-+](?=\s|$)|(?:-+|=+)$|#{1,6}(?=\s|$)|>|:(?=-)|(?P<number>\d{1,9})(?=[.)](?:\s|$))"
+)
+"""What makes a list, a heading, a quotation or a ruler of a line that begins with it."""
 
 
 def to_markdown(text: str) -> str:
     r"""Text for a line, a list's item or a table's cell; spaces are those that are seen.
 
-    Markup and what GitHub reads as HTML or mathematics are escaped.
-
-    >>> to_markdown("|j| = 3, *a* [b]"), to_markdown("1. first"), to_markdown("- item")
-    ('\\|j\\| = 3, \\*a\\* \\[b\\]', '1\\. first', '\\- item')
+    >>> to_markdown("|j| = 3, *a* [b]"), to_markdown("1. top_1"), to_markdown("-3.1, --set")
+    ('\\|j\\| = 3, \\*a\\* \\[b]', '1\\. top_1', '-3.1, --set')
     """
     line = " ".join(printable(text).split())
-    escaped = _SPECIAL.sub(lambda found: "\\" + found[0], line)
+    escaped = _MARKUP.sub(lambda found: "\\" + found[0], line)
     first = _FIRST.match(escaped)
     if first is None:
         return escaped
-    before = len(first[0]) if first[0].isdigit() else 0
+    before = len(first["number"] or "")
     return escaped[:before] + "\\" + escaped[before:]
