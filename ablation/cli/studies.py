@@ -56,7 +56,7 @@ def run_study(request: StudyRequest) -> None:
 
         def report() -> bool:
             save_plan(plan, store.results, job.directory)
-            return show_table(output.console, plan, store, asked.formats, as_json)
+            return show_table(output.console, plan, store, asked, as_json=as_json)
 
         options = run_options(request.resources, asked, plan.preset)
         if code := run_job(job, store, options, output, report, mirror):
@@ -160,17 +160,18 @@ def table(
 
     store = Store(output.results)
     plan = load_plan(store.results, Path(study).stem).showing(files.metric)
+    files.style.check(plan.study)
     console = PlainConsole(stderr=output.as_json)
-    if show_table(console, plan, store, files.formats, output.as_json):
+    if show_table(console, plan, store, files, as_json=output.as_json):
         raise typer.Exit(1)
 
 
 def show_table(
-    console: Console, plan: Plan, store: Store, formats: tuple[str, ...] | None, as_json: bool
+    console: Console, plan: Plan, store: Store, files: FormatOptions, *, as_json: bool
 ) -> bool:
-    """Aggregate, print and export (all ``formats`` if None); whether a cell has failed.
+    """Aggregate, write the files, and print; whether a cell has failed.
 
-    With ``as_json`` one JSON document is printed on standard output instead.
+    With ``as_json`` one JSON document is printed on standard output in place of the table.
     """
     from ablation.report import cells_frame, display, export, make_table
 
@@ -178,19 +179,18 @@ def show_table(
     frame = cells_frame(plan, store)
     made = make_table(plan, frame, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    if not as_json:
-        display.print_table(console, made)
-        earlier = export.caption_in(directory)
-        if earlier is not None and not same_question(earlier, made.caption):
-            console.print(styled(f"Replaces an earlier table: {earlier}", "yellow"))
-    formats = export.FORMATS if formats is None else formats
+    earlier = export.caption_in(directory)
+    formats = export.FORMATS if files.formats is None else files.formats
     try:
-        written = export.export(made, frame, provenance, directory, formats)
+        written = export.export(made, frame, provenance, directory, formats, files.style)
     except OSError as error:
         raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
     if as_json:
-        typer.echo(export.to_json(made, provenance))
+        typer.echo(export.to_json(made, frame, provenance))
     else:
+        display.print_table(console, made, files.style)
+        if earlier is not None and not same_question(earlier, made.caption):
+            console.print(styled(f"Replaces an earlier table: {earlier}", "yellow"))
         names = ", ".join(path.name for path in written)
         line(console, f"Written to {directory}: {names}")
     return bool((frame["state"] == "failed").any())

@@ -6,33 +6,39 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.report.entry import Entry, text_of
+from ablation.report.layout import Printed, lay_out
+from ablation.report.markdown import mark
+from ablation.report.style import DEFAULT, TableStyle
 from ablation.report.table import Table
 from skelcon.cli.terminal import styled
 
 
-def print_table(console: Console, table: Table) -> None:
-    """The table as a person reads it: the best of each column in bold."""
+def print_table(console: Console, table: Table, style: TableStyle = DEFAULT) -> None:
+    """The best of each column in bold, the second underlined."""
+    layout = lay_out(table, style)
     grid = Grid(header_style="bold")
     grid.add_column("row")
-    for column in table.study.columns:
-        grid.add_column(styled(table.column_label(column)), justify="right")
-
-    def cell(entry: Entry) -> Text:
-        failed = entry.mean is None and entry.reason.startswith("failed")
-        style = "bold" if entry.best else "red" if failed else ""
-        return styled(text_of(entry) + table.paper_part(entry), style)
-
-    for row in table.study.rows:
-        grid.add_row(styled(table.label(row)), *map(cell, table.line(row)))
-    grid.add_section()
-    for row in table.study.references:
-        grid.add_row(styled(table.label(row)), *map(cell, table.line(row)), style="italic dim")
-    grid.add_section()
-    for name, other in table.reported.items():
-        texts = map(styled, table.reported_texts(name))
-        grid.add_row(styled(f"{other.label} (reported)"), *texts, style="italic dim")
-    console.print(styled(table.caption, "bold"))
+    for head in layout.heads:
+        grid.add_column(styled(head.label), justify="right")
+    kind = "row"
+    for line in layout.lines:
+        if line.kind != kind:
+            grid.add_section()
+            kind = line.kind
+        look = "" if kind == "row" else "italic dim"
+        grid.add_row(styled(line.label), *map(_cell, line.cells), style=look)
+    console.print(styled(layout.caption, "bold"))
     console.print(grid)
-    for note in table.notes:
+    for number, note in enumerate(layout.footnotes, 1):
+        console.print(styled(f"{mark(number)} {note}", "dim"))
+    for note in layout.notes:
         console.print(styled(f"- {note}", "dim"))
+
+
+def _cell(cell: Printed) -> Text:
+    if not cell.number:
+        failed = cell.reason and "failed" in cell.reason
+        return styled(cell.reason or f"–{mark(cell.mark)}", "red" if failed else "")
+    look = "bold" if cell.best else "underline" if cell.second else ""
+    number, beside = cell.texts()
+    return styled(number, look).append(f" {beside}" if beside else "")
