@@ -290,8 +290,8 @@ class StyleOptions(TableStyle):
     digits: int = option(1, "Decimals of our numbers.", min=0, max=6)
     reference: Reference | None = option(
         None,
-        "Where the paper's values stand: behind ours in parentheses, in columns of their own, or in "
-        "table.csv and table.json alone.",
+        "Where the paper's values stand: behind ours in parentheses, in columns of their own, or "
+        "in table.csv and table.json alone.",
         show_default="own-column where they are of our data, protocol and scale, else hide and a "
         "note",
     )

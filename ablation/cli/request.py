@@ -130,8 +130,8 @@ class StudyRequest(RequestOptions):
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
         dataset = open_data(self.data.data, console)
-        self.output.style.check(self.study)
         plan = plan_study(self.study, dataset, self.data, self.options, console)
+        self.output.style.check(plan.study)
         return plan.showing(self.output.metric)
 
 

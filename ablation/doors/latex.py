@@ -42,12 +42,12 @@ def to_latex(text: str) -> str:
 
 
 def to_latex_name(text: str) -> str:
-    r"""A name for ``\label`` and ``\ref``: characters but letters, digits and ``:.+/`` are ``-``.
+    r"""A name for ``\label`` and ``\ref``: characters but letters, digits and ``:._+/`` are ``-``.
 
     >>> to_latex_name("tab:my study (2)")
     'tab:my-study--2-'
     """
-    return re.sub(r"[^A-Za-z0-9:.+/-]", "-", text)
+    return re.sub(r"[^A-Za-z0-9:._+/-]", "-", text)
 
 
 def _combined(mark: str, pieces: list[str]) -> str | None:

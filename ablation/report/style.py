@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from ablation.doors import to_latex_name
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class TableStyle:
     standalone: bool = False
 
     def check(self, study: Study) -> None:
-        """Raise :class:`UserError` for a row that ``study`` does not have."""
+        """Raise :class:`UserError` for a row that ``study`` does not have, and an odd label."""
+        if self.label is not None and to_latex_name(self.label) != self.label:
+            odd = f"--label {self.label}: LaTeX takes letters, digits and :._+/- here"
+            raise UserError(f"{odd}, such as {to_latex_name(self.label)}")
         if self.delta is not None and self.delta not in study.all_rows:
             hint = nearest(self.delta, study.all_rows)
             raise UserError(f"--delta {self.delta}: study '{study.name}' has no such row: {hint}")

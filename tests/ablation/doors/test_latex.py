@@ -86,7 +86,7 @@ def test_what_is_beyond_the_fonts_has_a_substitute() -> None:
 
 
 def test_a_name_of_a_label_has_nothing_that_latex_reads() -> None:
-    assert to_latex_name("tab:my_study {a} é%") == "tab:my-study--a----"
+    assert to_latex_name("tab:my_study {a} é%") == "tab:my_study--a----"
 
 
 def texts(count: int) -> list[str]:
