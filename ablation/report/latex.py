@@ -43,9 +43,9 @@ def to_latex(table: Table, style: TableStyle = DEFAULT) -> str:
     lines += [rf"\begin{{{float_}}}", r"\centering", rf"\caption{{{text(layout.caption)}}}"]
     lines += [rf"\label{{{name}}}", r"\par\smallskip\footnotesize\setlength{\tabcolsep}{4pt}"]
     if wide:
-        lines += [r"\def\skelcontable{%", *_tabular(layout), "}%", SMALLER]
+        lines += [r"\def\skelcontable{%", *_tabular(layout, ""), "}%", SMALLER]
     else:
-        lines += _tabular(layout)
+        lines += _tabular(layout, r"\scriptsize ")
     notes = [_footnote(n, note) for n, note in enumerate(layout.footnotes, 1)]
     notes += [text(note) for note in layout.notes if not isinstance(note, Origin)]
     if notes:
@@ -61,7 +61,8 @@ def _footnote(number: int, note: str) -> str:
     return rf"\textsuperscript{{{number}}}\,{text(note)}."
 
 
-def _tabular(layout: Layout) -> list[str]:
+def _tabular(layout: Layout, small: str) -> list[str]:
+    """``small`` chooses the size of words and of what stands beside the numbers."""
     lead = len(layout.ticks) or 1
     columns = ("c" * lead if layout.ticks else "l") + "r" * len(layout.heads)
     heads = [text(tick) for tick in layout.ticks] or [""]
@@ -72,7 +73,10 @@ def _tabular(layout: Layout) -> list[str]:
         if line.kind != kind:
             lines.append(r"\midrule")
             kind = line.kind
-        cells = [*_label(line, lead if layout.ticks else 0), *map(_cell, line.cells)]
+        cells = [
+            *_label(line, lead if layout.ticks else 0),
+            *(_cell(cell, small) for cell in line.cells),
+        ]
         lines.append(" & ".join(cells) + r" \\")
     return [*lines, r"\bottomrule", r"\end{tabular}"]
 
@@ -87,9 +91,9 @@ def _label(line: Line, ticks: int) -> list[str]:
     return [rf"\multicolumn{{{ticks or 1}}}{{l}}{{\textit{{{label}}}}}"]
 
 
-def _cell(cell: Printed) -> str:
+def _cell(cell: Printed, small: str) -> str:
     if cell.reason:
-        return rf"{{\scriptsize\textit{{{text(cell.reason)}}}}}"
+        return rf"{{{small}\textit{{{text(cell.reason)}}}}}"
     if not cell.number:
         return rf"--\textsuperscript{{{cell.mark}}}" if cell.mark else "--"
     number, beside = cell.texts(r" $\pm$ ")
@@ -98,7 +102,7 @@ def _cell(cell: Printed) -> str:
     elif cell.second:
         number = rf"\underline{{{number}}}"
     beside = beside.replace("-", "$-$")
-    return rf"{number} {{\scriptsize {beside}}}" if beside else number
+    return rf"{number} {{{small}{beside}}}" if beside else number
 
 
 def _width(layout: Layout) -> float:

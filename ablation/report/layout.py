@@ -88,7 +88,7 @@ def lay_out(table: Table, style: TableStyle) -> Layout:
     if cells.reference != "hide":
         lines += [cells.reported(name) for name in table.reported]
     facts = [table.caption] if style.caption is not None else []
-    notes = [*facts, *table.notes]
+    notes = [*facts, *table.notes, *_note_on_looks(table)]
     notes += _notes_on_the_paper(table, style, cells.reference)
     if style.delta is not None:
         label = table.label(style.delta)
@@ -111,6 +111,18 @@ def _reference(table: Table, style: TableStyle) -> Reference:
     return style.reference or ("own-column" if table.plan.like_the_paper else "hide")
 
 
+def _note_on_looks(table: Table) -> list[str]:
+    """What bold and underlined numbers are, where there are any."""
+    best = [each for each in table.entries.values() if each.best]
+    if not best:
+        return []
+    second = any(each.second and not each.best for each in table.entries.values())
+    return [
+        "Bold: the highest of a column, and what is not told apart from it (5 %, Holm)"
+        f"{'; underlined: the second' if second else ''}."
+    ]
+
+
 def _notes_on_the_paper(table: Table, style: TableStyle, reference: Reference) -> list[str]:
     report = table.plan.report
     if report is None or not table.show_paper:
@@ -123,12 +135,12 @@ def _notes_on_the_paper(table: Table, style: TableStyle, reference: Reference) -
             f"The paper's values ({report.source}) are {unlike}: they stand in table.csv alone "
             "(--reference show and own-column print them)."
         ]
-    how = "In parentheses without a sign" if reference == "show" else "In the columns 'paper'"
+    how = "In parentheses without a sign" if reference == "show" else "In the columns headed paper"
     warning = f": {unlike}, so compare the order and not the numbers" if unlike else ""
     notes = [f"{how} the paper's value ({report.source}){warning}."]
     if table.reported:
         notes.append(
-            f"Rows marked 'reported' are other methods' as the paper reports them "
+            "Rows marked (reported) are other methods' as the paper reports them "
             f"({report.source}); nothing of them was run here."
         )
     return notes
