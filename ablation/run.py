@@ -15,8 +15,6 @@ from ablation.events import Reporters
 from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
-from ablation.monitor.table import is_whole
-from ablation.report.from_results import save_plan
 from ablation.scheduler.queue import Driver
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
@@ -96,8 +94,6 @@ def run_job(
                 tracking.drop()
         # The trackers may take their time: nobody waits for them to see the result.
         failed = report()
-        if job.plan is not None and is_whole(job.plan):
-            save_plan(job.plan, store.results, job.directory)
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")

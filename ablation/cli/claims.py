@@ -12,6 +12,7 @@ from rich.table import Table as Grid
 
 from ablation.catalogue import known_studies
 from ablation.cli.options import JsonOption, ResultsOption, completes
+from ablation.cli.studies import table_name
 from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
@@ -27,8 +28,8 @@ def claims(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY",
-            help="A study's name, or its YAML file.",
+            metavar="NAME",
+            help="A table's name, as list --results shows it (a study's, if it is the only one).",
             autocompletion=completes(known_studies),
         ),
     ],
@@ -49,7 +50,7 @@ def claims(
     from ablation.store import Store
 
     store = Store(results)
-    plan = load_plan(store.results, Path(study).stem)
+    plan = load_plan(store.results, table_name(study))
     table = make_table(plan, cells_frame(plan, store), store)
     if not table.answers:
         raise UserError(f"study '{plan.study.name}' claims nothing of these rows: see its 'claims'")

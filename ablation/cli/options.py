@@ -60,6 +60,15 @@ def parse_settings(texts: Sequence[str]) -> Json:
     return settings
 
 
+def parse_name(text: str) -> str:
+    """``text``, if it can be the name of a directory of a results directory."""
+    from ablation.study import RESERVED
+
+    if not text or text.startswith(".") or text in RESERVED or {"/", "\\"} & {*text}:
+        raise UserError(f"--name {text}: give the name of a new or known table, such as mine-1")
+    return text
+
+
 def parse_names(text: str) -> tuple[str, ...]:
     """``a, b`` -> ``("a", "b")``."""
     return tuple(name.strip() for name in text.split(",") if name.strip())
@@ -330,4 +339,13 @@ class FormatOptions:
 
 @group("Output")
 class OutputOptions(FormatOptions, RunOutputOptions):
-    """All of these."""
+    """And what the table is called."""
+
+    name: str | None = option(
+        None,
+        "The table's name, its directory in the results. The same question with more seeds or "
+        "rows grows the same table.",
+        metavar="NAME",
+        show_default="the study's; of another question with what differs",
+        parse=parse_name,
+    )

@@ -62,6 +62,7 @@ skelcon-ablate status                          what runs, from another shell
 """
 STUDIES = "Names of studies, or YAML files."
 FILES = "Studies of your own, listed as well."
+TABLES = "List the tables of this results directory instead."
 
 
 class StudyGroup(TyperGroup):
@@ -121,9 +122,15 @@ def list_studies(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="[FILE.yaml]...", help=FILES)
     ] = None,
+    results: Annotated[
+        Path | None, typer.Option(file_okay=False, help=TABLES, show_default=False)
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The studies and searches there are, with the paper's tables."""
+    """The studies and searches there are, with the paper's tables; or the tables of results."""
+    if results is not None:
+        _list_tables(results, as_json)
+        return
     mine = {path.stem: path for path in files or ()}
     if as_json:
         names = [*known_studies(), *map(str, mine.values())]
@@ -138,6 +145,22 @@ def list_studies(
     typer.echo("\nSearches: skelcon-ablate search NAME")
     for name, path in known_spaces().items():
         echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
+
+
+def _list_tables(results: Path, as_json: bool) -> None:
+    """The tables of a results directory: their names, and what each asks."""
+    from ablation.report.questions import asked_tables, in_words
+
+    tables = dict(asked_tables(results))
+    if as_json:
+        found = [{"name": name, "question": in_words(asked)} for name, asked in tables.items()]
+        typer.echo(json.dumps({"tables": found}, indent=1))
+        return
+    if not tables:
+        raise UserError(f"'{results}' has no tables: run a study to make one")
+    width = max(map(len, tables))
+    for name, asked in tables.items():
+        echo(f"{name:<{width}}  {in_words(asked)}")
 
 
 def _described(study: Study) -> Json:

@@ -134,6 +134,19 @@ class StudyRequest(RequestOptions):
         self.output.style.check(plan.study)
         return plan.showing(self.output.metric)
 
+    def grown(self, plan: Plan, earlier: Json | None, console: Console) -> Plan:
+        """``plan`` with the seeds and rows that its table has had before."""
+        if earlier is None:
+            return plan
+        before = earlier["study"].get("rows", {}) | earlier["study"].get("references", {})
+        rows = tuple(row for row in self.study.all_rows if row in {*before, *plan.study.all_rows})
+        seeds = tuple(sorted({*earlier["seeds"], *plan.seeds}))
+        if (rows, seeds) == (tuple(plan.study.all_rows), tuple(sorted(plan.seeds))):
+            return plan
+        options = replace(self.options, only=rows, seeds=seeds)
+        whole = plan_study(self.study, plan.dataset, self.data, options, console)
+        return whole.showing(plan.shown)
+
 
 def plan_study(
     study: Study,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
 from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
 from ablation.cli.request import StudyRequest, open_results
-from skelcon.cli.terminal import PlainConsole, line, styled
+from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
 from skelcon.printable import printable
 
@@ -38,6 +37,7 @@ def run_study(request: StudyRequest) -> None:
     from ablation.job import Job
     from ablation.monitor.output import output as open_output
     from ablation.report.from_results import save_plan
+    from ablation.report.questions import place_of
     from ablation.run import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
@@ -52,11 +52,15 @@ def run_study(request: StudyRequest) -> None:
         if planning.plan:
             show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
-        job = Job.of_plan(plan, store.results / name)
+        place = place_of(plan, store.results, asked.name)
+        if place.told:
+            output.say(place.told)
+        whole = request.grown(plan, place.earlier, output.console)
+        job = Job.of_plan(plan, place.directory)
 
         def report() -> bool:
-            save_plan(plan, store.results, job.directory)
-            return show_table(output.console, plan, store, asked, as_json=as_json)
+            save_plan(whole, store.results, job.directory)
+            return show_table(output.console, whole, store, job.directory, asked, as_json=as_json)
 
         options = run_options(request.resources, asked, plan.preset)
         if code := run_job(job, store, options, output, report, mirror):
@@ -140,8 +144,8 @@ def table(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY",
-            help="A study's name, or its YAML file.",
+            metavar="NAME",
+            help="A table's name, as list --results shows it (a study's, if it is the only one).",
             autocompletion=completes(known_studies),
         ),
     ],
@@ -155,19 +159,32 @@ def table(
     \b
     skelcon-ablate table augmentations --results DIR
     """
-    from ablation.report.from_results import load_plan
+    from ablation.report.from_results import load_plan, save_plan
+    from ablation.report.questions import place_of
     from ablation.store import Store
 
     store = Store(output.results)
-    plan = load_plan(store.results, Path(study).stem).showing(files.metric)
+    name = table_name(study)
+    plan = load_plan(store.results, name)
     files.style.check(plan.study)
+    if files.metric is not None:
+        plan = plan.showing(files.metric)
+    place = place_of(plan, store.results, base=name)
     console = PlainConsole(stderr=output.as_json)
-    if show_table(console, plan, store, files, as_json=output.as_json):
+    if place.earlier is None:  # another number of the same units
+        save_plan(plan, store.results, place.directory)
+    if show_table(console, plan, store, place.directory, files, as_json=output.as_json):
         raise typer.Exit(1)
 
 
 def show_table(
-    console: Console, plan: Plan, store: Store, files: FormatOptions, *, as_json: bool
+    console: Console,
+    plan: Plan,
+    store: Store,
+    directory: Path,
+    files: FormatOptions,
+    *,
+    as_json: bool,
 ) -> bool:
     """Aggregate, write the files, and print; whether a cell has failed.
 
@@ -175,11 +192,9 @@ def show_table(
     """
     from ablation.report import cells_frame, display, export, make_table
 
-    directory = store.results / plan.study.name
     frame = cells_frame(plan, store)
     made = make_table(plan, frame, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    earlier = export.caption_in(directory)
     formats = export.FORMATS if files.formats is None else files.formats
     try:
         written = export.export(made, frame, provenance, directory, formats, files.style)
@@ -189,14 +204,11 @@ def show_table(
         typer.echo(export.to_json(made, frame, provenance))
     else:
         display.print_table(console, made, files.style)
-        if earlier is not None and not same_question(earlier, made.caption):
-            console.print(styled(f"Replaces an earlier table: {earlier}", "yellow"))
         names = ", ".join(path.name for path in written)
         line(console, f"Written to {directory}: {names}")
     return bool((frame["state"] == "failed").any())
 
 
-def same_question(one: str, other: str) -> bool:
-    """Whether two captions differ in their seeds at most."""
-    before = [re.split(r", (?:n = |no result yet)", caption)[0] for caption in (one, other)]
-    return before[0] == before[1]
+def table_name(text: str) -> str:
+    """The name of a table, or of that of a study's file."""
+    return Path(text).stem if text.endswith((".yaml", ".yml")) else text

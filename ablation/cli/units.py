@@ -77,6 +77,7 @@ def check_without_ray(request: StudyRequest) -> None:
         "--max-concurrent": request.resources.max_concurrent,
         "--format": request.output.formats,
         "--metric": request.output.metric,
+        "--name": request.output.name,
     }
     for option, value in given.items():
         if value is not None:

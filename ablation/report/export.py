@@ -67,15 +67,6 @@ def export(
     return written
 
 
-def caption_in(directory: Path) -> str | None:
-    """The caption of the table that ``directory`` holds, if it holds one."""
-    try:
-        caption = json.loads((directory / "table.json").read_text())["caption"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return str(caption)
-
-
 def to_json(table: Table, frame: pd.DataFrame, provenance: Sequence[dict[str, Any]]) -> str:
     """The table and its provenance as one JSON document."""
     return json.dumps(document(table, frame, provenance), indent=1)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
+from ablation.report.questions import ASKED, asked, asked_tables, read_asked, same_question
 from ablation.store import write_atomically
 from ablation.study import Reported, Study
 from skelcon.config import Json
@@ -20,7 +22,6 @@ from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.preset import Preset
 
-ASKED = "study.json"
 HEADERS = "data"
 HEADER_FILES = ("index.npz", "meta.json")
 
@@ -29,17 +30,7 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
     """Keep what :func:`load_plan` needs of a study, whose ``directory`` is below ``results``."""
     for dataset in plan.datasets:
         _keep_header(dataset, results / HEADERS / dataset.fingerprint)
-    values = {
-        "study": _self_contained(plan.study).model_dump(mode="json", exclude_defaults=True),
-        "data": plan.dataset.fingerprint,
-        "source": plan.source.fingerprint if plan.source is not None else None,
-        "protocol": plan.asked_protocol,
-        "evaluate_on": plan.evaluate_on,
-        "preset": plan.preset.to_json(),
-        "seeds": list(plan.seeds),
-        "set": plan.overrides,
-        "folds": plan.folds,
-    }
+    values = asked(replace(plan, study=_self_contained(plan.study)))
     _write(directory, values)
 
 
@@ -84,7 +75,7 @@ def load_plan(results: Path, name: str) -> Plan:
     """
     path = results / name / ASKED
     if not path.exists():
-        known = [study for study, _ in asked_studies(results)]
+        known = [study for study, _ in asked_tables(results)]
         hint = nearest(name, known) if known else "it has none"
         raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
     try:
@@ -106,31 +97,36 @@ def load_plan(results: Path, name: str) -> Plan:
             overrides=values["set"],
             source=source,
             folds=values.get("folds", FOLDS),
-        )
+        ).showing(values.get("shown"))
     except (OSError, ValueError, LookupError, TypeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise UserError(f"'{path}' is damaged ({reason}): run the study again") from None
 
 
-def asked_studies(results: Path) -> Iterator[tuple[str, Json]]:
-    """The studies that ``results`` knows, by name, and what was asked of each."""
-    for path in sorted(results.glob(f"*/{ASKED}")):
-        try:
-            values = json.loads(path.read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(values, dict):
-            yield path.parent.name, values
-
-
 def merge_studies(into: Path, source: Path) -> None:
-    """Let ``into`` know the studies of ``source`` as well; of the same study the seeds add up."""
+    """Let ``into`` know the studies of ``source`` as well.
+
+    Of the same question seeds and rows add up; another question under the same name is kept apart.
+    """
     for header in sorted((source / HEADERS).glob("*")):
         place = into / HEADERS / header.name
         if not place.exists():
             shutil.copytree(header, place)
-    known = dict(asked_studies(into))
-    for name, values in asked_studies(source):
-        own = known.get(name, values)
-        if {**own, "seeds": None} == {**values, "seeds": None}:  # else that of ``into`` is kept
-            _write(into / name, {**own, "seeds": sorted({*own["seeds"], *values["seeds"]})})
+    for name, values in asked_tables(source):
+        own = read_asked(into / name)
+        if own is None:
+            _write(into / name, values)
+        elif same_question(own, values):
+            _write(into / name, _united(own, values))
+        else:
+            apart = into / f"{name}-{digest(values)[:8]}"
+            _write(apart, values)
+
+
+def _united(own: Json, other: Json) -> Json:
+    """The same question with the seeds and rows of both; words as in ``own``."""
+    study = dict(own["study"])
+    for kind in ("rows", "references"):
+        if kind in study or kind in other["study"]:
+            study[kind] = {**other["study"].get(kind, {}), **study.get(kind, {})}
+    return {**own, "study": study, "seeds": sorted({*own["seeds"], *other["seeds"]})}

@@ -16,6 +16,7 @@ from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
+from ablation.report.from_results import save_plan
 from ablation.report.hits import hits_of
 from ablation.report.validation import pooled
 from ablation.run import RESUME, RunOptions, missing_units, run_job
@@ -202,6 +203,7 @@ def _confirm(
         frame = cells_frame(plan, store)
         table = make_table(plan, frame, store)
         provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
+        save_plan(plan, store.results, directory)
         export.export(table, frame, provenance, directory)
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)

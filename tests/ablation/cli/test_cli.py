@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ablation.catalogue import known_spaces, known_studies
-from ablation.cli.studies import check_machine, same_question
+from ablation.cli.studies import check_machine
 from ablation.costs import AutoGpus
 from ablation.scheduler.resources import Resources
 from skelcon.errors import UserError
@@ -146,13 +146,6 @@ def test_plan_counts_and_runs_nothing(ablate: Ablate, utd: Path, tmp_path: Path)
     assert len({unit["key"] for unit in document["to_run"]}) == 47
     assert other["together"]["units"] < document["units"] + other["units"]
     assert not results.exists()
-
-
-def test_a_table_is_replaced_without_a_word_only_by_the_same_question() -> None:
-    caption = "Title: linear top-1, UTD-MHAD, xsub, small preset{}, {}."
-    first = caption.format("", "no result yet")
-    assert same_question(first, caption.format("", "n = 3 seeds, mean ± ..."))
-    assert not same_question(first, caption.format(", changed by --set", "n = 1 seed"))
 
 
 def test_list_shows_studies_and_searches(ablate: Ablate, study_file: Path) -> None:
