@@ -119,7 +119,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
 @pytest.mark.parametrize(
     ("words", "panels"),
     [
-        (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output")),
+        (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output", "Table")),
         (("search",), ("Data", "Settings", "Search", "Resources", "Output")),
         (("cluster", "slurm"), ("Nodes", "SLURM")),
         (("figures",), ("Figures", "Output")),
