@@ -41,8 +41,6 @@ def run_study(request: StudyRequest) -> None:
     from ablation.run import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
-    if not planning.plan:
-        check_machine(request.resources)
     as_json, events = asked.as_json, not planning.plan
     with open_output(as_json=as_json, verbose=asked.verbose, events=events, study=name) as output:
         store, mirror = open_results(asked.results)
@@ -52,6 +50,8 @@ def run_study(request: StudyRequest) -> None:
         if planning.plan:
             show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
+        if not all(map(store.is_done, plan.units)):
+            check_machine(request.resources)
         place = place_of(plan, store.results, asked.name)
         if place.told:
             output.say(place.told)
