@@ -12,6 +12,7 @@ from ablation.plan import Plan
 from ablation.report.budgets import unequal_budgets
 from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
+from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
@@ -72,6 +73,9 @@ def notes_of(
     notes += map(Detail, (*_schedules(plan), *_jitter(plan), *_labels(plan)))
     if not on_test:
         notes += map(Detail, validation_notes(plan, hits or {}))
+    if store is not None:
+        leaks = read_leaks(store.results / HEADERS / dataset.fingerprint)
+        notes += leak_notes(plan, without_leaks(plan, hits or {}, leaks), leaks)
     if answers:
         command = f"skelcon-ablate claims {plan.study.name}"
         notes.append(Detail(f"Claims: {in_short(answers)} ({command} says which and why)."))

@@ -145,10 +145,27 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
 
 
 @app.command()
-def check(path: PathArgument, as_json: JsonOption = False) -> None:
+def check(
+    path: PathArgument,
+    write_exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write the names of the test clips that repeat a training clip, for --exclude.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
 
-    The exit code is 1 if there is an error, and 0 if there are only notes.
+    The exit code is 1 if there is an error, and 0 if there are only notes. A set
+    without test clips that leak:
+
+    \b
+    skelcon data check PATH --write-exclude leaks.txt
+    skelcon data import PATH OUT --exclude leaks.txt
     """
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
@@ -157,6 +174,9 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
     report = read_report(dataset.path)
     with progress_bar(PlainConsole(stderr=True), "checking") as progress:
         findings = check_dataset(dataset, progress)
+    leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
+    if write_exclude is not None:
+        write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)))
     if as_json:
         typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
     else:
@@ -164,6 +184,8 @@ def check(path: PathArgument, as_json: JsonOption = False) -> None:
         view.findings(console, findings)
         view.skipped(console, report)
         view.verdict(console, findings)
+        if write_exclude is not None:
+            line(console, f"{counted(len(set(leaks)), 'name')} written to '{write_exclude}'")
     if findings.errors:
         raise typer.Exit(1)
 
