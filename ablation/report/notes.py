@@ -12,6 +12,7 @@ from ablation.plan import Plan
 from ablation.report.budgets import unequal_budgets
 from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
+from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
@@ -75,6 +76,7 @@ def notes_of(
                 f"({plan.report.source}); nothing of them was run here."
             )
     if store is not None:
+        notes += mixture_notes(plan, store)
         notes += pretext_notes(plan, store)
     missing = frame[frame["state"].isin(["failed", "not run"])]
     for reason, group in missing.groupby("reason", sort=False):

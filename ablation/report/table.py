@@ -28,7 +28,7 @@ _OF_ENTRY = ("mean", "spread", "error", "n", "paper", "reason", "unit")
 """What table.json has of each."""
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
-COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold", "pretraining")
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
@@ -40,9 +40,11 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
     The metric that is printed comes first (:func:`printed` selects it); the others of the task
     follow where they are known. ``value`` is a fraction (a count for parameters), ``paper`` what
     the paper prints, ``seed`` is missing where a line is not of ours, and ``fold`` on the test
-    side; a cell without a value carries its ``state`` (not run, failed, not applicable) and its
-    ``reason``. Rows of other methods have the state ``reported`` and the source as their reason.
-    ``known`` remembers the results of done units, by their keys, for who asks again and again.
+    side, ``unit`` the key of the evaluation and ``pretraining`` that of what it evaluates (of
+    several ``key+key``); a cell without a value carries its ``state`` (not run, failed, not
+    applicable) and its ``reason``. Rows of other methods have the state ``reported`` and the
+    source as their reason. ``known`` remembers the results of done units, by their keys, for who
+    asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -54,15 +56,16 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
             known[key] = store.result(key)
         outcome = _outcome(cell, metric, store, known.get(key))
         where = study, cell.row, cell.column, cell.seed
-        lines.append((*where, metric, *outcome, key, paper, cell.fold))
+        trained = "+".join(cell.unit.needs) if cell.unit is not None else ""
+        lines.append((*where, metric, *outcome, key, paper, cell.fold, trained))
         for further, value in _further(cell, metric, known.get(key)):
-            lines.append((*where, further, value, "done", "", key, None, cell.fold))
+            lines.append((*where, further, value, "done", "", key, None, cell.fold, trained))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
         for column in filter(other.values.__contains__, plan.study.columns):
             outcome, paper = (math.nan, "reported", source), other.values[column]
             own = study, name, column, None, plan.metric(column)
-            lines.append((*own, *outcome, "", paper, None))
+            lines.append((*own, *outcome, "", paper, None, ""))
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64", "fold": "Int64"})
 
