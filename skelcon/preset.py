@@ -143,6 +143,25 @@ def resolve_with_preset(
     return resolve((*first, special, *trees, overrides), "--set") if overrides else checked
 
 
+def preset_layers(
+    preset: Preset, representations: Sequence[str], data: DataNames | None = None
+) -> list[tuple[str, Json]]:
+    """What a preset sets, as :func:`resolve_with_preset` applies it, each part with its name.
+
+    >>> [name for name, _ in preset_layers(Preset.of("small"), ["img"])]
+    ['preset small', 'preset small, by_representations img']
+    """
+    layers = [("", {key: value for key, value in preset.tree.items() if key not in _PARTS})]
+    if data is not None:
+        names = canonical_data(data.pretraining), canonical_data(data.task)
+        found = zip(names, _for_data(preset.tree, data), strict=True)
+        layers += [(f", {_BY_DATA} {name}", tree) for name, tree in found]
+    together = "+".join(sorted(representations, key=REGISTERED.names().index))
+    special = preset.tree.get(_BY_REPRESENTATIONS, {}).get(together, {})
+    layers.append((f", {_BY_REPRESENTATIONS} {together}", special))
+    return [(f"preset {preset}{name}", tree) for name, tree in layers if tree]
+
+
 def canonical_data(name: str) -> str:
     """One spelling of a data set's name.
 

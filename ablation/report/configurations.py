@@ -43,7 +43,7 @@ def differences(one: tuple[Plan, Store], other: tuple[Plan, Store]) -> tuple[Dif
     (first, first_store), (second, second_store) = one, other
     found = list(_unequal(_asked(first), _asked(second)))
     found += _settings(first, second)
-    return (*found, *_unequal(_ran(first, first_store), _ran(second, second_store)))
+    return (*found, *_unequal(ran(first.units, first_store), ran(second.units, second_store)))
 
 
 def _unequal(first: Json, second: Json) -> Iterator[Differing]:
@@ -123,10 +123,10 @@ def _where(some: Sequence[Where], cells: Sequence[Where]) -> str:
 # -- where units ran --------------------------------------------------------------------------
 
 
-def _ran(plan: Plan, store: Store) -> Json:
-    """What the provenance of a plan's finished units says, each fact as often as it differs."""
+def ran(keys: Iterable[str], store: Store) -> Json:
+    """What the provenance of finished units says of code and machines, each fact once."""
     found: dict[str, dict[str, None]] = {}
-    for key in plan.units:
+    for key in keys:
         values = store.files(key).read_or_none(PROVENANCE) if store.is_done(key) else None
         for what, value in _facts(values or {}):
             found.setdefault(what, {})[value] = None
