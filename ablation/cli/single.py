@@ -283,7 +283,7 @@ def _run(
     """Run the unit in this process and print its result. Raises ``typer.Exit`` with 1 or 130."""
     from ablation.job import Job
     from ablation.monitor.output import Output
-    from ablation.run import RunOptions, run_job
+    from ablation.running import RunOptions, run_job
 
     store = Store(output.results)
     before = done_before([unit], store)
