@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -161,3 +162,52 @@ def test_a_table_is_made_again_without_the_data_and_after_a_merge(
         assert {p.name: p.read_bytes() for p in (place / "tiny").glob("table.*")} == before
     ended = ablate("table", study_file, "--results", results, "--format", "csv", "--json")
     assert json.loads(ended.out) == json.loads(before["table.json"])
+
+
+def test_a_question_grows_its_table_and_another_question_gets_another(
+    ablate: Callable[..., Any], utd: Path, study_file: Path, tmp_path: Path
+) -> None:
+    data, results = tmp_path / "data", tmp_path / "r"
+    import_dataset(utd, data)
+
+    def run(*options: object, name: tuple[str, ...] = ()) -> Any:
+        """Run what is missing without Ray, then the study, which finds all of it done."""
+        study = (study_file, "--data", data, "--results", results, *options)
+        document = json.loads(ablate("plan", *study, "--json").out)
+        if to_run := [unit["key"] for unit in document[0]["to_run"]]:
+            assert ablate("unit", ",".join(to_run), *study).code == 0
+        ended = ablate("run", *study, *name)
+        assert ended.code == 0
+        return ended
+
+    def seeds_of(name: str) -> dict[str, set[int]]:
+        lines = csv.DictReader((results / name / "cells.csv").read_text().splitlines())
+        found: dict[str, set[int]] = {}
+        for line in lines:
+            if line["state"] == "done":
+                found.setdefault(line["row"], set()).add(int(line["seed"]))
+        return found
+
+    run("--only", "none")
+    run("--only", "random", "--seeds", "2")
+    # The earlier row is still there, with its one seed.
+    assert seeds_of("tiny") == {"none": {0}, "random": {0, 1}}
+    before = (results / "tiny" / "cells.csv").read_bytes()
+    ended = run("--only", "random", "--set", "linear.epochs=2")
+    assert "has another question (set differs)" in ended.out
+    assert seeds_of("tiny-linear.epochs=2") == {"random": {0}}
+    assert (results / "tiny" / "cells.csv").read_bytes() == before
+    run("--only", "random", name=("--name", "mine"))
+    assert seeds_of("mine") == {"random": {0}}
+    listed = ablate("list", "--results", results).out.splitlines()
+    assert [line.split()[0] for line in listed] == ["mine", "tiny", "tiny-linear.epochs=2"]
+    assert "2 rows" not in listed[1]  # a reference is no row
+    tables = json.loads(ablate("list", "--results", results, "--json").out)["tables"]
+    assert "linear.epochs=2" in tables[2]["question"]
+    ended = ablate("run", study_file, "--data", data, "--results", results, "--name", "a/b")
+    assert ended.code == 2
+    assert "--name a/b" in ended.err
+    # Another number of the same units is another table too.
+    assert ablate("table", "tiny", "--results", results, "--metric", "nn_top1").code == 0
+    assert (results / "tiny-nn_top1" / "table.csv").exists()
+    assert (results / "tiny" / "cells.csv").read_bytes() == before
