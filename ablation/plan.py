@@ -82,6 +82,17 @@ class Plan:
     notes: tuple[str, ...] = ()
     shown: str | None = None
 
+    def __repr__(self) -> str:
+        parts = (
+            f"{len(self.cells)} cells of {len(self.units)} units",
+            self.dataset.name,
+            self.protocol,
+            *(["cross-validation"] if self.evaluate_on == "validation" else []),
+            f"{self.preset} preset",
+            f"seeds {', '.join(map(str, self.seeds))}",
+        )
+        return f"Plan('{self.study.name}': {', '.join(parts)})"
+
     @property
     def synthetic(self) -> bool:
         """Whether its numbers are of synthetic data."""

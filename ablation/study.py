@@ -145,6 +145,12 @@ class Study(Config):
     notes: tuple[str, ...] = ()
     _file: YamlFile | None = PrivateAttr(None)
 
+    def __repr__(self) -> str:
+        rows, columns = ", ".join(self.all_rows), ", ".join(self.columns)
+        return f"Study('{self.name}': rows {rows}; columns {columns})"
+
+    __str__ = __repr__
+
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         if not self.all_rows:  # --only may leave references alone

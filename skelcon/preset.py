@@ -70,7 +70,7 @@ class Preset:
     """
 
     name: str
-    tree: Json = field(hash=False)
+    tree: Json = field(hash=False, repr=False)
     base: str = ""
     changes: Json = field(default_factory=dict, hash=False)
 

@@ -129,6 +129,23 @@ class Table:
     show_paper: bool
     answers: tuple[Answer, ...] = ()
 
+    def __repr__(self) -> str:
+        study, counts = self.study, [entry.n for entry in self.entries.values()]
+        parts = (
+            plural(len(study.all_rows), "row"),
+            plural(len(study.columns), "column"),
+            f"n = {plural(max(counts, default=0), 'seed')}",
+            self.plan.dataset.name,
+            f"{self.plan.preset} preset",
+        )
+        return f"Table('{study.name}': {', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        from ablation.report.notebook import to_html
+
+        return to_html(self)
+
     @property
     def study(self) -> Study:
         """What is asked."""
