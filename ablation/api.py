@@ -138,8 +138,6 @@ def run(
 
 def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
     """The run sequence of `ablation.running` for a request; gives the table."""
-    from rich.console import Console
-
     from ablation.cli.request import open_results
     from ablation.cli.studies import check_machine, run_options
     from ablation.job import Job
@@ -147,15 +145,16 @@ def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
     from ablation.report.from_results import save_plan
     from ablation.report.questions import place_of
     from ablation.running import RunOptions, run_job
-    from skelcon.cli.console import INTERRUPTED, PipeSafeConsole
+    from skelcon.cli.console import INTERRUPTED
+    from skelcon.cli.terminal import PipeSafeConsole
 
-    if not in_process:
-        check_machine(request.resources)
-    output = Output(PipeSafeConsole() if progress else Console(quiet=True))
+    output = Output(PipeSafeConsole(quiet=not progress))
     store, mirror = open_results(request.output.results)
     plan = request.make_plan(output.console)
     if mirror is not None:
         mirror.fetch(plan.units)
+    if not (in_process or all(map(store.is_done, plan.units))):
+        check_machine(request.resources)
     place = place_of(plan, store.results, request.output.name)
     if place.told:
         output.say(place.told)

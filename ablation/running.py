@@ -10,8 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from rich.text import Text
-
 from ablation.costs import Cost, CostModel, check_disk, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
@@ -23,6 +21,7 @@ from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
 from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
     from ablation.store.mirror import Mirror
@@ -154,5 +153,5 @@ def missing_units(
         text = f"warning: unit {key} is damaged ({damage}) and runs again"
         if repair and (moved := store.move_damaged(key, thorough=key in needed)):
             text += f", it was moved to {moved}"
-        output.console.print(Text(text, style="yellow"), soft_wrap=True)
+        line(output.console, styled(text, "yellow"))
     return [unit for key, unit in units.items() if key not in done]

@@ -1,6 +1,7 @@
 """Presets: the scale and the recipe of a run, by name or in a YAML file of the user's.
 
 extends: small                                  another preset, by name, or a file beside this one
+chosen: by cross-validation on my data          how its values were chosen: a note under each table
 pretrain: {epochs: 60, encoders.frames: 32}     settings, as ``--set`` names them
 by_data:                                        further ones for a data set, by its name
   ntu120: {pretrain.epochs: 351}
@@ -36,7 +37,7 @@ PRESETS = ("quick", "small", "paper", "authors")
 PAPER_SCALE = ("paper", "authors")
 """Those at the paper's own scale."""
 
-_EXTENDS = "extends"
+_EXTENDS, _CHOSEN = "extends", "chosen"
 _PARTS = _BY_DATA, _BY_REPRESENTATIONS = "by_data", "by_representations"
 
 
@@ -67,12 +68,14 @@ class Preset:
         tree: all that it sets, with what it extends.
         base: of a file, the built-in preset that it extends in the end; empty if there is none.
         changes: of a file, what it sets itself.
+        chosen: how its values were chosen, in words.
     """
 
     name: str
     tree: Json = field(hash=False, repr=False)
     base: str = ""
     changes: Json = field(default_factory=dict, hash=False)
+    chosen: str = ""
 
     @classmethod
     def of(cls, asked: str | Path | Preset) -> Preset:
@@ -88,11 +91,12 @@ class Preset:
         """What :meth:`to_json` wrote, or (of an earlier version) the name of a built-in one."""
         if isinstance(values, str):
             return cls.of(values)
-        return cls(values["name"], values["tree"], values["base"], values["changes"])
+        own = {"chosen": "", **values}
+        return cls(own["name"], own["tree"], own["base"], own["changes"], own["chosen"])
 
     def to_json(self) -> Json:
         """All of it: a file is not needed again."""
-        names = ("name", "tree", "base", "changes")
+        names = ("name", "tree", "base", "changes", "chosen")
         return {name: getattr(self, name) for name in names}
 
     @property
@@ -194,7 +198,8 @@ def _found(asked: str, beside: Path, above: tuple[Path, ...]) -> Preset:
     """The preset that is asked for in a directory, by files ``above`` that extend one another."""
     if asked in PRESETS:
         with resources.as_file(resources.files("skelcon") / "presets" / f"{asked}.yaml") as path:
-            return Preset(asked, _read(path, (*above, path)).tree)
+            read = _read(path, (*above, path))
+            return Preset(asked, read.tree, chosen=read.chosen)
     path = beside / Path(asked).expanduser()
     if not (os.sep in asked or path.suffix in (".yaml", ".yml") or path.is_file()):
         hint = nearest(asked, PRESETS)
@@ -207,7 +212,7 @@ def _found(asked: str, beside: Path, above: tuple[Path, ...]) -> Preset:
 def _read(path: Path, above: tuple[Path, ...]) -> Preset:
     """The preset in a file, each part of it checked."""
     file = read_yaml(path)
-    own = {key: value for key, value in file.values.items() if key != _EXTENDS}
+    own = {key: value for key, value in file.values.items() if key not in (_EXTENDS, _CHOSEN)}
     for part in _PARTS:
         if part in own:
             own[part] = {_canonical(part, name): own[part][name] for name in _names(file, part)}
@@ -225,7 +230,10 @@ def _read(path: Path, above: tuple[Path, ...]) -> Preset:
     merge(changes, own)
     _check(file, tree)
     name = path.name if path.suffix else f"./{path.name}"  # none of a built-in one's
-    return Preset(name, tree, base.name if base.name in PRESETS else base.base, changes)
+    chosen = file.values.get(_CHOSEN, base.chosen)
+    if not isinstance(chosen, str):
+        raise UserError(f"{file.at([_CHOSEN])}: chosen: give a text")
+    return Preset(name, tree, base.name if base.name in PRESETS else base.base, changes, chosen)
 
 
 def _canonical(part: str, name: str) -> str:

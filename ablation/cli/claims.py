@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.options import JsonOption, ResultsOption, completes
 from ablation.cli.studies import table_name
+from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def claims(
             json.dumps({"caption": table.caption, "claims": to_json(table.answers)}, indent=1)
         )
     else:
-        print_claims(Console(), table, every)
+        print_claims(PlainConsole(), table, every)
     if any(answer.verdict != "holds" for answer in table.answers):
         raise typer.Exit(1)
 
@@ -69,16 +69,16 @@ def print_claims(console: Console, table: Table, every: bool) -> None:
     from ablation.report.claims import in_short
     from ablation.report.claims_export import EXPLAINED
 
-    console.print(Text(table.caption, style="bold"))
+    console.print(styled(table.caption, "bold"))
     for number, answer in enumerate(table.answers, 1):
         source = f"  ({answer.claim.source})" if answer.claim.source else ""
-        head = Text(f"\n{number}. {answer.claim.text}", style="bold").append(source, style="dim")
-        verdict = Text(f"   {MARKS[answer.verdict]} {answer.verdict}", STYLES[answer.verdict])
-        console.print(head)
-        console.print(verdict.append(f"  {answer.why}" if answer.why else "", style="dim"))
+        verdict = f"   {MARKS[answer.verdict]} {answer.verdict}", STYLES[answer.verdict]
+        console.print()
+        console.print(joined((f"{number}. {answer.claim.text}", "bold"), (source, "dim")))
+        console.print(joined(verdict, (f"  {answer.why}" if answer.why else "", "dim")))
         console.print(_comparisons(table, answer, every))
-    console.print(Text(f"\n{in_short(table.answers)}.", style="bold"))
-    console.print(Text(EXPLAINED, style="dim"))
+    console.print(styled(f"\n{in_short(table.answers)}.", "bold"))
+    console.print(styled(EXPLAINED, "dim"))
 
 
 def _comparisons(table: Table, answer: Answer, every: bool) -> RenderableType:
@@ -90,6 +90,6 @@ def _comparisons(table: Table, answer: Answer, every: bool) -> RenderableType:
     for each in shown:
         n = f"n = {each.difference.seeds}" if each.difference is not None else each.reason
         found = (pair_name(table, each), effect(each), f"p {p_text(each.p)}", n)
-        grid.add_row("  ", *map(Text, found))
-    corrected = Text(f"     p of the claim {p_text(answer.p)}", style="dim")
+        grid.add_row("  ", *map(styled, found))
+    corrected = styled(f"     p of the claim {p_text(answer.p)}", "dim")
     return Group(grid, corrected) if answer.p is not None else grid

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from ablation.cli.flatten import group, option, with_options
 from ablation.cli.request import StudyRequest, command_words, read_request
 from ablation.cli.units import check_without_ray
 from ablation.templates import render
+from skelcon.cli.terminal import PlainConsole
 from skelcon.errors import UserError
 
 app = typer.Typer(
@@ -153,7 +153,7 @@ def _groups(request: StudyRequest) -> list[str]:
     from ablation.templates.slurm import jobs_of
 
     check_without_ray(request)
-    output = Output(Console(stderr=True))
+    output = Output(PlainConsole(stderr=True))
     plan = request.make_plan(output.console)
     missing = missing_units(plan.units, Store(request.output.results), output, repair=False)
     if not missing:

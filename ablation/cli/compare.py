@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.options import JsonOption, completes
+from skelcon.cli.terminal import PlainConsole, line, say, styled
 
 if TYPE_CHECKING:
     from ablation.report.comparison import CellPair, TablePair
@@ -52,27 +52,27 @@ def compare(
     if as_json:
         typer.echo(json.dumps(to_json(found), indent=1))
         return
-    console = Console(highlight=False)
-    console.print(Text(f"first:  {first}\nsecond: {second}"), soft_wrap=True)
+    console = PlainConsole()
+    line(console, f"first:  {first}\nsecond: {second}")
     for pair in found.tables:
         print_pair(console, pair)
     for results, names in ((first, found.only_first), (second, found.only_second)):
         if names:
-            console.print(Text(f"\nOnly in {results}: {', '.join(names)}"), soft_wrap=True)
-    console.print(Text(f"\n{EXPLAINED}", style="dim"))
+            line(console, f"\nOnly in {results}: {', '.join(names)}")
+    say(console, styled(f"\n{EXPLAINED}", "dim"))
 
 
 def print_pair(console: Console, pair: TablePair) -> None:
     """A table of both: what differs, then the cells, bold where they are told apart."""
     from ablation.report.comparison_export import told
 
-    console.print(Text(f"\n{pair.name}: {pair.first.study.title}", style="bold"))
+    line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))
     grid = Grid(header_style="bold")
     for head in ("differs", "first", "second", "where"):
         grid.add_column(head, overflow="fold")
     for each in pair.differing:
-        grid.add_row(*map(Text, (each.what, each.first, each.second, each.where)))
-    console.print(grid if pair.differing else Text("Nothing differs but the units' numbers."))
+        grid.add_row(each.what, each.first, each.second, each.where)
+    console.print(grid if pair.differing else "Nothing differs but the units' numbers.")
     grid = Grid(header_style="bold")
     for head in ("row", "column"):
         grid.add_column(head)
@@ -82,10 +82,10 @@ def print_pair(console: Console, pair: TablePair) -> None:
         row = pair.first.study.all_rows[cell.row].label or cell.row
         column = pair.first.study.columns[cell.column].label or cell.column
         style = "bold" if cell.significant else ""
-        grid.add_row(*map(Text, (row, column, *_texts(cell))), style=style)
+        grid.add_row(row, column, *_texts(cell), style=style)
     console.print(grid)
     for sentence in told(pair):
-        console.print(Text(sentence, style="dim"))
+        say(console, styled(sentence, "dim"))
 
 
 def _texts(cell: CellPair) -> list[str]:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.options import JsonOption, ResultsOption, completes
 from ablation.cli.studies import table_name
 from ablation.text import duration, fine_duration, plural, readable, short_key
+from skelcon.cli.terminal import PlainConsole, line, say, styled
 
 if TYPE_CHECKING:
     from ablation.report.explanation import Explanation, Value
@@ -50,48 +50,48 @@ def explain(
     if as_json:
         typer.echo(json.dumps(found.to_json(), indent=1))
     else:
-        print_explanation(Console(highlight=False), found, results)
+        print_explanation(PlainConsole(), found, results)
 
 
 def print_explanation(console: Console, found: Explanation, results: Path) -> None:
     """All of it, the number first and the command last."""
     from ablation.report.reproducing import shell_compare
 
-    def line(text: str, style: str = "") -> None:
-        console.print(Text(text, style=style), soft_wrap=not console.is_terminal)
+    def tell(text: str, style: str = "") -> None:
+        say(console, styled(text, style))
 
-    line(f"{found.row} / {found.column} of {found.table}: {_number(found)}", "bold")
-    line(_spread(found))
+    tell(f"{found.row} / {found.column} of {found.table}: {_number(found)}", "bold")
+    tell(_spread(found))
     console.print(_values(found))
     known = [each for each in found.values if each.value is not None]
     if known:
-        line(_spent(found))
-    line("\nSettings, and what set them", "bold")
+        tell(_spent(found))
+    tell("\nSettings, and what set them", "bold")
     grid = Grid.grid(padding=(0, 2))
     for each in found.settings:
         if each.source != "default":
-            grid.add_row(*map(Text, (f"  {each.key}", str(each.value), each.source)))
+            grid.add_row(f"  {each.key}", str(each.value), each.source)
     console.print(grid)
     defaults = sum(each.source == "default" for each in found.settings)
-    line(f"  and {plural(defaults, 'setting')} at the paper's defaults (--json has them)", "dim")
-    line("\nData, code and machine", "bold")
+    tell(f"  and {plural(defaults, 'setting')} at the paper's defaults (--json has them)", "dim")
+    tell("\nData, code and machine", "bold")
     grid = Grid.grid(padding=(0, 2))
     for facts in found.data:
         done = [name for name, value in facts["normalisation"].items() if value]
         text = f"{facts['name']}, {facts['fingerprint']}, {plural(facts['clips'], 'clip')}, layout "
         text += f"family {facts['layout_family']}, normalised: {', '.join(done) or 'no'}"
-        grid.add_row("  data", Text(text))
-    grid.add_row("  protocol", Text(f"{found.protocol}, evaluated on {found.evaluated_on}"))
+        grid.add_row("  data", text)
+    grid.add_row("  protocol", f"{found.protocol}, evaluated on {found.evaluated_on}")
     for what, value in found.ran.items():
-        grid.add_row(Text(f"  {what}"), Text(value))
+        grid.add_row(f"  {what}", value)
     console.print(grid)
-    line("\nTo reproduce it", "bold")
+    tell("\nTo reproduce it", "bold")
     # As one line, whatever the width: it is to be copied.
-    console.print(Text(f"  {found.command.line}"), soft_wrap=True)
+    line(console, f"  {found.command.line}")
     if all(each.unit for each in found.values):
-        console.print(Text(f"  {shell_compare(results, found.table)}"), soft_wrap=True)
+        line(console, f"  {shell_compare(results, found.table)}")
     for remark in found.command.remarks:
-        line(f"  {remark}", "dim")
+        tell(f"  {remark}", "dim")
 
 
 def _number(found: Explanation) -> str:
@@ -127,7 +127,7 @@ def _values(found: Explanation) -> Grid:
         fold = [str(each.fold)] if folds else []
         keys = short_key(each.unit), " ".join(map(short_key, each.pretrainings))
         cells = (str(each.seed), *fold, _value(found, each), *keys, _time(each))
-        grid.add_row(*map(Text, cells))
+        grid.add_row(*cells)
     return grid
 
 

@@ -8,13 +8,14 @@ protocol, a row) is checked there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ablation.cli.flatten import group, option
+from ablation.report.style import Notes, Reference, TableStyle
 from skelcon.cli.options import PLUGIN, DataOption
 from skelcon.config import Json
 from skelcon.errors import UserError
@@ -27,6 +28,8 @@ FOLDS_HELP = (
     "Folds of a cross-validation over the groups (subjects, cameras or setups) of the training "
     "side; one for each group where there are fewer."
 )
+ONLY = "Only these rows; of figures, only these."
+FILES = "Which files are written."
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
@@ -175,7 +178,7 @@ class StudyOptions(SettingOptions):
         show_default="1",
         parse=parse_seeds,
     )
-    only: tuple[str, ...] = option((), "Only these rows.", metavar="ROW[,ROW]", parse=parse_names)
+    only: tuple[str, ...] = option((), ONLY, metavar="ROW[,ROW]", parse=parse_names)
 
 
 @group("Resources")
@@ -285,9 +288,38 @@ class RunOutputOptions(ResultsOptions):
     )
 
 
-@group("Output")
+@group("Table")
+class StyleOptions(TableStyle):
+    """How the table is printed."""
+
+    caption: str | None = option(
+        None,
+        "In place of the caption that is made, which becomes the first note.",
+        metavar="TEXT",
+    )
+    label: str | None = option(None, "LaTeX's.", metavar="TEXT", show_default="tab:STUDY")
+    digits: int = option(1, "Decimals of our numbers.", min=0, max=6)
+    reference: Reference | None = option(
+        None,
+        "Where the paper's values stand: behind ours in parentheses, in columns of their own, or "
+        "in table.csv and table.json alone.",
+        show_default="own-column where they are of our data, protocol and scale, else hide and a "
+        "note",
+    )
+    delta: str | None = option(
+        None, "Print each cell's difference to this row as well.", metavar="ROW"
+    )
+    notes: Notes = option(
+        "full", "short: those without which the numbers are misread.", show_default=True
+    )
+    standalone: bool = option(
+        False, "Make table.tex a document that compiles by itself.", "--standalone"
+    )
+
+
+@group("Table")
 class FormatOptions:
-    """Which number a table shows (the study's if None), and its files (all if None)."""
+    """Which number a table shows (the study's if None), its files (all if None) and its look."""
 
     metric: str | None = option(
         None,
@@ -298,12 +330,13 @@ class FormatOptions:
     )
     formats: tuple[str, ...] | None = option(
         None,
-        "Which files of the table are written.",
+        FILES,
         "--format",
         metavar="NAME[,NAME]",
         show_default="csv,latex,markdown,json",
         parse="ablation.report.export:parse_formats",
     )
+    style: StyleOptions = field(default_factory=StyleOptions)
 
 
 @group("Output")

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 from typer.core import TyperGroup
 
 from ablation.catalogue import headline, known_spaces, known_studies
@@ -22,6 +20,7 @@ from ablation.cli import cluster, results
 from ablation.cli.claims import claims
 from ablation.cli.compare import compare
 from ablation.cli.explain import explain
+from ablation.cli.figures import figures
 from ablation.cli.flatten import with_options
 from ablation.cli.options import (
     JsonOption,
@@ -46,6 +45,7 @@ from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.options import VersionOption
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -144,10 +144,10 @@ def list_studies(
         open_study(str(path))  # refuses what is no study
     for name, path in (known_studies() | mine).items():
         title, paper = headline(path)
-        typer.echo(f"{name:<20} {paper or '-':<10} {title}")
+        echo(f"{name:<20} {paper or '-':<10} {title}")
     typer.echo("\nSearches: skelcon-ablate search NAME")
     for name, path in known_spaces().items():
-        typer.echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
+        echo(f"{name:<20} {'-':<10} {headline(path)[0]}")
 
 
 def _list_tables(results: Path, as_json: bool) -> None:
@@ -163,13 +163,12 @@ def _list_tables(results: Path, as_json: bool) -> None:
         raise UserError(f"'{results}' has no tables: run a study to make one")
     width = max(map(len, tables))
     for name, asked in tables.items():
-        console = Console(soft_wrap=True, highlight=False)
-        console.print(Text(f"{name:<{width}}  {in_words(asked)}"))
+        echo(f"{name:<{width}}  {in_words(asked)}")
 
 
 def _described(study: Study) -> Json:
     """A study for scripts; its units are counted for the embedded data and one seed."""
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     plan = plan_study(study, open_data(None, console), StudyDataOptions(), StudyOptions(), console)
     values = {name: getattr(study, name) for name in ("name", "title", "reproduces", "task")}
     rows, columns = [*study.all_rows], [*study.columns]
@@ -230,6 +229,7 @@ app.command()(table)
 app.command()(claims)
 app.command()(compare)
 app.command()(explain)
+app.command()(figures)
 app.command()(search)
 for _command in (results.status, results.logs, results.clean, results.merge):
     app.command()(_command)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
@@ -23,6 +22,7 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
 )
+from skelcon.cli.terminal import line
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> Sk
     if skipped:
         count, first = len(skipped), skipped[0]
         text = f"warning: {count} bad files left out of '{path}'; the first, {first.name}: "
-        console.print(Text(text + first.reason), soft_wrap=True)
+        line(console, text + first.reason)
     return dataset
 
 
@@ -131,6 +131,7 @@ class StudyRequest(RequestOptions):
         """Open the data and plan; :class:`UserError` for what the data does not have."""
         dataset = open_data(self.data.data, console)
         plan = plan_study(self.study, dataset, self.data, self.options, console)
+        self.output.style.check(plan.study)
         return plan.showing(self.output.metric)
 
     def grown(self, plan: Plan, earlier: Json | None, console: Console) -> Plan:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console, Group, RenderableType
-from rich.text import Text
+from rich.console import Group, RenderableType
 
 from ablation.cli.options import JsonOption, ResultsOption, YesOption
 from ablation.text import duration, readable, short_key
+from skelcon.cli.terminal import PlainConsole, echo, joined, styled
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def status(
     from ablation.monitor.status import status_of
     from ablation.store import Store
 
-    store, console = Store(results), Console()
+    store, console = Store(results), PlainConsole()
     if as_json and watch:
         raise UserError("--watch with --json: give one of them")
     now = status_of(store)
@@ -60,13 +60,13 @@ def status(
         typer.echo(json.dumps(now.to_json(), indent=1))
     elif not console.is_terminal:
         lines = _lines(now)
-        typer.echo("\n".join(lines))
+        echo("\n".join(lines))
         while watch:
             time.sleep(WATCH_SECONDS)
             before, lines = lines, _lines(status_of(store))
             for line in lines:
                 if line not in before:
-                    typer.echo(line)
+                    echo(line)
     elif watch:
         from rich.live import Live
 
@@ -75,7 +75,7 @@ def status(
                 time.sleep(WATCH_SECONDS)
                 live.update(_shown(status_of(store), console.width), refresh=True)
     else:
-        console.print(_shown(now, console.width), highlight=False)
+        console.print(_shown(now, console.width))
 
 
 def _head(now: Status) -> str:
@@ -123,7 +123,7 @@ def _shown(now: Status, width: int) -> RenderableType:
     """What the live views of the studies show, and what has failed or was left."""
     from ablation.monitor.screen import head, running_grid, table_grid
 
-    parts: list[RenderableType] = [Text(_head(now), style="bold")]
+    parts: list[RenderableType] = [styled(_head(now), "bold")]
     for study in now.studies:
         parts += ["", *head(study, width)]
         if study.table and (grid := table_grid(study.table, width)) is not None:
@@ -135,7 +135,7 @@ def _shown(now: Status, width: int) -> RenderableType:
         parts.append("")
     for unit in rest:
         state, *others = _parts(unit)
-        parts.append(Text.assemble((state, STYLES[unit.doing]), "  ", "  ".join(others)))
+        parts.append(joined((state, STYLES[unit.doing]), "  ", "  ".join(others)))
     return Group(*parts)
 
 
@@ -206,9 +206,9 @@ def clean(
     elif items and not yes:
         typer.echo("Nothing was deleted (--yes deletes without asking).")
     elif items:
-        typer.echo(f"Deleted {len(gone)}, {readable(_bytes(gone))}.")
+        echo(f"Deleted {len(gone)}, {readable(_bytes(gone))}.")
     for item in left:
-        typer.echo(f"left '{item.path}': it is in use or has changed", err=True)
+        echo(f"left '{item.path}': it is in use or has changed", err=True)
 
 
 def _bytes(items: Sequence[Item]) -> int:
@@ -221,13 +221,13 @@ def _print_items(items: Sequence[Item], busy: Sequence[str]) -> None:
     for reason, why in REASONS.items():
         members = [item for item in items if item.reason == reason]
         if members:
-            typer.echo(f"{reason}: {len(members)}, {readable(_bytes(members))} ({why})")
+            echo(f"{reason}: {len(members)}, {readable(_bytes(members))} ({why})")
         for item in members:
-            typer.echo(f"  {item.path}  {readable(item.size)}")
+            echo(f"  {item.path}  {readable(item.size)}")
     if busy:
-        typer.echo(f"left alone, as a process works on them: {', '.join(busy)}")
+        echo(f"left alone, as a process works on them: {', '.join(busy)}")
     total = readable(_bytes(items))
-    typer.echo(f"{len(items)} to delete, {total}." if items else "Nothing to delete.")
+    echo(f"{len(items)} to delete, {total}." if items else "Nothing to delete.")
 
 
 def merge(
@@ -267,10 +267,10 @@ def merge(
 
 def _print_merged(merged: Merged, source: Path, target: Path) -> None:
     copied, there = len(merged.copied), len(merged.there)
-    typer.echo(f"{source}: {copied} copied to {target}, {there} already there")
+    echo(f"{source}: {copied} copied to {target}, {there} already there")
     kept = f"other numbers in '{source}'; those of '{target}' are kept"
     notes = [(key, kept) for key in merged.conflicts]
     notes += [(key, f"not copied, {why}") for key, why in merged.damaged]
     notes += [(key, f"not copied, a process works on it in '{target}'") for key in merged.busy]
     for key, note in notes:
-        typer.echo(f"  {short_key(key)}: {note}")
+        echo(f"  {short_key(key)}: {note}")

@@ -20,6 +20,7 @@ from ablation.cli.options import (
 )
 from ablation.cli.request import check_used, open_data, open_results
 from ablation.cli.studies import check_machine, run_options
+from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 
 Scheduling = Literal["asha", "pbt", "fifo"]
@@ -84,7 +85,7 @@ def search(
     """
     if space is None:
         for name, path in known_spaces().items():
-            typer.echo(f"{name:<20} {headline(path)[0]}")
+            echo(f"{name:<20} {headline(path)[0]}")
         return
     from ablation.search.space import named_space
     from skelcon.plugins import load_plugins

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 
 from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
@@ -39,8 +38,9 @@ from ablation.units import (
     UnreadableUnitError,
     read_unit,
 )
-from skelcon.cli.console import PipeSafeConsole, run_app
+from skelcon.cli.console import run_app
 from skelcon.cli.program import app
+from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, echo
 from skelcon.data import (
     PROTOCOLS,
     SkeletonDataset,
@@ -109,10 +109,10 @@ def list_settings(
     preset = Preset.of(options.preset or "paper")
     names = DataNames(on, on) if on is not None else None
     settings = resolve_with_preset(preset.tree, (), {}, f"preset '{preset}'", names)
-    typer.echo("\n".join(assignments(settings.model_dump(mode="json"))))
+    echo("\n".join(assignments(settings.model_dump(mode="json"))))
     for part in ("by_data", "by_representations") if on is None else ("by_representations",):
         for name, changes in preset.tree.get(part, {}).items():
-            typer.echo(f"# for {name}: {', '.join(assignments(changes))}")
+            echo(f"# for {name}: {', '.join(assignments(changes))}")
 
 
 @app.command()
@@ -131,7 +131,7 @@ def pretrain(
     """
     load_plugins(options.plugins)
     resources = device.resources(options.plugins)
-    dataset = open_data(data.data, Console(stderr=True))
+    dataset = open_data(data.data, PlainConsole(stderr=True))
     config = _settings(options, dataset, "pretrain").pretrain
     protocol = choose_protocol(dataset, [data.protocol] if data.protocol else PREFERRED)
     check_batch(config, len(split(dataset, protocol, "train")), f"'{dataset.name}', {protocol}")
@@ -174,7 +174,7 @@ def evaluate(
     resources = device.resources(options.plugins)
     named_task(task)  # refuses an unknown one
     source = _Weights(weights, parse_names(representation))
-    dataset = open_data(data.data, Console(stderr=True))
+    dataset = open_data(data.data, PlainConsole(stderr=True))
     trained = source.trained_on(dataset)
     protocol, on = _choose_side(trained, dataset, data.protocol)
     fold = trained.side.fold if trained is not None else None

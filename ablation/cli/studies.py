@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import with_options
 from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
 from ablation.cli.request import StudyRequest, open_results
+from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
+from skelcon.printable import printable
 
 if TYPE_CHECKING:
     from ablation.monitor.output import Output
@@ -40,8 +41,6 @@ def run_study(request: StudyRequest) -> None:
     from ablation.running import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
-    if not planning.plan:
-        check_machine(request.resources)
     as_json, events = asked.as_json, not planning.plan
     with open_output(as_json=as_json, verbose=asked.verbose, events=events, study=name) as output:
         store, mirror = open_results(asked.results)
@@ -51,6 +50,8 @@ def run_study(request: StudyRequest) -> None:
         if planning.plan:
             show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
+        if not all(map(store.is_done, plan.units)):
+            check_machine(request.resources)
         place = place_of(plan, store.results, asked.name)
         if place.told:
             output.say(place.told)
@@ -59,7 +60,7 @@ def run_study(request: StudyRequest) -> None:
 
         def report() -> bool:
             save_plan(whole, store.results, job.directory)
-            return show_table(output.console, whole, store, job.directory, asked.formats, as_json)
+            return show_table(output.console, whole, store, job.directory, asked, as_json=as_json)
 
         options = run_options(request.resources, asked, plan.preset)
         if code := run_job(job, store, options, output, report, mirror):
@@ -132,7 +133,7 @@ def confirm_cpu(preset: Preset, resources: Resources, yes: bool) -> None:
     if yes or not preset.at_paper_scale or resources.gpus_per_trial or not sys.stdin.isatty():
         return
     question = f"The {preset} preset without --gpus-per-trial trains on the CPU. Continue?"
-    typer.confirm(question, abort=True, err=True)  # standard output may be a document's
+    typer.confirm(printable(question), abort=True, err=True)  # standard output may be a document's
 
 
 # -- the table --------------------------------------------------------------------------------
@@ -165,13 +166,14 @@ def table(
     store = Store(output.results)
     name = table_name(study)
     plan = load_plan(store.results, name)
+    files.style.check(plan.study)
     if files.metric is not None:
         plan = plan.showing(files.metric)
     place = place_of(plan, store.results, base=name)
-    console = Console(stderr=output.as_json)
+    console = PlainConsole(stderr=output.as_json)
     if place.earlier is None:  # another number of the same units
         save_plan(plan, store.results, place.directory)
-    if show_table(console, plan, store, place.directory, files.formats, output.as_json):
+    if show_table(console, plan, store, place.directory, files, as_json=output.as_json):
         raise typer.Exit(1)
 
 
@@ -180,30 +182,30 @@ def show_table(
     plan: Plan,
     store: Store,
     directory: Path,
-    formats: tuple[str, ...] | None,
+    files: FormatOptions,
+    *,
     as_json: bool,
 ) -> bool:
-    """Aggregate, print and export (all ``formats`` if None); whether a cell has failed.
+    """Aggregate, write the files, and print; whether a cell has failed.
 
-    With ``as_json`` one JSON document is printed on standard output instead.
+    With ``as_json`` one JSON document is printed on standard output in place of the table.
     """
     from ablation.report import cells_frame, display, export, make_table
 
     frame = cells_frame(plan, store)
     made = make_table(plan, frame, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    if not as_json:
-        display.print_table(console, made)
-    formats = export.FORMATS if formats is None else formats
+    formats = export.FORMATS if files.formats is None else files.formats
     try:
-        written = export.export(made, frame, provenance, directory, formats)
+        written = export.export(made, frame, provenance, directory, formats, files.style)
     except OSError as error:
         raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
     if as_json:
-        typer.echo(export.to_json(made, provenance))
+        typer.echo(export.to_json(made, frame, provenance))
     else:
+        display.print_table(console, made, files.style)
         names = ", ".join(path.name for path in written)
-        console.print(Text(f"Written to {directory}: {names}"), soft_wrap=True)
+        line(console, f"Written to {directory}: {names}")
     return bool((frame["state"] == "failed").any())
 
 

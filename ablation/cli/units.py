@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ablation.cli.request import StudyRequest, read_request
+from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
@@ -119,11 +120,11 @@ def document(unit: Unit, store: Store) -> Json:
 def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None:
     """Finished units, for people; ``before``: keys of those that did not run."""
     for unit in units:
-        typer.echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
+        echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
         for name, value in _shown(unit, store).items():
             percent = name.startswith(("top1", "contrast_top1", "nn_top1", "chance"))
-            typer.echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
-        typer.echo(f"  in {store.directory(unit.key)}")
+            echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
+        echo(f"  in {store.directory(unit.key)}")
 
 
 def _shown(unit: Unit, store: Store) -> Json:

@@ -17,6 +17,7 @@ from rich.table import Table
 from ablation.costs.model import UNKNOWN, Cost, CostModel, Estimate
 from ablation.text import duration, fine_duration, plural, readable
 from ablation.units import PretrainUnit, Unit
+from skelcon.cli.terminal import say
 from skelcon.config import Json
 
 if TYPE_CHECKING:
@@ -69,15 +70,10 @@ def show_plan(
         print_cost(console, together, model)
 
 
-def say(console: Console, text: str) -> None:
-    """Print ``text`` as it is, wrapped between words on a terminal, as one line elsewhere."""
-    console.print(text, highlight=False, soft_wrap=not console.is_terminal, markup=False)
-
-
 def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int) -> None:
     from ablation.costs.probe import probe  # imports torch
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     hidden = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
         task = bar.add_task("measuring", total=None)

@@ -18,6 +18,7 @@ from ablation.monitor.screen import counts, eta, screen, summary
 from ablation.store import UnitFiles
 from ablation.text import duration, short_key
 from ablation.units import Unit
+from skelcon.cli.terminal import line, styled
 
 QUIET_SECONDS = 120.0
 """Seconds without a line, where there is no terminal, after which one gives the state."""
@@ -92,7 +93,7 @@ class LiveView(contextlib.ExitStack):
                 self._failed(event)
             case Waiting(reason):
                 if reason != self._waiting and not self._console.is_terminal:
-                    self._print(Text(f"waiting  {_clock()}  {reason}"))
+                    self._print(styled(f"waiting  {_clock()}  {reason}"))
                 self._waiting = reason
 
     def _failed(self, event: Failed) -> None:
@@ -101,15 +102,15 @@ class LiveView(contextlib.ExitStack):
         self._failure_shown = True
         text = _text("failed", event.unit, f"{event.reason}{CONSEQUENCES[event.verdict]}")
         lines = [text, f"  log: {event.log}", *(f"  | {line}" for line in tail)]
-        self._print(Text("\n".join(lines), style="red"))
+        self._print(styled("\n".join(lines), "red"))
 
     def _line(self, what: str, unit: Unit, *more: str) -> None:
         if self._lines:
-            self._print(Text(_text(what, unit, *more)))
+            self._print(styled(_text(what, unit, *more)))
 
     def _print(self, text: Text) -> None:
         self._printed = time.monotonic()
-        self._console.print(text, soft_wrap=True, highlight=False)
+        line(self._console, text)
 
     def _print_state(self, over: threading.Event) -> None:
         """Print a line with the state whenever nothing has been printed for long."""
@@ -117,7 +118,7 @@ class LiveView(contextlib.ExitStack):
             if time.monotonic() - self._printed >= self._quiet:
                 now = self._snapshot()
                 parts = ("running", _clock(), counts(now), summary(now), _progress(now))
-                self._print(Text("  ".join(filter(None, parts))))
+                self._print(styled("  ".join(filter(None, parts))))
 
 
 def _clock() -> str:

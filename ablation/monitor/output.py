@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from rich.console import Console
 
 from ablation.costs import Cost
-from ablation.costs.view import counts_of, describe, describe_start, say
+from ablation.costs.view import counts_of, describe, describe_start
 from ablation.events import Reporter, Reporters
 from ablation.monitor.events import EventStream, EventWriter, rounded
 from ablation.monitor.live_view import LiveView
@@ -21,7 +21,7 @@ from ablation.monitor.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.store.heartbeat import Heartbeat
 from ablation.units import Unit
-from skelcon.cli.console import PipeSafeConsole
+from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, say
 
 if TYPE_CHECKING:
     from ablation.job import Job
@@ -136,4 +136,4 @@ def output(
     text = cast(TextIO, stream)
     # What a library prints becomes a message too.
     with contextlib.redirect_stderr(text), stream.finishing():
-        yield Output(Console(file=text, width=1000), stream)
+        yield Output(PlainConsole(file=text, width=1000), stream)

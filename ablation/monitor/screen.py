@@ -12,6 +12,7 @@ from rich.text import Text
 
 from ablation.monitor.run_state import Running, Sheet, SheetCell, Snapshot
 from ablation.text import KEY_DIGITS, duration, short_key
+from skelcon.cli.terminal import styled
 
 STYLES = {
     "best": "bold",
@@ -66,18 +67,18 @@ def head(now: Snapshot, width: int) -> list[RenderableType]:
     bar = max(6, min(60, width - len(now.study) - len(done) - len("ETA 10 min 10 s") - 6))
     line = Grid.grid(padding=(0, 2, 0, 0))
     line.add_row(
-        Text(now.study, style="bold", no_wrap=True, overflow="ellipsis"),
+        styled(now.study, style="bold", no_wrap=True, overflow="ellipsis"),
         ProgressBar(total=max(1, now.units), completed=now.progress, width=bar),
-        Text(done, style="bold", no_wrap=True),
-        Text(left, no_wrap=True),
+        styled(done, style="bold", no_wrap=True),
+        styled(left, no_wrap=True),
     )
-    text = Text(f"{counts(now)}, {duration(now.seconds)} elapsed", style="dim")
+    text = styled(f"{counts(now)}, {duration(now.seconds)} elapsed", "dim")
     text.highlight_regex(r"\d+ failed|\d+ cannot run", "not dim red")
     lines: list[RenderableType] = [line, text]
     if now.summary:
-        lines.append(Text(summary(now), no_wrap=True, overflow="ellipsis"))
+        lines.append(styled(summary(now), no_wrap=True, overflow="ellipsis"))
     if now.waiting:
-        lines.append(Text(f"waiting: {now.waiting}", style="yellow"))
+        lines.append(styled(f"waiting: {now.waiting}", "yellow"))
     return lines
 
 
@@ -132,7 +133,7 @@ def running_grid(shown: Sequence[Running], width: int, lines: int | None = None)
     for each in shown:
         grid.add_row(*(column.show(each) for column in columns))
     if len(shown) < total:
-        more = Text(f"and {total - len(shown)} more", style="dim")
+        more = styled(f"and {total - len(shown)} more", "dim")
         grid.add_row(*("" for column in columns[: columns.index(COLUMNS[1])]), more)
     return grid
 
@@ -149,11 +150,11 @@ def table_grid(sheet: Sheet, width: int) -> Grid | None:
         grid.add_column(label, justify="right", no_wrap=True)
     widths = [len(label) for label in ("table so far", *sheet.columns)]
     for label, cells in sheet.rows:
-        texts = [Text(label), *(_text(cell) for cell in cells)]
+        texts = [styled(label), *(_text(cell) for cell in cells)]
         widths = [max(w, text.cell_len) for w, text in zip(widths, texts, strict=True)]
         grid.add_row(*texts)
     return grid if sum(widths) + 2 * (len(widths) - 1) <= width else None
 
 
 def _text(cell: SheetCell) -> Text:
-    return Text(cell.text or WORDS.get(cell.state, ""), style=STYLES.get(cell.state, ""))
+    return styled(cell.text or WORDS.get(cell.state, ""), style=STYLES.get(cell.state, ""))

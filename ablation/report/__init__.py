@@ -11,6 +11,8 @@ from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from ablation.report.entry import Entry, number
+    from ablation.report.numbers import document
+    from ablation.report.style import TableStyle
     from ablation.report.table import (
         Outcome,
         Table,
@@ -18,9 +20,11 @@ if TYPE_CHECKING:
         entries_of,
         make_table,
         printed,
-        summary,
     )
 
-__all__ = ["Entry", "Outcome", "Table", "cells_frame", "entries_of"]
-__all__ += ["make_table", "number", "printed", "summary"]
-__getattr__ = lazy_exports(__name__, dict.fromkeys(__all__, "ablation.report.table"))
+__all__ = ["Entry", "Outcome", "Table", "TableStyle", "cells_frame", "document", "entries_of"]
+__all__ += ["make_table", "number", "printed"]
+_PLACES = dict.fromkeys(__all__, "ablation.report.table")
+_PLACES |= {"Entry": "ablation.report.entry", "number": "ablation.report.entry"}
+_PLACES |= {"document": "ablation.report.numbers", "TableStyle": "ablation.report.style"}
+__getattr__ = lazy_exports(__name__, _PLACES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation import doors
 from ablation.report.claims import Answer, Compared, in_short
 from ablation.report.table import Table
 
@@ -78,13 +79,13 @@ def _values(each: Compared) -> tuple[Any, ...]:
 
 def to_markdown(table: Table) -> str:
     """The claims of a table, each with the comparison that its verdict hangs on."""
-    lines = [f"{table.study.title}: claims. {in_short(table.answers)}.", ""]
+    lines = [f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}.", ""]
     head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", ""]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- | ---: | ---: | ---: | --- |"]
     for answer in table.answers:
         source = f" ({answer.claim.source})" if answer.claim.source else ""
         cells = [answer.claim.text + source, answer.verdict, *weakest_texts(table, answer)]
-        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("| " + " | ".join(doors.to_markdown(cell) for cell in cells) + " |")
     return "\n".join([*lines, "", f"{EXPLAINED}", ""])
 
 

@@ -36,20 +36,18 @@ class Entry:
         """What stands behind the mean: the error of a cross-validation, else the spread."""
         return self.spread if self.error is None else self.error
 
-
-def text_of(entry: Entry, plus_minus: str = " ± ") -> str:
-    """An entry as the tables print it: ``61.2 ± 0.8``, or why there is no number."""
-    if entry.mean is None:
-        whole = entry.reason.endswith("out of memory")
-        return (entry.reason if whole else entry.reason.split(":")[0]) or "not run"
-    text = number(entry.mean, entry.unit)
-    if entry.plus_minus is not None:
-        text += f"{plus_minus}{entry.plus_minus:.1f}"
-    return text
+    @property
+    def missing(self) -> str:
+        """Why there is no number, in a word or two."""
+        if self.reason.endswith("out of memory"):
+            return self.reason
+        return self.reason.split(":")[0] or "not run"
 
 
-def number(value: float, unit: str, *, of_paper: bool = False) -> str:
+def number(
+    value: float, unit: str, digits: int = 1, *, of_paper: bool = False, signed: bool = False
+) -> str:
     """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
-    if unit == "millions":
-        return f"{value:.1f}M" if of_paper else f"{value:.2f}M"
-    return f"{value:.1f}"
+    millions = unit == "millions"
+    digits += millions and not of_paper
+    return f"{value:{'+' if signed else ''}z.{digits}f}{'M' if millions else ''}"

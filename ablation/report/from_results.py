@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
+from ablation.report.leaks import HEADERS, keep_leaks
 from ablation.report.questions import ASKED, asked, asked_tables, read_asked, same_question
 from ablation.store import write_atomically
 from ablation.study import Reported, Study
@@ -22,14 +23,15 @@ from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.preset import Preset
 
-HEADERS = "data"
 HEADER_FILES = ("index.npz", "meta.json")
 
 
 def save_plan(plan: Plan, results: Path, directory: Path) -> None:
     """Keep what :func:`load_plan` needs of a study, whose ``directory`` is below ``results``."""
     for dataset in plan.datasets:
-        _keep_header(dataset, results / HEADERS / dataset.fingerprint)
+        place = results / HEADERS / dataset.fingerprint
+        _keep_header(dataset, place)
+        keep_leaks(dataset, place)
     values = asked(replace(plan, study=_self_contained(plan.study)))
     _write(directory, values)
 

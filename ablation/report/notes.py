@@ -12,6 +12,7 @@ from ablation.plan import Plan
 from ablation.report.budgets import unequal_budgets
 from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
+from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
@@ -24,6 +25,18 @@ if TYPE_CHECKING:
     from ablation.store import Store
 
     Entries = Mapping[tuple[str, str], Entry]
+
+
+class Detail(str):
+    """A note that may be left out of print: without it no number is misread."""
+
+    __slots__ = ()
+
+
+class Origin(Detail):
+    """Where the numbers come from, for who has the file: in LaTeX a comment."""
+
+    __slots__ = ()
 
 
 def notes_of(
@@ -46,8 +59,9 @@ def notes_of(
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
-        f"Data {dataset.fingerprint}, layout family {dataset.family}. The last epoch is reported; "
-        f"the test side {'chose nothing' if on_test else 'was not read'}."
+        Origin(f"Data {dataset.fingerprint}, layout family {dataset.family}."),
+        "The last epoch is reported; the test side "
+        f"{'chose nothing' if on_test else 'was not read'}.",
     ]
     if plan.synthetic:
         notes.append(
@@ -55,29 +69,22 @@ def notes_of(
         )
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
-    notes += recipe_notes(plan)
-    notes += [*plan.notes, *plan.study.notes, *_schedules(plan), *_jitter(plan), *_labels(plan)]
+    notes += map(Detail, recipe_notes(plan))
+    notes += [*plan.notes, *plan.study.notes]
+    notes += map(Detail, (*_schedules(plan), *_jitter(plan), *_labels(plan)))
     if not on_test:
-        notes += validation_notes(plan, hits or {})
+        notes += map(Detail, validation_notes(plan, hits or {}))
+    if store is not None:
+        leaks = read_leaks(store.results / HEADERS / dataset.fingerprint)
+        notes += leak_notes(plan, without_leaks(plan, hits or {}, leaks), leaks)
     if answers:
         command = f"skelcon-ablate claims {plan.study.name}"
-        notes.append(f"Claims: {in_short(answers)} ({command} says which and why).")
+        notes.append(Detail(f"Claims: {in_short(answers)} ({command} says which and why)."))
     if plan.report is not None:
-        notes += _unequal(plan, entries) or _rank_correlations(plan, entries)
-        if not plan.synthetic:
-            note = f"In parentheses the paper's value ({plan.report.source})"
-            if not plan.like_the_paper:
-                note += ": another data set, protocol or scale, so compare the order and not "
-                note += "the numbers"
-            notes.append(f"{note}.")
-        if plan.report.others and not plan.synthetic:
-            notes.append(
-                f"Rows marked 'reported' are other methods' as the paper reports them "
-                f"({plan.report.source}); nothing of them was run here."
-            )
+        notes += _unequal(plan, entries) or map(Detail, _rank_correlations(plan, entries))
     if store is not None:
         notes += mixture_notes(plan, store)
-        notes += pretext_notes(plan, store)
+        notes += map(Detail, pretext_notes(plan, store))
     missing = frame[frame["state"].isin(["failed", "not run"])]
     for reason, group in missing.groupby("reason", sort=False):
         where = dict.fromkeys(group["row"] + " / " + group["column"])

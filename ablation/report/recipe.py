@@ -10,7 +10,9 @@ from skelcon.settings import assignments
 
 def recipe_notes(plan: Plan) -> list[str]:
     """The notes of a table on its preset and on how its clips are turned."""
-    return [*_preset(plan), *_turned_before(plan)]
+    chosen = plan.preset.chosen
+    notes = [f"How the {plan.preset} preset was chosen: {chosen}."] if chosen else []
+    return [*_preset(plan), *notes, *_turned_before(plan)]
 
 
 def _preset(plan: Plan) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 
 from ablation.plan import Cell, Plan
 from ablation.report.claims import Answer, answers_of
-from ablation.report.entry import Entry, number
+from ablation.report.entry import Entry
 from ablation.report.evidence import Evidence, evidence_of
 from ablation.report.notes import notes_of
 from ablation.report.validation import folds_in_words, groups_in_words, pooled
@@ -22,10 +21,6 @@ from ablation.study import PARAMETERS, Reported, Study
 from ablation.text import plural
 from ablation.units import EvaluateUnit
 from skelcon.config import Json
-
-_OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
-_OF_ENTRY = ("mean", "spread", "error", "n", "paper", "reason", "unit")
-"""What table.json has of each."""
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
 COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold", "pretraining")
@@ -158,24 +153,6 @@ class Table:
     def column_label(self, column: str) -> str:
         """What a column is called in print."""
         return self.study.columns[column].label or column
-
-    def paper_part(self, entry: Entry, plus_minus: str = " ± ") -> str:
-        """`` (82.5)``: the paper's value behind ours, where it is shown and there is one."""
-        if not self.show_paper or entry.paper is None or entry.mean is None:
-            return ""
-        text = number(entry.paper, entry.unit, of_paper=True)
-        if entry.paper_spread is not None:
-            text += f"{plus_minus}{entry.paper_spread:.1f}"
-        return f" ({text})"
-
-    def line(self, row: str) -> list[Entry]:
-        """The entries of a row."""
-        return [self.entries[row, column] for column in self.study.columns]
-
-    def reported_texts(self, name: str) -> list[str]:
-        """What another method's row prints in each column."""
-        values = self.reported[name].values
-        return [f"{values[c]:.1f}" if c in values else "not reported" for c in self.study.columns]
 
 
 def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> Table:
@@ -310,44 +287,3 @@ def _metric_in_words(plan: Plan) -> str:
     if metric == "nn_top1":
         return "nearest-neighbour top-1 of the same features"
     return f"{plan.study.task} {metric.replace('top1', 'top-1')}"
-
-
-def summary(table: Table, provenance: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The table and where it comes from, as plain values for JSON."""
-    plan = table.plan
-
-    def distinct(name: str) -> list[Any]:
-        values = [item[name] for item in provenance]
-        return [value for n, value in enumerate(values) if value not in values[:n]]
-
-    peaks = [item["peak_memory"]["process_mib"] for item in provenance]
-    return {
-        "study": plan.study.name,
-        "caption": table.caption,
-        "notes": list(table.notes),
-        "metric": plan.shown or plan.study.metric,
-        "protocol": plan.protocol,
-        "preset": plan.preset.name,
-        "evaluated_on": plan.evaluate_on,
-        "seeds": list(plan.seeds),
-        "settings": {
-            "preset": plan.preset.tree,
-            "study": plan.study.model_dump(mode="json", include=_OF_THE_STUDY),
-            "set": plan.overrides,
-        },
-        "cells": [
-            {"row": row, "column": column, **{name: getattr(entry, name) for name in _OF_ENTRY}}
-            for (row, column), entry in table.entries.items()
-        ],
-        "reported": {name: other.model_dump() for name, other in table.reported.items()},
-        "provenance": {
-            "units": sorted(item["unit"] for item in provenance),
-            "data": distinct("data"),
-            "versions": distinct("versions"),
-            "revisions": distinct("revision"),
-            "hardware": distinct("hardware"),
-            "threads_per_unit": distinct("threads"),
-            "unit_seconds": round(sum(item["seconds"] for item in provenance), 1),
-            "peak_memory_mib": max(peaks, default=None),
-        },
-    }

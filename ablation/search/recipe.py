@@ -36,6 +36,7 @@ def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     if extends := problem.preset.name if problem.preset.name in PRESETS else base:
         preset["extends"] = extends
     merge(preset, problem.preset.changes)
+    preset["chosen"] = _chosen(problem, trained)
     special = preset.setdefault("by_representations", {})
     own: Json = {}
     merge(own, special.get("+".join(trained), {}))
@@ -43,6 +44,18 @@ def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     special["+".join(trained)] = _flat(own)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return f"{comment}\n{yaml.safe_dump(preset, sort_keys=False)}"
+
+
+def _chosen(problem: SearchProblem, trained: tuple[str, ...]) -> str:
+    """What a table made with the preset says of it: on which of its rows it was chosen."""
+    use = problem.settings({}).pretrain.augment.use
+    text = (
+        f"by a search ({problem.space.title}) with cross-validation over the training side of "
+        f"{problem.dataset.name}, {problem.protocol}, for {'+'.join(trained)} with "
+        f"{', '.join(use) or 'no augmentation'}; no other row had a search of its own"
+    )
+    before = problem.preset.chosen
+    return f"{text}; before that {before}" if before else text
 
 
 def _flat(tree: Json, above: str = "") -> Json:

@@ -16,7 +16,6 @@ import pandas as pd
 import yaml
 from rich.console import Console
 from rich.table import Table as Grid
-from rich.text import Text
 
 from ablation.search.evidence import Evidence, Lead
 from ablation.search.problem import DEFAULT, EPOCHS
@@ -24,6 +23,7 @@ from ablation.search.recipe import PRESET, preset_yaml, settings_of
 from ablation.search.record import SearchRecord, State, Trial
 from ablation.store import Store, write_atomically, write_json
 from ablation.store.provenance import environment
+from skelcon.cli.terminal import styled
 from skelcon.config import Json
 from skelcon.data import kind_of_groups, split
 
@@ -195,26 +195,26 @@ def importance(record: SearchRecord) -> Importance:
 
 def print_summary(console: Console, summary: Summary) -> None:
     """The best ten trials, the default, what mattered, and where the best settings are."""
-    console.print(Text(summary.caption, style="bold"))
+    console.print(styled(summary.caption, "bold"))
     width = max(WIDTH, console.width) if console.is_terminal else WIDTH
     grid = _grid(summary, in_columns=True)
     if console.measure(grid, options=console.options.update(max_width=10**4)).maximum > width:
         grid = _grid(summary, in_columns=False)
     console.print(grid)
     for note in summary.notes:
-        console.print(Text(f"- {note}", style="dim"))
+        console.print(styled(f"- {note}", "dim"))
     found = summary.importance
     ending = f", by {found.method}:" if found.influences else f": {found.method}."
-    console.print(Text(f"Which settings mattered{ending}"))
+    console.print(styled(f"Which settings mattered{ending}"))
     for one in found.influences:
         share = "" if one.share is None else f"{100 * one.share:5.1f} %  "
         rank = "" if one.spearman is None else f"rank correlation {one.spearman:+.2f}"
-        console.print(Text(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
+        console.print(styled(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
     if summary.best is not None:
         which = "the default" if summary.best is summary.default else "see best.yaml"
-        console.print(Text(f"Best: trial {summary.best.number} ({which})"))
+        console.print(styled(f"Best: trial {summary.best.number} ({which})"))
     if summary.verdict:
-        console.print(Text(summary.verdict))
+        console.print(styled(summary.verdict))
 
 
 def _grid(summary: Summary, *, in_columns: bool) -> Grid:
@@ -237,7 +237,7 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
         if not in_columns:
             pairs = zip(short.values(), cells, strict=True)
             cells = ["\n".join(f"{name} {cell}" for name, cell in pairs)]
-        grid.add_row(*map(Text, (number, value, str(trial.epoch), *cells)), style=style)
+        grid.add_row(*map(styled, (number, value, str(trial.epoch), *cells)), style=style)
 
     top = summary.ranked[:SHOWN]
     for trial in top:

@@ -15,8 +15,7 @@ from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.plan import Plan
-from ablation.report import cells_frame, display, export, make_table, printed
-from ablation.report import summary as table_summary
+from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
 from ablation.report.hits import hits_of
 from ablation.report.validation import pooled
@@ -208,7 +207,7 @@ def _confirm(
         export.export(table, frame, provenance, directory)
         if output.stream is None:  # a script finds it in the document
             display.print_table(output.console, table)
-        values.update(table_summary(table, provenance))
+        values.update(document(table, frame, provenance))
         shown = printed(plan, frame)
         seeds = pooled(plan, shown) if asked.on == "validation" else shown
         pairs = seeds.pivot_table(index="seed", columns="row", values="value", observed=True)

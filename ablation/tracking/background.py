@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
-from rich.text import Text
 
 from skelcon.cli.console import hung
+from skelcon.cli.terminal import line, styled
 
 NOTICE_AFTER = 2.0
 """Seconds after which a command that waits at its end says which tracker it waits for."""
@@ -88,4 +88,4 @@ class TrackerThread(threading.Thread):
                 self._print(f"warning: {self._tracker} is skipped from now on: {kind}: {reason}")
 
     def _print(self, text: str) -> None:
-        self._console.print(Text(text, style="yellow"), soft_wrap=True)
+        line(self._console, styled(text, "yellow"))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 from rich.console import Console
-from rich.text import Text
 
 from ablation.events import Event, Finished, Progressed, Started
 from ablation.store import Store
@@ -23,6 +22,7 @@ from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import TRACKERS, Tracker
 from ablation.units import Unit
+from skelcon.cli.terminal import line
 
 if TYPE_CHECKING:
     from ablation.job import Job
@@ -120,7 +120,7 @@ class Tracking:
     def _open(self, name: str) -> None:
         self._job.directory.mkdir(parents=True, exist_ok=True)
         self._trackers[name] = tracker = TRACKERS[name](self._job.directory)
-        self._console.print(Text(tracker.destination), soft_wrap=True)
+        line(self._console, tracker.destination)
 
     def _send(self, name: str, run: Run) -> None:
         """Send a finished unit, once, also when several drivers do the same."""

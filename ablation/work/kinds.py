@@ -98,6 +98,12 @@ class EvaluateWork(_Work[EvaluateUnit]):
 
     def start(self) -> Training:
         """What the task makes of the encoders and the clips of the two sides."""
+        inputs = self.inputs()
+        self._parameters = sum(p.numel() for each in inputs.encoders for p in each.parameters())
+        return self.unit.task.start(inputs, self.unit.settings)
+
+    def inputs(self) -> Inputs:
+        """The encoders, and the clips of the two sides as they see them."""
         unit, dataset, side = self.unit, self.dataset, self.unit.side
         clips, tested = (side.clips(dataset, part) for part in (side.train, unit.test))
         groups = groups_of(dataset, side.protocol, clips)
@@ -105,13 +111,12 @@ class EvaluateWork(_Work[EvaluateUnit]):
             torch.from_numpy(each).to(self.bank.device) for each in (clips, tested, groups)
         )
         encoders, frames = self._encoders()
-        self._parameters = sum(p.numel() for each in encoders for p in each.parameters())
         classes, seed = dataset.num_classes, side.seed
         inputs = Inputs(encoders, self.bank, train, test, classes, frames, seed, of_train)
         for encoder, source in zip(inputs.encoders, unit.encoders, strict=True):
             if source.calibrated:
                 calibrate(encoder, inputs.bank, inputs.train, seed)
-        return unit.task.start(inputs, unit.settings)
+        return inputs
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
         """Write the predictions; the result is the task's metrics."""

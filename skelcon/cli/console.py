@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 a unit failed, 2 a user's mistake, 130 interrupted.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import threading
@@ -22,6 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError
 
 # Recent versions of typer contain their own click, older ones use the package.
@@ -39,24 +41,15 @@ INTERRUPTED = ReportedCode(130)
 """For ``typer.Exit`` in a command that has printed that it was interrupted."""
 
 
-class PipeSafeConsole(Console):
-    """Goes quiet when its reader exits, so that the work is finished all the same."""
-
-    def on_broken_pipe(self) -> None:
-        """Called by rich, which would end the process."""
-        self.quiet = True
-        # The file still flushes its buffer when it is closed.
-        devnull = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(devnull, self.file.fileno())
-        os.close(devnull)
-
-
 hung = threading.Event()
 """Set when a thread or a library does not stop: the process then exits without waiting for it."""
 
 
 def run_app(app: typer.Typer) -> None:
     """Run a command line and exit; a user's mistake is one line on stderr, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding than UTF-8
+            stream.reconfigure(errors="backslashreplace")
     code = _code_of(app)
     if hung.is_set():
         for stream in (sys.stdout, sys.stderr):
@@ -72,7 +65,7 @@ def _code_of(app: typer.Typer) -> int:
     except _UsageError as error:
         text = error.format_message()  # type: ignore[attr-defined]
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(text)
+            typer.echo(text)  # the help
         else:
             _complain(setting_hint(error) or " ".join(text.split()))
         return 2
@@ -131,7 +124,7 @@ def counted(count: int, noun: str) -> str:
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the remaining time, on a terminal only; yields its update function."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn()
     with Progress(
         *columns,
         TimeRemainingColumn(),
@@ -154,6 +147,4 @@ def can_write(out: Path) -> Iterator[None]:
 
 
 def _complain(text: str) -> None:
-    Console(stderr=True).print(
-        f"error: {text}", style="red", highlight=False, markup=False, soft_wrap=True
-    )
+    line(PlainConsole(stderr=True), styled(f"error: {text}", "red"))

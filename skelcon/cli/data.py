@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, counted, progress_bar
 from skelcon.cli.data_export import export
 from skelcon.cli.options import DataFormat, DataOption, JsonOption
+from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
 
@@ -98,8 +98,8 @@ def import_(
     names = _names(exclude or ())
     _check_free(out)
     found = detect(source, family)
-    console = Console()
-    view.line(console, _described(found))
+    console = PlainConsole()
+    line(console, _described(found))
     with progress_bar(console, "importing") as progress:
         dataset, skipped = import_dataset(
             found,
@@ -116,9 +116,9 @@ def import_(
     if exclude and report is not None:
         lists = ", ".join(f"'{path}'" for path in exclude)
         if report.excluded:
-            view.line(console, f"{report.excluded:,} clips left out, as listed in {lists}")
+            line(console, f"{report.excluded:,} clips left out, as listed in {lists}")
         else:
-            view.line(console, f"warning: no clip of the data is named in {lists}")
+            line(console, f"warning: no clip of the data is named in {lists}")
     view.summary(console, summarise(dataset))
 
 
@@ -128,7 +128,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     from skelcon.data import summarise
     from skelcon.data.importers.report import read_report
 
-    dataset, source = _opened(path)
+    dataset, source = opened(path)
     report = read_report(dataset.path)
     summary = summarise(dataset)
     if as_json:
@@ -139,31 +139,53 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         }
         typer.echo(json.dumps(answer, indent=1))
         return
-    console = Console()
+    console = PlainConsole()
     view.summary(console, summary, None if source is None else _described(source))
     view.skipped(console, report)
 
 
 @app.command()
-def check(path: PathArgument, as_json: JsonOption = False) -> None:
+def check(
+    path: PathArgument,
+    write_exclude: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="Write the names of the test clips that repeat a training clip, for --exclude.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
 
-    The exit code is 1 if there is an error, and 0 if there are only notes.
+    The exit code is 1 if there is an error, and 0 if there are only notes. A set
+    without test clips that leak:
+
+    \b
+    skelcon data check PATH --write-exclude leaks.txt
+    skelcon data import PATH OUT --exclude leaks.txt
     """
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
 
-    dataset, _ = _opened(path)
+    dataset, _ = opened(path)
     report = read_report(dataset.path)
-    with progress_bar(Console(stderr=True), "checking") as progress:
+    with progress_bar(PlainConsole(stderr=True), "checking") as progress:
         findings = check_dataset(dataset, progress)
+    leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
+    if write_exclude is not None:
+        write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)))
     if as_json:
         typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
     else:
-        console = Console()
+        console = PlainConsole()
         view.findings(console, findings)
         view.skipped(console, report)
         view.verdict(console, findings)
+        if write_exclude is not None:
+            line(console, f"{counted(len(set(leaks)), 'name')} written to '{write_exclude}'")
     if findings.errors:
         raise typer.Exit(1)
 
@@ -188,8 +210,8 @@ def show(
     from skelcon.data.draw import animate, strip
     from skelcon.data.synthetic import open_embedded
 
-    dataset = open_embedded() if data is None else _opened(data)[0]
-    index = _index(dataset, clip)
+    dataset = open_embedded() if data is None else opened(data)[0]
+    index = index_of(dataset, clip)
     name = dataset.clip_names[index]
     stem = re.sub(r"[^\w.+-]+", "_", name).strip(".")[:100] or str(index)
     files = [Path(f"{stem}.png"), Path(f"{stem}.gif")] if out is None else [out]
@@ -207,7 +229,7 @@ def show(
             else:
                 animate(coordinates, dataset.layout, file, normalisation=done, title=title)
     written = " and ".join(str(file) for file in files)
-    typer.echo(f"{name} ({label}, {title[2]}): {written}")
+    echo(f"{name} ({label}, {title[2]}): {written}")
 
 
 app.command()(export)
@@ -224,7 +246,7 @@ def synthesize(
     from skelcon.data.synthetic import synthesize as make_synthetic
 
     _check_free(out)
-    console = Console()
+    console = PlainConsole()
     with progress_bar(console, "making clips") as progress:
         dataset = make_synthetic(out, subjects=subjects, seed=seed, progress=progress)
     view.summary(console, summarise(dataset))
@@ -268,22 +290,22 @@ def _described(source: Source) -> str:
     return f"{source.title} ({source.family}): {counted(len(source.files), 'file')}"
 
 
-def _opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
+def opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
     """The data set at ``path``, and what it was imported from; progress is shown on stderr."""
     from skelcon.data import SkeletonDataset, detect, open_or_import
 
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), None
     source = detect(path)
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     if console.is_terminal:
-        view.line(console, _described(source))
+        line(console, _described(source))
     with progress_bar(console, "importing") as progress:
         dataset, _ = open_or_import(path, progress)
     return dataset, source
 
 
-def _index(dataset: SkeletonDataset, clip: str) -> int:
+def index_of(dataset: SkeletonDataset, clip: str) -> int:
     """The clip of that name, or else of that number."""
     if clip in dataset.clip_names:
         return dataset.clip_names.index(clip)
@@ -297,14 +319,14 @@ def _index(dataset: SkeletonDataset, clip: str) -> int:
     raise UserError(f"data set '{dataset.name}' has no clip '{clip}': {hint}")
 
 
-def _say_skipped(console: Console, skipped: Sequence[SkippedFile], out: Path) -> None:
+def _say_skipped(console: PlainConsole, skipped: Sequence[SkippedFile], out: Path) -> None:
     from skelcon.data.writer import REPORT
 
     for bad in skipped[:SHOWN]:
         where = "" if bad.line is None else f", line {bad.line}"
-        view.line(console, f"skipped {bad.name}{where}: {bad.reason}")
+        line(console, f"skipped {bad.name}{where}: {bad.reason}")
     if skipped:
-        view.line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
+        line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
 
 
 def _source_json(source: Source | None) -> Json | None:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from skelcon.cli.console import counted, progress_bar
 from skelcon.cli.options import PROTOCOLS, ExportFormat
+from skelcon.cli.terminal import PlainConsole, echo, line
 
 
 def export(
@@ -37,20 +37,19 @@ def export(
     from skelcon.data.export import export_dataset, export_target
 
     export_target(out, format)  # before an import, which may take minutes
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(path, progress)
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
     if skipped:
-        console.print(f"{counted(len(skipped), 'file')} skipped at import.")
+        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
     if format == "agcn-npy" and dataset.normalisation != Normalisation():
         taken = ", ".join(step for step, done in dataset.normalisation if not done)
-        console.print(
+        line(
+            console,
             "note: readers of agcn-npy expect normalised coordinates, and the data set's are not: "
             f"{taken.replace('_', '-')} applied to what was written",
-            highlight=False,
-            soft_wrap=True,
         )
     for file in written:
-        typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
+        echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -9,9 +9,9 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.text import Text
 
 from skelcon.cli.console import counted
+from skelcon.cli.terminal import joined, line, styled
 
 if TYPE_CHECKING:
     from skelcon.data.check import Finding, Findings
@@ -24,14 +24,9 @@ _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN = 5
 
 
-def line(console: Console, text: str | Text) -> None:
-    """Print one line as it is: no markup, no highlighting, no wrapping."""
-    console.print(text, highlight=False, markup=False, soft_wrap=True)
-
-
 def summary(console: Console, data: Summary, source: str | None = None) -> None:
     """A data set in some twenty lines; ``source`` is what it was imported from."""
-    line(console, Text(data.name + (" (synthetic)" if data.synthetic else ""), style="bold"))
+    line(console, styled(data.name + (" (synthetic)" if data.synthetic else ""), "bold"))
     smallest, largest = data.classes.smallest, data.classes.largest
     sizes = f"{smallest[1]:,} clips each"
     if smallest[1] != largest[1]:
@@ -71,7 +66,7 @@ def summary(console: Console, data: Summary, source: str | None = None) -> None:
         rows = [value] if name == "path" else _folded(console, value, _LABEL + 2)
         for number, row in enumerate(rows):
             label = "" if number else name
-            line(console, Text.assemble((f"  {label:<{_LABEL}}", "dim"), row))
+            line(console, joined((f"  {label:<{_LABEL}}", "dim"), row))
     _histogram(console, data.lengths)
 
 
@@ -87,7 +82,7 @@ def _histogram(console: Console, lengths: Lengths) -> None:
             bar = blocks[8] * (eighths // 8) + blocks[eighths % 8].strip()
         else:
             bar = "#" * -(-eighths // 8)
-        text = Text.assemble((f"{label:>{_LABEL}}  ", "dim"), (bar, "cyan"), f" {clips:,}")
+        text = joined((f"{label:>{_LABEL}}  ", "dim"), (bar, "cyan"), f" {clips:,}")
         line(console, text)
 
 
@@ -95,9 +90,9 @@ def findings(console: Console, found: Findings) -> None:
     """Everything that was found, errors first."""
     line(
         console,
-        Text.assemble((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
+        joined((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
     )
-    line(console, Text(found.path, style="dim"))
+    line(console, styled(found.path, "dim"))
     for each in found.findings:
         _finding(console, each)
 
@@ -106,7 +101,7 @@ def _finding(console: Console, found: Finding) -> None:
     style = "bold red" if found.severity == "error" else "yellow"
     about = f" ({found.protocol})" if found.protocol else ""
     line(console, "")
-    line(console, Text.assemble((f"{found.severity}: {found.kind}{about}", style)))
+    line(console, joined((f"{found.severity}: {found.kind}{about}", style)))
     _wrapped(console, found.text)
     shown = [f"{one} = {other}" for one, other in found.pairs] or list(found.names)
     _listed(console, shown, found.count)
@@ -124,7 +119,7 @@ def skipped(console: Console, report: ImportReport | None) -> None:
         parts.append(f"{len(report.skipped):,} skipped")
     if report.excluded:
         parts.append(f"{report.excluded:,} excluded")
-    line(console, Text(f"import: {', '.join(parts)}, {report.clips:,} clips made", style="yellow"))
+    line(console, styled(f"import: {', '.join(parts)}, {report.clips:,} clips made", "yellow"))
     for group in by_reason(report.skipped):
         alike = "" if group.count == 1 else f"{group.count:,} like this: "
         _wrapped(console, alike + group.reason)
@@ -137,7 +132,7 @@ def verdict(console: Console, found: Findings) -> None:
     counts = [counted(number, noun) for number, noun in numbers if number]
     line(console, "")
     style = "bold red" if found.errors else "green"
-    line(console, Text(", ".join(counts) or "nothing wrong", style=style))
+    line(console, styled(", ".join(counts) or "nothing wrong", style))
 
 
 def _folded(console: Console, text: str, indent: int) -> list[str]:
@@ -149,7 +144,7 @@ def _folded(console: Console, text: str, indent: int) -> list[str]:
 def _wrapped(console: Console, text: str, style: str = "") -> None:
     """Words under a heading."""
     for row in _folded(console, text, 2):
-        line(console, Text(f"  {row}", style=style))
+        line(console, styled(f"  {row}", style))
 
 
 def _listed(console: Console, names: list[str], count: int) -> None:

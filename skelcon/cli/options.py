@@ -38,13 +38,8 @@ class ExportFormat(StrEnum):
     PYSKL_PKL = "pyskl-pkl"
 
 
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="A packed data set or a directory in a known layout (imported once, then cached).",
-        show_default="embedded synthetic data",
-    ),
-]
+DATA = "A packed data set or a directory in a known layout (imported once, then cached)."
+DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 PLUGIN = typer.Option(
     "--plugin",

@@ -7,6 +7,7 @@ import typer
 from skelcon.cli import data as cli_data
 from skelcon.cli import weights as cli_weights
 from skelcon.cli.console import run_app
+from skelcon.cli.figures import figures
 from skelcon.cli.options import VersionOption
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app.add_typer(cli_data.app, name="data")
 app.command()(cli_weights.embed)
 app.command()(cli_weights.retrieve)
 app.command()(cli_weights.import_weights)
+app.command()(figures)
 
 
 @app.callback()

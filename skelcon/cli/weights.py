@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from skelcon.cli.console import can_write, counted, progress_bar
 from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
+from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
 
@@ -69,7 +68,7 @@ def embed(
 
     load_plugins(plugins or ())
     _check_suffix(out, ".npz")
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     encoder = load_encoder(weights, representation)
     dataset = _opened(console, data)
     arrays: dict[str, NDArray[np.generic]] = {}
@@ -81,7 +80,7 @@ def embed(
     arrays["class_names"] = np.array(dataset.class_names, np.str_)
     with can_write(out):
         _write_npz(out, arrays)
-    typer.echo(f"{out}: {len(features)} clips, {features.shape[1]} features each")
+    echo(f"{out}: {len(features)} clips, {features.shape[1]} features each")
 
 
 def retrieve(
@@ -109,7 +108,7 @@ def retrieve(
     from skelcon.pretrain import load_encoder
 
     load_plugins(plugins or ())
-    console = Console(stderr=True)
+    console = PlainConsole(stderr=True)
     encoder = load_encoder(weights, representation)
     dataset = _opened(console, data)
     if query not in dataset.clip_names:
@@ -146,14 +145,14 @@ def _clip(dataset: SkeletonDataset, index: int) -> dict[str, str]:
 
 def _print_nearest(answer: Json, searched: int) -> None:
     query = answer["query"]
-    typer.echo(
+    echo(
         f"{query['clip']} ({query['class']}): the nearest of {searched} training clips "
         f"({answer['protocol']}, {answer['representation']})"
     )
     table = Table.grid(padding=(0, 2))
     for each in answer["nearest"]:
-        table.add_row(f"{each['cosine']:.4f}", escape(each["clip"]), escape(each["class"]))
-    Console().print(table, highlight=False, soft_wrap=True)
+        table.add_row(f"{each['cosine']:.4f}", each["clip"], each["class"])
+    PlainConsole().print(table, soft_wrap=True)
 
 
 def import_weights(
@@ -180,13 +179,13 @@ def import_weights(
     with can_write(out):
         encoders = converted(checkpoint, out, frames)
     for name, encoder in encoders.items():
-        typer.echo(
+        echo(
             f"{name}: {encoder.feature_size} features of views of {encoder.bodies} bodies, "
             f"{encoder.frames} frames, {encoder.layout.num_joints} joints"
         )
 
 
-def _opened(console: Console, data: Path | None) -> SkeletonDataset:
+def _opened(console: PlainConsole, data: Path | None) -> SkeletonDataset:
     """The data set of ``--data``; reports on stderr how many files an import skipped."""
     from skelcon.data import open_or_import
     from skelcon.data.synthetic import open_embedded
@@ -196,12 +195,12 @@ def _opened(console: Console, data: Path | None) -> SkeletonDataset:
     with progress_bar(console, "importing") as progress:
         dataset, skipped = open_or_import(data, progress)
     if skipped:
-        console.print(f"{counted(len(skipped), 'file')} skipped at import.")
+        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
     return dataset
 
 
 def _embedded(
-    console: Console,
+    console: PlainConsole,
     encoder: Encoder,
     dataset: SkeletonDataset,
     clips: NDArray[np.int64] | None = None,

@@ -137,6 +137,17 @@ def check_dataset(
     )
 
 
+def leaking_clips(dataset: SkeletonDataset) -> dict[str, tuple[int, ...]]:
+    """Of each protocol the test clips that repeat a training clip to the bit, if there are any."""
+    digests = _scan(dataset, _misplaced(dataset), None).digests
+    found = {}
+    for name, sides in dataset.splits.items():
+        pairs = _pairs(np.flatnonzero(sides == TEST), np.flatnonzero(sides == TRAIN), digests)
+        if pairs:
+            found[name] = tuple(clip for clip, _ in pairs)
+    return found
+
+
 def _of(
     kind: str,
     clips: Iterable[int],

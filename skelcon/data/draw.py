@@ -31,13 +31,15 @@ MOST_PICTURES = 150
 """Of an animation; a longer clip shows every second frame, or every third, at the same speed."""
 ANIMATIONS = (".gif", ".mp4")
 
+_SMALL = 0.6
+"""Inches a metre, below which joints other than the head are not to be seen beside their bones."""
 _DPI = 110
 _INK, _FAINT = "#2b2b2b", "#8c8c8c"
 # Left, right and trunk of the first body, then of the second (and of any more, in turns).
-_COLOURS = (("#2166ac", "#d6604d", "#404040"), ("#8dbbdd", "#f2b49f", "#ababab"))
+COLOURS = (("#2166ac", "#d6604d", "#404040"), ("#8dbbdd", "#f2b49f", "#ababab"))
 
 
-class _View(NamedTuple):
+class View(NamedTuple):
     """A clip on paper.
 
     Attributes:
@@ -51,7 +53,8 @@ class _View(NamedTuple):
     high: NDArray[np.float64]
 
 
-def _seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisation) -> _View:
+def seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisation) -> View:
+    """A clip (M, T, V, 3) from the front; ``done`` is what was done to its coordinates."""
     values = np.asarray(clip, np.float64)
     values = values[np.any(values != 0, axis=(1, 2, 3))]
     there = np.any(values != 0, axis=-1)
@@ -60,9 +63,9 @@ def _seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisatio
         there[0, :, layout.centre] |= there[0].any(axis=-1)
     points = np.where(there[..., None], values[..., [0, 2 if done.spine_to_z else 1]], np.nan)
     if not there.any():
-        return _View(points, np.zeros(2), np.ones(2))
+        return View(points, np.zeros(2), np.ones(2))
     corners = points[there]
-    return _View(points, corners.min(axis=0), corners.max(axis=0))
+    return View(points, corners.min(axis=0), corners.max(axis=0))
 
 
 def strip(
@@ -82,7 +85,7 @@ def strip(
         normalisation: what was done to the coordinates; it decides which axis is up.
         title: the clip's name, and further texts to print after it.
     """
-    view = _seen(clip, layout, normalisation)
+    view = seen(clip, layout, normalisation)
     count = view.points.shape[1]
     chosen = np.unique(np.linspace(0, count - 1, min(frames, count)).round().astype(int))
     # Every picture is as wide as the widest, around its own middle: who walks does not leave it.
@@ -100,7 +103,7 @@ def strip(
         axes = _axes(
             figure, inches, place, (middle - width / 2, view.low[1] - 0.1), (width, height)
         )
-        _draw(axes, view.points[:, at], layout, scale)
+        draw_frame(axes, view.points[:, at], layout, scale)
         figure.text(
             (place[0] + columns / 2) / inches[0],
             0.13 / inches[1],
@@ -125,7 +128,7 @@ def animate(
     Raises:
         UserError: if ``out`` ends neither in .gif nor in .mp4, or ffmpeg is needed and missing.
     """
-    view = _seen(clip, layout, normalisation)
+    view = seen(clip, layout, normalisation)
     count = view.points.shape[1]
     step = math.ceil(count / MOST_PICTURES)
     size = np.maximum(view.high - view.low + 0.3, (1.2, 0.9))
@@ -142,7 +145,7 @@ def animate(
     try:
         with writer.saving(figure, str(draft), _DPI):
             for at in range(0, count, step):
-                artists = _draw(axes, view.points[:, at], layout, scale)
+                artists = draw_frame(axes, view.points[:, at], layout, scale)
                 number.set_text(f"{at + 1} of {count}")
                 writer.grab_frame()
                 for artist in artists:
@@ -206,9 +209,7 @@ def _sheet(
     if bodies > 1:
         words += [("second body:", 1, 2), ("left", 1, 0), ("right", 1, 1)]
     for text, body, side in words:
-        lines[1].append(
-            figure.text(0, 0, text, va="center", fontsize=8, color=_COLOURS[body][side])
-        )
+        lines[1].append(figure.text(0, 0, text, va="center", fontsize=8, color=COLOURS[body][side]))
     gap, margin = 0.11, 0.15
     widths = [[text.get_window_extent().width / _DPI + gap for text in line] for line in lines]
     wide = max(picture[0], *(sum(line) - gap + 2 * margin for line in widths))
@@ -238,22 +239,34 @@ def _side(layout: SkeletonLayout, *joints: int) -> int:
     return 0 if "left" in names else 1 if "right" in names else 2
 
 
-def _draw(
-    axes: Axes, points: NDArray[np.float64], layout: SkeletonLayout, scale: float
+def draw_frame(
+    axes: Axes,
+    points: NDArray[np.float64],
+    layout: SkeletonLayout,
+    scale: float,
+    colours: Sequence[tuple[str, str, str]] = COLOURS,
 ) -> list[Artist]:
-    """One frame (M, V, 2), the first body in front; what was added is given back."""
+    """One frame (M, V, 2), the first body in front; what was added is given back.
+
+    Args:
+        axes: that are as wide as they are high, in metres.
+        points: as :class:`View` has them.
+        layout: the skeleton.
+        scale: inches a metre, by which lines are made thick.
+        colours: left, right and trunk of each body, in turns.
+    """
     artists: list[Artist] = []
     bones = sorted(layout.bones, key=lambda bone: -_side(layout, *bone))  # limbs before the trunk
     width = min(3.2, 1.7 * scale + 0.4)
     for body in reversed(range(len(points))):
-        colours = _COLOURS[body % len(_COLOURS)]
+        own = colours[body % len(colours)]
         known = ~np.isnan(points[body, :, 0])
         drawn = [bone for bone in bones if known[list(bone)].all()]
         artists.append(
             axes.add_collection(
                 LineCollection(
                     [points[body, list(bone)] for bone in drawn],
-                    colors=[colours[_side(layout, *bone)] for bone in drawn],
+                    colors=[own[_side(layout, *bone)] for bone in drawn],
                     linewidths=width,
                     capstyle="round",
                     clip_on=False,
@@ -262,13 +275,15 @@ def _draw(
             )
         )
         joints: list[int] = np.flatnonzero(known).tolist()
+        if scale < _SMALL:
+            joints = [joint for joint in joints if layout.joints[joint] == "head"]
         heads = np.array([layout.joints[joint] == "head" for joint in joints], bool)
         artists.append(
             axes.scatter(
                 points[body, joints, 0],
                 points[body, joints, 1],
                 s=np.where(heads, 14 * width**2, 1.3 * width**2),
-                c=[colours[_side(layout, joint)] for joint in joints],
+                c=[own[_side(layout, joint)] for joint in joints],
                 linewidths=0,
                 clip_on=False,
                 zorder=2.005 - body / 100,

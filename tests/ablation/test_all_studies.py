@@ -64,7 +64,9 @@ def test_a_study_of_the_paper_fills_its_table(
     assert (done["value"][done["metric"] == "top1"]).between(0, 1).all()
     table = make_table(plan, frame)
     written = {path.name for path in export(table, frame, [], tmp_path / name, FORMATS)}
-    assert {"cells.csv", "table.csv", "table.tex", "table.md", "table.json"} == written
+    files = {"cells.csv", "table.csv", "table.tex", "table.md", "table.json"}
+    claims = {"claims.csv", "claims.md"} if table.answers else set()
+    assert files | claims == written
     latex = (tmp_path / name / "table.tex").read_text()
     assert latex.count(r"\\") >= 1 + len(plan.study.all_rows)
     assert "synthetic data made by skelcon" in table.caption

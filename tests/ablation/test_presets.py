@@ -9,7 +9,10 @@ import pytest
 
 from ablation.plan import Plan, make_plan
 from ablation.report.from_results import load_plan, save_plan
-from ablation.report.table import cells_frame, make_table, summary
+from ablation.report.layout import lay_out
+from ablation.report.numbers import document
+from ablation.report.style import DEFAULT
+from ablation.report.table import cells_frame, make_table
 from ablation.store import Store
 from ablation.study import Study, load_study, named_study
 from ablation.units import PretrainUnit
@@ -73,7 +76,8 @@ def test_a_table_is_made_again_without_the_file(
     assert ", mine.yaml preset, " in caption
     recipe = "linear.lr=0.25, pretrain.encoders.orientation=as_recorded."
     assert f"Preset mine.yaml: the small preset, changed by {recipe}" in notes
-    told = summary(make_table(again, cells_frame(again, Store(tmp_path))), [])
+    frame = cells_frame(again, Store(tmp_path))
+    told = document(make_table(again, frame), frame, [])
     assert told["settings"]["preset"]["linear"]["lr"] == 0.25
     assert told["preset"] == "mine.yaml"
     assert not any(
@@ -95,8 +99,9 @@ def test_recipes_by_data_set_are_like_the_paper(
         assert [plan.like_the_paper for plan in plans.values()] == [True, True, False]
         options = pretraining(plans["paper"])
         assert (options["epochs"], options["contrast"]["queue"]) == (epochs, queue)
-        _, notes = table_notes(plans["paper"], tmp_path)
-        assert "In parentheses the paper's value (Table 5)." in notes
+        table = make_table(plans["paper"], cells_frame(plans["paper"], Store(tmp_path)))
+        beside = "In the columns headed paper the paper's value (Table 5)."
+        assert beside in lay_out(table, DEFAULT).notes
     by_hand = make_plan(study, called(dataset, "pkummd1"), preset="paper", seeds=(0,))
     assert not by_hand.like_the_paper  # the report is of other data
 

@@ -40,7 +40,7 @@ def test_settings_do_not_import_what_trains(program: str):
     assert imported_by(program, *HEAVY, "numpy") == []
 
 
-@pytest.mark.parametrize("command", ["", "data", "embed"])
+@pytest.mark.parametrize("command", ["", "data", "embed", "figures"])
 def test_help_does_not_import_what_works(command: str):
     program = (
         "import contextlib, io, sys\n"

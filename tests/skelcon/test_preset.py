@@ -164,6 +164,17 @@ def test_a_file_extends_a_preset_or_a_file(write: Write) -> None:
     assert Preset.from_json("small") == small  # as earlier versions kept it
 
 
+def test_how_it_was_chosen_is_kept_and_changes_no_setting(write: Write) -> None:
+    small = Preset.of("small")
+    assert "cross-validation" in small.chosen
+    assert not Preset.of("paper").chosen
+    inherits = Preset.of(write("extends: small\nlinear.lr: 1\n", "a.yaml"))
+    assert inherits.chosen == small.chosen
+    own = Preset.of(write("extends: small\nchosen: on my subjects\n", "b.yaml"))
+    assert (own.chosen, own.tree, own.changes) == ("on my subjects", small.tree, {})
+    assert Preset.from_json(own.to_json()) == own
+
+
 def test_its_content_counts_and_not_its_name(write: Write) -> None:
     paths = [write("extends: quick\nlinear.lr: 0.5\n", f"{name}.yaml") for name in "ab"]
     assert on(paths[0], "x") == on(paths[1], "x") != on("quick", "x")
@@ -203,6 +214,7 @@ def test_a_built_in_name_comes_before_a_file(write: Write, monkeypatch: Any) -> 
             "', line 2: pretrain: .*multiple of 16",
         ),
         ("extends: smal\n", "', line 1: extends: unknown preset 'smal': did you mean 'small'"),
+        ("chosen: [1]\n", "', line 1: chosen: give a text"),
         ("extends: [small]\n", "', line 1: extends: give a preset's name"),
         ("extends: none.yaml\n", "cannot read '.*none.yaml'"),
         ("extends: ./mine.yaml\n", "', line 1: extends: .*'.*mine.yaml' extends itself"),

@@ -196,7 +196,16 @@ def test_studies_and_keys_are_completed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [("--help",), ("list",), ("status",), ("logs", "3f"), ("clean",), ("table", "--help")]
+    "words",
+    [
+        ("--help",),
+        ("list",),
+        ("status",),
+        ("logs", "3f"),
+        ("clean",),
+        ("table", "--help"),
+        ("figures", "--help"),
+    ],
 )
 def test_small_commands_import_nothing_that_takes_long(
     words: tuple[str, ...], tmp_path: Path

@@ -119,9 +119,10 @@ def test_an_option_is_the_same_in_every_command() -> None:
 @pytest.mark.parametrize(
     ("words", "panels"),
     [
-        (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output")),
+        (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output", "Table")),
         (("search",), ("Data", "Settings", "Search", "Resources", "Output")),
         (("cluster", "slurm"), ("Nodes", "SLURM")),
+        (("figures",), ("Figures", "Output")),
     ],
 )
 def test_help_shows_groups_and_choices(

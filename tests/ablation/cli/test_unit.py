@@ -199,6 +199,10 @@ def test_a_question_grows_its_table_and_another_question_gets_another(
     assert (results / "tiny" / "cells.csv").read_bytes() == before
     run("--only", "random", name=("--name", "mine"))
     assert seeds_of("mine") == {"random": {0}}
+    # A machine that could start no trial shows what is done, and refuses what is not.
+    study = ("run", study_file, "--data", data, "--results", results, "--cpus-per-trial", 10_000)
+    assert ablate(*study, "--only", "random").code == 0
+    assert ablate(*study).code == 2
     listed = ablate("list", "--results", results).out.splitlines()
     assert [line.split()[0] for line in listed] == ["mine", "tiny", "tiny-linear.epochs=2"]
     assert "2 rows" not in listed[1]  # a reference is no row

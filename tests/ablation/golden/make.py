@@ -1,8 +1,9 @@
-"""Make the golden files again, after a change of keys or numbers that is meant.
+"""Make the golden files again, after a change of keys, numbers or files that is meant.
 
-    python tests/ablation/golden/make.py
+    python tests/ablation/golden/make.py            trains anew, for a minute or two
+    python tests/ablation/golden/make.py --tables   the same units; their tables anew
 
-Trains on the data that the archive holds, for a minute or two, and says what has changed.
+Says whose keys have changed.
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ KEPT = ("data", "results")
 LEFT_OUT = ("lock", "claim", "drivers", "running")
 
 
-def main() -> None:
+def main(tables: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with tarfile.open(GOLDEN / "results.tar.xz") as archive:
-            archive.extractall(folder, filter="data", members=_only_data(archive))
+            members = list(archive) if tables else _only_data(archive)
+            archive.extractall(folder, filter="data", members=members)
+        for path in (folder / "results").glob("*/*.*") if tables else ():
+            if path.is_file():
+                path.unlink()
         for study in STUDIES:
             words = ("run", GOLDEN / f"{study}.yaml", "--data", folder / "data", "--seeds", 2)
             ended = ablate(*words, "--preset", "quick", "--results", folder / "results")
@@ -57,4 +62,4 @@ def _without_traces(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
 
 
 if __name__ == "__main__":
-    main()
+    main(tables=sys.argv[1:] == ["--tables"])

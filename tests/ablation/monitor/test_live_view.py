@@ -22,7 +22,7 @@ from ablation.monitor.table import TableSoFar
 from ablation.plan import Plan
 from ablation.store import Store
 from ablation.units import Unit
-from skelcon.cli.console import PipeSafeConsole
+from skelcon.cli.terminal import PipeSafeConsole
 
 
 def clockless(text: str) -> list[str]:

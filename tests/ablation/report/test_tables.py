@@ -1,12 +1,8 @@
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
-import shutil
 import statistics
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,9 +15,14 @@ from hypothesis import strategies as st
 
 from ablation.plan import Plan, make_plan
 from ablation.report.entry import Entry
-from ablation.report.export import FORMATS, export, parse_formats, to_csv, to_latex, to_markdown
+from ablation.report.export import FORMATS, export, parse_formats
+from ablation.report.latex import to_latex
+from ablation.report.layout import lay_out
+from ablation.report.markdown import to_markdown
 from ablation.report.notes import rank_correlation
-from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed, summary
+from ablation.report.numbers import document
+from ablation.report.style import DEFAULT, TableStyle
+from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed
 from ablation.store import Store, write_json
 from ablation.study import Column, Reported, Row, load_study, named_study
 from skelcon.data import SkeletonDataset
@@ -97,7 +98,7 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
     table = make_table(plan, cells_frame(plan, store))
     entry = table.entries["none", "seq"]
     assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
-    assert "±" not in to_csv(table)
+    assert "±" not in "".join(to_markdown(table).splitlines()[1:])
     assert "n = 1 seed" in table.caption
     assert "deviation" not in table.caption
     # One seed, and no predictions: nothing is told apart, and nothing is called the best.
@@ -106,10 +107,10 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
 
 
 def test_every_missing_cell_says_why(table: Table) -> None:
-    rows = list(csv.reader(io.StringIO(to_csv(table))))
-    assert rows[0] == ["row", "img", "seq"]
-    assert all(all(cell.strip() for cell in row) for row in rows)
-    assert rows[1][1].startswith("pre-training failed")
+    rows = [line.split(" | ") for line in to_markdown(table).splitlines() if line[:1] == "|"]
+    assert rows[0] == ["| row", "IMG", "SEQ |"]
+    assert all(all(cell.strip("| ") for cell in row) for row in rows)
+    assert rows[2][1].startswith("pre-training failed")
     assert any("out of memory" in note for note in table.notes)
     assert any("not run yet" in note for note in table.notes)
 
@@ -132,8 +133,9 @@ def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
     made_up = make_table(replace(plan, dataset=replace(dataset, synthetic=True)), frame)
     for text in (made_up.caption, to_markdown(made_up), to_latex(made_up)):
         assert "ynthetic" in text
-    assert "(80.0)" not in to_csv(made_up)
-    assert "(80.0)" in to_csv(make_table(plan, frame))
+    shown = TableStyle(reference="show")
+    assert "(80.0)" not in to_markdown(made_up, shown)
+    assert "(80.0)" in to_markdown(make_table(plan, frame), shown)
 
 
 def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, store: Store) -> None:
@@ -147,9 +149,14 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     assert line["unit"] == ""
     table = make_table(plan, frame)
     assert ("su", "seq") not in table.entries
-    assert "| *Su & al. (reported)* | not reported | 59.3 |" in to_markdown(table)
-    assert r"\textit{Su \& al. (reported)}" in to_latex(table)
-    assert "su (reported),not reported,59.3" in to_csv(table)
+    shown = TableStyle(reference="show")
+    text = to_markdown(table, shown)
+    assert "| *Su & al. (reported)* | –¹ | 59.3 |" in text
+    assert "- ¹ not reported." in text
+    assert "nothing of them was run here" in text
+    assert r"\textit{Su \& al. (reported)}" in to_latex(table, shown)
+    assert "Su &" not in to_markdown(table)  # of another data set than ours
+    assert any(cell["row"] == "su" for cell in document(table, frame, [])["cells"])
     synthetic = replace(plan, dataset=replace(plan.dataset, synthetic=True))
     assert "reported" not in set(cells_frame(synthetic, store)["state"])
 
@@ -176,13 +183,22 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
         return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
 
     as_in_the_paper = table_of("paper", {})
-    assert "In parentheses the paper's value (Table 5)." in as_in_the_paper.notes
+    beside = "In the columns headed paper the paper's value (Table 5)."
+    assert beside in lay_out(as_in_the_paper, DEFAULT).notes
     assert "--set" not in as_in_the_paper.caption
     for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
-        assert any("so compare the order and not the numbers" in note for note in table.notes)
+        for style, words in (
+            (TableStyle(reference="show"), "so compare the order and not the numbers"),
+            (DEFAULT, "they stand in table.csv alone"),
+        ):
+            assert any(words in note for note in lay_out(table, style).notes)
+        assert not any(
+            "paper's value" in n for n in lay_out(table, TableStyle(reference="hide")).notes
+        )
     assert "changed by --set" in table.caption
     assert "Changed by --set: linear.epochs=2." in table.notes
-    assert summary(table, [])["settings"]["set"] == {"linear": {"epochs": 2}}
+    frame = cells_frame(table.plan, Store(Path("nowhere")))
+    assert document(table, frame, [])["settings"]["set"] == {"linear": {"epochs": 2}}
 
 
 def test_a_transfer_from_made_up_data_is_called_so(
@@ -214,12 +230,13 @@ def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
     sized = [cell for cell in plan.cells if cell.column == "size"]
     assert {c.unit for c in sized} == {c.unit for c in plan.cells if c.column == "seq"}
     table = make_table(plan, cells_frame(plan, store))
-    assert to_csv(table).splitlines()[1] == "none,50.0 ± 0.0 (51.0),50.0 ± 0.0 (50.0),0.52M"
+    text = to_markdown(table, TableStyle(reference="show"))
+    assert "| none | 50.0 ± 0.0 (51.0) | 50.0 ± 0.0 (50.0) | 0.52M |" in text.replace("*", "")
     assert not table.entries["none", "size"].best
 
 
 def test_markdown_has_the_best_in_bold(table: Table) -> None:
-    text = to_markdown(table)
+    text = to_markdown(table, TableStyle(reference="show"))
     assert "| crop+jitter |" in text
     assert "**70.8 ± 7.2** (80.0)" in text
     assert text.startswith(table.caption)
@@ -243,30 +260,6 @@ def test_all_formats_are_written_and_json_parses(
     assert not math.isnan(again["paper"][0])
     with pytest.raises(UserError, match="did you mean 'latex'"):
         parse_formats("csv,latx")
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_latex_compiles_as_an_input(table: Table, tmp_path: Path) -> None:
-    (tmp_path / "table.tex").write_text(to_latex(table))
-    (tmp_path / "main.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\\usepackage{amssymb}"
-        "\\begin{document}\\input{table.tex}\\end{document}"
-    )
-    subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "main.tex"],
-        cwd=tmp_path,
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    assert (tmp_path / "main.pdf").stat().st_size > 1000
-
-
-def test_latex_escapes_what_a_user_writes(plan: Plan, frame: pd.DataFrame) -> None:
-    study: Any = plan.study.model_copy(update={"title": r"50% of $x_1$ & \more{#}~^"})
-    text = to_latex(make_table(replace(plan, study=study), frame))
-    caption = next(line for line in text.splitlines() if line.startswith(r"\caption"))
-    assert r"50\% of \$x\_1\$ \& \textbackslash{}more\{\#\}\textasciitilde{}" in caption
 
 
 RESULT = {"top1": 0.5, "nn_top1": 0.25, "top1_train": 0.75, "weight_decay": 0.1, "parameters": 7}
@@ -323,8 +316,9 @@ def test_the_metric_that_is_asked_for_is_printed(finished: tuple[Plan, Store]) -
     assert not other.show_paper
     assert other.entries["none", "seq"].paper is None
     assert not any("order of the rows" in note for note in other.notes)
-    assert summary(other, [])["metric"] == "nn_top1"
-    cells = {(c["row"], c["column"]): c["mean"] for c in summary(other, [])["cells"]}
+    told = document(other, cells_frame(other.plan, store), [])
+    assert told["metric"] == "nn_top1"
+    cells = {(c["row"], c["column"]): c["mean"] for c in told["cells"]}
     assert cells["none", "seq"] == 25.0
 
 
@@ -359,5 +353,6 @@ def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
     assert "mean ± sample standard deviation over 5 random subsets (ddof = 1) of each seed" in (
         table.caption
     )
-    assert "55.0 ± 4.1 (47.6 ± 1.0)" in to_markdown(table)
-    assert r"55.0 $\pm$ 4.1 {\scriptsize(47.6 $\pm$ 1.0)}" in to_latex(table)
+    shown = TableStyle(reference="show")
+    assert "55.0 ± 4.1 (47.6 ± 1.0)" in to_markdown(table, shown)
+    assert r"55.0 $\pm$ 4.1 {(47.6 $\pm$ 1.0)}" in to_latex(table, shown)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, export, make_table
+from ablation.report.markdown import to_markdown
 from ablation.statistics import paired_difference, standard_error
 from ablation.store import Store, write_json
 from ablation.study import load_study
@@ -89,7 +90,7 @@ def test_an_entry_is_pooled_over_its_folds_with_an_error_over_clips_and_groups(
     assert table.caption.endswith(
         "n = 2 seeds, mean ± standard error over clips and subjects (3 folds)."
     )
-    assert "The last epoch is reported; the test side was not read." in table.notes[0]
+    assert "The last epoch is reported; the test side was not read." in table.notes
 
 
 def test_a_note_a_column_says_what_is_not_told_apart(plan: Plan, tmp_path: Path) -> None:
@@ -143,7 +144,7 @@ def test_without_predictions_there_is_no_error_and_none_is_claimed(
     finish(plan, store, predictions=False)
     table = table_of(plan, store)
     assert all(entry.mean and entry.plus_minus is None for entry in table.entries.values())
-    assert "±" not in export.to_csv(table)
+    assert "±" not in to_markdown(table)
     assert "standard error" not in table.caption
     assert not any("best" in note for note in table.notes)
 
@@ -161,4 +162,4 @@ def test_files_have_the_folds_and_the_errors(plan: Plan, tmp_path: Path) -> None
     for cell in cells:
         entry = table.entries[cell["row"], cell["column"]]
         assert cell["error"] == pytest.approx(entry.error)
-        assert f"{entry.mean:.1f} ± {entry.error:.1f}" in (tmp_path / "out/table.csv").read_text()
+        assert f"{entry.mean:.1f} ± {entry.error:.1f}" in (tmp_path / "out/table.md").read_text()

@@ -324,6 +324,7 @@ def test_the_preset_holds_for_what_was_searched_and_gives_the_trials_settings(
     text = (tmp_path / "preset.yaml").read_text()
     assert problem.dataset.fingerprint in text
     assert "skelcon-ablate STUDY --data PATH --preset preset.yaml" in text  # wherever it is moved
+    assert "no other row had a search of its own" in Preset.of(tmp_path / "preset.yaml").chosen
     values = yaml.safe_load(text)
     assert values["extends"] == "quick"
     (names,) = values["by_representations"]

@@ -1,0 +1,123 @@
+"""``skelcon-ablate figures``: a study's figures from its results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ablation.catalogue import known_studies
+from ablation.cli.flatten import group, option, with_options
+from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
+from ablation.cli.request import open_data
+from ablation.cli.studies import table_name
+from skelcon.cli.options import DATA
+from skelcon.errors import UserError, nearest
+
+if TYPE_CHECKING:
+    from ablation.plan import Plan
+    from skelcon.data import SkeletonDataset
+
+TABLE = "A table's name, as list --results shows it (a study's, if it is the only one)."
+
+
+@group("Figures")
+class FigureOptions:
+    """Which figures, and of what."""
+
+    only: tuple[str, ...] = option((), ONLY, metavar="NAME[,NAME]", parse=parse_names)
+    formats: tuple[str, ...] = option(
+        ("png", "svg", "pdf"),
+        FILES,
+        "--format",
+        metavar="NAME[,NAME]",
+        show_default="png,svg,pdf",
+        parse="skelcon.figures.style:parse_formats",
+    )
+    row: str | None = option(
+        None, "Of confusion, classes, tsne and retrieval.", show_default="the column's best"
+    )
+    column: str | None = option(
+        None, "Of the same, their column; the other figures show it alone.", show_default="first"
+    )
+    against: str | None = option(
+        None, "The row that classes compares with.", show_default="none, else the first"
+    )
+    data: Path | None = option(None, DATA, exists=True, show_default="no tsne and retrieval")
+
+
+@group("Output")
+class FigureOutput:
+    """Where results are, and where figures go."""
+
+    results: ResultsOption = Path("results")
+    out: Path | None = option(
+        None, "Where the files go.", file_okay=False, show_default="RESULTS/NAME/figures"
+    )
+
+
+@with_options
+def figures(
+    study: Annotated[
+        str, typer.Argument(metavar="NAME", help=TABLE, autocompletion=completes(known_studies))
+    ],
+    options: FigureOptions,
+    output: FigureOutput,
+) -> None:
+    """Draw a study's figures from its results; runs nothing.
+
+    \b
+    intervals    the table's rows
+    setting      along one numeric setting, such as |j| or l_min
+    pairs        which representation gains from which in the pre-training
+    confusion    which class is taken for which, by --row
+    classes      accuracy by class, of --row and --against
+    parameters   accuracy against the size of the encoders
+    time         accuracy against training time
+    training     loss and contrast top-1 by epoch (Figure 6 of the paper)
+    ranks        average ranks, and which rows are told apart
+    tsne         features of ten random classes (Figure 7); needs --data
+    retrieval    queries and their nearest clips (Figure 8); needs --data
+
+    One that does not apply to the study says why.
+    """
+    from ablation.figures import FIGURES, Asked, DoesNotApplyError
+    from ablation.report.from_results import load_plan
+    from ablation.store import Store
+    from skelcon.figures import style
+
+    for kind in options.only:
+        if kind not in FIGURES:
+            raise UserError(f"--only {kind}: {nearest(kind, FIGURES)}")
+    store, console = Store(output.results), Console()
+    name = table_name(study)
+    plan = load_plan(store.results, name)
+    data = _frames(plan, options.data, console) if options.data is not None else None
+    asked = Asked(plan, store, options.row, options.column, options.against, data)
+    directory = output.out or store.results / name / "figures"
+    drawn = 0
+    for kind in options.only or FIGURES:
+        try:
+            figure = FIGURES[kind](asked)
+        except DoesNotApplyError as reason:
+            console.print(Text(f"{kind}: not drawn, {reason}", style="dim"), soft_wrap=True)
+            continue
+        written = style.save(figure, directory, kind, options.formats)
+        console.print(Text(f"{kind}: {', '.join(map(str, written))}"), soft_wrap=True)
+        drawn += 1
+    if not drawn:
+        raise typer.Exit(1)
+
+
+def _frames(plan: Plan, path: Path, console: Console) -> SkeletonDataset:
+    """The study's data set at ``path``; :class:`UserError` for another one."""
+    data = open_data(path, console)
+    if data.fingerprint != plan.dataset.fingerprint:
+        raise UserError(
+            f"--data {path}: its fingerprint is {data.fingerprint}, but the study was made on "
+            f"{plan.dataset.name}, {plan.dataset.fingerprint}"
+        )
+    return data

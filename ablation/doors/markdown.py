@@ -1,0 +1,29 @@
+"""Text for Markdown (CommonMark, and GitHub's tables)."""
+
+from __future__ import annotations
+
+import re
+
+from skelcon.printable import printable
+
+_MARKUP = re.compile(r"[\\`*\[<|~$]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
+"""Code, emphasis, links, HTML, GitHub's mathematics; not the ``_`` inside of a name."""
+_FIRST = re.compile(
+    r"[-+](?=\s|$)|(?:-+|=+)$|#{1,6}(?=\s|$)|>|:(?=-)|(?P<number>\d{1,9})(?=[.)](?:\s|$))"
+)
+"""What makes a list, a heading, a quotation or a ruler of a line that begins with it."""
+
+
+def to_markdown(text: str) -> str:
+    r"""Text for a line, a list's item or a table's cell; spaces are those that are seen.
+
+    >>> to_markdown("|j| = 3, *a* [b]"), to_markdown("1. top_1"), to_markdown("-3.1, --set")
+    ('\\|j\\| = 3, \\*a\\* \\[b]', '1\\. top_1', '-3.1, --set')
+    """
+    line = " ".join(printable(text).split())
+    escaped = _MARKUP.sub(lambda found: "\\" + found[0], line)
+    first = _FIRST.match(escaped)
+    if first is None:
+        return escaped
+    before = len(first["number"] or "")
+    return escaped[:before] + "\\" + escaped[before:]

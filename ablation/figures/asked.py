@@ -1,0 +1,195 @@
+"""What a figure is made of: a study's results, and which of them the user asked for."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from ablation.plan import Plan
+from ablation.report import Table, cells_frame, make_table, printed
+from ablation.report.evidence import Evidence, evidence_of
+from ablation.store import Store
+from ablation.units import EvaluateUnit
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError, nearest
+
+METRICS = {
+    "top1": "top-1 accuracy (%)",
+    "nn_top1": "nearest-neighbour accuracy (%)",
+}
+"""What axes call a metric; another has its name."""
+
+
+class DoesNotApplyError(Exception):
+    """Why a figure cannot be made of these results, in a line."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A study's results, and what the user wants to see of them.
+
+    Attributes:
+        plan, store: the study and where its units are.
+        row, column, against: of figures of one row, or of two; None for their defaults.
+        data: the data set with its frames, for figures that need encoders.
+    """
+
+    plan: Plan
+    store: Store
+    row: str | None = None
+    column: str | None = None
+    against: str | None = None
+    data: SkeletonDataset | None = None
+
+    def __post_init__(self) -> None:
+        """:class:`UserError` for rows and columns that the study does not have."""
+        rows, columns = self.plan.study.all_rows, self.plan.ranked
+        for option, name, known in (
+            ("--row", self.row, rows),
+            ("--against", self.against, rows),
+            ("--column", self.column, columns),
+        ):
+            if name is not None and name not in known:
+                raise UserError(f"{option} {name}: {nearest(name, known)}")
+
+    @functools.cached_property
+    def table(self) -> Table:
+        """The study's table."""
+        return make_table(self.plan, self._frame, self.store)
+
+    @functools.cached_property
+    def evidence(self) -> Evidence:
+        """The samples behind the cells of the main rows and references."""
+        shown = printed(self.plan, self._frame)
+        return evidence_of(self.plan, shown[shown["state"] != "reported"], self.store)
+
+    @functools.cached_property
+    def _frame(self) -> pd.DataFrame:
+        return cells_frame(self.plan, self.store)
+
+    @functools.cached_property
+    def rows(self) -> dict[str, str]:
+        """Row -> what it is called in print; no two alike."""
+        return _distinct({row: self.table.label(row) for row in self.plan.study.all_rows})
+
+    @functools.cached_property
+    def columns(self) -> dict[str, str]:
+        """Column that ranks -> what it is called in print; no two alike."""
+        return _distinct({name: self.table.column_label(name) for name in self.plan.ranked})
+
+    @functools.cached_property
+    def entries(self) -> pd.DataFrame:
+        """What the table prints, of the columns that rank; see :func:`entries_of`."""
+        columns = [self.column] if self.column else self.plan.ranked
+        return entries_of(self.table, self.rows, {name: self.columns[name] for name in columns})
+
+    @property
+    def whiskers(self) -> str:
+        """What ``low`` and ``high`` of :attr:`entries` are."""
+        known = [entry for entry in self.table.entries.values() if entry.mean is not None]
+        if any(entry.interval is not None for entry in known):
+            return "95 % interval"
+        if any(entry.error is not None for entry in known):
+            return "± standard error"
+        if any(entry.spread is not None for entry in known):
+            return "± standard deviation"
+        return ""
+
+    @property
+    def metric(self) -> str:
+        """What an axis of accuracies is called."""
+        names = {self.plan.metric(column) for column in self.plan.ranked}
+        return " or ".join(METRICS.get(name, f"{name} (%)") for name in sorted(names))
+
+    # -- of one column, one row or two ----------------------------------------------------------
+
+    @property
+    def chosen_column(self) -> str:
+        """The one asked for, or the first with a number."""
+        found = self.column or next(iter(self.entries.dropna(subset="mean")["column"]), None)
+        if found is None:
+            raise DoesNotApplyError("no cell has a number yet")
+        return str(found)
+
+    @property
+    def chosen_row(self) -> str:
+        """The one asked for, or the best of the column's main rows (if any has a number)."""
+        if self.row is not None:
+            return self.row
+        here = self._numbers.sort_values("mean", ascending=False, kind="stable")
+        return str(here.sort_values("reference", kind="stable")["row"].iloc[0])
+
+    @property
+    def row_against(self) -> str:
+        """The one asked for, or the row ``none``, or the first that is another one."""
+        if self.against is not None:
+            return self.against
+        others = [str(row) for row in self._numbers["row"] if row != self.chosen_row]
+        if not others:
+            raise DoesNotApplyError("there is one row with a number: nothing to compare it with")
+        return "none" if "none" in others else others[0]
+
+    @property
+    def _numbers(self) -> pd.DataFrame:
+        """The entries of the chosen column that have one."""
+        known = self.entries[self.entries["column"] == self.chosen_column].dropna(subset="mean")
+        if known.empty:
+            raise DoesNotApplyError("no cell of the column has a number yet")
+        return known
+
+    def evaluations(self, row: str, column: str) -> list[EvaluateUnit]:
+        """The finished ones behind a cell: of each seed, and of each fold.
+
+        Raises:
+            DoesNotApplyError: if there is none.
+        """
+        found = []
+        for cell in self.plan.cells:
+            if (cell.row, cell.column) == (row, column) and isinstance(cell.unit, EvaluateUnit):
+                found += [cell.unit] if self.store.is_done(cell.unit.key) else []
+        if not found:
+            labels = f"'{self.rows[row]}' in '{self.columns[column]}'"
+            raise DoesNotApplyError(f"{labels} has not been evaluated")
+        return found
+
+    def name(self, row: str, column: str | None = None) -> str:
+        """What a row is called in print; with its column where there are several."""
+        label = self.rows[row]
+        if column is None or len(self.plan.ranked) < 2:
+            return label
+        return f"{label}, {self.columns[column]}"
+
+
+def _distinct(labels: dict[str, str]) -> dict[str, str]:
+    """With the name behind a label that several have."""
+    known = list(labels.values())
+    return {
+        name: label if known.count(label) == 1 else f"{label} ({name})"
+        for name, label in labels.items()
+    }
+
+
+def entries_of(table: Table, rows: Mapping[str, str], columns: Mapping[str, str]) -> pd.DataFrame:
+    """A line for each cell: row, label, column, column_label, mean, low, high, best, reference.
+
+    ``low`` and ``high`` are the intervals of a table that has some, else mean ± spread (or error).
+    """
+    lines = []
+    intervals = any(entry.interval is not None for entry in table.entries.values())
+    for (column, column_label), (row, label) in itertools.product(columns.items(), rows.items()):
+        entry = table.entries[row, column]
+        mean = np.nan if entry.mean is None else entry.mean
+        low, high = np.nan, np.nan
+        if entry.interval is not None:
+            low, high = entry.interval
+        elif entry.mean is not None and entry.plus_minus is not None and not intervals:
+            low, high = mean - entry.plus_minus, mean + entry.plus_minus
+        names = (row, label, column, column_label)
+        lines.append((*names, mean, low, high, entry.best, row in table.study.references))
+    named = ["row", "label", "column", "column_label", "mean", "low", "high", "best", "reference"]
+    return pd.DataFrame(lines, columns=named)

@@ -1,0 +1,66 @@
+"""The encoders behind a cell, and what they make of clips. The only module here that imports torch.
+
+The frames of the data set are needed: ``--data``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.store import Store
+from ablation.units import EvaluateUnit
+from ablation.work.context import Context
+from ablation.work.kinds import EvaluateWork, bank_of
+from skelcon.augment import evaluation_view
+from skelcon.data import SkeletonDataset
+from skelcon.downstream import extract
+
+RATIO = 0.95
+"""The central part of a clip that an encoder sees (A.1)."""
+
+
+def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, str]:
+    """The first evaluation of the chosen cell, its data, and what the cell is called.
+
+    Raises:
+        DoesNotApplyError: without the frames, or without trained encoders.
+    """
+    column = asked.chosen_column
+    if asked.data is None:
+        raise DoesNotApplyError("it needs the data set itself: give --data PATH")
+    row = asked.chosen_row
+    unit = asked.evaluations(row, column)[0]
+    if any(source.pretrained is None for source in unit.encoders) or unit.task.frozen is False:
+        what = "its encoders were not pre-trained, or trained further"
+        raise DoesNotApplyError(f"'{asked.rows[row]}': {what}; choose another --row")
+    return unit, asked.data, asked.name(row, column)
+
+
+def untrained(unit: EvaluateUnit) -> EvaluateUnit:
+    """The same evaluation of random weights, with calibrated statistics."""
+    encoders = (
+        replace(source, pretrained=None, random=source.encoders, calibrated=True)
+        for source in unit.encoders
+    )
+    return replace(unit, encoders=tuple(encoders))
+
+
+def features_of(
+    unit: EvaluateUnit, store: Store, dataset: SkeletonDataset, clips: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(n, D) unit vectors: what the evaluation's encoders make of ``clips``."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    _, bank = bank_of(unit.side, dataset.path, device)
+    context = Context({dataset.fingerprint: dataset.path}, device)
+    inputs = EvaluateWork(unit, store, context, dataset, bank).inputs()
+    found = extract(
+        inputs.encoders,
+        torch.from_numpy(clips).to(device),
+        lambda some: evaluation_view(inputs.bank, some, RATIO, inputs.frames),
+    )
+    return torch.nn.functional.normalize(found, dim=1).cpu().numpy()

@@ -1,0 +1,74 @@
+"""What the store holds of each clip and each epoch, as tidy frames."""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+
+import numpy as np
+import pandas as pd
+
+from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.store.unit_files import PREDICTIONS
+from ablation.units import PretrainUnit
+
+
+def predictions_of(asked: Asked, row: str, column: str) -> pd.DataFrame:
+    """A line for each tested clip and seed (and subset of the labels) of a cell.
+
+    Columns: seed, clip, group, label, prediction.
+
+    Raises:
+        DoesNotApplyError: if a finished evaluation holds no predictions.
+    """
+    parts = []
+    for unit in asked.evaluations(row, column):
+        path = asked.store.files(unit.key).path(PREDICTIONS)
+        try:
+            with np.load(path) as saved:
+                values = {name: saved[name] for name in ("clip", "group", "label")}
+                for predicted in np.atleast_2d(saved["prediction"]):
+                    part = pd.DataFrame({**values, "prediction": predicted})
+                    parts.append(part.assign(seed=unit.side.seed))
+        except (OSError, ValueError, LookupError, zipfile.BadZipFile):
+            raise DoesNotApplyError(f"'{path}' holds no predictions with groups") from None
+    return pd.concat(parts, ignore_index=True)
+
+
+def curves_of(asked: Asked) -> pd.DataFrame:
+    """A line for each epoch of each pre-training behind the main rows.
+
+    Columns: panel (the label of the table's column; empty where all columns share their
+    pre-trainings), row (its label), run, epoch, loss, top1, chance.
+    """
+    shared = _shared(asked)
+    seen: dict[tuple[str, str, str], None] = {}
+    for cell in asked.plan.cells:
+        if cell.row not in asked.plan.study.rows or cell.unit is None:
+            continue
+        if cell.column not in ([asked.column] if asked.column else asked.plan.ranked):
+            continue
+        panel = "" if shared else asked.columns[cell.column]
+        if len(cell.unit.needs) == 1:  # encoders trained apart have no curve in common
+            seen.setdefault((panel, asked.rows[cell.row], cell.unit.needs[0]))
+    lines = []
+    for panel, row, key in seen:
+        files = asked.store.files(key)
+        if not files.is_done or not isinstance(asked.plan.units.get(key), PretrainUnit):
+            continue
+        for line in files.metrics():
+            with contextlib.suppress(KeyError):
+                numbers = (line["epoch"] + 1, line["loss"], line["top1"], line["chance"])
+                lines.append((panel, row, key, *numbers))
+    named = ["panel", "row", "run", "epoch", "loss", "top1", "chance"]
+    return pd.DataFrame(lines, columns=named)
+
+
+def _shared(asked: Asked) -> bool:
+    """Whether the columns of each row, seed and fold have the same pre-trainings behind them."""
+    found: dict[tuple[object, ...], set[frozenset[str]]] = {}
+    for cell in asked.plan.cells:
+        if cell.unit is not None and cell.unit.needs and cell.row in asked.plan.study.rows:
+            where = cell.row, cell.seed, cell.fold
+            found.setdefault(where, set()).add(frozenset(cell.unit.needs))
+    return all(len(keys) == 1 for keys in found.values())

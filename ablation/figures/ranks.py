@@ -1,0 +1,106 @@
+"""Average ranks of the rows, with bars that join those that are not told apart.
+
+After the critical-difference picture of Demšar ("Statistical Comparisons of Classifiers over
+Multiple Data Sets", JMLR 2006); the rows stand below each other, as their labels are long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ablation.figures.apart import told_apart
+from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.figures.predictions import predictions_of
+from skelcon.figures import style
+
+
+def of_results(asked: Asked) -> Figure:
+    """A panel for each column with two rows that were evaluated on the same blocks."""
+    found = {}
+    for column in [asked.column] if asked.column else asked.plan.ranked:
+        blocks = blocks_of(asked, column)
+        if blocks.shape[0] > 1 and blocks.shape[1] > 1:
+            apart = told_apart(asked.evidence, column, list(blocks.columns))
+            labels = [asked.rows[row] for row in blocks.columns]
+            apart = apart.set_axis(labels, axis=0).set_axis(labels, axis=1)
+            found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), apart)
+    if not found:
+        raise DoesNotApplyError("no two rows were evaluated on the same two blocks (seed x group)")
+    return ranks(found)
+
+
+def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
+    """(seed and group of test clips, main row) -> accuracy; complete blocks only."""
+    rows = {}
+    for row in asked.plan.study.rows:
+        try:
+            lines = predictions_of(asked, row, column)
+        except DoesNotApplyError:
+            continue
+        right = lines["prediction"] == lines["label"]
+        rows[row] = right.groupby([lines["seed"], lines["group"]]).mean()
+    return pd.DataFrame(rows).dropna()
+
+
+def cliques(apart: pd.DataFrame) -> list[list[int]]:
+    """The largest sets of rows (as positions) of which no two are told apart; of two or more.
+
+    Args:
+        apart: (rows, rows) bool.
+    """
+    count = len(apart)
+    joined = ~apart.to_numpy(bool)
+    found: list[set[int]] = []
+
+    def grow(members: set[int], left: set[int], done: set[int]) -> None:
+        if not left and not done:
+            found.append(members)
+        for each in sorted(left):
+            near = {other for other in range(count) if other != each and joined[each, other]}
+            grow(members | {each}, left & near, done & near)
+            left, done = left - {each}, done | {each}
+
+    grow(set(), set(range(count)), set())
+    return sorted(sorted(each) for each in found if len(each) > 1)
+
+
+@style.styled
+def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
+    """A point for each row at its average rank, the best on top; bars at the right join rows.
+
+    Args:
+        panels: label -> (blocks, rows) accuracies, of which 1 is the best rank and ties share
+            theirs; and (rows, rows) whether two are told apart.
+    """
+    heights = []
+    for blocks, _ in panels.values():
+        heights.append(len(blocks.columns) * style.row_height(list(blocks.columns), 0.16) + 0.25)
+    figure = style.sheet(sum(heights) + 0.45)
+    all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights, sharex=True)
+    widest = max(len(blocks.columns) for blocks, _ in panels.values())
+    farthest = widest + 0.3
+    for axes, (label, (blocks, apart)) in zip(all_axes[:, 0], panels.items(), strict=True):
+        mean = blocks.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+        axes.plot(mean, range(len(mean)), "o", color=style.COLOURS[0], ls="")
+        for y, rank in enumerate(mean):
+            axes.plot([0, rank], [y, y], color="#DDDDDD", lw=0.8, zorder=0)
+        joined = cliques(apart.loc[mean.index, mean.index])
+        for number, members in enumerate(joined):
+            x, at = widest + 0.6 + 0.35 * number, np.array(members)
+            axes.plot(np.full(2, x), [at[0], at[-1]], color=style.INK, lw=1.5)
+            axes.plot(np.full(len(at), x), at, "o", color=style.INK, ms=3, ls="")
+        farthest = max(farthest, widest + 0.6 + 0.35 * len(joined))
+        style.label_rows(axes, [str(each) for each in mean.index])
+        axes.tick_params(axis="y", length=0)
+        axes.spines["bottom"].set_bounds(1, widest)
+        axes.set_xticks(range(1, widest + 1))
+        title = style.folded(str(label), 24, 1) + f" ({len(blocks)} blocks)"
+        axes.set_title(title, fontsize=style.SMALL, loc="left")
+    all_axes[0, 0].set_xlim(0.8, farthest)
+    text = "average rank (1 is best)\nbars join rows that are not told apart"
+    all_axes[-1, 0].set_xlabel(text)
+    return figure

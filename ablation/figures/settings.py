@@ -1,0 +1,135 @@
+"""Accuracy along one numeric setting, such as |j| (Table 8), l_min (9) or a share of labels (2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ablation.figures.asked import Asked, DoesNotApplyError
+from skelcon.figures import style
+
+NAMES = {
+    "pretrain.augment.jitter.joints": "jittered joints |j| (of 25)",
+    "pretrain.augment.crop.l_min": "shortest crop, of the clip ($l_{min}$)",
+    "pretrain.optimiser.lr": "learning rate",
+    "finetune.labels": "share of the labels",
+}
+"""What axes call a setting; another has its key."""
+_WIDE = 20
+"""Of largest to smallest value, from which on the axis is logarithmic."""
+
+
+def of_results(asked: Asked) -> Figure:
+    """Along the setting of the rows, or else of the columns."""
+    study, entries = asked.plan.study, asked.entries
+    for by, sets, line, name in (
+        ("row", {row: each.set for row, each in study.rows.items()}, "column", "column_label"),
+        ("column", {col: study.columns[col].set for col in asked.plan.ranked}, "row", "label"),
+    ):
+        key, values = _setting(sets)
+        if key is not None:
+            main = entries[~entries["reference"]].assign(x=entries[by].map(values))
+            levels = entries[entries["reference"]] if by == "row" else entries.iloc[:0]
+            if by == "column":
+                main = entries.assign(x=entries[by].map(values))
+            if main["mean"].isna().all():
+                raise DoesNotApplyError("no cell has a number yet")
+            main = main.assign(line=main[line], line_label=main[name])
+            title = NAMES.get(key, style.plain(key))
+            return along(main, title, asked.metric, asked.whiskers, levels)
+    raise DoesNotApplyError("neither its rows nor its columns differ in one numeric setting alone")
+
+
+def _setting(sets: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, dict[str, float]]:
+    """The one key that all set, and to different numbers; else None."""
+    flat = {name: _flat(each) for name, each in sets.items()}
+    keys = {key for each in flat.values() for key in each}
+    differ = [key for key in keys if len({repr(each.get(key)) for each in flat.values()}) > 1]
+    if len(differ) != 1:
+        return None, {}
+    values = {name: each.get(differ[0]) for name, each in flat.items()}
+    numbers = [v for v in values.values() if isinstance(v, int | float) and v is not True]
+    if len(numbers) < len(values) or len(set(numbers)) < len(numbers):
+        return None, {}
+    return differ[0], {name: float(value) for name, value in values.items() if value is not None}
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        own = _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
+        found |= own
+    return found
+
+
+@style.styled
+def along(
+    entries: pd.DataFrame,
+    setting: str,
+    metric: str,
+    whiskers: str = "",
+    levels: pd.DataFrame | None = None,
+) -> Figure:
+    """A curve with a band for each ``line``, and level lines of references.
+
+    Args:
+        entries: x, line, line_label, mean, low, high.
+        setting, metric: what the axes are called.
+        whiskers: what the bands are.
+        levels: label, mean, of rows that the setting does not touch; drawn beside a single curve.
+    """
+    entries = entries.dropna(subset="mean")
+    lines = entries["line"].unique()
+    beside: list[tuple[float, str]] = []
+    if levels is not None and len(lines) == 1:
+        known = levels.dropna(subset="mean")
+        beside = list(zip(known["mean"].astype(float), known["label"].astype(str), strict=True))
+    names = [str(entries.loc[entries["line"] == line, "line_label"].iloc[0]) for line in lines]
+    names += [label for _, label in beside]
+    across = 1 if beside else 2
+    below = style.legend_height(names, across) if len(names) > 1 else 0
+    figure = style.sheet(1.95 + below)
+    axes = figure.subplots()
+    handles = []
+    for number, line in enumerate(lines):
+        look = style.distinct(number)
+        here = entries[entries["line"] == line].sort_values("x")
+        axes.fill_between(
+            here["x"], here["low"], here["high"], color=look["color"], alpha=0.2, lw=0
+        )
+        axes.plot(here["x"], here["mean"], **look)
+        handles.append(Line2D([], [], **look))
+    for number, (height, _) in enumerate(beside):
+        dashes = style.LINES[1 + number % 3]
+        axes.axhline(height, color=style.FAINT, ls=dashes, lw=0.9)
+        handles.append(Line2D([], [], color=style.FAINT, ls=dashes, lw=0.9))
+    _ticks(axes, np.unique(entries["x"].to_numpy(float)))
+    axes.grid(axis="y")
+    axes.locator_params(axis="y", nbins=5)
+    axes.set_xlabel(setting)
+    axes.set_ylabel(metric)
+    if whiskers and entries["low"].notna().any():
+        axes.set_title(f"bands: {whiskers}", fontsize=style.SMALL, loc="right", color=style.FAINT)
+    if len(names) > 1:
+        style.legend(figure, handles, names, across)
+    return figure
+
+
+def _ticks(axes: Any, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
+    """At the values themselves, as far as their labels have room."""
+    wide = values.min() > 0 and values.max() / values.min() >= _WIDE
+    if wide:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    places = np.log(values) if wide else values
+    span = np.ptp(places) or 1.0
+    shown: list[int] = []
+    for number, place in enumerate(places):
+        if not shown or (place - places[shown[-1]]) / span > 0.13:
+            shown.append(number)
+    axes.set_xticks(values[shown], [f"{value:g}" for value in values[shown]])

@@ -1,0 +1,43 @@
+"""A table in Markdown."""
+
+from __future__ import annotations
+
+from ablation.doors import to_markdown as text
+from ablation.report.layout import Line, Printed, lay_out
+from ablation.report.style import DEFAULT, TableStyle
+from ablation.report.table import Table
+
+SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def to_markdown(table: Table, style: TableStyle = DEFAULT) -> str:
+    """The best of each column in bold, the second underlined; caption and notes around it."""
+    layout = lay_out(table, style)
+    lines = [["row", *(text(head.label) for head in layout.heads)]]
+    lines.append(["---", *["---:"] * len(layout.heads)])
+    lines += [[_label(line), *map(_cell, line.cells)] for line in layout.lines]
+    grid = ["| " + " | ".join(line) + " |" for line in lines]
+    notes = [f"- {mark(n)} {text(note)}." for n, note in enumerate(layout.footnotes, 1)]
+    notes += [f"- {text(note)}" for note in layout.notes]
+    return "\n".join([text(layout.caption), "", *grid, *([""] if notes else []), *notes]) + "\n"
+
+
+def mark(number: int) -> str:
+    """``¹``; nothing for 0."""
+    return str(number or "").translate(SUPERSCRIPTS)
+
+
+def _label(line: Line) -> str:
+    label = text(line.label)
+    return label if line.kind == "row" else f"*{label}*"
+
+
+def _cell(cell: Printed) -> str:
+    if not cell.number:
+        return text(cell.reason) or f"–{mark(cell.mark)}"
+    number, beside = cell.texts()
+    if cell.best:
+        number = f"**{number}**"
+    elif cell.second:
+        number = f"<ins>{number}</ins>"
+    return f"{number} {beside}".rstrip()
