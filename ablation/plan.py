@@ -32,7 +32,7 @@ from skelcon.data import (
 )
 from skelcon.downstream.tasks import TASKS
 from skelcon.errors import UserError, nearest
-from skelcon.preset import DataNames, Preset
+from skelcon.presets import DataNames, Preset
 from skelcon.pretrain import PretrainConfig, check_batch
 from skelcon.settings import assignments
 

@@ -59,7 +59,7 @@ from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.preset import DataNames, resolve_with_preset
+from skelcon.presets import DataNames, resolve_with_preset
 from skelcon.settings import InvalidValueError, Settings, merge, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 

@@ -54,7 +54,7 @@ from skelcon.downstream.tasks import task as named_task
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
+from skelcon.presets import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
 from skelcon.settings import Settings, assignments
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ablation.running import RunOptions
     from ablation.scheduler.resources import Resources
     from ablation.store import Store
-    from skelcon.preset import Preset
+    from skelcon.presets import Preset
 
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 """Files in /dev of every kind of GPU that Ray knows."""

@@ -22,7 +22,7 @@ from ablation.units import EvaluateUnit
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset, kind_of_groups
 from skelcon.errors import UserError, nearest
-from skelcon.preset import DataNames, preset_layers
+from skelcon.presets import DataNames, preset_layers
 from skelcon.settings import merge
 
 DEFAULT = "default"

@@ -17,7 +17,7 @@ from ablation.report.cells import flat
 from ablation.report.evidence import Where
 from ablation.study import named_study
 from skelcon.errors import UserError
-from skelcon.preset import Preset
+from skelcon.presets import Preset
 
 AGAIN = "reproduced"
 """The results directory of the command: in its own all units would be found done."""

@@ -28,7 +28,7 @@ def imported_by(program: str, *names: str) -> list[str]:
         "import skelcon.settings",
         "import skelcon.plugins",
         "import skelcon; skelcon.register_augmentation",
-        "from skelcon.preset import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
+        "from skelcon.presets import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
         "from skelcon.augment import JitterConfig",
         "from skelcon.encoders import EncodersConfig, ENCODERS; EncodersConfig().resolved(['seq'])",
         "from skelcon.pretrain import PretrainConfig, check_batch",

@@ -11,7 +11,7 @@ import pytest
 
 import skelcon
 from skelcon.errors import UserError
-from skelcon.preset import PRESETS, DataNames, Preset, canonical_data, resolve_with_preset
+from skelcon.presets import PRESETS, DataNames, Preset, canonical_data, resolve_with_preset
 from skelcon.pretrain import PretrainConfig
 from skelcon.settings import Settings
 

@@ -113,6 +113,31 @@ def default_preset(dataset: SkeletonDataset) -> str:
     return "quick" if dataset.synthetic else "small"
 
 
+def preset(
+    name: str | Path = "paper",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    data: str | None = None,
+) -> Settings:
+    """All settings of a preset, ready to be used: ``preset("small").pretrain`` pre-trains.
+
+    >>> preset("small").pretrain.epochs
+    60
+    >>> preset("small", {"pretrain.representations": ["img"]}).pretrain.representations
+    ('img',)
+
+    Args:
+        name: ``quick``, ``small``, ``paper``, ``authors``, or the path of a file.
+        settings: what to change, as ``--set`` names it.
+        data: the name of a data set, such as ``pkummd2``, whose recipes count.
+
+    Raises:
+        UserError: for an unknown preset, key or value.
+    """
+    found, names = Preset.of(name), None if data is None else DataNames(data, data)
+    return resolve_with_preset(found.tree, (), settings or {}, f"preset '{found}'", names)
+
+
 def preset_tree(preset: str | Path | Preset) -> Json:
     """What a preset changes; :class:`UserError` for an unknown one."""
     return Preset.of(preset).tree
