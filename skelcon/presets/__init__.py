@@ -74,8 +74,8 @@ class Preset:
     name: str
     tree: Json = field(hash=False, repr=False)
     base: str = ""
-    changes: Json = field(default_factory=dict, hash=False)
-    chosen: str = ""
+    changes: Json = field(default_factory=dict, hash=False, repr=False)
+    chosen: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, asked: str | Path | Preset) -> Preset:

@@ -136,7 +136,7 @@ def test_no_value_prints_a_page(results: Path, dataset: SkeletonDataset) -> None
     for value in (table, plan, plan.study, plan.dataset, dataset.layout, plan.preset, unit):
         assert len(repr(value)) < 200, type(value)
     assert repr(table).startswith("Table('tiny': 2 rows, 3 columns, n = 1 seed")
-    assert "36 clips of 3 classes" in repr(dataset)
+    assert "36 clips of 27 classes" in repr(dataset)
 
 
 @pytest.mark.parametrize(

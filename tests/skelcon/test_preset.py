@@ -274,7 +274,7 @@ def test_a_preset_is_settings_in_one_step():
     assert settings.pretrain.optimiser.lr == special
     on_data = skelcon.preset(data="PKU-MMD II").pretrain
     assert (on_data.contrast.queue, skelcon.preset().pretrain.contrast.queue) == (2048, 16384)
-    with pytest.raises(UserError, match="did you mean 'pretrain.epochs'"):
+    with pytest.raises(UserError, match=r"did you mean 'pretrain\.epochs'"):
         skelcon.preset("small", {"pretrain.epoch": 7})
 
 
