@@ -27,7 +27,7 @@ def compare(
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STUDY]",
+            metavar="[NAME]",
             help="A table that both have.",
             show_default="all of them",
             autocompletion=completes(known_studies),

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from ablation.catalogue import known_studies
+from ablation.cli.figures import TABLE
 from ablation.cli.options import JsonOption, ResultsOption, completes
 from ablation.cli.studies import table_name
 from ablation.text import duration, fine_duration, plural, readable, short_key
@@ -26,8 +27,8 @@ def explain(
     study: Annotated[
         str,
         typer.Argument(
-            metavar="STUDY",
-            help="A table's name, or a study's YAML file.",
+            metavar="NAME",
+            help=TABLE,
             autocompletion=completes(known_studies),
         ),
     ],

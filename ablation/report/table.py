@@ -135,6 +135,11 @@ class Table:
         )
         return f"Table('{study.name}': {', '.join(parts)})"
 
+    def __str__(self) -> str:
+        from ablation.report.markdown import to_markdown
+
+        return to_markdown(self)
+
     def _repr_html_(self) -> str:
         """Called by notebooks."""
         from ablation.report.notebook import to_html

@@ -114,6 +114,7 @@ def test_a_notebook_shows_the_table_and_no_label_is_markup(results: Path) -> Non
     assert "<b>&" not in html
     assert f"{table.entries['none', 'seq'].mean:.1f}" in html
     assert table.caption in html
+    assert table.caption.split(":")[0] in str(table)
     other = ablation.load_table(results, "tiny", metric="top1_train")
     assert other.plan.metric("seq") == "top1_train"
 
