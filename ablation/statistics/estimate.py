@@ -151,3 +151,20 @@ def difference_of(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -
     if first.shape != second.shape:
         raise ValueError(f"{first.shape} and {second.shape} hits cannot be paired")
     return estimate_of(first - second, groups)
+
+
+def unpaired_difference(a: Estimate, b: Estimate) -> Estimate:
+    """``a`` less ``b`` of other clips, or of other seeds: nothing that they share is gone.
+
+    The parts of the variance add up (Welch 1947); each is known as badly as in the smaller of the
+    two samples, which errs on the safe side. A part that one of them does not know (a single seed,
+    no clips) is not known of the difference either.
+    """
+    seeds, groups = min(a.seeds, b.seeds), min(a.groups, b.groups)
+    return Estimate(
+        a.value - b.value,
+        seeds,
+        groups,
+        a.of_seeds + b.of_seeds if seeds > 1 else 0.0,
+        a.of_groups + b.of_groups if groups > 1 else 0.0,
+    )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from statistics_helpers import WORLDS, World, coverage
 
-from ablation.statistics import Estimate, difference_of, estimate_of
+from ablation.statistics import Estimate, difference_of, estimate_of, unpaired_difference
 
 HIT = st.sampled_from([0.0, 0.5, 1.0])
 
@@ -112,3 +112,22 @@ def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world
     assert 0.93 <= found.interval <= 0.975
     assert found.false_positives <= 0.055
     assert found.false_positives_far_out <= 0.014
+
+
+@given(st.integers(2, 6), st.integers(2, 6))
+def test_unpaired_seeds_are_never_surer_than_a_welch_test(n: int, m: int) -> None:
+    draws = np.random.default_rng(n * 10 + m)
+    a, b = draws.normal(0.7, 0.02, n), draws.normal(0.68, 0.05, m)
+    found = unpaired_difference(estimate_of(a), estimate_of(b))
+    reference = stats.ttest_ind(a, b, equal_var=False)
+    assert found.value / found.error == pytest.approx(float(reference.statistic))
+    assert found.p is not None
+    assert found.p >= float(reference.pvalue) - 1e-12
+    assert found.seeds == min(n, m)
+
+
+def test_an_unpaired_difference_knows_no_more_than_its_sides() -> None:
+    single, several = estimate_of([[1.0, 0.0, 1.0]], [0, 1, 2]), estimate_of([0.5, 0.6])
+    found = unpaired_difference(single, several)
+    assert (found.seeds, found.groups, found.error) == (1, 0, 0.0)
+    assert found.p is None
