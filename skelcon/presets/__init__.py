@@ -179,7 +179,7 @@ def preset_layers(
 
     >>> data = DataNames("ntu120", "ntu120")
     >>> [name for name, _ in preset_layers(Preset.of("paper"), ["img"], data)]
-    ['preset paper', 'preset paper, by_data ntu120']
+    ['preset paper, by_data ntu120']
     """
     layers = [("", {key: value for key, value in preset.tree.items() if key not in _PARTS})]
     if data is not None:
