@@ -18,10 +18,10 @@ degrees of freedom of Satterthwaite (1946),
 .. math:: \nu = \frac{(V_{seeds} + V_{groups})^2}
                     {V_{seeds}^2 / (n - 1) + V_{groups}^2 / (G - 1)}.
 
-Where a variance comes out small by chance, that is too many, which matters far out in the tail, where
-corrections for many comparisons look. A p value has the harmonic mean of these and of those of the
-smaller sample, :math:`\min(n, G) - 1`, which errs on the safe side. Both are checked by simulation in
-the tests.
+Where a variance comes out small by chance, that is too many, which matters far out in the tail,
+where corrections for many comparisons look. A p value has the harmonic mean of these and of those
+of the smaller sample, :math:`\min(n, G) - 1`, which errs on the safe side. Both are checked by
+simulation in the tests.
 
 A bootstrap over three seeds or four subjects is too sure of itself: resampling n values gives
 (n - 1) / n of their variance, and no t quantile.
