@@ -29,6 +29,7 @@ from ablation.cli.options import (
     TrialOptions,
     completes,
 )
+from ablation.cli.report import report
 from ablation.cli.request import (
     open_data,
     open_results,
@@ -226,6 +227,7 @@ app.command()(run_function(run_study))
 app.command()(table)
 app.command()(claims)
 app.command()(figures)
+app.command()(report)
 app.command()(search)
 for _command in (results.status, results.logs, results.clean, results.merge):
     app.command()(_command)
