@@ -32,7 +32,7 @@ from skelcon.data import (
 )
 from skelcon.downstream.tasks import TASKS
 from skelcon.errors import UserError, nearest
-from skelcon.preset import DataNames, Preset
+from skelcon.presets import DataNames, Preset
 from skelcon.pretrain import PretrainConfig, check_batch
 from skelcon.settings import assignments
 
@@ -81,6 +81,17 @@ class Plan:
     units: dict[str, Unit] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     shown: str | None = None
+
+    def __repr__(self) -> str:
+        parts = (
+            f"{len(self.cells)} cells of {len(self.units)} units",
+            self.dataset.name,
+            self.protocol,
+            *(["cross-validation"] if self.evaluate_on == "validation" else []),
+            f"{self.preset} preset",
+            f"seeds {', '.join(map(str, self.seeds))}",
+        )
+        return f"Plan('{self.study.name}': {', '.join(parts)})"
 
     @property
     def synthetic(self) -> bool:

@@ -59,7 +59,7 @@ from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.preset import DataNames, resolve_with_preset
+from skelcon.presets import DataNames, resolve_with_preset
 from skelcon.settings import InvalidValueError, Settings, merge, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
@@ -144,6 +144,12 @@ class Study(Config):
     transfer: bool = False
     notes: tuple[str, ...] = ()
     _file: YamlFile | None = PrivateAttr(None)
+
+    def __repr__(self) -> str:
+        rows, columns = ", ".join(self.all_rows), ", ".join(self.columns)
+        return f"Study('{self.name}': rows {rows}; columns {columns})"
+
+    __str__ = __repr__
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:

@@ -122,7 +122,7 @@ class Side:
 _OF_SIDE = ("recipe", "data", "protocol", "train", "seed")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Unit(ABC):
     """What both kinds of unit have. Units are equal if their keys are.
 
@@ -143,6 +143,9 @@ class _Unit(ABC):
         """16 hex digits of SHA-256 over the canonical JSON of :meth:`to_json`."""
         return digest(self.to_json())
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self.key}', {self.label!r})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Unit) and self.key == other.key
 
@@ -150,7 +153,7 @@ class _Unit(ABC):
         return hash(self.key)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PretrainUnit(_Unit):
     """A pre-training of one encoder for each of its representations."""
 
@@ -267,7 +270,7 @@ class EncoderSource:
         return self.random if self.coordinates is None else self.coordinates
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class EvaluateUnit(_Unit):
     """An evaluation of encoders by one task.
 

@@ -3,7 +3,8 @@
 Data flows one way through the subpackages: data -> augment -> encoders -> contrast -> pretrain
 -> downstream. Nothing in here knows of Ray, of studies or of tables; that is ``ablation``.
 
-What a trained encoder is used with stands here: :func:`load_encoder` and :func:`embed`.
+What a trained encoder is used with stands here, :func:`load_encoder` and :func:`embed`, and
+:func:`preset`, which gives the settings to train one.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from skelcon.lazy import lazy_exports
 if TYPE_CHECKING:
     from skelcon.downstream import embed
     from skelcon.plugins import register_augmentation, register_encoder, register_representation
+    from skelcon.presets import preset
     from skelcon.pretrain import load_encoder
 
 __all__ = [
     "embed",
     "load_encoder",
+    "preset",
     "register_augmentation",
     "register_encoder",
     "register_representation",
@@ -30,6 +33,7 @@ __getattr__ = lazy_exports(
     {
         "embed": "skelcon.downstream",
         "load_encoder": "skelcon.pretrain",
+        "preset": "skelcon.presets",
         "register_augmentation": "skelcon.plugins",
         "register_encoder": "skelcon.plugins",
         "register_representation": "skelcon.plugins",

@@ -1,6 +1,6 @@
 """All settings of a run in one tree, and the ways to change them.
 
-A run's settings are the paper's defaults, changed by a preset (`skelcon.preset`), then by a study,
+A run's settings are the paper's defaults, changed by a preset (`skelcon.presets`), then by a study,
 then by ``--set key.path=value``. An unknown key is an error that names the nearest valid one.
 """
 

@@ -148,7 +148,7 @@ def slurm_script(
 def _groups(request: StudyRequest) -> list[str]:
     """The keys of each job of an array, for what is missing of a study."""
     from ablation.monitor.output import Output
-    from ablation.run import missing_units
+    from ablation.running import missing_units
     from ablation.store import Store
     from ablation.templates.slurm import jobs_of
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from ablation.catalogue import known_studies
 from ablation.cli.flatten import group, option, with_options
@@ -15,6 +14,7 @@ from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_na
 from ablation.cli.request import open_data
 from ablation.cli.studies import table_name
 from skelcon.cli.options import DATA
+from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def figures(
     for kind in options.only:
         if kind not in FIGURES:
             raise UserError(f"--only {kind}: {nearest(kind, FIGURES)}")
-    store, console = Store(output.results), Console()
+    store, console = Store(output.results), PlainConsole()
     name = table_name(study)
     plan = load_plan(store.results, name)
     data = _frames(plan, options.data, console) if options.data is not None else None
@@ -103,10 +103,10 @@ def figures(
         try:
             figure = FIGURES[kind](asked)
         except DoesNotApplyError as reason:
-            console.print(Text(f"{kind}: not drawn, {reason}", style="dim"), soft_wrap=True)
+            line(console, styled(f"{kind}: not drawn, {reason}", "dim"))
             continue
         written = style.save(figure, directory, kind, options.formats)
-        console.print(Text(f"{kind}: {', '.join(map(str, written))}"), soft_wrap=True)
+        line(console, f"{kind}: {', '.join(map(str, written))}")
         drawn += 1
     if not drawn:
         raise typer.Exit(1)

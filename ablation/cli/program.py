@@ -18,6 +18,8 @@ from typer.core import TyperGroup
 from ablation.catalogue import headline, known_spaces, known_studies
 from ablation.cli import cluster, results
 from ablation.cli.claims import claims
+from ablation.cli.compare import compare
+from ablation.cli.explain import explain
 from ablation.cli.figures import figures
 from ablation.cli.flatten import with_options
 from ablation.cli.options import (
@@ -226,6 +228,8 @@ def plan(
 app.command()(run_function(run_study))
 app.command()(table)
 app.command()(claims)
+app.command()(compare)
+app.command()(explain)
 app.command()(figures)
 app.command()(report)
 app.command()(search)

@@ -158,7 +158,7 @@ def plan_study(
     """The plan of a study on ``dataset``; a source is opened if the study transfers."""
     from ablation.plan import check_batches, make_plan
     from skelcon.data import FOLDS
-    from skelcon.preset import default_preset
+    from skelcon.presets import default_preset
 
     check_used(options.settings, ("pretrain", *study.tasks))
     if data.folds is not None and data.evaluate_on != "validation":

@@ -54,7 +54,7 @@ from skelcon.downstream.tasks import task as named_task
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
+from skelcon.presets import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
 from skelcon.settings import Settings, assignments
 
@@ -283,7 +283,7 @@ def _run(
     """Run the unit in this process and print its result. Raises ``typer.Exit`` with 1 or 130."""
     from ablation.job import Job
     from ablation.monitor.output import Output
-    from ablation.run import RunOptions, run_job
+    from ablation.running import RunOptions, run_job
 
     store = Store(output.results)
     before = done_before([unit], store)

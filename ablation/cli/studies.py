@@ -23,10 +23,10 @@ from skelcon.printable import printable
 if TYPE_CHECKING:
     from ablation.monitor.output import Output
     from ablation.plan import Plan
-    from ablation.run import RunOptions
+    from ablation.running import RunOptions
     from ablation.scheduler.resources import Resources
     from ablation.store import Store
-    from skelcon.preset import Preset
+    from skelcon.presets import Preset
 
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 """Files in /dev of every kind of GPU that Ray knows."""
@@ -38,7 +38,7 @@ def run_study(request: StudyRequest) -> None:
     from ablation.monitor.output import output as open_output
     from ablation.report.from_results import save_plan
     from ablation.report.questions import place_of
-    from ablation.run import run_job
+    from ablation.running import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
     as_json, events = asked.as_json, not planning.plan
@@ -78,7 +78,7 @@ def show_plans(
     """Print what would run of each plan, and its cost."""
     from ablation.costs import CostModel, nodes_of_cluster, resolve_gpus
     from ablation.costs.view import show_plan
-    from ablation.run import missing_units
+    from ablation.running import missing_units
 
     found = [(plan, missing_units(plan.units, store, output, repair=False)) for plan in plans]
     datasets = [dataset for plan in plans for dataset in plan.datasets]
@@ -119,7 +119,7 @@ def _may_have_gpus() -> bool:
 
 def run_options(resources: Resources, asked: RunOutputOptions, preset: Preset) -> RunOptions:
     """How units run with Ray; the paper's scale on the CPU is asked about."""
-    from ablation.run import RunOptions
+    from ablation.running import RunOptions
 
     return RunOptions(
         resources,

@@ -39,7 +39,7 @@ def unit(
     """
     from ablation.job import Job
     from ablation.monitor.output import output as open_output
-    from ablation.run import RunOptions, run_job
+    from ablation.running import RunOptions, run_job
     from ablation.store import Store
 
     request = read_request(words)

@@ -21,7 +21,7 @@ from skelcon.config import Json
 from skelcon.data import FOLDS, SkeletonDataset
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
-from skelcon.preset import Preset
+from skelcon.presets import Preset
 
 HEADER_FILES = ("index.npz", "meta.json")
 

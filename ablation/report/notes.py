@@ -13,6 +13,7 @@ from ablation.report.budgets import unequal_budgets
 from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
+from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
 from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
@@ -82,6 +83,7 @@ def notes_of(
     if plan.report is not None:
         notes += _unequal(plan, entries) or map(Detail, _rank_correlations(plan, entries))
     if store is not None:
+        notes += mixture_notes(plan, store)
         notes += map(Detail, pretext_notes(plan, store))
     missing = frame[frame["state"].isin(["failed", "not run"])]
     for reason, group in missing.groupby("reason", sort=False):

@@ -23,7 +23,7 @@ from ablation.units import EvaluateUnit
 from skelcon.config import Json
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
-COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold")
+COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold", "pretraining")
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
@@ -35,9 +35,11 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
     The metric that is printed comes first (:func:`printed` selects it); the others of the task
     follow where they are known. ``value`` is a fraction (a count for parameters), ``paper`` what
     the paper prints, ``seed`` is missing where a line is not of ours, and ``fold`` on the test
-    side; a cell without a value carries its ``state`` (not run, failed, not applicable) and its
-    ``reason``. Rows of other methods have the state ``reported`` and the source as their reason.
-    ``known`` remembers the results of done units, by their keys, for who asks again and again.
+    side, ``unit`` the key of the evaluation and ``pretraining`` that of what it evaluates (of
+    several ``key+key``); a cell without a value carries its ``state`` (not run, failed, not
+    applicable) and its ``reason``. Rows of other methods have the state ``reported`` and the
+    source as their reason. ``known`` remembers the results of done units, by their keys, for who
+    asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -49,15 +51,16 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
             known[key] = store.result(key)
         outcome = _outcome(cell, metric, store, known.get(key))
         where = study, cell.row, cell.column, cell.seed
-        lines.append((*where, metric, *outcome, key, paper, cell.fold))
+        trained = "+".join(cell.unit.needs) if cell.unit is not None else ""
+        lines.append((*where, metric, *outcome, key, paper, cell.fold, trained))
         for further, value in _further(cell, metric, known.get(key)):
-            lines.append((*where, further, value, "done", "", key, None, cell.fold))
+            lines.append((*where, further, value, "done", "", key, None, cell.fold, trained))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
         for column in filter(other.values.__contains__, plan.study.columns):
             outcome, paper = (math.nan, "reported", source), other.values[column]
             own = study, name, column, None, plan.metric(column)
-            lines.append((*own, *outcome, "", paper, None))
+            lines.append((*own, *outcome, "", paper, None, ""))
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
     return frame.astype({"seed": "Int64", "value": "float64", "paper": "float64", "fold": "Int64"})
 
@@ -120,6 +123,28 @@ class Table:
     notes: tuple[str, ...]
     show_paper: bool
     answers: tuple[Answer, ...] = ()
+
+    def __repr__(self) -> str:
+        study, counts = self.study, [entry.n for entry in self.entries.values()]
+        parts = (
+            plural(len(study.all_rows), "row"),
+            plural(len(study.columns), "column"),
+            f"n = {plural(max(counts, default=0), 'seed')}",
+            self.plan.dataset.name,
+            f"{self.plan.preset} preset",
+        )
+        return f"Table('{study.name}': {', '.join(parts)})"
+
+    def __str__(self) -> str:
+        from ablation.report.markdown import to_markdown
+
+        return to_markdown(self)
+
+    def _repr_html_(self) -> str:
+        """Called by notebooks."""
+        from ablation.report.notebook import to_html
+
+        return to_html(self)
 
     @property
     def study(self) -> Study:

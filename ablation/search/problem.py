@@ -21,7 +21,7 @@ from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, split
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
-from skelcon.preset import DataNames, Preset, default_preset, resolve_with_preset
+from skelcon.presets import DataNames, Preset, default_preset, resolve_with_preset
 from skelcon.pretrain import check_batch
 from skelcon.settings import Settings, assignments
 

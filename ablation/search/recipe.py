@@ -7,7 +7,7 @@ import yaml
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from skelcon.config import Json
-from skelcon.preset import PRESETS
+from skelcon.presets import PRESETS
 from skelcon.settings import merge
 
 PRESET = "preset.yaml"

@@ -19,7 +19,7 @@ from ablation.report import cells_frame, display, document, export, make_table, 
 from ablation.report.from_results import save_plan
 from ablation.report.hits import hits_of
 from ablation.report.validation import pooled
-from ablation.run import RESUME, RunOptions, missing_units, run_job
+from ablation.running import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
 from ablation.search.evidence import Lead

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
+from scipy import stats
 
 from ablation.statistics.estimate import LEVEL, Estimate
 
@@ -78,15 +78,7 @@ def seeds_to_settle(difference: Estimate, tests: int = 1) -> int | None:
         future = replace(difference, seeds=seeds, of_seeds=of_seeds)
         if future.error == 0:
             return seeds
-        needed = _critical(future, level) + float(stats.norm.ppf(POWER))
-        if abs(future.value) / future.error >= needed:
+        critical = stats.t.ppf(1 - level / 2, future.freedom_of_p)
+        if abs(future.value) / future.error >= critical + stats.norm.ppf(POWER):
             return seeds
     return None
-
-
-def _critical(estimate: Estimate, level: float) -> float:
-    """The ratio of a mean to its error from which on p is below ``level``."""
-    high = 2.0
-    while estimate.p_of(high) > level:
-        high *= 2
-    return float(optimize.brentq(lambda ratio: estimate.p_of(ratio) - level, 0.0, high))

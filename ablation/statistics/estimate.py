@@ -13,14 +13,15 @@ groups' part of the variance of the mean are
 
 the second being the cluster-robust variance (Liang and Zeger 1986). Their sum counts what seeds and
 groups share twice, which errs on the safe side. The 95 % interval is that of Student's t with the
-degrees of freedom of Satterthwaite (1946); the p value is the weighted one of Cochran and Cox
-(1957),
+degrees of freedom of Satterthwaite (1946),
 
-.. math:: p = \frac{V_{seeds} \, p_{n - 1}(t) + V_{groups} \, p_{G - 1}(t)}
-                   {V_{seeds} + V_{groups}},
+.. math:: \nu = \frac{(V_{seeds} + V_{groups})^2}
+                    {V_{seeds}^2 / (n - 1) + V_{groups}^2 / (G - 1)}.
 
-which keeps its level far out in the tail too, where corrections for many comparisons look, and
-Satterthwaite's does not. Both are checked by simulation in the tests.
+Where a variance comes out small by chance, that is too many, which matters far out in the tail,
+where corrections for many comparisons look. A p value has the harmonic mean of these and of those
+of the smaller sample, :math:`\min(n, G) - 1`, which errs on the safe side. Both are checked by
+simulation in the tests.
 
 A bootstrap over three seeds or four subjects is too sure of itself: resampling n values gives
 (n - 1) / n of their variance, and no t quantile.
@@ -73,9 +74,7 @@ class Estimate:
             return None
         half = 0.0
         if self.error > 0:
-            squares = sum(part**2 / freedom for part, freedom in self._parts())
-            freedom = self.error**4 / squares
-            half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * self.error
+            half = float(stats.t.ppf(1 - LEVEL / 2, self._freedom)) * self.error
         return self.value - half, self.value + half
 
     @property
@@ -85,13 +84,18 @@ class Estimate:
             return None
         if self.error == 0:
             return float(self.value == 0)
-        ratio = abs(self.value) / self.error
-        return self.p_of(ratio)
+        return 2 * float(stats.t.sf(abs(self.value) / self.error, self.freedom_of_p))
 
-    def p_of(self, ratio: float) -> float:
-        """The two-sided p value of a mean that is ``ratio`` times its error."""
-        tails = sum(part * 2 * float(stats.t.sf(ratio, free)) for part, free in self._parts())
-        return float(tails / self.error**2)
+    @property
+    def freedom_of_p(self) -> float:
+        """Degrees of freedom of the test; of a mean without an error infinite."""
+        samples = [freedom for _, freedom in self._parts()]
+        return 2 / (1 / self._freedom + 1 / min(samples)) if samples else math.inf
+
+    @property
+    def _freedom(self) -> float:
+        """Satterthwaite's."""
+        return float(self.error**4 / sum(part**2 / freedom for part, freedom in self._parts()))
 
     def _parts(self) -> list[tuple[float, int]]:
         """The parts of the variance, each with its degrees of freedom."""
@@ -147,3 +151,20 @@ def difference_of(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -
     if first.shape != second.shape:
         raise ValueError(f"{first.shape} and {second.shape} hits cannot be paired")
     return estimate_of(first - second, groups)
+
+
+def unpaired_difference(a: Estimate, b: Estimate) -> Estimate:
+    """``a`` less ``b`` of other clips, or of other seeds: nothing that they share is gone.
+
+    The parts of the variance add up (Welch 1947); each is known as badly as in the smaller of the
+    two samples, which errs on the safe side. A part that one of them does not know (a single seed,
+    no clips) is not known of the difference either.
+    """
+    seeds, groups = min(a.seeds, b.seeds), min(a.groups, b.groups)
+    return Estimate(
+        a.value - b.value,
+        seeds,
+        groups,
+        a.of_seeds + b.of_seeds if seeds > 1 else 0.0,
+        a.of_groups + b.of_groups if groups > 1 else 0.0,
+    )

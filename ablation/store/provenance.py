@@ -35,7 +35,21 @@ def environment() -> Json:
         versions[name] = "unknown"
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
+    cudnn = torch.backends.cudnn.version()
+    of_gpus = {"cuda": torch.version.cuda, "cudnn": None if cudnn is None else str(cudnn)}
+    versions |= {name: text for name, text in of_gpus.items() if text is not None}
     return {"versions": versions, "revision": _revision(), "hardware": hardware}
+
+
+def arithmetic() -> Json:
+    """What rounds the numbers of this process, beside the versions and the hardware."""
+    import torch
+
+    return {
+        "tf32_products": torch.backends.cuda.matmul.allow_tf32,
+        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
 
 
 def reset_peak_memory() -> None:

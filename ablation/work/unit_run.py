@@ -17,7 +17,7 @@ from datetime import datetime
 import torch
 
 from ablation.store import Store, write_json
-from ablation.store.provenance import environment, peak_memory, reset_peak_memory
+from ablation.store.provenance import arithmetic, environment, peak_memory, reset_peak_memory
 from ablation.units import PretrainUnit, Unit
 from ablation.work.checkpoints import Checkpoints, EpochLog
 from ablation.work.context import Context
@@ -183,6 +183,7 @@ class UnitRun:
             "device": str(self._device),
             "ranks": self._ranks,
             "threads": torch.get_num_threads(),
+            "arithmetic": arithmetic(),
             "peak_memory": peak_memory(),
             **environment(),
         }

@@ -9,6 +9,7 @@ import typer
 
 from skelcon.cli.data import index_of, opened
 from skelcon.cli.options import DataOption
+from skelcon.cli.terminal import echo
 from skelcon.errors import UserError, nearest
 
 
@@ -46,4 +47,4 @@ def figures(
     index = index_of(dataset, clip)
     for name in names:
         written = style.save(FIGURES[name](dataset, index, seed), out, name, kinds)
-        typer.echo(f"{name}: {', '.join(map(str, written))}")
+        echo(f"{name}: {', '.join(map(str, written))}")

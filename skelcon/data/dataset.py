@@ -118,6 +118,11 @@ class SkeletonDataset:
     def __len__(self) -> int:
         return len(self.clip_names)
 
+    def __repr__(self) -> str:
+        clips, classes, layout = len(self), self.num_classes, self.layout.name
+        facts = f"{clips} clips of {classes} classes, layout {layout}, data {self.fingerprint}"
+        return f"SkeletonDataset({self.name!r}: {facts})"
+
     @property
     def name(self) -> str:
         """The name of this data set in tables."""

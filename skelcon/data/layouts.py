@@ -39,6 +39,9 @@ class SkeletonLayout:
         if len(parents) != len(self.bones) or not one_root or reached != joints:
             raise ValueError(f"layout '{self.name}': the bones must form one tree")
 
+    def __repr__(self) -> str:
+        return f"SkeletonLayout('{self.name}': {self.num_joints} joints)"
+
     @property
     def num_joints(self) -> int:
         """V, the number of joints of a body."""

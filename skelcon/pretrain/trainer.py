@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from skelcon.encoders import Encoder
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
 from skelcon.pretrain.distributed import SINGLE, ProcessGroup, check_world_size, synchronised
 from skelcon.pretrain.monitor import Monitor
+from skelcon.pretrain.progress import shown
 from skelcon.seeding import generator, seeded_globally
 
 
@@ -52,7 +54,7 @@ class EpochMetrics:
 
 
 class Pretraining:
-    """A pre-training in progress; call :meth:`run_epoch` until :attr:`done`.
+    """A pre-training in progress; call :meth:`run`, or :meth:`run_epoch` until :attr:`done`.
 
     The randomness of an epoch is derived from the seed and the epoch's number, so that
     :meth:`state_dict` between two epochs is all that an exact resume needs.
@@ -114,6 +116,20 @@ class Pretraining:
     def steps_per_epoch(self) -> int:
         """Optimisation steps of an epoch."""
         return len(self._clips) // self.config.batch
+
+    def run(self, *, progress: bool = False) -> list[EpochMetrics]:
+        """Train all epochs that are left; gives the metrics of each.
+
+        Args:
+            progress: show that it is alive: a bar on a terminal and in a notebook, else some lines.
+        """
+        found: list[EpochMetrics] = []
+        with shown(self.epochs, self.epoch) if progress else contextlib.nullcontext() as show:
+            while not self.done:
+                found.append(self.run_epoch())
+                if show is not None:
+                    show(found[-1])
+        return found
 
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the clips in a new random order."""

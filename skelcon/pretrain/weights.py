@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
@@ -82,7 +82,14 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         ) from None
 
 
-def load_encoder(path: Path | str, representation: str | None = None) -> Encoder:
+class Cell(Protocol):
+    """A line of a table's cells (`ablation.load_cells`): a pandas Series, or a mapping."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """``weights`` are the files of what was pre-trained, by representation."""
+
+
+def load_encoder(path: Path | str | Cell, representation: str | None = None) -> Encoder:
     """One trained encoder, on the CPU and in evaluation mode.
 
     It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames,
@@ -90,13 +97,17 @@ def load_encoder(path: Path | str, representation: str | None = None) -> Encoder
     data set.
 
     Args:
-        path: a ``weights.safetensors``, or a directory that holds one.
+        path: a ``weights.safetensors``, a directory that holds one, or a line of
+            ``ablation.load_cells``: then the encoder that its value was measured with.
         representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
 
     Raises:
         UserError: if the file is missing or is not a weights file of skelcon, or does not hold the
-            representation, or holds several and none is given.
+            representation, or holds several and none is given, or nothing was pre-trained for the
+            line.
     """
+    if not isinstance(path, (str, Path)):
+        path, representation = _of_cell(path, representation)
     path = Path(path)
     if path.is_dir():
         path = path / WEIGHTS_FILE
@@ -108,6 +119,20 @@ def load_encoder(path: Path | str, representation: str | None = None) -> Encoder
     if name not in encoders:
         raise UserError(f"'{path}' holds no representation '{name}': {nearest(name, encoders)}")
     return encoders[name]
+
+
+def _of_cell(cell: Cell, representation: str | None) -> tuple[str, str]:
+    """File and representation behind a line of cells."""
+    weights: Mapping[str, str] | None = cell["weights"]
+    where = f"row '{cell['row']}', column '{cell['column']}'"
+    if not weights:
+        raise UserError(f"{where}: nothing was pre-trained for it, there are no weights")
+    if representation is None and len(weights) > 1:
+        raise UserError(f"{where} has several encoders: choose one of {', '.join(weights)}")
+    name = representation or next(iter(weights))
+    if name not in weights:
+        raise UserError(f"{where} has no encoder '{name}': {nearest(name, weights)}")
+    return weights[name], name
 
 
 def _built(

@@ -106,7 +106,11 @@ def test_a_finished_study_runs_nothing_and_writes_the_same_files(golden: Path, n
 
 
 def test_units_trained_now_give_the_numbers_that_they_gave(golden: Path, tmp_path: Path) -> None:
-    """To float32's rounding: processors differ in the order of their sums."""
+    """To float32's rounding: processors differ in the order of their sums.
+
+    A clip between two classes may then change sides, and there are four of them: accuracies may
+    differ by so much, losses may not.
+    """
     rows = ("--only", "crop+jitter", "--seeds", 1)
     for name in STUDIES:
         ended = ablate(
@@ -134,6 +138,9 @@ def test_units_trained_now_give_the_numbers_that_they_gave(golden: Path, tmp_pat
                 for line, golden_line in lines:
                     for timed in ("seconds", "samples_per_s"):
                         line.pop(timed, None), golden_line.pop(timed, None)
+                    accuracies = [name for name in golden_line if "top1" in name]
+                    for name in accuracies:
+                        assert line.pop(name) == pytest.approx(golden_line.pop(name), abs=0.36)
                     assert line == pytest.approx(golden_line, rel=1e-3)
 
 

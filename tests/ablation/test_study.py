@@ -7,7 +7,7 @@ import pytest
 from ablation.catalogue import known_studies
 from ablation.study import RESERVED, load_study, named_study
 from skelcon.errors import UserError
-from skelcon.preset import PRESETS, preset_tree
+from skelcon.presets import PRESETS, preset_tree
 
 
 @pytest.mark.parametrize("name", sorted(known_studies()))

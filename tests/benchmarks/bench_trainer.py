@@ -25,7 +25,7 @@ from ablation.work import prepare
 from skelcon.augment import AugmentConfig, augmented_view
 from skelcon.data import ClipBank, open_or_import
 from skelcon.data.synthetic import open_embedded
-from skelcon.preset import preset_tree, resolve_with_preset
+from skelcon.presets import preset_tree, resolve_with_preset
 from skelcon.pretrain import Pretraining
 from skelcon.seeding import generator
 

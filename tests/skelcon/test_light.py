@@ -28,7 +28,7 @@ def imported_by(program: str, *names: str) -> list[str]:
         "import skelcon.settings",
         "import skelcon.plugins",
         "import skelcon; skelcon.register_augmentation",
-        "from skelcon.preset import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
+        "from skelcon.presets import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
         "from skelcon.augment import JitterConfig",
         "from skelcon.encoders import EncodersConfig, ENCODERS; EncodersConfig().resolved(['seq'])",
         "from skelcon.pretrain import PretrainConfig, check_batch",
@@ -56,3 +56,10 @@ def test_choices_on_the_command_line_are_those_that_there_are():
     assert tuple(ExportFormat) == FORMATS
     assert tuple(name.replace("-", "_") for name in STEPS) == tuple(Normalisation.model_fields)
     assert set(PROTOCOLS.replace(" or", ",").split(", ")) == set(splits.PROTOCOLS)
+
+
+def test_the_engine_is_imported_when_it_is_used():
+    assert imported_by("import ablation", *HEAVY, "numpy", "pydantic", "ablation.api") == []
+    names = "'compare load_cells load_table run'"
+    program = f"import ablation; assert ' '.join(ablation.__all__) == {names}; ablation.run"
+    assert imported_by(program, *HEAVY) == []

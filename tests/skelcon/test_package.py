@@ -6,12 +6,14 @@ import pytest
 import skelcon
 from skelcon import errors
 from skelcon.downstream import embed
+from skelcon.presets import preset
 from skelcon.pretrain import load_encoder
 
 
 def test_the_package_offers_a_trained_encoder_and_its_features():
     assert skelcon.load_encoder is load_encoder
     assert skelcon.embed is embed
+    assert skelcon.preset is preset
     with pytest.raises(AttributeError, match="'skelcon' has no attribute 'loadencoder'"):
         _ = skelcon.loadencoder
 

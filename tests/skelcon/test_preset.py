@@ -11,7 +11,7 @@ import pytest
 
 import skelcon
 from skelcon.errors import UserError
-from skelcon.preset import PRESETS, DataNames, Preset, canonical_data, resolve_with_preset
+from skelcon.presets import PRESETS, DataNames, Preset, canonical_data, resolve_with_preset
 from skelcon.pretrain import PretrainConfig
 from skelcon.settings import Settings
 
@@ -265,3 +265,22 @@ def test_the_authors_preset_builds_the_encoders_of_their_checkpoints() -> None:
     strides = (1, 1, 1, 1, 2, 1, 1, 2, 1, 1)
     assert config.encoders.stg == AGCNConfig(channels=widths, strides=strides, kernel=9)
     assert config.encoders.img == HCNConfig(channels=64, cooccurrence=64, dropout=0.5)
+
+
+def test_a_preset_is_settings_in_one_step():
+    settings = skelcon.preset("small", {"pretrain": {"epochs": 7, "representations": ["img"]}})
+    assert settings.pretrain.epochs == 7
+    special = Preset.of("small").tree["by_representations"]["img"]["pretrain"]["optimiser"]["lr"]
+    assert settings.pretrain.optimiser.lr == special
+    on_data = skelcon.preset(data="PKU-MMD II").pretrain
+    assert (on_data.contrast.queue, skelcon.preset().pretrain.contrast.queue) == (2048, 16384)
+    with pytest.raises(UserError, match=r"did you mean 'pretrain\.epochs'"):
+        skelcon.preset("small", {"pretrain.epoch": 7})
+
+
+def test_settings_print_what_is_not_the_papers():
+    assert repr(skelcon.preset()) == "Settings()"
+    small = repr(skelcon.preset("small", {"pretrain.epochs": 7}))
+    assert "epochs=7" in small
+    assert "temperature" not in small
+    assert len(small) < 1500

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from skelcon.errors import UserError
-from skelcon.preset import PRESETS, preset_tree, resolve_with_preset
+from skelcon.presets import PRESETS, preset_tree, resolve_with_preset
 from skelcon.settings import Settings, merge, parse_assignment, put, resolve
 from skelcon.yamlfile import read_yaml
 

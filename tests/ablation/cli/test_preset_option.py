@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ablation.cli import options
-from skelcon.preset import PRESETS
+from skelcon.presets import PRESETS
 
 
 @pytest.fixture

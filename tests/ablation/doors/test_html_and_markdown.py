@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -14,6 +14,7 @@ from markdown_it.token import Token
 from ablation.doors import to_html, to_markdown
 from skelcon.printable import printable
 
+PROPERTY = settings(deadline=None)
 ANY = st.text(st.characters(exclude_categories=())) | st.text(
     st.sampled_from("ab1 .)#*_-+=~`[]<>()!|\\&;$:\"'/\n\t\x1b"), max_size=12
 )
@@ -55,6 +56,7 @@ def _examples(function: Any) -> Any:
 
 
 @_examples
+@PROPERTY
 @given(ANY)
 def test_html_gives_the_text_back(text: str) -> None:
     reader = Reader()
@@ -89,6 +91,7 @@ PARSERS = {
 @pytest.mark.parametrize("parser", PARSERS)
 def test_markdown_gives_the_text_back_as_a_paragraph_and_as_an_item(parser: str) -> None:
     @_examples
+    @PROPERTY
     @given(ANY)
     def check(text: str) -> None:
         tokens = PARSERS[parser].parse(f"{to_markdown(text)}\n\n- {to_markdown(text)}\n")
@@ -103,6 +106,7 @@ def test_markdown_gives_the_text_back_as_a_paragraph_and_as_an_item(parser: str)
 
 
 @_examples
+@PROPERTY
 @given(ANY)
 def test_markdown_gives_the_text_back_from_a_table(text: str) -> None:
     cell = to_markdown(text)

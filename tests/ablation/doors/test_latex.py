@@ -10,7 +10,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ablation.doors import to_latex, to_latex_name
@@ -20,6 +20,7 @@ from skelcon.printable import printable
 ASCII = st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20))
 LETTERS = "àéîõüÿçşğőřůÅŚŽñİǔḍḇ"
 """Of which each is a letter and an accent that every font has."""
+PROPERTY = settings(deadline=None)
 ANY = (
     st.text(st.characters(exclude_categories=()))
     | ASCII
@@ -51,12 +52,14 @@ def read_back(latex: str) -> str:
     return found
 
 
+@PROPERTY
 @given(ASCII | st.text(st.sampled_from([*LETTERS, *"–—±αλ≤‘’“”…", *"a-'`?!<>,[]*"])))
 @example("--set [x] ---- ''``?`!` <<a>> ,, \\~^\"|")
 def test_a_text_of_letters_and_signs_can_be_read_back(text: str) -> None:
     assert read_back(to_latex(text)) == " ".join(text.split())
 
 
+@PROPERTY
 @given(ANY)
 @example("\\\\[1em] \\input{a} %\n$x^2$ &#_{}~")
 @example("e\u0301\u0302 a\u0328\u0301 \u0301 中文 😀 \ud800 \x1b")
@@ -159,6 +162,7 @@ def test_an_options_name_is_printed_with_its_dashes(tmp_path: Path) -> None:
         assert "by --set (’’ and ‘‘)" in page.stdout.decode()
 
 
+@PROPERTY
 @given(ANY)
 def test_it_is_one_line_and_its_spaces_are_those_that_are_seen(text: str) -> None:
     latex = to_latex(text)

@@ -172,7 +172,7 @@ def test_a_question_leaves_standard_output_to_the_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ablation.cli.studies import confirm_cpu
-    from skelcon.preset import Preset
+    from skelcon.presets import Preset
 
     small, paper = Preset.of("small"), Preset.of("paper")
     stdin = io.StringIO("y\nn\n")

@@ -15,7 +15,7 @@ from ablation.store import Store, write_json
 from ablation.study import Study, load_study, named_study
 from ablation.units import PretrainUnit
 from skelcon.data import SkeletonDataset, split
-from skelcon.preset import preset_tree, resolve_with_preset
+from skelcon.presets import preset_tree, resolve_with_preset
 
 
 def budget_note(plan: Plan, results: Path) -> str:

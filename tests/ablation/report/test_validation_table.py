@@ -74,7 +74,7 @@ def test_an_entry_is_pooled_over_its_folds_with_an_error_over_clips_and_groups(
     finish(plan, store)
     frame, table = cells_frame(plan, store), table_of(plan, store)
     assert len(frame) == len(plan.cells) == 3 * 2 * len(SEEDS) * FOLDS
-    assert list(frame.columns)[-1] == "fold"
+    assert list(frame.columns)[-2:] == ["fold", "pretraining"]
     assert set(frame["fold"]) == {0, 1, 2}
     train = split(dataset, "xsub", "train")
     sizes = {len(cell.unit.side.clips(dataset, "validation")) for cell in plan.cells if cell.unit}
@@ -155,8 +155,9 @@ def test_files_have_the_folds_and_the_errors(plan: Plan, tmp_path: Path) -> None
     table, frame = table_of(plan, store), cells_frame(plan, store)
     export.export(table, frame, [], tmp_path / "out")
     header, first, *_ = (tmp_path / "out" / "cells.csv").read_text().splitlines()
-    assert header.endswith(",paper,fold")
-    assert first.endswith(",0")
+    assert header.endswith(",paper,fold,pretraining")
+    needed = plan.cells[0].unit.needs if plan.cells[0].unit else ()
+    assert first.endswith(f",0,{'+'.join(needed)}")
     cells = json.loads((tmp_path / "out" / "table.json").read_text())["cells"]
     for cell in cells:
         entry = table.entries[cell["row"], cell["column"]]

@@ -29,7 +29,7 @@ from ablation.store import Store
 from ablation.study import load_study
 from skelcon.data import ClipInfo, DatasetWriter, SkeletonDataset, split
 from skelcon.errors import UserError
-from skelcon.preset import preset_tree, resolve_with_preset
+from skelcon.presets import preset_tree, resolve_with_preset
 from skelcon.settings import parse_assignment, put
 
 LR = "pretrain.optimiser.lr"

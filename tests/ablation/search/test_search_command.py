@@ -11,7 +11,7 @@ import pytest
 from search_helpers import SPACE, problem_of, run_trials
 
 from ablation.monitor.output import output
-from ablation.run import RunOptions
+from ablation.running import RunOptions
 from ablation.scheduler.resources import Resources
 from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord

@@ -27,7 +27,7 @@ from ablation.store import Store, write_json
 from ablation.units import EvaluateUnit, Unit
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
-from skelcon.preset import Preset, preset_tree, resolve_with_preset
+from skelcon.presets import Preset, preset_tree, resolve_with_preset
 
 LR = "pretrain.optimiser.lr"
 

@@ -15,7 +15,7 @@ from scipy.stats import chisquare, ks_2samp
 
 from skelcon.augment import AugmentConfig, augmented_view, training_view
 from skelcon.data import KINECT_V2, ClipBank, ClipInfo, DatasetWriter, Normalisation
-from skelcon.preset import preset_tree, resolve_with_preset
+from skelcon.presets import preset_tree, resolve_with_preset
 from skelcon.settings import Settings
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)

@@ -8,13 +8,14 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.table import Table
 
 from skelcon.cli.terminal import PlainConsole, echo, joined, line, say, styled
 from skelcon.printable import printable
 
+PROPERTY = settings(deadline=None)
 ANY = st.text(st.characters(exclude_categories=()))
 """Lone surrogates too, as a path has them that is no UTF-8."""
 
@@ -29,6 +30,7 @@ def written(of: PlainConsole) -> str:
     return of.file.getvalue()
 
 
+@PROPERTY
 @given(ANY)
 @example("[x] [/x] [bold]b[/] \\[a] :x: :warning:")
 @example("\x1b[2J\r\x07\x00\x9b1m")
@@ -46,6 +48,7 @@ def test_the_terminal_shows_the_text_itself(text: str) -> None:
     assert written(ours) == 4 * f"{printable(one_line)}\n"
 
 
+@PROPERTY
 @given(st.text(st.characters(codec="utf-8")))
 def test_what_can_be_printed_is_not_changed(text: str) -> None:
     if text.isprintable():
@@ -54,6 +57,7 @@ def test_what_can_be_printed_is_not_changed(text: str) -> None:
     assert printable(printable(text)) == printable(text)
 
 
+@PROPERTY
 @given(st.text(st.sampled_from("ab[]/:x\\ \n\x1b"), min_size=1))
 def test_a_table_shows_headers_and_cells_as_they_are(text: str) -> None:
     text = text.replace("\n", " ")

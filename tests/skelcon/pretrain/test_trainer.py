@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from torch import Tensor
 
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.errors import UserError
-from skelcon.pretrain import PretrainConfig, Pretraining
+from skelcon.pretrain import EpochMetrics, PretrainConfig, Pretraining
+from skelcon.pretrain.progress import shown
 
 TREE: dict[str, Any] = {
     "encoders": {
@@ -204,3 +206,31 @@ def test_a_loss_that_is_not_finite_ends_the_training(
         next(iter(training.contrast.query_parameters())).fill_(math.nan)
     with pytest.raises(FloatingPointError, match="epoch 0"):
         training.run_epoch()
+
+
+def test_a_run_trains_what_is_left_and_shows_that_it_is_alive(
+    small_bank: ClipBank, small_layout: SkeletonLayout, capsys: pytest.CaptureFixture[str]
+):
+    whole, shown = (started(small_bank, small_layout) for _ in range(2))
+    expected = run(whole, 4)
+    shown.run_epoch()
+    metrics = shown.run(progress=True)
+    assert [(m.epoch, m.loss, m.top1, m.lr) for m in metrics] == expected[1:]
+    assert_same_bits(whole, shown)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == [f"epoch {n}/4" for n in (2, 3, 4)]
+    assert f"loss {expected[-1][1]:.3f}" in lines[-1]
+    assert shown.run(progress=True) == []
+    quiet = started(small_bank, small_layout)
+    quiet.run()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_terminal_has_a_bar():
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=120)
+    metrics = EpochMetrics(epoch=1, loss=2.5, top1=0.25, lr=0.1, samples_per_s=80.0, seconds=1.0)
+    with shown(4, done=1, console=console) as show:
+        show(metrics)
+    assert "2/4" in file.getvalue()
+    assert "loss 2.500  top-1 25.0 %  80 clips/s" in file.getvalue()

@@ -72,10 +72,10 @@ class Preset:
     """
 
     name: str
-    tree: Json = field(hash=False)
+    tree: Json = field(hash=False, repr=False)
     base: str = ""
-    changes: Json = field(default_factory=dict, hash=False)
-    chosen: str = ""
+    changes: Json = field(default_factory=dict, hash=False, repr=False)
+    chosen: str = field(default="", repr=False)
 
     @classmethod
     def of(cls, asked: str | Path | Preset) -> Preset:
@@ -113,6 +113,31 @@ def default_preset(dataset: SkeletonDataset) -> str:
     return "quick" if dataset.synthetic else "small"
 
 
+def preset(
+    name: str | Path = "paper",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    data: str | None = None,
+) -> Settings:
+    """All settings of a preset, ready to be used: ``preset("small").pretrain`` pre-trains.
+
+    >>> preset("small").pretrain.epochs
+    60
+    >>> preset("small", {"pretrain.representations": ["img"]}).pretrain.representations
+    ('img',)
+
+    Args:
+        name: ``quick``, ``small``, ``paper``, ``authors``, or the path of a file.
+        settings: what to change, as ``--set`` names it.
+        data: the name of a data set, such as ``pkummd2``, whose recipes count.
+
+    Raises:
+        UserError: for an unknown preset, key or value.
+    """
+    found, names = Preset.of(name), None if data is None else DataNames(data, data)
+    return resolve_with_preset(found.tree, (), settings or {}, f"preset '{found}'", names)
+
+
 def preset_tree(preset: str | Path | Preset) -> Json:
     """What a preset changes; :class:`UserError` for an unknown one."""
     return Preset.of(preset).tree
@@ -145,6 +170,25 @@ def resolve_with_preset(
     special = preset.get(_BY_REPRESENTATIONS, {}).get(together, {})
     checked = resolve((*first, special, *trees), source)
     return resolve((*first, special, *trees, overrides), "--set") if overrides else checked
+
+
+def preset_layers(
+    preset: Preset, representations: Sequence[str], data: DataNames | None = None
+) -> list[tuple[str, Json]]:
+    """What a preset sets, as :func:`resolve_with_preset` applies it, each part with its name.
+
+    >>> [name for name, _ in preset_layers(Preset.of("small"), ["img"])]
+    ['preset small', 'preset small, by_representations img']
+    """
+    layers = [("", {key: value for key, value in preset.tree.items() if key not in _PARTS})]
+    if data is not None:
+        names = canonical_data(data.pretraining), canonical_data(data.task)
+        found = zip(names, _for_data(preset.tree, data), strict=True)
+        layers += [(f", {_BY_DATA} {name}", tree) for name, tree in found]
+    together = "+".join(sorted(representations, key=REGISTERED.names().index))
+    special = preset.tree.get(_BY_REPRESENTATIONS, {}).get(together, {})
+    layers.append((f", {_BY_REPRESENTATIONS} {together}", special))
+    return [(f"preset {preset}{name}", tree) for name, tree in layers if tree]
 
 
 def canonical_data(name: str) -> str:

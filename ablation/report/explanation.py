@@ -1,0 +1,251 @@
+"""How a number of a table came about, from the results directory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ablation.plan import Cell, Plan
+from ablation.report.cells import seconds_of, settings_of
+from ablation.report.configurations import ran
+from ablation.report.entry import Entry
+from ablation.report.evidence import Evidence, Where, evidence_of
+from ablation.report.from_results import load_plan
+from ablation.report.reproducing import Command, command_of, keys_of
+from ablation.report.table import cells_frame, entries_of, printed
+from ablation.store import Store
+from ablation.store.unit_files import PROVENANCE
+from ablation.text import plural
+from ablation.units import EvaluateUnit
+from skelcon.config import Json
+from skelcon.data import SkeletonDataset, kind_of_groups
+from skelcon.errors import UserError, nearest
+from skelcon.presets import DataNames, preset_layers
+from skelcon.settings import merge
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one seed (and fold) gave.
+
+    Attributes:
+        value: a fraction or a count; None without one, then ``reason`` says why.
+        unit: the key of the evaluation.
+        pretrainings: the keys of what it evaluates.
+        seconds, pretraining_seconds: wall time.
+        peak_memory: of any of its units, in MiB.
+    """
+
+    seed: int
+    fold: int | None
+    value: float | None
+    reason: str
+    unit: str
+    pretrainings: tuple[str, ...]
+    seconds: float | None
+    pretraining_seconds: float | None
+    peak_memory: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that decided the number, and who set it."""
+
+    key: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a number came about.
+
+    Attributes:
+        entry: the number as the table prints it.
+        over: what its interval is over; empty where there is none.
+        data: of each data set its facts.
+        ran: versions, revision, machine and arithmetic of its units.
+    """
+
+    table: str
+    row: str
+    column: str
+    metric: str
+    entry: Entry
+    over: str
+    values: tuple[Value, ...]
+    settings: tuple[Setting, ...]
+    protocol: str
+    evaluated_on: str
+    data: tuple[Json, ...]
+    ran: Json
+    command: Command
+
+    def to_json(self) -> Json:
+        """Plain values."""
+        return asdict(self)
+
+
+def explain(results: Path, table: str, row: str, column: str) -> Explanation:
+    """Explain a cell.
+
+    Args:
+        results: the results directory.
+        table: the name of a table in it.
+        row, column: their names, or what the table prints for them.
+
+    Raises:
+        UserError: if there is no such table, row or column.
+    """
+    store, plan = Store(results), load_plan(results, table)
+    study = plan.study
+    labels = {name: each.label for name, each in study.all_rows.items()}
+    row = _named(f"table '{table}' has no row", row, labels)
+    heads = {name: each.label for name, each in study.columns.items()}
+    column = _named(f"table '{table}' has no column", column, heads)
+    where = row, column
+    frame = cells_frame(plan, store)
+    shown = printed(plan, frame[frame["state"] != "reported"])
+    evidence = evidence_of(plan, shown, store)
+    cells = [each for each in plan.cells if (each.row, each.column) == where]
+    lines = shown[(shown["row"] == row) & (shown["column"] == column)]
+    keys = sorted(keys_of(plan, where))
+    known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
+    provenance = [each for each in known if each is not None]
+    return Explanation(
+        table=table,
+        row=row,
+        column=column,
+        metric=plan.metric(column),
+        entry=entries_of(plan, frame, evidence)[where],
+        over=_over(plan, evidence, where),
+        values=tuple(
+            _value(cell, line["value"], line["reason"], store)
+            for cell, line in zip(cells, lines.to_dict("records"), strict=True)
+        ),
+        settings=tuple(_settings(plan, cells, where)),
+        protocol=next((each.unit.side.protocol for each in cells if each.unit), plan.protocol),
+        evaluated_on=plan.evaluate_on,
+        data=tuple(map(_facts, plan.datasets)),
+        ran=ran(keys, store),
+        command=command_of(plan, where, provenance),
+    )
+
+
+def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:
+    """The name of what is asked for by its name or its label."""
+    if asked in labels:
+        return asked
+    for name, label in labels.items():
+        if label is not None and label.casefold() == asked.casefold():
+            return name
+    raise UserError(f"{problem} '{asked}': {nearest(asked, labels)}")
+
+
+def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
+    unit = cell.unit
+    needs = unit.needs if unit is not None else ()
+    keys = (unit.key, *needs) if unit is not None else ()
+    peak: dict[str, float] = {}
+    for key in keys:
+        of_unit = (store.files(key).read_or_none(PROVENANCE) or {}).get("peak_memory", {})
+        peak |= {name: max(mib, peak.get(name, 0.0)) for name, mib in of_unit.items()}
+    trained = [seconds_of(store, key) for key in needs]
+    known = [seconds for seconds in trained if seconds is not None]
+    return Value(
+        cell.seed,
+        cell.fold,
+        None if reason else value,
+        reason,
+        unit.key if unit is not None else "",
+        needs,
+        seconds_of(store, unit.key) if unit is not None else None,
+        sum(known) if known and len(known) == len(trained) else None,
+        peak,
+    )
+
+
+def _over(plan: Plan, evidence: Evidence, cell: Where) -> str:
+    """``5 seeds, 4 subjects and 430 clips``."""
+    estimate, hits = evidence.estimate(cell), evidence.hits.get(cell)
+    if estimate is None or not estimate.known:
+        return ""
+    seeds = plural(estimate.seeds, "seed")
+    if hits is None:
+        return f"{seeds}, and not over the test sample: its predictions are not known"
+    unit = next(each.unit for each in plan.cells if (each.row, each.column) == cell and each.unit)
+    kind = kind_of_groups(plan.dataset, unit.side.protocol, hits.clips)
+    parts = [seeds] if estimate.seeds > 1 else []
+    if estimate.groups != len(hits.clips):
+        parts.append(plural(estimate.groups, kind or "group"))
+    clips = plural(len(hits.clips), "clip")
+    text = f"{', '.join(parts)} and {clips}" if parts else clips
+    return text if estimate.seeds > 1 else f"{text}, of one seed"
+
+
+def _facts(dataset: SkeletonDataset) -> Json:
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "layout_family": dataset.family,
+        "normalisation": dataset.normalisation.model_dump(mode="json"),
+        "joints": dataset.layout.num_joints,
+        "clips": len(dataset),
+        "synthetic": dataset.synthetic,
+    }
+
+
+# -- settings ---------------------------------------------------------------------------------
+
+
+def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
+    """All settings that are in use, each with the last that set it."""
+    unit = next((each.unit for each in cells if each.unit is not None), None)
+    if not isinstance(unit, EvaluateUnit):
+        return []
+    values = settings_of(unit)
+    sources: dict[str, str] = {}
+    for source, tree in _layers(plan, where, unit):
+        for key in values:
+            if _sets(tree, key):
+                sources[key] = source
+    return [Setting(key, value, sources.get(key, DEFAULT)) for key, value in values.items()]
+
+
+def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Json]]:
+    """What sets the settings of a cell, in the order in which `Study.settings` applies it."""
+    study, (row, column) = plan.study, where
+    behind = study.columns[column].of or column
+    names = DataNames.of(plan.dataset, plan.source)
+    asked = study.settings(row, behind, plan.preset.tree, plan.overrides, None, names).pretrain
+    trained = [source.pretrained for source in unit.encoders if source.pretrained is not None]
+    together = trained[0].representations if trained else asked.representations
+    of_row = (f"row {row}", study.all_rows[row].set)
+    of_column = (f"column {column}", study.columns[behind].set)
+    layers = [*preset_layers(plan.preset, together, names)]
+    layers += [("study", study.base), of_row, of_column]
+    if study.columns[behind].separate:
+        layers.append((f"column {column}", {"pretrain.representations": []}))
+    layers.append(("--set", plan.overrides))
+    if row in study.references:  # what makes it the reference comes last
+        layers += [of_row, of_column]
+    nested = []
+    for source, changes in layers:
+        tree: Json = {}
+        merge(tree, changes)
+        nested.append((source, tree))
+    return nested
+
+
+def _sets(tree: Json, key: str) -> bool:
+    """Whether a tree of changes sets the value at a key path."""
+    found: Any = tree
+    for part in key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return False
+        found = found[part]
+    return True

@@ -1,0 +1,147 @@
+"""The shell line that computes a cell again, and what stands in its way."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ablation.catalogue import known_studies
+from ablation.plan import Plan, make_plan
+from ablation.report.cells import flat
+from ablation.report.evidence import Where
+from ablation.study import named_study
+from skelcon.errors import UserError
+from skelcon.presets import Preset
+
+AGAIN = "reproduced"
+"""The results directory of the command: in its own all units would be found done."""
+PATH, SOURCE, PRESET = "PATH", "SOURCE", "PRESET.yaml"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command for the shell.
+
+    Attributes:
+        line: it can be pasted once what the remarks name is filled in.
+        remarks: what has to be filled in, and what it will not reproduce.
+    """
+
+    line: str
+    remarks: tuple[str, ...]
+
+
+def command_of(plan: Plan, cell: Where, ran: Iterable[dict[str, Any]]) -> Command:
+    """What runs the units of a cell again; ``ran`` is the provenance of those that are done."""
+    study, row = plan.study, cell[0]
+    built_in = study.name in known_studies()
+    words = ["skelcon-ablate", *([study.name] if built_in else ["run", f"{study.name}.yaml"])]
+    remarks = [] if built_in else [f"{study.name}.yaml is the file of the study."]
+    for option, dataset, stand_in in (
+        ("--data", plan.dataset, PATH),
+        ("--source", plan.source, SOURCE),
+    ):
+        if dataset is not None and not dataset.synthetic:
+            words += [option, stand_in]
+            remarks.append(f"{stand_in} is {dataset.name} with the data {dataset.fingerprint}.")
+    if plan.asked_protocol is not None:
+        words += ["--protocol", plan.asked_protocol]
+    if plan.evaluate_on == "validation":
+        words += ["--evaluate-on", "validation", "--folds", str(plan.folds)]
+    from_file = bool(plan.preset.changes)
+    words += ["--preset", PRESET if from_file else plan.preset.name]
+    if from_file:
+        changes = ", ".join(settings_as_words(plan.preset.changes))
+        base = f"extends {plan.preset.base} and " if plan.preset.base else ""
+        remarks.append(f"{PRESET} is '{plan.preset}', which {base}sets {changes}.")
+    for text in settings_as_words(plan.overrides):
+        words += ["--set", text]
+    words += ["--seeds", seeds_as_word(plan.seeds), "--only", row]
+    if plan.shown is not None:
+        words += ["--metric", plan.shown]
+    words += [*_resources(ran), "--results", AGAIN]
+    if built_in and not _as_today(plan, cell):
+        remarks.append(
+            "This version plans other units for it: the study, a preset or a default has changed "
+            "since. Check out the git revision that made it."
+        )
+    return Command(shlex.join(words), tuple(remarks))
+
+
+def _resources(ran: Iterable[dict[str, Any]]) -> list[str]:
+    """Threads and GPUs, which may change the last bits."""
+    words: dict[str, int] = {}
+    for values in ran:
+        threads, ranks = int(values.get("threads", 1)), int(values.get("ranks", 1))
+        if str(values.get("device", "cpu")).startswith("cuda"):
+            words["--gpus-per-trial"] = max(ranks, words.get("--gpus-per-trial", 1))
+        elif threads > 1:
+            words["--cpus-per-trial"] = max(threads, words.get("--cpus-per-trial", 1))
+    return [word for option, number in words.items() for word in (option, str(number))]
+
+
+def seeds_as_word(seeds: tuple[int, ...]) -> str:
+    """As ``--seeds`` takes them: ``3`` for 0, 1 and 2, else a list.
+
+    >>> seeds_as_word((0, 1, 2)), seeds_as_word((0, 5)), seeds_as_word((5,))
+    ('3', '0,5', '5,')
+    """
+    if seeds == tuple(range(len(seeds))):
+        return str(len(seeds))
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
+
+
+def settings_as_words(tree: dict[str, Any]) -> list[str]:
+    """As ``--set`` takes them, whatever they are.
+
+    >>> settings_as_words({"pretrain": {"monitor": None, "representations": ["img"]}})
+    ['pretrain.monitor=null', 'pretrain.representations=["img"]']
+    """
+    return [f"{key}={_as_yaml(value)}" for key, value in flat(tree).items()]
+
+
+def _as_yaml(value: Any) -> str:
+    if isinstance(value, str):
+        try:
+            if yaml.safe_load(value) == value:
+                return value
+        except yaml.YAMLError:
+            pass
+    return json.dumps(value)
+
+
+def _as_today(plan: Plan, cell: Where) -> bool:
+    """Whether the study and the preset of this version ask for the same units."""
+    preset = plan.preset
+    try:
+        today = make_plan(
+            named_study(plan.study.name).only((cell[0],)),
+            plan.dataset,
+            preset=preset if preset.changes else Preset.of(preset.name),
+            seeds=plan.seeds,
+            protocol=plan.asked_protocol,
+            evaluate_on=plan.evaluate_on,
+            overrides=plan.overrides,
+            source=plan.source,
+            folds=plan.folds,
+        )
+    except UserError:
+        return False
+    return keys_of(plan, cell) == keys_of(today, cell)
+
+
+def keys_of(plan: Plan, cell: Where) -> set[str]:
+    """The units behind a cell, its pre-trainings included."""
+    units = (each.unit for each in plan.cells if (each.row, each.column) == cell)
+    return {key for unit in units if unit is not None for key in (unit.key, *unit.needs)}
+
+
+def shell_compare(results: Path, name: str) -> str:
+    """The line that compares what was reproduced with what there is."""
+    return shlex.join(["skelcon-ablate", "compare", str(results / name), f"{AGAIN}/{name}"])
