@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ablation.figures import Asked
-from ablation.pages.facts import command_of, facts_of
-from ablation.plan import Cell
+from ablation.pages.facts import Facts, facts_of
 from ablation.report.entry import Entry, number
 from ablation.report.evidence import Where
+from ablation.report.explanation import DEFAULT, Explanation, Value, explanation_of
 from ablation.report.table import Table
-from ablation.store import Store
-from ablation.store.unit_files import PROVENANCE
 from ablation.text import fine_duration, plural, short_key
-from skelcon.data import kind_of_groups
 
 
 @dataclass(frozen=True)
@@ -24,8 +20,8 @@ class Explained:
     Attributes:
         sentences: its interval, its spread, its place in the column, the paper's value.
         heads, values: what each seed (and fold) gave, with its units and their time.
-        facts: machine and versions.
-        command: the shell line that computes it again.
+        settings: those that are not the paper's defaults, with who set them.
+        command, remarks: the shell line that computes it again, and what stands in its way.
     """
 
     row: str
@@ -34,104 +30,76 @@ class Explained:
     sentences: tuple[str, ...]
     heads: tuple[str, ...]
     values: tuple[tuple[str, ...], ...]
-    facts: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str, str], ...]
+    defaults: str
+    facts: Facts
     command: str
+    remarks: tuple[str, ...]
 
 
-def explained(asked: Asked, where: Where) -> Explained:
-    """What is known of a cell, from the results alone."""
-    table, plan, store = asked.table, asked.plan, asked.store
-    entry, (row, column) = table.entries[where], where
-    cells = [cell for cell in plan.cells if (cell.row, cell.column) == where]
-    frame = asked.frame
-    of_cell = (frame["row"] == row) & (frame["column"] == column)
-    lines = frame[of_cell & (frame["metric"] == plan.metric(column))].to_dict("records")
-    folds = any(cell.fold is not None for cell in cells)
-    values = [
-        (
-            str(cell.seed),
-            *([str(cell.fold)] if folds else []),
-            _value(entry, line["value"], line["reason"]),
-            *_units(cell, store),
-        )
-        for cell, line in zip(cells, lines, strict=True)
-    ]
-    heads = ("seed", *(["fold"] if folds else []), "value", "evaluation", "pre-training", "time")
-    keys = {key for cell in cells if cell.unit for key in (cell.unit.key, *cell.unit.needs)}
+def explained(asked: Asked, name: str, where: Where) -> Explained:
+    """What is known of a cell of the table ``name``, from the results alone."""
+    table, (row, column) = asked.table, where
+    found = explanation_of(
+        name, asked.plan, asked.store, where, table.entries[where], asked.evidence, asked.frame
+    )
+    folds = any(each.fold is not None for each in found.values)
+    changed = [each for each in found.settings if each.source != DEFAULT]
     return Explained(
         row=table.label(row),
         column=table.column_label(column),
-        number=_number(entry, plan.metric(column)),
-        sentences=tuple(_sentences(asked, where, cells)),
-        heads=heads,
-        values=tuple(values),
-        facts=facts_of(store, sorted(keys)),
-        command=command_of(plan, row),
+        number=_number(found),
+        sentences=tuple(_sentences(found, table)),
+        heads=("seed", *(["fold"] if folds else []), "value", "evaluation", "pre-training", "time"),
+        values=tuple(tuple(_value(found.entry, each, folds)) for each in found.values),
+        settings=tuple((each.key, str(each.value), each.source) for each in changed),
+        defaults=plural(len(found.settings) - len(changed), "setting"),
+        facts=facts_of(found.ran),
+        command=found.command.line,
+        remarks=found.command.remarks,
     )
 
 
-def _number(entry: Entry, metric: str) -> str:
+def _number(found: Explanation) -> str:
+    entry = found.entry
     if entry.mean is None:
         return entry.reason or "no value"
     percent = " %" if entry.unit == "percent" else ""
-    return f"{number(entry.mean, entry.unit)}{percent} {metric.replace('top1', 'top-1')}"
+    return f"{number(entry.mean, entry.unit)}{percent} {found.metric.replace('top1', 'top-1')}"
 
 
-def _value(entry: Entry, value: float, reason: str) -> str:
-    if reason:
-        return reason
-    return number(value * (100 if entry.unit == "percent" else 1e-6), entry.unit)
+def _value(entry: Entry, each: Value, folds: bool) -> list[str]:
+    scale = 100 if entry.unit == "percent" else 1e-6
+    shown = each.reason if each.value is None else number(scale * each.value, entry.unit)
+    seconds = [s for s in (each.pretraining_seconds, each.seconds) if s is not None]
+    return [
+        str(each.seed),
+        *([str(each.fold)] if folds else []),
+        shown,
+        short_key(each.unit),
+        " ".join(map(short_key, each.pretrainings)),
+        " + ".join(map(fine_duration, seconds)),
+    ]
 
 
-def _units(cell: Cell, store: Store) -> tuple[str, str, str]:
-    """The keys of its evaluation and pre-trainings, and their time."""
-    if cell.unit is None:
-        return "", "", ""
-    keys = (*cell.unit.needs, cell.unit.key)
-    known = [store.files(key).read_or_none(PROVENANCE) or {} for key in keys]
-    seconds = [float(each["seconds"]) for each in known if "seconds" in each]
-    time = " + ".join(map(fine_duration, seconds))
-    return short_key(cell.unit.key), " ".join(map(short_key, cell.unit.needs)), time
-
-
-def _sentences(asked: Asked, where: Where, cells: Sequence[Cell]) -> list[str]:
-    table, entry = asked.table, asked.table.entries[where]
-    found = []
-    if entry.interval is not None:
+def _sentences(found: Explanation, table: Table) -> list[str]:
+    entry, told = found.entry, []
+    if entry.interval is not None and found.over:
         low, high = entry.interval
-        found.append(f"95 % interval {low:.1f} to {high:.1f}{_over(asked, where, cells)}.")
+        told.append(f"95 % interval {low:.1f} to {high:.1f}, over {found.over}.")
     if entry.error is not None:
-        found.append(f"Standard error over clips and groups {entry.error:.1f}.")
+        told.append(f"Standard error over clips and groups {entry.error:.1f}.")
     elif entry.spread is not None:
-        found.append(f"Sample standard deviation {entry.spread:.1f}, n = {entry.n}.")
+        told.append(f"Sample standard deviation {entry.spread:.1f}, n = {entry.n}.")
     elif entry.mean is not None:
-        found.append(f"n = {entry.n}.")
+        told.append(f"n = {entry.n}.")
     if entry.best:
-        found.append("The highest of its column, or not told apart from it.")
+        told.append("The highest of its column, or not told apart from it.")
     elif entry.second:
-        found.append("The second of its column.")
-    return found + _of_paper(table, entry)
-
-
-def _over(asked: Asked, where: Where, cells: Sequence[Cell]) -> str:
-    """What an interval is over: ``, over 5 seeds, 4 subjects and 430 clips``."""
-    estimate, hits = asked.evidence.estimate(where), asked.evidence.hits.get(where)
-    if estimate is None:
-        return ""
-    parts = [plural(estimate.seeds, "seed")]
-    if hits is None:
-        return f", over {parts[0]} and not over the test clips, which are not known"
-    unit = next(cell.unit for cell in cells if cell.unit is not None)
-    kind = kind_of_groups(asked.plan.dataset, unit.side.protocol, hits.clips)
-    if estimate.groups != len(hits.clips):
-        parts.append(plural(estimate.groups, kind or "group"))
-    return f", over {', '.join(parts)} and {plural(len(hits.clips), 'clip')}"
-
-
-def _of_paper(table: Table, entry: Entry) -> list[str]:
+        told.append("The second of its column.")
     report = table.plan.report
-    if not table.show_paper or report is None or entry.paper is None:
-        return []
-    unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"
-    value = number(entry.paper, entry.unit, of_paper=True)
-    return [f"The paper reports {value} ({report.source}{unlike})."]
+    if table.show_paper and report is not None and entry.paper is not None:
+        unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"
+        value = number(entry.paper, entry.unit, of_paper=True)
+        told.append(f"The paper reports {value} ({report.source}{unlike}).")
+    return told

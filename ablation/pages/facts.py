@@ -1,65 +1,48 @@
-"""Where numbers come from: data, code, machines, settings; and the commands that make them."""
+"""Where numbers come from: data, code, machines and settings, as terms and what is said of them."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
-
-from ablation.catalogue import known_studies
 from ablation.plan import Plan
+from ablation.report.configurations import ran
 from ablation.store import Store
-from ablation.store.unit_files import PROVENANCE
 from skelcon.config import Json
 from skelcon.data import SkeletonDataset
 from skelcon.settings import assignments
 
 Facts = tuple[tuple[str, str], ...]
 """Terms, each with what is said of it."""
+_VERSION = "version of "
 
 
-def facts_of(store: Store, keys: Iterable[str]) -> Facts:
-    """Machines, threads, versions and revisions of finished units, each value once."""
-    found: dict[str, dict[str, None]] = {}
-    for key in keys:
-        provenance = store.files(key).read_or_none(PROVENANCE) if store.is_done(key) else None
-        for term, value in _facts(provenance or {}):
-            found.setdefault(term, {})[value] = None
-    return tuple((term, "; ".join(values)) for term, values in found.items())
+def facts_of(found: Json) -> Facts:
+    """What :func:`ablation.report.configurations.ran` tells, with the versions in one line."""
+    versions = [
+        f"{term.removeprefix(_VERSION)} {value}"
+        for term, value in found.items()
+        if term.startswith(_VERSION)
+    ]
+    others = ((term, value) for term, value in found.items() if not term.startswith(_VERSION))
+    told = ((term[0].upper() + term[1:], str(value)) for term, value in others)
+    return (*told, *((("Versions", ", ".join(versions)),) if versions else ()))
 
 
-def _facts(provenance: Json) -> list[tuple[str, str]]:
-    hardware: Json = provenance.get("hardware") or {}
-    cores = f"{hardware['cores']} cores" if hardware.get("cores") else None
-    machine = (hardware.get("cpu"), cores, hardware.get("gpu"), hardware.get("system"))
-    versions = (f"{name} {value}" for name, value in (provenance.get("versions") or {}).items())
+def origin_of(name: str, plan: Plan, store: Store) -> Facts:
+    """Data, protocol, settings, and what the units ran on."""
+    evaluated = {"test": "the test side", "validation": "held-out groups of the training side"}
     texts = {
-        "Machine": ", ".join(str(part) for part in machine if part),
-        "Device": str(provenance.get("device") or ""),
-        "Threads per unit": str(provenance.get("threads") or ""),
-        "Versions": ", ".join(versions),
-        "Git revision": str(provenance.get("revision") or ""),
-    }
-    return [(term, text) for term, text in texts.items() if text]
-
-
-def origin_of(plan: Plan, store: Store) -> Facts:
-    """Data, protocol, settings and what the units ran on."""
-    base = assignments(plan.study.base)
-    texts = {
+        "Table": name,
         "Data": _data(plan.dataset),
         "Pre-trained on": _data(plan.source) if plan.source is not None else "",
         "Protocol": plan.protocol,
-        "Evaluated on": "the test side"
-        if plan.evaluate_on == "test"
-        else "held-out groups of the training side",
+        "Evaluated on": evaluated[plan.evaluate_on],
         "Preset": str(plan.preset),
         "How it was chosen": plan.preset.chosen or "",
-        "Settings of the study": ", ".join(base),
+        "Settings of the study": ", ".join(assignments(plan.study.base)),
         "Changed by --set": ", ".join(assignments(plan.overrides)),
         "Seeds": ", ".join(map(str, plan.seeds)),
     }
-    own = [(term, text) for term, text in texts.items() if text]
-    return (*own, *facts_of(store, plan.units))
+    own = ((term, text) for term, text in texts.items() if text)
+    return (*own, *facts_of(ran(plan.units, store)))
 
 
 def _data(dataset: SkeletonDataset) -> str:
@@ -71,24 +54,3 @@ def _data(dataset: SkeletonDataset) -> str:
         f"{dataset.layout.num_joints} joints, fingerprint {dataset.fingerprint}, layout family "
         f"{dataset.family}, normalised: {normalised}"
     )
-
-
-def command_of(plan: Plan, row: str | None = None) -> str:
-    """The line that computes a table, or a row of it, again; PATH stands for what is not known."""
-    name = plan.study.name
-    words = ["skelcon-ablate", *([name] if name in known_studies() else ["run", f"{name}.yaml"])]
-    for option, dataset in (("--data", plan.dataset), ("--source", plan.source)):
-        if dataset is not None and not dataset.synthetic:
-            words += [option, "PATH"]
-    if plan.asked_protocol is not None:
-        words += ["--protocol", plan.asked_protocol]
-    if plan.evaluate_on == "validation":
-        words += ["--evaluate-on", "validation", "--folds", str(plan.folds)]
-    words += ["--preset", plan.preset.name]
-    for text in assignments(plan.overrides):
-        words += ["--set", text]
-    first = plan.seeds == tuple(range(len(plan.seeds)))
-    words += ["--seeds", str(len(plan.seeds)) if first else ",".join(map(str, plan.seeds)) + ","]
-    words += ["--only", row] if row is not None else []
-    words += ["--metric", plan.shown] if plan.shown is not None else []
-    return shlex.join(words)

@@ -70,8 +70,8 @@ class Grid:
     explanations: tuple[tuple[str, Explained], ...]
 
 
-def grid_of(asked: Asked, anchor: str) -> Grid:
-    """The table of ``asked``; names of popovers begin with ``anchor``."""
+def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
+    """The table of ``asked``, called ``name``; names of popovers begin with ``anchor``."""
     table = asked.table
     layout = lay_out(table, _style(table))
     popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
@@ -93,7 +93,9 @@ def grid_of(asked: Asked, anchor: str) -> Grid:
         footnotes=layout.footnotes,
         notes=tuple(note for note in notes if not isinstance(note, Detail)),
         details=tuple(note for note in notes if isinstance(note, Detail)),
-        explanations=tuple((name, explained(asked, where)) for where, name in popovers.items()),
+        explanations=tuple(
+            (popover, explained(asked, name, where)) for where, popover in popovers.items()
+        ),
     )
 
 

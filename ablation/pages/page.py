@@ -12,13 +12,15 @@ from ablation.figures import Asked
 from ablation.pages.claims import ToldClaim, counted, told_claims
 from ablation.pages.costs import Missing, Spent, missing, spent
 from ablation.pages.drawn import Drawn, drawn_of
-from ablation.pages.facts import Facts, command_of, origin_of
+from ablation.pages.facts import Facts, origin_of
 from ablation.pages.grid import Grid, grid_of
 from ablation.plan import Plan
 from ablation.report.claims import Verdict
 from ablation.report.from_results import load_plan
 from ablation.report.questions import asked_tables
+from ablation.report.reproducing import command_of
 from ablation.store import Store
+from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
 from ablation.units import Unit
 from skelcon.errors import UserError
@@ -149,15 +151,15 @@ def _section(name: str, anchor: str, asked: Asked, figures: bool) -> Section:
         title=plan.study.title,
         about=tuple(_about(plan)),
         numbers=(len(known), len(table.entries) - never),
-        grid=grid_of(asked, anchor),
+        grid=grid_of(asked, name, anchor),
         claims=claims,
         verdicts=counted([claim.verdict for claim in claims]),
         figures=drawn,
         left_out=left_out,
         spent=spent(plan.units, asked.store),
         missing=missing(asked),
-        origin=(("Table", name), *origin_of(plan, asked.store)),
-        commands=tuple(_commands(name, plan)),
+        origin=origin_of(name, plan, asked.store),
+        commands=tuple(_commands(name, asked)),
     )
 
 
@@ -173,11 +175,13 @@ def _about(plan: Plan) -> list[str]:
     return [*facts, "changed by --set"] if plan.overrides else facts
 
 
-def _commands(name: str, plan: Plan) -> list[tuple[str, str]]:
-    quoted = shlex.quote(name)
+def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
+    quoted, store = shlex.quote(name), asked.store
+    known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
+    again = command_of(asked.plan, None, [each for each in known if each is not None])
     return [
-        ("To run it again, or what is missing", command_of(plan)),
-        ("This table as LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),
+        (" ".join(("To make it again.", *again.remarks)), again.line),
+        ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),
         (
             "Its figures as files, those too that need the data itself",
             f"skelcon-ablate figures {quoted} --data PATH",
