@@ -83,7 +83,7 @@ def _compact(figure: Figure) -> str:
 
 def _pixels(figure: Figure) -> bytes:
     """PNG of few colours."""
-    from PIL import Image  # matplotlib writes PNG with it
+    from PIL import Image
 
     with Image.open(io.BytesIO(style.encoded(figure, "png", PIXELS))) as picture:
         few = picture.convert("RGB").quantize(SHADES, dither=Image.Dither.NONE)
