@@ -73,6 +73,9 @@ def print_pair(console: Console, pair: TablePair) -> None:
     for each in pair.differing:
         grid.add_row(each.what, each.first, each.second, each.where)
     console.print(grid if pair.differing else "Nothing differs but the units' numbers.")
+    if not pair.cells:
+        line(console, "No cell is in both.")
+        return
     grid = Grid(header_style="bold")
     for head in ("row", "column"):
         grid.add_column(head)

@@ -121,11 +121,11 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
     """
     if all((each / ASKED).is_file() for each in (first, second)) and name is None:
         pair = _pair(first.name, *(Side.of(each.parent, each.name) for each in (first, second)))
-        return Comparison(first, second, (pair,))
+        return _with_cells(Comparison(first, second, (pair,)))
     known = [[table for table, _ in asked_tables(each)] for each in (first, second)]
     for results, names in zip((first, second), known, strict=True):
         if not names:
-            raise UserError(f"'{results}' has no tables: give a results directory")
+            raise UserError(f"'{results}' has no tables (NAME/{ASKED}): give a results directory")
         if name is not None and name not in names:
             raise UserError(f"'{results}' has no table '{name}': {nearest(name, names)}")
     both = [table for table in known[0] if table in known[1] and name in (None, table)]
@@ -136,15 +136,21 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
         )
     pairs = tuple(_pair(each, Side.of(first, each), Side.of(second, each)) for each in both)
     if name is not None:
-        return Comparison(first, second, pairs)
+        return _with_cells(Comparison(first, second, pairs))
     only = (tuple(t for t in known[i] if t not in both) for i in range(2))
-    return Comparison(first, second, pairs, *only)
+    return _with_cells(Comparison(first, second, pairs, *only))
+
+
+def _with_cells(found: Comparison) -> Comparison:
+    """``found``; :class:`UserError` if there is not a single cell to compare."""
+    if not any(pair.cells for pair in found.tables):
+        names = ", ".join(pair.name for pair in found.tables)
+        raise UserError(f"no cell of {names} is in both: see their rows and columns")
+    return found
 
 
 def _pair(name: str, one: Side, other: Side) -> TablePair:
     cells = _corrected(list(_cells(one, other)))
-    if not cells:
-        raise UserError(f"the tables '{name}' have no cell in common: see their rows and columns")
     facts = differences((one.plan, one.store), (other.plan, other.store))
     return TablePair(name, one.plan, other.plan, cells, facts)
 

@@ -235,7 +235,7 @@ def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
     sources: dict[str, str] = {}
     for source, tree in _layers(plan, where, unit):
         for key in values:
-            if _sets(tree, key):
+            if _sets(tree, key, unit.representations):
                 sources[key] = source
     return [Setting(key, value, sources.get(key, DEFAULT)) for key, value in values.items()]
 
@@ -265,11 +265,11 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
     return nested
 
 
-def _sets(tree: Json, key: str) -> bool:
-    """Whether a tree of changes sets the value at a key path."""
+def _sets(tree: Json, key: str, representations: Sequence[str]) -> bool:
+    """Whether a tree of changes sets the value at a key path, maybe by representation."""
     found: Any = tree
     for part in key.split("."):
         if not isinstance(found, dict) or part not in found:
             return False
         found = found[part]
-    return True
+    return not isinstance(found, dict) or any(name in found for name in representations)

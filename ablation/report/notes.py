@@ -94,18 +94,25 @@ def notes_of(
 
 def _schedules(plan: Plan) -> list[str]:
     """How long and how fast the pre-trainings are, where they are not all alike."""
-    found: dict[tuple[int, float], dict[str, None]] = {}
+    found: dict[tuple[int, str], dict[str, None]] = {}
     for unit in plan.units.values():
         if isinstance(unit, PretrainUnit):
-            schedule = (unit.epochs, unit.settings.optimiser.lr)
+            schedule = (unit.epochs, _rate(unit.settings.optimiser.lr))
             found.setdefault(schedule, {})["+".join(unit.representations).upper()] = None
     if len(found) < 2:
         return []
-    parts = [f"{' and '.join(names)} {n} epochs at {lr:g}" for (n, lr), names in found.items()]
+    parts = [f"{' and '.join(names)} {n} epochs at {lr}" for (n, lr), names in found.items()]
     return [
         f"Pre-trainings differ in their schedule: {', '.join(parts)}. Where such rows or columns "
         "are compared, so is this."
     ]
+
+
+def _rate(lr: float | dict[str, float]) -> str:
+    """``0.001``, or ``0.001 (IMG) and 0.006 (SEQ)``."""
+    if not isinstance(lr, dict):
+        return f"{lr:g}"
+    return " and ".join(f"{rate:g} ({name.upper()})" for name, rate in lr.items())
 
 
 def _jitter(plan: Plan) -> list[str]:

@@ -97,9 +97,10 @@ class MomentumContrast(nn.Module):
         """(K, D) the negatives of ``representation``."""
         return self._branch(representation).queue
 
-    def query_parameters(self) -> list[nn.Parameter]:
-        """The parameters that the optimiser trains."""
-        return [p for name in self.branches for p in self._branch(name).query.parameters()]
+    def query_parameters(self, representation: str | None = None) -> list[nn.Parameter]:
+        """The parameters that the optimiser trains, of one representation or of all."""
+        names = self.branches if representation is None else (representation,)
+        return [p for name in names for p in self._branch(name).query.parameters()]
 
     def _branch(self, name: str) -> _Branch:
         branch = self.branches[name]

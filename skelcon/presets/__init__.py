@@ -177,8 +177,9 @@ def preset_layers(
 ) -> list[tuple[str, Json]]:
     """What a preset sets, as :func:`resolve_with_preset` applies it, each part with its name.
 
-    >>> [name for name, _ in preset_layers(Preset.of("small"), ["img"])]
-    ['preset small', 'preset small, by_representations img']
+    >>> data = DataNames("ntu120", "ntu120")
+    >>> [name for name, _ in preset_layers(Preset.of("paper"), ["img"], data)]
+    ['preset paper, by_data ntu120']
     """
     layers = [("", {key: value for key, value in preset.tree.items() if key not in _PARTS})]
     if data is not None:

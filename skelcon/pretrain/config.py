@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
 from skelcon.augment import AugmentConfig
 from skelcon.config import Config
@@ -18,7 +19,9 @@ class OptimiserConfig(Config):
     """The optimiser and its learning rate."""
 
     name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (the paper) or adamw")
-    lr: float = Field(0.01, gt=0, description="learning rate")
+    lr: PositiveFloat | dict[str, PositiveFloat] = Field(
+        0.01, description="learning rate: of all, or of each representation by its name"
+    )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (the authors' code)")
     weight_decay: float = Field(1e-4, ge=0, description="on all parameters")
     schedule: Literal["step", "cosine"] = Field(
@@ -27,16 +30,35 @@ class OptimiserConfig(Config):
     milestones: tuple[int, ...] = Field((351,), description="epochs of the step schedule")
     warmup: int = Field(0, ge=0, description="epochs of linear warm-up")
 
-    def lr_at(self, epoch: int, epochs: int) -> float:
-        """The learning rate of ``epoch`` (from 0) of ``epochs``.
+    def lr_at(self, epoch: int, epochs: int, representation: str = "") -> float:
+        """The learning rate of a representation in ``epoch`` (from 0) of ``epochs``.
 
         >>> OptimiserConfig(schedule="cosine", lr=0.1).lr_at(50, 100)
         0.05
         """
+        lr = self.lr[representation] if isinstance(self.lr, dict) else self.lr
         warm = min(1.0, (epoch + 1) / (self.warmup + 1))
         if self.schedule == "cosine":
-            return self.lr * warm * 0.5 * (1 + math.cos(math.pi * epoch / max(1, epochs)))
-        return self.lr * warm * math.prod(0.1 for at in self.milestones if epoch >= at)
+            return lr * warm * 0.5 * (1 + math.cos(math.pi * epoch / max(1, epochs)))
+        return lr * warm * math.prod(0.1 for at in self.milestones if epoch >= at)
+
+    def of(self, representations: Sequence[str]) -> OptimiserConfig:
+        """With the rates of these representations only; a single number, if they are all alike.
+
+        >>> OptimiserConfig(lr={"img": 0.1, "seq": 0.2, "stg": 0.1}).of(["img", "stg"]).lr
+        0.1
+
+        Raises:
+            ValueError: if one of them has no rate.
+        """
+        if not isinstance(self.lr, dict):
+            return self
+        for name in representations:
+            if name not in self.lr:
+                raise ValueError(f"lr: no rate for '{name}', only for {', '.join(self.lr)}")
+        rates = {name: self.lr[name] for name in representations}
+        alike = len(set(rates.values())) == 1
+        return self.model_copy(update={"lr": next(iter(rates.values())) if alike else rates})
 
 
 class PretrainConfig(Config):
@@ -66,6 +88,14 @@ class PretrainConfig(Config):
             duplicate = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"duplicate representation '{duplicate}'")
         return tuple(name for name in REGISTERED.names() if name in names)
+
+    @field_validator("optimiser")
+    @classmethod
+    def _with_its_own_rates(
+        cls, optimiser: OptimiserConfig, info: ValidationInfo
+    ) -> OptimiserConfig:
+        names = info.data.get("representations")  # none where they are wrong themselves
+        return optimiser.of(names) if names else optimiser
 
     @model_validator(mode="after")
     def _frames_fit(self) -> Self:

@@ -32,6 +32,7 @@ class EpochMetrics:
     alone, and None where there is no number.
 
     Attributes:
+        lr: the learning rate; of several the highest.
         chance: ``top1`` of embeddings that know nothing.
         alignment, uniformity, effective_rank: see :mod:`skelcon.contrast.diagnosis`.
         nn_top1: how often the nearest training clip of another group has the clip's own label;
@@ -137,9 +138,10 @@ class Pretraining:
         began = time.perf_counter()
         at_start = self._monitored(calibrate=True) if self.epoch == 0 else None
         started = time.perf_counter()
-        lr = config.optimiser.lr_at(self.epoch, config.epochs)
         for each in self._optimiser.param_groups:
-            each["lr"] = lr
+            name = each.get("representation", "")
+            each["lr"] = config.optimiser.lr_at(self.epoch, config.epochs, name)
+        lr = max(each["lr"] for each in self._optimiser.param_groups)
         draws = generator(self.seed, f"epoch {self.epoch}")
         order = torch.randperm(len(self._clips), generator=draws).to(device)
         loss = torch.zeros((), device=device)
@@ -213,13 +215,17 @@ class Pretraining:
 
 
 def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.optim.Optimizer:
-    parameters = contrast.query_parameters()
+    """One group of parameters, or one for each representation that has a rate of its own."""
+    rates = config.lr if isinstance(config.lr, dict) else {None: config.lr}
+    groups: list[dict[str, Any]] = [
+        {
+            "params": contrast.query_parameters(name),
+            "lr": lr,
+            **({} if name is None else {"representation": name}),
+        }
+        for name, lr in rates.items()
+    ]
     if config.name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            config.lr,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
-            foreach=True,
-        )
-    return torch.optim.AdamW(parameters, config.lr, weight_decay=config.weight_decay, foreach=True)
+        momentum, decay = config.momentum, config.weight_decay
+        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, foreach=True)
+    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, foreach=True)

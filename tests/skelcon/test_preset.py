@@ -145,15 +145,17 @@ def test_a_data_sets_name_has_one_spelling(names: tuple[str, ...], canonical: st
 
 
 def test_a_file_extends_a_preset_or_a_file(write: Write) -> None:
-    base = write("extends: small\npretrain.epochs: 33\nby_data: {a: {linear.lr: 1}}\n", "base.yaml")
+    own = "by_data: {a: {linear.lr: 1}}\nby_representations: {img: {linear.lr: 2}}\n"
+    base = write(f"extends: small\npretrain.epochs: 33\n{own}", "base.yaml")
     path = write("extends: ../base.yaml\nby_data: {a: {linear.epochs: 2}}\n", "deep/my recipe.yml")
     small, found = Preset.of("small"), Preset.of(path)
     assert (found.name, str(found), found.base) == ("my recipe.yml", "my recipe.yml", "small")
     assert found.changes == {
         "pretrain": {"epochs": 33},
         "by_data": {"a": {"linear": {"lr": 1, "epochs": 2}}},
+        "by_representations": {"img": {"linear": {"lr": 2}}},
     }
-    assert found.tree["by_representations"] == small.tree["by_representations"]
+    assert found.tree["by_representations"] == {"img": {"linear": {"lr": 2}}}
     assert {k: v for k, v in found.tree["pretrain"].items() if k != "epochs"} == {
         k: v for k, v in small.tree["pretrain"].items() if k != "epochs"
     }
@@ -232,7 +234,8 @@ def test_a_wrong_file_names_the_line(write: Write, text: str, message: str) -> N
 
 
 def test_a_file_that_spoils_what_it_extends_is_named(write: Write) -> None:
-    path = write("extends: small\npretrain.encoders.frames: 24\n")
+    write("extends: small\nby_representations: {img: {linear.lr: 1}}\n", "base.yaml")
+    path = write("extends: base.yaml\npretrain.encoders.frames: 24\n")
     with pytest.raises(UserError, match=r"mine\.yaml', line 2: pretrain: .*multiple of 16"):
         Preset.of(path)
 
@@ -270,8 +273,7 @@ def test_the_authors_preset_builds_the_encoders_of_their_checkpoints() -> None:
 def test_a_preset_is_settings_in_one_step():
     settings = skelcon.preset("small", {"pretrain": {"epochs": 7, "representations": ["img"]}})
     assert settings.pretrain.epochs == 7
-    special = Preset.of("small").tree["by_representations"]["img"]["pretrain"]["optimiser"]["lr"]
-    assert settings.pretrain.optimiser.lr == special
+    assert settings.pretrain.optimiser.lr == 0.001  # that of IMG
     on_data = skelcon.preset(data="PKU-MMD II").pretrain
     assert (on_data.contrast.queue, skelcon.preset().pretrain.contrast.queue) == (2048, 16384)
     with pytest.raises(UserError, match=r"did you mean 'pretrain\.epochs'"):

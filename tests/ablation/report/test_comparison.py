@@ -36,9 +36,10 @@ def make(study_file: Path, tmp_path: Path) -> Callable[..., Plan]:
         *,
         name: str = "tiny",
         seeds: tuple[int, ...] = (0, 1, 2),
+        rows: tuple[str, ...] = ("none", "crop+jitter"),
         **settings: Any,
     ) -> Plan:
-        study = load_study(study_file).only(("none", "crop+jitter"))
+        study = load_study(study_file).only(rows)
         plan = make_plan(study, data, preset="small", seeds=seeds, overrides=settings)
         results = tmp_path / where
         finish(plan, Store(results), chances, of_seeds=0.05)
@@ -190,3 +191,6 @@ def test_what_cannot_be_compared_is_one_line(
         compare_results(tmp_path / "a", tmp_path / "b")
     with pytest.raises(UserError, match="has no tables"):
         compare_results(tmp_path / "a", tmp_path / "nowhere")
+    make("b", eight, {}, rows=("random",))
+    with pytest.raises(UserError, match="no cell of tiny is in both"):
+        compare_results(tmp_path / "a", tmp_path / "b")

@@ -104,9 +104,22 @@ def test_a_recipe_for_a_representation_and_a_reference_are_sources(
     eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     study = named_study("augmentations").only(("none", "random"))
-    finished(make_plan(study, eight, preset="small", seeds=(0,)), tmp_path, seconds=1.0)
-    sources = {e.key: e.source for e in explain(tmp_path, study.name, "none", "img").settings}
-    assert sources["pretrain.optimiser.lr"] == "preset small, by_representations img"
+    preset = tmp_path / "mine.yaml"
+    rates = "pretrain.optimiser.lr: {img: 0.1, stg: 0.1, seq: 0.2}"
+    preset.write_text(f"{rates}\nby_representations: {{img: {{pretrain.optimiser.lr: 0.3}}}}\n")
+    plan = make_plan(study, eight, preset=str(preset), seeds=(0,))
+    finished(plan, tmp_path, seconds=1.0)
+    for column, expected in (
+        ("img", (0.3, "preset mine.yaml, by_representations img")),
+        ("seq", (0.2, "preset mine.yaml")),
+    ):
+        found = explain(tmp_path, study.name, "none", column)
+        values = {each.key: (each.value, each.source) for each in found.settings}
+        assert values["pretrain.optimiser.lr"] == expected
+    assert "--preset PRESET.yaml" in found.command.line
+    assert any(
+        "by_representations.img.pretrain.optimiser.lr=0.3" in r for r in found.command.remarks
+    )
     random = explain(tmp_path, study.name, "random", "img")
     assert "pretrain.optimiser.lr" not in {each.key for each in random.settings}
     assert random.values[0].pretrainings == ()

@@ -39,6 +39,23 @@ def test_warmup_rises_linearly_to_the_schedule(schedule: str):
     assert warm == pytest.approx([f * lr for f, lr in zip(factors, plain, strict=True)])
 
 
+def test_rates_are_those_of_the_representations_that_train():
+    lr = {"img": 0.001, "stg": 0.001, "seq": 0.006}
+
+    def rate(*names: str) -> object:
+        config = PretrainConfig.model_validate({"representations": names, "optimiser": {"lr": lr}})
+        return config.resolved()["optimiser"]["lr"]
+
+    # A single one, and several that are alike, are the units that they are with a plain number.
+    assert (rate("seq"), rate("stg", "img")) == (0.006, 0.001)
+    assert rate("seq", "img") == {"img": 0.001, "seq": 0.006}
+    with pytest.raises(ValidationError, match="no rate for 'seq', only for img"):
+        PretrainConfig.model_validate({"optimiser": {"lr": {"img": 0.1}}})
+    for wrong in (0.0, {"seq": -1.0}, {"seq": "fast"}):
+        with pytest.raises(ValidationError):
+            PretrainConfig.model_validate({"optimiser": {"lr": wrong}})
+
+
 def test_resolved_names_everything_in_use_in_full():
     resolved = PretrainConfig(representations=("seq", "img")).resolved()
     assert resolved["representations"] == ["img", "seq"]

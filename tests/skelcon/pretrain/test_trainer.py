@@ -61,18 +61,21 @@ def assert_same_bits(one: Pretraining, other: Pretraining) -> None:
 @pytest.mark.parametrize(
     ("names", "optimiser"),
     [
-        (("img",), "sgd"),
-        (("seq",), "adamw"),
-        (("img", "stg"), "sgd"),
-        (("img", "stg", "seq"), "adamw"),
+        (("img",), {"name": "sgd"}),
+        (("seq",), {"name": "adamw"}),
+        (("img", "stg"), {"name": "sgd", "lr": {"img": 0.05, "stg": 0.01}}),
+        (("img", "stg", "seq"), {"name": "adamw"}),
     ],
     ids=["img", "seq", "img+stg", "img+stg+seq"],
 )
 def test_an_interrupted_training_gives_the_same_bits(
-    small_bank: ClipBank, small_layout: SkeletonLayout, names: tuple[str, ...], optimiser: str
+    small_bank: ClipBank,
+    small_layout: SkeletonLayout,
+    names: tuple[str, ...],
+    optimiser: dict[str, Any],
 ):
     """Whatever the state of torch's global generator, which is left alone."""
-    changes = {"representations": names, "optimiser": {**TREE["optimiser"], "name": optimiser}}
+    changes = {"representations": names, "optimiser": {**TREE["optimiser"], **optimiser}}
     torch.manual_seed(1)
     whole = started(small_bank, small_layout, **changes)
     expected = run(whole, 4)
@@ -170,6 +173,39 @@ def test_a_step_uses_the_epochs_rate(small_bank: ClipBank, small_layout: Skeleto
         for p, q in zip(training.contrast.query_parameters(), before, strict=True)
     )
     assert 0 < moved < 100 * expected
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_each_representation_trains_at_its_own_rate(
+    small_bank: ClipBank, small_layout: SkeletonLayout, name: str
+):
+    """One stands still at a rate of next to nothing, and the other moves; alike they are as one."""
+
+    def trained(lr: object, *names: str) -> Pretraining:
+        optimiser = {"name": name, "lr": lr, "weight_decay": 0.0}
+        training = started(
+            small_bank, small_layout, representations=names, optimiser=optimiser, epochs=1
+        )
+        (metrics,) = run(training, 1)
+        assert metrics[-1] == 0.05  # the highest
+        return training
+
+    start = started(small_bank, small_layout, representations=("img", "seq"))
+    training = trained({"img": 1e-12, "seq": 0.05}, "img", "seq")
+    moved = {
+        each: max(
+            float((p.detach() - q.detach()).abs().max())
+            for p, q in zip(
+                training.contrast.query_parameters(each),
+                start.contrast.query_parameters(each),
+                strict=True,
+            )
+        )
+        for each in ("img", "seq")
+    }
+    assert moved["img"] < 1e-6
+    assert moved["seq"] > 1e-3
+    assert_same_bits(trained({"img": 0.05, "seq": 0.05}, "img"), trained(0.05, "img"))
 
 
 @pytest.mark.parametrize("names", [("stg",), ("img", "seq")], ids="+".join)
