@@ -31,6 +31,7 @@ from ablation.cli.options import (
     TrialOptions,
     completes,
 )
+from ablation.cli.report import report
 from ablation.cli.request import (
     open_data,
     open_results,
@@ -230,6 +231,7 @@ app.command()(claims)
 app.command()(compare)
 app.command()(explain)
 app.command()(figures)
+app.command()(report)
 app.command()(search)
 for _command in (results.status, results.logs, results.clean, results.merge):
     app.command()(_command)

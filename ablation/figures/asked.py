@@ -60,16 +60,17 @@ class Asked:
     @functools.cached_property
     def table(self) -> Table:
         """The study's table."""
-        return make_table(self.plan, self._frame, self.store)
+        return make_table(self.plan, self.frame, self.store)
 
     @functools.cached_property
     def evidence(self) -> Evidence:
         """The samples behind the cells of the main rows and references."""
-        shown = printed(self.plan, self._frame)
+        shown = printed(self.plan, self.frame)
         return evidence_of(self.plan, shown[shown["state"] != "reported"], self.store)
 
     @functools.cached_property
-    def _frame(self) -> pd.DataFrame:
+    def frame(self) -> pd.DataFrame:
+        """The lines behind the table, a cell and seed each."""
         return cells_frame(self.plan, self.store)
 
     @functools.cached_property
@@ -87,6 +88,13 @@ class Asked:
         """What the table prints, of the columns that rank; see :func:`entries_of`."""
         columns = [self.column] if self.column else self.plan.ranked
         return entries_of(self.table, self.rows, {name: self.columns[name] for name in columns})
+
+    @property
+    def frames(self) -> SkeletonDataset:
+        """The data set with its frames; :class:`DoesNotApplyError` without."""
+        if self.data is None:
+            raise DoesNotApplyError("it needs the data set itself: give --data PATH")
+        return self.data
 
     @property
     def whiskers(self) -> str:

@@ -30,15 +30,12 @@ def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, s
     Raises:
         DoesNotApplyError: without the frames, or without trained encoders.
     """
-    column = asked.chosen_column
-    if asked.data is None:
-        raise DoesNotApplyError("it needs the data set itself: give --data PATH")
-    row = asked.chosen_row
+    data, column, row = asked.frames, asked.chosen_column, asked.chosen_row
     unit = asked.evaluations(row, column)[0]
     if any(source.pretrained is None for source in unit.encoders) or unit.task.frozen is False:
         what = "its encoders were not pre-trained, or trained further"
         raise DoesNotApplyError(f"'{asked.rows[row]}': {what}; choose another --row")
-    return unit, asked.data, asked.name(row, column)
+    return unit, data, asked.name(row, column)
 
 
 def untrained(unit: EvaluateUnit) -> EvaluateUnit:

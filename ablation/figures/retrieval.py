@@ -35,6 +35,7 @@ class Shown:
 
 def of_results(asked: Asked) -> Figure:
     """Of random test clips of different classes: none is picked for its answer."""
+    _ = asked.frames  # asked before torch is imported
     from ablation.figures.encoders import evaluation_with_data, features_of
     from skelcon.downstream import nearest_clips
 

@@ -34,6 +34,7 @@ class Draw:
 
 def of_results(asked: Asked) -> Figure:
     """Of the test clips, as the encoders of the chosen cell's first seed see them."""
+    _ = asked.frames  # asked before torch is imported
     from ablation.figures.encoders import evaluation_with_data, features_of, untrained
 
     unit, dataset, name = evaluation_with_data(asked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ablation.plan import Cell, Plan
 from ablation.report.cells import seconds_of, settings_of
@@ -24,6 +24,9 @@ from skelcon.data import SkeletonDataset, kind_of_groups
 from skelcon.errors import UserError, nearest
 from skelcon.presets import DataNames, preset_layers
 from skelcon.settings import merge
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 DEFAULT = "default"
 
@@ -107,11 +110,32 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
     row = _named(f"table '{table}' has no row", row, labels)
     heads = {name: each.label for name, each in study.columns.items()}
     column = _named(f"table '{table}' has no column", column, heads)
-    where = row, column
     frame = cells_frame(plan, store)
-    shown = printed(plan, frame[frame["state"] != "reported"])
-    evidence = evidence_of(plan, shown, store)
+    evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
+    entry = entries_of(plan, frame, evidence)[row, column]
+    return explanation_of(table, plan, store, (row, column), entry, evidence, frame)
+
+
+def explanation_of(
+    table: str,
+    plan: Plan,
+    store: Store,
+    where: Where,
+    entry: Entry,
+    evidence: Evidence,
+    frame: pd.DataFrame,
+) -> Explanation:
+    """Explain a cell of a table that has been made, which is called ``table``.
+
+    Args:
+        table: the table's name.
+        plan, store: of the table.
+        where: row and column of the cell.
+        entry, evidence, frame: what the table was made of.
+    """
+    row, column = where
     cells = [each for each in plan.cells if (each.row, each.column) == where]
+    shown = printed(plan, frame)
     lines = shown[(shown["row"] == row) & (shown["column"] == column)]
     keys = sorted(keys_of(plan, where))
     known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
@@ -121,7 +145,7 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
         row=row,
         column=column,
         metric=plan.metric(column),
-        entry=entries_of(plan, frame, evidence)[where],
+        entry=entry,
         over=_over(plan, evidence, where),
         values=tuple(
             _value(cell, line["value"], line["reason"], store)

@@ -37,9 +37,9 @@ class Command:
     remarks: tuple[str, ...]
 
 
-def command_of(plan: Plan, cell: Where, ran: Iterable[dict[str, Any]]) -> Command:
-    """What runs the units of a cell again; ``ran`` is the provenance of those that are done."""
-    study, row = plan.study, cell[0]
+def command_of(plan: Plan, cell: Where | None, ran: Iterable[dict[str, Any]]) -> Command:
+    """What runs the units of a cell again, or of all; ``ran`` is the provenance of those done."""
+    study = plan.study
     built_in = study.name in known_studies()
     words = ["skelcon-ablate", *([study.name] if built_in else ["run", f"{study.name}.yaml"])]
     remarks = [] if built_in else [f"{study.name}.yaml is the file of the study."]
@@ -62,7 +62,9 @@ def command_of(plan: Plan, cell: Where, ran: Iterable[dict[str, Any]]) -> Comman
         remarks.append(f"{PRESET} is '{plan.preset}', which {base}sets {changes}.")
     for text in settings_as_words(plan.overrides):
         words += ["--set", text]
-    words += ["--seeds", seeds_as_word(plan.seeds), "--only", row]
+    words += ["--seeds", seeds_as_word(plan.seeds)]
+    if cell is not None:
+        words += ["--only", cell[0]]
     if plan.shown is not None:
         words += ["--metric", plan.shown]
     words += [*_resources(ran), "--results", AGAIN]
@@ -116,12 +118,13 @@ def _as_yaml(value: Any) -> str:
     return json.dumps(value)
 
 
-def _as_today(plan: Plan, cell: Where) -> bool:
+def _as_today(plan: Plan, cell: Where | None) -> bool:
     """Whether the study and the preset of this version ask for the same units."""
     preset = plan.preset
     try:
+        study = named_study(plan.study.name)
         today = make_plan(
-            named_study(plan.study.name).only((cell[0],)),
+            study if cell is None else study.only((cell[0],)),
             plan.dataset,
             preset=preset if preset.changes else Preset.of(preset.name),
             seeds=plan.seeds,
@@ -133,12 +136,12 @@ def _as_today(plan: Plan, cell: Where) -> bool:
         )
     except UserError:
         return False
-    return keys_of(plan, cell) == keys_of(today, cell)
+    return keys_of(plan, cell) <= keys_of(today, cell)
 
 
-def keys_of(plan: Plan, cell: Where) -> set[str]:
-    """The units behind a cell, its pre-trainings included."""
-    units = (each.unit for each in plan.cells if (each.row, each.column) == cell)
+def keys_of(plan: Plan, cell: Where | None) -> set[str]:
+    """The units behind a cell (or behind all), its pre-trainings included."""
+    units = (each.unit for each in plan.cells if cell in (None, (each.row, each.column)))
     return {key for unit in units if unit is not None for key in (unit.key, *unit.needs)}
 
 

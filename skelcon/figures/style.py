@@ -207,6 +207,14 @@ def parse_formats(text: str) -> tuple[str, ...]:
     return names
 
 
+def encoded(figure: Figure, kind: str, dpi: float = DPI) -> bytes:
+    """What a file of ``figure`` in the format ``kind`` holds; ``dpi`` is of pixels."""
+    content = io.BytesIO()
+    with _style():
+        figure.savefig(content, format=kind, dpi=dpi, metadata=_NOTHING[kind])
+    return content.getvalue()
+
+
 def save(figure: Figure, directory: Path, name: str, formats: Sequence[str]) -> list[Path]:
     """Write ``directory/name.<format>``, each whole or not at all; the same figure, the same bytes.
 
@@ -215,13 +223,11 @@ def save(figure: Figure, directory: Path, name: str, formats: Sequence[str]) -> 
     """
     written = []
     for kind in formats:
-        content, path = io.BytesIO(), directory / f"{name}.{kind}"
-        with _style():
-            figure.savefig(content, format=kind, dpi=DPI, metadata=_NOTHING[kind])
+        path, content = directory / f"{name}.{kind}", encoded(figure, kind)
         draft = path.with_name(f".draft.{path.name}")
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(content.getvalue())
+            draft.write_bytes(content)
             draft.replace(path)
         except OSError as error:
             raise UserError(f"cannot write '{path}': {error.strerror or error}") from None

@@ -1,0 +1,140 @@
+"""A table with what a tap on each of its numbers shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from ablation.figures import Asked
+from ablation.pages.explained import Explained, explained
+from ablation.pages.strips import Strip, strip
+from ablation.report.evidence import Where
+from ablation.report.layout import Layout, Printed, lay_out
+from ablation.report.notes import Detail
+from ablation.report.style import TableStyle
+from ablation.report.table import Table
+
+KINDS = {"row": "", "reference": "References", "reported": "Reported by others"}
+"""Kinds of rows, each a group of lines that are sorted among themselves."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A number, or why there is none.
+
+    Attributes:
+        of_paper: it stands in a column of the paper's values.
+        value: what lines are sorted by; None without a number.
+        popover: the name of its explanation; empty if there is none.
+        strip: where the number and its interval are among those of the column.
+    """
+
+    number: str
+    beside: str
+    best: bool
+    second: bool
+    missing: str
+    of_paper: bool = False
+    value: float | None = None
+    popover: str = ""
+    strip: Strip | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row."""
+
+    label: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table.
+
+    Attributes:
+        heads: of the columns with numbers, each with whether they are the paper's.
+        groups: heading -> lines; the study's own rows have none.
+        footnotes: what dashes are for.
+        notes: without which the numbers are misread.
+        details: the other notes.
+        explanations: what the popovers show, by their names.
+    """
+
+    caption: str
+    heads: tuple[tuple[str, bool], ...]
+    groups: tuple[tuple[str, tuple[Line, ...]], ...]
+    footnotes: tuple[str, ...]
+    notes: tuple[str, ...]
+    details: tuple[str, ...]
+    explanations: tuple[tuple[str, Explained], ...]
+
+
+def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
+    """The table of ``asked``, called ``name``; names of popovers begin with ``anchor``."""
+    table = asked.table
+    layout = lay_out(table, _style(table))
+    popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
+    rows: list[str | None] = [*table.study.all_rows]
+    rows += [None] * (len(layout.lines) - len(rows))  # reported ones have no units
+    made: dict[str, list[Line]] = {kind: [] for kind in KINDS}
+    for row, line in zip(rows, layout.lines, strict=True):
+        places = _places(table, layout, row)
+        cells = [
+            _cell(table, where, printed, popovers)
+            for where, printed in zip(places, line.cells, strict=True)
+        ]
+        made[line.kind].append(Line(line.label, tuple(cells)))
+    notes = [*layout.notes, *_on_the_paper(table)]
+    return Grid(
+        caption=layout.caption,
+        heads=tuple((head.label, head.of_paper) for head in layout.heads),
+        groups=tuple((KINDS[kind], tuple(lines)) for kind, lines in made.items() if lines),
+        footnotes=layout.footnotes,
+        notes=tuple(note for note in notes if not isinstance(note, Detail)),
+        details=tuple(note for note in notes if isinstance(note, Detail)),
+        explanations=tuple(
+            (popover, explained(asked, name, where)) for where, popover in popovers.items()
+        ),
+    )
+
+
+def _style(table: Table) -> TableStyle:
+    """The paper's values beside ours where they can be compared; else a tap shows them."""
+    reference: Literal["hide"] | None = None if table.plan.like_the_paper else "hide"
+    return TableStyle(reference=reference)
+
+
+def _on_the_paper(table: Table) -> list[str]:
+    if not table.show_paper or table.plan.like_the_paper or table.plan.report is None:
+        return []
+    return [
+        f"The paper's values ({table.plan.report.source}) are of another data set, protocol or "
+        "scale: they stand in the explanation of each number."
+    ]
+
+
+def _places(table: Table, layout: Layout, row: str | None) -> list[Where | None]:
+    """Of each printed cell what it is in the table; None for the paper's."""
+    columns = iter(table.study.columns)
+    own = [None if head.of_paper else next(columns) for head in layout.heads]
+    return [None if row is None or column is None else (row, column) for column in own]
+
+
+def _cell(table: Table, where: Where | None, printed: Printed, popovers: dict[Where, str]) -> Cell:
+    number, beside = printed.number, f"± {printed.spread}" if printed.spread else ""
+    missing = "" if number else printed.reason or f"– {printed.mark or ''}".strip()
+    looks = printed.best, printed.second and not printed.best
+    if where is None:
+        value = float(number.rstrip("M")) if number else None
+        return Cell(number, beside, *looks, missing, of_paper=True, value=value)
+    entry = table.entries[where]
+    return Cell(
+        number,
+        beside,
+        *looks,
+        missing,
+        value=entry.mean,
+        popover=popovers[where],
+        strip=strip(table, where),
+    )

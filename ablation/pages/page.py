@@ -1,0 +1,220 @@
+"""What the page tells, as plain values: a summary, and a section for each table."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ablation.figures import Asked
+from ablation.pages.claims import ToldClaim, counted, told_claims
+from ablation.pages.costs import Missing, Spent, missing, spent
+from ablation.pages.drawn import Drawn, drawn_of
+from ablation.pages.facts import Facts, origin_of
+from ablation.pages.grid import Grid, grid_of
+from ablation.plan import Plan
+from ablation.report.claims import Verdict
+from ablation.report.from_results import load_plan
+from ablation.report.questions import asked_tables
+from ablation.report.reproducing import command_of
+from ablation.store import Store
+from ablation.store.unit_files import PROVENANCE
+from ablation.text import plural
+from ablation.units import Unit
+from skelcon.errors import UserError
+
+
+@dataclass(frozen=True)
+class Section:
+    """A table with all that belongs to it.
+
+    Attributes:
+        anchor: of its place on the page.
+        name: of its directory.
+        numbers: how many cells have one, of how many that can.
+        left_out: figures that are not drawn, and why.
+    """
+
+    anchor: str
+    name: str
+    title: str
+    about: tuple[str, ...]
+    numbers: tuple[int, int]
+    grid: Grid
+    claims: tuple[ToldClaim, ...]
+    verdicts: dict[Verdict, int]
+    figures: tuple[Drawn, ...]
+    left_out: tuple[tuple[str, str], ...]
+    spent: tuple[Spent, ...]
+    missing: tuple[Missing, ...]
+    origin: Facts
+    commands: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Page:
+    """All of it.
+
+    Attributes:
+        sentences: what a reader should know after ten seconds.
+        verdicts: of all claims.
+        damaged: tables that cannot be read, and why.
+    """
+
+    title: str
+    sentences: tuple[str, ...]
+    verdicts: dict[Verdict, int]
+    sections: tuple[Section, ...]
+    spent: tuple[Spent, ...]
+    damaged: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of a results directory by name, and those that cannot be read, with the reason."""
+
+    tables: dict[str, Asked]
+    damaged: tuple[tuple[str, str], ...] = ()
+
+
+def read_results(results: Path, names: Sequence[str] = ()) -> Results:
+    """The named tables, or all.
+
+    Raises:
+        UserError: for a name that is unknown or damaged, or if there is no table at all.
+    """
+    store = Store(results)
+    found, damaged = dict[str, Asked](), list[tuple[str, str]]()
+    for name in dict.fromkeys(names) or [name for name, _ in asked_tables(results)]:
+        try:
+            found[name] = Asked(load_plan(results, name), store)
+        except UserError as error:
+            if names:
+                raise
+            damaged.append((name, str(error)))
+    if not found:
+        why = damaged[0][1] if damaged else f"'{results}' has no tables: run a study to make one"
+        raise UserError(why)
+    return Results(found, tuple(damaged))
+
+
+def make_page(results: Results, *, figures: bool = True) -> Page:
+    """The page of some tables; ``figures`` are what takes most of the time."""
+    anchors = _anchors(results.tables)
+    sections = tuple(
+        _section(name, anchors[name], asked, figures) for name, asked in results.tables.items()
+    )
+    plans = [asked.plan for asked in results.tables.values()]
+    store = next(iter(results.tables.values())).store
+    units: dict[str, Unit] = {}
+    for plan in plans:
+        units |= plan.units
+    every = spent(units, store)
+    verdicts = counted([claim.verdict for section in sections for claim in section.claims])
+    data = dict.fromkeys(_data_name(plan) for plan in plans)
+    return Page(
+        title=f"Ablations on {_listed(data)}",
+        sentences=tuple(_sentences(sections, plans, verdicts, every[-1])),
+        verdicts=verdicts,
+        sections=sections,
+        spent=every,
+        damaged=results.damaged,
+    )
+
+
+def _data_name(plan: Plan) -> str:
+    return "synthetic data" if plan.dataset.synthetic else plan.dataset.name
+
+
+def _anchors(names: Iterable[str]) -> dict[str, str]:
+    """Names as parts of an address, no two alike."""
+    found: dict[str, str] = {}
+    for number, name in enumerate(names, 1):
+        anchor = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "table"
+        # What the page itself has is called something else.
+        taken = anchor in found.values() or not anchor[0].isalpha()
+        found[name] = f"table-{number}-{anchor}" if taken else anchor
+    return {name: f"t-{anchor}" for name, anchor in found.items()}
+
+
+def _section(name: str, anchor: str, asked: Asked, figures: bool) -> Section:
+    plan, table = asked.plan, asked.table
+    drawn, left_out = drawn_of(asked) if figures else ((), ())
+    claims = told_claims(table)
+    known = [entry for entry in table.entries.values() if entry.mean is not None]
+    never = sum(e.reason.startswith("not applicable") for e in table.entries.values())
+    return Section(
+        anchor=anchor,
+        name=name,
+        title=plan.study.title,
+        about=tuple(_about(plan)),
+        numbers=(len(known), len(table.entries) - never),
+        grid=grid_of(asked, name, anchor),
+        claims=claims,
+        verdicts=counted([claim.verdict for claim in claims]),
+        figures=drawn,
+        left_out=left_out,
+        spent=spent(plan.units, asked.store),
+        missing=missing(asked),
+        origin=origin_of(name, plan, asked.store),
+        commands=tuple(_commands(name, asked)),
+    )
+
+
+def _about(plan: Plan) -> list[str]:
+    """Short facts below a title."""
+    facts = [f"like {plan.study.reproduces} of the paper"] if plan.study.reproduces else []
+    data = plan.dataset.name
+    if plan.source is not None:
+        data = f"{plan.source.name} to {data}"
+    facts += [data, plan.protocol]
+    facts += ["cross-validation"] if plan.evaluate_on == "validation" else []
+    facts += [f"{plan.preset} preset", plural(len(plan.seeds), "seed")]
+    return [*facts, "changed by --set"] if plan.overrides else facts
+
+
+def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
+    quoted, store = shlex.quote(name), asked.store
+    known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
+    again = command_of(asked.plan, None, [each for each in known if each is not None])
+    return [
+        (" ".join(("To make it again.", *again.remarks)), again.line),
+        ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),
+        (
+            "Its figures as files, those too that need the data itself",
+            f"skelcon-ablate figures {quoted} --data PATH",
+        ),
+    ]
+
+
+def _sentences(
+    sections: Sequence[Section], plans: Sequence[Plan], verdicts: dict[Verdict, int], every: Spent
+) -> list[str]:
+    presets = _listed(dict.fromkeys(f"{plan.preset} preset" for plan in plans))
+    seeds = sorted({len(plan.seeds) for plan in plans})
+    per_number = f"{seeds[0]} to {plural(seeds[-1], 'seed')}"
+    per_number = plural(seeds[0], "seed") if len(seeds) == 1 else per_number
+    found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} a number."]
+    if any(plan.synthetic for plan in plans):
+        found.append("Synthetic data: these numbers say nothing of real actions.")
+    claims = sum(verdicts.values())
+    if claims:
+        counts = [f"{verdicts['holds']} hold" if verdicts["holds"] != 1 else "1 holds"]
+        counts.append(f"{verdicts['not shown']} not shown")
+        counts.append(f"{verdicts['contradicted']} contradicted")
+        found.append(f"Of {plural(claims, 'claim')} {', '.join(counts)}.")
+    numbers = [sum(section.numbers[i] for section in sections) for i in (0, 1)]
+    took = f" in {every.total} of computing" if every.total else ""
+    found.append(
+        f"{numbers[0]} of {plural(numbers[1], 'number')} known, from {every.done} of "
+        f"{plural(every.units, 'unit')} of work{took}."
+    )
+    return found
+
+
+def _listed(names: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,56 @@
+"""The page in short, in Markdown: for the description of a pull request."""
+
+from __future__ import annotations
+
+from ablation.doors import to_markdown as text
+from ablation.pages.claims import ToldClaim
+from ablation.pages.page import Page, Section
+from ablation.report.claims_export import EXPLAINED
+
+
+def to_markdown(page: Page) -> str:
+    """Summary, tables and claims; no explanations, figures and provenance."""
+    lines = [f"# {text(page.title)}", "", *map(text, page.sentences), ""]
+    lines += ["| table | numbers | hold | not shown | contradicted | computing |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
+    for section in page.sections:
+        counts = map(str, section.verdicts.values()) if section.claims else ["", "", ""]
+        known = f"{section.numbers[0]} of {section.numbers[1]}"
+        cells = (text(section.title), known, *counts, section.spent[-1].total)
+        lines.append(f"| {' | '.join(cells)} |")
+    for section in page.sections:
+        lines += _section(section)
+    if any(section.claims for section in page.sections):
+        lines += ["", EXPLAINED]
+    for name, why in page.damaged:
+        lines += ["", f"Left out: {text(name)}, {text(why)}."]
+    return "\n".join(lines) + "\n"
+
+
+def _section(section: Section) -> list[str]:
+    grid = section.grid
+    lines = ["", f"## {text(section.title)}", "", text(grid.caption), ""]
+    lines.append("| row | " + " | ".join(text(label) for label, _ in grid.heads) + " |")
+    lines.append("| --- |" + " ---: |" * len(grid.heads))
+    for heading, group in grid.groups:
+        for line in group:
+            cells = []
+            for cell in line.cells:
+                number = f"{cell.number} {cell.beside}".strip() or text(cell.missing)
+                cells.append(f"**{number}**" if cell.best else number)
+            label = f"*{text(line.label)}*" if heading else text(line.label)
+            lines.append(f"| {label} | {' | '.join(cells)} |")
+    lines += ["", *(f"- {text(note)}" for note in grid.notes)] if grid.notes else []
+    lines += ["", *map(_claim, section.claims)] if section.claims else []
+    failed = [each for each in section.missing if each.state != "not applicable"]
+    lines += ["", *(f"- {each.state}: {text(f'{each.where}: {each.reason}')}" for each in failed)]
+    return lines if failed else lines[:-1]
+
+
+def _claim(claim: ToldClaim) -> str:
+    weakest = claim.weakest
+    what = f"{weakest.pair} {weakest.effect}, p {claim.p or '-'}" if weakest is not None else ""
+    why = "; ".join(part for part in (what, claim.why) if part)
+    source = f" ({claim.source})" if claim.source else ""
+    told = text(f"{claim.text}{source}")
+    return f"- {claim.mark} **{claim.verdict}**: {told}" + (f" — {text(why)}" if why else "")

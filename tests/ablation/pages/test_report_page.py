@@ -1,0 +1,202 @@
+"""``skelcon-ablate report``: what is on the page, read back as a program reads HTML."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from page_helpers import CLAIM, FAILURE, ODD, SCRIPT, TITLE, Reader, write_results
+
+from ablation.cli import main
+from ablation.figures import FIGURES
+from ablation.pages import make_page, read_results, to_html, to_markdown
+from ablation.pages.drawn import CAPTIONS
+from ablation.report import cells_frame, make_table, number
+from ablation.report.from_results import load_plan
+from ablation.store import Store
+from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def results(eight: SkeletonDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("faked") / "results"
+    write_results(folder, eight)
+    return folder
+
+
+def page_of(results: Path, *, figures: bool = False) -> str:
+    return to_html(make_page(read_results(results), figures=figures))
+
+
+@pytest.fixture(scope="module")
+def read(results: Path) -> Reader:
+    return Reader(page_of(results))
+
+
+def test_every_number_stands_in_its_row_and_is_explained(results: Path, read: Reader) -> None:
+    store, plan = Store(results), load_plan(results, "tiny")
+    table = make_table(plan, cells_frame(plan, store), store)
+    shown = [" ".join(cell.split()) for cell in read.cells]
+    for row in plan.study.all_rows:
+        place = shown.index(table.label(row))
+        for column, cell in zip(plan.study.columns, shown[place + 1 :], strict=False):
+            entry = table.entries[row, column]
+            assert entry.mean is not None
+            assert re.match(rf"{re.escape(number(entry.mean, entry.unit))}\b", cell)
+            assert entry.interval is not None
+            low, high = entry.interval
+            assert f"95 % interval {low:.1f} to {high:.1f}, over " in read.text
+    for cell in plan.cells:  # each seed's value, with the key of its unit
+        assert cell.unit is not None
+        assert cell.unit.key[:8] in shown
+
+
+def test_what_a_user_writes_is_shown_and_nothing_of_it_is_markup(read: Reader) -> None:
+    for text in (
+        SCRIPT,
+        ODD,
+        TITLE,
+        CLAIM,
+        FAILURE,
+        "<b>SEQ</b>",
+        "<i>Section</i>",
+        "A <fast> CPU",
+    ):
+        assert text in read.text
+    tags = [tag for tag, _ in read.elements]
+    assert tags.count("script") == tags.count("style") == tags.count("title") == 1
+    assert not {"b", "i", "fast"} & {*tags}
+    assert not [name for _, own in read.elements for name in own if name.startswith("on")]
+
+
+def test_claims_failures_and_costs_are_told(read: Reader) -> None:
+    shown = " ".join(read.text.split())
+    assert "Of 2 claims 1 holds, 0 not shown, 1 contradicted." in shown
+    assert "✓ holds" in shown
+    assert "✗ contradicted" in shown
+    assert f"failed 1: {SCRIPT} (IMG) ({FAILURE})" in shown
+    assert "not run 1:" in shown
+    assert "pre-training" in shown
+    assert "A <fast> CPU, 2 cores, Linux" in shown
+    assert "--preset small --seeds 5 --only crop+jitter" in shown
+
+
+def test_links_lead_somewhere_and_nothing_is_loaded(read: Reader) -> None:
+    ids = read.values("id")
+    assert len(ids) == len({*ids})
+    for attribute in ("popovertarget", "aria-labelledby"):
+        assert read.values(attribute)
+        assert {*read.values(attribute)} <= {*ids}
+    links = read.values("href")
+    assert {link.removeprefix("#") for link in links if link != "data:,"} <= {*ids}
+    sources = read.values("src")
+    assert all(source.startswith("data:image/") for source in sources)
+    policy = next(own["content"] for _, own in read.elements if "http-equiv" in own)
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+
+
+def test_headings_descend_one_by_one(read: Reader) -> None:
+    levels = [int(tag[1]) for tag, _ in read.elements if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
+
+
+def test_the_same_results_give_the_same_bytes_wherever_they_are(
+    results: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved"
+    moved.symlink_to(results)
+    page = page_of(results)
+    assert page_of(moved) == page
+    assert "2031" not in page
+
+
+@pytest.mark.slow
+def test_figures_are_in_it_and_ten_such_tables_are_not_too_large(results: Path) -> None:
+    page = page_of(results, figures=True)
+    read = Reader(page)
+    images = [own for tag, own in read.elements if tag == "img"]
+    assert len(images) >= 4
+    assert all(own["alt"] and own["width"] and own["height"] for own in images)
+    assert len(page) < 500_000
+    assert "give --data PATH" in read.text
+    assert page_of(results, figures=True) == page
+
+
+def test_every_figure_has_a_caption() -> None:
+    assert CAPTIONS.keys() == FIGURES.keys()
+
+
+def test_markdown_has_tables_and_claims(results: Path) -> None:
+    text = to_markdown(make_page(read_results(results), figures=False))
+    assert "- ✗ **contradicted**: It harms." in text
+    assert r"\<script>alert(1)\</script>" in text
+    (head,) = [line for line in text.splitlines() if line.startswith("| row |")]
+    body = [line for line in text.splitlines() if "**" in line and line.startswith("|")]
+    assert all(line.count(" | ") == head.count(" | ") for line in body)
+
+
+# -- the command ------------------------------------------------------------------------------
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["skelcon-ablate", "report", *map(str, words)])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return int(end.value.code or 0)
+
+
+def test_the_command_writes_where_it_says(
+    results: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "deep" / "page.html"
+    assert run(monkeypatch, "tiny", "--results", results, "--out", out, "--no-figures") == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert out.read_text().startswith("<!DOCTYPE html>")
+    assert run(monkeypatch, "--results", results, "--format", "markdown") == 0
+    assert (results / "report.md").read_text().startswith("# Ablations on ")
+
+
+def test_a_table_that_cannot_be_read_is_told_and_the_others_are_there(
+    eight: SkeletonDataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    results = tmp_path / "results"
+    write_results(results, eight)
+    (results / "broken").mkdir()
+    (results / "broken" / "study.json").write_text('{"study": {}}')
+    assert run(monkeypatch, "--results", results, "--no-figures") == 0
+    assert "left out 'broken': " in capsys.readouterr().err
+    assert "Left out" in Reader((results / "report.html").read_text()).text
+    assert run(monkeypatch, "broken", "--results", results) == 2
+    assert run(monkeypatch, "tinny", "--results", results) == 2
+    assert "did you mean 'tiny'" in capsys.readouterr().err
+
+
+def test_no_tables_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has no tables: run a study"):
+        read_results(tmp_path)
+
+
+def test_neither_ray_nor_torch_is_needed(results: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from ablation.pages import make_page, read_results, to_html\n"
+        f"to_html(make_page(read_results(Path({str(results)!r})), figures=False))\n"
+        "print([name for name in ('ray', 'torch') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "[]"
