@@ -111,7 +111,7 @@ class Answer:
             return "one seed and no predictions: a difference has no error"
         against = sum(not each.as_claimed for each in self.comparisons)
         if against:
-            return f"{against} of {plural(len(self.comparisons), 'mean')} the other way"
+            return f"{against} of {plural(len(self.comparisons), 'difference')} the other way"
         if self.further_seeds is None:
             return f"not with {MOST_SEEDS} seeds either: more test groups"
         return f"{plural(self.further_seeds, 'more seed')} would do"
