@@ -49,9 +49,11 @@ class Evidence:
     def best(self, plan: Plan) -> dict[Where, bool]:
         """The rows of each ranked column that are the best or not told apart from it.
 
-        Told apart is what differs from its column's highest mean at 5 % after Holm's correction
-        over all such comparisons of the table. Where a difference has no known error (one seed,
-        and no clips), nothing is told and nothing is best.
+        Told apart is what is below its column's highest mean at 5 % after Holm's correction over
+        all such comparisons of the table. The test is one-sided: a true best is left out only if
+        another row seems better than it, so that which row came out highest costs no more (as in
+        Hsu's comparisons with the best, 1996). Where a difference has no known error (one seed, and
+        no clips), nothing is told and nothing is best.
 
         Returns:
             Cell -> whether it is its column's highest.
@@ -68,7 +70,7 @@ class Evidence:
             for cell in means:
                 found = self.difference(top, cell) if cell != top else None
                 if found is not None and found.p is not None:
-                    rivals[cell] = found.p
+                    rivals[cell] = found.p / 2
         if not rivals:
             return {}
         corrected = zip(rivals, adjusted(list(rivals.values())), strict=True)
