@@ -23,6 +23,7 @@ from ablation.cli.explain import explain
 from ablation.cli.figures import figures
 from ablation.cli.flatten import with_options
 from ablation.cli.options import (
+    RESULTS,
     JsonOption,
     ProbeOptions,
     ResultsOptions,
@@ -66,7 +67,6 @@ skelcon-ablate status                          what runs, from another shell
 """
 STUDIES = "Names of studies, or YAML files."
 FILES = "Studies of your own, listed as well."
-TABLES = "List the tables of this results directory instead."
 
 
 class StudyGroup(TyperGroup):
@@ -127,7 +127,7 @@ def list_studies(
         list[Path] | None, typer.Argument(metavar="[FILE.yaml]...", help=FILES)
     ] = None,
     results: Annotated[
-        Path | None, typer.Option(file_okay=False, help=TABLES, show_default=False)
+        Path | None, typer.Option(file_okay=False, help=RESULTS, show_default=False)
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

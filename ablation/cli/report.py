@@ -32,10 +32,12 @@ def report(
     results: ResultsOption = Path("results"),
     out: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="The file.", show_default="RESULTS/report.html or .md"),
+        typer.Option(
+            dir_okay=False, help="Where the files go.", show_default="RESULTS/report.html or .md"
+        ),
     ] = None,
     form: Annotated[
-        ReportFormat, typer.Option("--format", help="A page, or a summary for a pull request.")
+        ReportFormat, typer.Option("--format", help="Which files are written.")
     ] = ReportFormat.HTML,
     figures: Annotated[
         bool, typer.Option("--figures/--no-figures", help="Draw the figures that apply.")
