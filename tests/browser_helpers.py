@@ -23,6 +23,8 @@ CHROMIUM = next(
 )
 PATIENCE = 300
 """Seconds for an answer: other processes may have the machine."""
+SETTLED = 20
+"""Seconds after which the page has done what it does."""
 _OPTIONS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage")
 _OPTIONS += ("--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars", "about:blank")
 _ON_3_AND_4 = """
@@ -86,6 +88,13 @@ class Tab:
         told = self.do("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
+
+    def wait_for(self, script: str) -> None:
+        """Until an expression is true: what follows an event comes a moment later."""
+        until = time.monotonic() + SETTLED
+        while not self.ask(script):
+            assert time.monotonic() < until, f"not true in {SETTLED} s: {script}"
+            time.sleep(0.02)
 
     def press(self, key: str) -> None:
         """A key, down and up."""

@@ -41,7 +41,7 @@ def _facts(unit: Unit, store: Store) -> Iterator[tuple[str, str]]:
     provenance = store.files(unit.key).read_or_none(PROVENANCE)
     if provenance is None:
         return
-    if family := provenance.get("data", {}).get("family"):
+    if family := (provenance.get("data") or {}).get("family"):
         yield "layout family", str(family)
     if unit.trains:
         yield "precision", str(unit.options.get("precision", "fp32"))

@@ -14,13 +14,18 @@ from skelcon.contrast import ContrastConfig
 from skelcon.encoders import REGISTERED, EncodersConfig, Representation
 from skelcon.errors import UserError
 
+DEFAULT_RATE = "default"
+"""Names the rate of a representation that has none of its own."""
+
 
 class OptimiserConfig(Config):
     """The optimiser and its learning rate."""
 
     name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (the paper) or adamw")
     lr: PositiveFloat | dict[str, PositiveFloat] = Field(
-        0.01, description="learning rate: of all, or of each representation by its name"
+        0.01,
+        description="learning rate: of all, or of each representation by its name, and of those "
+        "without one by 'default'",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (the authors' code)")
     weight_decay: float = Field(1e-4, ge=0, description="on all parameters")
@@ -53,10 +58,12 @@ class OptimiserConfig(Config):
         """
         if not isinstance(self.lr, dict):
             return self
+        rates = {}
         for name in representations:
-            if name not in self.lr:
+            own = self.lr.get(name, self.lr.get(DEFAULT_RATE))
+            if own is None:
                 raise ValueError(f"lr: no rate for '{name}', only for {', '.join(self.lr)}")
-        rates = {name: self.lr[name] for name in representations}
+            rates[name] = own
         alike = len(set(rates.values())) == 1
         return self.model_copy(update={"lr": next(iter(rates.values())) if alike else rates})
 

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import rich
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -35,7 +36,7 @@ def shown(
         done: how many have been run before.
         console: where; standard output if not set.
     """
-    console = console or Console()
+    console = console or rich.get_console()
     if not (console.is_terminal or console.is_jupyter):
         every = max(1, epochs // LINES)
 

@@ -119,7 +119,7 @@ def test_a_number_is_explained_by_the_keyboard(tab: Tab, page: Path, width: int)
     tab.press("Enter")
     assert tab.ask(OPEN) == 1
     assert "95 % interval" in tab.ask('document.querySelector(":popover-open").innerText')
-    assert tab.ask('document.activeElement === document.querySelector(":popover-open")')
+    tab.wait_for('document.activeElement === document.querySelector(":popover-open")')
     box = tab.ask('document.querySelector(":popover-open").getBoundingClientRect().toJSON()')
     assert box["left"] >= 0
     assert box["right"] <= width

@@ -49,6 +49,9 @@ def test_rates_are_those_of_the_representations_that_train():
     # A single one, and several that are alike, are the units that they are with a plain number.
     assert (rate("seq"), rate("stg", "img")) == (0.006, 0.001)
     assert rate("seq", "img") == {"img": 0.001, "seq": 0.006}
+    lr = {"img": 0.001, "default": 0.006}
+    assert (rate("img"), rate("seq"), rate("stg", "seq")) == (0.001, 0.006, 0.006)
+    assert rate("img", "seq") == {"img": 0.001, "seq": 0.006}
     with pytest.raises(ValidationError, match="no rate for 'seq', only for img"):
         PretrainConfig.model_validate({"optimiser": {"lr": {"img": 0.1}}})
     for wrong in (0.0, {"seq": -1.0}, {"seq": "fast"}):
