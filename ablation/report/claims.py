@@ -5,8 +5,8 @@ p value (`ablation.statistics`). It *holds* if all of them have the claimed sign
 As all must be, the largest p is the claim's, without a correction within it (an intersection-union
 test, Berger 1982). It is *contradicted* if one has the opposite sign and, corrected by Holm for the
 comparisons of the claim, such a p. Both p are corrected by Holm over the claims of the table. Else
-the claim is *not shown*; so it is, too, where a number is missing, or where what is compared was
-not pre-trained for the same number of steps.
+the claim is *not shown*; so it is, too, where a number is missing, where what is compared was not
+pre-trained for the same number of steps, and with one seed, which tells nothing of other trainings.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Answer:
         if not all(each.same_steps for each in self.comparisons):
             return "not pre-trained for the same number of steps"
         if self.p is None:
-            return "one seed and no predictions: a difference has no error"
+            return "one seed tells nothing of other trainings: run more"
         against = sum(not each.as_claimed for each in self.comparisons)
         if against:
             return f"{against} of {plural(len(self.comparisons), 'difference')} the other way"
@@ -149,7 +149,11 @@ def answers_of(plan: Plan, evidence: Evidence) -> tuple[Answer, ...]:
 
 def _p_of(comparisons: tuple[Compared, ...]) -> float | None:
     """The p value of a claim before it is corrected over the claims."""
-    found = [each.p for each in comparisons if each.p is not None]
+    found = [
+        each.p
+        for each in comparisons
+        if each.difference is not None and each.difference.seeds > 1 and each.p is not None
+    ]
     if len(found) < len(comparisons) or not all(each.same_steps for each in comparisons):
         return None
     if all(each.as_claimed for each in comparisons):

@@ -111,6 +111,16 @@ def test_noise_is_not_shown_and_says_what_would_settle_it(
     assert table.entries["crop+jitter", "seq"].best
 
 
+def test_one_seed_shows_nothing_however_large_the_difference(
+    make: Callable[..., Plan], tmp_path: Path
+) -> None:
+    table = answered(make(BETTER, seeds=1), tmp_path, {"none": 0.1, "crop+jitter": 0.9})
+    (answer,) = table.answers
+    assert all(each.p is not None and each.p < 0.05 for each in answer.comparisons)
+    assert answer.verdict == "not shown"
+    assert answer.why == "one seed tells nothing of other trainings: run more"
+
+
 def test_other_budgets_and_missing_numbers_show_nothing(
     make: Callable[..., Plan], study_file: Path, eight: SkeletonDataset, tmp_path: Path
 ) -> None:
