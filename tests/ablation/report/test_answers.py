@@ -13,6 +13,7 @@ import pytest
 from claim_helpers import finish
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
@@ -21,6 +22,7 @@ from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
 from ablation.report.claims import Answer
 from ablation.report.claims_export import COLUMNS, frame_of, to_json, to_markdown
+from ablation.report.evidence import Evidence
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of
 from ablation.store import Store
@@ -246,3 +248,40 @@ def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
 def test_an_answer_without_comparisons_hangs_on_none() -> None:
     answer = Answer(Claim(text="x", rows="a > b"), ())
     assert answer.weakest is None
+
+
+def test_the_largest_p_of_its_comparisons_is_the_claims(
+    make: Callable[..., Plan], tmp_path: Path
+) -> None:
+    (answer,) = answered(make(BETTER), tmp_path, {"none": 0.4, "crop+jitter": 0.7}).answers
+    found = [each.p for each in answer.comparisons if each.p is not None]
+    assert min(found) < max(found)
+    assert answer.p == max(found)
+
+
+def with_one_sided_p(p: float) -> dict[int, float]:
+    """What five seeds lead by, so that a t test gives this p for a true lead of zero."""
+    scatter = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+    lead = stats.t.isf(p, 4) * scatter.std(ddof=1) / np.sqrt(5)
+    return dict(enumerate(scatter + lead))
+
+
+@pytest.mark.parametrize(
+    ("img", "seq", "apart"),
+    [
+        (0.03, 0.03, []),  # below 5 % each, and not after Holm's correction for both
+        (0.03, 1e-6, ["img", "seq"]),  # (two-sided the first would have 6 %)
+        (0.2, 1e-6, ["seq"]),
+    ],
+)
+def test_best_is_all_but_what_is_below_it_by_holm(
+    make: Callable[..., Plan], img: float, seq: float, apart: list[str]
+) -> None:
+    plan = make()
+    values: dict[tuple[str, str], dict[int, float]] = {}
+    for column, p in (("img", img), ("seq", seq)):
+        values["none", column] = dict.fromkeys(range(5), 0.0)
+        values["crop+jitter", column] = with_one_sided_p(p)
+    best = Evidence(values).best(plan)
+    assert all(best["crop+jitter", column] for column in ("img", "seq"))
+    assert [column for column in ("img", "seq") if ("none", column) not in best] == apart
