@@ -10,9 +10,8 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 
-from ablation.catalogue import known_studies
-from ablation.cli.options import JsonOption, ResultsOption, completes
-from ablation.cli.studies import table_name
+from ablation.cli.options import JsonOption, ResultsOption
+from ablation.cli.studies import TableArgument, table_name
 from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
@@ -25,14 +24,7 @@ MARKS = {"holds": "✓", "not shown": "·", "contradicted": "✗"}
 
 
 def claims(
-    study: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A table's name, as list --results shows it (a study's, if it is the only one).",
-            autocompletion=completes(known_studies),
-        ),
-    ],
+    study: TableArgument,
     results: ResultsOption = Path("results"),
     every: Annotated[
         bool, typer.Option("--all", help="Every comparison of each claim, not the weakest alone.")

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
     from ablation.store import Store
     from skelcon.presets import Preset
 
+TableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A table's name, as list --results shows it (a study's, if it is the only one).",
+        autocompletion=completes(known_studies),
+    ),
+]
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 """Files in /dev of every kind of GPU that Ray knows."""
 
@@ -141,14 +149,7 @@ def confirm_cpu(preset: Preset, resources: Resources, yes: bool) -> None:
 
 @with_options
 def table(
-    study: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help="A table's name, as list --results shows it (a study's, if it is the only one).",
-            autocompletion=completes(known_studies),
-        ),
-    ],
+    study: TableArgument,
     output: ResultsOptions,
     files: FormatOptions,
 ) -> None:
