@@ -62,13 +62,19 @@ ExcludeOption = Annotated[
     ),
 ]
 BodiesOption = Annotated[
-    int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many bodies of a clip are kept: those that move most.",
+        show_default="2; all of an export of skelcon",
+    ),
 ]
 NormaliseOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
-        "themselves (encoders.orientation)."
+        "themselves (encoders.orientation).",
+        show_default="centre; an export of skelcon stays as it was",
     ),
 ]
 MaxBadOption = Annotated[
@@ -85,8 +91,8 @@ def import_(
     out: PackedArgument,
     family: FormatOption = None,
     exclude: ExcludeOption = None,
-    max_bodies: BodiesOption = 2,
-    normalise: NormaliseOption = "centre",
+    max_bodies: BodiesOption = None,
+    normalise: NormaliseOption = None,
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
 ) -> None:
@@ -94,7 +100,7 @@ def import_(
     from skelcon.data import detect, import_dataset, summarise
     from skelcon.data.importers.report import read_report
 
-    steps = _steps(normalise)
+    steps = None if normalise is None else _steps(normalise)
     names = _names(exclude or ())
     _check_free(out)
     found = detect(source, family)

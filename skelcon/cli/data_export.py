@@ -31,7 +31,8 @@ def export(
     """Write the data set PATH to OUT in a layout that other trainers read.
 
     Coordinates are written as they are in the data set; for agcn-npy they are
-    normalised first. OUT must not exist, and is written whole or not at all.
+    normalised first. An import of OUT gives the same data set again. OUT must
+    not exist, and is written whole or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target

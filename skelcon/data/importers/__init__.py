@@ -24,7 +24,7 @@ from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import CENTRED, Normalisation
+from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -108,7 +108,7 @@ def import_dataset(
     normalisation: Normalisation | None = None,
     progress: Progress | None = None,
     *,
-    max_bodies: int = 2,
+    max_bodies: int | None = None,
     exclude: Collection[str] = (),
     max_bad: float = MAX_BAD,
     workers: int | None = None,
@@ -121,9 +121,11 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; they are only centred by default.
+        normalisation: what is done to the coordinates; by default they are only centred, and what
+            `export_dataset` wrote stays as it was.
         progress: called with the number of clips done and the number of all clips.
-        max_bodies: how many bodies of a clip are kept: those that move most.
+        max_bodies: how many bodies of a clip are kept: those that move most. Two by default, and
+            of an export all.
         exclude: names of clips or files to leave out.
         max_bad: the share of clips that may be bad.
         workers: processes; by default one for each core, and a single one for a small source.
@@ -133,7 +135,7 @@ def import_dataset(
     """
     found = source if isinstance(source, Source) else detect(source)
     options = ImportOptions(
-        normalisation=normalisation or CENTRED,
+        normalisation=normalisation,
         max_bodies=max_bodies,
         exclude=frozenset(exclude),
     )

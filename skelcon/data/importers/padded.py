@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.labels import LARGEST_CLASS, Labels, read_lengths
+from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import (
     BY_JOINTS,
     NTU,
@@ -33,85 +32,24 @@ from skelcon.data.importers.naming import (
     own_name,
 )
 from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info_or_none
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.sides import (
+    RECORDED,
+    STRETCH,
+    Frames,
+    Side,
+    Stretch,
+    places_of,
+    recorded,
+    runs,
+)
+from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import KEY, Record
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
 
-STRETCH = 64
-"""Clips that are one item."""
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
-
-
-class Frames(NamedTuple):
-    """How the clips of an array are laid out: frames, joints and bodies of each."""
-
-    frames: int
-    joints: int
-    bodies: int
-
-
-class Stretch(NamedTuple):
-    """The clips of one side from ``start`` up to ``stop``."""
-
-    side: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Side:
-    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
-
-    Attributes:
-        clips: their padded coordinates, or why these cannot be read at all.
-        labels: their labels, and their names if there are any.
-        lengths: the frames of each clip, where a file has them.
-        notes: what was not used of the side, beside clips.
-        prefix: what clips without a name are called by (``train``).
-        where: what messages call its array.
-    """
-
-    protocol: str | None
-    part: int
-    clips: StoredArray | str
-    labels: Labels
-    prefix: str
-    where: str
-    lengths: NDArray[np.int64] | None = None
-    notes: tuple[SkippedFile, ...] = ()
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The name of each clip for which there is a label."""
-        stored = self.labels.names or [None] * self.count
-        return [
-            name.removesuffix(".skeleton")
-            if name and name.isprintable()
-            else f"{self.prefix}-{at:05d}"
-            for at, name in enumerate(stored[: self.count])
-        ]
-
-    @property
-    def count(self) -> int:
-        """How many clips the side has: as many as labels can be read, or are in the array."""
-        whole = self.clips.whole if isinstance(self.clips, StoredArray) else 0
-        return max(len(self.labels.values), min(self.labels.count, whole))
-
-    def with_lengths(self, where: str, open_array: Callable[[], StoredArray]) -> Side:
-        """The side with the lengths of an array, or with a note that they cannot be used."""
-        lengths = read_lengths(open_array, self.labels.count)
-        if isinstance(lengths, str):
-            return replace(self, notes=(*self.notes, SkippedFile(where, lengths)))
-        return replace(self, lengths=lengths)
-
-
-def opened(open_array: Callable[[], StoredArray]) -> StoredArray | str:
-    """An array, or why it cannot be read."""
-    try:
-        return open_array()
-    except (ValueError, OSError) as error:
-        return str(error)
 
 
 class PaddedSource(Source):
@@ -157,7 +95,21 @@ class PaddedSource(Source):
                     f"{side.labels.count} labels for them ({side.labels.where}): which label is "
                     "whose is not known"
                 )
-        return sides
+        return recorded(sides, self._read_record, f"{KEY} of {self._place.name}")
+
+    def _read_record(self) -> Record | None:
+        """What skelcon's export wrote beside the arrays; ``ValueError`` if it is damaged."""
+        return None
+
+    @cached_property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if these are its clips."""
+        return self._read_record() if self.sides[0].recorded is not None else None
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says; else the coordinates are as the sensor has them."""
+        return RAW if self.record is None else self.record.normalisation
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -173,6 +125,8 @@ class PaddedSource(Source):
             except ValueError as error:
                 reasons.append(str(error))
                 continue
+            if self.record is not None:
+                return self.record.skeleton
             layout = layout_of(frames.joints, self._stated_layout())
             if layout is None:
                 known = " or ".join(str(number) for number in sorted(BY_JOINTS))
@@ -208,6 +162,8 @@ class PaddedSource(Source):
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
         stated = dataset_in(self._place)
+        if self.record is not None:
+            return self.record.name
         if self._ntu is not None:
             return NTU120 if stated == NTU120 else ntu_facts.dataset_name(self._ntu)
         if stated == NTU:
@@ -217,6 +173,8 @@ class PaddedSource(Source):
     @cached_property
     def class_names(self) -> Sequence[str]:
         """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        if self.record is not None:
+            return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
             return ntu_facts.class_names(count)
@@ -266,6 +224,9 @@ class PaddedSource(Source):
     def items(self) -> Sequence[Stretch]:
         """Stretches of clips, side after side; whole sides where an array is not seekable."""
         assert self.layout  # an error is raised before any work is done
+        if self._places:
+            starts = range(0, len(self._places), STRETCH)
+            return [Stretch(RECORDED, at, min(at + STRETCH, len(self._places))) for at in starts]
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
             seekable = isinstance(side.clips, str) or side.clips.seekable
@@ -277,9 +238,13 @@ class PaddedSource(Source):
                 found.append(Stretch(at, block * STRETCH, stop))
         return found
 
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        return places_of(self.sides)
+
     def clips_in(self, item: Stretch) -> int:
         """How many clips are read from a stretch."""
-        return len(self._stretch(item))
+        return item.stop - item.start if item.side == RECORDED else len(self._stretch(item))
 
     def _stretch(self, item: Stretch) -> NDArray[np.int64]:
         """Which of the clips of a stretch are read."""
@@ -289,16 +254,26 @@ class PaddedSource(Source):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
+        if item.side == RECORDED:
+            return f"clips {item.start} to {item.stop - 1}"
         return f"{self.sides[item.side].where}, clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
+        if item.start == 0:
+            sides = self.sides if item.side == RECORDED else [self.sides[item.side]]
+            yield from chain.from_iterable(side.notes for side in sides)
+        if item.side != RECORDED:
+            yield from self._read(item, set(self._stretch(item).tolist()))
+            return
+        for run in runs(self._places[item.start : item.stop]):
+            yield from self._read(run, range(run.start, run.stop))
+
+    def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
+        """The wanted clips of a stretch of a side."""
         side = self.sides[item.side]
-        wanted = set(self._stretch(item).tolist())
         rows: Iterator[NDArray[Any]] = iter(())
         fault = frames = None
-        if item.start == 0:
-            yield from side.notes
         try:
             array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
@@ -332,7 +307,8 @@ class PaddedSource(Source):
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
-        return RawClip(info, _floating(clip[:, :length]))
+        bodies = None if self.record is None else self.record.bodies
+        return RawClip(info, _floating(clip[:bodies, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""
@@ -344,6 +320,8 @@ class PaddedSource(Source):
             raise ValueError(label)
         if not 0 <= label < len(self.class_names):
             raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
+        if self.record is not None and side.recorded is not None:
+            return self.record.info(int(side.recorded[at]), label)
         if self._ntu is not None and (info := ntu_info_or_none(name)) is not None:
             if info.label != label:
                 raise ValueError(f"label {label} is not the {info.label} of its name")
@@ -352,6 +330,8 @@ class PaddedSource(Source):
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each side's own protocol, and with NTU's names the other protocols of NTU as well."""
+        if self.record is not None:
+            return self.record.splits_of(infos)
         derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):

@@ -25,11 +25,24 @@ FARTHEST = 1e4
 
 
 class ImportOptions(Config):
-    """What decides, beside the files, what is imported."""
+    """What decides, beside the files, what is imported.
 
-    normalisation: Normalisation = CENTRED
-    max_bodies: int = 2
+    What is None is as it was where skelcon's export made the files; else clips of two bodies are
+    centred.
+    """
+
+    normalisation: Normalisation | None = None
+    max_bodies: int | None = None
     exclude: frozenset[str] = frozenset()
+
+    def steps(self, source: Source) -> Normalisation:
+        """What the coordinates have gone through after the import."""
+        as_it_was = CENTRED if source.record is None else source.record.normalisation
+        return (self.normalisation or as_it_was).with_all_of(source.normalised)
+
+    def bodies(self, source: Source) -> int:
+        """How many bodies of a clip are kept."""
+        return self.max_bodies or (2 if source.record is None else source.record.bodies)
 
 
 @dataclass(frozen=True)
@@ -123,7 +136,8 @@ class PartWriter:
         path = self._file(number)
         skipped: list[SkippedFile] = []
         excluded = 0
-        steps = self.options.normalisation.without(self.source.normalised)
+        steps = self.options.steps(self.source).without(self.source.normalised)
+        bodies = self.options.bodies(self.source)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
             packer = ClipPacker(raw, self.source.layout, len(self.source.class_names))
@@ -136,7 +150,7 @@ class PartWriter:
                         excluded += 1
                     elif isinstance(found, SkippedFile):
                         skipped.append(found)
-                    elif reason := self._pack(packer, found, steps):
+                    elif reason := self._pack(packer, found, steps, bodies):
                         skipped.append(SkippedFile(found.file or found.info.name, reason))
         draft.replace(path.with_suffix(".raw"))
         values = {
@@ -169,12 +183,14 @@ class PartWriter:
             names |= {found.info.name, found.file}
         return not self.options.exclude.isdisjoint(names | {Path(name).stem for name in names})
 
-    def _pack(self, packer: ClipPacker, found: RawClip, steps: Normalisation) -> str | None:
+    def _pack(
+        self, packer: ClipPacker, found: RawClip, steps: Normalisation, bodies: int
+    ) -> str | None:
         """Add a clip to the part; the reason if it is bad."""
         try:
             if not (np.abs(found.coordinates) < FARTHEST).all():
                 raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-            clip = most_moving(found.coordinates, self.options.max_bodies)
+            clip = most_moving(found.coordinates, bodies)
             packer.add(found.info, normalise(clip, self.source.layout, steps))
         except ValueError as error:
             return str(error)

@@ -164,9 +164,10 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         name=source.name,
         layout=source.layout,
         class_names=source.class_names,
-        family=source.family,
-        normalisation=options.normalisation.with_all_of(source.normalised),
-        origin={"max_bodies": options.max_bodies},
+        family=source.family if source.record is None else source.record.family,
+        normalisation=options.steps(source),
+        synthetic=source.record is not None and source.record.synthetic,
+        origin={"max_bodies": options.bodies(source)},
         scratch=writer.directory,
     ) as dataset:
         for number in range(writer.count):

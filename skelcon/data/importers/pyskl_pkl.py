@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,10 @@ from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
-from skelcon.data.importers.source import RawClip, SkippedFile, Source, single_file
+from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
 from skelcon.data.splits import TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
 
@@ -45,6 +47,8 @@ class _Facts:
     ntu: str | None
     class_names: tuple[str, ...]
     sides: Sides
+    record: Record | None = None
+    fault: str | None = None
 
 
 class PysklPkl(Source):
@@ -77,6 +81,8 @@ class PysklPkl(Source):
     @property
     def name(self) -> str:
         """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
+        if self._facts.record is not None:
+            return self._facts.record.name
         by_path = dataset_in(self.files[0])
         known = by_path if by_path in (PKUMMD1, PKUMMD2) else None
         return self._facts.ntu or known or self.files[0].stem
@@ -90,6 +96,16 @@ class PysklPkl(Source):
     def class_names(self) -> Sequence[str]:
         """Those of NTU; without them there are as many classes as labels."""
         return self._facts.class_names
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it is about this file."""
+        return self._facts.record
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says."""
+        return RAW if self.record is None else self.record.normalisation
 
     def clips_in(self, item: Path) -> int:
         """The number of annotations. The file is loaded for it, as is needed to read it."""
@@ -112,6 +128,8 @@ class PysklPkl(Source):
         on both sides tests; one on neither takes no part.
         """
         facts = self._facts
+        if facts.record is not None:
+            return facts.record.splits_of(infos)
         rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
         for protocol, sides in facts.sides.items():
             train = sides.get("train", frozenset())
@@ -155,14 +173,24 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
         raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
     facts = _facts_of(content, path.stat().st_size)
     yield facts
+    if facts.fault is not None:
+        yield SkippedFile(f"{KEY} of {path.name}", facts.fault)
     seen: set[str] = set()
+    known = {} if facts.record is None else {n: at for at, n in enumerate(facts.record.clip_names)}
     for at, annotation in enumerate(content["annotations"]):
-        yield _clip(annotation, at, facts.layout, seen)
+        found = _clip(annotation, at, facts.layout, seen, known)
+        if facts.record is not None and isinstance(found, RawClip):
+            found = _as_it_was(found, facts.record, known.get(found.info.name))
+        yield found
 
 
 def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
+    record, fault = _record(content)
+    if record is not None:
+        count = len(content["annotations"])
+        return _Facts(count, record.skeleton, None, record.class_names, {}, record)
     layout = _layout(dicts, content.get("layout"), size)
     sides = _sides(content.get("split"))
     infos = [
@@ -179,7 +207,38 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
         class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
-    return _Facts(len(content["annotations"]), layout, ntu, class_names, sides)
+    return _Facts(len(content["annotations"]), layout, ntu, class_names, sides, None, fault)
+
+
+def _record(content: dict[Any, Any]) -> tuple[Record | None, str | None]:
+    """What an export wrote of this file, or why it is not used."""
+    text = content.get(KEY)
+    if text is None:
+        return None, None
+    try:
+        if not isinstance(text, str):
+            raise ValueError(DAMAGED)
+        record = Record.read(text)
+    except ValueError as error:
+        return None, f"{error}: {UNUSED}"
+    if content.get("split") != record.named_sides():
+        return None, f"'split' was changed since the export: {UNUSED}"
+    return record, None
+
+
+def _as_it_was(found: RawClip, record: Record, at: int | None) -> RawClip | SkippedFile:
+    """A clip with all that the record knows of it, and with all of its bodies."""
+    name = found.info.name
+    if at is None:
+        return SkippedFile(name, "is no clip of the export")
+    try:
+        info = record.info(at, found.info.label)
+    except ValueError as error:
+        return SkippedFile(name, str(error))
+    bodies, *rest = found.coordinates.shape
+    clip = np.zeros((max(bodies, record.bodies), *rest), np.float32)
+    clip[:bodies] = found.coordinates
+    return RawClip(info, clip)
 
 
 def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:
@@ -226,21 +285,25 @@ def _plain(name: str) -> str:
 
 
 def _clip(
-    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str]
+    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str], known: Container[str]
 ) -> RawClip | SkippedFile:
-    """The clip of one annotation, the ``at``-th counted from 0; ``seen`` are the names so far."""
+    """The clip of one annotation, the ``at``-th counted from 0.
+
+    ``seen`` are the names so far, ``known`` those that a record has, whatever they are.
+    """
     place = f"annotation {at}"
     if not isinstance(annotation, dict):
         return SkippedFile(place, f"is {type(annotation).__name__}, no annotation")
     name, label = annotation.get("frame_dir"), annotation.get("label")
-    if not isinstance(name, str) or not 0 < len(name) < 256 or not name.isprintable():
+    ours = isinstance(name, str) and name in known
+    if not isinstance(name, str) or not (ours or (0 < len(name) < 256 and name.isprintable())):
         return SkippedFile(place, "has no frame_dir that can be the name of its clip")
-    name = _plain(name)
+    name = name if ours else _plain(name)
     try:
         coordinates = _coordinates(annotation, layout)
         if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
             raise ValueError("has no label that counts from 0")
-        info = ntu_info_or_none(name) or ClipInfo(name, label)
+        info = (None if ours else ntu_info_or_none(name)) or ClipInfo(name, label)
         if info.label != label:
             raise ValueError(f"label {label}, and the name says {info.label}")
         if name in seen:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
+from skelcon.data.record import Record
 from skelcon.errors import UserError
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
@@ -107,6 +108,11 @@ class Source(ABC):
     def normalised(self) -> Normalisation:
         """The steps that the makers of such files have applied to the coordinates."""
         return RAW
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it made the files."""
+        return None
 
     @property
     def items(self) -> Sequence[Any]:
