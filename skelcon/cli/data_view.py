@@ -14,7 +14,7 @@ from skelcon.cli.console import counted
 from skelcon.cli.terminal import joined, line, styled
 
 if TYPE_CHECKING:
-    from skelcon.data.check import Finding, Findings
+    from skelcon.data.checks import Finding, Findings
     from skelcon.data.importers.report import ImportReport
     from skelcon.data.summary import Lengths, Summary
 
