@@ -13,6 +13,7 @@ import typer
 
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.data_check import check
 from skelcon.cli.data_export import export
 from skelcon.cli.data_layouts import layouts
 from skelcon.cli.options import DataFormat, DataOption, JsonOption
@@ -127,6 +128,7 @@ def import_(
         else:
             line(console, f"warning: no clip of the data is named in {lists}")
     view.summary(console, summarise(dataset))
+    view.doubts(console, dataset)
 
 
 @app.command()
@@ -142,7 +144,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         answer = {
             **summary.to_dict(),
             "source": _source_json(source),
-            "import": _report_json(report),
+            "import": report_json(report),
         }
         typer.echo(json.dumps(answer, indent=1))
         return
@@ -151,50 +153,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     view.skipped(console, report)
 
 
-@app.command()
-def check(
-    path: PathArgument,
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Write the names of the test clips that repeat a training clip, for --exclude.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
-
-    The exit code is 1 if there is an error, and 0 if there are only notes. A set
-    without test clips that leak:
-
-    \b
-    skelcon data check PATH --write-exclude leaks.txt
-    skelcon data import PATH OUT --exclude leaks.txt
-    """
-    from skelcon.data import check_dataset
-    from skelcon.data.importers.report import read_report
-
-    dataset, _ = opened(path)
-    report = read_report(dataset.path)
-    with progress_bar(PlainConsole(stderr=True), "checking") as progress:
-        findings = check_dataset(dataset, progress)
-    leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
-    if write_exclude is not None:
-        write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)))
-    if as_json:
-        typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
-    else:
-        console = PlainConsole()
-        view.findings(console, findings)
-        view.skipped(console, report)
-        view.verdict(console, findings)
-        if write_exclude is not None:
-            line(console, f"{counted(len(set(leaks)), 'name')} written to '{write_exclude}'")
-    if findings.errors:
-        raise typer.Exit(1)
+app.command()(check)
 
 
 @app.command()
@@ -343,7 +302,8 @@ def _source_json(source: Source | None) -> Json | None:
     return {"family": source.family, "title": source.title, "files": len(source.files)}
 
 
-def _report_json(report: ImportReport | None) -> Json | None:
+def report_json(report: ImportReport | None) -> Json | None:
+    """What an import left out, for scripts."""
     from skelcon.data.importers.report import by_reason
 
     if report is None:

@@ -14,7 +14,8 @@ from skelcon.cli.console import counted
 from skelcon.cli.terminal import joined, line, styled
 
 if TYPE_CHECKING:
-    from skelcon.data.checks import Finding, Findings
+    from skelcon.data import SkeletonDataset
+    from skelcon.data.checks import Finding, Findings, Verdict
     from skelcon.data.importers.report import ImportReport
     from skelcon.data.summary import Lengths, Summary
 
@@ -22,6 +23,7 @@ WIDTH = 80
 _LABEL = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN = 5
+_STATES = {"ok": "green", "note": "yellow", "error": "bold red"}
 
 
 def summary(console: Console, data: Summary, source: str | None = None) -> None:
@@ -87,18 +89,45 @@ def _histogram(console: Console, lengths: Lengths) -> None:
 
 
 def findings(console: Console, found: Findings) -> None:
-    """Everything that was found, errors first."""
+    """A line for each verdict, then everything that was found, errors first."""
     line(
         console,
         joined((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
     )
     line(console, styled(found.path, "dim"))
+    line(console, "")
+    for verdict in found.verdicts:
+        _verdict(console, verdict)
     for each in found.findings:
         _finding(console, each)
 
 
+def _verdict(console: Console, verdict: Verdict) -> None:
+    """What is about what: of findings, which follow, only the first words."""
+    word = "-" if verdict.state == "not judged" else verdict.state
+    text = verdict.text
+    if verdict.state in ("note", "error"):
+        text = text.split(":")[0]
+    rows = _folded(console, text, _LABEL + 10)
+    for number, row in enumerate(rows):
+        heads = ("", "") if number else (word, verdict.about)
+        style = _STATES.get(verdict.state, "dim")
+        line(console, joined((f"  {heads[0]:<6}", style), f"{heads[1]:<{_LABEL}}", row))
+
+
+def doubts(console: Console, dataset: SkeletonDataset) -> None:
+    """In what imported data contradicts its layout."""
+    from skelcon.data.anatomy import anatomy_of
+    from skelcon.data.anatomy import doubts as doubts_of
+
+    for doubt in doubts_of(anatomy_of(dataset), dataset.layout, dataset.normalisation):
+        line(console, "")
+        line(console, styled(f"warning: {doubt.kind}", "bold red"))
+        _wrapped(console, doubt.text)
+
+
 def _finding(console: Console, found: Finding) -> None:
-    style = "bold red" if found.severity == "error" else "yellow"
+    style = _STATES[found.severity]
     about = f" ({found.protocol})" if found.protocol else ""
     line(console, "")
     line(console, joined((f"{found.severity}: {found.kind}{about}", style)))

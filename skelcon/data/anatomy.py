@@ -31,7 +31,7 @@ MISFIT = 2.5
 """The largest misfit of a layout that is not doubted. Right ones have 1.1 to 1.9."""
 HEIGHTS = 0.6, 2.6
 """Metres along the bones from the head to the ankles, of children and of tall people."""
-_UPRIGHT = 0.7
+UPRIGHT = 0.7
 """The least share of the line from feet to head that is along an axis which is called up."""
 _SMALLER_UNITS = {"mm": 1e-3, "cm": 1e-2}
 
@@ -180,7 +180,7 @@ def best_fit(anatomy: Anatomy, layout: SkeletonLayout) -> tuple[Fit | None, Fit 
         and (fit := fit_of(anatomy, each)) is not None
     ]
     best = min(others, key=lambda fit: fit.misfit, default=own)
-    return own, best if best.misfit < BETTER * own.misfit else None
+    return own, best if best.misfit < min(BETTER * own.misfit, MISFIT) else None
 
 
 def height_of(distances: Array, layout: SkeletonLayout) -> float | None:
@@ -264,7 +264,7 @@ def _unit(anatomy: Anatomy, layout: SkeletonLayout) -> Doubt | None:
     low, high = HEIGHTS
     if height is None or layout.dimensions == 2 or low <= height <= high:
         return None
-    body = f"a body is {height:,.3g} m high from the ankles to the head"
+    body = f"a body has {height:,.{0 if height > 20 else 2}f} m from the ankles to the head"
     for unit, factor in _SMALLER_UNITS.items():
         if low <= height * factor <= high:
             return Doubt(
@@ -281,19 +281,30 @@ def _unit(anatomy: Anatomy, layout: SkeletonLayout) -> Doubt | None:
     )
 
 
-def _up(anatomy: Anatomy, layout: SkeletonLayout, stated: str) -> Doubt | None:
+def up_axis(anatomy: Anatomy, layout: SkeletonLayout) -> tuple[dict[str, float], str] | None:
+    """The share of the line from feet to head along each axis, and the axis of most.
+
+    None if the layout has no head or no feet, or they are not seen.
+    """
     heads, feet = _ends(layout)
     if not heads or not feet:
         return None
     line = median(anatomy.places[heads]) - median(anatomy.places[feet])
-    line /= np.where((length := np.linalg.norm(line)) > 0, length, 1)
-    axes = {
-        f"{sign}{'xyz'[at]}": way * share
-        for at, share in enumerate(line.tolist())
-        for sign, way in (("", 1), ("-", -1))
-    }
-    seen = max(axes, key=lambda axis: axes[axis])
-    if not axes[seen] > _UPRIGHT or axes[stated] > 1 - _UPRIGHT:
+    length = float(np.linalg.norm(line))
+    if not length > 0:
+        return None
+    shares: dict[str, float] = {}
+    for axis, share in zip("xyz", (line / length).tolist(), strict=False):
+        shares |= {axis: share, f"-{axis}": -share}
+    return shares, max(shares, key=lambda axis: shares[axis])
+
+
+def _up(anatomy: Anatomy, layout: SkeletonLayout, stated: str) -> Doubt | None:
+    found = up_axis(anatomy, layout)
+    if found is None:
+        return None
+    shares, seen = found
+    if not shares[seen] > UPRIGHT or shares[stated] > 1 - UPRIGHT:
         return None
     return Doubt(
         "up",

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from skelcon.data.anatomy import DoubtKind, bone_variation, height_of, main_bodies
+from skelcon.data.anatomy import (
+    UPRIGHT,
+    DoubtKind,
+    bone_variation,
+    height_of,
+    main_bodies,
+    up_axis,
+)
 from skelcon.data.checks.case import Case
 from skelcon.data.checks.finding import Finding, counted, of_clips
 
@@ -26,14 +33,18 @@ def _doubted(case: Case, kind: DoubtKind) -> list[Finding]:
     ]
 
 
+def _judged(case: Case) -> str:
+    """By which layout it was judged, if not by its own."""
+    return "" if case.layout is case.dataset.layout else f" (as {case.layout.name})"
+
+
 def judge_order(case: Case) -> list[Finding] | str:
     """Whether the joints are in the order of the layout."""
     own, _ = case.fits
     if own is None:
         return "too few joints are seen to judge it"
     return _doubted(case, "joint-order") or (
-        f"{own.layout.name} fits: bones {own.length:.2f} times as long as a body needs, left and "
-        f"right differ by {own.asymmetry:.0%}"
+        f"{own.layout.name} fits: length {own.length:.2f}, asymmetry {own.asymmetry:.0%}"
     )
 
 
@@ -45,13 +56,21 @@ def judge_unit(case: Case) -> list[Finding] | str:
     return _doubted(case, "unit") or (
         "the layout has no head or no feet to judge it by"
         if height is None
-        else f"metres: a body has {height:.2f} m from the ankles to the head"
+        else f"metres: {height:.2f} from ankles to head{_judged(case)}"
     )
 
 
 def judge_up(case: Case) -> list[Finding] | str:
     """Whether heads are above feet."""
-    return _doubted(case, "up") or "nothing says that it is not what the layout says"
+    if doubted := _doubted(case, "up"):
+        return doubted
+    found = up_axis(case.body, case.layout)
+    if found is None:
+        return "the layout has no head or no feet to judge it by"
+    shares, seen = found
+    if shares[seen] > UPRIGHT:
+        return f"the head is above the feet along {seen}{_judged(case)}"
+    return "nobody is upright along any axis: it cannot be judged"
 
 
 def judge_bones(case: Case) -> list[Finding] | str:
@@ -78,9 +97,9 @@ def judge_bones(case: Case) -> list[Finding] | str:
         if bad:
             text = (
                 f"{counted(bad, 'clip has', 'clips have')} bones that vary by up to "
-                f"{seen[bad[0]]:.0%}, where others do by {usual:.1%}: look at them (--sheet), and "
+                f"{seen[bad[0]]:.0%}: others do by {usual:.1%}; look at them (--sheet), and "
                 "leave out what is damaged (--exclude)"
             )
             middle = [int(dataset.lengths[clip]) // 2 for clip in bad]
             found.append(of_clips("bones", bad, dataset, text, "note", middle))
-    return found or f"constant: they vary by {usual:.1%} over a clip"
+    return found or f"constant: they vary by {usual:.1%} over a clip{_judged(case)}"

@@ -69,13 +69,13 @@ def judge_jumps(case: Case) -> list[Finding] | str:
         if jump.distance > max(FAR * height, UNUSUAL * jump.usual)
     ]
     if not height or not bad:
-        return f"no joint goes farther than {FAR:.0%} of a body's height and back in one frame"
+        return f"no joint goes {FAR:.0%} of a height and back in a frame"
     bad.sort(key=lambda clip: -jumps[clip].distance)
     farthest = jumps[bad[0]].distance / height
     text = (
-        f"{counted(bad, 'clip has', 'clips have')} a joint or a body that jumps in one frame, by "
-        f"up to {farthest:.2f} of a body's height: look at them (--sheet), and leave out what is "
-        "damaged (--exclude)"
+        f"{counted(bad, 'clip has', 'clips have')} a joint or a body that jumps: by up to "
+        f"{farthest:.2f} of a body's height in one frame; look at them (--sheet), and leave out "
+        "what is damaged (--exclude)"
     )
     frames = [jumps[clip].frame for clip in bad]
     return [of_clips("jump", bad, case.dataset, text, "note", frames)]

@@ -63,7 +63,8 @@ def judge_classes(case: Case) -> list[Finding] | str:
             names = tuple(dataset.class_names[at] for at in untrained[:SHOWN])
             found.append(Finding("empty-class", "note", len(untrained), text, names, name))
     return (found + _balance(dataset, everywhere)) or (
-        f"{dataset.num_classes} classes of {everywhere.min():,} to {everywhere.max():,} clips"
+        f"{counted(dataset.class_names, 'class', 'classes')}, {everywhere.min():,} to "
+        f"{everywhere.max():,} clips each"
     )
 
 

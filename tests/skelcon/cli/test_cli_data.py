@@ -291,6 +291,40 @@ def test_check_for_scripts(run: Run, raw: Path, here: Path):
     assert run("check", made.path)[1].splitlines()[-1] == "nothing wrong"
 
 
+def test_check_is_a_page_of_verdicts(run: Run, raw: Path, here: Path):
+    code, shown, error = run("check", raw, "--sheet", "sub/worst.png")
+    assert (code, error) == (0, "")
+    page = " ".join(shown.split())
+    assert "ok joint order kinect-v1 fits" in page
+    assert "note classes 25 classes have no clip, of 27" in page
+    assert shown.splitlines()[-1] == "drawn in 'sub/worst.png'"
+    with Image.open(here / "sub" / "worst.png") as picture:
+        assert picture.size[0] > 1000
+    code, _, error = run("check", raw, "--sheet", "worst.jpg")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "ends in .png" in error
+
+
+def test_an_import_warns_of_another_order_of_joints(run: Run, raw: Path, here: Path):
+    _, shown, _ = run("import", raw, "good")
+    assert "warning" not in shown
+    order = [19, 3, 11, 5, 2, 8, 0, 14, 17, 9, 6, 12, 1, 18, 4, 7, 10, 13, 15, 16]
+    for file in raw.glob("*.mat"):
+        values = scipy.io.loadmat(file)["d_skel"][order]
+        scipy.io.savemat(file, {"d_skel": values})
+    code, shown, error = run("import", raw, "wrong")
+    assert (code, error) == (0, "")
+    assert "warning: joint-order" in shown
+    assert "no known layout of 20 joints fits better" in " ".join(shown.split())
+    sdk = [3, 2, 1, 0, *range(4, 20)]  # as if the sensor's own order had been kept
+    for file in raw.glob("*.mat"):
+        values = scipy.io.loadmat(file)["d_skel"][np.argsort(order)][sdk]
+        scipy.io.savemat(file, {"d_skel": values})
+    _, shown, _ = run("import", raw, "sdk")
+    assert "(--layout kinect-v1-sdk)" in " ".join(shown.split())
+    assert run("check", "sdk")[0] == 1
+
+
 def test_show_writes_a_strip_and_an_animation(run: Run, raw: Path, here: Path):
     code, shown, error = run("show", "a1_s2_t3", "--data", raw)
     assert (code, error) == (0, "")
