@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from skelcon.config import Config, Json
 from skelcon.data.dataset import ClipInfo, SkeletonDataset
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.data.splits import TEST, TRAIN
+from skelcon.errors import UserError
+from skelcon.printable import printable
 
 KEY = "skelcon"
 """The key of a pickle, and the member of an archive."""
@@ -29,6 +31,9 @@ LARGEST = 1 << 28
 """Bytes; more is no record."""
 DAMAGED = "what skelcon's export wrote of the data is damaged"
 UNUSED = "the file is read as any other of its layout"
+
+
+Number = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
 
 
 class Record(Config):
@@ -46,18 +51,28 @@ class Record(Config):
     layout: Json
     class_names: tuple[str, ...]
     normalisation: Normalisation
-    bodies: int
+    bodies: Annotated[int, Field(ge=1, le=100)]
     clip_names: tuple[str, ...]
-    label: tuple[int, ...]
-    subject: tuple[int, ...]
-    camera: tuple[int, ...]
-    setup: tuple[int, ...]
-    length: tuple[int, ...]
-    splits: dict[str, tuple[int, ...]]
+    label: tuple[Number, ...]
+    subject: tuple[Number, ...]
+    camera: tuple[Number, ...]
+    setup: tuple[Number, ...]
+    length: tuple[Annotated[int, Field(ge=1, lt=1 << 31)], ...]
+    splits: dict[str, tuple[Literal[-1, 0, 1], ...]]
 
     @staticmethod
     def of(dataset: SkeletonDataset, clips: NDArray[np.int64], protocols: Sequence[str]) -> Record:
-        """The record of some clips and protocols of a data set."""
+        """The record of some clips and protocols of a data set.
+
+        Raises:
+            UserError: if a name is no text that UTF-8 can hold.
+        """
+        names = [*dataset.clip_names, *dataset.class_names, *protocols, dataset.name]
+        for name in names:
+            if name != name.encode(errors="replace").decode():
+                raise UserError(
+                    f"'{printable(name)}' is no UTF-8, and cannot be exported: rename it"
+                )
         return Record(
             name=dataset.name,
             family=dataset.family,
@@ -87,8 +102,6 @@ class Record(Config):
         columns = (record.label, record.subject, record.camera, record.setup, record.length)
         if any(len(column) != count for column in (*columns, *record.splits.values())):
             raise ValueError(f"{DAMAGED} (its columns differ in length)")
-        if record.bodies < 1 or min(record.length, default=1) < 1:
-            raise ValueError(f"{DAMAGED} (a number is not positive)")
         return record
 
     @property

@@ -195,6 +195,19 @@ def test_an_archive_that_was_compressed_since(made: Callable[..., SkeletonDatase
         assert back.splits["xsub"][at] == dataset.splits["xsub"][index]
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_names_that_are_no_text(
+    made: Callable[..., SkeletonDataset],
+    tmp_path: Path,
+    user_error: Callable[..., str],
+    format: str,
+):
+    infos = [ClipInfo(f"take \udc80 {at}", 0) for at in range(8)]
+    dataset = made(2, infos=infos)
+    user_error(lambda: export_dataset(dataset, tmp_path / "out", format, "xsub"), "U+DC80", "UTF-8")
+    assert not (tmp_path / "out").exists()
+
+
 def spoiled(out: Path, format: str, change: Callable[[str], str]) -> None:
     """Change the record that is in an export."""
     if format == "agcn-npy":
@@ -218,7 +231,8 @@ def spoiled(out: Path, format: str, change: Callable[[str], str]) -> None:
         (lambda text: json.dumps({**json.loads(text), "format": 2}), "format"),
         (lambda text: json.dumps({**json.loads(text), "label": [0]}), "differ in length"),
         (lambda text: json.dumps({**json.loads(text), "layout": {"name": "x"}}), "layout"),
-        (lambda text: json.dumps({**json.loads(text), "bodies": 0}), "not positive"),
+        (lambda text: json.dumps({**json.loads(text), "bodies": 0}), "bodies"),
+        (lambda text: text.replace('"xsub":[0', '"xsub":[10000000000000000000000'), "splits"),
         (
             lambda text: json.dumps({**json.loads(text), "splits": {"xsub": [0] * 8}}),
             "of other clips|was changed",
