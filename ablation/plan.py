@@ -203,7 +203,7 @@ def make_plan(
         cell
         for row in study.all_rows
         for column, own in _protocols(study).items()
-        for cell in maker.cells(row, column, canonical_protocol(own or chosen))
+        for cell in maker.cells(row, column, canonical_protocol(own) if own else chosen)
     ]
     return Plan(*question, tuple(cells), maker.units, (*notes, *maker.notes))
 
@@ -264,7 +264,8 @@ class _Maker:
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
             self._bodies = max(source.max_bodies, dataset.max_bodies)
-            self._source_protocol = canonical_protocol(asked) if asked else ""
+            own = (*dataset.splits, *source.splits)
+            self._source_protocol = canonical_protocol(asked, own) if asked else ""
             if self._source_protocol not in source.splits:
                 self._source_protocol = choose_protocol(source, self.study.protocols)
             self.notes = (self._note_of_source(source),)
