@@ -60,7 +60,8 @@ from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.presets import DataNames, resolve_with_preset
-from skelcon.settings import InvalidValueError, Settings, merge, validated
+from skelcon.settings import Settings, merge
+from skelcon.validation import InvalidValueError, validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")

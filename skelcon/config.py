@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -19,6 +19,11 @@ class Config(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def paths(cls) -> Sequence[str]:
+        """Key paths that a hint may name for an unknown key, beside those next to it."""
+        return ()
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """Called by pydantic: what differs from the defaults."""

@@ -43,7 +43,7 @@ from skelcon.data import FOLDS
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
-from skelcon.settings import validated
+from skelcon.validation import validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 Scheduling = Literal["asha", "pbt", "fifo"]

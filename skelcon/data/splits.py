@@ -185,8 +185,8 @@ def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> 
     groups = len(np.unique(groups_of(dataset, name, split(dataset, name, "train"))))
     if groups < 2:
         raise UserError(
-            f"data set '{dataset.name}', {name}: the training side has a single {crossed_by(name)}, "
-            "so no validation side can be made of it"
+            f"data set '{dataset.name}', {name}: the training side has a single "
+            f"{crossed_by(name)}, so no validation side can be made of it"
         )
     return min(at_most, groups)
 

@@ -27,7 +27,8 @@ from typing import TYPE_CHECKING, Any
 from skelcon.config import Json
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
-from skelcon.settings import Settings, merge, resolve, validated
+from skelcon.settings import Settings, merge, resolve
+from skelcon.validation import validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 if TYPE_CHECKING:
