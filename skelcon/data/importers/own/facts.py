@@ -134,6 +134,26 @@ class Catalogue:
         }
 
 
+def facts_from(
+    name: str, values: Mapping[str, str], called: Mapping[str, str], bad: str = ""
+) -> ClipFacts:
+    """The facts in a row of a table.
+
+    Args:
+        name: of the clip.
+        values: column -> text.
+        called: what is known (label, subject, ...) -> its column; other columns keep their names.
+        bad: why the clip cannot be used.
+    """
+    own = {key: plain(values.get(column, "")) for key, column in called.items()}
+    used = set(called.values())
+    others = {column: plain(text) for column, text in values.items() if column not in used}
+    facts = {**others, **own}
+    if "group" in facts and not facts.get("setup"):
+        facts["setup"] = facts["group"]
+    return ClipFacts(name, facts, bad)
+
+
 def unique(names: Sequence[str], prefix: str = "clip") -> list[str]:
     """``names``, or numbers where they are not printable, empty, or there twice."""
     good = all(name and name.isprintable() for name in names) and len(set(names)) == len(names)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from skelcon.data.importers.files import check_file
-from skelcon.data.importers.own.facts import plain
 from skelcon.errors import UserError
 
 PARQUET = (".parquet", ".pq")
@@ -67,7 +66,7 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
         names = list(table.column_names)
         columns = [table.column(name).to_pylist() for name in names]
         rows = (
-            Row(number, dict(zip(names, map(plain, values), strict=True)))
+            Row(number, dict(zip(names, map(_text, values), strict=True)))
             for number, values in enumerate(zip(*columns, strict=True), 1)
         )
         return names, rows
@@ -88,7 +87,7 @@ def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]
                 if len(found) == len(names)
                 else f"{len(found)} values in a table of {len(names)} columns"
             )
-            yield Row(number, dict(zip(names, map(plain, found), strict=False)), bad)
+            yield Row(number, dict(zip(names, map(str.strip, found), strict=False)), bad)
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
@@ -102,6 +101,10 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
         return parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
     except Exception as error:  # a damaged file raises errors of many kinds
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
+
+
+def _text(value: object) -> str:
+    return "" if value is None or value != value else str(value).strip()
 
 
 def _reason(error: Exception) -> str:
