@@ -13,11 +13,10 @@ from typing import Any
 import yaml
 from pydantic import create_model
 
-from skelcon.config import Config, Json
+from skelcon.config import Config, Json, validated
 from skelcon.downstream.tasks import TASKS, task
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
-from skelcon.validation import validated
 
 _SECTIONS: dict[str, Any] = {
     "pretrain": (PretrainConfig, PretrainConfig()),
@@ -34,15 +33,15 @@ class Settings(_Sections):
 
     pretrain: PretrainConfig = PretrainConfig()
 
-    @classmethod
-    def paths(cls) -> list[str]:
-        """The key path of every setting."""
-        return setting_paths()
-
     def of(self, task_name: str) -> Config:
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
         settings: Config = getattr(self, task(task_name).name)
         return settings
+
+    @classmethod
+    def key_paths(cls) -> list[str]:
+        """:func:`setting_paths`."""
+        return setting_paths()
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:
