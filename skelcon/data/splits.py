@@ -87,6 +87,13 @@ def canonical_protocol(name: str, own: Collection[str] = ()) -> str:
     return found
 
 
+def empty_side(sides: NDArray[np.integer]) -> str | None:
+    """Which side of a protocol has no clip: ``training``, ``test``, both, or None."""
+    known = (("training", TRAIN), ("test", TEST))
+    empty = [name for name, value in known if not (sides == value).any()]
+    return " and no ".join(empty) or None
+
+
 def choose_protocol(dataset: SkeletonDataset, preferred: Sequence[str]) -> str:
     """The first of ``preferred`` that the data set has; :class:`UserError` if it has none.
 

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.importers.bodies import Bodies
 from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
 from skelcon.data.importers.ntu import Ntu
 from skelcon.data.importers.nucla_json import NuclaJson
@@ -109,6 +110,7 @@ def import_dataset(
     progress: Progress | None = None,
     *,
     max_bodies: int = 2,
+    bodies: Bodies | None = None,
     exclude: Collection[str] = (),
     max_bad: float = MAX_BAD,
     workers: int | None = None,
@@ -123,7 +125,10 @@ def import_dataset(
         destination: the directory to write; it is replaced at the end if it exists.
         normalisation: what is done to the coordinates; they are only centred by default.
         progress: called with the number of clips done and the number of all clips.
-        max_bodies: how many bodies of a clip are kept: those that move most.
+        max_bodies: how many bodies of a clip are kept.
+        bodies: ``tracked`` follows them over frames, drops phantoms, and keeps those seen most and
+            moving most; ``as-listed`` takes them as each frame lists them, and keeps those that
+            move most. By default raw files of NTU RGB+D are tracked, and others as listed.
         exclude: names of clips or files to leave out.
         max_bad: the share of clips that may be bad.
         workers: processes; by default one for each core, and a single one for a small source.
@@ -135,6 +140,7 @@ def import_dataset(
     options = ImportOptions(
         normalisation=normalisation or CENTRED,
         max_bodies=max_bodies,
+        bodies=bodies or found.bodies,
         exclude=frozenset(exclude),
     )
     return run_import(
@@ -155,7 +161,7 @@ def open_or_import(
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), []
     source = detect(path)
-    options = ImportOptions()
+    options = ImportOptions(bodies=source.bodies)
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError):  # a damaged cache is written again
         dataset = SkeletonDataset.open(cached)

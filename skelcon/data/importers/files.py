@@ -39,7 +39,7 @@ def folders_in(path: Path) -> list[Path]:
         return []
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str] | Path) -> bool:
     """Whether it is a directory, or a link to one."""
     try:
         return entry.is_dir()

@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -23,8 +24,9 @@ import numpy as np
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
-from skelcon.data.importers.report import ImportReport
-from skelcon.data.importers.source import SkippedFile, Source
+from skelcon.data.importers.report import ImportReport, notes_on_sides
+from skelcon.data.importers.source import SkippedFile, Source, lost_clips
+from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
@@ -46,6 +48,8 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     """
     digest = hashlib.sha256(f"{source.family} {FORMAT_VERSION} {IMPORT_VERSION}".encode())
     settings = options.model_dump(mode="json") | {"exclude": sorted(options.exclude)}
+    if options.bodies == "as-listed":  # as all imports were before there was a choice
+        del settings["bodies"]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     base = source.path if source.path.is_dir() else source.path.parent
     for path in source.files:
@@ -69,6 +73,12 @@ def run_import(
 ) -> Imported:
     """Import ``source`` to the packed data set ``destination``; see `import_dataset`."""
     keep_freed_memory()
+    if options.bodies == "tracked" and source.normalised.centre:
+        raise UserError(
+            f"--bodies tracked: the clips of '{source.path}' ({source.family}) were centred by "
+            "their makers, who also chose the bodies: give --bodies as-listed"
+        )
+    source.exclude = options.exclude
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
@@ -110,14 +120,14 @@ def _staging(directory: Path, recipe: str) -> Iterator[None]:
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
         with contextlib.suppress(FileNotFoundError):
-            if (directory / "recipe").read_text() != recipe:
+            if (directory / "recipe").read_text(encoding="utf-8") != recipe:
                 for path in directory.glob("[0-9]*"):
                     path.unlink()
         for path in directory.glob("*.draft"):
             path.unlink()
         for path in directory.glob(".*"):  # a data set that was being put together
             shutil.rmtree(path, ignore_errors=True)
-        (directory / "recipe").write_text(recipe)
+        (directory / "recipe").write_text(recipe, encoding="utf-8")
         try:
             yield
         except WorkersEndError:
@@ -158,7 +168,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
     """The parts, one behind the other, as a data set."""
     source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
-    excluded = 0
+    excluded, bodies = 0, BodyCounts()
     with DatasetWriter(
         destination,
         name=source.name,
@@ -166,7 +176,10 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         class_names=source.class_names,
         family=source.family,
         normalisation=options.normalisation.with_all_of(source.normalised),
-        origin={"max_bodies": options.max_bodies},
+        origin={
+            "max_bodies": options.max_bodies,
+            **({"bodies": options.bodies} if options.bodies != "as-listed" else {}),
+        },
         scratch=writer.directory,
     ) as dataset:
         for number in range(writer.count):
@@ -174,16 +187,24 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             dataset.append(part.raw, part.index)
             skipped += part.skipped
             excluded += part.excluded
+            bodies += part.bodies
         clips = len(dataset.infos)
         report = ImportReport(
-            source.family, len(source.files), clips, excluded, tuple(skipped)
-        ).to_dict()
+            source.family,
+            len(source.files),
+            clips,
+            excluded,
+            tuple(skipped),
+            bodies if options.bodies == "tracked" else None,
+        )
         failure = _too_many_bad(source, clips, skipped, max_bad)
         if failure is not None:
             place = destination.with_name(f"{destination.name}.{REPORT}")
-            place.write_text(json.dumps(report, indent=1) + "\n")
+            place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        return dataset.close(source.splits(dataset.infos), report), skipped
+        splits = source.splits(dataset.infos)
+        notes = (*source.notes(dataset.infos), *notes_on_sides(splits))
+        return dataset.close(splits, replace(report, notes=notes).to_dict()), skipped
 
 
 def _too_many_bad(
@@ -192,10 +213,11 @@ def _too_many_bad(
     """What is wrong with an import that lost so much, or None."""
     if not clips and not skipped:
         return f"nothing is left of '{source.path}': all of it is excluded"
-    if clips and len(skipped) <= max_bad * (clips + len(skipped)):
+    lost = lost_clips(skipped)
+    if clips and lost <= max_bad * (clips + lost):
         return None
     first = skipped[0]
     return (
-        f"{len(skipped)} of {clips + len(skipped)} clips at '{source.path}' are bad, more than "
+        f"{lost} of {clips + lost} clips at '{source.path}' are bad, more than "
         f"{max_bad:.1%} (--max-bad); the first, {first.name}: {first.reason}"
     )

@@ -11,15 +11,17 @@ item and the files.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.bodies import Bodies
+from skelcon.data.importers.files import is_folder
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError
@@ -32,21 +34,44 @@ RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 class RawClip:
     """A clip as its file has it: ``coordinates`` (M, T, V, 3), absent bodies and joints zeros.
 
-    ``file`` is its name in a report, if that is not the clip's name.
+    ``file`` is its name in a report, if that is not the clip's name. Where a file lists the bodies
+    of each frame in any order, ``ids`` (M, T) are which they are, -1 where it does not say.
     """
 
     info: ClipInfo
     coordinates: NDArray[np.floating]
     file: str = ""
+    ids: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file, or a clip of one, that could not be used, and why; ``line`` counts from 1."""
+    """A file, or a clip of one, that could not be used, and why; ``line`` counts from 1.
+
+    ``clips`` is how many clips are lost with it.
+    """
 
     name: str
     reason: str
     line: int | None = None
+    clips: int = 1
+
+
+@dataclass(frozen=True)
+class Note:
+    """What to know of an import beside the clips that are lost: ``about`` what, and a sentence.
+
+    ``names`` are what it is true of.
+    """
+
+    about: Literal["bodies", "files", "labels", "arrays", "names", "splits"]
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def lost_clips(skipped: Iterable[SkippedFile]) -> int:
+    """How many clips are lost with all that was skipped."""
+    return sum(bad.clips for bad in skipped)
 
 
 class BadLineError(ValueError):
@@ -67,6 +92,7 @@ class Source(ABC):
         family: the family's name, as ``--format`` takes it and the data set's header records it.
         title: what the family is called in a sentence.
         batch: how many items are read in one piece of work, some ten to a hundred clips.
+        bodies: what is done about the bodies, where no option says.
         path: where it was looked for.
         files: all files that decide what is imported, in a fixed order.
     """
@@ -74,10 +100,13 @@ class Source(ABC):
     family: ClassVar[str]
     title: ClassVar[str]
     batch: ClassVar[int] = 1
+    bodies: ClassVar[Bodies] = "as-listed"
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self.files = tuple(files)
+        self.exclude: frozenset[str] = frozenset()
+        """Names of clips that are left out: they decide nothing."""
 
     @classmethod
     @abstractmethod
@@ -114,7 +143,7 @@ class Source(ABC):
         return self.files
 
     def clips_in(self, item: Any) -> int:
-        """How many clips ``item`` is likely to have; for the progress bar only."""
+        """How many clips ``item`` has, as far as that is known before it is read."""
         return 1
 
     @abstractmethod
@@ -128,6 +157,20 @@ class Source(ABC):
     @abstractmethod
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Protocol -> an (N,) row for the clips that were read: 0 trains, 1 tests, -1 neither."""
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """What else to tell of the import of these clips; here the files that are not used."""
+        if not self.path.is_dir():
+            return
+        used = set(self.files)
+        others = [
+            file.name
+            for folder in sorted({file.parent for file in self.files})
+            for file in sorted(folder.iterdir())
+            if file not in used and file.name[0] != "." and not is_folder(file)
+        ]
+        if others:
+            yield Note("files", f"{len(others):,} of the folder are not used", tuple(others))
 
     def name_of(self, item: Any) -> str:
         """The name in the report of an item that is bad as a whole."""
