@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -43,6 +44,7 @@ class Part:
     skipped: list[SkippedFile]
     excluded: int
     bodies: BodyCounts
+    counts: Counter[str]
 
 
 def keep_freed_memory() -> None:
@@ -108,6 +110,7 @@ class PartWriter:
             skipped=[SkippedFile(**bad) for bad in values["skipped"]],
             excluded=values["excluded"],
             bodies=BodyCounts(**values["bodies"]),
+            counts=Counter(values["counts"]),
         )
 
     @np.errstate(all="ignore")  # damaged numbers are refused, not warned of
@@ -127,6 +130,7 @@ class PartWriter:
         path = self._file(number)
         skipped: list[SkippedFile] = []
         excluded, bodies = 0, BodyCounts()
+        counts: Counter[str] = Counter()
         steps = self.options.normalisation.without(self.source.normalised)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
@@ -143,6 +147,7 @@ class PartWriter:
                     else:
                         try:
                             bodies += self._pack(packer, found, steps)
+                            counts.update(found.counts)
                         except ValueError as error:
                             name = found.file or found.info.name
                             skipped.append(SkippedFile(name, str(error)))
@@ -152,6 +157,7 @@ class PartWriter:
             "skipped": [asdict(bad) for bad in skipped],
             "excluded": excluded,
             "bodies": asdict(bodies),
+            "counts": counts,
         }
         draft.write_text(json.dumps(values))
         draft.replace(path)

@@ -111,14 +111,19 @@ class OwnArrays(OwnSource):
             suffixes, keys = [""], [self.path.name]
         else:
             names = self.description.names_of("x")
-            found = [(suffix, name + suffix) for suffix in ("", *(f"_{part}" for part in _PARTS))
-                     for name in names if name + suffix in self._members]
+            found = [
+                (suffix, name + suffix)
+                for suffix in ("", *(f"_{part}" for part in _PARTS))
+                for name in names
+                if name + suffix in self._members
+            ]
             found = [each for each in found if each[0] == found[0][0] or found[0][0]]
             suffixes, keys = [suffix for suffix, _ in found], [key for _, key in found]
             if not keys:
                 hint = nearest(names[0], self._members) if self._members else "it is empty"
-                raise UserError(f"'{self.path}' has no array '{names[0]}' of clips: {hint}; say "
-                                "--key x=NAME")
+                raise UserError(
+                    f"'{self.path}' has no array '{names[0]}' of clips: {hint}; say --key x=NAME"
+                )
         out: list[Part] = []
         for suffix, key in zip(suffixes, keys, strict=True):
             try:
@@ -190,7 +195,7 @@ class OwnArrays(OwnSource):
                     before = columns.setdefault(key, [""] * part.first)
                     before += values
             for texts in columns.values():
-                texts += [""] * (part.first + part.array.count - len(texts))
+                texts.extend([""] * (part.first + part.array.count - len(texts)))
         self._given_names = columns.pop("name", [])
         names = unique(self._given_names) if self._given_names else []
         group = columns.pop("group", None)

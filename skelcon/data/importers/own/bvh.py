@@ -103,7 +103,7 @@ def _hierarchy(lines: Sequence[Sequence[str]]) -> tuple[list[Joint], int]:
         elif key == "CHANNELS" and joints:
             joints[last].channels = list(words[2:])
             if wrong := [c for c in words[2:] if c not in (*_POSITIONS, *_ROTATIONS)]:
-                raise BadLineError(f"unknown channel {ascii(wrong[0][:20])}", number)
+                raise BadLineError(f"unknown channel {wrong[0][:20]!a}", number)
         elif key == "MOTION":
             if open_joints or not joints:
                 raise BadLineError("the hierarchy is not closed before MOTION", number)
@@ -112,7 +112,7 @@ def _hierarchy(lines: Sequence[Sequence[str]]) -> tuple[list[Joint], int]:
                 raise ValueError("two of its joints have one name, or one has none")
             return joints, number
         elif key not in ("", "HIERARCHY"):
-            raise BadLineError(f"{ascii(words[0][:20])} is no word of BVH", number)
+            raise BadLineError(f"{words[0][:20]!a} is no word of BVH", number)
     raise ValueError("has no MOTION: is no whole BVH file")
 
 
@@ -193,8 +193,9 @@ def layout_of(joints: Sequence[Joint]) -> SkeletonLayout:
         ValueError: if the names do not tell the spine or the shoulders.
     """
     names = [plain_name(joint.name) for joint in joints]
-    left, right = (_first(names, side, ("shoulder", "arm", "collar", "clavicle"))
-                   for side in ("left", "right"))
+    left, right = (
+        _first(names, side, ("shoulder", "arm", "collar", "clavicle")) for side in ("left", "right")
+    )
     top = next((names.index(name) for name in _by_word(names, ("neck", "head"))), None)
     if left is None or right is None or top is None:
         raise ValueError(

@@ -108,7 +108,7 @@ class Treatment:
         if not known.any():
             raise ValueError("nobody is present in any frame")
         gaps = gaps_of(known)
-        frames = gaps.any(axis=(0, 2))
+        frames: NDArray[np.bool_] = np.any(gaps, axis=(0, 2))
         _count(counts, "clips with missing joints", bool(frames.any()))
         if self.missing == "reject" and frames.any():
             raise ValueError(
@@ -138,7 +138,7 @@ def gaps_of(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
     A joint that no frame has (or is always at the origin, as the centre of centred data) leaves no
     gap, nor does a body but the main one, the first that is ever present, in frames without it.
     """
-    there = known.any(axis=2)
+    there: NDArray[np.bool_] = np.any(known, axis=2)
     frames = np.arange(known.shape[1])
     gaps: NDArray[np.bool_] = np.zeros(known.shape, bool)
     main = int(there.any(axis=1).argmax())

@@ -83,7 +83,7 @@ class Description(Config):
     @field_validator("keys")
     @classmethod
     def _known_keys(cls, keys: dict[str, str]) -> dict[str, str]:
-        out = {}
+        out: dict[str, str] = {}
         for key, name in keys.items():
             found = next((own for own, words in cls.takes.items() if key in (own, *words)), None)
             if found is None:
@@ -163,7 +163,7 @@ class FilesDescription(Description):
     skip_columns: int = Field(0, ge=0, description="numbers of a line before the coordinates")
     variable: str | None = Field(None, description="of .mat and .npz files; by default the only")
     path: str | None = Field(None, description="of the frames in .json, such as frames.*.joints")
-    joints: Texts = Field({}, description="layout's joint -> joint of a BVH file, where they differ")
+    joints: Texts = Field({}, description="layout's joint -> that of a BVH file, where they differ")
 
     @model_validator(mode="after")
     def _one_way(self) -> FilesDescription:

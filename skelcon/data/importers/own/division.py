@@ -176,8 +176,11 @@ class Division:
         names |= {line.strip() for line in lines} | {Path(name).stem for name in names}
         row = _sides([fact.name in names or Path(fact.get("path")).name in names for fact in facts])
         if not (row == TRAIN).any():
-            raise UserError(f"--split '{self.rule}': '{path}' names no clip, such as "
-                            f"'{facts[0].name}'" if facts else f"'{path}' names no clip")
+            raise UserError(
+                f"--split '{self.rule}': '{path}' names no clip, such as '{facts[0].name}'"
+                if facts
+                else f"'{path}' names no clip"
+            )
         return row
 
 

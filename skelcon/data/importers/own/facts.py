@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,13 +36,19 @@ class ClipFacts:
         return self.values.get(key, "")
 
 
+def text_of(value: object) -> str:
+    """A value of a table as text; empty for nothing, and for NaN."""
+    nothing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if nothing else str(value).strip()
+
+
 def plain(value: object) -> str:
     """A value as text, whole numbers all in one way.
 
     >>> plain("003"), plain(3.0), plain(" wave "), plain(float("nan"))
     ('3', '3', 'wave', '')
     """
-    text = "" if value is None or value != value else str(value).strip()
+    text = text_of(value)
     if match := _WHOLE.fullmatch(text):
         return f"{'-' if match[1] == '-' and int(match[2]) else ''}{match[2]}"
     return text
@@ -62,9 +69,7 @@ class Catalogue:
         where: what messages call the data.
     """
 
-    def __init__(
-        self, facts: Iterable[ClipFacts], named: Mapping[str, str], where: str
-    ) -> None:
+    def __init__(self, facts: Iterable[ClipFacts], named: Mapping[str, str], where: str) -> None:
         self.facts = tuple(facts)
         self._where = where
         self._named = {plain(label): name for label, name in named.items()}
@@ -108,9 +113,7 @@ class Catalogue:
         for group in GROUPS:
             texts = sorted({fact.get(group) for fact in self.facts} - {""}, key=sort_key)
             own = all(text.isdecimal() and int(text) <= _LARGEST_GROUP for text in texts)
-            out[group] = {
-                text: int(text) if own else at for at, text in enumerate(texts, 1)
-            }
+            out[group] = {text: int(text) if own else at for at, text in enumerate(texts, 1)}
         return out
 
     def info(self, fact: ClipFacts) -> ClipInfo:

@@ -72,8 +72,12 @@ class OwnFiles(OwnSource):
         listed = list(rows)
         texts = [row.values.get(called["path"], "") for row in listed]
         base = found.path if found.path.is_dir() else manifest.parent
-        names = _clip_names([(row.values.get(called.get("name", ""), ""), text)
-                             for row, text in zip(listed, texts, strict=True)])
+        names = _clip_names(
+            [
+                (row.values.get(called.get("name", ""), ""), text)
+                for row, text in zip(listed, texts, strict=True)
+            ]
+        )
         facts = []
         for row, text, name in zip(listed, texts, names, strict=True):
             bad = f"line {row.number} of '{manifest.name}': {row.bad}" if row.bad else ""
@@ -134,7 +138,7 @@ class OwnFiles(OwnSource):
         if not fact.get("path"):
             raise ValueError("the manifest names no file")
         if path.suffix.lower() == ".bvh":
-            values = self._of_joints(bvh.read_clip(path))
+            values: NDArray[np.floating] = self._of_joints(bvh.read_clip(path))
             columns = Columns(("x", "y", "z"))
         else:
             values, columns = self._arranged(read_file(path, self._reading))
@@ -173,8 +177,10 @@ class OwnFiles(OwnSource):
         for joint in self.layout.joints:
             name = bvh.plain_name(own.get(joint, joint))
             if name not in known:
-                raise ValueError(f"has no joint '{name}': {nearest(name, known)} (joints: in a "
-                                 "description says what it is called)")
+                raise ValueError(
+                    f"has no joint '{name}': {nearest(name, known)} (joints: in a "
+                    "description says what it is called)"
+                )
             at.append(known[name])
         return clip.positions[None][:, :, at]
 

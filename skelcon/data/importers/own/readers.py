@@ -93,7 +93,7 @@ def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
                 row.append(number_of(field))
             except ValueError:
                 hint = "" if rows else " (--skip-rows, if it is a head)"
-                raise BadLineError(f"{ascii(field[:24])} is no number{hint}", number) from None
+                raise BadLineError(f"{field[:24]!a} is no number{hint}", number) from None
         rows.append(row)
     return np.array(rows)
 

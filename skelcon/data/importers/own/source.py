@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -211,7 +211,3 @@ class OwnSource(Source):
         info = self.catalogue.info(fact)
         treated: Treated = self.treatment(columns.coordinates(values), columns.confidence(values))
         return RawClip(info, treated.clip, file, counts=treated.counts)
-
-    def preview(self) -> Iterator[str]:
-        """Lines that a dry run adds, of what is odd about the files."""
-        return iter(())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.importers.own.columns import CONFIDENCE, Columns
 from skelcon.data.importers.own.description import SYNONYMS, TableDescription
-from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain
+from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, text_of
 from skelcon.data.importers.own.readers import number_of
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import (
@@ -138,7 +138,7 @@ class OwnTable(OwnSource):
         if self._table is None:
             table = read_parquet(self.path)
             self._table = {
-                name: [_text(value) for value in table.column(name).to_pylist()]
+                name: [text_of(value) for value in table.column(name).to_pylist()]
                 for name in table.column_names
             }
         return cast("dict[str, list[str]]", self._table)
@@ -171,14 +171,16 @@ class OwnTable(OwnSource):
             if found := next((word for word in words if word in columns), None):
                 called[key] = found
         if "clip" not in called:
-            raise UserError(f"'{self.files[1]}' has no column "
-                            f"'{self.description.names_of('clip')[0]}'")
+            raise UserError(
+                f"'{self.files[1]}' has no column '{self.description.names_of('clip')[0]}'"
+            )
         column = called.pop("clip")
         out = {}
         for row in rows:
             name = row.values.get(column, "")
-            out[name] = facts_from(name, {k: v for k, v in row.values.items() if k != column},
-                                   called, row.bad)
+            out[name] = facts_from(
+                name, {k: v for k, v in row.values.items() if k != column}, called, row.bad
+            )
         return out
 
     @cached_property
@@ -209,8 +211,11 @@ class OwnTable(OwnSource):
         if bodies.max(initial=0) >= MOST_BODIES:
             raise ValueError(f"has {bodies.max() + 1} bodies")
         joints = self._joints(rows)
-        keys = [key for key in (*_COORDINATES[: self.layout.dimensions], CONFIDENCE)
-                if key in self._called]
+        keys = [
+            key
+            for key in (*_COORDINATES[: self.layout.dimensions], CONFIDENCE)
+            if key in self._called
+        ]
         shape = int(bodies.max()) + 1, int(frames.max()) + 1, self.layout.num_joints
         at = np.ravel_multi_index((bodies, frames, joints), shape)
         if len(np.unique(at)) < len(at):
@@ -227,8 +232,10 @@ class OwnTable(OwnSource):
         if -1 in found:
             at = found.index(-1)
             text = rows.texts("joint")[at]
-            raise BadLineError(f"unknown joint {text[:40]!a}: {nearest(text, self.layout.joints)}",
-                               rows.numbers[at])
+            raise BadLineError(
+                f"unknown joint {text[:40]!a}: {nearest(text, self.layout.joints)}",
+                rows.numbers[at],
+            )
         return np.array(found, np.int64)
 
     def _lines_of(self, item: str) -> Iterator[tuple[int, dict[str, str]]]:
@@ -318,14 +325,10 @@ def _places_of_frames(rows: _Rows) -> NDArray[np.int64]:
         raise BadLineError("has no frame", rows.numbers[int(np.isnan(values).argmax())])
     times, places = np.unique(values, return_inverse=True)
     if not np.array_equal(times, np.round(times)):
-        return places.reshape(-1).astype(np.int64)
+        return np.asarray(places.reshape(-1), np.int64)
     if times[-1] - times[0] >= max(_MOST_FRAMES * len(times), 1000):
         raise ValueError(f"its {len(times)} frames go from {times[0]:g} to {times[-1]:g}")
-    return (values - times[0]).astype(np.int64)
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value).strip()
+    return np.asarray(values - times[0], np.int64)
 
 
 def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) -> int:
@@ -337,8 +340,9 @@ def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) 
 
 def _index_of_csv(path: Path, clip: Sequence[str], joint: Sequence[str]) -> Index:
     columns, delimiter = read_header(path)
-    at, at_joint = (_place(names, columns, what, path)
-                    for names, what in ((clip, "clip"), (joint, "joint")))
+    at, at_joint = (
+        _place(names, columns, what, path) for names, what in ((clip, "clip"), (joint, "joint"))
+    )
     clips: dict[str, Lines] = {}
     joints: set[str] = set()
     unread: list[int] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from skelcon.data.importers.files import check_file
+from skelcon.data.importers.own.facts import text_of
 from skelcon.errors import UserError
 
 PARQUET = (".parquet", ".pq")
@@ -66,7 +67,7 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
         names = list(table.column_names)
         columns = [table.column(name).to_pylist() for name in names]
         rows = (
-            Row(number, dict(zip(names, map(_text, values), strict=True)))
+            Row(number, dict(zip(names, map(text_of, values), strict=True)))
             for number, values in enumerate(zip(*columns, strict=True), 1)
         )
         return names, rows
@@ -93,7 +94,7 @@ def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
     """A Parquet file as a table of pyarrow; ``UserError`` if it cannot be read."""
     try:
-        import pyarrow.parquet as parquet
+        from pyarrow import parquet
     except ImportError:
         raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
     try:
@@ -101,10 +102,6 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
         return parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
     except Exception as error:  # a damaged file raises errors of many kinds
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
-
-
-def _text(value: object) -> str:
-    return "" if value is None or value != value else str(value).strip()
 
 
 def _reason(error: Exception) -> str:
