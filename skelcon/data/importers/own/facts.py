@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from types import MappingProxyType
 
 from skelcon.data.dataset import UNKNOWN, ClipInfo
 from skelcon.errors import UserError, nearest
@@ -28,7 +27,7 @@ class ClipFacts:
     """
 
     name: str
-    values: Mapping[str, str] = MappingProxyType({})
+    values: Mapping[str, str] = field(default_factory=dict)
     bad: str = ""
 
     def get(self, key: str) -> str:
