@@ -16,7 +16,7 @@ from skelcon.data.importers.labels import one_hot
 from skelcon.data.importers.own.axes import OF_CLIPS, Axes, fitting
 from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, ArraysDescription
-from skelcon.data.importers.own.facts import MOST_CLASSES, ClipFacts, plain, unique
+from skelcon.data.importers.own.facts import MOST_CLASSES, ClipFacts, facts_from, plain, unique
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
@@ -198,15 +198,12 @@ class OwnArrays(OwnSource):
                 texts.extend([""] * (part.first + part.array.count - len(texts)))
         self._given_names = columns.pop("name", [])
         names = unique(self._given_names) if self._given_names else []
-        group = columns.pop("group", None)
-        if group is not None:
-            if "setup" in columns:
-                raise UserError(f"'{self.path}' has both a setup and a group, which are one")
-            columns["setup"] = group
+        if "group" in columns and "setup" in columns:
+            raise UserError(f"'{self.path}' has both a setup and a group, which are one")
         count = self.parts[-1].first + self.parts[-1].array.count
         names = names or [f"clip-{at:05d}" for at in range(count)]
         return [
-            ClipFacts(name, {key: texts[at] for key, texts in columns.items()})
+            facts_from(name, {key: texts[at] for key, texts in columns.items()}, {})
             for at, name in enumerate(names)
         ]
 

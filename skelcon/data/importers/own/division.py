@@ -31,7 +31,7 @@ from skelcon.errors import UserError, nearest
 Row = NDArray[np.int8]
 FIELDS = {"subject": "xsub", "camera": "xview", "setup": "xsetup", "group": "xsetup"}
 """What clips are divided by -> the protocol that crosses it."""
-RULES = (*FIELDS, "group", "random", "list", "column", "none")
+RULES = (*FIELDS, "random", "list", "column", "none")
 SEED = 0
 """Of a random division, which is always the same."""
 _WORDS = {
@@ -61,7 +61,8 @@ class Division:
         name, rule = (first.strip().lower(), rest.strip()) if named else ("", text.strip())
         word = re.split("[:=]", rule, maxsplit=1)[0]
         if word not in RULES:
-            raise UserError(f"--split '{text}': unknown rule '{word}': {nearest(word, RULES)}")
+            meant = first if named and not word.isalpha() else word  # subjct=1
+            raise UserError(f"--split '{text}': unknown rule '{meant}': {nearest(meant, RULES)}")
         if not named:
             crossed = rule.removeprefix("group:") if rule.startswith("group:") else word
             name = FIELDS.get(crossed, FIELDS.get(word, word))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from skelcon.data.dataset import UNKNOWN, ClipInfo
-from skelcon.errors import UserError, nearest
+from skelcon.errors import UserError
 
 GROUPS = ("subject", "camera", "setup")
 """What clips are grouped by; ``group`` in a file is the setup, if that is not stated."""
@@ -123,7 +123,7 @@ class Catalogue:
         if not label:
             raise ValueError("has no label")
         if label not in self.labels:
-            raise ValueError(f"label '{label}' is no class: {nearest(label, self.labels)}")
+            raise ValueError(f"label '{label}' is not listed in 'classes'")
         numbers = {group: self.codes[group].get(fact.get(group), UNKNOWN) for group in GROUPS}
         return ClipInfo(fact.name, self.labels.index(label), **numbers)
 
@@ -153,6 +153,9 @@ def facts_from(
     facts = {**others, **own}
     if "group" in facts and not facts.get("setup"):
         facts["setup"] = facts["group"]
+    for group in GROUPS:
+        if re.fullmatch(r"-\d+", facts.get(group, "")):
+            facts[group] = ""  # -1 is a usual word for unknown
     return ClipFacts(name, facts, bad)
 
 

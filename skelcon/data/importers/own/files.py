@@ -86,7 +86,8 @@ class OwnFiles(OwnSource):
             facts.append(ClipFacts(name, {**fact.values, "path": path}, bad))
         if not facts:
             raise UserError(f"'{manifest}' lists no clip")
-        files = dict.fromkeys(Path(fact.get("path")) for fact in facts)
+        paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
+        files = [path for path in paths if path.is_file()]
         return cls(Described(description, base, found.base), [manifest, *files], facts)
 
     @property

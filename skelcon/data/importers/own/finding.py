@@ -41,7 +41,7 @@ def description_at(path: Path) -> Path | None:
 def _is_one(path: Path) -> bool:
     """Whether a YAML file that is beside data is a description, and no layout or the like."""
     try:
-        return read_yaml(path).values.get("kind") in KINDS
+        return "kind" in read_yaml(path).values
     except UserError:
         return False
 
