@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -228,3 +229,11 @@ def test_a_picture_has_the_layouts_axis_up(own: Path):
     for up, axis in (("y", 1), ("z", 2)):
         np.testing.assert_array_equal(points[up], clip[..., axis])
         np.testing.assert_array_equal(points[f"-{up}"], -clip[..., axis])
+
+
+def test_the_example_of_the_readme_is_a_layout(tmp_path: Path):
+    text = (Path(skelcon.__file__).parent / "README.md").read_text()
+    (example,) = re.findall(r"```yaml\n(name: mine\n.*?)```", text, re.DOTALL)
+    path = tmp_path / "mine.yaml"
+    path.write_text(example)
+    assert layout_from(str(path)).mirrored == (0, 1, 2, 4, 3, 6, 5)
