@@ -30,6 +30,13 @@ class DataFormat(StrEnum):
     UTD_MHAD = "utd-mhad"
 
 
+class BodyOrder(StrEnum):
+    """What an import does about bodies: :data:`skelcon.data.importers.bodies.Bodies`."""
+
+    TRACKED = "tracked"
+    AS_LISTED = "as-listed"
+
+
 class ExportFormat(StrEnum):
     """What an export writes: the names of :data:`skelcon.data.export.FORMATS`."""
 

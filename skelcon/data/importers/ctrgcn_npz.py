@@ -10,17 +10,20 @@ lengths, if they exist. The protocol is in the file's name (``NTU60_CS.npz``), o
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.labels import Labels, array_labels
 from skelcon.data.importers.naming import dataset_in, protocol_in
-from skelcon.data.importers.padded import Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, zero_padded_length
-from skelcon.data.importers.source import SkippedFile, Source, single_file
+from skelcon.data.importers.sides import Frames, Side, opened
+from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -82,7 +85,7 @@ class CtrgcnNpz(PaddedSource):
                 labels = _named(labels, array(names, "U"))
             except (ValueError, OSError) as error:
                 reason = f"{error}: clips are numbered"
-                notes = (SkippedFile(f"{names} of {file.name}", reason),)
+                notes = (SkippedFile(f"{names} of {file.name}", reason, clips=0),)
         stated = _text(file, members, "protocol") or ""
         side = Side(
             protocol=protocol_in(file.stem) or protocol_in(stated),
@@ -96,6 +99,19 @@ class CtrgcnNpz(PaddedSource):
         if lengths not in members:
             return side
         return side.with_lengths(f"{lengths} of {file.name}", lambda: array(lengths))
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the arrays of the file that are not used."""
+        yield from super().notes(infos)
+        (file,) = self.files
+        members = archive_members(file)
+        used = {"layout", "protocol"}
+        for part in PARTS:
+            if {f"x_{part}", f"y_{part}"} <= set(members):
+                used |= {f"{key}_{part}" for key in ("x", "y", "names", "num_frame")}
+        if others := sorted(members.keys() - used):
+            text = f"{len(others)} of '{file.name}' are not used: only x, y of train and test are"
+            yield Note("arrays", text, tuple(others))
 
     def _stated_layout(self) -> str | None:
         return _text(self.files[0], archive_members(self.files[0]), "layout")
