@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skelcon.cli import data_view as view
-from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.data_export import export
 from skelcon.cli.options import BodyOrder, DataFormat, DataOption, JsonOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 
 if TYPE_CHECKING:
     from skelcon.data import Normalisation, SkeletonDataset, Source

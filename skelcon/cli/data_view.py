@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from skelcon.cli.console import counted
 from skelcon.cli.terminal import joined, line, styled
+from skelcon.printable import counted
 
 if TYPE_CHECKING:
     from pathlib import Path

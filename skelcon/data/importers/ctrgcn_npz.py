@@ -26,6 +26,7 @@ from skelcon.data.importers.sides import Frames, Side, opened
 from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 PARTS = {"train": TRAIN, "test": TEST}
 WIDTHS = {150: (2, 25), 120: (2, 20), 75: (1, 25), 60: (1, 20)}
@@ -110,7 +111,8 @@ class CtrgcnNpz(PaddedSource):
             if {f"x_{part}", f"y_{part}"} <= set(members):
                 used |= {f"{key}_{part}" for key in ("x", "y", "names", "num_frame")}
         if others := sorted(members.keys() - used):
-            text = f"{len(others)} of '{file.name}' are not used: only x, y of train and test are"
+            arrays = counted(len(others), "array")
+            text = f"{arrays} of '{file.name}' not used: only train and test are"
             yield Note("arrays", text, tuple(others))
 
     def _stated_layout(self) -> str | None:

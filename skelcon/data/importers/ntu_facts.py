@@ -16,6 +16,7 @@ from skelcon.data.dataset import UNKNOWN, ClipInfo
 from skelcon.data.importers.files import read_class_names
 from skelcon.data.importers.source import Note
 from skelcon.data.splits import sides_of
+from skelcon.printable import counted
 
 CLASS_NAMES = read_class_names("ntu")
 """The 120 actions, A1 first; the first data set has 60 of them."""
@@ -90,8 +91,8 @@ def beyond_note(infos: Iterable[ClipInfo]) -> Iterator[Note]:
     beyond = [info.name for info in known if dataset_name([info]) == NTU120]
     if beyond and len(beyond) <= max(1, _FEW * len(known)):
         text = (
-            f"of {len(known):,} clips {len(beyond):,} alone are beyond NTU RGB+D 60, so that this "
-            "is NTU RGB+D 120, its 120 classes and its protocols: --exclude what is misnamed"
+            f"{counted(len(beyond), 'clip')} of {len(known):,} beyond NTU RGB+D 60, so that all are "
+            "taken for NTU RGB+D 120, its 120 classes and its protocols: --exclude misnamed"
         )
         yield Note("names", text, tuple(beyond))
 

@@ -36,6 +36,7 @@ from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 STRETCH = 64
 """Clips that are one item."""
@@ -304,7 +305,7 @@ class PaddedSource(Source):
         for protocol in protocols:
             names = [set(side.names) for side in self.sides if side.protocol == protocol]
             if both := sorted(set.intersection(*names)) if len(names) > 1 else []:
-                text = f"{len(both):,} names train and test in {protocol or 'the one protocol'}"
+                text = f"{counted(len(both), 'name')} on both sides of {protocol or 'the protocol'}"
                 yield Note("splits", text, tuple(both))
         if None in protocols:
             derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}

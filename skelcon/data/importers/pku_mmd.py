@@ -29,6 +29,7 @@ from skelcon.data.importers.pku_mmd_files import (
 from skelcon.data.importers.source import BadLineError, Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.splits import sides_of
+from skelcon.printable import counted
 
 CLASS_NAMES = read_class_names("pku_mmd")
 """The same 51 classes in both phases, of which phase II has 41."""
@@ -162,23 +163,22 @@ class PkuMmd(Source):
 
     def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
         """Also labels and lists of videos that are not there, and videos of no list."""
-        yield from super().notes(infos)
+        yield from self.unused_files(self._videos.labels.values())
         videos = {file.stem for file in self._videos.skeletons}
         alone = [
             file for name, file in self._videos.labels.items() if Path(name).stem not in videos
         ]
         if alone:
             clips = sum(map(_count_rows, alone))
-            text = (
-                f"{len(alone):,} files of {clips:,} labels have no skeletons: their clips are lost"
-            )
+            files = counted(len(alone), "label file")
+            text = f"{files} without skeletons, {counted(clips, 'clip')} lost"
             yield Note("labels", text, tuple(file.name for file in alone))
         for protocol, sides in self._videos.sides.items():
             if lost := sorted(sides.keys() - videos):
-                text = f"{len(lost):,} videos of the list of {protocol} have no skeletons"
+                text = f"{counted(len(lost), 'video')} of the list of {protocol} without skeletons"
                 yield Note("splits", text, tuple(lost))
             if rest := sorted(videos - sides.keys()):
-                text = f"{len(rest):,} videos are in no list of {protocol}, and take no part"
+                text = f"{counted(len(rest), 'video')} on no side of {protocol}"
                 yield Note("splits", text, tuple(rest))
 
 

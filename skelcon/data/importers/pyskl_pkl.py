@@ -28,6 +28,7 @@ from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source, si
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import PROTOCOLS, TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
@@ -174,12 +175,13 @@ def _notes_on(
     if val and val != test:
         yield Note("splits", f"{protocol}_val is not used: {protocol}_test tests")
     if both := train & test:
-        text = f"{len(both):,} names train and test in {protocol}: their clips test"
+        text = f"{counted(len(both), 'name')} on both sides of {protocol}: their clips test"
         yield Note("splits", text, tuple(sorted(both)))
     if lost := (train | test) - clips:
-        yield Note("splits", f"{len(lost):,} names of {protocol} have no clip", tuple(sorted(lost)))
+        text = f"{counted(len(lost), 'name')} of {protocol} without a clip"
+        yield Note("splits", text, tuple(sorted(lost)))
     if rest := clips - (train | test):
-        text = f"{len(rest):,} clips are on no side of {protocol}, and take no part"
+        text = f"{counted(len(rest), 'clip')} on no side of {protocol}"
         yield Note("splits", text, tuple(sorted(rest)))
 
 

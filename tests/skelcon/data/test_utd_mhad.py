@@ -98,7 +98,7 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
     report = json.loads((dataset.path / "import-report.json").read_text())
     counts = {"family": "utd-mhad", "files": 20, "clips": 20, "excluded": 0, "skipped": []}
     unused = ["Skeleton_joint_order.txt", "a1_s1_t1_inertial.mat"]
-    note = {"about": "files", "text": "2 of the folder are not used", "names": unused}
+    note = {"about": "files", "text": "2 files of the folder not used", "names": unused}
     assert report == {**counts, "notes": [note]}
 
 
