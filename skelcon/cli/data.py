@@ -14,6 +14,7 @@ import typer
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.data_export import export
+from skelcon.cli.data_layouts import layouts
 from skelcon.cli.options import BodyOrder, DataFormat, DataOption, JsonOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
@@ -242,6 +243,7 @@ def show(
 
 
 app.command()(export)
+app.command()(layouts)
 
 
 @app.command()
