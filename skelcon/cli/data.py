@@ -186,7 +186,9 @@ def check(
         findings = check_dataset(dataset, progress)
     leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
     if write_exclude is not None:
-        write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)))
+        write_exclude.write_text(
+            "".join(f"{name}\n" for name in dict.fromkeys(leaks)), encoding="utf-8"
+        )
     if as_json:
         typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
     else:

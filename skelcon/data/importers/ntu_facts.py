@@ -91,8 +91,8 @@ def beyond_note(infos: Iterable[ClipInfo]) -> Iterator[Note]:
     beyond = [info.name for info in known if dataset_name([info]) == NTU120]
     if beyond and len(beyond) <= max(1, _FEW * len(known)):
         text = (
-            f"{counted(len(beyond), 'clip')} of {len(known):,} beyond NTU RGB+D 60, so all are taken "
-            "for NTU RGB+D 120, its 120 classes and its protocols: --exclude what is misnamed"
+            f"{counted(len(beyond), 'clip')} of {len(known):,} beyond NTU RGB+D 60: all are taken "
+            "for NTU RGB+D 120, its 120 classes and its protocols; --exclude what is misnamed"
         )
         yield Note("names", text, tuple(beyond))
 
