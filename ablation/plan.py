@@ -23,11 +23,13 @@ from skelcon.config import Json
 from skelcon.data import (
     FOLDS,
     Fold,
+    Part,
     SkeletonDataset,
     canonical_protocol,
     choose_protocol,
     common_layout,
     num_folds,
+    require_sides,
     split,
 )
 from skelcon.downstream.tasks import TASKS
@@ -194,6 +196,9 @@ def make_plan(
     overrides = overrides or {}
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
     study, notes = _fitted(study, dataset, chosen if protocol else None)
+    used: tuple[Part, ...] = ("train", "test") if evaluate_on == "test" else ("train",)
+    for own in dict.fromkeys(_protocols(study).values()):
+        require_sides(dataset, canonical_protocol(own or chosen), *used)
     _check_overrides(study, overrides)
     source = source if study.transfer else None
     asked = (evaluate_on, Preset.of(preset), seeds, overrides, protocol, folds)
@@ -268,6 +273,7 @@ class _Maker:
             self._source_protocol = canonical_protocol(asked, own) if asked else ""
             if self._source_protocol not in source.splits:
                 self._source_protocol = choose_protocol(source, self.study.protocols)
+            require_sides(source, self._source_protocol, "train")
             self.notes = (self._note_of_source(source),)
 
     def _note_of_source(self, source: SkeletonDataset) -> str:

@@ -89,7 +89,7 @@ class UnitFiles:
     def claimed_by(self) -> str | None:
         """The driver that has claimed the unit, which may be dead; None if there is no claim."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(CLAIM).read_text()
+            return self.path(CLAIM).read_text(encoding="utf-8")
         return None
 
     def read(self, name: str) -> Json:
@@ -116,7 +116,9 @@ class UnitFiles:
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of the unit's log; none if there is no log."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(LOG).read_text(errors="replace").splitlines()[-lines:]
+            return (
+                self.path(LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            )
         return []
 
 

@@ -112,15 +112,6 @@ def _value_of(option: str) -> str:
     return "VALUE"
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 clip``, ``1,234 clips``.
-
-    >>> counted(1, "clip"), counted(1234, "clip")
-    ('1 clip', '1,234 clips')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the remaining time, on a terminal only; yields its update function."""

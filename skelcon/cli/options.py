@@ -33,6 +33,13 @@ FORMATS = (
 """What an import reads: the built-in ones of :data:`skelcon.data.importers.FAMILIES`."""
 
 
+class BodyOrder(StrEnum):
+    """What an import does about bodies: :data:`skelcon.data.importers.bodies.Bodies`."""
+
+    TRACKED = "tracked"
+    AS_LISTED = "as-listed"
+
+
 class ExportFormat(StrEnum):
     """What an export writes: the names of :data:`skelcon.data.export.FORMATS`."""
 

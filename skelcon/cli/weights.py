@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.data_view import told
 from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
-from skelcon.cli.terminal import PlainConsole, echo, line
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
 
@@ -118,6 +119,7 @@ def retrieve(
         dataset, skeletons.PROTOCOLS if protocol is None else [protocol]
     )
     index = dataset.clip_names.index(query)
+    skeletons.require_sides(dataset, chosen, "train")
     gallery = skeletons.split(dataset, chosen, "train")
     gallery = gallery[gallery != index]
     features = _embedded(console, encoder, dataset, np.append(gallery, index))
@@ -193,9 +195,8 @@ def _opened(console: PlainConsole, data: Path | None) -> SkeletonDataset:
     if data is None:
         return open_embedded()
     with progress_bar(console, "importing") as progress:
-        dataset, skipped = open_or_import(data, progress)
-    if skipped:
-        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
+        dataset, _ = open_or_import(data, progress)
+    told(console, dataset, data)
     return dataset
 
 

@@ -30,6 +30,7 @@ from skelcon.data.splits import (
     groups_of,
     kind_of_groups,
     num_folds,
+    require_sides,
     split,
 )
 from skelcon.data.summary import Summary, summarise
@@ -77,6 +78,7 @@ __all__ = [
     "normalise",
     "num_folds",
     "open_or_import",
+    "require_sides",
     "split",
     "summarise",
     "turns",

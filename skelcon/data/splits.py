@@ -87,10 +87,11 @@ def canonical_protocol(name: str, own: Collection[str] = ()) -> str:
     return found
 
 
-def empty_side(sides: NDArray[np.integer]) -> str | None:
-    """Which side of a protocol has no clip: ``training``, ``test``, both, or None."""
-    known = (("training", TRAIN), ("test", TEST))
-    empty = [name for name, value in known if not (sides == value).any()]
+def empty_side(sides: NDArray[np.integer], *parts: Part) -> str | None:
+    """Which of ``parts`` of a protocol, by default train and test, has no clip; None if all do."""
+    known = {"train": ("training", TRAIN), "test": ("test", TEST)}
+    asked = [known[part] for part in parts or known]
+    empty = [name for name, value in asked if not (sides == value).any()]
     return " and no ".join(empty) or None
 
 
@@ -110,8 +111,24 @@ def choose_protocol(dataset: SkeletonDataset, preferred: Sequence[str]) -> str:
             return only
     raise UserError(
         f"data set '{dataset.name}' has no protocol {' or '.join(wanted)}; "
-        f"it has: {', '.join(sorted(dataset.splits))}"
+        f"it has: {', '.join(sorted(dataset.splits)) or 'none'}"
     )
+
+
+def require_sides(dataset: SkeletonDataset, protocol: str, *parts: Part) -> None:
+    """:class:`UserError` if a side of a protocol that is about to be used has no clip.
+
+    Args:
+        dataset: where the clips are.
+        protocol: one that it has.
+        parts: ``train``, ``test``; by default both.
+    """
+    missing = empty_side(dataset.splits[protocol], *parts)
+    if missing is None:
+        return
+    others = [name for name in sorted(dataset.splits) if not empty_side(dataset.splits[name])]
+    cure = f"give --protocol {others[0]}" if others else "import data that has both sides"
+    raise UserError(f"data set '{dataset.name}', {protocol}: no {missing} clip: {cure}")
 
 
 def split(

@@ -50,4 +50,4 @@ def is_folder(entry: os.DirEntry[str] | Path) -> bool:
 def read_class_names(data: str) -> tuple[str, ...]:
     """The names of the classes of a data set, in the order of its labels."""
     path = Path(__file__).with_name("class_names") / f"{data}.txt"
-    return tuple(path.read_text().splitlines())
+    return tuple(path.read_text(encoding="utf-8").splitlines())

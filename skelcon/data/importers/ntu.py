@@ -22,7 +22,7 @@ from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.files import check_file, files_named, folders_in
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
-from skelcon.data.importers.source import BadLineError, ClipFiles, RawClip, Source
+from skelcon.data.importers.source import BadLineError, ClipFiles, Note, RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.errors import UserError
 
@@ -64,8 +64,19 @@ class Ntu(ClipFiles):
     @cached_property
     def name(self) -> str:
         """``ntu120`` if the name of a file is beyond the first data set, else ``ntu60``."""
-        infos = (ntu_facts.ntu_info_or_none(file.name) for file in self.files)
-        return ntu_facts.dataset_name(filter(None, infos))
+        return ntu_facts.dataset_name(self._infos())
+
+    def _infos(self) -> Iterator[ClipInfo]:
+        """What the names say of the clips that are not left out."""
+        for file in self.files:
+            info = ntu_facts.ntu_info_or_none(file.name)
+            if info is not None and self.exclude.isdisjoint((info.name, file.name)):
+                yield info
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the few names that make it NTU RGB+D 120."""
+        yield from super().notes(infos)
+        yield from ntu_facts.beyond_note(self._infos())
 
     @property
     def class_names(self) -> Sequence[str]:

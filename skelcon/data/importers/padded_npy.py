@@ -22,8 +22,9 @@ from skelcon.data.importers.arrays import StoredArray
 from skelcon.data.importers.files import folders_in
 from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
 from skelcon.data.importers.naming import protocol_in
-from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import STRETCH, PaddedSource
 from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
+from skelcon.data.importers.sides import Frames, Side, opened
 from skelcon.data.importers.source import RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import Normalisation

@@ -103,7 +103,7 @@ class PartWriter:
     def read(self, number: int) -> Part:
         """A part that is done."""
         path = self._file(number)
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         return Part(
             raw=path.with_suffix(".raw"),
             index=PackedIndex.from_dict(values["index"]),
@@ -159,7 +159,7 @@ class PartWriter:
             "bodies": asdict(bodies),
             "counts": counts,
         }
-        draft.write_text(json.dumps(values))
+        draft.write_text(json.dumps(values), encoding="utf-8")
         draft.replace(path)
 
     def _clips(self, at: int, fatal: Collection[int]) -> Iterator[RawClip | SkippedFile]:

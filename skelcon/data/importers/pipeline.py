@@ -161,7 +161,7 @@ def _lock(directory: Path) -> IO[str] | None:
     path = directory / "lock"
     directory.mkdir(exist_ok=True)
     with contextlib.ExitStack() as files, contextlib.suppress(FileNotFoundError):
-        lock = files.enter_context(path.open("w"))
+        lock = files.enter_context(path.open("wb"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
             files.pop_all()

@@ -25,6 +25,7 @@ from skelcon.data.importers.files import is_folder
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 """Nothing is done to the coordinates."""
@@ -180,9 +181,13 @@ class Source(ABC):
 
     def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
         """What else to tell of the import of these clips; here the files that are not used."""
+        yield from self.unused_files()
+
+    def unused_files(self, told: Iterable[Path] = ()) -> Iterator[Note]:
+        """The files in the folders of this source that are neither used nor ``told``."""
         if not self.path.is_dir():
             return
-        used = set(self.files)
+        used = {*self.files, *told}
         others = [
             file.name
             for folder in sorted({file.parent for file in self.files})
@@ -190,7 +195,8 @@ class Source(ABC):
             if file not in used and file.name[0] != "." and not is_folder(file)
         ]
         if others:
-            yield Note("files", f"{len(others):,} of the folder are not used", tuple(others))
+            text = f"{counted(len(others), 'file')} of the folder not used"
+            yield Note("files", text, tuple(others))
 
     def name_of(self, item: Any) -> str:
         """The name in the report of an item that is bad as a whole."""
