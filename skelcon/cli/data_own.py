@@ -7,10 +7,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from skelcon.cli.console import can_write, counted
+from skelcon.cli.console import can_write
 from skelcon.cli.flatten import group, option
 from skelcon.cli.terminal import PlainConsole, echo, joined, line
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 
 if TYPE_CHECKING:
     from skelcon.data import Source

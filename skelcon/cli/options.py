@@ -48,7 +48,10 @@ class ExportFormat(StrEnum):
     PYSKL_PKL = "pyskl-pkl"
 
 
-DATA = "A packed data set or a directory in a known layout (imported once, then cached)."
+DATA = (
+    "A packed data set, or files in a known layout or with a description (imported once, then "
+    "cached)."
+)
 DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 PLUGIN = typer.Option(

@@ -156,7 +156,7 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _lock(directory: Path) -> IO[str] | None:
+def _lock(directory: Path) -> IO[bytes] | None:
     """The lock, held; None if whoever held it before has removed the directory meanwhile."""
     path = directory / "lock"
     directory.mkdir(exist_ok=True)
