@@ -137,8 +137,8 @@ def test_an_npy_file_with_labels_beside_it(tmp_path: Path, own: dict, plain: str
 def test_names_that_are_there_twice_are_numbered_and_told(tmp_path: Path, own: dict):
     npz = write_npz(tmp_path / "own.npz", CLIPS, names=np.array(["a"] * len(CLIPS)))
     dataset, _ = imported(npz, tmp_path / "out", own)
-    assert dataset.clip_names[:2] == ("clip-00000", "clip-00001")
-    assert "clips are numbered" in (tmp_path / "out" / "import-report.json").read_text()
+    assert dataset.clip_names[:2] == ("a", "a-2")
+    assert "these clips are numbered" in (tmp_path / "out" / "import-report.json").read_text()
 
 
 def test_a_bad_clip_is_skipped_and_the_others_are_not(tmp_path: Path, own: dict):

@@ -291,8 +291,14 @@ class OwnArrays(OwnSource):
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
         """What was not used: names that say nothing, and arrays."""
         names = self._given_names if self.catalogue.facts else []
-        if names and names[0] != self.catalogue.facts[0].name:
-            yield Note("names", "some are there twice or are no text, so clips are numbered")
+        changed = [
+            fact.name
+            for name, fact in zip(names, self.catalogue.facts, strict=False)
+            if name != fact.name
+        ]
+        if changed:
+            reason = "are there twice, or are no text: these clips are numbered"
+            yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
         used = {key + part.suffix for part in self.parts for key in self._used(part)}
         if others := sorted(set(self._members) - used):
             yield Note("arrays", f"{len(others)} of the file are not used", tuple(others))

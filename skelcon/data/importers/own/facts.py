@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -159,7 +160,21 @@ def facts_from(
     return ClipFacts(name, facts, bad)
 
 
-def unique(names: Sequence[str], prefix: str = "clip") -> list[str]:
-    """``names``, or numbers where they are not printable, empty, or there twice."""
-    good = all(name and name.isprintable() for name in names) and len(set(names)) == len(names)
-    return list(names) if good else [f"{prefix}-{at:05d}" for at in range(len(names))]
+def unique(names: Sequence[str]) -> list[str]:
+    """``names`` without doubles: a name that is there again, or is none, gets a number.
+
+    >>> unique(["a", "b", "a", ""])
+    ['a', 'b', 'a-2', 'clip-00003']
+    """
+    taken = set(names)
+    seen: Counter[str] = Counter()
+    out = []
+    for at, name in enumerate(names):
+        good = bool(name) and name.isprintable()
+        seen[name] += 1
+        new = name if good else f"clip-{at:05d}"
+        while good and seen[name] > 1 and (new := f"{name}-{seen[name]}") in taken:
+            seen[name] += 1
+        taken.add(new)
+        out.append(new)
+    return out

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +17,7 @@ from skelcon.data.importers.own import bvh
 from skelcon.data.importers.own.axes import OF_ONE_CLIP, Axes, fitting
 from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, FilesDescription
-from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain
+from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, unique
 from skelcon.data.importers.own.readers import Reading, read_file
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import TABLES, read_rows
@@ -230,20 +229,9 @@ def _clip_names(stated: Sequence[tuple[str, str]]) -> list[str]:
     Args:
         stated: (name or nothing, path) of each.
     """
-    names = [name or Path(path).stem for name, path in stated]
-    for shorter in (names, [name or str(Path(path).with_suffix("")) for name, path in stated]):
-        if len(set(shorter)) == len(shorter) and all(map(_is_name, shorter)):
-            return shorter
-    seen: Counter[str] = Counter()
-    out = []
-    for name in names:
-        seen[name] += 1
-        out.append(f"{name}-{seen[name]:03d}")
-    return [name if _is_name(name) else f"clip-{at:05d}" for at, name in enumerate(out)]
-
-
-def _is_name(text: str) -> bool:
-    return bool(text) and text.isprintable()
+    short = [name or Path(path).stem for name, path in stated]
+    whole = [name or str(Path(path).with_suffix("")) for name, path in stated]
+    return unique(short if len(set(short)) >= len(set(whole)) else whole)
 
 
 def pattern_of(text: str) -> re.Pattern[str]:
