@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from own_recordings import (
     write_npz,
 )
 
+import skelcon
 from skelcon.data import import_dataset, open_or_import
 from skelcon.data.importers.own.finding import described_source
 from skelcon.data.normalise import CENTRED, normalise
@@ -206,3 +208,21 @@ def test_mistakes_are_one_line(
     lines = [f"{key}: {json.dumps(value)}" for key, value in whole.items()]
     (tmp_path / "own.yaml").write_text("\n".join(lines))
     user_error(lambda: open_or_import(tmp_path / "own.npz"), *named)
+
+
+def test_the_example_of_the_readme_is_a_description(tmp_path: Path):
+    text = (Path(skelcon.__file__).parent / "README.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(kind: arrays\n.*?)```", text, re.DOTALL)
+    (tmp_path / "own.yaml").write_text(example)
+    draws = np.random.default_rng(0)
+    landmarks = draws.uniform(0.6, 1, (15, 5, 33, 4))
+    landmarks[0, 1, 0, 3] = 0.2
+    actions = np.arange(15) % 3
+    subjects = np.arange(15) // 3 + 1
+    np.savez(tmp_path / "own.npz", landmarks=landmarks, action=actions, subject=subjects)
+    dataset, skipped = import_dataset(tmp_path / "own.npz", tmp_path / "out", max_bad=0.5)
+    assert dataset.class_names == ("wave", "sit down")
+    assert [bad.reason for bad in skipped] == ["label '2' is not listed in 'classes'"] * 5
+    assert sorted(dataset.splits) == ["halves", "xsub"]
+    report = (tmp_path / "out" / "import-report.json").read_text()
+    assert "frames interpolated" in report
