@@ -106,7 +106,10 @@ def _classes(source: Source) -> str:
         return f"{len(names)}: {shown}"
     sizes = Counter(fact.get("label") for fact in source.catalogue.facts)
     counts = [sizes.get(label, 0) for label in source.catalogue.labels]
-    return f"{len(names)} of {min(counts)} to {max(counts)} clips: {shown}"
+    each = f"{min(counts)} to {max(counts)} clips"
+    if min(counts) == max(counts):
+        each = f"{min(counts)} clips each"
+    return f"{len(names)} of {each}: {shown}"
 
 
 def _groups(source: Source) -> str:

@@ -14,6 +14,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from skelcon.data.layouts import LAYOUTS
+
 _ORDER = "MTVC"
 _TEXT = re.compile(r"(?:[NMTVC]|\([NMTVC]{2,}\))+")
 OF_CLIPS = ("NTVC", "NMTVC", "NCTVM", "NT(MVC)")
@@ -93,7 +95,7 @@ class Axes:
 
 
 def fitting(
-    candidates: Iterable[str], shape: Sequence[int], joints: int, numbers: Iterable[int]
+    candidates: Sequence[str], shape: Sequence[int], joints: int, numbers: Iterable[int]
 ) -> Axes:
     """The only ones of ``candidates`` that an array of this ``shape`` can have.
 
@@ -120,9 +122,12 @@ def fitting(
         return Axes.parse(found[0])
     if found:
         raise ValueError(f"an array {shown} may have the axes {' or '.join(found)}: say --axes")
+    sizes_of_one = shape[1:] if candidates[0].startswith("N") else shape
+    alike = [layout.name for layout in LAYOUTS.values() if layout.num_joints in sizes_of_one]
+    other = f" ({', '.join(alike)})" if alike else ""
     raise ValueError(
         f"an array {shown} has none of the axes {', '.join(candidates)} with {joints} joints: "
-        "say --axes, or another --layout"
+        f"say --axes, or another --layout{other}"
     )
 
 
