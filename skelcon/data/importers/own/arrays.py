@@ -16,7 +16,14 @@ from skelcon.data.importers.labels import one_hot
 from skelcon.data.importers.own.axes import OF_CLIPS, Axes, fitting
 from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, ArraysDescription
-from skelcon.data.importers.own.facts import MOST_CLASSES, ClipFacts, facts_from, plain, unique
+from skelcon.data.importers.own.facts import (
+    MOST_CLASSES,
+    ClipFacts,
+    facts_from,
+    plain,
+    unique,
+    whole_number,
+)
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
@@ -273,9 +280,10 @@ class OwnArrays(OwnSource):
         padding = self.description.padding
         if lengths is not None and padding in (None, "lengths"):
             text = lengths[at]
-            if not text.isdecimal():
+            length = whole_number(text)
+            if length is None:
                 raise ValueError(f"its length is '{text}'" if text else "has no length")
-            return given_length(int(text), clip)
+            return given_length(length, clip)
         if padding == "replay":
             return replayed_length(clip)
         padded = {

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skelcon.data.importers.own.facts import ClipFacts, plain, sort_key
+from skelcon.data.importers.own.facts import ClipFacts, plain, sort_key, whole_number
 from skelcon.data.splits import ALIASES, NAME, TEST, TRAIN
 from skelcon.errors import UserError, nearest
 
@@ -115,12 +115,14 @@ class Division:
             hint = nearest(which, ("odd", "even", *(FIELDS if field == "group" else ())))
             raise UserError(f"--split '{self.rule}': unknown '{which}': {hint}")
         values = self._values(facts, field)
-        if wrong := next((value for value in values if value and not value.isdecimal()), None):
+        numbers = [whole_number(value) for value in values]
+        odd_ones = (value for value, n in zip(values, numbers, strict=True) if value and n is None)
+        if wrong := next(odd_ones, None):
             raise UserError(
                 f"--split '{self.rule}': {field} '{wrong}' is no number: take group:{field}"
             )
         wanted = 1 if which == "odd" else 0
-        return _sides([int(value) % 2 == wanted if value else None for value in values])
+        return _sides([None if number is None else number % 2 == wanted for number in numbers])
 
     def _alternating(self, facts: Sequence[ClipFacts], field: str) -> Row:
         values = self._values(facts, field)

@@ -14,7 +14,7 @@ from skelcon.errors import UserError
 
 GROUPS = ("subject", "camera", "setup")
 """What clips are grouped by; ``group`` in a file is the setup, if that is not stated."""
-_WHOLE = re.compile(r"([+-]?)0*(\d{1,18})(?:\.0*)?")
+_WHOLE = re.compile(r"([+-]?)0*([0-9]{1,18})(?:\.0*)?")
 _LARGEST_GROUP = 10**6
 MOST_CLASSES = 1000
 """More labels are no classes."""
@@ -52,6 +52,11 @@ def plain(value: object) -> str:
     if match := _WHOLE.fullmatch(text):
         return f"{'-' if match[1] == '-' and int(match[2]) else ''}{match[2]}"
     return text
+
+
+def whole_number(text: str) -> int | None:
+    """A number from 0, of at most 18 digits; None for anything else."""
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def sort_key(text: str) -> tuple[bool, int, str]:
@@ -102,7 +107,7 @@ class Catalogue:
     def class_names(self) -> tuple[str, ...]:
         """Of each class: what the description calls it, the label, or ``class 3``."""
         return tuple(
-            self._named.get(label) or (f"class {label}" if label.isdecimal() else label)
+            self._named.get(label) or (label if whole_number(label) is None else f"class {label}")
             for label in self.labels
         )
 
@@ -112,8 +117,12 @@ class Catalogue:
         out = {}
         for group in GROUPS:
             texts = sorted({fact.get(group) for fact in self.facts} - {""}, key=sort_key)
-            own = all(text.isdecimal() and int(text) <= _LARGEST_GROUP for text in texts)
-            out[group] = {text: int(text) if own else at for at, text in enumerate(texts, 1)}
+            numbers = {text: whole_number(text) for text in texts}
+            coded = any(n is None or n > _LARGEST_GROUP for n in numbers.values())
+            out[group] = {
+                text: at if number is None or coded else number
+                for at, (text, number) in enumerate(numbers.items(), 1)
+            }
         return out
 
     def info(self, fact: ClipFacts) -> ClipInfo:

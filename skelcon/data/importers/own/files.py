@@ -17,7 +17,7 @@ from skelcon.data.importers.own import bvh
 from skelcon.data.importers.own.axes import OF_ONE_CLIP, Axes, fitting
 from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, FilesDescription
-from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, unique
+from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, unique, whole_number
 from skelcon.data.importers.own.readers import Reading, read_file
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import TABLES, read_rows
@@ -86,7 +86,7 @@ class OwnFiles(OwnSource):
         if not facts:
             raise UserError(f"'{manifest}' lists no clip")
         paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
-        files = [path for path in paths if path.is_file()]
+        files = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
         return cls(Described(description, base, found.base), [manifest, *files], facts)
 
     @property
@@ -199,10 +199,12 @@ def _explained(axes: Axes, shape: Sequence[int], reason: str) -> str:
 def _cut(values: NDArray[np.floating], fact: ClipFacts) -> NDArray[np.floating]:
     """The frames from ``start`` up to ``end`` - 1, counted from 0, where a manifest states them."""
     frames = values.shape[1]
-    start, end = fact.get("start") or "0", fact.get("end") or str(frames)
-    if not (start.isdecimal() and end.isdecimal() and int(start) < int(end) <= frames):
-        raise ValueError(f"frames {start} to {end} are no part of a file of {frames} frames")
-    return values[:, int(start) : int(end)]
+    texts = fact.get("start") or "0", fact.get("end") or str(frames)
+    start, end = map(whole_number, texts)
+    if start is None or end is None or not start < end <= frames:
+        shown = " to ".join(text[:20] for text in texts)
+        raise ValueError(f"frames {shown} are no part of a file of {frames} frames")
+    return values[:, start:end]
 
 
 def _manifest_path(found: Described, stated: str) -> Path:
@@ -220,7 +222,7 @@ def _place(text: str, base: Path, other: Path) -> Path:
     if not text:
         return Path()
     path = base / text.replace("\\", "/")
-    return path if path.exists() or base == other else other / text
+    return path if base == other or os.path.exists(path) else other / text  # noqa: PTH110
 
 
 def _clip_names(stated: Sequence[tuple[str, str]]) -> list[str]:
@@ -230,7 +232,7 @@ def _clip_names(stated: Sequence[tuple[str, str]]) -> list[str]:
         stated: (name or nothing, path) of each.
     """
     short = [name or Path(path).stem for name, path in stated]
-    whole = [name or str(Path(path).with_suffix("")) for name, path in stated]
+    whole = [name or str(Path(path).parent / Path(path).stem) for name, path in stated]
     return unique(short if len(set(short)) >= len(set(whole)) else whole)
 
 
