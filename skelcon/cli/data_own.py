@@ -110,6 +110,12 @@ class OwnOptions:
     variable: str | None = option(
         None, "The array in a .mat or .npz file of one clip.", show_default="the only one"
     )
+    path: str | None = option(
+        None,
+        "Where the frames are in .json, such as frames.*.joints.",
+        metavar="KEYS",
+        show_default=False,
+    )
     name: str | None = option(
         None, "The data set's name in tables.", show_default="that of the files"
     )

@@ -9,6 +9,7 @@ import pytest
 import scipy.io
 from own_recordings import digest, imported, made_clips, write_files, write_layout, write_manifest
 
+from skelcon.data.importers import RAW
 from skelcon.data.importers.own.files import pattern_of
 
 CLIPS = made_clips()
@@ -146,6 +147,34 @@ def test_folders_may_name_the_label(tmp_path: Path, own: dict, plain: str):
     dataset, _ = imported(tmp_path / "clips", tmp_path / "out", options)
     assert digest(dataset) == plain
     assert dataset.class_names == ("sit", "stand", "wave")
+
+
+def test_a_folder_with_a_file_for_each_frame(tmp_path: Path):
+    draws = np.random.default_rng(0)
+    made = {}
+    for label, subject in (("wave", 1), ("wave", 2), ("sit", 1), ("sit", 2)):
+        folder = tmp_path / "clips" / f"{label}_{subject}"
+        folder.mkdir(parents=True)
+        made[folder.name] = people = draws.uniform(1, 9, (12, 2, 17, 3)).round(3)
+        for at, bodies in enumerate(people):
+            bodies = bodies[: 2 if at % 2 else 1] if at else bodies[:0]  # noqa: PLW2901
+            listed = [{"pose_keypoints_2d": body.ravel().tolist()} for body in bodies]
+            (folder / f"{at}_keypoints.json").write_text(json.dumps({"people": listed}))
+    options = {
+        "layout": "coco-17", "files": "{label}_{subject}/", "split": "subject:odd",
+        "path": "people.*.pose_keypoints_2d",
+    }  # fmt: skip
+    dataset, skipped = imported(tmp_path / "clips", tmp_path / "out", options, normalisation=RAW)
+    assert skipped == []
+    assert dataset.lengths.tolist() == [12] * 4
+    clip, people = dataset.clip(3), made["wave_2"]
+    np.testing.assert_array_equal(clip[0, 1:], np.float32(people[1:, 0]))
+    np.testing.assert_array_equal(clip[1, 1::2], np.float32(people[1::2, 1]))
+    assert not clip[:, 0].any()
+    assert not clip[1, 2::2].any()
+    (tmp_path / "clips" / "wave_2" / "3_keypoints.json").write_text('{"people": 3}')
+    _, (bad,) = imported(tmp_path / "clips", tmp_path / "out", options, max_bad=0.5)
+    assert (bad.name, bad.reason) == ("wave_2", "3_keypoints.json: has no list at 'people'")
 
 
 @pytest.mark.parametrize(

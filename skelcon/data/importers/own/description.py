@@ -152,7 +152,10 @@ class FilesDescription(Description):
     }
 
     kind: Literal["files"] = "files"
-    files: str | None = Field(None, description="their names, such as 'a{label}_s{subject}.txt'")
+    files: str | None = Field(
+        None,
+        description="their names, such as 'a{label}_s{subject}.txt'; a folder a clip ends in /",
+    )
     manifest: str | None = Field(None, description="a CSV or Parquet file with a line a clip")
     rows: Literal["joint", "frame"] | None = Field(
         None, description="a line of text is one joint, or all joints of a frame"

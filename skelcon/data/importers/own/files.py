@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import cast
@@ -18,6 +18,7 @@ from skelcon.data.importers.own.axes import OF_ONE_CLIP, Axes, fitting
 from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, FilesDescription
 from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, unique, whole_number
+from skelcon.data.importers.own.frame_files import frame_files, natural_order, read_frames
 from skelcon.data.importers.own.readers import Reading, read_file
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import TABLES, read_rows
@@ -26,7 +27,6 @@ from skelcon.data.layouts import SkeletonLayout
 from skelcon.errors import UserError, nearest
 
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
-_DIGITS = re.compile(r"(\d+)")
 
 
 class OwnFiles(OwnSource):
@@ -54,7 +54,7 @@ class OwnFiles(OwnSource):
                 f"'{directory}': no file is called '{description.files}'"
                 + (f", such as '{example}'" if (example := _example(directory)) else "")
             )
-        return cls(Described(description, directory, found.base), paths, facts)
+        return cls(Described(description, directory, found.base), _files_of(paths), facts)
 
     @classmethod
     def _listed(cls, found: Described, description: FilesDescription) -> OwnFiles:
@@ -86,8 +86,8 @@ class OwnFiles(OwnSource):
         if not facts:
             raise UserError(f"'{manifest}' lists no clip")
         paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
-        files = [path for path in paths if os.path.isfile(path)]  # noqa: PTH113
-        return cls(Described(description, base, found.base), [manifest, *files], facts)
+        files = [manifest, *_files_of(paths)]
+        return cls(Described(description, base, found.base), files, facts)
 
     @property
     def description(self) -> FilesDescription:
@@ -140,6 +140,10 @@ class OwnFiles(OwnSource):
         if path.suffix.lower() == ".bvh":
             values: NDArray[np.floating] = self._of_joints(bvh.read_clip(path))
             columns = Columns(("x", "y", "z"))
+        elif path.is_dir():
+            sizes = [len(columns.names) for columns in self.possible_columns]
+            values = read_frames(path, self._reading, self.layout.num_joints, sizes)
+            columns = self.columns_with(values.shape[-1])
         else:
             values, columns = self._arranged(read_file(path, self._reading))
         yield self.clip(fact, _cut(values, fact), columns, path.name)
@@ -188,6 +192,17 @@ class OwnFiles(OwnSource):
         """Files of the directory that do not match the pattern."""
         if self.description.manifest is None:
             yield from super().notes(infos)
+
+
+def _files_of(paths: Iterable[Path]) -> list[Path]:
+    """The files that are there, those of a clip's frames for a folder."""
+    out: list[Path] = []
+    for path in paths:
+        if os.path.isdir(path):  # noqa: PTH112  (which takes a name that cannot be)
+            out += frame_files(path)
+        elif os.path.isfile(path):  # noqa: PTH113
+            out.append(path)
+    return out
 
 
 def _explained(axes: Axes, shape: Sequence[int], reason: str) -> str:
@@ -259,24 +274,21 @@ def pattern_of(text: str) -> re.Pattern[str]:
 
 def _matching(directory: Path, text: str) -> tuple[list[Path], list[ClipFacts]]:
     """The files below ``directory`` whose names match, in natural order, and what they say."""
-    pattern = pattern_of(text)
-    below = "/" in text
+    folders = text.endswith("/")
+    pattern = pattern_of(text.rstrip("/"))
+    below = "/" in text.rstrip("/")
     found = []
-    for folder, _, names in os.walk(directory):
-        for name in names:
+    for folder, inside, names in os.walk(directory):
+        for name in inside if folders else names:
             path = Path(folder, name)
             shown = path.relative_to(directory).as_posix() if below else name
             if match := pattern.fullmatch(shown):
                 found.append((path, match.groupdict()))
-    found.sort(key=lambda each: [int(x) if x.isdecimal() else x for x in _parts(each[0])])
+    found.sort(key=lambda each: natural_order(each[0]))
     names = _clip_names([("", path.relative_to(directory).as_posix()) for path, _ in found])
     return [path for path, _ in found], [
         _fact(name, path, fields) for name, (path, fields) in zip(names, found, strict=True)
     ]
-
-
-def _parts(path: Path) -> list[str]:
-    return _DIGITS.split(str(path))  # texts and numbers in turns
 
 
 def _fact(name: str, path: Path, fields: Mapping[str, str]) -> ClipFacts:

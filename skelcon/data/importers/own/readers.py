@@ -42,8 +42,8 @@ class Reading:
     columns: tuple[str, ...] = ("x", "y", "z")
 
 
-def read_file(path: Path, how: Reading) -> NDArray[np.floating]:
-    """The array in a file of one clip.
+def read_file(path: Path, how: Reading, *, empty: bool = False) -> NDArray[np.floating]:
+    """The array in a file of one clip, or of one frame; it may be ``empty`` if that is said.
 
     Raises:
         ValueError: if it is damaged, and :class:`BadLineError` if it is known where.
@@ -52,7 +52,7 @@ def read_file(path: Path, how: Reading) -> NDArray[np.floating]:
     check_file(path, LARGEST)
     reader = _READERS.get(path.suffix.lower(), _text)
     values = reader(path, how)
-    if values.dtype.kind not in "fiu" or not values.size:
+    if values.dtype.kind not in "fiu" or not (values.size or empty):
         raise ValueError("holds no numbers" if values.size == 0 else f"holds {values.dtype}")
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
