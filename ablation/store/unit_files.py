@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Literal
 
 from skelcon.config import Json
 from skelcon.errors import UserError
+from skelcon.wholefile import whole_file
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -146,16 +146,8 @@ def whole_lines(content: bytes) -> int:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, values: Mapping[str, object] | Sequence[object]) -> None:

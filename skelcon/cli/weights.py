@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+from skelcon.wholefile import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -226,9 +226,5 @@ def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write an .npz without pickles, whole or not at all."""
     import numpy as np
 
-    temporary = out.with_name(f".{out.name}.tmp")
-    with temporary.open("wb") as file:
+    with whole_file(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(out)

@@ -152,8 +152,13 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._frames.close()
-        shutil.rmtree(self._tmp, ignore_errors=True)
+        try:
+            self._frames.close()
+        except OSError:  # a full disk, as is known already
+            if error is None:
+                raise
+        finally:
+            shutil.rmtree(self._tmp, ignore_errors=True)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,11 @@ def check_file(path: Path, largest: int | None = None) -> None:
         raise ValueError("is not a file")
     if largest is not None and path.stat().st_size > largest:
         raise ValueError(f"is larger than {largest >> 20} MiB, as no clip is")
+
+
+def text_of(path: Path) -> bytes:
+    """The content of a text file, without the mark that some editors put before it."""
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
 
 
 def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
-from skelcon.data.importers.files import check_file, files_named, folders_in
+from skelcon.data.importers.files import check_file, files_named, folders_in, text_of
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
 from skelcon.data.importers.source import BadLineError, ClipFiles, Note, RawClip, Source
@@ -110,7 +110,7 @@ def _files_in(directory: Path) -> list[Path]:
 
 def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     check_file(path)
-    return read_skeleton(path.read_bytes())
+    return read_skeleton(text_of(path))
 
 
 def read_skeleton(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -124,16 +124,8 @@ def _staging(directory: Path, recipe: str) -> Iterator[None]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
-        with contextlib.suppress(FileNotFoundError):
-            if (directory / "recipe").read_text(encoding="utf-8") != recipe:
-                for path in directory.glob("[0-9]*"):
-                    path.unlink()
-        for path in directory.glob("*.draft"):
-            path.unlink()
-        for path in directory.glob(".*"):  # a data set that was being put together
-            shutil.rmtree(path, ignore_errors=True)
-        (directory / "recipe").write_text(recipe, encoding="utf-8")
         try:
+            _keep_parts_of(directory, recipe)
             yield
         except WorkersEndError:
             raise
@@ -141,6 +133,19 @@ def _staging(directory: Path, recipe: str) -> Iterator[None]:
             shutil.rmtree(directory, ignore_errors=True)
             raise
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _keep_parts_of(directory: Path, recipe: str) -> None:
+    """Remove what another import has left there, and what is not whole."""
+    with contextlib.suppress(FileNotFoundError):
+        if (directory / "recipe").read_text(encoding="utf-8") != recipe:
+            for path in directory.glob("[0-9]*"):
+                path.unlink()
+    for path in directory.glob("*.draft"):
+        path.unlink()
+    for path in directory.glob(".*"):  # a data set that was being put together
+        shutil.rmtree(path, ignore_errors=True)
+    (directory / "recipe").write_text(recipe, encoding="utf-8")
 
 
 @contextlib.contextmanager

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import check_file, read_class_names
+from skelcon.data.importers.files import check_file, read_class_names, text_of
 from skelcon.data.importers.pku_mmd_files import (
     CAMERAS,
     NUMBERS,
@@ -47,7 +47,7 @@ def read_video(path: Path) -> NDArray[np.float64]:
         OSError: if it cannot be read.
     """
     check_file(path)
-    content = path.read_bytes().rstrip()
+    content = text_of(path).rstrip()
     if not content:
         raise ValueError("is empty")
     rows = content.count(b"\n") + 1
