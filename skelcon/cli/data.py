@@ -37,7 +37,8 @@ STEPS = ("centre", "spine-to-z", "shoulders-to-x")
 
 PICTURES = (".png", ".gif", ".mp4")
 SourceArgument = Annotated[
-    Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
+    Path,
+    typer.Argument(exists=True, help="A file or directory: a known layout, or own recordings."),
 ]
 PathArgument = Annotated[
     Path,

@@ -191,7 +191,9 @@ class OwnArrays(OwnSource):
         values += [""] * (count - len(values))
         return values if key == "name" else list(map(plain, values))
 
-    def _facts(self) -> list[ClipFacts]:
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        """What is known of all clips, text for text; what is not known in a part is empty."""
         columns: dict[str, list[str]] = {}
         for part in self.parts:
             for key in SYNONYMS:
@@ -199,18 +201,19 @@ class OwnArrays(OwnSource):
                 if values is None and key == "split" and part.suffix:
                     values = [part.suffix.removeprefix("_")] * part.array.count
                 if values is not None:
-                    before = columns.setdefault(key, [""] * part.first)
-                    before += values
+                    columns.setdefault(key, [""] * part.first).extend(values)
             for texts in columns.values():
                 texts.extend([""] * (part.first + part.array.count - len(texts)))
-        self._given_names = columns.pop("name", [])
-        names = unique(self._given_names) if self._given_names else []
         if "group" in columns and "setup" in columns:
             raise UserError(f"'{self.path}' has both a setup and a group, which are one")
+        return columns
+
+    def _facts(self) -> list[ClipFacts]:
         count = self.parts[-1].first + self.parts[-1].array.count
-        names = names or [f"clip-{at:05d}" for at in range(count)]
+        names = unique(self._columns.get("name", [""] * count))
+        known = {key: texts for key, texts in self._columns.items() if key != "name"}
         return [
-            facts_from(name, {key: texts[at] for key, texts in columns.items()}, {})
+            facts_from(name, {key: texts[at] for key, texts in known.items()}, {})
             for at, name in enumerate(names)
         ]
 
@@ -298,7 +301,7 @@ class OwnArrays(OwnSource):
 
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
         """What was not used: names that say nothing, and arrays."""
-        names = self._given_names if self.catalogue.facts else []
+        names = self._columns.get("name", [])
         changed = [
             fact.name
             for name, fact in zip(names, self.catalogue.facts, strict=False)
