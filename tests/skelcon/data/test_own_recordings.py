@@ -168,7 +168,7 @@ def test_without_a_split_the_choices_are_told(
         ({"kind": "arays"}, ("kind", "'arays'", "'arrays'")),
         ({"layout": "kinect-v3"}, ("'kinect-v3'", "'kinect-v2'")),
         ({"pading": "nan"}, ("own.yaml', line 3", "'pading'", "'padding'")),
-        ({"rows": "joint"}, ("own.yaml', line 3", "unknown key 'rows'")),
+        ({"rows": "joint"}, ("own.yaml', line 3", "'rows'", "files", "arrays")),
         ({"unit": "inch"}, ("unit", "'inch'")),
         ({"unit": "px"}, ("'px'", "in m")),
         ({"axes": "TVC"}, ("TVC", "N")),

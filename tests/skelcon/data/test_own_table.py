@@ -151,6 +151,7 @@ def test_tables_that_lack_a_column(
 ):
     path = write(tmp_path / "long.csv", change(table()))
     user_error(lambda: imported(path, tmp_path / "out", own), "long.csv", *named)
+    user_error(lambda: imported(path, tmp_path / "out", {**own, "columns": "x,y,z"}), "--key x=")
     damaged = tmp_path / "bad.parquet"
     damaged.write_bytes(b"PAR1 no table PAR1")
     user_error(lambda: imported(damaged, tmp_path / "out", own), "bad.parquet")

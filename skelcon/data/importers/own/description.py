@@ -210,7 +210,12 @@ class TableDescription(Description):
         None, description="a CSV or Parquet file with a line a clip: clip, label, subject, ..."
     )
     joints: Texts = Field({}, description="layout's joint -> what the table calls it")
-    columns: None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _by_keys(cls, columns: tuple[str, ...] | None) -> None:
+        if columns is not None:
+            raise ValueError("a table names its columns itself: say keys (--key x=NAME)")
 
 
 KINDS: Mapping[str, type[Description]] = {

@@ -71,6 +71,14 @@ def described_source(
         values["keys"] = {**file.values["keys"], **options["keys"]}
     kind = _kind(values, data, file, place)
     given = options or {}
+    for key in values:
+        others = [name for name, each in KINDS.items() if key in each.model_fields]
+        if others and key not in kind.model_fields:
+            where = _where((key,), given, file, place)
+            raise UserError(
+                f"{where}: '{key}' is said of {' and '.join(others)}; '{data}' is of kind "
+                f"{_name_of(kind)}"
+            )
     description = validated(
         kind, {**values, "kind": _name_of(kind)}, lambda keys: _where(keys, given, file, place)
     )
