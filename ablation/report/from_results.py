@@ -81,7 +81,7 @@ def load_plan(results: Path, name: str) -> Plan:
         hint = nearest(name, known) if known else "it has none"
         raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
     try:
-        values: Json = json.loads(path.read_text())
+        values: Json = json.loads(path.read_text(encoding="utf-8"))
         load_plugins(tuple(values["study"].get("plugins", ())))
         study = Study.model_validate(values["study"])
         dataset, source = (

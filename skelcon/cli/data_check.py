@@ -9,10 +9,11 @@ from typing import Annotated
 import typer
 
 from skelcon.cli import data_view as view
-from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.options import JsonOption
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 
 def check(

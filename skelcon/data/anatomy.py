@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from skelcon.data.normalise import Normalisation
 
 Array = NDArray[np.float64]
 DoubtKind = Literal["joint-order", "unit", "up"]
+DOUBTS: tuple[DoubtKind, ...] = get_args(DoubtKind)
 
 CLIPS, FRAMES = 128, 16
 """Of the sample: clips, and frames of each."""
@@ -232,6 +233,11 @@ def doubts(anatomy: Anatomy, layout: SkeletonLayout, done: Normalisation) -> tup
         if better is None or not turned:
             found.append(_up(anatomy, judged, "z" if done.spine_to_z else layout.up))
     return tuple(doubt for doubt in found if doubt is not None)
+
+
+def doubts_about(dataset: SkeletonDataset) -> tuple[Doubt, ...]:
+    """In what a data set contradicts its layout."""
+    return doubts(anatomy_of(dataset), dataset.layout, dataset.normalisation)
 
 
 def _order(own: Fit, better: Fit | None) -> Doubt | None:

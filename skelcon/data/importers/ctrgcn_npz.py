@@ -10,22 +10,25 @@ lengths, if they exist. The protocol is in the file's name (``NTU60_CS.npz``), o
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.labels import Labels, array_labels
 from skelcon.data.importers.naming import dataset_in, protocol_in
 from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, zero_padded_length
 from skelcon.data.importers.sides import Frames, Side, opened
-from skelcon.data.importers.source import SkippedFile, Source, single_file
+from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
 from skelcon.data.record import DAMAGED, KEY, Record
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 PARTS = {"train": TRAIN, "test": TEST}
 WIDTHS = {150: (2, 25), 120: (2, 20), 75: (1, 25), 60: (1, 20)}
@@ -85,7 +88,7 @@ class CtrgcnNpz(PaddedSource):
                 labels = _named(labels, array(names, "U"))
             except (ValueError, OSError) as error:
                 reason = f"{error}: clips are numbered"
-                notes = (SkippedFile(f"{names} of {file.name}", reason),)
+                notes = (SkippedFile(f"{names} of {file.name}", reason, clips=0),)
         stated = _text(file, members, "protocol") or ""
         own = stated if KEY in members else None
         side = Side(
@@ -100,6 +103,20 @@ class CtrgcnNpz(PaddedSource):
         if lengths not in members:
             return side
         return side.with_lengths(f"{lengths} of {file.name}", lambda: array(lengths))
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the arrays of the file that are not used."""
+        yield from super().notes(infos)
+        (file,) = self.files
+        members = archive_members(file)
+        used = {"layout", "protocol"}
+        for part in PARTS:
+            if {f"x_{part}", f"y_{part}"} <= set(members):
+                used |= {f"{key}_{part}" for key in ("x", "y", "names", "num_frame")}
+        if others := sorted(members.keys() - used):
+            arrays = counted(len(others), "array")
+            text = f"{arrays} of '{file.name}' not used: only train and test are"
+            yield Note("arrays", text, tuple(others))
 
     def _stated_layout(self) -> str | None:
         return _text(self.files[0], archive_members(self.files[0]), "layout")

@@ -1,7 +1,6 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A *side* is one array of padded clips and their labels: the training or the test clips of one
-protocol. A clip may be in the sides of several protocols. It is read from the first of them, and
+A clip may be in the sides of several protocols. It is read from the first of them, and
 the others only say, by its name, whether it trains or tests there.
 """
 
@@ -9,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -41,13 +40,15 @@ from skelcon.data.importers.sides import (
     places_of,
     recorded,
     runs,
+    stretches,
 )
-from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
+from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.data.record import KEY, Record
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
 
@@ -225,8 +226,7 @@ class PaddedSource(Source):
         """Stretches of clips, side after side; whole sides where an array is not seekable."""
         assert self.layout  # an error is raised before any work is done
         if self._places:
-            starts = range(0, len(self._places), STRETCH)
-            return [Stretch(RECORDED, at, min(at + STRETCH, len(self._places))) for at in starts]
+            return stretches(RECORDED, len(self._places))
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
             seekable = isinstance(side.clips, str) or side.clips.seekable
@@ -254,19 +254,18 @@ class PaddedSource(Source):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
-        if item.side == RECORDED:
-            return f"clips {item.start} to {item.stop - 1}"
-        return f"{self.sides[item.side].where}, clips {item.start} to {item.stop - 1}"
+        where = "" if item.side == RECORDED else f"{self.sides[item.side].where}, "
+        return f"{where}clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
+        by_record = item.side == RECORDED
         if item.start == 0:
-            sides = self.sides if item.side == RECORDED else [self.sides[item.side]]
+            sides = self.sides if by_record else [self.sides[item.side]]
             yield from chain.from_iterable(side.notes for side in sides)
-        if item.side != RECORDED:
+        if not by_record:
             yield from self._read(item, set(self._stretch(item).tolist()))
-            return
-        for run in runs(self._places[item.start : item.stop]):
+        for run in runs(self._places[item.start : item.stop] if by_record else ()):
             yield from self._read(run, range(run.start, run.stop))
 
     def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
@@ -336,12 +335,25 @@ class PaddedSource(Source):
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):
             row = self._parts(infos, protocol)
-            named = protocol or next(
-                (known for known in PROTOCOLS if np.array_equal(derived.get(known, ()), row)),
-                "xsub",
-            )
-            rows[named] = row
+            rows[protocol or _same(derived, row) or "xsub"] = row
         return {name: row for name, row in ({**derived, **rows}).items() if (row >= 0).any()}
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also what was not used of the sides, or is not what it seems."""
+        yield from super().notes(infos)
+        if self._ntu is not None:
+            yield from ntu_facts.beyond_note(i for i in self._ntu if i.name not in self.exclude)
+        protocols = dict.fromkeys(side.protocol for side in self.sides)
+        for protocol in protocols:
+            names = [set(side.names) for side in self.sides if side.protocol == protocol]
+            if both := sorted(set.intersection(*names)) if len(names) > 1 else []:
+                text = f"{counted(len(both), 'name')} on both sides of {protocol or 'the protocol'}"
+                yield Note("splits", text, tuple(both))
+        if None in protocols:
+            derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
+            if _same(derived, self._parts(infos, None)) is None:
+                text = "no name says which protocol the sides are of: they are called xsub"
+                yield Note("splits", text)
 
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
@@ -374,6 +386,11 @@ class PaddedSource(Source):
                 last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
             seen[name] += 1
         return row
+
+
+def _same(derived: Mapping[str, NDArray[np.int8]], row: NDArray[np.int8]) -> str | None:
+    """The protocol with the same sides."""
+    return next((name for name in PROTOCOLS if np.array_equal(derived.get(name, ()), row)), None)
 
 
 def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:

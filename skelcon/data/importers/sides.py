@@ -84,7 +84,7 @@ class Side:
         """The side with the lengths of an array, or with a note that they cannot be used."""
         lengths = read_lengths(open_array, self.labels.count)
         if isinstance(lengths, str):
-            return replace(self, notes=(*self.notes, SkippedFile(where, lengths)))
+            return replace(self, notes=(*self.notes, SkippedFile(where, lengths, clips=0)))
         return replace(self, lengths=lengths)
 
 
@@ -110,7 +110,7 @@ def recorded(sides: list[Side], read: Callable[[], Record | None], where: str) -
         if any(len(side.recorded) != side.count for side in found if side.recorded is not None):
             raise ValueError("what skelcon's export wrote is of other clips")
     except (ValueError, OSError) as error:
-        note = SkippedFile(where, f"{error}: {UNUSED}")
+        note = SkippedFile(where, f"{error}: {UNUSED}", clips=0)
         return [replace(sides[0], notes=(*sides[0].notes, note)), *sides[1:]]
     return found
 
@@ -125,6 +125,12 @@ def places_of(sides: Sequence[Side]) -> list[tuple[int, int]]:
         for at, clip in enumerate(side.recorded.tolist()):
             places.setdefault(clip, (number, at))
     return [places[clip] for clip in sorted(places)]
+
+
+def stretches(side: int, count: int) -> list[Stretch]:
+    """All of ``count`` clips."""
+    starts = range(0, count, STRETCH)
+    return [Stretch(side, at, min(at + STRETCH, count)) for at in starts]
 
 
 def runs(places: Sequence[tuple[int, int]]) -> Iterator[Stretch]:
