@@ -191,6 +191,7 @@ class PartWriter:
         """Add a clip to the part; ``ValueError`` if it is bad."""
         if not (np.abs(found.coordinates) < FARTHEST).all():
             raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-        clip, counts = choose_bodies(found, self.options.bodies, self.options.max_bodies)
+        up = "xyz".index(self.source.layout.up[-1])
+        clip, counts = choose_bodies(found, self.options.bodies, self.options.max_bodies, up)
         packer.add(found.info, normalise(clip, self.source.layout, steps))
         return counts

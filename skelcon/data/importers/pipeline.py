@@ -82,6 +82,11 @@ def run_import(
             f"--bodies tracked: the clips of '{source.path}' ({source.family}) were centred by "
             "their makers, who also chose the bodies: give --bodies as-listed"
         )
+    if options.bodies == "tracked" and source.layout.unit == "px":
+        raise UserError(
+            f"--bodies tracked: the rules are in metres, and '{source.path}' is in pixels: give "
+            "--bodies as-listed"
+        )
     source.exclude = options.exclude
     source.check()
     directory = destination.with_name(f".{destination.name}.importing")
