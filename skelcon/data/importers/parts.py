@@ -17,6 +17,7 @@ import numpy as np
 
 from skelcon.config import Config
 from skelcon.data.importers.bodies import Bodies, choose_bodies
+from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
@@ -176,6 +177,10 @@ class PartWriter:
             except (ValueError, OSError, MemoryError) as error:
                 reason = " ".join(str(error).split()) or "too large for the memory of this machine"
                 line = getattr(error, "line", None)
+            except Exception as error:  # a user's importer may raise anything
+                if not is_users(type(self.source)):
+                    raise
+                reason = reason_of(error)
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:

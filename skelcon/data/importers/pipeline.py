@@ -25,6 +25,7 @@ import numpy as np
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
+from skelcon.data.importers.registered import faults_told
 from skelcon.data.importers.report import ImportReport, notes_on_sides
 from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
@@ -88,7 +89,8 @@ def run_import(
             "--bodies as-listed"
         )
     source.exclude = options.exclude
-    source.check()
+    with faults_told(type(source)):
+        source.check()
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
@@ -221,7 +223,9 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        splits = with_registered(source.splits(dataset.infos), dataset.infos)
+        with faults_told(type(source)):
+            own = source.splits(dataset.infos)
+        splits = with_registered(own, dataset.infos)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         notes = (
             *((Note("joints", told),) if told else ()),
