@@ -25,7 +25,7 @@ from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
-from skelcon.data.importers.registered import FAMILIES, register
+from skelcon.data.importers.registered import FAMILIES, faults_told, register
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
@@ -91,7 +91,7 @@ def _detected(path: Path, family: str | None) -> Source:
     if family is not None:
         if family not in FAMILIES:
             raise UserError(f"unknown data format '{family}': {nearest(family, FAMILIES)}")
-        source = FAMILIES[family].find(path)
+        source = _found(FAMILIES[family], path)
         if source is None and family in OWN:
             raise UserError(
                 f"'{path}': nothing says what the {family} hold: give --layout and further "
@@ -103,7 +103,7 @@ def _detected(path: Path, family: str | None) -> Source:
     described = described_source(path)
     if described is not None:
         return described
-    found = [source for kind in FAMILIES.values() if (source := kind.find(path)) is not None]
+    found = [source for kind in FAMILIES.values() if (source := _found(kind, path)) is not None]
     if len(found) == 1:
         return found[0]
     if found:
@@ -117,6 +117,11 @@ def _detected(path: Path, family: str | None) -> Source:
         f"'{path}' holds no clip of a known layout ({known}; or a packed data set); any other "
         "can be described: skelcon data import --help"
     )
+
+
+def _found(kind: type[Source], path: Path) -> Source | None:
+    with faults_told(kind):
+        return kind.find(path)
 
 
 def import_dataset(

@@ -52,11 +52,16 @@ def most_moving(clip: Clip, bodies: int) -> Clip:
     return clip[np.sort(order[:bodies])]
 
 
-def choose_bodies(found: RawClip, bodies: Bodies, most: int) -> tuple[Clip, BodyCounts]:
-    """At most ``most`` bodies of a clip, (M, T, V, 3), and what was done about them."""
+def choose_bodies(
+    found: RawClip, bodies: Bodies, most: int, up: int = 1
+) -> tuple[Clip, BodyCounts]:
+    """At most ``most`` bodies of a clip, (M, T, V, 3), and what was done about them.
+
+    ``up`` is the axis of height.
+    """
     clip = found.coordinates
     if bodies == "tracked":
-        clip, counts = track(clip, found.ids)
+        clip, counts = track(clip, found.ids, up)
         return clip[:most], counts
     if found.ids is not None:
         clip = by_motion(np.asarray(clip[:LISTED], np.float64))

@@ -45,7 +45,7 @@ class CtrgcnNpz(PaddedSource):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The file, or the only one in a directory.
+        """The file, whatever it is called if it has their keys, or the only one in a directory.
 
         In a directory a file of another name than theirs (``NTU120_CSub.npz``, ``PKUv1_XSub.npz``)
         counts if its table of contents, a few bytes at its end, has their keys.
@@ -54,7 +54,7 @@ class CtrgcnNpz(PaddedSource):
             UserError: if a directory has several.
         """
         if not path.is_dir():
-            return cls(path, [path]) if path.suffix == ".npz" else None
+            return cls(path, [path]) if path.suffix == ".npz" or _has_keys(path) else None
         found = [file for file in path.glob("*.npz") if _is_one(file)]
         return cls(path, single_file(path, found)) if found else None
 
@@ -153,8 +153,10 @@ class CtrgcnNpz(PaddedSource):
 
 def _is_one(file: Path) -> bool:
     """Whether a file is of this family, by its name or else by its keys."""
-    if protocol_in(file.stem) and dataset_in(Path("/") / file.stem):
-        return True
+    return bool(protocol_in(file.stem) and dataset_in(Path("/") / file.stem)) or _has_keys(file)
+
+
+def _has_keys(file: Path) -> bool:
     try:
         members = archive_members(file)
     except (ValueError, OSError):

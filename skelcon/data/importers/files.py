@@ -16,6 +16,15 @@ def check_file(path: Path, largest: int | None = None) -> None:
         raise ValueError(f"is larger than {largest >> 20} MiB, as no clip is")
 
 
+def starts_with(path: Path, magic: tuple[bytes, ...]) -> bool:
+    """Whether the content of a file starts with one of ``magic``; not if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(max(map(len, magic))).startswith(magic)
+    except OSError:
+        return False
+
+
 def text_of(path: Path) -> bytes:
     """The content of a text file, without the mark that some editors put before it."""
     return path.read_bytes().removeprefix(codecs.BOM_UTF8)

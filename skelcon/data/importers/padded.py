@@ -162,9 +162,9 @@ class PaddedSource(Source):
     @cached_property
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
-        stated = dataset_in(self._place)
         if self.record is not None:
             return self.record.name
+        stated = dataset_in(self._place)
         if self._ntu is not None:
             return NTU120 if stated == NTU120 else ntu_facts.dataset_name(self._ntu)
         if stated == NTU:
@@ -306,7 +306,7 @@ class PaddedSource(Source):
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
-        bodies = None if self.record is None else self.record.bodies
+        bodies = self.record.bodies if self.record else None
         return RawClip(info, _floating(clip[:bodies, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:

@@ -17,6 +17,7 @@ import numpy as np
 
 from skelcon.config import Config
 from skelcon.data.importers.bodies import Bodies, choose_bodies
+from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
@@ -189,6 +190,10 @@ class PartWriter:
             except (ValueError, OSError, MemoryError) as error:
                 reason = " ".join(str(error).split()) or "too large for the memory of this machine"
                 line = getattr(error, "line", None)
+            except Exception as error:  # a user's importer may raise anything
+                if not is_users(type(self.source)):
+                    raise
+                reason = reason_of(error)
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
@@ -204,6 +209,8 @@ class PartWriter:
         """Add a clip to the part; ``ValueError`` if it is bad."""
         if not (np.abs(found.coordinates) < FARTHEST).all():
             raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-        clip, counts = choose_bodies(found, self.options.bodies, self.options.kept(self.source))
+        up = "xyz".index(self.source.layout.up[-1])
+        kept = self.options.kept(self.source)
+        clip, counts = choose_bodies(found, self.options.bodies, kept, up)
         packer.add(found.info, normalise(clip, self.source.layout, steps))
         return counts

@@ -26,6 +26,7 @@ from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
+from skelcon.data.importers.registered import faults_told
 from skelcon.data.importers.report import ImportReport, notes_on_sides
 from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
@@ -83,8 +84,14 @@ def run_import(
             f"--bodies tracked: the clips of '{source.path}' ({source.family}) were centred by "
             "their makers, who also chose the bodies: give --bodies as-listed"
         )
+    if options.bodies == "tracked" and source.layout.unit == "px":
+        raise UserError(
+            f"--bodies tracked: the rules are in metres, and '{source.path}' is in pixels: give "
+            "--bodies as-listed"
+        )
     source.exclude = options.exclude
-    source.check()
+    with faults_told(type(source)):
+        source.check()
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
@@ -218,7 +225,9 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        splits = with_registered(source.splits(dataset.infos), dataset.infos)
+        with faults_told(type(source)):
+            own = source.splits(dataset.infos)
+        splits = with_registered(own, dataset.infos)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         notes = (
             *((Note("joints", told),) if told else ()),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.files import starts_with
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
@@ -34,6 +35,7 @@ from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
+_MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -75,10 +77,13 @@ class PysklPkl(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such."""
+        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
+
+        A file may be called anything if it starts as pickles of protocol 2 and later do.
+        """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") and not path.name.endswith("_label.pkl")
-            return cls(path, [path]) if known else None
+            known = path.suffix in (".pkl", ".pickle") or starts_with(path, _MAGIC)
+            return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
         endings = ("_3danno.pkl", "_3d.pkl")

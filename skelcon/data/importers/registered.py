@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import re
+from collections.abc import Iterator
 
 from skelcon.data.importers.source import Source
 from skelcon.errors import UserError
@@ -32,6 +34,31 @@ def register(source: type[Source]) -> None:
     if before is not None and _place(before) != _place(source):
         raise UserError(f"{what}: '{before.__module__}' has an importer of the family '{name}'")
     FAMILIES[name] = source
+
+
+def reason_of(error: Exception) -> str:
+    """An error of a user's code in a line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def is_users(source: type[Source]) -> bool:
+    """Whether an importer is a user's, whose code may raise anything."""
+    return not source.__module__.startswith("skelcon.")
+
+
+@contextlib.contextmanager
+def faults_told(source: type[Source]) -> Iterator[None]:
+    """While code of an importer runs: what a user's raises becomes a :class:`UserError`."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        if not is_users(source):
+            raise
+        raise UserError(
+            f"importer '{source.family}' of '{source.__module__}': {reason_of(error)}"
+        ) from None
 
 
 def _place(source: type[Source]) -> tuple[str, str]:

@@ -31,6 +31,9 @@ _STEP, _SPEED, _FARTHEST = 0.5, 0.1, 2.0
 _UNSEEN = 30
 """Frames after which a body that has no id is looked for no longer."""
 
+_CANDIDATES = 16
+"""Bodies that one may be the continuation of: the sensor sees six at a time."""
+
 Clip = NDArray[np.floating]
 Ids = NDArray[np.int64]
 
@@ -78,15 +81,6 @@ class _Body:
     points: Clip
     centres: Clip
 
-    def and_then(self, other: _Body) -> _Body:
-        """This body, and the same found again."""
-        return _Body(
-            np.concatenate([self.frames, other.frames]),
-            np.concatenate([self.places, other.places]),
-            np.concatenate([self.points, other.points]),
-            np.concatenate([self.centres, other.centres]),
-        )
-
 
 def track(clip: Clip, ids: Ids | None = None, up: int = 1) -> tuple[Clip, BodyCounts]:
     """The bodies of a clip as it lists them, followed and ranked.
@@ -113,7 +107,8 @@ def track(clip: Clip, ids: Ids | None = None, up: int = 1) -> tuple[Clip, BodyCo
         before = len(bodies)
         bodies = _without(bodies, is_phantom, up)
         counts[rule] = before - len(bodies)
-    bodies.sort(key=lambda body: -len(body.frames) * _motion(body))  # stable: else as first seen
+    if len(bodies) > 1:
+        bodies.sort(key=lambda body: -len(body.frames) * _motion(body))  # stable: else as seen
     out = np.zeros((len(bodies), *clip.shape[1:]), clip.dtype)
     changed: set[int] = set()
     for number, body in enumerate(bodies):
@@ -196,19 +191,27 @@ def _split(clip: Clip, centres: Clip, ids: Ids) -> list[_Body]:
 
 def _joined(bodies: list[_Body]) -> list[_Body]:
     """Bodies that end where another begins soon after are one: the nearest of them."""
-    out: list[_Body] = []
+    out: list[list[_Body]] = []
+    ended: list[list[_Body]] = []  # those that were seen last, the latest at the end
     for body in bodies:
         start = body.frames[0]
-        ends = np.array([other.frames[-1] for other in out], np.int64)
-        places = np.array([other.centres[-1] for other in out]).reshape(-1, 3)
+        ends = np.array([parts[-1].frames[-1] for parts in ended], np.int64)
+        places = np.array([parts[-1].centres[-1] for parts in ended]).reshape(-1, 3)
         far = np.linalg.norm(places - body.centres[0], axis=1)
         far[(ends >= start) | (far > _reach(start - ends - 1))] = np.inf
         if len(far) and far.min() < np.inf:
-            nearest = int(far.argmin())
-            out[nearest] = out[nearest].and_then(body)
+            parts = ended.pop(int(far.argmin()))
+            parts.append(body)
         else:
-            out.append(body)
-    return out
+            parts = [body]
+            out.append(parts)
+        ended = [*ended[1 - _CANDIDATES :], parts]
+    return [parts[0] if len(parts) == 1 else _concatenated(parts) for parts in out]
+
+
+def _concatenated(parts: list[_Body]) -> _Body:
+    names = ("frames", "places", "points", "centres")
+    return _Body(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
 
 
 def _without(

@@ -13,6 +13,7 @@ import numpy as np
 
 from skelcon.data import SkeletonDataset, import_dataset
 from skelcon.data.importers.own.finding import described_source
+from skelcon.errors import UserError
 
 LAYOUT = """\
 name: tiny
@@ -112,7 +113,8 @@ def imported(
     path: Path, out: Path, options: Mapping[str, Any], **how: Any
 ) -> tuple[SkeletonDataset, list[Any]]:
     source = described_source(path, options)
-    assert source is not None
+    if source is None:
+        raise UserError(f"nothing describes '{path}'")
     return import_dataset(source, out, **{"workers": 1, **how})
 
 

@@ -76,7 +76,15 @@ def ways(folder: Path) -> list[Way]:
     npz = write_npz(folder / "own.npz", CLIPS)
     packed = folder / "packed.npz"
     np.savez_compressed(packed, x=padded(CLIPS), y=np.eye(3)[[0] * 4 + [1] * 4 + [2] * 4])
+    described = write_npz(folder / "described.npz", CLIPS)
+    description = folder / "described.yaml"
+    description.write_text(
+        "kind: arrays\nlayout: layouts/tiny.yaml\nunit: m\ncolumns: [x, y, z]\naxes: NTVC\n"
+        "keys: {label: y, subject: subject}\nsplit: {xsub: subject:odd, half: random:0.5}\n"
+        "classes: {sit: sitting, stand: standing, wave: waving}\nmissing: interpolate\n"
+    )
     found = [
+        Way(described, {}, [description], all_of_them),
         Way(plain, texts, sorted(plain.iterdir()), of_file),
         Way(
             manifest,

@@ -89,6 +89,25 @@ def test_another_version_imports_the_cached_data_again(lab: Path):
     assert again.path != first.path
 
 
+def test_faults_of_a_plugin_are_told(
+    tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, user_error: Callable[..., str]
+):
+    plugin = sys.modules["lab_plugin"]
+    read = plugin.Lab.coordinates
+
+    def one_fails(self: object, path: Path, info: object) -> np.ndarray:
+        return {}["left"] if path.name == "sit-2.lab" else read(self, path, info)
+
+    monkeypatch.setattr(plugin.Lab, "coordinates", one_fails)
+    dataset, (bad,) = import_dataset(lab, tmp_path / "out", max_bad=0.5)
+    assert (len(dataset), bad.name, bad.reason) == (7, "sit-2.lab", "KeyError: 'left'")
+    monkeypatch.setattr(plugin.Lab, "splits", lambda self, infos: infos[99])
+    told = "importer 'lab' of 'lab_plugin'"
+    user_error(lambda: import_dataset(lab, tmp_path / "out", max_bad=0.5), told, "IndexError")
+    monkeypatch.setattr(plugin.Lab, "find", classmethod(lambda cls, path: path.nothing))
+    user_error(lambda: detect(lab), told, "AttributeError")
+
+
 @pytest.mark.parametrize(
     ("answer", "named"),
     [

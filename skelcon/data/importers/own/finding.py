@@ -40,10 +40,7 @@ def description_at(path: Path) -> Path | None:
 
 def _is_one(path: Path) -> bool:
     """Whether a YAML file that is beside data is a description, and no layout or the like."""
-    try:
-        return "kind" in read_yaml(path).values
-    except UserError:
-        return False
+    return "kind" in read_yaml(path).values
 
 
 def described_source(
@@ -67,8 +64,9 @@ def described_source(
     if not data.exists():
         raise UserError(f"{file.at(('data',))}: there is no '{data}'")
     values = {**file.values, **(options or {})}
-    if "keys" in file.values and options and "keys" in options:
-        values["keys"] = {**file.values["keys"], **options["keys"]}
+    stated = file.values.get("keys")
+    if isinstance(stated, Mapping) and options and "keys" in options:
+        values["keys"] = {**stated, **options["keys"]}
     kind = _kind(values, data, file, place)
     given = options or {}
     for key in values:
@@ -117,12 +115,12 @@ def _kind(
 
     A table that lists files becomes the manifest.
     """
-    stated = values.get("kind")
-    if stated is not None:
-        if stated not in KINDS:
+    if values.get("kind") is not None:
+        kind = str(values["kind"])
+        if kind not in KINDS:
             where = file.at(("kind",)) if place else "--kind"
-            raise UserError(f"{where}: unknown kind '{stated}': {nearest(str(stated), KINDS)}")
-        return KINDS[stated]
+            raise UserError(f"{where}: unknown kind '{kind}': {nearest(kind, KINDS)}")
+        return KINDS[kind]
     if values.get("files") or (values.get("manifest") and data.is_dir()):
         return KINDS["files"]
     if data.suffix in (".npz", ".npy"):
@@ -132,7 +130,8 @@ def _kind(
             columns = list(read_parquet(data).column_names)
         else:
             columns, _ = read_header(data)
-        if is_manifest(data, columns) or "path" in dict(values.get("keys") or {}):
+        keys = values.get("keys")
+        if is_manifest(data, columns) or (isinstance(keys, Mapping) and "path" in keys):
             values.setdefault("manifest", data.name)
             return KINDS["files"]
         return KINDS["table"]
