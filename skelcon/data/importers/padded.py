@@ -1,7 +1,7 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A clip may be in the sides of several protocols. It is read from the first of them, and
-the others only say, by its name, whether it trains or tests there.
+A clip may be in the sides of several protocols. It is read from the first of them; the others say,
+by its name, whether it trains or tests there.
 """
 
 from __future__ import annotations

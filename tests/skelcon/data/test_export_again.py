@@ -115,7 +115,7 @@ def assert_same(back: SkeletonDataset, dataset: SkeletonDataset) -> None:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(made=datasets())
 def test_an_import_of_an_export_is_the_data_set(format: str, made: dict[str, Any]):
     if format == "ctrgcn-npz":
@@ -193,6 +193,16 @@ def test_an_archive_that_was_compressed_since(made: Callable[..., SkeletonDatase
         index = dataset.clip_names.index(name)
         np.testing.assert_array_equal(back.clip(at), dataset.clip(index))
         assert back.splits["xsub"][at] == dataset.splits["xsub"][index]
+
+
+@pytest.mark.parametrize("format", ["ctrgcn-npz", "pyskl-pkl"])
+def test_an_export_without_its_suffix(
+    made: Callable[..., SkeletonDataset], tmp_path: Path, format: str
+):
+    dataset = made(2, steps=Normalisation(), splits={"xsub": np.arange(8) % 2})
+    (written,) = export_dataset(dataset, tmp_path / "out", format)
+    written.rename(tmp_path / "out")  # (an archive is given its suffix)
+    assert_same(import_dataset(tmp_path / "out", tmp_path / "back")[0], dataset)
 
 
 @pytest.mark.parametrize("format", FORMATS)
