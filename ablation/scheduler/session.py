@@ -33,11 +33,10 @@ _vital: list[psutil.Process] = []
 
 
 @contextlib.contextmanager
-def cluster(resources: Resources, units: int = 0) -> Iterator[list[Mapping[str, float]]]:
+def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
     """A Ray cluster: the one at ``--address``, one already connected, or one of this machine.
 
-    Gives the resources of each of its nodes, as Ray names them. With the number of ``units`` that
-    will run, the workers of this machine's own cluster begin to import what they need.
+    Gives the resources of each of its nodes, as Ray names them.
     """
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -46,8 +45,6 @@ def cluster(resources: Resources, units: int = 0) -> Iterator[list[Mapping[str, 
             with keeping_handlers():  # Ray takes SIGTERM for itself
                 _start(resources)
             stack.callback(_shut_down)
-            if resources.address is None:
-                _warm_up(resources, units)
         yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
@@ -61,23 +58,6 @@ def _start(resources: Resources) -> None:
         # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
         ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
-
-
-def _warm_up(resources: Resources, units: int) -> None:
-    """Have as many workers as will be needed import torch, while the driver imports Tune.
-
-    A worker that has ended a task is idle, and a trial is started in it. (Not one that had a GPU:
-    Ray ends it with its task.)
-    """
-    fit = sum(resources.fit_on(node["Resources"]) for node in ray.nodes() if node["Alive"])
-    task = ray.remote(num_cpus=resources.cpus_per_trial, max_retries=0)(_import_worker)
-    for _ in range(min(fit, units, resources.max_concurrent or fit)):
-        task.remote()
-
-
-def _import_worker() -> None:
-    import ablation.scheduler.trainables
-    import ablation.scheduler.worker  # noqa: F401
 
 
 @contextlib.contextmanager

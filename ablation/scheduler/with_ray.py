@@ -60,13 +60,13 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     store, resources = driver.store, driver.resources
     with (
         warnings.catch_warnings(),
-        cluster(resources, len(left)) as nodes,
+        cluster(resources) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
         Claims(store, driver.heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
-        # Imported here: Tune takes a second, in which Ray's workers start.
+        # Imported here: Tune takes a second, in which Ray starts its workers.
         from ablation.scheduler.experiment import run_experiment
 
         space = _space(driver, check_nodes(store, resources, nodes))
