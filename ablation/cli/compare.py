@@ -63,7 +63,7 @@ def compare(
 
 
 def print_pair(console: Console, pair: TablePair) -> None:
-    """A table of both: what differs, then the cells, bold where they are told apart."""
+    """A table of both: what differs, then the cells, bold where they differ significantly."""
     from ablation.report.comparison_export import told
 
     line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))

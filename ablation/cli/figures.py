@@ -78,7 +78,7 @@ def figures(
     parameters   accuracy against the size of the encoders
     time         accuracy against training time
     training     loss and contrast top-1 by epoch (Figure 6 of the paper)
-    ranks        average ranks, and which rows are told apart
+    ranks        average ranks, and which rows differ significantly
     tsne         features of ten random classes (Figure 7); needs --data
     retrieval    queries and their nearest clips (Figure 8); needs --data
 

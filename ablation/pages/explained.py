@@ -94,9 +94,9 @@ def _sentences(found: Explanation, table: Table) -> list[str]:
     elif entry.mean is not None:
         told.append(f"n = {entry.n}.")
     if entry.best:
-        told.append("The highest of its column, or not told apart from it.")
+        told.append("The best of its column, or not significantly worse.")
     elif entry.second:
-        told.append("The second of its column.")
+        told.append("The second best of its column.")
     report = table.plan.report
     if table.show_paper and report is not None and entry.paper is not None:
         unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"

@@ -82,7 +82,7 @@ class CellPair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the two differ significantly."""
         return self.p is not None and self.p < LEVEL
 
 

@@ -13,7 +13,7 @@ class Entry:
         spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side; of
             evaluations on several subsets of the labels that over the subsets.
         paper, paper_spread: what the paper reports.
-        best: it is the column's highest, or not told apart from it.
+        best: it is the column's highest, or not significantly lower.
         second: it is the second of its column, by value.
         error: of a cross-validation the standard error over clips and groups, where it is known.
         interval: 95 % interval of the mean, where the tested clips are known.

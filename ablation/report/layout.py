@@ -118,8 +118,8 @@ def _note_on_looks(table: Table) -> list[str]:
         return []
     second = any(each.second and not each.best for each in table.entries.values())
     return [
-        "Bold: the highest of a column, and what is not told apart from it (5 %, Holm)"
-        f"{'; underlined: the second' if second else ''}."
+        "Bold: the best of each column and all rows that are not significantly worse (one-sided, "
+        f"5 %, Holm's correction){'; underlined: the second best' if second else ''}."
     ]
 
 

@@ -72,7 +72,7 @@ def _protocols(plan: Plan) -> list[str]:
 
 
 def validation_notes(plan: Plan, hits: Mapping[tuple[str, str], ClipHits]) -> list[str]:
-    """For each column the best row, and those that are not told apart from it."""
+    """For each column the best row, and those within one standard error of it."""
     notes = []
     for column in plan.ranked:
         found = {row: hits[row, column] for row in plan.study.rows if (row, column) in hits}
@@ -94,5 +94,5 @@ def _apart(best: ClipHits, other: ClipHits) -> bool:
 
 def _alike(labels: list[str]) -> str:
     if not labels:
-        return "every other row is further from it than the standard error of the difference"
-    return f"not told apart from it (difference within its standard error): {', '.join(labels)}"
+        return "every other row is more than one standard error of the difference below"
+    return f"within one standard error of the difference: {', '.join(labels)}"

@@ -24,7 +24,7 @@ class Lead:
     error: float
 
     @property
-    def told_apart(self) -> bool:
+    def clear(self) -> bool:
         """Whether it is larger than its standard error."""
         return abs(self.value) > self.error
 

@@ -120,13 +120,13 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """Whether the best and the default can be told apart; empty where nothing is known."""
+        """Whether the best is better than the default; empty where nothing is known."""
         if self.best is not None and self.best is self.default:
             return "No trial is better than the default."
         if self.lead is None:
             return ""
-        apart = "" if self.lead.told_apart else ": not told apart from the default"
-        return f"Best less default: {self.lead.in_words} over clips and {self.groups}{apart}."
+        within = "" if self.lead.clear else ": within one standard error of the default"
+        return f"Best less default: {self.lead.in_words} over clips and {self.groups}{within}."
 
     @property
     def notes(self) -> list[str]:

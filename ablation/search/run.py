@@ -232,8 +232,8 @@ def _over_clips(plan: Plan, store: Store, output: Output) -> Json:
     if found is None:
         return {}
     lead = Lead(*found)
-    apart = "" if lead.told_apart else ": not told apart from the default"
-    output.say(f"Over clips and their groups: {lead.in_words}{apart}.")
+    within = "" if lead.clear else ": within one standard error of the default"
+    output.say(f"Over clips and their groups: {lead.in_words}{within}.")
     return {"value": lead.value, "error": lead.error}
 
 
@@ -248,5 +248,5 @@ def lead_in_words(lead: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
         return f"{text}; one seed cannot tell it from chance."
     error = points.std(ddof=1) / math.sqrt(len(points))
     if abs(points.mean()) <= 2 * error:
-        return f"{text}: within two standard errors, so not told apart from chance."
+        return f"{text}: within two standard errors of zero, so it may be chance."
     return f"{text}."

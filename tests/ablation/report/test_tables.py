@@ -101,7 +101,7 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
     assert "±" not in "".join(to_markdown(table).splitlines()[1:])
     assert "n = 1 seed" in table.caption
     assert "deviation" not in table.caption
-    # One seed, and no predictions: nothing is told apart, and nothing is called the best.
+    # One seed, and no predictions: nothing is significant, and nothing is called the best.
     assert not entry.best
     assert not table.entries["crop+jitter", "seq"].best
 
