@@ -110,7 +110,7 @@ def _on_the_paper(table: Table) -> list[str]:
         return []
     return [
         f"The paper's values ({table.plan.report.source}) are of another data set, protocol or "
-        "scale: they stand in the explanation of each number."
+        "scale: the explanation of each number has them."
     ]
 
 

@@ -17,6 +17,7 @@ from ablation.pages.grid import Grid, grid_of
 from ablation.plan import Plan
 from ablation.report.claims import Verdict
 from ablation.report.from_results import load_plan
+from ablation.report.notes import SYNTHETIC
 from ablation.report.questions import asked_tables
 from ablation.report.reproducing import command_of
 from ablation.store import Store
@@ -198,7 +199,7 @@ def _sentences(
     per_number = plural(seeds[0], "seed") if len(seeds) == 1 else per_number
     found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} a number."]
     if any(plan.synthetic for plan in plans):
-        found.append("Synthetic data: these numbers say nothing of real actions.")
+        found.append(SYNTHETIC)
     claims = sum(verdicts.values())
     if claims:
         counts = [f"{verdicts['holds']} hold" if verdicts["holds"] != 1 else "1 holds"]

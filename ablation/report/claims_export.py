@@ -12,7 +12,7 @@ from ablation.report.claims import Answer, Compared, in_short
 from ablation.report.table import Table
 
 _OF_CLAIM = ("claim", "text", "source", "verdict", "p_claim", "further_seeds")
-_OF_COMPARISON: tuple[str, ...] = ("higher", "lower", "difference", "low", "high", "p", "p_swap")
+_OF_COMPARISON: tuple[str, ...] = ("higher", "lower", "difference", "low", "high", "p")
 _OF_COMPARISON += ("seeds", "groups", "same_steps", "reason")
 COLUMNS = (*_OF_CLAIM, *_OF_COMPARISON)
 
@@ -26,14 +26,14 @@ def cell_name(table: Table, cell: tuple[str, str]) -> str:
 
 
 def pair_name(table: Table, each: Compared) -> str:
-    """``crop against none (SEQ)``, or of two columns ``inter against intra (IMG)``."""
+    """``crop vs. none (SEQ)``, or of two columns ``inter vs. intra (IMG)``."""
     if each.higher[1] == each.lower[1]:
         higher = cell_name(table, each.higher).removesuffix(
             f" ({table.column_label(each.lower[1])})"
         )
-        return f"{higher} against {cell_name(table, each.lower)}"
+        return f"{higher} vs. {cell_name(table, each.lower)}"
     label, columns = table.label(each.higher[0]), (each.higher[1], each.lower[1])
-    return f"{' against '.join(map(table.column_label, columns))} ({label})"
+    return f"{' vs. '.join(map(table.column_label, columns))} ({label})"
 
 
 def effect(each: Compared) -> str:
@@ -71,10 +71,10 @@ def _values(each: Compared) -> tuple[Any, ...]:
     pair = "/".join(each.higher), "/".join(each.lower)
     found = each.difference
     if found is None:
-        return (*pair, *[None] * 7, each.same_steps, each.reason)
+        return (*pair, *[None] * 6, each.same_steps, each.reason)
     within = [100 * end for end in found.interval] if found.interval else [None, None]
     points = 100 * found.value, *within
-    return (*pair, *points, each.p, each.swap_p, found.seeds, found.groups, each.same_steps, "")
+    return (*pair, *points, each.p, found.seeds, found.groups, each.same_steps, "")
 
 
 def to_markdown(table: Table) -> str:
@@ -91,9 +91,9 @@ def to_markdown(table: Table) -> str:
 
 EXPLAINED = (
     "Differences are paired, seed by seed and clip by clip, in percentage points, with 95 % "
-    "intervals over seeds, test groups and clips. A claim holds if all of its comparisons are seen "
-    "(each p below 5 %) and is contradicted if one is seen the other way round; p is corrected by "
-    "Holm over the claims of the table. n: seeds."
+    "intervals over seeds, test groups and clips. A claim holds if all of its differences are "
+    "significant at 5 %, and is contradicted if one of opposite sign is; p is corrected by Holm "
+    "over the claims of the table. n: seeds."
 )
 
 

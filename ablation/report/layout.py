@@ -132,10 +132,12 @@ def _notes_on_the_paper(table: Table, style: TableStyle, reference: Reference) -
         if style.reference is not None:
             return []
         return [
-            f"The paper's values ({report.source}) are {unlike}: they stand in table.csv alone "
+            f"The paper's values ({report.source}) are {unlike}: they are in table.csv only "
             "(--reference show and own-column print them)."
         ]
-    how = "In parentheses without a sign" if reference == "show" else "In the columns headed paper"
+    how = (
+        "In parentheses without a sign:" if reference == "show" else "In the columns headed paper:"
+    )
     warning = f": {unlike}, so compare the order and not the numbers" if unlike else ""
     notes = [f"{how} the paper's value ({report.source}){warning}."]
     if table.reported:

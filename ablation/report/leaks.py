@@ -81,6 +81,6 @@ def leak_notes(plan: Plan, clean: Mapping[Where, float], leaks: Leaks) -> list[s
             rows.append(f"{about.label or row} {' / '.join(shown)}")
     columns = " / ".join(about.label or name for name, about in plan.study.columns.items())
     return [
-        f"{' and '.join(counts)} repeat a training clip to the bit. Without them ({columns}): "
+        f"{' and '.join(counts)} are bit-identical to a training clip. Without them ({columns}): "
         f"{', '.join(rows)}."
     ]

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     Entries = Mapping[tuple[str, str], Entry]
 
+SYNTHETIC = "Synthetic data is for trying and testing: its numbers say nothing about real actions."
+
 
 class Detail(str):
     """A note that may be left out of print: without it no number is misread."""
@@ -60,13 +62,11 @@ def notes_of(
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
         Origin(f"Data {dataset.fingerprint}, layout family {dataset.family}."),
-        "The last epoch is reported; the test side "
-        f"{'chose nothing' if on_test else 'was not read'}.",
+        "The last epoch is reported; "
+        f"{'no epoch is chosen on the test side' if on_test else 'the test side was not read'}.",
     ]
     if plan.synthetic:
-        notes.append(
-            "Synthetic data is for trying and testing: these numbers say nothing of real actions."
-        )
+        notes.append(SYNTHETIC)
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += map(Detail, recipe_notes(plan))
@@ -103,8 +103,8 @@ def _schedules(plan: Plan) -> list[str]:
         return []
     parts = [f"{' and '.join(names)} {n} epochs at {lr}" for (n, lr), names in found.items()]
     return [
-        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Where such rows or columns "
-        "are compared, so is this."
+        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Comparing such rows or "
+        "columns compares the schedules too."
     ]
 
 
@@ -126,11 +126,11 @@ def _jitter(plan: Plan) -> list[str]:
     if joints == 25 or plan.source is not None or not found:
         return []
     counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))
-    return [f"|j| is of 25 joints; of the {joints} joints here {counts}."]
+    return [f"|j| counts 25 joints; of the {joints} joints here {counts}."]
 
 
 def _labels(plan: Plan) -> list[str]:
-    """How many clips a share of the labels is, where every class gives one at least."""
+    """How many clips a share of the labels is, which is at least one of every class."""
     found: dict[float, set[int]] = {}
     totals: set[int] = set()
     for unit in plan.units.values():
@@ -145,7 +145,7 @@ def _labels(plan: Plan) -> list[str]:
     if not found:
         return []
     counts = ", ".join(f"{100 * share:g} % is {_range(n)}" for share, n in sorted(found.items()))
-    return [f"Of the {_range(totals)} training clips {counts}; every class gives one at least."]
+    return [f"Of the {_range(totals)} training clips {counts}; at least one of every class."]
 
 
 def _range(numbers: set[int]) -> str:

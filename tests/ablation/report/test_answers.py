@@ -120,7 +120,7 @@ def test_one_seed_shows_nothing_however_large_the_difference(
     (answer,) = table.answers
     assert all(each.p is not None and each.p < 0.05 for each in answer.comparisons)
     assert answer.verdict == "not shown"
-    assert answer.why == "one seed tells nothing of other trainings: run more"
+    assert answer.why == "one seed says nothing about other training runs: run more seeds"
 
 
 def test_other_budgets_and_missing_numbers_show_nothing(
@@ -220,7 +220,7 @@ def test_files_have_every_comparison(make: Callable[..., Plan], tmp_path: Path) 
     assert claim["comparisons"][1]["higher"] == "crop+jitter/seq"
     assert frame["difference"][1] == pytest.approx(claim["comparisons"][1]["difference"])
     text = to_markdown(table)
-    assert "| Crop and jitter help. (Table 5) | holds | crop+jitter against none (" in text
+    assert "| Crop and jitter help. (Table 5) | holds | crop+jitter vs. none (" in text
 
 
 def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
@@ -239,7 +239,7 @@ def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
     code, text = run("claims", plan.study.name, "--all")
     assert code == 0
     assert "✓ holds" in text
-    assert text.count("crop+jitter against none") == 2
+    assert text.count("crop+jitter vs. none") == 2
     code, text = run("claims", plan.study.name, "--json")
     assert json.loads(text)["claims"][0]["verdict"] == "holds"
     answered(plan, tmp_path / "worse", {"none": 0.9, "crop+jitter": 0.3})

@@ -49,7 +49,7 @@ def test_a_table_says_what_leaks_and_what_it_is_without(
     table = make_table(plan, cells_frame(plan, store), store)
     (note,) = [note for note in table.notes if "repeat a training clip" in note]
     tested = int((dataset.splits["xsub"] == 1).sum())
-    assert note.startswith(f"3 of {tested} test clips (xsub) repeat a training clip to the bit.")
+    assert note.startswith(f"3 of {tested} test clips (xsub) are bit-identical to a training clip.")
     own = hits_of(plan, store)["none", "img"]
     clean = own.hits[:, ~np.isin(own.clips, found["xsub"])].mean()
     assert f"Without them (IMG / SEQ): none {100 * clean:.1f} / " in note

@@ -189,7 +189,7 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
     for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
         for style, words in (
             (TableStyle(reference="show"), "so compare the order and not the numbers"),
-            (DEFAULT, "they stand in table.csv alone"),
+            (DEFAULT, "they are in table.csv only"),
         ):
             assert any(words in note for note in lay_out(table, style).notes)
         assert not any(
@@ -210,7 +210,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
     table = make_table(plan, cells_frame(plan, Store(tmp_path)))
     assert "after synthetic data made by skelcon" in table.caption
     assert not table.show_paper
-    assert any("say nothing of real actions" in note for note in table.notes)
+    assert any("say nothing about real actions" in note for note in table.notes)
     assert any("(xsub, 18 clips" in note for note in table.notes)
 
 
