@@ -249,7 +249,7 @@ def load_cells(results: Location, study: str) -> pd.DataFrame:
     Raises:
         UserError: if there is no such table.
     """
-    from ablation.report.cells import described_cells
+    from ablation.provenance.cells import described_cells
 
     return described_cells(*_plan(results, study))
 
@@ -275,8 +275,8 @@ def compare(first: Location, second: Location, study: str | None = None) -> pd.D
     Raises:
         UserError: if they have no table in common.
     """
-    from ablation.report.comparison import compare_results
-    from ablation.report.comparison_export import frame_of, to_json
+    from ablation.provenance.comparison import compare_results
+    from ablation.provenance.comparison_export import frame_of, to_json
 
     found = compare_results(Path(first), Path(second), study)
     frame = frame_of(found)

@@ -15,7 +15,7 @@ from ablation.cli.options import JsonOption, completes
 from skelcon.cli.terminal import PlainConsole, line, say, styled
 
 if TYPE_CHECKING:
-    from ablation.report.comparison import CellPair, TablePair
+    from ablation.provenance.comparison import CellPair, TablePair
     from ablation.statistics import Estimate
 
 DIRECTORY = "A results directory, or the directory of a table in one."
@@ -45,8 +45,8 @@ def compare(
     skelcon-ablate compare results other/results augmentations
     skelcon-ablate compare results/augmentations results/augmentations-xsub
     """
-    from ablation.report.comparison import compare_results
-    from ablation.report.comparison_export import EXPLAINED, to_json
+    from ablation.provenance.comparison import compare_results
+    from ablation.provenance.comparison_export import EXPLAINED, to_json
 
     found = compare_results(first, second, study)
     if as_json:
@@ -64,7 +64,7 @@ def compare(
 
 def print_pair(console: Console, pair: TablePair) -> None:
     """A table of both: what differs, then the cells, bold where they differ significantly."""
-    from ablation.report.comparison_export import told
+    from ablation.provenance.comparison_export import told
 
     line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))
     grid = Grid(header_style="bold")
@@ -93,8 +93,8 @@ def print_pair(console: Console, pair: TablePair) -> None:
 
 def _texts(cell: CellPair) -> list[str]:
     """Both means with n, the difference with its interval, and p."""
+    from ablation.provenance.comparison_export import scale_of
     from ablation.report.claims_export import p_text
-    from ablation.report.comparison_export import scale_of
     from ablation.report.entry import number
 
     def mean(estimate: Estimate | None) -> str:

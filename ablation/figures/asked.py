@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.plan import Plan
 from ablation.report import Table, cells_frame, make_table, printed
-from ablation.report.evidence import Evidence, evidence_of
 from ablation.store import Store
 from ablation.units import EvaluateUnit
 from skelcon.data import SkeletonDataset

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ablation.report.evidence import Evidence
+from ablation.evidence.evidence import Evidence
 from ablation.statistics import LEVEL, adjusted
 
 

@@ -8,18 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.evidence.claims import Verdict
 from ablation.figures import Asked
 from ablation.pages.claims import ToldClaim, counted, told_claims
 from ablation.pages.costs import Missing, Spent, missing, spent
 from ablation.pages.drawn import Drawn, drawn_of
-from ablation.pages.facts import Facts, origin_of
+from ablation.pages.facts import origin_of
 from ablation.pages.grid import Grid, grid_of
 from ablation.plan import Plan
-from ablation.report.claims import Verdict
+from ablation.provenance.configurations import Facts
+from ablation.provenance.reproducing import Commands
 from ablation.report.from_results import load_plan
 from ablation.report.notes import SYNTHETIC
 from ablation.report.questions import asked_tables
-from ablation.report.reproducing import command_of
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
@@ -179,7 +180,7 @@ def _about(plan: Plan) -> list[str]:
 def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
     quoted, store = shlex.quote(name), asked.store
     known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
-    again = command_of(asked.plan, None, [each for each in known if each is not None])
+    again = Commands(asked.plan).of(None, [each for each in known if each is not None])
     return [
         (" ".join(("To make it again.", *again.remarks)), again.line),
         ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from ablation import doors
-from ablation.report.claims import Answer, Compared, in_short
+from ablation.evidence.claims import Answer, Compared, in_short
 from ablation.report.table import Table
 
 _OF_CLAIM = ("claim", "text", "source", "verdict", "p_claim", "further_seeds")

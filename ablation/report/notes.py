@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.budgets import unequal_budgets
+from ablation.evidence.claims import Answer, in_short
+from ablation.evidence.validation import validation_notes
 from ablation.plan import Plan
-from ablation.report.budgets import unequal_budgets
-from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
-from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.settings import assignments
 
 if TYPE_CHECKING:
+    from ablation.evidence.hits import ClipHits
     from ablation.report.entry import Entry
-    from ablation.report.hits import ClipHits
     from ablation.store import Store
 
     Entries = Mapping[tuple[str, str], Entry]
@@ -172,7 +172,8 @@ def _rank_correlations(plan: Plan, entries: Entries) -> list[str]:
 
 def _unequal(plan: Plan, entries: Entries) -> list[str]:
     """That rows were not trained alike, where the paper's values invite to compare them."""
-    unequal = unequal_budgets(plan, entries)
+    both = [cell for cell, e in entries.items() if e.mean is not None and e.paper is not None]
+    unequal = unequal_budgets(plan, both)
     if not unequal:
         return []
     return [f"The rows are not compared: the budgets differ ({unequal})."]

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablation.evidence.claims import Answer, answers_of
+from ablation.evidence.evidence import Evidence, evidence_of
+from ablation.evidence.validation import folds_in_words, groups_in_words, pooled
 from ablation.plan import Cell, Plan
-from ablation.report.claims import Answer, answers_of
 from ablation.report.entry import Entry
-from ablation.report.evidence import Evidence, evidence_of
 from ablation.report.notes import notes_of
-from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
 from ablation.study import PARAMETERS, Reported, Study
 from ablation.text import plural

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from ablation.report.hits import METRIC, ClipHits, read_hits
+from ablation.evidence.hits import METRIC, ClipHits, read_hits
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from ablation.store import Store

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
+from ablation.evidence.hits import hits_of
+from ablation.evidence.validation import pooled
 from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
-from ablation.report.hits import hits_of
-from ablation.report.validation import pooled
 from ablation.running import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents

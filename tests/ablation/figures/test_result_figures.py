@@ -20,6 +20,7 @@ from figure_helpers import (
 )
 from matplotlib.figure import Figure
 
+from ablation.evidence.evidence import Evidence
 from ablation.figures import (
     by_class,
     confusion,
@@ -33,7 +34,6 @@ from ablation.figures import (
     training,
     tsne,
 )
-from ablation.report.evidence import Evidence
 from ablation.statistics import difference_of
 from skelcon.data import KINECT_V1
 from skelcon.figures import style

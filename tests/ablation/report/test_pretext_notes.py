@@ -57,7 +57,7 @@ def test_the_figures_are_always_there() -> None:
 def test_over_rows_and_seeds_the_figures_are_medians_and_the_range_of_the_rows() -> None:
     tops = {"a": (0.3, 0.4, 0.8), "b": (0.5,), "c": (0.6, 0.9)}
     curves = [curve(row, top1=top1) for row, values in tops.items() for top1 in values]
-    assert "top-1 50.0 % (rows 40.0 to 75.0), by" in describe(curves)
+    assert "top-1 50.0 % (rows 40.0 to 75.0), chance" in describe(curves)
     mixed = [curve("a"), replace(curve("b", steps=900), last={**HEALTHY, "chance": 1 / 11})]
     assert "chance 0.8 % or 9.1 %, after 180 to 900 steps" in describe(mixed)
 

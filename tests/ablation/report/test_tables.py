@@ -183,7 +183,7 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
         return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
 
     as_in_the_paper = table_of("paper", {})
-    beside = "In the columns headed paper the paper's value (Table 5)."
+    beside = "In the columns headed paper: the paper's value (Table 5)."
     assert beside in lay_out(as_in_the_paper, DEFAULT).notes
     assert "--set" not in as_in_the_paper.caption
     for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):

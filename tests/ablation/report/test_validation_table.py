@@ -110,8 +110,8 @@ def test_a_note_a_column_says_what_is_within_one_standard_error(plan: Plan, tmp_
     assert apart == {"img": True, "seq": False}  # else the test shows nothing
     notes = [note for note in table_of(plan, store).notes if "best" in note]
     assert notes == [
-        "IMG: best crop+jitter; every other row is further from it than the standard error of the "
-        "difference.",
+        "IMG: best crop+jitter; every other row is more than one standard error of the "
+        "difference below.",
         "SEQ: best crop+jitter; within one standard error of the difference: none.",
     ]
 

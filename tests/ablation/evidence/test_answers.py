@@ -18,11 +18,11 @@ from scipy import stats
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.cli import main
+from ablation.evidence.claims import Answer
+from ablation.evidence.evidence import Evidence
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
-from ablation.report.claims import Answer
 from ablation.report.claims_export import COLUMNS, frame_of, to_json, to_markdown
-from ablation.report.evidence import Evidence
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of
 from ablation.store import Store

@@ -15,11 +15,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.evidence.hits import ClipHits
 from ablation.plan import Plan
-from ablation.report.configurations import Differing, differences
-from ablation.report.evidence import Evidence, Where, evidence_of
+from ablation.provenance.configurations import Differing, differences
 from ablation.report.from_results import load_plan
-from ablation.report.hits import ClipHits
 from ablation.report.questions import ASKED, asked_tables
 from ablation.report.table import cells_frame, printed
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, unpaired_difference

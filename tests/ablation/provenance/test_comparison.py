@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from ablation.cli import main
 from ablation.plan import Plan, make_plan
-from ablation.report.comparison import CellPair, TablePair, compare_results
-from ablation.report.comparison_export import COLUMNS, frame_of, told
+from ablation.provenance.comparison import CellPair, TablePair, compare_results
+from ablation.provenance.comparison_export import COLUMNS, frame_of, told
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of, estimate_of
 from ablation.store import Store, write_json

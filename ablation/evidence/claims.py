@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ablation.claim import Claim, Comparison
+from ablation.evidence.budgets import steps_of_cells
+from ablation.evidence.evidence import Evidence, Where
 from ablation.plan import Plan
-from ablation.report.budgets import steps_of_cells
-from ablation.report.evidence import Evidence, Where
 from ablation.statistics import (
     LEVEL,
     MOST_SEEDS,

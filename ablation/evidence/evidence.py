@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ablation.evidence.hits import ClipHits, hits_of
+from ablation.evidence.validation import pooled
 from ablation.plan import Plan
-from ablation.report.hits import ClipHits, hits_of
-from ablation.report.validation import pooled
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, estimate_of
 from ablation.store import Store
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.report.comparison import CellPair, Comparison, TablePair
+from ablation.provenance.comparison import CellPair, Comparison, TablePair
 from ablation.statistics import Estimate
 from ablation.text import plural
 

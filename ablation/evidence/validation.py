@@ -14,7 +14,7 @@ from ablation.units import EvaluateUnit
 from skelcon.data import kind_of_groups, split
 
 if TYPE_CHECKING:
-    from ablation.report.hits import ClipHits
+    from ablation.evidence.hits import ClipHits
 
 
 def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
@@ -59,10 +59,15 @@ def groups_in_words(plan: Plan) -> str:
     return " and ".join(kinds) or "groups"
 
 
+def fold_counts(plan: Plan) -> tuple[int, int]:
+    """How many folds its protocols have, the fewest and the most: groups may be few."""
+    counts = {unit.side.fold.of for unit in plan.units.values() if unit.side.fold is not None}
+    return min(counts, default=plan.folds), max(counts, default=plan.folds)
+
+
 def folds_in_words(plan: Plan) -> str:
     """How many folds there are: ``4 folds``, or ``2 to 4 folds`` of several protocols."""
-    counts = {unit.side.fold.of for unit in plan.units.values() if unit.side.fold is not None}
-    low, high = min(counts, default=0), max(counts, default=0)
+    low, high = fold_counts(plan)
     return plural(high, "fold") if low == high else f"{low} to {high} folds"
 
 
