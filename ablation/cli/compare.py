@@ -95,20 +95,16 @@ def _texts(cell: CellPair) -> list[str]:
     """Both means with n, the difference with its interval, and p."""
     from ablation.provenance.comparison_export import scale_of
     from ablation.report.claims_export import p_text
-    from ablation.report.entry import number
+    from ablation.report.entry import difference, number
 
     def mean(estimate: Estimate | None) -> str:
         if estimate is None:
             return "no value"
         return f"{number(scale_of(cell) * estimate.value, cell.unit)} ({estimate.seeds})"
 
-    texts, scale = [mean(cell.first), mean(cell.second)], scale_of(cell)
+    texts = [mean(cell.first), mean(cell.second)]
     if cell.difference is None:
         return [*texts, "", ""]
     if cell.same:
         return [*texts, "the same units", ""]
-    text = f"{scale * cell.difference.value:+.{1 if cell.unit == 'percent' else 2}f}"
-    if cell.p is not None and cell.difference.interval is not None:
-        low, high = (scale * end for end in cell.difference.interval)
-        text += f" [{low:.1f}, {high:.1f}]"
-    return [*texts, text, p_text(cell.p)]
+    return [*texts, difference(cell.difference, cell.unit), p_text(cell.p)]

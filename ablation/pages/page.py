@@ -20,7 +20,7 @@ from ablation.provenance.configurations import Facts
 from ablation.provenance.reproducing import Commands
 from ablation.report.from_results import load_plan
 from ablation.report.notes import SYNTHETIC
-from ablation.report.questions import asked_tables
+from ablation.report.questions import asked_tables, why_none
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
@@ -97,8 +97,7 @@ def read_results(results: Path, names: Sequence[str] = ()) -> Results:
                 raise
             damaged.append((name, str(error)))
     if not found:
-        why = damaged[0][1] if damaged else f"'{results}' has no tables: run a study to make one"
-        raise UserError(why)
+        raise UserError(damaged[0][1] if damaged else why_none(results))
     return Results(found, tuple(damaged))
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from ablation import doors
 from ablation.evidence.claims import Answer, Compared, in_short
+from ablation.report.entry import difference
 from ablation.report.table import Table
 
 _OF_CLAIM = ("claim", "text", "source", "verdict", "p_claim", "further_seeds")
@@ -40,11 +41,7 @@ def effect(each: Compared) -> str:
     """``+3.1 [0.4, 5.8]`` points; empty where there is none."""
     if each.difference is None:
         return ""
-    text = f"{100 * each.difference.value:+.1f}"
-    if each.difference.interval is not None:
-        low, high = each.difference.interval
-        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return text
+    return difference(each.difference)
 
 
 def p_text(p: float | None) -> str:

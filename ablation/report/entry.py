@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ablation.statistics import Estimate
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -51,3 +53,13 @@ def number(
     millions = unit == "millions"
     digits += millions and not of_paper
     return f"{value:{'+' if signed else ''}z.{digits}f}{'M' if millions else ''}"
+
+
+def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
+    """``+4.5 [0.5, 8.4]``, in points with its interval, or ``-1.20M``; of fractions or counts."""
+    scale = 100.0 if unit == "percent" else 1e-6
+    text = number(scale * found.value, unit, digits, signed=True)
+    if unit != "percent" or found.interval is None:
+        return text
+    low, high = (number(scale * end, unit, digits) for end in found.interval)
+    return f"{text} [{low}, {high}]"

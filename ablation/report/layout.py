@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ablation.report.entry import Entry, number
+from ablation.report.entry import Entry, difference, number
 from ablation.report.notes import Detail, Origin
 from ablation.report.style import Reference, TableStyle
 from ablation.report.table import Table
@@ -92,7 +92,10 @@ def lay_out(table: Table, style: TableStyle) -> Layout:
     notes += _notes_on_the_paper(table, style, cells.reference)
     if style.delta is not None:
         label = table.label(style.delta)
-        notes.append(f"With a sign, the difference of the mean to {label}; it has no interval.")
+        notes.append(
+            f"In parentheses with a sign: the paired difference to {label} with its 95 % interval, "
+            "not corrected for the number of comparisons."
+        )
     kept: dict[str, type[str] | tuple[type[str], ...]] = {"full": (), "short": Detail, "none": str}
     return Layout(
         caption=style.caption if style.caption is not None else table.caption,
@@ -205,9 +208,9 @@ class _Cells:
             return Printed(reason=entry.missing)
         digits, beside = self.style.digits, []
         if self.style.delta is not None and row != self.style.delta:
-            other = self.table.entries[self.style.delta, column].mean
-            if other is not None:
-                beside.append((number(entry.mean - other, entry.unit, digits, signed=True), ""))
+            found = self.table.evidence.difference((row, column), (self.style.delta, column))
+            if found is not None:
+                beside.append((difference(found, entry.unit, digits), ""))
         if self.reference == "show" and entry.paper is not None:
             beside.append(_of_paper(entry))
         return Printed(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -114,6 +114,7 @@ class Table:
         caption: what it shows, of which data, and what n and the spread are.
         notes: what a reader must know beside it.
         answers: what it says to the claims of its study.
+        evidence: the samples behind the cells.
     """
 
     plan: Plan
@@ -123,6 +124,7 @@ class Table:
     notes: tuple[str, ...]
     show_paper: bool
     answers: tuple[Answer, ...] = ()
+    evidence: Evidence = field(default_factory=lambda: Evidence({}))
 
     def __repr__(self) -> str:
         study, counts = self.study, [entry.n for entry in self.entries.values()]
@@ -176,6 +178,7 @@ def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> T
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
         answers=answers,
+        evidence=evidence,
     )
 
 
