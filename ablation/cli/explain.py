@@ -113,8 +113,8 @@ def _spent(found: Explanation) -> str:
         seconds[each.unit] = each.seconds or 0.0
         seconds[each.pretrainings] = each.pretraining_seconds or 0.0
     peaks = [each.peak_memory for each in found.values]
-    parts = [f"Wall time {duration(sum(seconds.values()))} in all"]
-    for name, words in (("process_mib", "peak memory"), ("gpu_mib", "on the GPU")):
+    parts = [f"Total wall time {duration(sum(seconds.values()))}"]
+    for name, words in (("process_mib", "peak memory"), ("gpu_mib", "GPU memory")):
         if most := max((peak.get(name, 0.0) for peak in peaks), default=0.0):
             parts.append(f"{words} {readable(most * MIB)}")
     return f"{', '.join(parts)}."

@@ -139,7 +139,9 @@ class Asked:
             return self.against
         others = [str(row) for row in self._numbers["row"] if row != self.chosen_row]
         if not others:
-            raise DoesNotApplyError("there is one row with a number: nothing to compare it with")
+            raise DoesNotApplyError(
+                "only one row has a number: there is nothing to compare it with"
+            )
         return "none" if "none" in others else others[0]
 
     @property

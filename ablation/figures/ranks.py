@@ -29,7 +29,7 @@ def of_results(asked: Asked) -> Figure:
             differ = differ.set_axis(labels, axis=0).set_axis(labels, axis=1)
             found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), differ)
     if not found:
-        raise DoesNotApplyError("no two rows were evaluated on the same two blocks (seed x group)")
+        raise DoesNotApplyError("no two rows share two blocks (seed x group)")
     return ranks(found)
 
 

@@ -181,10 +181,10 @@ def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
     known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
     again = Commands(asked.plan).of(None, [each for each in known if each is not None])
     return [
-        (" ".join(("To make it again.", *again.remarks)), again.line),
+        (" ".join(("To reproduce this table.", *again.remarks)), again.line),
         ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),
         (
-            "Its figures as files, those too that need the data itself",
+            "Its figures as files, including those that need the data",
             f"skelcon-ablate figures {quoted} --data PATH",
         ),
     ]
@@ -197,7 +197,7 @@ def _sentences(
     seeds = sorted({len(plan.seeds) for plan in plans})
     per_number = f"{seeds[0]} to {plural(seeds[-1], 'seed')}"
     per_number = plural(seeds[0], "seed") if len(seeds) == 1 else per_number
-    found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} a number."]
+    found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} per number."]
     if any(plan.synthetic for plan in plans):
         found.append(SYNTHETIC)
     claims = sum(verdicts.values())
@@ -207,10 +207,10 @@ def _sentences(
         counts.append(f"{verdicts['contradicted']} contradicted")
         found.append(f"Of {plural(claims, 'claim')} {', '.join(counts)}.")
     numbers = [sum(section.numbers[i] for section in sections) for i in (0, 1)]
-    took = f" in {every.total} of computing" if every.total else ""
+    took = f" in {every.total} of compute time" if every.total else ""
     found.append(
         f"{numbers[0]} of {plural(numbers[1], 'number')} known, from {every.done} of "
-        f"{plural(every.units, 'unit')} of work{took}."
+        f"{plural(every.units, 'unit')}{took}."
     )
     return found
 

@@ -77,7 +77,7 @@ def _values(each: Compared) -> tuple[Any, ...]:
 def to_markdown(table: Table) -> str:
     """The claims of a table, each with the comparison that its verdict hangs on."""
     lines = [f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}.", ""]
-    head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", ""]
+    head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", "note"]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- | ---: | ---: | ---: | --- |"]
     for answer in table.answers:
         source = f" ({answer.claim.source})" if answer.claim.source else ""

@@ -146,7 +146,7 @@ def _notes_on_the_paper(table: Table, style: TableStyle, reference: Reference) -
     if table.reported:
         notes.append(
             "Rows marked (reported) are other methods' as the paper reports them "
-            f"({report.source}); nothing of them was run here."
+            f"({report.source}); none of them was run here."
         )
     return notes
 

@@ -61,7 +61,7 @@ def notes_of(
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
-        Origin(f"Data {dataset.fingerprint}, layout family {dataset.family}."),
+        Origin(f"Data fingerprint {dataset.fingerprint}, layout family {dataset.family}."),
         "The last epoch is reported; "
         f"{'no epoch is chosen on the test side' if on_test else 'the test side was not read'}.",
     ]
@@ -126,7 +126,7 @@ def _jitter(plan: Plan) -> list[str]:
     if joints == 25 or plan.source is not None or not found:
         return []
     counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))
-    return [f"|j| counts 25 joints; of the {joints} joints here {counts}."]
+    return [f"|j| is defined for 25 joints; of the {joints} joints here {counts}."]
 
 
 def _labels(plan: Plan) -> list[str]:

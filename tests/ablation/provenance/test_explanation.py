@@ -179,7 +179,7 @@ def test_the_command_line_prints_it_and_names_the_nearest(
 
     code, out, _ = run("none", "seq")
     assert code == 0
-    for text in ("0.1", "row none", "NVIDIA H200", "abc123", "over 3 seeds", "6 min 0 s in all"):
+    for text in ("0.1", "row none", "NVIDIA H200", "abc123", "over 3 seeds", "wall time 6 min 0 s"):
         assert text in out
     assert "skelcon-ablate run tiny.yaml --data PATH --preset small --set" in out
     code, out, _ = run("none", "seq", "--json")

@@ -153,7 +153,7 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     text = to_markdown(table, shown)
     assert "| *Su & al. (reported)* | –¹ | 59.3 |" in text
     assert "- ¹ not reported." in text
-    assert "nothing of them was run here" in text
+    assert "none of them was run here" in text
     assert r"\textit{Su \& al. (reported)}" in to_latex(table, shown)
     assert "Su &" not in to_markdown(table)  # of another data set than ours
     assert any(cell["row"] == "su" for cell in document(table, frame, [])["cells"])
