@@ -192,7 +192,7 @@ def _difference(
     """The paired difference, or why there is none."""
     fixed = {cell: value for cell in (higher, lower) if (value := _paper(plan, cell)) is not None}
     if fixed and not plan.like_the_paper:
-        return None, f"{plan.report.source if plan.report else ''} is of other data or scale"
+        return None, f"{plan.report.source if plan.report else ''} has other data or another scale"
     if len(fixed) == 2:
         return None, "both are reported, none is measured"
     for cell in (higher, lower):
@@ -239,5 +239,6 @@ def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None
 def in_short(answers: Sequence[Answer]) -> str:
     """``2 hold, 5 not shown, 1 contradicted``."""
     counts: Counter[str] = Counter(answer.verdict for answer in answers)
-    words = {"holds": "hold", "not shown": "not shown", "contradicted": "contradicted"}
+    holds = "holds" if counts["holds"] == 1 else "hold"
+    words = {"holds": holds, "not shown": "not shown", "contradicted": "contradicted"}
     return ", ".join(f"{counts[each]} {word}" for each, word in words.items() if counts[each])

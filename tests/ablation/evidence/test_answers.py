@@ -65,7 +65,7 @@ def test_a_gain_in_every_subject_holds_and_its_reverse_is_contradicted(
         ("crop+jitter", "seq"),
     ]
     assert all(each.difference and each.difference.value > 0.4 for each in better.comparisons)
-    assert any("1 hold, 1 contradicted" in note for note in table.notes)
+    assert any("1 holds, 1 contradicted" in note for note in table.notes)
     assert table.entries["crop+jitter", "seq"].best
     assert not table.entries["none", "seq"].best
     assert (better.why, worse.why) == ("", "")
