@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from ablation.evidence.claims import Answer
 from ablation.evidence.evidence import Evidence
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
-from ablation.report.claims_export import COLUMNS, frame_of, to_json, to_markdown
+from ablation.report.claims_export import COLUMNS, effect, frame_of, to_json, to_markdown
 from ablation.report.from_results import save_plan
+from ablation.report.markdown import to_markdown as table_as_markdown
+from ablation.report.style import TableStyle
 from ablation.statistics import adjusted, difference_of
 from ablation.store import Store
 from ablation.study import Reported, load_study, named_study
@@ -221,6 +224,18 @@ def test_files_have_every_comparison(make: Callable[..., Plan], tmp_path: Path) 
     assert frame["difference"][1] == pytest.approx(claim["comparisons"][1]["difference"])
     text = to_markdown(table)
     assert "| Crop and jitter help. (Table 5) | holds | crop+jitter vs. none (" in text
+
+
+def test_a_difference_to_a_row_is_printed_with_the_interval_of_the_claim(
+    make: Callable[..., Plan], tmp_path: Path
+) -> None:
+    table = answered(make(BETTER), tmp_path, {"none": 0.3, "crop+jitter": 0.9})
+    text = table_as_markdown(table, TableStyle(delta="none"))
+    shown = [effect(each) for answer in table.answers for each in answer.comparisons]
+    assert all(re.fullmatch(r"\+\d+\.\d \[\d+\.\d, \d+\.\d\]", each) for each in shown)
+    assert len(shown) == 2
+    assert all(f"({each})" in text for each in shown)
+    assert "paired difference to none with its 95 % interval" in text
 
 
 def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
