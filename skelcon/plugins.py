@@ -22,11 +22,11 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
 from skelcon.encoders import ENCODERS, REGISTERED
@@ -34,6 +34,8 @@ from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from skelcon.data import SkeletonLayout
 
 GROUP = "skelcon.plugins"
 """The entry-point group of installed plugins."""
@@ -114,6 +116,24 @@ def register_representation(
         return function
 
     return decorate
+
+
+def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> SkeletonLayout:
+    """Register a skeleton layout, which ``--layout`` and descriptions of data then know by name.
+
+    Args:
+        layout: the layout, or a mapping with the keys of a layout's YAML file, or the path of one
+            (``Path(__file__).with_name("mine.yaml")`` stands beside the plugin).
+
+    Returns:
+        The registered layout. The same one may be registered again.
+
+    Raises:
+        UserError: if it is not valid, or its name is that of another layout.
+    """
+    from skelcon.data import LAYOUTS  # which brings numpy along
+
+    return LAYOUTS.register(layout)
 
 
 def load_plugins(names: Sequence[str] = (), directory: Path | None = None) -> None:

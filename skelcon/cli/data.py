@@ -14,6 +14,7 @@ import typer
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, counted, progress_bar
 from skelcon.cli.data_export import export
+from skelcon.cli.data_layouts import layouts
 from skelcon.cli.options import DataFormat, DataOption, JsonOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
@@ -233,6 +234,7 @@ def show(
 
 
 app.command()(export)
+app.command()(layouts)
 
 
 @app.command()

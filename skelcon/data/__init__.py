@@ -15,7 +15,7 @@ from skelcon.data.layouts import (
     SkeletonLayout,
     common_layout,
     joint_mapping,
-    layout_named,
+    layout_from,
 )
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.orientation import Orientation, turns
@@ -69,7 +69,7 @@ __all__ = [
     "import_dataset",
     "joint_mapping",
     "kind_of_groups",
-    "layout_named",
+    "layout_from",
     "leaking_clips",
     "normalise",
     "num_folds",

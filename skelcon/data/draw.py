@@ -1,7 +1,7 @@
 """A clip as a picture: a strip of skeletons, or a short animation.
 
 Seen from the front as in a mirror: x to the right (a performer's right hand is on the right), up
-is up. Up is y in a sensor's coordinates and z where the spine was turned to z.
+is up. Up is the layout's axis, and z where the spine was turned to z.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ ANIMATIONS = (".gif", ".mp4")
 _SMALL = 0.6
 """Inches a metre, below which joints other than the head are not to be seen beside their bones."""
 _DPI = 110
+_UP = {"y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
 _INK, _FAINT = "#2b2b2b", "#8c8c8c"
 # Left, right and trunk of the first body, then of the second (and of any more, in turns).
 COLOURS = (("#2166ac", "#d6604d", "#404040"), ("#8dbbdd", "#f2b49f", "#ababab"))
@@ -60,8 +61,9 @@ def seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisation
     there = np.any(values != 0, axis=-1)
     if done.centre and len(there):
         # the main body's centre joint is at zero, which is no sign that it is missing
-        there[0, :, layout.centre] |= there[0].any(axis=-1)
-    points = np.where(there[..., None], values[..., [0, 2 if done.spine_to_z else 1]], np.nan)
+        there[0][:, layout.at_origin] |= there[0].any(axis=-1)[:, None]
+    axis, sign = _UP["z" if done.spine_to_z else layout.up]
+    points = np.where(there[..., None], values[..., [0, axis]] * (1, sign), np.nan)
     if not there.any():
         return View(points, np.zeros(2), np.ones(2))
     corners = points[there]
@@ -235,8 +237,7 @@ def _freeze(figure: Figure, number: Text) -> None:
 
 
 def _side(layout: SkeletonLayout, *joints: int) -> int:
-    names = " ".join(layout.joints[joint] for joint in joints)
-    return 0 if "left" in names else 1 if "right" in names else 2
+    return min(layout.side(joint) for joint in joints)  # left, right, trunk
 
 
 def draw_frame(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from skelcon.config import Config
-from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.layouts import SkeletonLayout, point_of
 
 Clip = NDArray[np.floating]
 
@@ -92,13 +92,14 @@ def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Cli
     main = _main_body(present)
     first = int(present[main].any(axis=(1, 2)).argmax())
     if options.centre:
-        out = (out - _held(out[main][:, layout.centre])[None, :, None]) * present
+        centre = point_of(out[main], layout.centre)
+        out = (out - _held(centre)[None, :, None]) * present
     if options.spine_to_z:
-        bottom, top = layout.spine
-        bone = out[main, first, top] - out[main, first, bottom]
+        bottom, top = (point_of(out[main, first], end) for end in layout.spine)
+        bone = top - bottom
         out = out @ rotation_between(bone, np.array([0, 0, 1.0])).T
     if options.shoulders_to_x:
-        right, left = layout.shoulders
-        line = out[main, first, right] - out[main, first, left]
+        right, left = (point_of(out[main, first], end) for end in layout.shoulders)
+        line = right - left
         out = out @ rotation_between(line, np.array([1.0, 0, 0])).T
     return out

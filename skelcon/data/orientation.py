@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.layouts import joints_of, mean_of
 
 Orientation = Literal["as_recorded", "first_frame", "median"]
 Array = NDArray[np.float64]
@@ -97,9 +98,9 @@ def _chunks(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
 def _bones(dataset: SkeletonDataset, rows: NDArray[np.int64]) -> tuple[Array, Array]:
     """Spine (bottom to top) and shoulders (left to right) in frames of ``rows``: (*rows, 3)."""
     layout = dataset.layout
-    ends = np.array((*layout.spine, *layout.shoulders))
-    bottom, top, right, left = np.moveaxis(
-        dataset.frames[rows[..., None], ends].astype(np.float64), -2, 0
+    bottom, top, right, left = (
+        mean_of(dataset.frames[rows[..., None], joints_of(end)].astype(np.float64))
+        for end in (*layout.spine, *layout.shoulders)
     )
     return top - bottom, right - left
 

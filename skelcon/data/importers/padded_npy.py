@@ -192,7 +192,8 @@ class Frame50Npy(PaddedNpy):
         """
         first = islice(chain.from_iterable(map(self.read, self.items[:1])), STRETCH)
         clips = [clip.coordinates for clip in first if isinstance(clip, RawClip)]
-        centres = {self.layout.centre, KINECT_V2.joints.index("spine_shoulder")} if clips else set()
+        between = KINECT_V2.joints.index("spine_shoulder")
+        centres = {*self.layout.at_origin, between} if clips else set()
         for clip in clips:
             main = clip[clip.any(axis=(1, 2, 3)).argmax()]
             centres &= set(np.flatnonzero(~main.any(axis=(0, 2))).tolist())

@@ -1,0 +1,33 @@
+"""A layout as the text of a YAML file, which `skelcon.data.layouts.layout_from` reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from skelcon.data.layouts.layout import Point, SkeletonLayout
+
+
+def to_yaml(layout: SkeletonLayout) -> str:
+    """The text of a layout's file; keys whose value is the default are left out."""
+    names = layout.joints
+
+    def named(point: Point) -> Any:
+        return names[point] if isinstance(point, int) else [names[joint] for joint in point]
+
+    values = {**layout.to_dict(), "joints": list(names)}
+    for key in ("bones", "mirror"):
+        if key in values:
+            values[key] = [[names[a], names[b]] for a, b in values[key]]
+    values["centre"] = named(layout.centre)
+    values["spine"] = [named(point) for point in layout.spine]
+    values["shoulders"] = [named(point) for point in layout.shoulders]
+    if layout.same_as:
+        values["same_as"] = dict(layout.same_as)
+    if layout.title:
+        values = {"name": layout.name, "title": layout.title, **values}
+    text: str = yaml.safe_dump(
+        values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=98
+    )
+    return text
