@@ -162,7 +162,7 @@ def test_reported_rows_are_compared_on_the_papers_data_only(
     (answer,) = answered(other, tmp_path, {"none": 0.3, "crop+jitter": 0.9}).answers
     assert len(answer.comparisons) == 1  # there is no value of theirs in IMG
     assert answer.verdict == "not shown"
-    assert "is of other data" in answer.why
+    assert "has other data" in answer.why
 
 
 def test_every_claim_of_the_papers_tables_names_what_is_there() -> None:
