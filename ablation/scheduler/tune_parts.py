@@ -210,7 +210,7 @@ def reason_of_death(trial: Any) -> str:
     """Why a worker ended that recorded no failure itself."""
     text = ""
     with contextlib.suppress(OSError, TypeError):  # (get_error() reads where it is copied later)
-        text = Path(trial.error_file).read_text()
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     if "OutOfMemoryError" in text or "memory pressure" in text:
         return OUT_OF_MEMORY
     if UNSHARED in text:
