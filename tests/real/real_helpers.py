@@ -1,4 +1,4 @@
-"""Programs that are not skelcon's: found, started on loopback, and ended with all their children."""
+"""Programs that are not skelcon's: found, started on loopback, ended with all their children."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "ablation"))
-from ablation_helpers import ablate, command  # noqa: E402
-from study_helpers import TINY_STUDY, write_utd  # noqa: E402
+from ablation_helpers import ablate, command
+from study_helpers import TINY_STUDY, write_utd
 
 __all__ = ["TINY_STUDY", "ablate", "command", "write_utd"]
 

@@ -1,10 +1,11 @@
 """A SLURM of one node in this process's name spaces, and jobs of the printed templates on it.
 
-    unshare --pid --net --mount-proc --fork --kill-child python slurm_site.py PLACE DATA STUDY array|ray
+    unshare --pid --net --mount-proc --fork --kill-child \\
+        python slurm_site.py PLACE DATA STUDY array|ray
 
 Runs the template's script by sbatch, sends it SLURM's signal while it trains, lets it return to the
-queue and end. Prints a JSON object. The name spaces keep `ray stop` from other Rays of this machine,
-and all ports on a loopback of their own.
+queue and end. Prints a JSON object. The name spaces keep `ray stop` from other Rays of this
+machine, and all ports on a loopback of their own.
 """
 
 from __future__ import annotations

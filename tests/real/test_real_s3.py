@@ -1,7 +1,7 @@
 """A study whose results lie on an S3 server: moto's, over loopback.
 
-    pip install 'moto[server]'
-    python tests/real/test_real_s3.py
+pip install 'moto[server]'
+python tests/real/test_real_s3.py
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ def endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_results_lie_on_an_s3_server(
     endpoint: str, utd: Path, study_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uri = f"s3://bucket/results?endpoint_override={endpoint}&scheme=http&allow_bucket_creation=false"
+    uri = (
+        f"s3://bucket/results?endpoint_override={endpoint}&scheme=http&allow_bucket_creation=false"
+    )
     words = ("run", study_file, "--data", utd, "--only", "none", "--results", uri, "--yes")
     first = ablate(*words)
     assert first.returncode == 0, first.stdout + first.stderr

@@ -1,7 +1,7 @@
-"""A study's runs in MLflow's own server with a database, and in TensorBoard, as their users see them.
+"""A study's runs in MLflow's own server with a database, and in TensorBoard.
 
-    pip install mlflow tensorboard
-    python tests/real/test_real_trackers.py
+pip install mlflow tensorboard
+python tests/real/test_real_trackers.py
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_mlflow_s_server_has_each_unit_once(
         steps = runs.execute(
             "SELECT DISTINCT step FROM metrics WHERE key = 'pretrain/loss' ORDER BY step"
         ).fetchall()
-    assert [step for (step,) in steps]== [1, 2, 3]
+    assert [step for (step,) in steps] == [1, 2, 3]
 
 
 def test_tensorboard_reads_what_is_written(utd: Path, study_file: Path, tmp_path: Path) -> None:
