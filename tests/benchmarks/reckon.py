@@ -104,11 +104,11 @@ def seconds_of_a_clip(unit: Unit, device: Device) -> float:
 
 
 def model_of(
-    dataset: SkeletonDataset, place: Path, units: Sequence[Unit], device: Device
+    dataset: SkeletonDataset, place: Path, units: Sequence[Unit], device: Device, gpus: int = 8
 ) -> CostModel:
-    """The cost model, told what each unit takes on one of eight GPUs."""
-    eight = [{"CPU": 64.0, "GPU": 8.0}]
-    model = CostModel.of(Store(place), [dataset], Resources(gpus_per_trial=1), eight)
+    """The cost model, told what each unit takes on one of so many GPUs."""
+    nodes = [{"CPU": 8.0 * gpus, "GPU": float(gpus)}]
+    model = CostModel.of(Store(place), [dataset], Resources(gpus_per_trial=1), nodes)
     for unit in units:
         rate = Rate(seconds_of_a_clip(unit, device), "reckoned")
         model.history.add_measurement(unit, model.hardware, rate)
@@ -126,7 +126,7 @@ def print_steps(cpu: Device) -> None:
         print(f"| {'+'.join(names)} | {' | '.join([*cells, *(f'{ms:.1f}' for ms in floors)])} |")
 
 
-def print_tables(dataset: SkeletonDataset, place: Path) -> None:
+def print_tables(dataset: SkeletonDataset, place: Path, cpu: Device) -> None:
     """Units and GPU-hours of each table, and of all together."""
     files = known_studies()
     plans = {
@@ -136,50 +136,65 @@ def print_tables(dataset: SkeletonDataset, place: Path) -> None:
         for name in (*OTHERS, *ABLATIONS)
     }
     heads = [f"{name}, GPU-hours" for name in H100]
-    print(f"\n| table | pre-trainings | evaluations | {' | '.join(heads)} | 8 H100, bf16 |")
-    print("| --- " + "| ---: " * (len(heads) + 3) + "|")
-    everything: dict[str, Unit] = {}
+    ends = "8 H100, bf16 | this CPU, days"
+    print(f"\n| table | pre-trainings | evaluations | {' | '.join(heads)} | {ends} |")
+    print("| --- " + "| ---: " * (len(heads) + 4) + "|")
     for name, plan in plans.items():
-        everything |= plan.units
-        _print_line(f"{name}", plan.units, dataset, place)
-    five = ("augmentations", "rep-pairs", "jitter-joints", "crop-length", "rep-combinations")
-    _print_line(
-        "**the five ablations together**", _units(plans[name] for name in five), dataset, place
-    )
-    _print_line("**all ten together**", everything, dataset, place)
+        _print_line(name, [plan], dataset, place, cpu)
+    ablations = [plans[name] for name in ABLATIONS]
+    _print_line("**the five ablations together**", ablations, dataset, place, cpu)
+    _print_line("**all ten together**", list(plans.values()), dataset, place, cpu)
 
 
-def _units(plans: object) -> dict[str, Unit]:
-    found: dict[str, Unit] = {}
-    for plan in plans:  # type: ignore[attr-defined]
-        assert isinstance(plan, Plan)
-        found |= plan.units
-    return found
-
-
-def _print_line(name: str, plans: Sequence[Plan], dataset: SkeletonDataset, place: Path) -> None:
+def _print_line(
+    name: str, plans: Sequence[Plan], dataset: SkeletonDataset, place: Path, cpu: Device
+) -> None:
     units = {key: unit for plan in plans for key, unit in plan.units.items()}  # many share some
     listed = list(units.values())
-    costs = [model_of(dataset, place, listed, device).cost(listed) for device in H100.values()]
-    hours = [f"{cost.gpu_hours:,.0f}" for cost in costs]
-    wall = (costs[-1].seconds or 0) / 3600
+    *gpus, here = (
+        model_of(dataset, place, listed, device).cost(listed) for device in (*H100.values(), cpu)
+    )
+    hours = [f"{cost.gpu_hours:,.0f}" for cost in gpus]
+    wall, days = (gpus[-1].seconds or 0) / 3600, here.trial_seconds / 86400
     trained = sum(isinstance(unit, PretrainUnit) for unit in listed)
-    cells = [str(trained), str(len(listed) - trained), *hours, f"{wall:,.1f} h"]
+    cells = [str(trained), str(len(listed) - trained), *hours, f"{wall:,.1f} h", f"{days:,.0f}"]
     print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def print_growth(dataset: SkeletonDataset, place: Path) -> None:
+    """Hours of all ten tables by seeds and GPUs, in bfloat16."""
+    gpus = 1, 8, 16, 32, 64
+    print(f"\n| seeds | units | {' | '.join(f'{n} GPUs' for n in gpus)} |")
+    print("| ---: " * (len(gpus) + 2) + "|")
+    files = known_studies()
+    for seeds in (1, 3, 5):
+        made = {"preset": "paper", "seeds": tuple(range(seeds)), "source": dataset}
+        plans = [
+            make_plan(load_study(files[name]), dataset, **made) for name in (*OTHERS, *ABLATIONS)
+        ]
+        units = list({key: unit for plan in plans for key, unit in plan.units.items()}.values())
+        walls = [
+            (model_of(dataset, place, units, H100["bf16"], n).cost(units).seconds or 0) / 3600
+            for n in gpus
+        ]
+        print(f"| {seeds} | {len(units)} | {' | '.join(f'{wall:,.1f}' for wall in walls)} |")
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--gflops", type=float, default=150, help="of this CPU's products")
+    parser.add_argument("--gflops", type=float, default=145, help="of this CPU's products")
     parser.add_argument("--gbytes", type=float, default=20, help="a second that this CPU copies")
     parser.add_argument("--share", type=float, default=0.4, help="of an H100's roof, expected")
     options = parser.parse_args()
     for name, device in H100.items():
         H100[name] = dataclasses.replace(device, share=options.share)
-    print_steps(Device(options.gflops * 1e9, options.gbytes * 1e9, 1.0))
+    cpu = Device(options.gflops * 1e9, options.gbytes * 1e9, 0.9)
+    print_steps(cpu)
     with tempfile.TemporaryDirectory() as made:
-        print_tables(clips_of(Path(made) / "ntu60"), Path(made) / "results")
+        dataset, results = clips_of(Path(made) / "ntu60"), Path(made) / "results"
+        print_tables(dataset, results, cpu)
+        print_growth(dataset, results)
 
 
 if __name__ == "__main__":

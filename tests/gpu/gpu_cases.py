@@ -92,9 +92,10 @@ def pretrain_config(task: Task, representations: Sequence[str], **changes: Any) 
     return resolve(trees, "check").pretrain
 
 
-def precisions() -> tuple[str, ...]:
-    """Those that a pre-training knows."""
-    return tuple(map(str, get_args(PretrainConfig.model_fields["precision"].annotation)))
+def precisions(task: Task) -> tuple[str, ...]:
+    """Those that a pre-training knows, and the device has."""
+    known = map(str, get_args(PretrainConfig.model_fields["precision"].annotation))
+    return tuple(each for each in known if each != "tf32" or task.device.type == "cuda")
 
 
 def set_tf32(on: bool) -> None:

@@ -30,7 +30,7 @@ class _Training(Protocol):
 def run(task: Task) -> None:
     """Each kind of training."""
     for name, representations in CASES.items():
-        for precision in precisions():
+        for precision in precisions(task):
             _check(
                 task,
                 f"pre-training {name}, {precision}",

@@ -45,7 +45,7 @@ def run(task: Task) -> None:
     """The roof, then each case while there is time."""
     roof = measured_roof(task)
     for name, representations in CASES.items():
-        for precision in precisions():
+        for precision in precisions(task):
             if task.left() < 8:
                 task.emit(Row(f"{name}, {precision}", note="not measured: no time was left"))
                 continue

@@ -18,7 +18,18 @@ import threading
 import time
 from pathlib import Path
 
-EPOCHS = 3000
+EPOCHS = 300
+SLOW = """
+import time
+from skelcon import register_augmentation
+
+
+@register_augmentation("slow", version="1")
+def slow(view, generator):
+    time.sleep(0.08)
+    return view
+"""
+"""Both units last for minutes on any machine: a lost link is noticed after half a minute."""
 HEAD, OTHER = "10.254.253.1", "10.254.253.2"
 RAY = "from ray.scripts.scripts import main; main()"
 SKELCON = "from ablation.cli import main; main()"
@@ -78,9 +89,12 @@ def main() -> None:
     inside("other", RAY, place / "other.log", "start", "--address", f"{HEAD}:6379",
            "--node-ip-address", OTHER, *common)  # fmt: skip
     until("the other node", lambda: started("other.log"), 90, place)
+    (place / "slow.py").write_text(SLOW)
     driver = inside("head", SKELCON, place / "driver.log", "run", file, "--data", data,
                     "--results", results, "--only", "none", "--yes", "--retries", 0,
-                    "--set", f"pretrain.epochs={EPOCHS}", "--address", f"{HEAD}:6379")  # fmt: skip
+                    "--set", f"pretrain.epochs={EPOCHS}", "--plugin", place / "slow.py",
+                    "--set", "pretrain.augment.use=[slow]",
+                    "--address", f"{HEAD}:6379")  # fmt: skip
     both = lambda: len(list(results.glob("units/*/checkpoint.pt"))) == 2  # noqa: E731
     until("a checkpoint of both units", both, 150, place)
     said("ip", "link", "set", "to-other", "down")
@@ -88,7 +102,7 @@ def main() -> None:
     if seconds:
         back = ("ip", "link", "set", "to-other", "up")
         threading.Timer(seconds, said, back).start()
-    code = driver.wait(420)
+    code = driver.wait(600)
     texts = [path.read_text() for path in sorted(results.glob("units/*/log.txt"))]
     found = {
         "code": code,
