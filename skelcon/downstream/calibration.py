@@ -88,11 +88,16 @@ def _inputs_of(norm: _BatchNorm) -> Iterator[list[Tensor]]:
     zero = torch.zeros((), dtype=torch.float64, device=norm.running_mean.device)
     moments = [zero, zero, zero]
 
-    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].double().movedim(1, 0).flatten(1)  # (channels, values)
-        moments[0] = moments[0] + values.shape[1]
-        moments[1] = moments[1] + values.sum(dim=1)
-        moments[2] = moments[2] + values.square().sum(dim=1)
+    def add(norm: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
+        x, weights = (*inputs, None)[:2]
+        assert x is not None
+        values = x.double().movedim(1, 0).flatten(1)  # (channels, values)
+        # A row may stand for several (`skelcon.encoders.bodies`).
+        counts = x.new_ones(len(x)) if weights is None else weights
+        each = counts.double().repeat_interleave(values.shape[1] // len(x))
+        moments[0] = moments[0] + each.sum()
+        moments[1] = moments[1] + (each * values).sum(dim=1)
+        moments[2] = moments[2] + (each * values.square()).sum(dim=1)
 
     hook = norm.register_forward_pre_hook(add)
     try:
