@@ -40,11 +40,13 @@ class CountedBodies:
         present = view.flatten(2).ne(0).any(dim=2)
         B, M = present.shape
         every = torch.arange(B * M, device=view.device).view(B, M)
-        absent = every.gather(0, present.int().argmin(dim=0, keepdim=True))  # the first, if any
-        rows, place, counts = torch.where(present, every, absent).unique(
-            return_inverse=True, return_counts=True
-        )
-        return cls(rows, place.flatten(), counts.float())
+        first = every.gather(0, present.int().argmin(dim=0, keepdim=True))  # absent, if any is
+        stands = torch.where(present, every, first)
+        own = (stands == every).flatten()
+        counts = torch.where(present, 1, (~present).sum(dim=0)).flatten().float()
+        # The one number that the host has to wait for is how many there are.
+        rows = own.argsort(descending=True, stable=True)[: int(own.sum())]
+        return cls(rows, (own.cumsum(0) - 1)[stands.flatten()], counts[rows])
 
 
 class WeightedBatchNorm2d(nn.BatchNorm2d):

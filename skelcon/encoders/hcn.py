@@ -51,12 +51,18 @@ class DistinctBodies(nn.Module):
         Returns:
             None if all are to be computed.
         """
-        return None if present.all() else self.shared(present)
+        number = int(present.sum())
+        return None if number == len(present) else self.shared(present, number)
 
     @staticmethod
-    def shared(present: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`forward`, but never None."""
-        which = torch.cat((present.nonzero()[:, 0], (~present).nonzero()[:1, 0]))
+    def shared(present: Tensor, number: int) -> tuple[Tensor, Tensor]:
+        """As :meth:`forward`, but never None.
+
+        Args:
+            present: (N,) bool.
+            number: how many are present. Nothing else here makes the host wait for the device.
+        """
+        which = present.argsort(descending=True, stable=True)[: number + 1]
         return which, torch.where(present, present.cumsum(0) - 1, len(which) - 1)
 
 

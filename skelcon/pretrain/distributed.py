@@ -158,13 +158,14 @@ class _SyncBodies(DistinctBodies):
         """As :class:`DistinctBodies`, for the rows of this rank."""
         number = present.sum()
         counts = self._group.all_gather(torch.stack((number, len(present) - number))[None])
-        sharing = int(counts[:, 1].count_nonzero())
+        each, absent = counts.T.tolist()
+        sharing = sum(map(bool, absent))
         if not sharing:
             self.rows = self.weights = None
             return None
-        which, place = self.shared(present)
-        mine, before = int(number), int(counts[: self._group.rank, 0].sum())
-        self.total = int(counts[:, 0].sum()) + 1
+        mine, before = each[self._group.rank], sum(each[: self._group.rank])
+        which, place = self.shared(present, mine)
+        self.total = sum(each) + 1
         self.rows = torch.arange(before, before + len(which), device=present.device)
         self.weights = torch.ones(len(which), dtype=torch.float64, device=present.device)
         self.rows[mine:] = self.total - 1

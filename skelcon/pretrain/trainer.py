@@ -185,9 +185,10 @@ class Pretraining:
         ]
         bf16 = config.precision == "bf16"
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            result: ContrastResult = self.contrast(*map(group.shard, views), group.all_gather)
+            result: ContrastResult = self.contrast(*map(group.shard, views))
         self._optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
+        self.contrast.enqueue({n: group.all_gather(k.float()) for n, k in result.keys.items()})
         parameters = self.contrast.query_parameters()
         group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
         self._optimiser.step()
@@ -227,5 +228,5 @@ def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.opt
     ]
     if config.name == "sgd":
         momentum, decay = config.momentum, config.weight_decay
-        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, foreach=True)
+        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, fused=True)
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, foreach=True)
