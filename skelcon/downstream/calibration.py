@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from skelcon.augment import CropConfig, training_view
 from skelcon.data import ClipBank
 from skelcon.encoders import Encoder
+from skelcon.precision import computing
 from skelcon.seeding import generator
 
 CLIPS = 1024
@@ -53,18 +54,22 @@ def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> Non
     mode = encoder.training
     encoder.eval()
     try:
-        for norm in _norms(encoder, next(views())):
-            with _inputs_of(norm) as moments:
-                for view in views():
-                    encoder(view)
-            count, total, squares = moments
-            mean = total / count
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_((squares - count * mean.square()) / (count - 1).clamp(min=1))
+        with computing("fp32", bank.device):
+            for norm in _norms(encoder, next(views())):
+                with _inputs_of(norm) as moments:
+                    for view in views():
+                        encoder(view)
+                _set(norm, *moments)
     finally:
         encoder.train(mode)
+
+
+def _set(norm: _BatchNorm, count: Tensor, total: Tensor, squares: Tensor) -> None:
+    mean = total / count
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_((squares - count * mean.square()) / (count - 1).clamp(min=1))
 
 
 def _norms(encoder: Encoder, view: Tensor) -> list[_BatchNorm]:

@@ -18,8 +18,8 @@ def _conv(inputs: int, outputs: int, kernel: tuple[int, int], config: HCNConfig)
 
 
 WIDE = 64
-"""Channels from which images are kept with their channels last in memory: convolutions and, tenfold,
-maxima are faster so. Narrower networks keep the order, and so the bits, that they always had."""
+"""Channels from which images are kept with their channels last in memory: convolutions are faster
+so, and maxima ten times. Narrower networks keep the order, and so the bits, that they had."""
 
 
 class _Stream(nn.Module):
