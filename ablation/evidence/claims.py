@@ -6,7 +6,8 @@ As all must be, the largest p is the claim's, without a correction within it (an
 test, Berger 1982). It is *contradicted* if one has the opposite sign and, corrected by Holm for the
 comparisons of the claim, such a p. Both p are corrected by Holm over the claims of the table. Else
 the claim is *not shown*; so it is, too, where a number is missing, where what is compared was not
-pre-trained for the same number of steps, and with one seed, which tells nothing of other trainings.
+pre-trained for the same number of steps, and with one seed, which says nothing about other training
+runs.
 """
 
 from __future__ import annotations
@@ -18,16 +19,15 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ablation.claim import Claim, Comparison
+from ablation.evidence.budgets import steps_of_cells
+from ablation.evidence.evidence import Evidence, Where
 from ablation.plan import Plan
-from ablation.report.budgets import steps_of_cells
-from ablation.report.evidence import Evidence, Where
 from ablation.statistics import (
     LEVEL,
     MOST_SEEDS,
     Estimate,
     adjusted,
     seeds_to_settle,
-    swap_test,
 )
 from ablation.text import plural
 
@@ -41,7 +41,6 @@ class Compared:
     Attributes:
         higher, lower: the cells; of another method's reported row there is no unit of ours.
         difference: ``higher`` less ``lower``, as fractions; None where it cannot be known.
-        swap_p: the exact p value of swapping the rows seed by seed.
         same_steps: whether both were pre-trained for the same number of steps, if at all.
         reason: why there is no difference.
     """
@@ -49,7 +48,6 @@ class Compared:
     higher: Where
     lower: Where
     difference: Estimate | None
-    swap_p: float | None = None
     same_steps: bool = True
     reason: str = ""
 
@@ -108,13 +106,13 @@ class Answer:
         if not all(each.same_steps for each in self.comparisons):
             return "not pre-trained for the same number of steps"
         if self.p is None:
-            return "one seed tells nothing of other trainings: run more"
+            return "one seed says nothing about other training runs: run more seeds"
         against = sum(not each.as_claimed for each in self.comparisons)
         if against:
-            return f"{against} of {plural(len(self.comparisons), 'difference')} the other way"
+            return f"{against} of {plural(len(self.comparisons), 'difference')} of opposite sign"
         if self.further_seeds is None:
-            return f"not with {MOST_SEEDS} seeds either: more test groups"
-        return f"{plural(self.further_seeds, 'more seed')} would do"
+            return f"{MOST_SEEDS} seeds would not be enough: more test groups are needed"
+        return f"{plural(self.further_seeds, 'more seed')} would be enough"
 
 
 def _ratio(difference: Estimate | None) -> float:
@@ -185,8 +183,7 @@ def _compared(
     difference, reason = _difference(plan, evidence, higher, lower)
     own, others = steps.get(higher, set()), steps.get(lower, set())
     same = not (own and others) or own == others
-    swap = _swap(evidence, higher, lower) if difference is not None else None
-    return Compared(higher, lower, difference, swap, same, reason)
+    return Compared(higher, lower, difference, same, reason)
 
 
 def _difference(
@@ -195,7 +192,7 @@ def _difference(
     """The paired difference, or why there is none."""
     fixed = {cell: value for cell in (higher, lower) if (value := _paper(plan, cell)) is not None}
     if fixed and not plan.like_the_paper:
-        return None, f"{plan.report.source if plan.report else ''} is of other data or scale"
+        return None, f"{plan.report.source if plan.report else ''} has other data or another scale"
     if len(fixed) == 2:
         return None, "both are reported, none is measured"
     for cell in (higher, lower):
@@ -226,12 +223,6 @@ def _paper(plan: Plan, cell: Where) -> float | None:
     return other.values.get(cell[1]) if other is not None else None
 
 
-def _swap(evidence: Evidence, higher: Where, lower: Where) -> float | None:
-    own, others = evidence.values.get(higher, {}), evidence.values.get(lower, {})
-    differences = [own[seed] - others[seed] for seed in own if seed in others]
-    return swap_test(differences) if differences else None
-
-
 def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None:
     """So many more seeds that each comparison would be shown; None where no number would do."""
     most = 0
@@ -248,5 +239,6 @@ def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None
 def in_short(answers: Sequence[Answer]) -> str:
     """``2 hold, 5 not shown, 1 contradicted``."""
     counts: Counter[str] = Counter(answer.verdict for answer in answers)
-    words = {"holds": "hold", "not shown": "not shown", "contradicted": "contradicted"}
+    holds = "holds" if counts["holds"] == 1 else "hold"
+    words = {"holds": holds, "not shown": "not shown", "contradicted": "contradicted"}
     return ", ".join(f"{counts[each]} {word}" for each, word in words.items() if counts[each])

@@ -1,4 +1,4 @@
-"""Which rows of a column are told apart, pair by pair."""
+"""Which rows of a column differ significantly, pair by pair."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ablation.report.evidence import Evidence
+from ablation.evidence.evidence import Evidence
 from ablation.statistics import LEVEL, adjusted
 
 
-def told_apart(evidence: Evidence, column: str, rows: Sequence[str]) -> pd.DataFrame:
-    """Whether the paired difference of two rows is told from zero, after Holm's correction.
+def significant_pairs(evidence: Evidence, column: str, rows: Sequence[str]) -> pd.DataFrame:
+    """Whether the paired difference of two rows is significant at 5 % after Holm's correction.
 
-    The correction is over all pairs of these rows. A difference without a known error is not told.
+    The correction is over all pairs of these rows. A difference without a known error is not.
 
     Returns:
         (rows, rows) bool.

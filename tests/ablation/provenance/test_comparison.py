@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,8 @@ from numpy.typing import NDArray
 
 from ablation.cli import main
 from ablation.plan import Plan, make_plan
-from ablation.report.comparison import CellPair, TablePair, compare_results
-from ablation.report.comparison_export import COLUMNS, frame_of, told
+from ablation.provenance.comparison import CellPair, TablePair, compare_results
+from ablation.provenance.comparison_export import COLUMNS, frame_of, told
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of, estimate_of
 from ablation.store import Store, write_json
@@ -194,3 +195,10 @@ def test_what_cannot_be_compared_is_one_line(
     make("b", eight, {}, rows=("random",))
     with pytest.raises(UserError, match="no cell of tiny is in both"):
         compare_results(tmp_path / "a", tmp_path / "b")
+    shutil.copytree(tmp_path / "a", tmp_path / "c", ignore=shutil.ignore_patterns("units"))
+    with pytest.raises(UserError, match=r"/c' has no value of tiny: .*units/"):
+        compare_results(tmp_path / "a", tmp_path / "c")
+    shutil.rmtree(tmp_path / "c" / "data")
+    (tmp_path / "c" / "tiny" / "study.json").rename(tmp_path / "c" / "tiny" / "cells.csv")
+    with pytest.raises(UserError, match=r"/c' has only exported tables \(tiny\)"):
+        compare_results(tmp_path / "a", tmp_path / "c")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
+
+from ablation.evidence.evidence import Evidence, Where, evidence_of
 from ablation.plan import Cell, Plan
-from ablation.report.cells import seconds_of, settings_of
-from ablation.report.configurations import ran
-from ablation.report.entry import Entry
-from ablation.report.evidence import Evidence, Where, evidence_of
+from ablation.provenance.cells import seconds_of, settings_of
+from ablation.provenance.configurations import ran
+from ablation.provenance.reproducing import Command, Commands, keys_of
+from ablation.report.entry import Entry, number
 from ablation.report.from_results import load_plan
-from ablation.report.reproducing import Command, command_of, keys_of
 from ablation.report.table import cells_frame, entries_of, printed
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
@@ -24,9 +27,6 @@ from skelcon.data import SkeletonDataset, kind_of_groups
 from skelcon.errors import UserError, nearest
 from skelcon.presets import DataNames, preset_layers
 from skelcon.settings import merge
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 DEFAULT = "default"
 
@@ -68,7 +68,9 @@ class Explanation:
     """How a number came about.
 
     Attributes:
+        row_label, column_label: what the table prints for row and column.
         entry: the number as the table prints it.
+        paper: what the paper reports, with its source; empty where it reports nothing.
         over: what its interval is over; empty where there is none.
         data: of each data set its facts.
         ran: versions, revision, machine and arithmetic of its units.
@@ -77,8 +79,11 @@ class Explanation:
     table: str
     row: str
     column: str
+    row_label: str
+    column_label: str
     metric: str
     entry: Entry
+    paper: str
     over: str
     values: tuple[Value, ...]
     settings: tuple[Setting, ...]
@@ -93,6 +98,70 @@ class Explanation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Explainer:
+    """Explains the cells of a table that has been made.
+
+    Attributes:
+        table: its name.
+        plan, store: of the table.
+        entries, evidence, frame: what it was made of.
+    """
+
+    table: str
+    plan: Plan
+    store: Store
+    entries: Mapping[Where, Entry]
+    evidence: Evidence
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, results: Path, table: str) -> Explainer:
+        """For a table of a results directory; :class:`UserError` if it is not there."""
+        store, plan = Store(results), load_plan(results, table)
+        frame = cells_frame(plan, store)
+        evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
+        return cls(table, plan, store, entries_of(plan, frame, evidence), evidence, frame)
+
+    def explain(self, where: Where) -> Explanation:
+        """Explain the cell in a row and a column."""
+        plan, store, (row, column) = self.plan, self.store, where
+        cells = [each for each in plan.cells if (each.row, each.column) == where]
+        shown = self._shown
+        lines = shown[(shown["row"] == row) & (shown["column"] == column)]
+        keys = sorted(keys_of(plan, where))
+        known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
+        return Explanation(
+            table=self.table,
+            row=row,
+            column=column,
+            row_label=plan.study.all_rows[row].label or row,
+            column_label=plan.study.columns[column].label or column,
+            metric=plan.metric(column),
+            entry=self.entries[where],
+            paper=_paper(plan, self.entries[where]),
+            over=_over(plan, self.evidence, where),
+            values=tuple(
+                _value(cell, line["value"], line["reason"], store)
+                for cell, line in zip(cells, lines.to_dict("records"), strict=True)
+            ),
+            settings=tuple(_settings(plan, cells, where)),
+            protocol=next((each.unit.side.protocol for each in cells if each.unit), plan.protocol),
+            evaluated_on=plan.evaluate_on,
+            data=tuple(map(_facts, plan.datasets)),
+            ran=ran(keys, store),
+            command=self._commands.of(where, [each for each in known if each is not None]),
+        )
+
+    @cached_property
+    def _shown(self) -> pd.DataFrame:
+        return printed(self.plan, self.frame)
+
+    @cached_property
+    def _commands(self) -> Commands:
+        return Commands(self.plan)
+
+
 def explain(results: Path, table: str, row: str, column: str) -> Explanation:
     """Explain a cell.
 
@@ -104,60 +173,20 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
     Raises:
         UserError: if there is no such table, row or column.
     """
-    store, plan = Store(results), load_plan(results, table)
-    study = plan.study
+    explainer = Explainer.of(results, table)
+    study = explainer.plan.study
     labels = {name: each.label for name, each in study.all_rows.items()}
     row = _named(f"table '{table}' has no row", row, labels)
     heads = {name: each.label for name, each in study.columns.items()}
-    column = _named(f"table '{table}' has no column", column, heads)
-    frame = cells_frame(plan, store)
-    evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
-    entry = entries_of(plan, frame, evidence)[row, column]
-    return explanation_of(table, plan, store, (row, column), entry, evidence, frame)
+    return explainer.explain((row, _named(f"table '{table}' has no column", column, heads)))
 
 
-def explanation_of(
-    table: str,
-    plan: Plan,
-    store: Store,
-    where: Where,
-    entry: Entry,
-    evidence: Evidence,
-    frame: pd.DataFrame,
-) -> Explanation:
-    """Explain a cell of a table that has been made, which is called ``table``.
-
-    Args:
-        table: the table's name.
-        plan, store: of the table.
-        where: row and column of the cell.
-        entry, evidence, frame: what the table was made of.
-    """
-    row, column = where
-    cells = [each for each in plan.cells if (each.row, each.column) == where]
-    shown = printed(plan, frame)
-    lines = shown[(shown["row"] == row) & (shown["column"] == column)]
-    keys = sorted(keys_of(plan, where))
-    known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
-    provenance = [each for each in known if each is not None]
-    return Explanation(
-        table=table,
-        row=row,
-        column=column,
-        metric=plan.metric(column),
-        entry=entry,
-        over=_over(plan, evidence, where),
-        values=tuple(
-            _value(cell, line["value"], line["reason"], store)
-            for cell, line in zip(cells, lines.to_dict("records"), strict=True)
-        ),
-        settings=tuple(_settings(plan, cells, where)),
-        protocol=next((each.unit.side.protocol for each in cells if each.unit), plan.protocol),
-        evaluated_on=plan.evaluate_on,
-        data=tuple(map(_facts, plan.datasets)),
-        ran=ran(keys, store),
-        command=command_of(plan, where, provenance),
-    )
+def _paper(plan: Plan, entry: Entry) -> str:
+    """``70.1 (Table 5, x-view)``; empty where there is none, or beside synthetic data."""
+    if plan.report is None or plan.synthetic or entry.paper is None:
+        return ""
+    unlike = "" if plan.like_the_paper else ", of another data set, protocol or scale"
+    return f"{number(entry.paper, entry.unit, of_paper=True)} ({plan.report.source}{unlike})"
 
 
 def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:

@@ -1,4 +1,4 @@
-"""The shell line that computes a cell again, and what stands in its way."""
+"""The shell line that computes a cell again, and what has to be known for it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import json
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ablation.catalogue import known_studies
+from ablation.evidence.evidence import Where
+from ablation.evidence.validation import fold_counts
 from ablation.plan import Plan, make_plan
-from ablation.report.cells import flat
-from ablation.report.evidence import Where
+from ablation.provenance.cells import flat
 from ablation.study import named_study
 from skelcon.errors import UserError
 from skelcon.presets import Preset
@@ -37,10 +39,60 @@ class Command:
     remarks: tuple[str, ...]
 
 
-def command_of(plan: Plan, cell: Where | None, ran: Iterable[dict[str, Any]]) -> Command:
-    """What runs the units of a cell again, or of all; ``ran`` is the provenance of those done."""
-    study = plan.study
-    built_in = study.name in known_studies()
+@dataclass(frozen=True)
+class Commands:
+    """Writes the commands that run the cells of ``plan`` again."""
+
+    plan: Plan
+
+    def of(self, cell: Where | None, ran: Iterable[dict[str, Any]]) -> Command:
+        """What runs the units of a cell, or of all.
+
+        Args:
+            cell: row and column; None for the whole table.
+            ran: the provenance of the units that are done.
+        """
+        words, remarks = _question(self.plan)
+        if cell is not None:
+            words += ["--only", cell[0]]
+        if self.plan.shown is not None:
+            words += ["--metric", self.plan.shown]
+        words += [*_resources(ran), "--results", AGAIN]
+        if self._keys_today is not None and not keys_of(self.plan, cell) <= self._keys_today:
+            remarks.append(
+                "This version plans other units for it: the study, a preset or a default has "
+                "changed since. Check out the git revision that made it."
+            )
+        return Command(shlex.join(words), tuple(remarks))
+
+    @cached_property
+    def _keys_today(self) -> set[str] | None:
+        """The units that this version plans for the same rows; None for a study of a file."""
+        plan = self.plan
+        if plan.study.name not in known_studies():
+            return None
+        preset = plan.preset
+        try:
+            study = named_study(plan.study.name)
+            today = make_plan(
+                study.only(tuple(row for row in plan.study.all_rows if row in study.all_rows)),
+                plan.dataset,
+                preset=preset if preset.changes else Preset.of(preset.name),
+                seeds=plan.seeds,
+                protocol=plan.asked_protocol,
+                evaluate_on=plan.evaluate_on,
+                overrides=plan.overrides,
+                source=plan.source,
+                folds=plan.folds,
+            )
+        except UserError:
+            return set()
+        return keys_of(today, None)
+
+
+def _question(plan: Plan) -> tuple[list[str], list[str]]:
+    """The words of the command up to its rows, and what is to be filled in."""
+    study, built_in = plan.study, plan.study.name in known_studies()
     words = ["skelcon-ablate", *([study.name] if built_in else ["run", f"{study.name}.yaml"])]
     remarks = [] if built_in else [f"{study.name}.yaml is the file of the study."]
     for option, dataset, stand_in in (
@@ -53,7 +105,7 @@ def command_of(plan: Plan, cell: Where | None, ran: Iterable[dict[str, Any]]) ->
     if plan.asked_protocol is not None:
         words += ["--protocol", plan.asked_protocol]
     if plan.evaluate_on == "validation":
-        words += ["--evaluate-on", "validation", "--folds", str(plan.folds)]
+        words += ["--evaluate-on", "validation", "--folds", str(fold_counts(plan)[1])]
     from_file = bool(plan.preset.changes)
     words += ["--preset", PRESET if from_file else plan.preset.name]
     if from_file:
@@ -62,18 +114,7 @@ def command_of(plan: Plan, cell: Where | None, ran: Iterable[dict[str, Any]]) ->
         remarks.append(f"{PRESET} is '{plan.preset}', which {base}sets {changes}.")
     for text in settings_as_words(plan.overrides):
         words += ["--set", text]
-    words += ["--seeds", seeds_as_word(plan.seeds)]
-    if cell is not None:
-        words += ["--only", cell[0]]
-    if plan.shown is not None:
-        words += ["--metric", plan.shown]
-    words += [*_resources(ran), "--results", AGAIN]
-    if built_in and not _as_today(plan, cell):
-        remarks.append(
-            "This version plans other units for it: the study, a preset or a default has changed "
-            "since. Check out the git revision that made it."
-        )
-    return Command(shlex.join(words), tuple(remarks))
+    return [*words, "--seeds", seeds_as_word(plan.seeds)], remarks
 
 
 def _resources(ran: Iterable[dict[str, Any]]) -> list[str]:
@@ -116,27 +157,6 @@ def _as_yaml(value: Any) -> str:
         except yaml.YAMLError:
             pass
     return json.dumps(value)
-
-
-def _as_today(plan: Plan, cell: Where | None) -> bool:
-    """Whether the study and the preset of this version ask for the same units."""
-    preset = plan.preset
-    try:
-        study = named_study(plan.study.name)
-        today = make_plan(
-            study if cell is None else study.only((cell[0],)),
-            plan.dataset,
-            preset=preset if preset.changes else Preset.of(preset.name),
-            seeds=plan.seeds,
-            protocol=plan.asked_protocol,
-            evaluate_on=plan.evaluate_on,
-            overrides=plan.overrides,
-            source=plan.source,
-            folds=plan.folds,
-        )
-    except UserError:
-        return False
-    return keys_of(plan, cell) <= keys_of(today, cell)
 
 
 def keys_of(plan: Plan, cell: Where | None) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.report.comparison import CellPair, Comparison, TablePair
+from ablation.provenance.comparison import CellPair, Comparison, TablePair
 from ablation.statistics import Estimate
 from ablation.text import plural
 
@@ -21,7 +21,7 @@ EXPLAINED = (
 )
 _WORDS = {
     "seeds and clips": "paired seed by seed and clip by clip",
-    "clips": "paired clip by clip, of other seeds",
+    "clips": "paired clip by clip, with different seeds",
     "seeds": "paired seed by seed (clips not known)",
     "unpaired": "unpaired: not the same clips or seeds",
 }

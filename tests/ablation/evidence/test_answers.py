@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,14 @@ from scipy import stats
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.cli import main
+from ablation.evidence.claims import Answer
+from ablation.evidence.evidence import Evidence
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
-from ablation.report.claims import Answer
-from ablation.report.claims_export import COLUMNS, frame_of, to_json, to_markdown
-from ablation.report.evidence import Evidence
+from ablation.report.claims_export import COLUMNS, effect, frame_of, to_json, to_markdown
 from ablation.report.from_results import save_plan
+from ablation.report.markdown import to_markdown as table_as_markdown
+from ablation.report.style import TableStyle
 from ablation.statistics import adjusted, difference_of
 from ablation.store import Store
 from ablation.study import Reported, load_study, named_study
@@ -65,7 +68,7 @@ def test_a_gain_in_every_subject_holds_and_its_reverse_is_contradicted(
         ("crop+jitter", "seq"),
     ]
     assert all(each.difference and each.difference.value > 0.4 for each in better.comparisons)
-    assert any("1 hold, 1 contradicted" in note for note in table.notes)
+    assert any("1 holds, 1 contradicted" in note for note in table.notes)
     assert table.entries["crop+jitter", "seq"].best
     assert not table.entries["none", "seq"].best
     assert (better.why, worse.why) == ("", "")
@@ -120,7 +123,7 @@ def test_one_seed_shows_nothing_however_large_the_difference(
     (answer,) = table.answers
     assert all(each.p is not None and each.p < 0.05 for each in answer.comparisons)
     assert answer.verdict == "not shown"
-    assert answer.why == "one seed tells nothing of other trainings: run more"
+    assert answer.why == "one seed says nothing about other training runs: run more seeds"
 
 
 def test_other_budgets_and_missing_numbers_show_nothing(
@@ -159,7 +162,7 @@ def test_reported_rows_are_compared_on_the_papers_data_only(
     (answer,) = answered(other, tmp_path, {"none": 0.3, "crop+jitter": 0.9}).answers
     assert len(answer.comparisons) == 1  # there is no value of theirs in IMG
     assert answer.verdict == "not shown"
-    assert "is of other data" in answer.why
+    assert "has other data" in answer.why
 
 
 def test_every_claim_of_the_papers_tables_names_what_is_there() -> None:
@@ -220,7 +223,19 @@ def test_files_have_every_comparison(make: Callable[..., Plan], tmp_path: Path) 
     assert claim["comparisons"][1]["higher"] == "crop+jitter/seq"
     assert frame["difference"][1] == pytest.approx(claim["comparisons"][1]["difference"])
     text = to_markdown(table)
-    assert "| Crop and jitter help. (Table 5) | holds | crop+jitter against none (" in text
+    assert "| Crop and jitter help. (Table 5) | holds | crop+jitter vs. none (" in text
+
+
+def test_a_difference_to_a_row_is_printed_with_the_interval_of_the_claim(
+    make: Callable[..., Plan], tmp_path: Path
+) -> None:
+    table = answered(make(BETTER), tmp_path, {"none": 0.3, "crop+jitter": 0.9})
+    text = table_as_markdown(table, TableStyle(delta="none"))
+    shown = [effect(each) for answer in table.answers for each in answer.comparisons]
+    assert all(re.fullmatch(r"\+\d+\.\d \[\d+\.\d, \d+\.\d\]", each) for each in shown)
+    assert len(shown) == 2
+    assert all(f"({each})" in text for each in shown)
+    assert "paired difference to none with its 95 % interval" in text
 
 
 def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
@@ -239,7 +254,7 @@ def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
     code, text = run("claims", plan.study.name, "--all")
     assert code == 0
     assert "✓ holds" in text
-    assert text.count("crop+jitter against none") == 2
+    assert text.count("crop+jitter vs. none") == 2
     code, text = run("claims", plan.study.name, "--json")
     assert json.loads(text)["claims"][0]["verdict"] == "holds"
     answered(plan, tmp_path / "worse", {"none": 0.9, "crop+jitter": 0.3})

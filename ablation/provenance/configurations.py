@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ablation.evidence.evidence import Where
+from ablation.evidence.validation import folds_in_words
 from ablation.plan import Plan
-from ablation.report.cells import flat, settings_of
-from ablation.report.evidence import Where
+from ablation.provenance.cells import flat, settings_of
 from ablation.report.mixtures import arithmetic_of
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
@@ -20,6 +21,9 @@ from skelcon.settings import assignments
 MOST_NAMED = 4
 """So many cells are named before they are only counted."""
 NONE = "none"
+Facts = tuple[tuple[str, str], ...]
+"""Terms, each with what is said of it."""
+_VERSION = "version of "
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ def _asked(plan: Plan) -> Json:
         "source": _data(plan.source) if plan.source is not None else NONE,
         "protocol": plan.protocol,
         "evaluated on": plan.evaluate_on,
-        "folds": plan.folds if validated else NONE,
+        "folds": folds_in_words(plan) if validated else NONE,
         "preset": plan.preset.name,
         "--set": ", ".join(assignments(plan.overrides)) or NONE,
         "metric": plan.shown or study.metric,
@@ -133,11 +137,23 @@ def ran(keys: Iterable[str], store: Store) -> Json:
     return {what: " and ".join(sorted(values)) for what, values in found.items()}
 
 
+def facts_of(found: Json) -> Facts:
+    """What :func:`ran` tells, with the versions in one line."""
+    versions = [
+        f"{term.removeprefix(_VERSION)} {value}"
+        for term, value in found.items()
+        if term.startswith(_VERSION)
+    ]
+    others = ((term, value) for term, value in found.items() if not term.startswith(_VERSION))
+    told = ((term[0].upper() + term[1:], str(value)) for term, value in others)
+    return (*told, *((("Versions", ", ".join(versions)),) if versions else ()))
+
+
 def _facts(provenance: Json) -> Iterable[tuple[str, str]]:
     hardware: Json = provenance.get("hardware", {})
     texts: dict[str, Any] = {
         "git revision": provenance.get("revision"),
-        **flat({"version of": provenance.get("versions", {})}),
+        **flat({_VERSION.strip(): provenance.get("versions", {})}),
         "machine": machine(hardware),
         "arithmetic": arithmetic_of(provenance) if "device" in provenance else None,
         "threads": provenance.get("threads"),

@@ -15,12 +15,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.evidence.hits import ClipHits
 from ablation.plan import Plan
-from ablation.report.configurations import Differing, differences
-from ablation.report.evidence import Evidence, Where, evidence_of
+from ablation.provenance.configurations import Differing, differences
 from ablation.report.from_results import load_plan
-from ablation.report.hits import ClipHits
-from ablation.report.questions import ASKED, asked_tables
+from ablation.report.questions import ASKED, asked_tables, why_none
 from ablation.report.table import cells_frame, printed
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, unpaired_difference
 from ablation.store import Store
@@ -82,7 +82,7 @@ class CellPair:
 
     @property
     def significant(self) -> bool:
-        """Whether the two are told apart."""
+        """Whether the two differ significantly."""
         return self.p is not None and self.p < LEVEL
 
 
@@ -125,7 +125,7 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
     known = [[table for table, _ in asked_tables(each)] for each in (first, second)]
     for results, names in zip((first, second), known, strict=True):
         if not names:
-            raise UserError(f"'{results}' has no tables (NAME/{ASKED}): give a results directory")
+            raise UserError(why_none(results))
         if name is not None and name not in names:
             raise UserError(f"'{results}' has no table '{name}': {nearest(name, names)}")
     both = [table for table in known[0] if table in known[1] and name in (None, table)]
@@ -143,9 +143,18 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
 
 def _with_cells(found: Comparison) -> Comparison:
     """``found``; :class:`UserError` if there is not a single cell to compare."""
-    if not any(pair.cells for pair in found.tables):
-        names = ", ".join(pair.name for pair in found.tables)
+    names = ", ".join(pair.name for pair in found.tables)
+    cells = [cell for pair in found.tables for cell in pair.cells]
+    if not cells:
         raise UserError(f"no cell of {names} is in both: see their rows and columns")
+    for path, known in (
+        (found.first, any(cell.first for cell in cells)),
+        (found.second, any(cell.second for cell in cells)),
+    ):
+        if not known:
+            raise UserError(
+                f"'{path}' has no value of {names}: are its finished units (units/) there?"
+            )
     return found
 
 

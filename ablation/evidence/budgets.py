@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from ablation.plan import Plan
 from ablation.units import PretrainUnit
-
-if TYPE_CHECKING:
-    from ablation.report.entry import Entry
-
-    Entries = Mapping[tuple[str, str], Entry]
 
 
 @dataclass(frozen=True, order=True)
@@ -31,19 +25,21 @@ def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
     return Budget(unit.epochs, unit.epochs * steps)
 
 
-def unequal_budgets(plan: Plan, entries: Entries) -> str:
-    """What differs where the rows of a column are compared; empty if nothing does.
+def unequal_budgets(plan: Plan, compared: Collection[tuple[str, str]]) -> str:
+    """What differs where the main rows of a column are compared; empty if nothing does.
 
-    Compared are the main rows as far as they have our mean and the paper's value. A cell that is
-    not pre-trained has no budget and is left out.
+    Args:
+        plan: of the table.
+        compared: (row, column) of the cells; one that is not pre-trained has no budget and is
+            left out.
     """
     study, found = plan.study, _budgets(plan)
     parts: dict[str, None] = {}
     for column in plan.ranked:
         groups: dict[frozenset[int], list[tuple[str, set[Budget]]]] = {}
         for row in study.rows:
-            cell, entry = (row, column), entries[row, column]
-            if cell in found and entry.mean is not None and entry.paper is not None:
+            cell = row, column
+            if cell in found and cell in compared:
                 steps = frozenset(budget.steps for budget in found[cell])
                 label = study.rows[row].label or row
                 groups.setdefault(steps, []).append((label, found[cell]))

@@ -1,15 +1,13 @@
-"""How a number came about, in the texts that its popover shows."""
+"""How a number came about, in the texts that the terminal and the page show."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ablation.figures import Asked
-from ablation.pages.facts import Facts, facts_of
+from ablation.provenance.configurations import Facts, facts_of
+from ablation.provenance.explanation import DEFAULT, Explanation, Value
 from ablation.report.entry import Entry, number
-from ablation.report.evidence import Where
-from ablation.report.explanation import DEFAULT, Explanation, Value, explanation_of
-from ablation.report.table import Table
 from ablation.text import fine_duration, plural, short_key
 
 
@@ -18,10 +16,13 @@ class Explained:
     """A cell.
 
     Attributes:
+        row, column: what the table prints for them.
         sentences: its interval, its spread, its place in the column, the paper's value.
         heads, values: what each seed (and fold) gave, with its units and their time.
         settings: those that are not the paper's defaults, with who set them.
-        command, remarks: the shell line that computes it again, and what stands in its way.
+        defaults: how many are, such as ``31 settings``.
+        facts: versions, revision, machine and arithmetic of its units.
+        command, remarks: the shell line that computes it again, and what is to be filled in.
     """
 
     row: str
@@ -37,19 +38,15 @@ class Explained:
     remarks: tuple[str, ...]
 
 
-def explained(asked: Asked, name: str, where: Where) -> Explained:
-    """What is known of a cell of the table ``name``, from the results alone."""
-    table, (row, column) = asked.table, where
-    found = explanation_of(
-        name, asked.plan, asked.store, where, table.entries[where], asked.evidence, asked.frame
-    )
+def explained(found: Explanation) -> Explained:
+    """The texts of an explanation."""
     folds = any(each.fold is not None for each in found.values)
     changed = [each for each in found.settings if each.source != DEFAULT]
     return Explained(
-        row=table.label(row),
-        column=table.column_label(column),
+        row=found.row_label,
+        column=found.column_label,
         number=_number(found),
-        sentences=tuple(_sentences(found, table)),
+        sentences=tuple(_sentences(found)),
         heads=("seed", *(["fold"] if folds else []), "value", "evaluation", "pre-training", "time"),
         values=tuple(tuple(_value(found.entry, each, folds)) for each in found.values),
         settings=tuple((each.key, str(each.value), each.source) for each in changed),
@@ -82,24 +79,20 @@ def _value(entry: Entry, each: Value, folds: bool) -> list[str]:
     ]
 
 
-def _sentences(found: Explanation, table: Table) -> list[str]:
-    entry, told = found.entry, []
+def _sentences(found: Explanation) -> Iterator[str]:
+    entry = found.entry
     if entry.interval is not None and found.over:
         low, high = entry.interval
-        told.append(f"95 % interval {low:.1f} to {high:.1f}, over {found.over}.")
+        yield f"95 % interval {low:.1f} to {high:.1f}, over {found.over}."
     if entry.error is not None:
-        told.append(f"Standard error over clips and groups {entry.error:.1f}.")
+        yield f"Standard error over clips and groups {entry.error:.1f}."
     elif entry.spread is not None:
-        told.append(f"Sample standard deviation {entry.spread:.1f}, n = {entry.n}.")
+        yield f"Sample standard deviation {entry.spread:.1f} (ddof = 1), n = {entry.n}."
     elif entry.mean is not None:
-        told.append(f"n = {entry.n}.")
+        yield f"n = {entry.n}."
     if entry.best:
-        told.append("The highest of its column, or not told apart from it.")
+        yield "The best of its column, or not significantly worse."
     elif entry.second:
-        told.append("The second of its column.")
-    report = table.plan.report
-    if table.show_paper and report is not None and entry.paper is not None:
-        unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"
-        value = number(entry.paper, entry.unit, of_paper=True)
-        told.append(f"The paper reports {value} ({report.source}{unlike}).")
-    return told
+        yield "The second best of its column."
+    if found.paper:
+        yield f"The paper reports {found.paper}."

@@ -17,7 +17,7 @@ from study_helpers import TINY_STUDY
 from ablation.cli import main
 from ablation.cli.request import read_request
 from ablation.plan import Plan, make_plan
-from ablation.report.explanation import Explanation, explain
+from ablation.provenance.explanation import Explanation, explain
 from ablation.report.from_results import save_plan
 from ablation.store import Store, write_json
 from ablation.study import load_study, named_study
@@ -160,7 +160,7 @@ def test_a_cross_validation_and_what_has_changed_since(
         save_plan(plan, results, results / "augmentations")
         found = explain(results, "augmentations", "none", "img")
         assert len(found.command.remarks) == remarks
-        assert "--evaluate-on validation --folds 5" in found.command.line
+        assert "--evaluate-on validation --folds 4" in found.command.line
         assert "--seeds 5, " in found.command.line
         assert {each.fold for each in found.values} == {0, 1, 2, 3}
         assert {each.reason for each in found.values} == {"not run yet"}
@@ -179,7 +179,7 @@ def test_the_command_line_prints_it_and_names_the_nearest(
 
     code, out, _ = run("none", "seq")
     assert code == 0
-    for text in ("0.1", "row none", "NVIDIA H200", "abc123", "over 3 seeds", "6 min 0 s in all"):
+    for text in ("0.1", "row none", "NVIDIA H200", "abc123", "over 3 seeds", "wall time 6 min 0 s"):
         assert text in out
     assert "skelcon-ablate run tiny.yaml --data PATH --preset small --set" in out
     code, out, _ = run("none", "seq", "--json")

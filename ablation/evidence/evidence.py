@@ -1,4 +1,4 @@
-"""What a table's cells are known by, and which of its rows are told apart."""
+"""What a table's cells are known by, and which of its rows differ significantly."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from ablation.evidence.hits import ClipHits, hits_of
+from ablation.evidence.validation import pooled
 from ablation.plan import Plan
-from ablation.report.hits import ClipHits, hits_of
-from ablation.report.validation import pooled
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, estimate_of
 from ablation.store import Store
 
@@ -47,13 +47,13 @@ class Evidence:
         return difference_of([own[seed] for seed in shared], [others[seed] for seed in shared])
 
     def best(self, plan: Plan) -> dict[Where, bool]:
-        """The rows of each ranked column that are the best or not told apart from it.
+        """The rows of each ranked column that are the best or not significantly worse.
 
-        Told apart is what is below its column's highest mean at 5 % after Holm's correction over
-        all such comparisons of the table. The test is one-sided: a true best is left out only if
-        another row seems better than it, so that which row came out highest costs no more (as in
-        Hsu's comparisons with the best, 1996). Where a difference has no known error (one seed, and
-        no clips), nothing is told and nothing is best.
+        Each row is tested against its column's highest mean, at 5 % after Holm's correction over
+        all such comparisons of the table. The test is one-sided: the true best is left out only if
+        another row seems better than it, so that which row came out highest needs no further
+        correction (as in Hsu's comparisons with the best, 1996). Where no difference has a known
+        error (one seed, and no clips), nothing is best.
 
         Returns:
             Cell -> whether it is its column's highest.

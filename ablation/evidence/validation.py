@@ -14,7 +14,7 @@ from ablation.units import EvaluateUnit
 from skelcon.data import kind_of_groups, split
 
 if TYPE_CHECKING:
-    from ablation.report.hits import ClipHits
+    from ablation.evidence.hits import ClipHits
 
 
 def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
@@ -59,10 +59,15 @@ def groups_in_words(plan: Plan) -> str:
     return " and ".join(kinds) or "groups"
 
 
+def fold_counts(plan: Plan) -> tuple[int, int]:
+    """How many folds its protocols have, the fewest and the most: groups may be few."""
+    counts = {unit.side.fold.of for unit in plan.units.values() if unit.side.fold is not None}
+    return min(counts, default=plan.folds), max(counts, default=plan.folds)
+
+
 def folds_in_words(plan: Plan) -> str:
     """How many folds there are: ``4 folds``, or ``2 to 4 folds`` of several protocols."""
-    counts = {unit.side.fold.of for unit in plan.units.values() if unit.side.fold is not None}
-    low, high = min(counts, default=0), max(counts, default=0)
+    low, high = fold_counts(plan)
     return plural(high, "fold") if low == high else f"{low} to {high} folds"
 
 
@@ -72,7 +77,7 @@ def _protocols(plan: Plan) -> list[str]:
 
 
 def validation_notes(plan: Plan, hits: Mapping[tuple[str, str], ClipHits]) -> list[str]:
-    """For each column the best row, and those that are not told apart from it."""
+    """For each column the best row, and those within one standard error of it."""
     notes = []
     for column in plan.ranked:
         found = {row: hits[row, column] for row in plan.study.rows if (row, column) in hits}
@@ -94,5 +99,5 @@ def _apart(best: ClipHits, other: ClipHits) -> bool:
 
 def _alike(labels: list[str]) -> str:
     if not labels:
-        return "every other row is further from it than the standard error of the difference"
-    return f"not told apart from it (difference within its standard error): {', '.join(labels)}"
+        return "every other row is more than one standard error of the difference below"
+    return f"within one standard error of the difference: {', '.join(labels)}"
