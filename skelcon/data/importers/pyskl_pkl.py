@@ -34,6 +34,7 @@ from skelcon.printable import counted
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
 _MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -75,10 +76,12 @@ class PysklPkl(Source):
     def find(cls, path: Path) -> Source | None:
         """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
 
-        A file may be called anything if it starts as pickles of protocol 2 and later do.
+        A file may have any suffix but another format's if it starts as pickles of protocol 2 and
+        later do.
         """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") or starts_with(path, _MAGIC)
+            known = path.suffix in (".pkl", ".pickle")
+            known |= path.suffix not in _OTHERS and starts_with(path, _MAGIC)
             return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
