@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablation.catalogue import known_studies
-from ablation.cli.flatten import with_options
 from ablation.cli.options import (
     OutputOptions,
     PlanOptions,
@@ -22,6 +21,7 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
 )
+from skelcon.cli.flatten import with_options
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
     DataOptions,
     PresetOptions,
@@ -39,6 +38,7 @@ from ablation.units import (
     read_unit,
 )
 from skelcon.cli.console import run_app
+from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.program import app
 from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, echo
 from skelcon.data import (

@@ -13,9 +13,9 @@ import typer
 from rich.console import Console
 
 from ablation.catalogue import known_studies
-from ablation.cli.flatten import with_options
 from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
 from ablation.cli.request import StudyRequest, open_results
+from skelcon.cli.flatten import with_options
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import cannot_write
 from skelcon.printable import printable

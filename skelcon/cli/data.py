@@ -15,7 +15,9 @@ from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.data_export import export
 from skelcon.cli.data_layouts import layouts
-from skelcon.cli.options import BodyOrder, DataFormat, DataOption, JsonOption
+from skelcon.cli.data_own import OwnOptions, dry_run, source_of
+from skelcon.cli.flatten import with_options
+from skelcon.cli.options import FORMATS, BodyOrder, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
@@ -35,7 +37,8 @@ STEPS = ("centre", "spine-to-z", "shoulders-to-x")
 
 PICTURES = (".png", ".gif", ".mp4")
 SourceArgument = Annotated[
-    Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
+    Path,
+    typer.Argument(exists=True, help="A file or directory: a known layout, or own recordings."),
 ]
 PathArgument = Annotated[
     Path,
@@ -45,9 +48,11 @@ PathArgument = Annotated[
 ]
 PackedArgument = Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")]
 FormatOption = Annotated[
-    DataFormat | None,
+    str | None,
     typer.Option(
-        "--format", help="The layout of SOURCE, if it is not detected.", show_default=False
+        "--format",
+        help=f"The layout of SOURCE, if it is not detected: {', '.join(FORMATS)}, or a plugin's.",
+        show_default=False,
     ),
 ]
 ExcludeOption = Annotated[
@@ -78,6 +83,10 @@ NormaliseOption = Annotated[
         "themselves (encoders.orientation)."
     ),
 ]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Look at some clips, tell what would become of them, draw one."),
+]
 MaxBadOption = Annotated[
     float, typer.Option(min=0, max=1, help="The share of clips that may be skipped.")
 ]
@@ -87,9 +96,11 @@ WorkersOption = Annotated[
 
 
 @app.command(name="import")
+@with_options
 def import_(
     source: SourceArgument,
     out: PackedArgument,
+    own: OwnOptions,
     family: FormatOption = None,
     exclude: ExcludeOption = None,
     max_bodies: BodiesOption = 2,
@@ -97,17 +108,33 @@ def import_(
     normalise: NormaliseOption = "centre",
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
+    dry: DryRunOption = False,
+    plugins: PluginOption = None,
 ) -> None:
-    """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
-    from skelcon.data import detect, import_dataset, summarise
+    """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed.
+
+    SOURCE is in a known layout, or recordings of your own that options or a
+    description beside them describe:
+
+    \b
+    skelcon data import msr_action3d msr --layout msr-action3d \\
+        --files 'a{label}_s{subject}_e{take}_skeleton3D.txt' --rows joint \\
+        --columns x,y,z,confidence --split subject:odd
+    """
+    from skelcon.data import import_dataset, summarise
     from skelcon.data.importers.report import read_report
+    from skelcon.plugins import load_plugins
 
     steps = _steps(normalise)
     names = _names(exclude or ())
     _check_free(out)
-    found = detect(source, family)
+    load_plugins(plugins or ())
+    found = source_of(source, family, own)
     console = PlainConsole()
     line(console, _described(found))
+    if dry:
+        dry_run(console, found, out)
+        return
     with progress_bar(console, "importing") as progress:
         dataset, _ = import_dataset(
             found,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skelcon.data.check import Finding, Findings, check_dataset, leaking_clips
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
+from skelcon.data.importers.source import ClipFiles, RawClip
 from skelcon.data.layouts import (
     KINECT_V1,
     KINECT_V1_SDK,
@@ -48,6 +49,7 @@ __all__ = [
     "PROTOCOLS",
     "UNKNOWN",
     "ClipBank",
+    "ClipFiles",
     "ClipInfo",
     "DatasetWriter",
     "Finding",
@@ -56,6 +58,7 @@ __all__ = [
     "Normalisation",
     "Orientation",
     "Part",
+    "RawClip",
     "SkeletonDataset",
     "SkeletonLayout",
     "SkippedFile",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import numpy as np
 
 from skelcon.config import Config
 from skelcon.data.importers.bodies import Bodies, choose_bodies
+from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
@@ -43,6 +45,7 @@ class Part:
     skipped: list[SkippedFile]
     excluded: int
     bodies: BodyCounts
+    counts: Counter[str]
 
 
 def keep_freed_memory() -> None:
@@ -108,6 +111,7 @@ class PartWriter:
             skipped=[SkippedFile(**bad) for bad in values["skipped"]],
             excluded=values["excluded"],
             bodies=BodyCounts(**values["bodies"]),
+            counts=Counter(values["counts"]),
         )
 
     @np.errstate(all="ignore")  # damaged numbers are refused, not warned of
@@ -127,6 +131,7 @@ class PartWriter:
         path = self._file(number)
         skipped: list[SkippedFile] = []
         excluded, bodies = 0, BodyCounts()
+        counts: Counter[str] = Counter()
         steps = self.options.normalisation.without(self.source.normalised)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
@@ -143,6 +148,7 @@ class PartWriter:
                     else:
                         try:
                             bodies += self._pack(packer, found, steps)
+                            counts.update(found.counts)
                         except ValueError as error:
                             name = found.file or found.info.name
                             skipped.append(SkippedFile(name, str(error)))
@@ -152,6 +158,7 @@ class PartWriter:
             "skipped": [asdict(bad) for bad in skipped],
             "excluded": excluded,
             "bodies": asdict(bodies),
+            "counts": counts,
         }
         draft.write_text(json.dumps(values), encoding="utf-8")
         draft.replace(path)
@@ -170,6 +177,10 @@ class PartWriter:
             except (ValueError, OSError, MemoryError) as error:
                 reason = " ".join(str(error).split()) or "too large for the memory of this machine"
                 line = getattr(error, "line", None)
+            except Exception as error:  # a user's importer may raise anything
+                if not is_users(type(self.source)):
+                    raise
+                reason = reason_of(error)
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:

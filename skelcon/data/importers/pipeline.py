@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,11 @@ import numpy as np
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
+from skelcon.data.importers.registered import faults_told
 from skelcon.data.importers.report import ImportReport, notes_on_sides
-from skelcon.data.importers.source import SkippedFile, Source, lost_clips
+from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
+from skelcon.data.protocols import versions, with_registered
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
@@ -51,6 +54,8 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     if options.bodies == "as-listed":  # as all imports were before there was a choice
         del settings["bodies"]
     digest.update(json.dumps(settings, sort_keys=True).encode())
+    if added := {**({"": source.settings} if source.settings else {}), **versions()}:
+        digest.update(json.dumps(added, sort_keys=True).encode())
     base = source.path if source.path.is_dir() else source.path.parent
     for path in source.files:
         stat = path.stat() if path.exists() else path.lstat()
@@ -84,6 +89,8 @@ def run_import(
             "--bodies as-listed"
         )
     source.exclude = options.exclude
+    with faults_told(type(source)):
+        source.check()
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
@@ -179,6 +186,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
     source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
     excluded, bodies = 0, BodyCounts()
+    counts: Counter[str] = Counter()
     with DatasetWriter(
         destination,
         name=source.name,
@@ -189,6 +197,8 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         origin={
             "max_bodies": options.max_bodies,
             **({"bodies": options.bodies} if options.bodies != "as-listed" else {}),
+            **({"protocols": protocols} if (protocols := versions()) else {}),
+            **source.origin,
         },
         scratch=writer.directory,
     ) as dataset:
@@ -198,6 +208,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             skipped += part.skipped
             excluded += part.excluded
             bodies += part.bodies
+            counts += part.counts
         clips = len(dataset.infos)
         report = ImportReport(
             source.family,
@@ -212,8 +223,15 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        splits = source.splits(dataset.infos)
-        notes = (*source.notes(dataset.infos), *notes_on_sides(splits))
+        with faults_told(type(source)):
+            own = source.splits(dataset.infos)
+        splits = with_registered(own, dataset.infos)
+        told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        notes = (
+            *((Note("joints", told),) if told else ()),
+            *source.notes(dataset.infos),
+            *notes_on_sides(splits),
+        )
         return dataset.close(splits, replace(report, notes=notes).to_dict()), skipped
 
 

@@ -11,8 +11,8 @@ item and the files.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -37,12 +37,14 @@ class RawClip:
 
     ``file`` is its name in a report, if that is not the clip's name. Where a file lists the bodies
     of each frame in any order, ``ids`` (M, T) are which they are, -1 where it does not say.
+    ``counts`` are what an import adds up and tells (``frames interpolated``).
     """
 
     info: ClipInfo
     coordinates: NDArray[np.floating]
     file: str = ""
     ids: NDArray[np.int64] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Note:
     ``names`` are what it is true of.
     """
 
-    about: Literal["bodies", "files", "labels", "arrays", "names", "splits"]
+    about: Literal["bodies", "joints", "files", "labels", "arrays", "names", "splits"]
     text: str
     names: tuple[str, ...] = ()
 
@@ -132,6 +134,24 @@ class Source(ABC):
     @abstractmethod
     def class_names(self) -> Sequence[str]:
         """The name of each class, in the order of the labels."""
+
+    @property
+    def settings(self) -> str:
+        """What else decides what is imported, such as a description of the files."""
+        return ""
+
+    @property
+    def origin(self) -> Mapping[str, object]:
+        """What else the header of the data set says of how it was made."""
+        return {}
+
+    def check(self) -> None:
+        """Called before anything is read.
+
+        Raises:
+            UserError: if no data set can be made of the files.
+        """
+        return
 
     @property
     def normalised(self) -> Normalisation:
