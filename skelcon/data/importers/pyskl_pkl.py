@@ -29,13 +29,16 @@ from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Sourc
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
-from skelcon.data.splits import PROTOCOLS, TEST, TRAIN, canonical_protocol
+from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
 from skelcon.errors import UserError
 from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
 _MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
+OWN = "own"
+"""The protocol of plain ``train`` and ``val``."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -45,7 +48,7 @@ Sides = dict[str, dict[str, frozenset[str]]]
 class _Facts:
     """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are.
 
-    ``infos`` are what the names say that are NTU's, and ``unknown`` the splits of no protocol.
+    ``infos`` are what the names say that are NTU's, and ``unknown`` what is no side of a protocol.
     """
 
     count: int
@@ -79,10 +82,12 @@ class PysklPkl(Source):
     def find(cls, path: Path) -> Source | None:
         """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
 
-        A file may be called anything if it starts as pickles of protocol 2 and later do.
+        A file may have any suffix but another format's if it starts as pickles of protocol 2 and
+        later do.
         """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") or starts_with(path, _MAGIC)
+            known = path.suffix in (".pkl", ".pickle")
+            known |= path.suffix not in _OTHERS and starts_with(path, _MAGIC)
             return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
@@ -159,10 +164,10 @@ class PysklPkl(Source):
             left = (info for info in facts.infos if info.name not in self.exclude)
             yield from ntu_facts.beyond_note(left)
         if facts.unknown:
-            known = ", ".join(f"{protocol}_train" for protocol in PROTOCOLS)
-            official = ", and the official ones stand for them" if facts.ntu else ""
-            text = f"of the file are of no known protocol (as {known}), not used{official}"
-            yield Note("splits", text, facts.unknown)
+            yield Note("splits", "of the file that are no side of a protocol", facts.unknown)
+        own = sorted(facts.sides.keys() - set(PROTOCOLS))
+        if own:
+            yield Note("splits", "of the file under names of its own (--protocol)", tuple(own))
         for protocol, sides in facts.sides.items():
             yield from _notes_on(protocol, sides, facts.names)
 
@@ -320,17 +325,21 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
 
 
 def _sides(split: object) -> tuple[Sides, tuple[str, ...]]:
-    """What the entries of ``split`` with known names say, and the names of the others."""
+    """What the entries of ``split`` say that are sides of a protocol, and the names of the others.
+
+    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are those of
+    ``own``.
+    """
     sides: Sides = {}
     unknown = [] if isinstance(split, dict | None) else ["split"]
     for key, names in split.items() if isinstance(split, dict) else ():
-        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
-        try:
-            if match is None or not isinstance(names, list | tuple | set | np.ndarray):
-                raise UserError("no side of a protocol")
-            protocol = canonical_protocol(match[1])
-        except UserError:
-            unknown.append(key[:100] if isinstance(key, str) else type(key).__name__)
+        text = key if isinstance(key, str) else type(key).__name__
+        match = _SIDE.fullmatch(f"{OWN}_{text}" if text in ("train", "val", "test") else text)
+        lowered = match[1].strip().lower() if match else ""
+        protocol = ALIASES.get(lowered, lowered)
+        listed = isinstance(names, list | tuple | set | np.ndarray)
+        if match is None or not listed or not re.fullmatch(NAME, protocol):
+            unknown.append(text[:100])
             continue
         plain = frozenset(_plain(name) for name in names if isinstance(name, str))
         sides.setdefault(protocol, {})[match[2]] = plain
