@@ -1,6 +1,6 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A clip of several protocols is read from the first of them; the others name it on one of their sides.
+A clip of several protocols is read from the first of them; the others only name it on a side.
 """
 
 from __future__ import annotations
