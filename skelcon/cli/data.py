@@ -29,7 +29,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STEPS = ("centre", "spine-to-z", "shoulders-to-x")
+STEPS = ("centre", "spine-to-z", "shoulders-to-x", "scale")
 """The steps of :class:`skelcon.data.Normalisation`."""
 
 PICTURES = (".png", ".gif", ".mp4")
@@ -66,10 +66,11 @@ BodiesOption = Annotated[
     int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
 ]
 NormaliseOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
-        "themselves (encoders.orientation)."
+        help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
+        "centred clips themselves (encoders.orientation); 2D ones are never turned.",
+        show_default="centre, of pixels centre,scale",
     ),
 ]
 MaxBadOption = Annotated[
@@ -87,7 +88,7 @@ def import_(
     family: FormatOption = None,
     exclude: ExcludeOption = None,
     max_bodies: BodiesOption = 2,
-    normalise: NormaliseOption = "centre",
+    normalise: NormaliseOption = None,
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
 ) -> None:
@@ -95,7 +96,7 @@ def import_(
     from skelcon.data import detect, import_dataset, summarise
     from skelcon.data.importers.report import read_report
 
-    steps = _steps(normalise)
+    steps = None if normalise is None else _steps(normalise)
     names = _names(exclude or ())
     _check_free(out)
     found = detect(source, family)

@@ -3,6 +3,9 @@
 The turn is that of `normalise`: the main body's spine to the z axis, then the line between its
 shoulders to the x axis. What differs is where the two are taken from: from the body's first frame,
 as the paper's code does, or from their median over the frames, which one noisy frame cannot move.
+
+A clip of two dimensions is never turned: what is up in an image is known, and says who lies and who
+stands.
 """
 
 from __future__ import annotations
@@ -41,7 +44,7 @@ def turns(dataset: SkeletonDataset, orientation: Orientation) -> Array | None:
         (N, 3, 3) float64; None if no clip is turned.
     """
     done = dataset.normalisation
-    if orientation == "as_recorded":
+    if orientation == "as_recorded" or dataset.layout.dimensions == 2:
         return None
     offset, count = dataset.main_blocks
     if orientation == "median":

@@ -24,7 +24,7 @@ from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import CENTRED, Normalisation
+from skelcon.data.normalise import Normalisation, check_steps, usual_steps
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -121,7 +121,8 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; they are only centred by default.
+        normalisation: what is done to the coordinates; by default they are centred, and pixels
+            scaled (`usual_steps`).
         progress: called with the number of clips done and the number of all clips.
         max_bodies: how many bodies of a clip are kept: those that move most.
         exclude: names of clips or files to leave out.
@@ -132,8 +133,10 @@ def import_dataset(
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
     found = source if isinstance(source, Source) else detect(source)
+    steps = normalisation or usual_steps(found.layout)
+    check_steps(steps, found.layout)
     options = ImportOptions(
-        normalisation=normalisation or CENTRED,
+        normalisation=steps,
         max_bodies=max_bodies,
         exclude=frozenset(exclude),
     )
@@ -155,7 +158,7 @@ def open_or_import(
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), []
     source = detect(path)
-    options = ImportOptions()
+    options = ImportOptions(normalisation=usual_steps(source.layout))
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError):  # a damaged cache is written again
         dataset = SkeletonDataset.open(cached)

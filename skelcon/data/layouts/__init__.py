@@ -14,7 +14,7 @@ from skelcon.data.layouts.layout import (
     mean_of,
     point_of,
 )
-from skelcon.data.layouts.mapping import common_layout, joint_mapping
+from skelcon.data.layouts.mapping import axes_turned, common_layout, joint_mapping
 from skelcon.data.layouts.registered import (
     KINECT_V1,
     KINECT_V1_SDK,
@@ -34,6 +34,7 @@ __all__ = [
     "SkeletonLayout",
     "Unit",
     "UpAxis",
+    "axes_turned",
     "common_layout",
     "joint_mapping",
     "joints_of",
