@@ -93,9 +93,7 @@ class ClipBank:
         if orientation == self.orientation:
             return self
         if orientation not in self._turns:
-            found = turns(self._dataset, orientation)
-            if found is not None and self._axes is not None:
-                found = found @ self._axes.T  # of the data set's own axes
+            found = turns(self._dataset, orientation, self._axes)
             self._turns[orientation] = (
                 None
                 if found is None

@@ -69,7 +69,9 @@ SENSORS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def takes(subjects: int = 4) -> list[Take]:
-    return [Take(1, 2, subject, 1, action) for action in ACTIONS for subject in range(1, subjects + 1)]
+    return [
+        Take(1, 2, subject, 1, action) for action in ACTIONS for subject in range(1, subjects + 1)
+    ]
 
 
 def write(path: Path, name: str, steps: Normalisation | None = None) -> SkeletonDataset:

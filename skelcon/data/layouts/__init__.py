@@ -22,7 +22,7 @@ from skelcon.data.layouts.registered import (
     LAYOUTS,
     layout_from,
 )
-from skelcon.data.layouts.yaml_text import to_yaml
+from skelcon.data.layouts.yaml_text import plain, to_yaml
 
 __all__ = [
     "KINECT_V1",
@@ -40,6 +40,7 @@ __all__ = [
     "joints_of",
     "layout_from",
     "mean_of",
+    "plain",
     "point_of",
     "to_yaml",
 ]
