@@ -88,6 +88,6 @@ def write(path: Path, name: str, steps: Normalisation | None = None) -> Skeleton
     ) as writer:
         for take in takes():
             info = ClipInfo(take.info.name, ACTIONS.index(take.action), take.subject)
-            clip = SENSORS[name](render(take, noise=False)[:, :48])
+            clip = SENSORS[name](render(take, noise=False)[:, ::2])
             writer.add(info, normalise(clip, layout, steps))
         return writer.close({"xsub": [(info.subject + 1) % 2 for info in writer.infos]})
