@@ -70,7 +70,7 @@ NormaliseOption = Annotated[
     typer.Option(
         help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
         "centred clips themselves (encoders.orientation); 2D ones are never turned.",
-        show_default="centre, of pixels centre,scale",
+        show_default="centre, in 2D centre,scale",
     ),
 ]
 MaxBadOption = Annotated[

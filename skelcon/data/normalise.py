@@ -42,7 +42,7 @@ class Normalisation(Config):
     scale: bool = Field(
         default=False,
         description="divide by the main body's spine, its median over the frames, so that it is "
-        f"{SPINE} long; an import does so to pixels",
+        f"{SPINE} long; an import does so in 2D",
     )
 
     @model_serializer(mode="wrap")
@@ -68,8 +68,9 @@ CENTRED = Normalisation(spine_to_z=False, shoulders_to_x=False)
 
 
 def usual_steps(layout: SkeletonLayout) -> Normalisation:
-    """What an import does unless it is told otherwise: clips are centred, and pixels scaled."""
-    return CENTRED.model_copy(update={"scale": True}) if layout.unit == "px" else CENTRED
+    """What an import does unless it is told otherwise: it centres, and in 2D also scales."""
+    planar = layout.dimensions == 2 or layout.unit == "px"
+    return CENTRED.model_copy(update={"scale": True}) if planar else CENTRED
 
 
 def check_steps(steps: Normalisation, layout: SkeletonLayout) -> None:

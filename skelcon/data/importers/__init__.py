@@ -121,8 +121,8 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; by default they are centred, and pixels
-            scaled (`usual_steps`).
+        normalisation: what is done to the coordinates; by default they are centred, and in 2D
+            scaled.
         progress: called with the number of clips done and the number of all clips.
         max_bodies: how many bodies of a clip are kept: those that move most.
         exclude: names of clips or files to leave out.

@@ -61,6 +61,7 @@ def test_the_size_of_the_image_and_the_place_in_it_do_not_matter(clip: np.ndarra
 
 def test_what_an_import_does_of_itself_and_what_that_leaves_as_it_was():
     assert usual_steps(KINECT_V2) is CENTRED
+    assert usual_steps(replace(COCO, name="shares", unit="m")) == usual_steps(COCO)
     assert usual_steps(COCO) == Normalisation(spine_to_z=False, shoulders_to_x=False, scale=True)
     assert "scale" not in Normalisation().model_dump()
     assert Normalisation(scale=True).model_dump()["scale"] is True
