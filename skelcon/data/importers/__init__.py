@@ -24,7 +24,7 @@ from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import Normalisation, check_steps, usual_steps
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -133,10 +133,10 @@ def import_dataset(
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
     found = source if isinstance(source, Source) else detect(source)
-    steps = normalisation or usual_steps(found.layout)
-    check_steps(steps, found.layout)
+    if normalisation is not None:
+        check_steps(normalisation, found.layout)
     options = ImportOptions(
-        normalisation=steps,
+        normalisation=normalisation,
         max_bodies=max_bodies,
         exclude=frozenset(exclude),
     )
@@ -158,7 +158,7 @@ def open_or_import(
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), []
     source = detect(path)
-    options = ImportOptions(normalisation=usual_steps(source.layout))
+    options = ImportOptions()
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError):  # a damaged cache is written again
         dataset = SkeletonDataset.open(cached)

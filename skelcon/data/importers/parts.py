@@ -17,7 +17,7 @@ import numpy as np
 from skelcon.config import Config
 from skelcon.data.importers.bodies import most_moving
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
-from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 
 FARTHEST = 1e4
@@ -25,11 +25,18 @@ FARTHEST = 1e4
 
 
 class ImportOptions(Config):
-    """What decides, beside the files, what is imported."""
+    """What decides, beside the files, what is imported.
 
-    normalisation: Normalisation = CENTRED
+    A normalisation of None is the usual one of the source's layout.
+    """
+
+    normalisation: Normalisation | None = None
     max_bodies: int = 2
     exclude: frozenset[str] = frozenset()
+
+    def steps(self, source: Source) -> Normalisation:
+        """What the coordinates have gone through after the import."""
+        return (self.normalisation or usual_steps(source.layout)).with_all_of(source.normalised)
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ class PartWriter:
         path = self._file(number)
         skipped: list[SkippedFile] = []
         excluded = 0
-        steps = self.options.normalisation.without(self.source.normalised)
+        steps = self.options.steps(self.source).without(self.source.normalised)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
             packer = ClipPacker(raw, self.source.layout, len(self.source.class_names))

@@ -165,7 +165,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         layout=source.layout,
         class_names=source.class_names,
         family=source.family,
-        normalisation=options.normalisation.with_all_of(source.normalised),
+        normalisation=options.steps(source),
         origin={"max_bodies": options.max_bodies},
         scratch=writer.directory,
     ) as dataset:
