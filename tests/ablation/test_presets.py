@@ -100,7 +100,7 @@ def test_recipes_by_data_set_are_like_the_paper(
         options = pretraining(plans["paper"])
         assert (options["epochs"], options["contrast"]["queue"]) == (epochs, queue)
         table = make_table(plans["paper"], cells_frame(plans["paper"], Store(tmp_path)))
-        beside = "In the columns headed paper the paper's value (Table 5)."
+        beside = "In the columns headed paper: the paper's value (Table 5)."
         assert beside in lay_out(table, DEFAULT).notes
     by_hand = make_plan(study, called(dataset, "pkummd1"), preset="paper", seeds=(0,))
     assert not by_hand.like_the_paper  # the report is of other data
