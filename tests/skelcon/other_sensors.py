@@ -74,6 +74,11 @@ def takes(subjects: int = 4) -> list[Take]:
     ]
 
 
+def seen(name: str, take: Take) -> np.ndarray:
+    """Every second frame of a take, (M, T, V, 3)."""
+    return SENSORS[name](render(take, noise=False)[:, ::2])
+
+
 def write(path: Path, name: str, steps: Normalisation | None = None) -> SkeletonDataset:
     """A data set as an import would write it: normalised, odd subjects train."""
     layout = LAYOUTS[name]
@@ -88,6 +93,5 @@ def write(path: Path, name: str, steps: Normalisation | None = None) -> Skeleton
     ) as writer:
         for take in takes():
             info = ClipInfo(take.info.name, ACTIONS.index(take.action), take.subject)
-            clip = SENSORS[name](render(take, noise=False)[:, ::2])
-            writer.add(info, normalise(clip, layout, steps))
+            writer.add(info, normalise(seen(name, take), layout, steps))
         return writer.close({"xsub": [(info.subject + 1) % 2 for info in writer.infos]})

@@ -1,14 +1,22 @@
 """COCO-17 in 2D and MediaPipe-33 in 3D, from the data set to features, as Kinect clips go."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from other_sensors import SENSORS, write
+from other_sensors import SENSORS, seen, takes, write
 
-from skelcon.data import ClipBank, SkeletonDataset, check_dataset, split, summarise
+from skelcon.data import (
+    ClipBank,
+    SkeletonDataset,
+    check_dataset,
+    open_or_import,
+    split,
+    summarise,
+)
 from skelcon.downstream.config import RetrievalConfig
 from skelcon.downstream.neighbours import retrieval
 from skelcon.encoders import COORDINATES, Encoder, EncodersConfig
@@ -32,6 +40,28 @@ def dataset(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> SkeletonDataset:
     return write(tmp_path_factory.mktemp("sensors") / request.param, request.param)
+
+
+def test_an_array_of_them_is_imported_to_the_same_clips(
+    dataset: SkeletonDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / "cache"))
+    name, shape = dataset.layout.name, (dataset.max_bodies, int(dataset.lengths.max()))
+    x = np.zeros((len(dataset), *shape, dataset.layout.num_joints, 3))
+    for row, take in zip(x, takes(), strict=True):
+        clip = seen(name, take)
+        row[: len(clip), : clip.shape[1]] = clip
+    infos = {"y": dataset.labels, "subject": dataset.columns["subject"]}
+    np.savez(tmp_path / "own.npz", x=x, **infos)
+    (tmp_path / "own.yaml").write_text(
+        f"kind: arrays\nlayout: {name}\naxes: NMTVC\nsplit: {{xsub: 'subject:odd'}}\n"
+    )
+    imported, skipped = open_or_import(tmp_path / "own.npz")
+    assert not skipped
+    assert imported.layout == dataset.layout
+    assert imported.normalisation == dataset.normalisation
+    np.testing.assert_allclose(imported.frames, dataset.frames, atol=1e-6)
+    np.testing.assert_array_equal(imported.splits["xsub"], dataset.splits["xsub"])
 
 
 def test_there_is_nothing_wrong_and_nothing_missing(dataset: SkeletonDataset):
