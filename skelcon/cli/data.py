@@ -33,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STEPS = ("centre", "spine-to-z", "shoulders-to-x")
+STEPS = ("centre", "spine-to-z", "shoulders-to-x", "scale")
 """The steps of :class:`skelcon.data.Normalisation`."""
 
 PICTURES = (".png", ".gif", ".mp4")
@@ -85,9 +85,9 @@ BodyOrderOption = Annotated[
 NormaliseOption = Annotated[
     str | None,
     typer.Option(
-        help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
-        "themselves (encoders.orientation).",
-        show_default="centre; an export of skelcon stays as it was",
+        help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
+        "centred clips themselves (encoders.orientation); 2D ones are never turned.",
+        show_default="centre, in 2D centre,scale; an export of skelcon stays as it was",
     ),
 ]
 DryRunOption = Annotated[

@@ -29,7 +29,7 @@ from skelcon.data.importers.registered import FAMILIES, faults_told, register
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -144,8 +144,8 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; by default they are only centred, and what
-            `export_dataset` wrote stays as it was.
+        normalisation: what is done to the coordinates; by default they are centred, and in 2D
+            scaled, and what `export_dataset` wrote stays as it was.
         progress: called with the number of clips done and the number of all clips.
         max_bodies: how many bodies of a clip are kept. Two by default, and of an export all.
         bodies: ``tracked`` follows them over frames, drops phantoms, and keeps those seen most and
@@ -159,6 +159,8 @@ def import_dataset(
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
     found = source if isinstance(source, Source) else detect(source)
+    if normalisation is not None:
+        check_steps(normalisation, found.layout)
     options = ImportOptions(
         normalisation=normalisation,
         max_bodies=max_bodies,

@@ -20,7 +20,7 @@ from skelcon.data.importers.bodies import Bodies, choose_bodies
 from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
-from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 
 FARTHEST = 1e4
@@ -31,7 +31,7 @@ class ImportOptions(Config):
     """What decides, beside the files, what is imported.
 
     What is None is as it was where skelcon's export made the files; else clips of two bodies are
-    centred.
+    normalised as is usual for the source's layout.
     """
 
     normalisation: Normalisation | None = None
@@ -41,7 +41,8 @@ class ImportOptions(Config):
 
     def steps(self, source: Source) -> Normalisation:
         """What the coordinates have gone through after the import."""
-        as_it_was = CENTRED if source.record is None else source.record.normalisation
+        usual = usual_steps(source.layout)
+        as_it_was = usual if source.record is None else source.record.normalisation
         return (self.normalisation or as_it_was).with_all_of(source.normalised)
 
     def kept(self, source: Source) -> int:

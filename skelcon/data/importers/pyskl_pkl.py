@@ -2,7 +2,9 @@
 
 A dict of ``split`` (``xsub_train``, ``xsub_val``, ...: names of clips) and ``annotations``, a list
 of dicts with ``frame_dir`` (the clip's name), ``label``, ``keypoint`` (M, T, V, C), in half or
-single precision, and ``total_frames``. Files made by hand may hold None entries.
+single precision, and ``total_frames``. Files made by hand may hold None entries. In 2D
+(``ntu60_hrnet.pkl``) keypoints are those of COCO, C = 2, and ``keypoint_score`` (M, T, V) is their
+confidence.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_o
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
 from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
-from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.layouts import LAYOUTS, SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
 from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
@@ -35,6 +37,7 @@ from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
+_IN_2D = LAYOUTS["coco-17"]
 _MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
 OWN = "own"
@@ -91,9 +94,11 @@ class PysklPkl(Source):
             return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
-        endings = ("_3danno.pkl", "_3d.pkl")
-        found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
-        return cls(path, single_file(path, found)) if found else None
+        for endings in (("_3danno.pkl", "_3d.pkl"), ("_hrnet.pkl", "_2d.pkl")):
+            found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
+            if found:
+                return cls(path, single_file(path, found))
+        return None
 
     @property
     def name(self) -> str:
@@ -310,10 +315,12 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     if total > _MOST_REPEATS * size:
         raise ValueError(f"repeats the same keypoints again and again, {total >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
+    if coordinates == 2 and joints == _IN_2D.num_joints:
+        return _IN_2D
     if coordinates == 2:
         raise ValueError(
-            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
-            "ntu60_3danno.pkl"
+            f"holds 2D keypoints of {joints} joints; known are those of {_IN_2D.name}, such as "
+            "ntu60_hrnet.pkl, and 3D ones, such as ntu60_3danno.pkl"
         )
     layout = layout_of(joints, stated)
     if layout is None or coordinates != 3:
@@ -385,6 +392,8 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
     keypoint, frames = annotation.get("keypoint"), annotation.get("total_frames")
     if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
         raise ValueError("has no keypoints")
+    if layout.dimensions == 2 and keypoint.shape[2:] == (layout.num_joints, 2):
+        keypoint = _with_confidence(keypoint, annotation.get("keypoint_score"))
     if keypoint.ndim != 4 or keypoint.shape[2:] != (layout.num_joints, 3):
         raise ValueError(f"has keypoints {keypoint.shape}, not (M, T, {layout.num_joints}, 3)")
     if frames is not None and (type(frames) is not int or frames != keypoint.shape[1]):
@@ -392,3 +401,20 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
         raise ValueError(f"total_frames is {stated}, but there are {keypoint.shape[1]} frames")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports
         return np.array(keypoint, np.float32)
+
+
+def _with_confidence(keypoint: NDArray[Any], score: object) -> NDArray[np.float32]:
+    """Keypoints (M, T, V, 2) with their scores (M, T, V), or 1, behind; zeros for what is missing.
+
+    What the estimator has not found is at (0, 0), or has no score.
+    """
+    if score is None:
+        score = np.ones(keypoint.shape[:3])
+    if not isinstance(score, np.ndarray) or score.dtype.kind not in "fiu":
+        raise ValueError("has a keypoint_score that is no array of numbers")
+    if score.shape != keypoint.shape[:3]:
+        raise ValueError(f"has keypoint_score {score.shape}, not {keypoint.shape[:3]}")
+    with np.errstate(over="ignore"):  # what overflows is refused by all imports
+        whole = np.concatenate([keypoint, score[..., None]], axis=-1).astype(np.float32)
+    there = keypoint.any(axis=-1) & ~(score <= 0)
+    return np.where(there[..., None], whole, np.float32(0))

@@ -111,6 +111,7 @@ def test_import_prints_what_it_found_made_and_skipped(run: Run, raw: Path, here:
         ("paper", {}),
         ("spine-to-z, centre", {"shoulders_to_x": False}),
         ("shoulders-to-x", {"centre": False, "spine_to_z": False}),
+        ("centre,scale", {"spine_to_z": False, "shoulders_to_x": False, "scale": True}),
     ],
 )
 def test_the_steps_of_normalisation(run: Run, raw: Path, here: Path, text: str, steps: dict):
