@@ -153,7 +153,7 @@ def list_studies(
 
 def _list_tables(results: Path, as_json: bool) -> None:
     """The tables of a results directory: their names, and what each asks."""
-    from ablation.report.questions import asked_tables, in_words
+    from ablation.report.questions import asked_tables, in_words, why_none
 
     tables = dict(asked_tables(results))
     if as_json:
@@ -161,7 +161,7 @@ def _list_tables(results: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"tables": found}, indent=1))
         return
     if not tables:
-        raise UserError(f"'{results}' has no tables: run a study to make one")
+        raise UserError(why_none(results))
     width = max(map(len, tables))
     for name, asked in tables.items():
         echo(f"{name:<{width}}  {in_words(asked)}")

@@ -65,6 +65,17 @@ def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
             yield path.parent.name, values
 
 
+def why_none(results: Path) -> str:
+    """Why ``results`` has no table that can be read again."""
+    names = sorted(path.parent.name for path in results.glob("*/cells.csv"))
+    if not names:
+        return f"'{results}' has no tables: run a study to make one"
+    return (
+        f"'{results}' has only exported tables ({', '.join(names)}): what this reads is missing, "
+        f"NAME/{ASKED}, units/ and data/"
+    )
+
+
 def in_words(values: Json) -> str:
     """``Benefit of skeleton augmentation: UTD-MHAD, small preset, 7 rows, seeds 0, 1``."""
     study, preset = values["study"], values["preset"]

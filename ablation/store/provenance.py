@@ -29,6 +29,9 @@ def environment() -> Json:
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         hardware |= {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
+        hardware["driver"] = _line_of(
+            "/proc/driver/nvidia/version", r"NVRM version:.*?(\d+\.[\d.]+)"
+        )
     hardware["system"] = f"{platform.system()} {platform.machine()}"
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -41,14 +44,16 @@ def environment() -> Json:
     return {"versions": versions, "revision": _revision(), "hardware": hardware}
 
 
-def arithmetic() -> Json:
-    """What rounds the numbers of this process, beside the versions and the hardware."""
+def arithmetic(precision: str) -> Json:
+    """What rounds the numbers of a unit of this precision, beside the versions and the hardware."""
     import torch
 
     return {
-        "tf32_products": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "precision": precision,
+        "tf32_products": precision == "tf32",
+        "tf32_convolutions": precision == "tf32",
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
     }
 
 

@@ -64,6 +64,6 @@ def test_choices_on_the_command_line_are_those_that_there_are():
 
 def test_the_engine_is_imported_when_it_is_used():
     assert imported_by("import ablation", *HEAVY, "numpy", "pydantic", "ablation.api") == []
-    names = "'compare load_cells load_table run'"
+    names = "'compare figure load_cells load_table run'"
     program = f"import ablation; assert ' '.join(ablation.__all__) == {names}; ablation.run"
     assert imported_by(program, *HEAVY) == []
