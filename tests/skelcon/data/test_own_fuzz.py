@@ -100,7 +100,7 @@ def ways(folder: Path) -> list[Way]:
     writers: dict[str, Callable[[Path, np.ndarray], object]] = {
         ".npy": np.save,
         ".json": lambda path, x: path.write_text(json.dumps(x.tolist())),
-        ".mat": lambda path, x: scipy.io.savemat(path, {"x": x}),
+        ".mat": lambda path, x: scipy.io.savemat(path, {"x": x, "who": "me", "s": {"a": 1}}),
         ".bvh": lambda path, x: path.write_text(bvh_text(motion(seed=len(path.stem)))),
     }
     for suffix, write in writers.items():
@@ -111,6 +111,8 @@ def ways(folder: Path) -> list[Way]:
         options = {**own, "files": FILES + suffix}
         if suffix == ".bvh":
             options = {**options, "unit": "cm", "layout": None}
+        if suffix == ".mat":
+            options["variable"] = "x"
         found.append(Way(inside, options, sorted(inside.iterdir()), of_file))
     return found
 
