@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from skelcon.plugins import (
         register_augmentation,
         register_encoder,
+        register_importer,
         register_layout,
+        register_protocol,
         register_representation,
     )
     from skelcon.presets import preset
@@ -30,7 +32,9 @@ __all__ = [
     "preset",
     "register_augmentation",
     "register_encoder",
+    "register_importer",
     "register_layout",
+    "register_protocol",
     "register_representation",
 ]
 
@@ -42,7 +46,9 @@ __getattr__ = lazy_exports(
         "preset": "skelcon.presets",
         "register_augmentation": "skelcon.plugins",
         "register_encoder": "skelcon.plugins",
+        "register_importer": "skelcon.plugins",
         "register_layout": "skelcon.plugins",
+        "register_protocol": "skelcon.plugins",
         "register_representation": "skelcon.plugins",
     },
 )

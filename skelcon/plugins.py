@@ -35,13 +35,15 @@ from skelcon.errors import UserError, nearest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from skelcon.data import SkeletonLayout
+    from skelcon.data import ClipInfo, SkeletonLayout, Source
 
 GROUP = "skelcon.plugins"
 """The entry-point group of installed plugins."""
 
 AugmentationT = TypeVar("AugmentationT", bound="Callable[..., Tensor]")
 EncoderT = TypeVar("EncoderT", bound="Callable[..., nn.Module]")
+ProtocolT = TypeVar("ProtocolT", bound="Callable[[Sequence[ClipInfo]], Any]")
+SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
 
 
@@ -134,6 +136,50 @@ def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> 
     from skelcon.data import LAYOUTS  # which brings numpy along
 
     return LAYOUTS.register(layout)
+
+
+def register_importer(source: SourceT) -> SourceT:
+    """Register a subclass of :class:`skelcon.data.Source`: files of one more layout.
+
+    A class decorator. ``skelcon data import`` and ``--data`` then find such files, and ``--format``
+    takes the class's ``family``. Its ``find``, ``name``, ``layout``, ``class_names``, ``read`` and
+    ``splits`` say what the files are; resuming, several processes, limits and the report are those
+    of every import.
+
+    Raises:
+        UserError: if it is no such class, or its family's name is invalid or taken.
+    """
+    from skelcon.data.importers.registered import register  # which brings numpy along
+
+    register(source)
+    return source
+
+
+def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT], ProtocolT]:
+    """Register ``function(infos) -> sides`` as a protocol, which every import then computes.
+
+    Args:
+        name: what ``--protocol`` calls it.
+        version: recorded in the data set's header; clips are imported again when it changes.
+
+    Args of the function:
+        infos: a :class:`skelcon.data.ClipInfo` for each of the N clips: name, label, subject,
+            camera and setup (-1 where unknown).
+
+    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the clips are none of
+    its kind.
+
+    Raises:
+        UserError: if the name is taken or the function does not accept infos.
+    """
+
+    def decorate(function: ProtocolT) -> ProtocolT:
+        from skelcon.data.protocols import REGISTERED as PROTOCOLS
+
+        PROTOCOLS.register(name, version, function)
+        return function
+
+    return decorate
 
 
 def load_plugins(names: Sequence[str] = (), directory: Path | None = None) -> None:

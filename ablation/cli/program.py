@@ -21,7 +21,6 @@ from ablation.cli.claims import claims
 from ablation.cli.compare import compare
 from ablation.cli.explain import explain
 from ablation.cli.figures import figures
-from ablation.cli.flatten import with_options
 from ablation.cli.options import (
     RESULTS,
     JsonOption,
@@ -46,6 +45,7 @@ from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
 from skelcon.cli.console import run_app
+from skelcon.cli.flatten import with_options
 from skelcon.cli.options import VersionOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest

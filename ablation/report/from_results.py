@@ -90,7 +90,7 @@ def load_plan(results: Path, name: str) -> Plan:
         hint = f"{nearest(name, known)} (run a study to make it)"
         raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:
-        values: Json = json.loads(path.read_text())
+        values: Json = json.loads(path.read_text(encoding="utf-8"))
         load_plugins(tuple(values["study"].get("plugins", ())))
         study = Study.model_validate(values["study"])
         dataset, source = (

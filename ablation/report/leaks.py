@@ -43,7 +43,7 @@ def keep_leaks(dataset: SkeletonDataset, place: Path) -> None:
 def read_leaks(place: Path) -> Leaks:
     """What :func:`keep_leaks` has found; nothing where it was not asked."""
     try:
-        values = json.loads((place / FILE).read_text())
+        values = json.loads((place / FILE).read_text(encoding="utf-8"))
         return {str(protocol): tuple(map(int, clips)) for protocol, clips in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}

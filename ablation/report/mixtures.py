@@ -43,7 +43,7 @@ def _facts(unit: Unit, store: Store) -> Iterator[tuple[str, str]]:
         return
     if family := (provenance.get("data") or {}).get("family"):
         yield "layout family", str(family)
-    if unit.trains:
+    if unit.trains or "precision" in unit.options:
         yield "precision", str(unit.options.get("precision", "fp32"))
     if "device" in provenance:
         yield "arithmetic", arithmetic_of(provenance)

@@ -71,6 +71,7 @@ def notes_of(
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += map(Detail, recipe_notes(plan))
     notes += [*plan.notes, *plan.study.notes]
+    notes += _precisions(plan)
     notes += map(Detail, (*_schedules(plan), *_jitter(plan), *_labels(plan)))
     if not on_test:
         notes += map(Detail, validation_notes(plan, hits or {}))
@@ -90,6 +91,17 @@ def notes_of(
         where = dict.fromkeys(group["row"] + " / " + group["column"])
         notes.append(f"{len(group)} missing ({', '.join(where)}): {reason}.")
     return tuple(notes)
+
+
+def _precisions(plan: Plan) -> list[str]:
+    """What is not in float32."""
+    found: dict[str, dict[str, None]] = {}
+    for unit in plan.units.values():
+        precision = str(unit.options.get("precision", "fp32"))
+        if precision != "fp32":
+            work = "pre-training" if isinstance(unit, PretrainUnit) else unit.task.name
+            found.setdefault(precision, {})[work] = None
+    return [f"In {precision}: {', '.join(works)}." for precision, works in found.items()]
 
 
 def _schedules(plan: Plan) -> list[str]:

@@ -51,7 +51,7 @@ def asked(plan: Plan) -> Json:
 def read_asked(directory: Path) -> Json | None:
     """What was asked of the table in ``directory``; None if there is none, or it is damaged."""
     try:
-        values = json.loads((directory / ASKED).read_text())
+        values = json.loads((directory / ASKED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) and "study" in values else None

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from skelcon.cli.console import counted, progress_bar
+from skelcon.cli.console import progress_bar
+from skelcon.cli.data_view import told
 from skelcon.cli.options import PROTOCOLS, ExportFormat
 from skelcon.cli.terminal import PlainConsole, echo, line
 
@@ -39,11 +40,10 @@ def export(
     export_target(out, format)  # before an import, which may take minutes
     console = PlainConsole(stderr=True)
     with progress_bar(console, "importing") as progress:
-        dataset, skipped = open_or_import(path, progress)
+        dataset, _ = open_or_import(path, progress)
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
-    if skipped:
-        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
+    told(console, dataset, path)
     if format == "agcn-npy" and dataset.normalisation != Normalisation():
         taken = ", ".join(step for step, done in dataset.normalisation if not done)
         line(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skelcon.data.check import Finding, Findings, check_dataset, leaking_clips
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
+from skelcon.data.importers.source import ClipFiles, RawClip
 from skelcon.data.layouts import (
     KINECT_V1,
     KINECT_V1_SDK,
@@ -29,6 +30,7 @@ from skelcon.data.splits import (
     groups_of,
     kind_of_groups,
     num_folds,
+    require_sides,
     split,
 )
 from skelcon.data.summary import Summary, summarise
@@ -47,6 +49,7 @@ __all__ = [
     "PROTOCOLS",
     "UNKNOWN",
     "ClipBank",
+    "ClipFiles",
     "ClipInfo",
     "DatasetWriter",
     "Finding",
@@ -55,6 +58,7 @@ __all__ = [
     "Normalisation",
     "Orientation",
     "Part",
+    "RawClip",
     "SkeletonDataset",
     "SkeletonLayout",
     "SkippedFile",
@@ -74,6 +78,7 @@ __all__ = [
     "normalise",
     "num_folds",
     "open_or_import",
+    "require_sides",
     "split",
     "summarise",
     "turns",

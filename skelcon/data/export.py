@@ -192,7 +192,7 @@ def _write_agcn(
             continue
         place = draft / protocol
         place.mkdir(parents=True, exist_ok=True)
-        (place / LAYOUT).write_text(f"{dataset.layout.name}\n")
+        (place / LAYOUT).write_text(f"{dataset.layout.name}\n", encoding="utf-8")
         with (place / f"{part}_data_joint.npy").open("wb") as file:
             _write_npy(file, counted(replayed(clips)), np.dtype(np.float32), (len(clips), *shape))
             _to_disk(file)

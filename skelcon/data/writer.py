@@ -113,7 +113,9 @@ class DatasetWriter:
         self._meta["fingerprint"] = fingerprint_of(self._packer.digest, arrays, sides, self._meta)
         columns = {**arrays, **{f"split_{name}": values for name, values in sides.items()}}
         np.savez(self._tmp / "index.npz", **columns)  # type: ignore[arg-type]
-        (self._tmp / "meta.json").write_text(json.dumps(self._meta, indent=1) + "\n")
+        (self._tmp / "meta.json").write_text(
+            json.dumps(self._meta, indent=1) + "\n", encoding="utf-8"
+        )
 
     def close(
         self,
@@ -128,7 +130,7 @@ class DatasetWriter:
         """
         self._finish(splits)
         if report is not None:
-            (self._tmp / REPORT).write_text(json.dumps(report, indent=1) + "\n")
+            (self._tmp / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         replaced = self._tmp.with_name(f"{self._tmp.name}.old")
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(replaced)
@@ -150,8 +152,13 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._frames.close()
-        shutil.rmtree(self._tmp, ignore_errors=True)
+        try:
+            self._frames.close()
+        except OSError:  # a full disk, as is known already
+            if error is None:
+                raise
+        finally:
+            shutil.rmtree(self._tmp, ignore_errors=True)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -10,19 +10,23 @@ lengths, if they exist. The protocol is in the file's name (``NTU60_CS.npz``), o
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.labels import Labels, array_labels
 from skelcon.data.importers.naming import dataset_in, protocol_in
-from skelcon.data.importers.padded import Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, zero_padded_length
-from skelcon.data.importers.source import SkippedFile, Source, single_file
+from skelcon.data.importers.sides import Frames, Side, opened
+from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 PARTS = {"train": TRAIN, "test": TEST}
 WIDTHS = {150: (2, 25), 120: (2, 20), 75: (1, 25), 60: (1, 20)}
@@ -39,7 +43,7 @@ class CtrgcnNpz(PaddedSource):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The file, or the only one in a directory.
+        """The file, whatever it is called if it has their keys, or the only one in a directory.
 
         In a directory a file of another name than theirs (``NTU120_CSub.npz``, ``PKUv1_XSub.npz``)
         counts if its table of contents, a few bytes at its end, has their keys.
@@ -48,7 +52,7 @@ class CtrgcnNpz(PaddedSource):
             UserError: if a directory has several.
         """
         if not path.is_dir():
-            return cls(path, [path]) if path.suffix == ".npz" else None
+            return cls(path, [path]) if path.suffix == ".npz" or _has_keys(path) else None
         found = [file for file in path.glob("*.npz") if _is_one(file)]
         return cls(path, single_file(path, found)) if found else None
 
@@ -82,7 +86,7 @@ class CtrgcnNpz(PaddedSource):
                 labels = _named(labels, array(names, "U"))
             except (ValueError, OSError) as error:
                 reason = f"{error}: clips are numbered"
-                notes = (SkippedFile(f"{names} of {file.name}", reason),)
+                notes = (SkippedFile(f"{names} of {file.name}", reason, clips=0),)
         stated = _text(file, members, "protocol") or ""
         side = Side(
             protocol=protocol_in(file.stem) or protocol_in(stated),
@@ -96,6 +100,20 @@ class CtrgcnNpz(PaddedSource):
         if lengths not in members:
             return side
         return side.with_lengths(f"{lengths} of {file.name}", lambda: array(lengths))
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the arrays of the file that are not used."""
+        yield from super().notes(infos)
+        (file,) = self.files
+        members = archive_members(file)
+        used = {"layout", "protocol"}
+        for part in PARTS:
+            if {f"x_{part}", f"y_{part}"} <= set(members):
+                used |= {f"{key}_{part}" for key in ("x", "y", "names", "num_frame")}
+        if others := sorted(members.keys() - used):
+            arrays = counted(len(others), "array")
+            text = f"{arrays} of '{file.name}' not used: only train and test are"
+            yield Note("arrays", text, tuple(others))
 
     def _stated_layout(self) -> str | None:
         return _text(self.files[0], archive_members(self.files[0]), "layout")
@@ -117,8 +135,10 @@ class CtrgcnNpz(PaddedSource):
 
 def _is_one(file: Path) -> bool:
     """Whether a file is of this family, by its name or else by its keys."""
-    if protocol_in(file.stem) and dataset_in(Path("/") / file.stem):
-        return True
+    return bool(protocol_in(file.stem) and dataset_in(Path("/") / file.stem)) or _has_keys(file)
+
+
+def _has_keys(file: Path) -> bool:
     try:
         members = archive_members(file)
     except (ValueError, OSError):

@@ -1,7 +1,6 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A *side* is one array of padded clips and their labels: the training or the test clips of one
-protocol. A clip may be in the sides of several protocols. It is read from the first of them, and
+A clip may be in the sides of several protocols. It is read from the first of them, and
 the others only say, by its name, whether it trains or tests there.
 """
 
@@ -9,8 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -22,7 +20,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.labels import LARGEST_CLASS, Labels, read_lengths
+from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import (
     BY_JOINTS,
     NTU,
@@ -33,22 +31,16 @@ from skelcon.data.importers.naming import (
     own_name,
 )
 from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info_or_none
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.sides import Frames, Side
+from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 STRETCH = 64
 """Clips that are one item."""
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
-
-
-class Frames(NamedTuple):
-    """How the clips of an array are laid out: frames, joints and bodies of each."""
-
-    frames: int
-    joints: int
-    bodies: int
 
 
 class Stretch(NamedTuple):
@@ -57,61 +49,6 @@ class Stretch(NamedTuple):
     side: int
     start: int
     stop: int
-
-
-@dataclass(frozen=True)
-class Side:
-    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
-
-    Attributes:
-        clips: their padded coordinates, or why these cannot be read at all.
-        labels: their labels, and their names if there are any.
-        lengths: the frames of each clip, where a file has them.
-        notes: what was not used of the side, beside clips.
-        prefix: what clips without a name are called by (``train``).
-        where: what messages call its array.
-    """
-
-    protocol: str | None
-    part: int
-    clips: StoredArray | str
-    labels: Labels
-    prefix: str
-    where: str
-    lengths: NDArray[np.int64] | None = None
-    notes: tuple[SkippedFile, ...] = ()
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The name of each clip for which there is a label."""
-        stored = self.labels.names or [None] * self.count
-        return [
-            name.removesuffix(".skeleton")
-            if name and name.isprintable()
-            else f"{self.prefix}-{at:05d}"
-            for at, name in enumerate(stored[: self.count])
-        ]
-
-    @property
-    def count(self) -> int:
-        """How many clips the side has: as many as labels can be read, or are in the array."""
-        whole = self.clips.whole if isinstance(self.clips, StoredArray) else 0
-        return max(len(self.labels.values), min(self.labels.count, whole))
-
-    def with_lengths(self, where: str, open_array: Callable[[], StoredArray]) -> Side:
-        """The side with the lengths of an array, or with a note that they cannot be used."""
-        lengths = read_lengths(open_array, self.labels.count)
-        if isinstance(lengths, str):
-            return replace(self, notes=(*self.notes, SkippedFile(where, lengths)))
-        return replace(self, lengths=lengths)
-
-
-def opened(open_array: Callable[[], StoredArray]) -> StoredArray | str:
-    """An array, or why it cannot be read."""
-    try:
-        return open_array()
-    except (ValueError, OSError) as error:
-        return str(error)
 
 
 class PaddedSource(Source):
@@ -356,12 +293,25 @@ class PaddedSource(Source):
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):
             row = self._parts(infos, protocol)
-            named = protocol or next(
-                (known for known in PROTOCOLS if np.array_equal(derived.get(known, ()), row)),
-                "xsub",
-            )
-            rows[named] = row
+            rows[protocol or _same(derived, row) or "xsub"] = row
         return {name: row for name, row in ({**derived, **rows}).items() if (row >= 0).any()}
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also what was not used of the sides, or is not what it seems."""
+        yield from super().notes(infos)
+        if self._ntu is not None:
+            yield from ntu_facts.beyond_note(i for i in self._ntu if i.name not in self.exclude)
+        protocols = dict.fromkeys(side.protocol for side in self.sides)
+        for protocol in protocols:
+            names = [set(side.names) for side in self.sides if side.protocol == protocol]
+            if both := sorted(set.intersection(*names)) if len(names) > 1 else []:
+                text = f"{counted(len(both), 'name')} on both sides of {protocol or 'the protocol'}"
+                yield Note("splits", text, tuple(both))
+        if None in protocols:
+            derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
+            if _same(derived, self._parts(infos, None)) is None:
+                text = "no name says which protocol the sides are of: they are called xsub"
+                yield Note("splits", text)
 
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
@@ -394,6 +344,11 @@ class PaddedSource(Source):
                 last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
             seen[name] += 1
         return row
+
+
+def _same(derived: Mapping[str, NDArray[np.int8]], row: NDArray[np.int8]) -> str | None:
+    """The protocol with the same sides."""
+    return next((name for name in PROTOCOLS if np.array_equal(derived.get(name, ()), row)), None)
 
 
 def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:

@@ -19,11 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.files import folders_in
+from skelcon.data.importers.files import folders_in, text_of
 from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
 from skelcon.data.importers.naming import protocol_in
-from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import STRETCH, PaddedSource
 from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
+from skelcon.data.importers.sides import Frames, Side, opened
 from skelcon.data.importers.source import RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import Normalisation
@@ -109,7 +110,7 @@ class PaddedNpy(PaddedSource):
     def _stated_layout(self) -> str | None:
         for file in self.files:
             if file.name == LAYOUT and file.is_file() and file.stat().st_size < 1000:
-                return file.read_bytes().decode(errors="replace").strip()
+                return text_of(file).decode(errors="replace").strip()
         return None
 
     def _sides(self) -> list[Side]:

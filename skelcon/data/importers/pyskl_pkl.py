@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,20 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.files import starts_with
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
-from skelcon.data.importers.source import RawClip, SkippedFile, Source, single_file
+from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.splits import TEST, TRAIN, canonical_protocol
+from skelcon.data.splits import PROTOCOLS, TEST, TRAIN, canonical_protocol
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
+_MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -38,13 +41,19 @@ Sides = dict[str, dict[str, frozenset[str]]]
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are."""
+    """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are.
+
+    ``infos`` are what the names say that are NTU's, and ``unknown`` the splits of no protocol.
+    """
 
     count: int
     layout: SkeletonLayout
     ntu: str | None
     class_names: tuple[str, ...]
     sides: Sides
+    names: frozenset[str]
+    infos: tuple[ClipInfo, ...]
+    unknown: tuple[str, ...]
 
 
 class PysklPkl(Source):
@@ -64,10 +73,13 @@ class PysklPkl(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such."""
+        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
+
+        A file may be called anything if it starts as pickles of protocol 2 and later do.
+        """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") and not path.name.endswith("_label.pkl")
-            return cls(path, [path]) if known else None
+            known = path.suffix in (".pkl", ".pickle") or starts_with(path, _MAGIC)
+            return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
         endings = ("_3danno.pkl", "_3d.pkl")
@@ -121,6 +133,21 @@ class PysklPkl(Source):
                 rows[protocol] = row
         return rows
 
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also what of the file's splits was not used, or is not what it seems."""
+        yield from super().notes(infos)
+        facts = self._facts
+        if facts.ntu:
+            left = (info for info in facts.infos if info.name not in self.exclude)
+            yield from ntu_facts.beyond_note(left)
+        if facts.unknown:
+            known = ", ".join(f"{protocol}_train" for protocol in PROTOCOLS)
+            official = ", and the official ones stand for them" if facts.ntu else ""
+            text = f"of the file are of no known protocol (as {known}), not used{official}"
+            yield Note("splits", text, facts.unknown)
+        for protocol, sides in facts.sides.items():
+            yield from _notes_on(protocol, sides, facts.names)
+
     @property
     def _facts(self) -> _Facts:
         """The facts, for which the file is loaded once; the clips wait to be read."""
@@ -144,6 +171,25 @@ def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
     return TRAIN if name in train else -1
 
 
+def _notes_on(
+    protocol: str, sides: Mapping[str, frozenset[str]], clips: frozenset[str]
+) -> Iterator[Note]:
+    """What is odd in the sides of a protocol of a file with such clips."""
+    train, val = (sides.get(side, frozenset()) for side in ("train", "val"))
+    test = sides.get("test") or val
+    if val and val != test:
+        yield Note("splits", f"{protocol}_val is not used: {protocol}_test tests")
+    if both := train & test:
+        text = f"{counted(len(both), 'name')} on both sides of {protocol}: their clips test"
+        yield Note("splits", text, tuple(sorted(both)))
+    if lost := (train | test) - clips:
+        text = f"{counted(len(lost), 'name')} of {protocol} without a clip"
+        yield Note("splits", text, tuple(sorted(lost)))
+    if rest := clips - (train | test):
+        text = f"{counted(len(rest), 'clip')} on no side of {protocol}"
+        yield Note("splits", text, tuple(sorted(rest)))
+
+
 def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     """The facts of a file, then its clips.
 
@@ -164,22 +210,27 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
     layout = _layout(dicts, content.get("layout"), size)
-    sides = _sides(content.get("split"))
-    infos = [
-        ntu_info_or_none(each["frame_dir"])
-        for each in dicts
-        if isinstance(each.get("frame_dir"), str)
-    ]
-    known = [info for info in infos if info is not None]
+    sides, unknown = _sides(content.get("split"))
+    names = [each["frame_dir"] for each in dicts if isinstance(each.get("frame_dir"), str)]
+    known = [info for name in names if (info := ntu_info_or_none(name)) is not None]
     labels = [each.get("label") for each in dicts]
     good = [label for label in labels if type(label) is int and 0 <= label <= LARGEST_CLASS]
     ntu = None
     class_names = tuple(f"class {number}" for number in range(1, max(good, default=0) + 2))
-    if len(known) * 2 > len(infos):
+    if len(known) * 2 > len(names):
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
         class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
-    return _Facts(len(content["annotations"]), layout, ntu, class_names, sides)
+    return _Facts(
+        len(content["annotations"]),
+        layout,
+        ntu,
+        class_names,
+        sides,
+        frozenset(map(_plain, names)),
+        tuple(known) if ntu else (),
+        unknown,
+    )
 
 
 def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:
@@ -207,18 +258,22 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     return layout
 
 
-def _sides(split: object) -> Sides:
-    """What the entries of ``split`` with known names say."""
+def _sides(split: object) -> tuple[Sides, tuple[str, ...]]:
+    """What the entries of ``split`` with known names say, and the names of the others."""
     sides: Sides = {}
+    unknown = [] if isinstance(split, dict | None) else ["split"]
     for key, names in split.items() if isinstance(split, dict) else ():
         match = _SIDE.fullmatch(key) if isinstance(key, str) else None
-        if match is None or not isinstance(names, list | tuple | set | np.ndarray):
-            continue
-        with contextlib.suppress(UserError):  # not a known protocol
+        try:
+            if match is None or not isinstance(names, list | tuple | set | np.ndarray):
+                raise UserError("no side of a protocol")
             protocol = canonical_protocol(match[1])
-            plain = frozenset(_plain(name) for name in names if isinstance(name, str))
-            sides.setdefault(protocol, {})[match[2]] = plain
-    return sides
+        except UserError:
+            unknown.append(key[:100] if isinstance(key, str) else type(key).__name__)
+            continue
+        plain = frozenset(_plain(name) for name in names if isinstance(name, str))
+        sides.setdefault(protocol, {})[match[2]] = plain
+    return sides, tuple(unknown)
 
 
 def _plain(name: str) -> str:
