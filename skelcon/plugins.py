@@ -56,7 +56,8 @@ def register_augmentation(
     ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``.
 
     Args of the function:
-        view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero.
+        view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero. Of a
+            layout in 2D the third value is a confidence.
         generator: a CPU generator; every random draw must come from it.
         options: parameters of plain types; annotations are checked, defaults are part of the key.
 

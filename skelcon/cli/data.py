@@ -13,6 +13,7 @@ import typer
 
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.data_check import check
 from skelcon.cli.data_export import export
 from skelcon.cli.data_layouts import layouts
 from skelcon.cli.data_own import OwnOptions, dry_run, source_of
@@ -32,7 +33,7 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STEPS = ("centre", "spine-to-z", "shoulders-to-x")
+STEPS = ("centre", "spine-to-z", "shoulders-to-x", "scale")
 """The steps of :class:`skelcon.data.Normalisation`."""
 
 PICTURES = (".png", ".gif", ".mp4")
@@ -66,7 +67,12 @@ ExcludeOption = Annotated[
     ),
 ]
 BodiesOption = Annotated[
-    int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many bodies of a clip are kept: those that move most.",
+        show_default="2; all of an export of skelcon",
+    ),
 ]
 BodyOrderOption = Annotated[
     BodyOrder | None,
@@ -77,10 +83,11 @@ BodyOrderOption = Annotated[
     ),
 ]
 NormaliseOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
-        "themselves (encoders.orientation)."
+        help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
+        "centred clips themselves (encoders.orientation); 2D ones are never turned.",
+        show_default="centre, in 2D centre,scale; an export of skelcon stays as it was",
     ),
 ]
 DryRunOption = Annotated[
@@ -103,9 +110,9 @@ def import_(
     own: OwnOptions,
     family: FormatOption = None,
     exclude: ExcludeOption = None,
-    max_bodies: BodiesOption = 2,
+    max_bodies: BodiesOption = None,
     bodies: BodyOrderOption = None,
-    normalise: NormaliseOption = "centre",
+    normalise: NormaliseOption = None,
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
     dry: DryRunOption = False,
@@ -125,7 +132,7 @@ def import_(
     from skelcon.data.importers.report import read_report
     from skelcon.plugins import load_plugins
 
-    steps = _steps(normalise)
+    steps = None if normalise is None else _steps(normalise)
     names = _names(exclude or ())
     _check_free(out)
     load_plugins(plugins or ())
@@ -172,7 +179,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         answer = {
             **summary.to_dict(),
             "source": _source_json(source),
-            "import": _report_json(report),
+            "import": report_json(report),
         }
         typer.echo(json.dumps(answer, indent=1))
         return
@@ -181,52 +188,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     view.skipped(console, report)
 
 
-@app.command()
-def check(
-    path: PathArgument,
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Write the names of the test clips that repeat a training clip, for --exclude.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
-
-    The exit code is 1 if there is an error, and 0 if there are only notes. A set
-    without test clips that leak:
-
-    \b
-    skelcon data check PATH --write-exclude leaks.txt
-    skelcon data import PATH OUT --exclude leaks.txt
-    """
-    from skelcon.data import check_dataset
-    from skelcon.data.importers.report import read_report
-
-    dataset, _ = opened(path)
-    report = read_report(dataset.path)
-    with progress_bar(PlainConsole(stderr=True), "checking") as progress:
-        findings = check_dataset(dataset, progress)
-    leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
-    if write_exclude is not None:
-        write_exclude.write_text(
-            "".join(f"{name}\n" for name in dict.fromkeys(leaks)), encoding="utf-8"
-        )
-    if as_json:
-        typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
-    else:
-        console = PlainConsole()
-        view.findings(console, findings)
-        view.skipped(console, report)
-        view.verdict(console, findings)
-        if write_exclude is not None:
-            line(console, f"{counted(len(set(leaks)), 'name')} written to '{write_exclude}'")
-    if findings.errors:
-        raise typer.Exit(1)
+app.command()(check)
 
 
 @app.command()
@@ -365,7 +327,8 @@ def _source_json(source: Source | None) -> Json | None:
     return {"family": source.family, "title": source.title, "files": len(source.files)}
 
 
-def _report_json(report: ImportReport | None) -> Json | None:
+def report_json(report: ImportReport | None) -> Json | None:
+    """What an import left out, for scripts."""
     from skelcon.data.importers.report import by_reason
 
     if report is None:

@@ -32,7 +32,8 @@ def export(
     """Write the data set PATH to OUT in a layout that other trainers read.
 
     Coordinates are written as they are in the data set; for agcn-npy they are
-    normalised first. OUT must not exist, and is written whole or not at all.
+    normalised first. An import of OUT gives the same data set again. OUT must
+    not exist, and is written whole or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target
@@ -44,12 +45,13 @@ def export(
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
     told(console, dataset, path)
-    if format == "agcn-npy" and dataset.normalisation != Normalisation():
-        taken = ", ".join(step for step, done in dataset.normalisation if not done)
+    missing = Normalisation().without(dataset.normalisation)
+    taken = [step.replace("_", "-") for step, wanted in missing if wanted]
+    if format == "agcn-npy" and taken:
         line(
             console,
             "note: readers of agcn-npy expect normalised coordinates, and the data set's are not: "
-            f"{taken.replace('_', '-')} applied to what was written",
+            f"{', '.join(taken)} applied to what was written",
         )
     for file in written:
         echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

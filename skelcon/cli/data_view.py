@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from skelcon.data import SkeletonDataset
-    from skelcon.data.check import Finding, Findings
+    from skelcon.data.checks import Finding, Findings, Verdict
     from skelcon.data.importers.report import ImportReport
+    from skelcon.data.importers.source import Note
     from skelcon.data.summary import Lengths, Summary
 
 WIDTH = 80
 _LABEL = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN = 5
+_STATES = {"ok": "green", "note": "yellow", "error": "bold red"}
 _SKIPPED = 10
 """How many skipped files an import prints; its report lists all."""
 
@@ -92,18 +94,34 @@ def _histogram(console: Console, lengths: Lengths) -> None:
 
 
 def findings(console: Console, found: Findings) -> None:
-    """Everything that was found, errors first."""
+    """A line for each verdict, then everything that was found, errors first."""
     line(
         console,
         joined((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
     )
     line(console, styled(found.path, "dim"))
+    line(console, "")
+    for verdict in found.verdicts:
+        _verdict(console, verdict)
     for each in found.findings:
         _finding(console, each)
 
 
+def _verdict(console: Console, verdict: Verdict) -> None:
+    """What is about what: of findings, which follow, only the first words."""
+    word = "-" if verdict.state == "not judged" else verdict.state
+    text = verdict.text
+    if verdict.state in ("note", "error"):
+        text = text.split(":")[0]
+    rows = _folded(console, text, _LABEL + 10)
+    for number, row in enumerate(rows):
+        heads = ("", "") if number else (word, verdict.about)
+        style = _STATES.get(verdict.state, "dim")
+        line(console, joined((f"  {heads[0]:<6}", style), f"{heads[1]:<{_LABEL}}", row))
+
+
 def _finding(console: Console, found: Finding) -> None:
-    style = "bold red" if found.severity == "error" else "yellow"
+    style = _STATES[found.severity]
     about = f" ({found.protocol})" if found.protocol else ""
     line(console, "")
     line(console, joined((f"{found.severity}: {found.kind}{about}", style)))
@@ -160,9 +178,10 @@ def told(console: Console, dataset: SkeletonDataset, path: Path) -> None:
         where = f"warning: {count} left out of '{path}'; the first, {first.name}: "
         line(console, where + first.reason)
     odd = [note for note in report.notes if note.about != "files"]
+    odd.sort(key=lambda note: _word(note) != "warning")
     if odd:
         more = "" if len(odd) == 1 else f" (and {len(odd) - 1} more: skelcon data info '{path}')"
-        line(console, f"note: {odd[0].about} of '{path}': {odd[0].text}{more}")
+        line(console, f"{_word(odd[0])}: {odd[0].about} of '{path}': {odd[0].text}{more}")
 
 
 def _skipped_in_all(report: ImportReport) -> str:
@@ -177,7 +196,14 @@ def _bodies_and_notes(console: Console, report: ImportReport) -> None:
     for note in report.notes:
         named = f": {', '.join(note.names[:_SHOWN])}" if note.names else ""
         more = f", and {len(note.names) - _SHOWN:,} more" if len(note.names) > _SHOWN else ""
-        line(console, styled(f"note: {note.about}: {note.text}{named}{more}", "yellow"))
+        line(console, styled(f"{_word(note)}: {note.about}: {note.text}{named}{more}", "yellow"))
+
+
+def _word(note: Note) -> str:
+    """What contradicts the layout is worse than other notes."""
+    from skelcon.data.anatomy import DOUBTS
+
+    return "warning" if note.about in DOUBTS else "note"
 
 
 def verdict(console: Console, found: Findings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skelcon.data.check import Finding, Findings, check_dataset, leaking_clips
+from skelcon.data.checks import Finding, Findings, check_dataset, leaking_clips
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
 from skelcon.data.importers.source import ClipFiles, RawClip

@@ -25,7 +25,7 @@ from skelcon.data.dataset import (
     fingerprint_of,
 )
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 from skelcon.errors import UserError
 
@@ -40,6 +40,12 @@ class DatasetWriter:
     Use as a context manager: ``path`` does not exist until :meth:`close`. ``origin`` records in the
     header how the clips were made; no number depends on it. Until it is whole the data set is in
     the directory ``scratch``, on the same disk; by default beside ``path``.
+
+    Of a layout of two dimensions the clips have x, y and a confidence: 1 where nothing is known of
+    it, and all three 0 where a joint is missing.
+
+    Raises:
+        UserError: if the normalisation needs three dimensions, and the layout has two.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class DatasetWriter:
         origin: Mapping[str, Any] | None = None,
         scratch: Path | None = None,
     ) -> None:
+        check_steps(normalisation, layout)
         self.path = Path(path)
         self._scratch = scratch or self.path.parent
         self._layout = layout

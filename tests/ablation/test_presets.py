@@ -158,6 +158,19 @@ def test_clips_that_were_turned_before_are_told(
         assert dataset.name in found["as_recorded"][0]
 
 
+def test_clips_in_2d_are_told_to_stay_as_they_are(
+    dataset: SkeletonDataset, study: Study, tmp_path: Path
+) -> None:
+    planar = replace(dataset, layout=replace(dataset.layout, dimensions=2))
+    for orientation in ("as_recorded", "median"):
+        overrides = {"pretrain": {"encoders": {"orientation": orientation}}}
+        for data in (dataset, planar):
+            plan = make_plan(study, data, preset="small", seeds=(0,), overrides=overrides)
+            told = [each for each in table_notes(plan, tmp_path)[1] if "in 2D" in each]
+            assert len(told) == (data is planar and orientation == "median")
+            assert all("as_recorded, not median" in each for each in told)
+
+
 @pytest.mark.parametrize("what", ["frames: 48", "orientation: median"])
 def test_encoders_of_different_views_are_not_combined(
     dataset: SkeletonDataset, tmp_path: Path, what: str

@@ -29,7 +29,7 @@ from skelcon.data.importers.registered import FAMILIES, faults_told, register
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import CENTRED, Normalisation
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -130,7 +130,7 @@ def import_dataset(
     normalisation: Normalisation | None = None,
     progress: Progress | None = None,
     *,
-    max_bodies: int = 2,
+    max_bodies: int | None = None,
     bodies: Bodies | None = None,
     exclude: Collection[str] = (),
     max_bad: float = MAX_BAD,
@@ -144,9 +144,10 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; they are only centred by default.
+        normalisation: what is done to the coordinates; by default they are centred, and in 2D
+            scaled, and what `export_dataset` wrote stays as it was.
         progress: called with the number of clips done and the number of all clips.
-        max_bodies: how many bodies of a clip are kept.
+        max_bodies: how many bodies of a clip are kept. Two by default, and of an export all.
         bodies: ``tracked`` follows them over frames, drops phantoms, and keeps those seen most and
             moving most; ``as-listed`` takes them as each frame lists them, and keeps those that
             move most. By default raw files of NTU RGB+D are tracked, and others as listed.
@@ -158,8 +159,10 @@ def import_dataset(
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
     found = source if isinstance(source, Source) else detect(source)
+    if normalisation is not None:
+        check_steps(normalisation, found.layout)
     options = ImportOptions(
-        normalisation=normalisation or CENTRED,
+        normalisation=normalisation,
         max_bodies=max_bodies,
         bodies=bodies or found.bodies,
         exclude=frozenset(exclude),

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
@@ -24,6 +25,7 @@ from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, zero_padded_length
 from skelcon.data.importers.sides import Frames, Side, opened
 from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
+from skelcon.data.record import DAMAGED, KEY, Record
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 from skelcon.printable import counted
@@ -88,8 +90,9 @@ class CtrgcnNpz(PaddedSource):
                 reason = f"{error}: clips are numbered"
                 notes = (SkippedFile(f"{names} of {file.name}", reason, clips=0),)
         stated = _text(file, members, "protocol") or ""
+        own = stated if KEY in members else None
         side = Side(
-            protocol=protocol_in(file.stem) or protocol_in(stated),
+            protocol=protocol_in(file.stem) or protocol_in(stated) or own,
             part=PARTS[part],
             clips=opened(lambda: array(f"x_{part}")),
             labels=labels,
@@ -118,7 +121,22 @@ class CtrgcnNpz(PaddedSource):
     def _stated_layout(self) -> str | None:
         return _text(self.files[0], archive_members(self.files[0]), "layout")
 
+    def _read_record(self) -> Record | None:
+        (file,) = self.files
+        members = archive_members(file)
+        if KEY not in members:
+            return None
+        array = StoredArray(file, KEY, members[KEY], "u")
+        if array.header.dtype != np.uint8 or array.header.shape[:-1] != (1,):
+            raise ValueError(f"{DAMAGED} ({array.header.dtype} {array.header.shape})")
+        return Record.read(b"".join(row.tobytes() for row in array.rows(0, 1)))
+
     def _frames(self, shape: tuple[int, ...]) -> Frames:
+        if self.record is not None and len(shape) == 3:
+            joints = self.record.skeleton.num_joints
+            bodies, rest = divmod(shape[2], joints * 3)
+            if not rest and bodies >= self.record.bodies:
+                return Frames(shape[1], joints, bodies)
         if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
             known = ", ".join(str(width) for width in WIDTHS)
             raise ValueError(f"has shape {shape}, not (N, T, D) with D one of {known}")

@@ -1,18 +1,18 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A clip may be in the sides of several protocols. It is read from the first of them, and
-the others only say, by its name, whether it trains or tests there.
+A clip may be in the sides of several protocols. It is read from the first of them; the others say,
+by its name, whether it trains or tests there.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,24 +31,26 @@ from skelcon.data.importers.naming import (
     own_name,
 )
 from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info_or_none
-from skelcon.data.importers.sides import Frames, Side
-from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source
+from skelcon.data.importers.sides import (
+    RECORDED,
+    STRETCH,
+    Frames,
+    Side,
+    Stretch,
+    places_of,
+    recorded,
+    runs,
+    stretches,
+)
+from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import KEY, Record
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
 from skelcon.printable import counted
 
-STRETCH = 64
-"""Clips that are one item."""
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
-
-
-class Stretch(NamedTuple):
-    """The clips of one side from ``start`` up to ``stop``."""
-
-    side: int
-    start: int
-    stop: int
 
 
 class PaddedSource(Source):
@@ -94,7 +96,21 @@ class PaddedSource(Source):
                     f"{side.labels.count} labels for them ({side.labels.where}): which label is "
                     "whose is not known"
                 )
-        return sides
+        return recorded(sides, self._read_record, f"{KEY} of {self._place.name}")
+
+    def _read_record(self) -> Record | None:
+        """What skelcon's export wrote beside the arrays; ``ValueError`` if it is damaged."""
+        return None
+
+    @cached_property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if these are its clips."""
+        return self._read_record() if self.sides[0].recorded is not None else None
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says; else the coordinates are as the sensor has them."""
+        return RAW if self.record is None else self.record.normalisation
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -110,6 +126,8 @@ class PaddedSource(Source):
             except ValueError as error:
                 reasons.append(str(error))
                 continue
+            if self.record is not None:
+                return self.record.skeleton
             layout = layout_of(frames.joints, self._stated_layout())
             if layout is None:
                 known = " or ".join(str(number) for number in sorted(BY_JOINTS))
@@ -144,6 +162,8 @@ class PaddedSource(Source):
     @cached_property
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
+        if self.record is not None:
+            return self.record.name
         stated = dataset_in(self._place)
         if self._ntu is not None:
             return NTU120 if stated == NTU120 else ntu_facts.dataset_name(self._ntu)
@@ -154,6 +174,8 @@ class PaddedSource(Source):
     @cached_property
     def class_names(self) -> Sequence[str]:
         """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        if self.record is not None:
+            return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
             return ntu_facts.class_names(count)
@@ -203,6 +225,8 @@ class PaddedSource(Source):
     def items(self) -> Sequence[Stretch]:
         """Stretches of clips, side after side; whole sides where an array is not seekable."""
         assert self.layout  # an error is raised before any work is done
+        if self._places:
+            return stretches(RECORDED, len(self._places))
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
             seekable = isinstance(side.clips, str) or side.clips.seekable
@@ -214,9 +238,13 @@ class PaddedSource(Source):
                 found.append(Stretch(at, block * STRETCH, stop))
         return found
 
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        return places_of(self.sides)
+
     def clips_in(self, item: Stretch) -> int:
         """How many clips are read from a stretch."""
-        return len(self._stretch(item))
+        return item.stop - item.start if item.side == RECORDED else len(self._stretch(item))
 
     def _stretch(self, item: Stretch) -> NDArray[np.int64]:
         """Which of the clips of a stretch are read."""
@@ -226,16 +254,25 @@ class PaddedSource(Source):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
-        return f"{self.sides[item.side].where}, clips {item.start} to {item.stop - 1}"
+        where = "" if item.side == RECORDED else f"{self.sides[item.side].where}, "
+        return f"{where}clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
+        by_record = item.side == RECORDED
+        if item.start == 0:
+            sides = self.sides if by_record else [self.sides[item.side]]
+            yield from chain.from_iterable(side.notes for side in sides)
+        if not by_record:
+            yield from self._read(item, set(self._stretch(item).tolist()))
+        for run in runs(self._places[item.start : item.stop] if by_record else ()):
+            yield from self._read(run, range(run.start, run.stop))
+
+    def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
+        """The wanted clips of a stretch of a side."""
         side = self.sides[item.side]
-        wanted = set(self._stretch(item).tolist())
         rows: Iterator[NDArray[Any]] = iter(())
         fault = frames = None
-        if item.start == 0:
-            yield from side.notes
         try:
             array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
@@ -269,7 +306,8 @@ class PaddedSource(Source):
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
-        return RawClip(info, _floating(clip[:, :length]))
+        bodies = self.record.bodies if self.record else None
+        return RawClip(info, _floating(clip[:bodies, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""
@@ -281,6 +319,8 @@ class PaddedSource(Source):
             raise ValueError(label)
         if not 0 <= label < len(self.class_names):
             raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
+        if self.record is not None and side.recorded is not None:
+            return self.record.info(int(side.recorded[at]), label)
         if self._ntu is not None and (info := ntu_info_or_none(name)) is not None:
             if info.label != label:
                 raise ValueError(f"label {label} is not the {info.label} of its name")
@@ -289,6 +329,8 @@ class PaddedSource(Source):
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each side's own protocol, and with NTU's names the other protocols of NTU as well."""
+        if self.record is not None:
+            return self.record.splits_of(infos)
         derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):

@@ -20,7 +20,7 @@ from skelcon.data.importers.bodies import Bodies, choose_bodies
 from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
-from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 
 FARTHEST = 1e4
@@ -28,12 +28,26 @@ FARTHEST = 1e4
 
 
 class ImportOptions(Config):
-    """What decides, beside the files, what is imported."""
+    """What decides, beside the files, what is imported.
 
-    normalisation: Normalisation = CENTRED
-    max_bodies: int = 2
+    What is None is as it was where skelcon's export made the files; else clips of two bodies are
+    normalised as is usual for the source's layout.
+    """
+
+    normalisation: Normalisation | None = None
+    max_bodies: int | None = None
     bodies: Bodies = "as-listed"
     exclude: frozenset[str] = frozenset()
+
+    def steps(self, source: Source) -> Normalisation:
+        """What the coordinates have gone through after the import."""
+        usual = usual_steps(source.layout)
+        as_it_was = usual if source.record is None else source.record.normalisation
+        return (self.normalisation or as_it_was).with_all_of(source.normalised)
+
+    def kept(self, source: Source) -> int:
+        """How many bodies of a clip are kept."""
+        return self.max_bodies or (2 if source.record is None else source.record.bodies)
 
 
 @dataclass(frozen=True)
@@ -132,7 +146,7 @@ class PartWriter:
         skipped: list[SkippedFile] = []
         excluded, bodies = 0, BodyCounts()
         counts: Counter[str] = Counter()
-        steps = self.options.normalisation.without(self.source.normalised)
+        steps = self.options.steps(self.source).without(self.source.normalised)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
             packer = ClipPacker(raw, self.source.layout, len(self.source.class_names))
@@ -197,6 +211,7 @@ class PartWriter:
         if not (np.abs(found.coordinates) < FARTHEST).all():
             raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
         up = "xyz".index(self.source.layout.up[-1])
-        clip, counts = choose_bodies(found, self.options.bodies, self.options.max_bodies, up)
+        kept = self.options.kept(self.source)
+        clip, counts = choose_bodies(found, self.options.bodies, kept, up)
         packer.add(found.info, normalise(clip, self.source.layout, steps))
         return counts

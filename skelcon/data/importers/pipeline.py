@@ -22,6 +22,7 @@ from typing import IO
 
 import numpy as np
 
+from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
@@ -192,10 +193,11 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         name=source.name,
         layout=source.layout,
         class_names=source.class_names,
-        family=source.family,
-        normalisation=options.normalisation.with_all_of(source.normalised),
+        family=source.family if source.record is None else source.record.family,
+        normalisation=options.steps(source),
+        synthetic=source.record is not None and source.record.synthetic,
         origin={
-            "max_bodies": options.max_bodies,
+            "max_bodies": options.kept(source),
             **({"bodies": options.bodies} if options.bodies != "as-listed" else {}),
             **({"protocols": protocols} if (protocols := versions()) else {}),
             **source.origin,
@@ -232,7 +234,12 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             *source.notes(dataset.infos),
             *notes_on_sides(splits),
         )
-        return dataset.close(splits, replace(report, notes=notes).to_dict()), skipped
+        made = dataset.close(splits, replace(report, notes=notes).to_dict())
+    odd = [Note(doubt.kind, doubt.text) for doubt in doubts_about(made)]
+    if odd:
+        whole = replace(report, notes=(*notes, *odd)).to_dict()
+        (made.path / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return made, skipped
 
 
 def _too_many_bad(

@@ -2,7 +2,9 @@
 
 A dict of ``split`` (``xsub_train``, ``xsub_val``, ...: names of clips) and ``annotations``, a list
 of dicts with ``frame_dir`` (the clip's name), ``label``, ``keypoint`` (M, T, V, C), in half or
-single precision, and ``total_frames``. Files made by hand may hold None entries.
+single precision, and ``total_frames``. Files made by hand may hold None entries. In 2D
+(``ntu60_hrnet.pkl``) keypoints are those of COCO, C = 2, and ``keypoint_score`` (M, T, V) is their
+confidence.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,15 +27,21 @@ from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
-from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source, single_file
-from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.splits import PROTOCOLS, TEST, TRAIN, canonical_protocol
+from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
+from skelcon.data.layouts import LAYOUTS, SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
+from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
 from skelcon.errors import UserError
 from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
+_IN_2D = LAYOUTS["coco-17"]
 _MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
+OWN = "own"
+"""The protocol of plain ``train`` and ``val``."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -43,7 +51,7 @@ Sides = dict[str, dict[str, frozenset[str]]]
 class _Facts:
     """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are.
 
-    ``infos`` are what the names say that are NTU's, and ``unknown`` the splits of no protocol.
+    ``infos`` are what the names say that are NTU's, and ``unknown`` what is no side of a protocol.
     """
 
     count: int
@@ -51,9 +59,11 @@ class _Facts:
     ntu: str | None
     class_names: tuple[str, ...]
     sides: Sides
-    names: frozenset[str]
-    infos: tuple[ClipInfo, ...]
-    unknown: tuple[str, ...]
+    names: frozenset[str] = frozenset()
+    infos: tuple[ClipInfo, ...] = ()
+    unknown: tuple[str, ...] = ()
+    record: Record | None = None
+    fault: str | None = None
 
 
 class PysklPkl(Source):
@@ -75,20 +85,26 @@ class PysklPkl(Source):
     def find(cls, path: Path) -> Source | None:
         """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
 
-        A file may be called anything if it starts as pickles of protocol 2 and later do.
+        A file may have any suffix but another format's if it starts as pickles of protocol 2 and
+        later do.
         """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") or starts_with(path, _MAGIC)
+            known = path.suffix in (".pkl", ".pickle")
+            known |= path.suffix not in _OTHERS and starts_with(path, _MAGIC)
             return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
-        endings = ("_3danno.pkl", "_3d.pkl")
-        found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
-        return cls(path, single_file(path, found)) if found else None
+        for endings in (("_3danno.pkl", "_3d.pkl"), ("_hrnet.pkl", "_2d.pkl")):
+            found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
+            if found:
+                return cls(path, single_file(path, found))
+        return None
 
     @property
     def name(self) -> str:
         """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
+        if self._facts.record is not None:
+            return self._facts.record.name
         by_path = dataset_in(self.files[0])
         known = by_path if by_path in (PKUMMD1, PKUMMD2) else None
         return self._facts.ntu or known or self.files[0].stem
@@ -102,6 +118,16 @@ class PysklPkl(Source):
     def class_names(self) -> Sequence[str]:
         """Those of NTU; without them there are as many classes as labels."""
         return self._facts.class_names
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it is about this file."""
+        return self._facts.record
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says."""
+        return RAW if self.record is None else self.record.normalisation
 
     def clips_in(self, item: Path) -> int:
         """The number of annotations. The file is loaded for it, as is needed to read it."""
@@ -124,6 +150,8 @@ class PysklPkl(Source):
         on both sides tests; one on neither takes no part.
         """
         facts = self._facts
+        if facts.record is not None:
+            return facts.record.splits_of(infos)
         rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
         for protocol, sides in facts.sides.items():
             train = sides.get("train", frozenset())
@@ -141,10 +169,10 @@ class PysklPkl(Source):
             left = (info for info in facts.infos if info.name not in self.exclude)
             yield from ntu_facts.beyond_note(left)
         if facts.unknown:
-            known = ", ".join(f"{protocol}_train" for protocol in PROTOCOLS)
-            official = ", and the official ones stand for them" if facts.ntu else ""
-            text = f"of the file are of no known protocol (as {known}), not used{official}"
-            yield Note("splits", text, facts.unknown)
+            yield Note("splits", "of the file that are no side of a protocol", facts.unknown)
+        own = sorted(facts.sides.keys() - set(PROTOCOLS))
+        if own:
+            yield Note("splits", "of the file under names of its own (--protocol)", tuple(own))
         for protocol, sides in facts.sides.items():
             yield from _notes_on(protocol, sides, facts.names)
 
@@ -201,14 +229,24 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
         raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
     facts = _facts_of(content, path.stat().st_size)
     yield facts
+    if facts.fault is not None:
+        yield SkippedFile(f"{KEY} of {path.name}", facts.fault, clips=0)
     seen: set[str] = set()
+    known = {} if facts.record is None else {n: at for at, n in enumerate(facts.record.clip_names)}
     for at, annotation in enumerate(content["annotations"]):
-        yield _clip(annotation, at, facts.layout, seen)
+        found = _clip(annotation, at, facts.layout, seen, known)
+        if facts.record is not None and isinstance(found, RawClip):
+            found = _as_it_was(found, facts.record, known.get(found.info.name))
+        yield found
 
 
 def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
+    record, fault = _record(content)
+    if record is not None:
+        count = len(content["annotations"])
+        return _Facts(count, record.skeleton, None, record.class_names, {}, record=record)
     layout = _layout(dicts, content.get("layout"), size)
     sides, unknown = _sides(content.get("split"))
     names = [each["frame_dir"] for each in dicts if isinstance(each.get("frame_dir"), str)]
@@ -230,7 +268,40 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
         frozenset(map(_plain, names)),
         tuple(known) if ntu else (),
         unknown,
+        None,
+        fault,
     )
+
+
+def _record(content: dict[Any, Any]) -> tuple[Record | None, str | None]:
+    """What an export wrote of this file, or why it is not used."""
+    text = content.get(KEY)
+    if text is None:
+        return None, None
+    try:
+        if not isinstance(text, str):
+            raise ValueError(DAMAGED)
+        record = Record.read(text)
+    except ValueError as error:
+        return None, f"{error}: {UNUSED}"
+    if content.get("split") != record.named_sides():
+        return None, f"'split' was changed since the export: {UNUSED}"
+    return record, None
+
+
+def _as_it_was(found: RawClip, record: Record, at: int | None) -> RawClip | SkippedFile:
+    """A clip with all that the record knows of it, and with all of its bodies."""
+    name = found.info.name
+    if at is None:
+        return SkippedFile(name, "is no clip of the export")
+    try:
+        info = record.info(at, found.info.label)
+    except ValueError as error:
+        return SkippedFile(name, str(error))
+    bodies, *rest = found.coordinates.shape
+    clip = np.zeros((max(bodies, record.bodies), *rest), np.float32)
+    clip[:bodies] = found.coordinates
+    return RawClip(info, clip)
 
 
 def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:
@@ -244,10 +315,12 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     if total > _MOST_REPEATS * size:
         raise ValueError(f"repeats the same keypoints again and again, {total >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
+    if coordinates == 2 and joints == _IN_2D.num_joints:
+        return _IN_2D
     if coordinates == 2:
         raise ValueError(
-            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
-            "ntu60_3danno.pkl"
+            f"holds 2D keypoints of {joints} joints; known are those of {_IN_2D.name}, such as "
+            "ntu60_hrnet.pkl, and 3D ones, such as ntu60_3danno.pkl"
         )
     layout = layout_of(joints, stated)
     if layout is None or coordinates != 3:
@@ -259,17 +332,21 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
 
 
 def _sides(split: object) -> tuple[Sides, tuple[str, ...]]:
-    """What the entries of ``split`` with known names say, and the names of the others."""
+    """What the entries of ``split`` say that are sides of a protocol, and the names of the others.
+
+    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are those of
+    ``own``.
+    """
     sides: Sides = {}
     unknown = [] if isinstance(split, dict | None) else ["split"]
     for key, names in split.items() if isinstance(split, dict) else ():
-        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
-        try:
-            if match is None or not isinstance(names, list | tuple | set | np.ndarray):
-                raise UserError("no side of a protocol")
-            protocol = canonical_protocol(match[1])
-        except UserError:
-            unknown.append(key[:100] if isinstance(key, str) else type(key).__name__)
+        text = key if isinstance(key, str) else type(key).__name__
+        match = _SIDE.fullmatch(f"{OWN}_{text}" if text in ("train", "val", "test") else text)
+        lowered = match[1].strip().lower() if match else ""
+        protocol = ALIASES.get(lowered, lowered)
+        listed = isinstance(names, list | tuple | set | np.ndarray)
+        if match is None or not listed or not re.fullmatch(NAME, protocol):
+            unknown.append(text[:100])
             continue
         plain = frozenset(_plain(name) for name in names if isinstance(name, str))
         sides.setdefault(protocol, {})[match[2]] = plain
@@ -281,21 +358,25 @@ def _plain(name: str) -> str:
 
 
 def _clip(
-    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str]
+    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str], known: Container[str]
 ) -> RawClip | SkippedFile:
-    """The clip of one annotation, the ``at``-th counted from 0; ``seen`` are the names so far."""
+    """The clip of one annotation, the ``at``-th counted from 0.
+
+    ``seen`` are the names so far, ``known`` those that a record has, whatever they are.
+    """
     place = f"annotation {at}"
     if not isinstance(annotation, dict):
         return SkippedFile(place, f"is {type(annotation).__name__}, no annotation")
     name, label = annotation.get("frame_dir"), annotation.get("label")
-    if not isinstance(name, str) or not 0 < len(name) < 256 or not name.isprintable():
+    ours = isinstance(name, str) and name in known
+    if not isinstance(name, str) or not (ours or (0 < len(name) < 256 and name.isprintable())):
         return SkippedFile(place, "has no frame_dir that can be the name of its clip")
-    name = _plain(name)
+    name = name if ours else _plain(name)
     try:
         coordinates = _coordinates(annotation, layout)
         if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
             raise ValueError("has no label that counts from 0")
-        info = ntu_info_or_none(name) or ClipInfo(name, label)
+        info = (None if ours else ntu_info_or_none(name)) or ClipInfo(name, label)
         if info.label != label:
             raise ValueError(f"label {label}, and the name says {info.label}")
         if name in seen:
@@ -311,6 +392,8 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
     keypoint, frames = annotation.get("keypoint"), annotation.get("total_frames")
     if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
         raise ValueError("has no keypoints")
+    if layout.dimensions == 2 and keypoint.shape[2:] == (layout.num_joints, 2):
+        keypoint = _with_confidence(keypoint, annotation.get("keypoint_score"))
     if keypoint.ndim != 4 or keypoint.shape[2:] != (layout.num_joints, 3):
         raise ValueError(f"has keypoints {keypoint.shape}, not (M, T, {layout.num_joints}, 3)")
     if frames is not None and (type(frames) is not int or frames != keypoint.shape[1]):
@@ -318,3 +401,20 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
         raise ValueError(f"total_frames is {stated}, but there are {keypoint.shape[1]} frames")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports
         return np.array(keypoint, np.float32)
+
+
+def _with_confidence(keypoint: NDArray[Any], score: object) -> NDArray[np.float32]:
+    """Keypoints (M, T, V, 2) with their scores (M, T, V), or 1, behind; zeros for what is missing.
+
+    What the estimator has not found is at (0, 0), or has no score.
+    """
+    if score is None:
+        score = np.ones(keypoint.shape[:3])
+    if not isinstance(score, np.ndarray) or score.dtype.kind not in "fiu":
+        raise ValueError("has a keypoint_score that is no array of numbers")
+    if score.shape != keypoint.shape[:3]:
+        raise ValueError(f"has keypoint_score {score.shape}, not {keypoint.shape[:3]}")
+    with np.errstate(over="ignore"):  # what overflows is refused by all imports
+        whole = np.concatenate([keypoint, score[..., None]], axis=-1).astype(np.float32)
+    there = keypoint.any(axis=-1) & ~(score <= 0)
+    return np.where(there[..., None], whole, np.float32(0))

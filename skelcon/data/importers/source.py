@@ -19,11 +19,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.data.anatomy import DoubtKind
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.bodies import Bodies
 from skelcon.data.importers.files import is_folder
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
+from skelcon.data.record import Record
 from skelcon.errors import UserError
 from skelcon.printable import counted
 
@@ -60,6 +62,9 @@ class SkippedFile:
     clips: int = 1
 
 
+NoteKind = Literal["bodies", "joints", "files", "labels", "arrays", "names", "splits"] | DoubtKind
+
+
 @dataclass(frozen=True)
 class Note:
     """What to know of an import beside the clips that are lost: ``about`` what, and a sentence.
@@ -67,7 +72,7 @@ class Note:
     ``names`` are what it is true of.
     """
 
-    about: Literal["bodies", "joints", "files", "labels", "arrays", "names", "splits"]
+    about: NoteKind
     text: str
     names: tuple[str, ...] = ()
 
@@ -157,6 +162,11 @@ class Source(ABC):
     def normalised(self) -> Normalisation:
         """The steps that the makers of such files have applied to the coordinates."""
         return RAW
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it made the files."""
+        return None
 
     @property
     def items(self) -> Sequence[Any]:

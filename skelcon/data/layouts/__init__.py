@@ -14,7 +14,7 @@ from skelcon.data.layouts.layout import (
     mean_of,
     point_of,
 )
-from skelcon.data.layouts.mapping import common_layout, joint_mapping
+from skelcon.data.layouts.mapping import axes_turned, common_layout, joint_mapping
 from skelcon.data.layouts.registered import (
     KINECT_V1,
     KINECT_V1_SDK,
@@ -22,7 +22,7 @@ from skelcon.data.layouts.registered import (
     LAYOUTS,
     layout_from,
 )
-from skelcon.data.layouts.yaml_text import to_yaml
+from skelcon.data.layouts.yaml_text import plain, to_yaml
 
 __all__ = [
     "KINECT_V1",
@@ -34,11 +34,13 @@ __all__ = [
     "SkeletonLayout",
     "Unit",
     "UpAxis",
+    "axes_turned",
     "common_layout",
     "joint_mapping",
     "joints_of",
     "layout_from",
     "mean_of",
+    "plain",
     "point_of",
     "to_yaml",
 ]

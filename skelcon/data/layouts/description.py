@@ -74,6 +74,8 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
                 f"{at(('same_as', joint))}: same_as: '{joint}' is called '{name}', and so is "
                 "another joint"
             )
+    if read.dimensions == 2 and read.up not in ("y", "-y"):
+        raise UserError(f"{at(('up',))}: up: '{read.up}' is no axis of 2D: y and -y are valid")
     mirror = None if read.mirror is None else joints.pairs("mirror", read.mirror)
     if mirror is None:
         joints.check_sides()

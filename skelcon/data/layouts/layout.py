@@ -112,9 +112,19 @@ class SkeletonLayout:
     def at_origin(self) -> tuple[int, ...]:
         """The joints of the main body that are all zeros after centring, as if they were missing.
 
-        None where the centre is a mean of joints.
+        None where the centre is a mean of joints, or has a confidence that is not zero.
         """
-        return (self.centre,) if isinstance(self.centre, int) else ()
+        return (self.centre,) if isinstance(self.centre, int) and self.dimensions == 3 else ()
+
+    @property
+    def head(self) -> int | None:
+        """The joint that stands for the head in drawings: ``head``, else ``nose``."""
+        names = [dict(self.same_as).get(name, name) for name in self.joints]
+        return next((names.index(name) for name in ("head", "nose") if name in names), None)
+
+    def named(self, point: Point) -> str:
+        """A point in words, such as ``left_hip+right_hip``."""
+        return "+".join(self.joints[joint] for joint in joints_of(point))
 
     @property
     def metres(self) -> float | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from skelcon.data.layouts.description import described
 from skelcon.data.layouts.layout import SkeletonLayout
-from skelcon.data.layouts.yaml_text import to_yaml
+from skelcon.data.layouts.yaml_text import plain
 from skelcon.errors import UserError, nearest
 
 _SUFFIXES = (".yaml", ".yml")
@@ -46,7 +46,7 @@ class Layouts(Mapping[str, SkeletonLayout]):
         """
         if isinstance(layout, SkeletonLayout):
             # read again, so that what code made is as valid as what a file says
-            described(_plain(layout))
+            described(plain(layout))
             added = layout
         else:
             added = described(Path(layout) if isinstance(layout, str) else layout)
@@ -68,13 +68,6 @@ class Layouts(Mapping[str, SkeletonLayout]):
                 "choose another name"
             )
         return layout
-
-
-def _plain(layout: SkeletonLayout) -> dict[str, Any]:
-    import yaml
-
-    values: dict[str, Any] = yaml.safe_load(to_yaml(layout))
-    return values
 
 
 LAYOUTS = Layouts(Path(__file__).parent)

@@ -1,4 +1,4 @@
-"""A layout as the text of a YAML file, which `skelcon.data.layouts.layout_from` reads."""
+"""A layout as plain values, and as the text of the YAML file that `layout_from` reads."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import yaml
 from skelcon.data.layouts.layout import Point, SkeletonLayout
 
 
-def to_yaml(layout: SkeletonLayout) -> str:
-    """The text of a layout's file; keys whose value is the default are left out."""
+def plain(layout: SkeletonLayout) -> dict[str, Any]:
+    """What a layout's file says, its joints by name; keys whose value is the default are left out.
+
+    `skelcon.register_layout` takes it.
+    """
     names = layout.joints
 
     def named(point: Point) -> Any:
@@ -27,7 +30,12 @@ def to_yaml(layout: SkeletonLayout) -> str:
         values["same_as"] = dict(layout.same_as)
     if layout.title:
         values = {"name": layout.name, "title": layout.title, **values}
+    return values
+
+
+def to_yaml(layout: SkeletonLayout) -> str:
+    """The text of a layout's file."""
     text: str = yaml.safe_dump(
-        values, sort_keys=False, default_flow_style=None, allow_unicode=True, width=98
+        plain(layout), sort_keys=False, default_flow_style=None, allow_unicode=True, width=98
     )
     return text

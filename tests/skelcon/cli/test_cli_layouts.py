@@ -1,12 +1,16 @@
 """``skelcon data layouts``."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from skelcon.cli.data import app
 from skelcon.data import LAYOUTS, layout_from
+from skelcon.data.draw import COLOURS
 from skelcon.errors import UserError
 
 
@@ -47,3 +51,26 @@ def test_those_of_plugins_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         "register_layout(Path(__file__).with_name('lab.yaml'))\n"
     )
     assert run("--plugin", str(plugin)).splitlines()[-1].startswith("lab-17 ")
+
+
+def test_one_is_drawn_with_its_joints_by_name(tmp_path: Path):
+    out = tmp_path / "new" / "coco.png"
+    assert "coco-17 (17 joints)" in run("coco-17", "--out", str(out))
+    with Image.open(out) as picture:
+        pixels = np.array(picture.convert("RGB"))
+    for colour in COLOURS[0]:
+        assert (pixels == np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])).all(
+            2
+        ).sum() > 99
+    with pytest.raises(UserError, match=r"ends in \.png, \.svg, \.pdf"):
+        run("coco-17", "--out", str(tmp_path / "coco.gif"))
+    with pytest.raises(UserError, match="say which layout is drawn: azure-kinect, coco-17"):
+        run("--out", str(out))
+
+
+def test_json_is_what_can_be_registered_again():
+    listed = json.loads(run("--json"))
+    assert [each["name"] for each in listed] == list(LAYOUTS)
+    assert json.loads(run("halpe-26", "--json")) in listed
+    for each in listed:
+        assert LAYOUTS.register(each) == LAYOUTS[each["name"]]

@@ -79,7 +79,7 @@ def test_clips_that_do_not_fit_the_encoder_are_an_error(dataset: SkeletonDataset
     with pytest.raises(UserError, match="'tiny' has 2 bodies in a clip, which do not fit 1"):
         embed(encoder_of(dataset, bodies=1), dataset)
     joints = dataset.layout.joints
-    other = dataclasses.replace(dataset.layout, name="other", joints=("trunk", *joints[1:]))
+    other = dataclasses.replace(dataset.layout, name="other", joints=(*joints[:-1], "tail"))
     with pytest.raises(UserError, match=f"'other' to '{dataset.layout.name}': 'other' has no "):
         embed(encoder_of(dataset), dataclasses.replace(dataset, layout=other))
 
