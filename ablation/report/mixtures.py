@@ -30,8 +30,8 @@ def mixture_notes(plan: Plan, store: Store) -> list[str]:
             for fact, kind in known[key]:
                 found.setdefault(fact, {}).setdefault(kind, {})[cell.row] = None
     return [
-        f"Units differ in their {fact}: {_listed(plan, kinds)}. Where such cells are compared, so "
-        "is this."
+        f"Units differ in their {fact}: {_listed(plan, kinds)}. Comparing such cells compares this "
+        "too."
         for fact, kinds in found.items()
         if len(kinds) > 1
     ]

@@ -62,7 +62,7 @@ def reset_peak_memory() -> None:
     import torch
 
     with contextlib.suppress(OSError):  # Linux only; elsewhere the process's whole life counts
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -83,7 +83,9 @@ def peak_memory() -> dict[str, float]:
 def _line_of(file: str, pattern: str) -> str | None:
     """What the group of ``pattern`` matches in the first line that starts with it."""
     with contextlib.suppress(OSError):
-        if found := re.search(f"^{pattern}", Path(file).read_text(), re.MULTILINE):
+        if found := re.search(
+            f"^{pattern}", Path(file).read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        ):
             return found[1].strip()
     return None
 
@@ -97,7 +99,7 @@ def _revision() -> str | None:
     command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--exclude=*"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         described = subprocess.run(
-            [*command, "--dirty=+"], capture_output=True, text=True, timeout=10, check=True
+            [*command, "--dirty=+"], capture_output=True, encoding="utf-8", timeout=10, check=True
         )
         return described.stdout.strip()
     return None
