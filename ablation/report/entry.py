@@ -61,5 +61,6 @@ def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
     text = number(scale * found.value, unit, digits, signed=True)
     if unit != "percent" or found.interval is None:
         return text
-    low, high = (number(scale * end, unit, digits) for end in found.interval)
+    within = (min(max(scale * end, -100.0), 100.0) for end in found.interval)
+    low, high = (number(end, unit, digits) for end in within)
     return f"{text} [{low}, {high}]"

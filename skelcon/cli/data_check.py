@@ -65,7 +65,8 @@ def check(
     leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
     if write_exclude is not None:
         with can_write(write_exclude):
-            write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)), "utf-8")
+            names = "".join(f"{name}\n" for name in dict.fromkeys(leaks))
+            write_exclude.write_text(names, encoding="utf-8")
     if sheet is not None:
         from skelcon.data.sheet import contact_sheet
 

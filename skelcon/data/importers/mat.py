@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 
 # Element types of a level 5 MAT file.
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
+_NUMBERS = range(6, 16)
+"""Classes of arrays that hold numbers; others are cells, structures, texts and the like."""
+_COMPLEX = 0x800
+_PARTS = 4
+"""Elements of an array of real numbers: its class and flags, its shape, its name, its numbers."""
 
 
 def read_mat(path: Path, variable: str | None, largest: int) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by their names: all, or only ``variable``.
+    """The arrays of numbers in a file by their names: all, or only ``variable``.
 
     Args:
         path: the file.
@@ -30,8 +35,9 @@ def read_mat(path: Path, variable: str | None, largest: int) -> dict[str, NDArra
     from scipy import io  # takes a quarter of a second, which other commands need not spend
 
     try:
-        _check_elements(path.read_bytes(), largest)
-        found = io.loadmat(path, variable_names=None if variable is None else [variable])
+        names = _checked_names(path.read_bytes(), largest)
+        wanted = [name for name in names if variable in (None, name)]
+        found = io.loadmat(path, variable_names=wanted)
     except OSError:
         raise
     except Exception as error:  # scipy lets many kinds of error through for a damaged file
@@ -58,11 +64,15 @@ def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         at += 8 + size + (0 if kind == _COMPRESSED else -size % 8)
 
 
-def _check_elements(content: bytes, largest: int) -> None:
-    """Refuse element types that scipy's reader trusts blindly: a wrong one ends the process."""
+def _checked_names(content: bytes, largest: int) -> list[str]:
+    """The names of the arrays of numbers in a file; cells, structures and texts are passed over.
+
+    Element types that scipy's reader trusts blindly are refused: a wrong one ends the process.
+    """
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None:
         raise ValueError("no level 5 MAT header")
+    names = []
     for outer, packed in _elements(content[128:], order):
         element = outer, packed
         if outer == _COMPRESSED:
@@ -73,6 +83,19 @@ def _check_elements(content: bytes, largest: int) -> None:
         kind, data = element
         if kind != _ARRAY:
             raise ValueError(f"unknown element type {kind}")
-        unknown = {inner for inner, _ in _elements(data, order)} - _NUMERIC
+        inner = list(_elements(data, order))
+        flags = _flags(inner[0][1], order) if inner else 0
+        of_numbers = flags & 0xFF in _NUMBERS
+        unknown = {kind for kind, _ in (inner if of_numbers else inner[:3])} - _NUMERIC
         if unknown:
             raise ValueError(f"unknown element type {min(unknown)}")
+        if of_numbers and (len(inner) != _PARTS or flags & _COMPLEX):
+            raise ValueError(f"an array of {len(inner)} elements is none of real numbers")
+        if of_numbers:
+            names.append(inner[2][1].decode("latin1"))
+    return names
+
+
+def _flags(content: bytes, order: str) -> int:
+    """The class (the lowest byte) and the flags of an array, by the first of its elements."""
+    return int(struct.unpack_from(f"{order}I", content.ljust(4, b"\0"))[0])

@@ -1,7 +1,6 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A clip may be in the sides of several protocols. It is read from the first of them; the others say,
-by its name, whether it trains or tests there.
+A clip of several protocols is read from the first of them; the others only name it on a side.
 """
 
 from __future__ import annotations
@@ -54,7 +53,7 @@ CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
 
 
 class PaddedSource(Source):
-    """Sides of one or more protocols, each an array of padded clips.
+    """Sides of protocols, each an array of padded clips.
 
     A protocol that no name states is the one of NTU RGB+D with the same sides, if the clips have
     NTU's names, and ``xsub`` otherwise.
@@ -306,8 +305,8 @@ class PaddedSource(Source):
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
-        bodies = self.record.bodies if self.record else None
-        return RawClip(info, _floating(clip[:bodies, :length]))
+        most = self.record.bodies if self.record else len(clip)
+        return RawClip(info, _floating(clip[:most, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""

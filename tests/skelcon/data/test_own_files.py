@@ -52,6 +52,11 @@ def landmarks(path: Path, values: np.ndarray) -> None:
     path.write_text(json.dumps({"video": {"frames": frames}}))
 
 
+def with_texts(path: Path, values: np.ndarray) -> None:
+    others = {"who": "somebody", "how": {"camera": 3}, "list": np.array([1, "a"], object)}
+    scipy.io.savemat(path, {**others, "d": values, "rate": 30.0}, do_compression=True)
+
+
 @pytest.mark.parametrize(
     ("suffix", "write", "options"),
     [
@@ -63,10 +68,23 @@ def landmarks(path: Path, values: np.ndarray) -> None:
         (".npy", lambda p, x: np.save(p, x.transpose(2, 1, 0)), {"axes": "CVT"}),
         (".npz", lambda p, x: np.savez(p, a=x, b=1), {"variable": "a"}),
         (".mat", lambda p, x: scipy.io.savemat(p, {"d": x.transpose(1, 2, 0)}), {"axes": "VCT"}),
+        (".mat", with_texts, {"variable": "d"}),
         (".json", lambda p, x: p.write_text(json.dumps(x.tolist())), {}),
         (".json", landmarks, {"path": "video.frames.*.joints"}),
     ],
-    ids=["frames", "tabs", "csv", "semicolons", "npy", "npy-axes", "npz", "mat", "json", "objects"],
+    ids=[
+        "frames",
+        "tabs",
+        "csv",
+        "semicolons",
+        "npy",
+        "npy-axes",
+        "npz",
+        "mat",
+        "texts",
+        "json",
+        "objects",
+    ],
 )
 def test_formats_of_numbers(
     tmp_path: Path, own: dict, plain: str, suffix: str,

@@ -129,6 +129,8 @@ def chosen(names: Mapping[str, Any], stated: str | None) -> str:
     """The stated one of ``names``, or the only one; ``ValueError`` if there is none."""
     if stated is None and len(names) == 1:
         return next(iter(names))
+    if not names:
+        raise ValueError("holds no array of numbers" if stated is None else f"has no '{stated}'")
     if stated is None:
         raise ValueError(f"holds several arrays ({', '.join(sorted(names))}): say --variable")
     if stated not in names:

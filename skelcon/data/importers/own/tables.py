@@ -99,7 +99,9 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
         raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
     try:
         check_file(path)
-        return parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        table = parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        table.validate(full=True)  # texts that are none, too
+        return table
     except Exception as error:  # a damaged file raises errors of many kinds
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
 
