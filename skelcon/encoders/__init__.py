@@ -11,34 +11,46 @@ from skelcon.encoders.options import (
     REPRESENTATIONS,
     AGCNConfig,
     BiGRUConfig,
+    CTRGCNConfig,
     HCNConfig,
     Representation,
+    STGCNConfig,
+    TransformerConfig,
 )
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.encoders.agcn import AGCN
     from skelcon.encoders.bigru import BiGRU
+    from skelcon.encoders.ctrgcn import CTRGCN
     from skelcon.encoders.encoder import Encoder, ProjectionHead
     from skelcon.encoders.hcn import HCN
     from skelcon.encoders.representations import represent
+    from skelcon.encoders.stgcn import STGCN
+    from skelcon.encoders.transformer import Transformer
 
 __all__ = [
     "AGCN",
     "COORDINATES",
+    "CTRGCN",
     "ENCODERS",
     "HCN",
     "REGISTERED",
     "REPRESENTATIONS",
+    "STGCN",
     "AGCNConfig",
     "BiGRU",
     "BiGRUConfig",
+    "CTRGCNConfig",
     "CustomEncoder",
     "Encoder",
     "EncodersConfig",
     "HCNConfig",
     "ProjectionHead",
     "Representation",
+    "STGCNConfig",
+    "Transformer",
+    "TransformerConfig",
     "represent",
 ]
 
@@ -47,9 +59,12 @@ __getattr__ = lazy_exports(
     {
         "AGCN": "skelcon.encoders.agcn",
         "BiGRU": "skelcon.encoders.bigru",
+        "CTRGCN": "skelcon.encoders.ctrgcn",
         "Encoder": "skelcon.encoders.encoder",
         "HCN": "skelcon.encoders.hcn",
         "ProjectionHead": "skelcon.encoders.encoder",
+        "STGCN": "skelcon.encoders.stgcn",
+        "Transformer": "skelcon.encoders.transformer",
         "represent": "skelcon.encoders.representations",
     },
 )

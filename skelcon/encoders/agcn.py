@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.encoders.bodies import CountedBodies, WeightedBatchNorm2d
+from skelcon.encoders.bodies import WeightedBatchNorm2d, mean_over_bodies
 from skelcon.encoders.options import AGCNConfig
 from skelcon.encoders.representations import InputNorm
 
@@ -25,7 +25,8 @@ def spatial_graph(layout: SkeletonLayout) -> Tensor:
     return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
 
 
-def _initialise(conv: nn.Conv2d, std: float | None = None) -> None:
+def initialise(conv: nn.Conv2d, std: float | None = None) -> None:
+    """Normal weights: of deviation ``std``, by default kaiming's fan-out; a bias of zero."""
     if std is None:
         nn.init.kaiming_normal_(conv.weight, mode="fan_out")
     else:
@@ -34,13 +35,14 @@ def _initialise(conv: nn.Conv2d, std: float | None = None) -> None:
     nn.init.zeros_(conv.bias)
 
 
-class _ConvNorm(nn.Sequential):
+class ConvNorm(nn.Sequential):
     """A convolution and its batch norm."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__(conv, WeightedBatchNorm2d(conv.out_channels))
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(N, C, T, V), each of which counts ``weights`` (N,) times, or once."""
         conv, norm = self
         y: Tensor = norm(conv(x), weights)
         return y
@@ -59,14 +61,14 @@ class _GraphUnit(nn.Module):
         self.attention = nn.Conv2d(inputs, 2 * self.subsets * self.embedding, 1)
         self.out = nn.Conv2d(self.subsets * inputs, outputs, 1)
         self.norm = WeightedBatchNorm2d(outputs)
-        self.down: _ConvNorm | None = None
+        self.down: ConvNorm | None = None
         if inputs != outputs:
             conv = nn.Conv2d(inputs, outputs, 1)
-            _initialise(conv)
-            self.down = _ConvNorm(conv)
+            initialise(conv)
+            self.down = ConvNorm(conv)
         # kaiming fan_out of each subset's own convolution, as in the original
-        _initialise(self.attention, math.sqrt(2 / self.embedding))
-        _initialise(self.out, math.sqrt(2 / (outputs * inputs * self.subsets)))
+        initialise(self.attention, math.sqrt(2 / self.embedding))
+        initialise(self.out, math.sqrt(2 / (outputs * inputs * self.subsets)))
         nn.init.constant_(self.norm.weight, 1e-6)
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
@@ -90,18 +92,18 @@ class _Unit(nn.Module):
         super().__init__()
         self.spatial = _GraphUnit(inputs, outputs, graph)
         self.temporal = self._temporal(outputs, outputs, kernel, stride)
-        self.residual: _ConvNorm | None = None
+        self.residual: ConvNorm | None = None
         self.shortcut = residual and inputs == outputs and stride == 1
         if residual and not self.shortcut:
             self.residual = self._temporal(inputs, outputs, 1, stride)
 
     @staticmethod
-    def _temporal(inputs: int, outputs: int, kernel: int, stride: int) -> _ConvNorm:
+    def _temporal(inputs: int, outputs: int, kernel: int, stride: int) -> ConvNorm:
         conv = nn.Conv2d(
             inputs, outputs, (kernel, 1), stride=(stride, 1), padding=((kernel - 1) // 2, 0)
         )
-        _initialise(conv)
-        return _ConvNorm(conv)
+        initialise(conv)
+        return ConvNorm(conv)
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         y = self.temporal(self.spatial(x, weights), weights)
@@ -134,11 +136,10 @@ class AGCN(nn.Module):
         B, M = x.shape[:2]
         # A permuted batch would keep its order of strides through convolutions, and run slowly.
         bodies = self.norm(x).reshape(B * M, *x.shape[2:]).contiguous()
-        if M == 1:
-            return self._units(bodies).flatten(2).mean(dim=2)
-        counted = CountedBodies.of(x)
-        out = self._units(bodies[counted.rows], counted.weights).flatten(2).mean(dim=2)
-        return out[counted.place].view(B, M, -1).mean(dim=1)
+        return mean_over_bodies(self._pooled, x, bodies)
+
+    def _pooled(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        return self._units(x, weights).flatten(2).mean(dim=2)
 
     def _units(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         for unit in self.units:

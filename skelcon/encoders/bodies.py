@@ -49,6 +49,27 @@ class CountedBodies:
         return cls(rows, (own.cumsum(0) - 1)[stands.flatten()], counts[rows])
 
 
+def mean_over_bodies(
+    network: Callable[[Tensor, Tensor | None], Tensor], view: Tensor, bodies: Tensor
+) -> Tensor:
+    """The mean over bodies of ``network``'s features; an absent body is computed once.
+
+    Args:
+        network: from (n, ...) bodies and for how many each counts, (n,) or None, to (n, F).
+        view: (B, M, ...), which tells what is absent.
+        bodies: (N, ...) the network's input, of all N.
+
+    Returns:
+        (B, F).
+    """
+    B, M = view.shape[:2]
+    if M == 1:
+        return network(bodies, None)
+    counted = CountedBodies.of(view)
+    features = network(bodies[counted.rows], counted.weights)
+    return features[counted.place].view(B, M, -1).mean(dim=1)
+
+
 class WeightedBatchNorm2d(nn.BatchNorm2d):
     """Batch norm in which a row can count for several equal ones."""
 

@@ -18,8 +18,11 @@ from skelcon.encoders.options import (
     REPRESENTATIONS,
     AGCNConfig,
     BiGRUConfig,
+    CTRGCNConfig,
     HCNConfig,
     Orientation,
+    STGCNConfig,
+    TransformerConfig,
 )
 from skelcon.registry import Component, Registry
 
@@ -49,6 +52,24 @@ def _bigru(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> 
     return BiGRU(BiGRUConfig(**options), bodies, layout.num_joints)
 
 
+def _stgcn(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> nn.Module:
+    from skelcon.encoders.stgcn import STGCN
+
+    return STGCN(STGCNConfig(**options), layout)
+
+
+def _ctrgcn(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> nn.Module:
+    from skelcon.encoders.ctrgcn import CTRGCN
+
+    return CTRGCN(CTRGCNConfig(**options), bodies, layout)
+
+
+def _transformer(layout: SkeletonLayout, bodies: int, frames: int, **options: Any) -> nn.Module:
+    from skelcon.encoders.transformer import Transformer
+
+    return Transformer(TransformerConfig(**options), layout.num_joints, frames)
+
+
 def _flat(layout: SkeletonLayout, bodies: int, frames: int) -> nn.Module:
     from skelcon.encoders.representations import Flat
 
@@ -66,13 +87,19 @@ BUILTIN = {
     "hcn": _builtin("hcn", _hcn, HCNConfig),
     "agcn": _builtin("agcn", _agcn, AGCNConfig),
     "bigru": _builtin("bigru", _bigru, BiGRUConfig),
+    "stgcn": _builtin("stgcn", _stgcn, STGCNConfig),
+    "ctrgcn": _builtin("ctrgcn", _ctrgcn, CTRGCNConfig),
+    "transformer": _builtin("transformer", _transformer, TransformerConfig),
 }
-"""The paper's encoders."""
+"""The paper's three encoders, and further ones."""
 
 _FLAT: Component[EncoderFactory] = Component("encoder", "flat", None, _flat, __name__, dict)
 
 PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
 """Representation -> encoder (section 4.2)."""
+
+_OF_A_GRAPH = ("stgcn", "ctrgcn", "transformer")
+"""Encoders whose input is (B, M, C, T, V)."""
 
 ENCODERS: Registry[EncoderFactory] = Registry(
     "encoder", ("layout", "bodies", "frames"), tuple(BUILTIN)
@@ -85,7 +112,8 @@ class CustomEncoder(Config):
 
     encoder: str | None = Field(
         None,
-        description="hcn, agcn, bigru or a registered one; the representation's own if not set",
+        description="hcn, agcn, bigru, stgcn, ctrgcn, transformer or a registered one; the "
+        "representation's own if not set",
     )
     options: dict[str, Any] = Field(
         {},
@@ -156,11 +184,20 @@ class EncodersConfig(Config):
             )
         if chosen in BUILTIN:
             component = BUILTIN[chosen]
-            home = next(name for name, encoder in PAPER.items() if encoder == chosen)
-            given = {**getattr(self, home).model_dump(), **custom.options}
+            home = next((name for name, encoder in PAPER.items() if encoder == chosen), None)
+            own_options = getattr(self, home).model_dump() if home else {}
+            given = {**own_options, **custom.options}
         else:
             component, given = ENCODERS[chosen], custom.options
-        return ChosenEncoder(component, component.options(given))
+        options = component.options(given)
+        if chosen in _OF_A_GRAPH and representation == "seq":
+            raise ValueError(f"custom.seq.encoder: {chosen} takes stg or img, not seq")
+        if chosen == "transformer" and self.frames % options["segment"]:
+            raise ValueError(
+                f"encoders.frames {self.frames} is not a multiple of the {options['segment']} "
+                f"frames of {representation}'s segments (custom.{representation}.options.segment)"
+            )
+        return ChosenEncoder(component, options)
 
     def components(self, representations: Sequence[str]) -> list[Component[Any]]:
         """The registered components that ``representations`` use."""

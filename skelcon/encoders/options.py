@@ -1,4 +1,4 @@
-"""The representations, and the options of the paper's networks; nothing here imports torch."""
+"""The representations, and the options of the built-in networks; nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class HCNConfig(Config):
     )
 
 
-class AGCNConfig(Config):
-    """The graph encoder; the feature has the last unit's channels."""
+class GraphConfig(Config):
+    """Units of a graph encoder; the feature has the last unit's channels."""
 
     channels: tuple[int, ...] = Field(
         (64, 64, 64, 64, 128, 128, 128, 256, 256, 256), description="output channels of each unit"
@@ -63,7 +63,6 @@ class AGCNConfig(Config):
         (1, 1, 1, 1, 2, 1, 1, 2, 1, 1), description="temporal stride of each unit"
     )
     kernel: int = Field(9, ge=1, description="temporal kernel size (odd)")
-    input_norm: bool = Field(default=True, description="batch norm of the input")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -71,8 +70,63 @@ class AGCNConfig(Config):
             raise ValueError("channels and strides must have one entry per unit")
         if self.kernel % 2 == 0:
             raise ValueError("the temporal kernel must be odd")
+        return self
+
+
+class AGCNConfig(GraphConfig):
+    """The graph encoder; the feature has the last unit's channels."""
+
+    input_norm: bool = Field(default=True, description="batch norm of the input")
+
+    @model_validator(mode="after")
+    def _quarters(self) -> Self:
         if any(c % 4 for c in self.channels):
             raise ValueError("channels must be multiples of 4 (the attention uses a quarter)")
+        return self
+
+
+class STGCNConfig(GraphConfig):
+    """ST-GCN; the default is the published size."""
+
+    dropout: float = Field(
+        0.5, ge=0, lt=1, description="after each unit but the first; 0 computes absent bodies once"
+    )
+
+
+class CTRGCNConfig(GraphConfig):
+    """CTR-GCN; the default is the published size."""
+
+    kernel: int = Field(5, ge=1, description="temporal kernel size of the dilated branches (odd)")
+    dilations: tuple[int, ...] = Field(
+        (1, 2), description="temporal dilation of each branch; two more pool and pass on"
+    )
+    reduction: int = Field(
+        8, ge=1, description="a unit's topologies come from 1 / reduction of its input channels"
+    )
+
+    @model_validator(mode="after")
+    def _branches(self) -> Self:
+        branches = len(self.dilations) + 2
+        if any(c % branches for c in self.channels):
+            raise ValueError(f"channels must be multiples of {branches}, the temporal branches")
+        if any(d < 1 for d in self.dilations):
+            raise ValueError("dilations must be 1 or more")
+        return self
+
+
+class TransformerConfig(Config):
+    """The spatio-temporal transformer; the default is the size of MAMP's encoder."""
+
+    dim: int = Field(256, ge=1, description="channels of a token")
+    depth: int = Field(8, ge=1, description="number of blocks")
+    heads: int = Field(8, ge=1, description="attention heads of a block; a divisor of dim")
+    mlp_ratio: int = Field(4, ge=1, description="hidden units of a block's MLP, in dims")
+    segment: int = Field(4, ge=1, description="frames of a token; a divisor of encoders.frames")
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} is not a multiple of heads, {self.heads}")
         return self
 
 
