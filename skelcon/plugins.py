@@ -5,12 +5,12 @@ A plugin is a Python module that calls the decorators below when it is imported:
     import torch
     from skelcon import register_augmentation
 
-    @register_augmentation("reverse", version="1")
-    def reverse(view, generator, p: float = 0.5):
+    @register_augmentation("backwards", version="1")
+    def backwards(view, generator, p: float = 0.5):
         chosen = torch.rand(len(view), generator=generator).to(view.device) < p
         return torch.where(chosen[:, None, None, None, None], view.flip(2), view)
 
-Settings can then use its name: ``pretrain.augment.use: [crop, reverse]``. The name, the version
+Settings can then use its name: ``pretrain.augment.use: [crop, backwards]``. The name, the version
 and all options of each component in use are part of a unit's key: increase the version when the
 same options give different numbers than before. The README of this package has longer examples.
 """

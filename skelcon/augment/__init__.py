@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skelcon.augment.config import (
     AUGMENTATIONS,
+    FURTHER,
     NAMES,
     AugmentConfig,
     CropConfig,
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AUGMENTATIONS",
+    "FURTHER",
     "NAMES",
     "AugmentConfig",
     "CropConfig",

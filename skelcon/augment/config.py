@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from skelcon.augment.options import (
+    AxisMaskConfig,
+    FlipConfig,
+    GaussianBlurConfig,
+    GaussianNoiseConfig,
+    JointMaskConfig,
+    ReverseConfig,
+    RotationConfig,
+    SpeedConfig,
+    TemporalMaskConfig,
+    share_of,
+)
 from skelcon.config import Config
 from skelcon.registry import Registry
 
@@ -16,10 +28,26 @@ if TYPE_CHECKING:
 NAMES = ("crop", "pose", "jitter")
 """Temporal crop-resize (eq. 3), pose augmentation (eq. 1) and joint jittering (eq. 2)."""
 
-AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
-    "augmentation", ("view", "generator"), NAMES, reserved=("use", "custom", "versions")
+FURTHER = (
+    "flip",
+    "rotation",
+    "axis_mask",
+    "gaussian_noise",
+    "gaussian_blur",
+    "joint_mask",
+    "temporal_mask",
+    "reverse",
+    "speed",
 )
-"""The augmentations that plugins have registered, in addition to :data:`NAMES`."""
+"""Those of AimCLR and its successors: :mod:`skelcon.augment.strong`."""
+
+AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
+    "augmentation",
+    ("view", "generator"),
+    (*NAMES, *FURTHER),
+    reserved=("use", "custom", "versions"),
+)
+"""The augmentations that plugins have registered, in addition to the built-in ones."""
 
 Name = Annotated[str, AfterValidator(AUGMENTATIONS.known)]
 
@@ -58,23 +86,33 @@ class JitterConfig(Config):
         >>> JitterConfig(joints=15).count(20)
         12
         """
-        return max(1, min(num_joints - 1, round(self.joints * num_joints / 25)))
+        return share_of(self.joints, num_joints)
 
 
 class AugmentConfig(Config):
     """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random.
 
-    Registered ones follow in the order of ``use``; each is applied to every view.
+    The others follow in the order of ``use``; each is applied to every view, and some of them to a
+    random part of its samples.
     """
 
     use: tuple[Name, ...] = Field(
         NAMES,
-        description="any of crop, pose, jitter and registered ones; with none the whole "
-        "clip is resized",
+        description="any of crop, pose, jitter, " + ", ".join(FURTHER) + " and registered ones; "
+        "with none the whole clip is resized",
     )
     crop: CropConfig = CropConfig()
     pose: PoseConfig = PoseConfig()
     jitter: JitterConfig = JitterConfig()
+    flip: FlipConfig = FlipConfig()
+    rotation: RotationConfig = RotationConfig()
+    axis_mask: AxisMaskConfig = AxisMaskConfig()
+    gaussian_noise: GaussianNoiseConfig = GaussianNoiseConfig()
+    gaussian_blur: GaussianBlurConfig = GaussianBlurConfig()
+    joint_mask: JointMaskConfig = JointMaskConfig()
+    temporal_mask: TemporalMaskConfig = TemporalMaskConfig()
+    reverse: ReverseConfig = ReverseConfig()
+    speed: SpeedConfig = SpeedConfig()
     custom: dict[str, dict[str, Any]] = Field(
         {}, description="registered augmentation -> its options"
     )
@@ -85,14 +123,14 @@ class AugmentConfig(Config):
     @field_validator("use")
     @classmethod
     def _in_one_order(cls, use: tuple[str, ...]) -> tuple[str, ...]:
-        """Built-in ones in their canonical order, registered ones in the user's."""
-        custom = dict.fromkeys(name for name in use if name not in NAMES)
-        return (*(name for name in NAMES if name in use), *custom)
+        """The paper's in their canonical order, the others in the user's."""
+        others = dict.fromkeys(name for name in use if name not in NAMES)
+        return (*(name for name in NAMES if name in use), *others)
 
     @model_validator(mode="after")
     def _check_registered(self) -> Self:
         for name in {**self.custom, **self.versions}:
-            if name in NAMES:
+            if name in AUGMENTATIONS.builtin:
                 raise ValueError(f"custom is for registered augmentations; '{name}' is built in")
         for name in {**self.custom, **self.versions, **dict.fromkeys(self.registered)}:
             AUGMENTATIONS[name].expect(self.versions.get(name))
@@ -100,9 +138,14 @@ class AugmentConfig(Config):
         return self
 
     @property
-    def registered(self) -> tuple[str, ...]:
-        """The registered augmentations in use, in the order in which they are applied."""
+    def others(self) -> tuple[str, ...]:
+        """Those in use that are not the paper's, in the order in which they are applied."""
         return tuple(name for name in self.use if name not in NAMES)
+
+    @property
+    def registered(self) -> tuple[str, ...]:
+        """The registered ones among them."""
+        return tuple(name for name in self.others if name not in FURTHER)
 
     def options(self, name: str) -> dict[str, Any]:
         """All options of a registered augmentation, defaults included."""

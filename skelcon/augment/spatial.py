@@ -52,8 +52,12 @@ def jitter_joints(
     batch: int, num_joints: int, config: JitterConfig, generator: torch.Generator
 ) -> Tensor:
     """(B, V) bool: the subset j of eq. 2, drawn without replacement for each sample."""
-    order = torch.rand((batch, num_joints), generator=generator).argsort(dim=1)
-    return order < config.count(num_joints)
+    return subset(batch, num_joints, config.count(num_joints), generator)
+
+
+def subset(batch: int, total: int, count: int, generator: torch.Generator) -> Tensor:
+    """(B, total) bool: for each sample ``count`` of ``total``, drawn without replacement."""
+    return torch.rand((batch, total), generator=generator).argsort(dim=1) < count
 
 
 def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from skelcon.augment import spatial
 from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig
+from skelcon.augment.strong import STRONG
 from skelcon.augment.temporal import centre_crop, random_crop
 from skelcon.data.bank import ClipBank
 from skelcon.data.layouts import Dimensions
@@ -19,7 +20,7 @@ def augmented_view(
     """One augmented view of each clip (eq. 4): crop-resize, then a spatial augmentation.
 
     With both spatial augmentations in use each sample of each view draws one of them, p = 0.5.
-    Without the crop the whole clip is resized. Registered augmentations come last.
+    Without the crop the whole clip is resized. Other augmentations come last.
 
     Args:
         bank: the clips.
@@ -42,8 +43,11 @@ def augmented_view(
     view = bank.resized(clips, start, length, size)
     if "pose" in config.use or "jitter" in config.use:
         view = _spatial(view, config, bank.layout.dimensions, generator)
-    for name in config.registered:
-        view = _registered(view, name, config, generator)
+    for name in config.others:
+        if name in STRONG:
+            view = STRONG[name](view, getattr(config, name), bank.layout, generator)
+        else:
+            view = _registered(view, name, config, generator)
     return view
 
 

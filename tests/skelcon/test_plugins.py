@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import skelcon
-from skelcon.augment import AUGMENTATIONS, NAMES, AugmentConfig, augmented_view
+from skelcon.augment import AUGMENTATIONS, FURTHER, NAMES, AugmentConfig, augmented_view
 from skelcon.contrast import pairings
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.downstream import extract
@@ -27,6 +27,7 @@ from skelcon.pretrain.weights import load_encoders, save_encoders
 from skelcon.settings import Settings, resolve
 
 REGISTRIES = (AUGMENTATIONS, ENCODERS, REGISTERED)
+BUILT_IN = ("hcn", "agcn", "bigru", "stgcn", "ctrgcn", "transformer")
 
 PLUGIN = """
 from __future__ import annotations
@@ -143,11 +144,11 @@ def test_a_plugin_is_found_by_module_and_by_path_and_loading_again_changes_nothi
     plugin: Path, tmp_path: Path
 ):
     before = names()
-    assert before == [NAMES, ("hcn", "agcn", "bigru"), REPRESENTATIONS]
+    assert before == [(*NAMES, *FURTHER), BUILT_IN, REPRESENTATIONS]
     load_plugins(["my_plugin"], tmp_path)
     once = names()
-    assert once[0] == (*NAMES, "mirror", "noise")
-    assert once[1] == ("hcn", "agcn", "bigru", "mean-net")
+    assert once[0] == (*NAMES, *FURTHER, "mirror", "noise")
+    assert once[1] == (*BUILT_IN, "mean-net")
     assert once[2] == (*REPRESENTATIONS, "bone", "motion")
     function = AUGMENTATIONS["mirror"].function
     load_plugins(["my_plugin", str(plugin)], tmp_path)
@@ -170,7 +171,7 @@ def test_a_plugin_in_a_package_and_one_that_imports_its_neighbour(tmp_path: Path
     package = tmp_path / "my_package"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    (package / "part.py").write_text(PLUGIN.replace("mirror", "flip"))
+    (package / "part.py").write_text(PLUGIN.replace("mirror", "turn"))
     (tmp_path / "neighbour.py").write_text("NAME = 'from-neighbour'")
     (tmp_path / "uses_neighbour.py").write_text(
         "from neighbour import NAME\n"
@@ -179,7 +180,7 @@ def test_a_plugin_in_a_package_and_one_that_imports_its_neighbour(tmp_path: Path
     )
     load_plugins(["my_package.part"], tmp_path)
     load_plugins([str(tmp_path / "uses_neighbour.py")])
-    assert "flip" in AUGMENTATIONS
+    assert "turn" in AUGMENTATIONS
     assert "from-neighbour" in AUGMENTATIONS
 
 
@@ -244,11 +245,13 @@ def unchanged(view: Tensor, generator: torch.Generator) -> Tensor:
     return view
 
 
-@pytest.mark.parametrize("name", ["crop", "use", "custom", "Mirror", "a.b", "a+b", "", "1st"])
+@pytest.mark.parametrize(
+    "name", ["crop", "flip", "use", "custom", "Mirror", "a.b", "a+b", "", "1st"]
+)
 def test_a_name_that_is_taken_or_not_valid(name: str):
     with pytest.raises(UserError, match=f"augmentation '{name.replace('+', '.')}': "):
         skelcon.register_augmentation(name, version=1)(unchanged)
-    assert names()[0] == NAMES
+    assert names()[0] == (*NAMES, *FURTHER)
 
 
 @pytest.mark.parametrize("name", ["seq", "frames", "items", "training"])
