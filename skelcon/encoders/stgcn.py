@@ -83,13 +83,14 @@ class STGCN(nn.Module):
             inputs = channels
         self.units = nn.ModuleList(units)
         self.dropout = nn.Dropout(config.dropout)
+        self.drops = config.dropout > 0
         self.feature_size = inputs
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, M, C, T, V) -> features (B, channels of the last unit)."""
         B, M = x.shape[:2]
         bodies = self.norm(x.flatten(0, 1)[:, None])[:, 0].contiguous()
-        if self.training and self.dropout.p:
+        if self.training and self.drops:
             return self._pooled(bodies, None).view(B, M, -1).mean(dim=1)
         return mean_over_bodies(self._pooled, x, bodies)
 
