@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from skelcon.augment import evaluation_view
+from skelcon.augment import FURTHER, evaluation_view
 from skelcon.data import ClipBank, SkeletonDataset
 from skelcon.encoders import Encoder
 from skelcon.pretrain import PretrainConfig, Pretraining
@@ -36,6 +36,11 @@ TREE: dict[str, Any] = {
     "monitor": 1,
 }
 IMG = {"channels": 4, "cooccurrence": 16}
+UNITS = {"channels": (8,), "strides": (2,)}
+CUSTOM = {
+    "img": {"encoder": "stgcn", "options": UNITS},
+    "stg": {"encoder": "ctrgcn", "options": UNITS},
+}
 CASES: dict[str, dict[str, Any]] = {
     "seq": {"representations": ("seq",), "optimiser": {"name": "adamw", "lr": 0.001}},
     "img": {"representations": ("img",)},
@@ -49,6 +54,11 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "stg": {"representations": ("stg",)},
     "stg and seq": {"representations": ("stg", "seq")},
+    "ST-GCN with dropout and CTR-GCN": {
+        "representations": ("img", "stg"),
+        "encoders": {**TREE["encoders"], "custom": CUSTOM},
+        "augment": {"use": ("crop", *FURTHER)},
+    },
 }
 
 
