@@ -52,7 +52,7 @@ def register_augmentation(
 ) -> Callable[[AugmentationT], AugmentationT]:
     """Register ``function(view, generator, **options) -> view`` as an augmentation.
 
-    It is applied to every view, after the built-in ones and in the order of
+    It is applied to every view, after the paper's and in the order of
     ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``.
 
     Args of the function:
@@ -105,8 +105,9 @@ def register_representation(
     Args:
         name: what ``pretrain.representations`` calls it.
         version: part of the key.
-        encoder: its default encoder: hcn, agcn, bigru (with the settings of img, stg or seq) or
-            a registered one; ``pretrain.encoders.custom.<name>`` may choose another.
+        encoder: its default encoder: hcn, agcn, bigru (with the settings of img, stg or seq),
+            stgcn, ctrgcn, transformer or a registered one;
+            ``pretrain.encoders.custom.<name>`` may choose another.
 
     The function maps a view (B, M, T, V, 3) to (B, ...), the input of its encoder.
 

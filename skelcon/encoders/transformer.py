@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skelcon.encoders.bodies import mean_over_bodies
 from skelcon.encoders.options import TransformerConfig
@@ -31,10 +32,22 @@ class Block(nn.Module):
         """(N, tokens, D) -> the same shape."""
         N, L, D = x.shape
         q, k, v = self.qkv(self.norm1(x)).view(N, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(q, k, v)
+        mixed = _attended(q, k, v)
         x = x + self.out(mixed.transpose(1, 2).reshape(N, L, D))
         y: Tensor = x + self.back(functional.gelu(self.hidden(self.norm2(x))))
         return y
+
+
+def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Softmax attention, (N, H, tokens, D / H) each.
+
+    A GPU's faster kernels add up gradients in any order. Where the same bits are asked for (as a
+    warning, in which case those kernels do not change) they are not taken.
+    """
+    if q.is_cuda and torch.are_deterministic_algorithms_enabled():
+        with sdpa_kernel(SDPBackend.MATH):
+            return functional.scaled_dot_product_attention(q, k, v)
+    return functional.scaled_dot_product_attention(q, k, v)
 
 
 def initialise(linear: nn.Linear) -> None:
