@@ -41,8 +41,8 @@ class Block(nn.Module):
 def _attended(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Softmax attention, (N, H, tokens, D / H) each.
 
-    A GPU's faster kernels add up gradients in any order. Where the same bits are asked for (as a
-    warning, in which case those kernels do not change) they are not taken.
+    A GPU's fused kernels add up gradients in any order, also where torch is to warn of such
+    algorithms: there the plain one is taken, so that a run gives the same bits again.
     """
     if q.is_cuda and torch.are_deterministic_algorithms_enabled():
         with sdpa_kernel(SDPBackend.MATH):
