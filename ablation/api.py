@@ -19,13 +19,16 @@ A line of cells.csv, with what is behind its value:
 >>> cells.loc[0, ["row", "column", "metric", "state", "representation"]].tolist()
 ['nearest', 'img', 'top1', 'done', 'coordinates']
 
+A figure is matplotlib's:
+
+>>> len(ablation.figure(results, "augmentations", "intervals").axes)
+1
+
 And two results directories side by side:
 
 >>> ablation.compare(results, results)[["row", "column", "difference"]].values.tolist()[0]
 ['nearest', 'img', 0.0]
 """
-
-# Figures of a table in Python (`ablation.figures`) belong here too, one function like `load_table`.
 
 from __future__ import annotations
 
@@ -38,6 +41,7 @@ from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from ablation.cli.request import StudyRequest
     from ablation.plan import Plan
@@ -249,9 +253,51 @@ def load_cells(results: Location, study: str) -> pd.DataFrame:
     Raises:
         UserError: if there is no such table.
     """
-    from ablation.report.cells import described_cells
+    from ablation.provenance.cells import described_cells
 
     return described_cells(*_plan(results, study))
+
+
+def figure(
+    results: Location,
+    study: str,
+    kind: str,
+    *,
+    row: str | None = None,
+    column: str | None = None,
+    against: str | None = None,
+    data: Location | SkeletonDataset | None = None,
+) -> Figure:
+    """A figure of a table, as ``skelcon-ablate figures`` draws it; runs nothing.
+
+    Args:
+        results: the results directory.
+        study: the table's name there.
+        kind: ``intervals``, ``setting``, ``pairs``, ``confusion``, ``classes``, ``parameters``,
+            ``time``, ``training``, ``ranks``, ``tsne`` or ``retrieval``.
+        row: of ``confusion``, ``classes``, ``tsne`` and ``retrieval``; the column's best if None.
+        column: of the same, the first if None; the other figures show it alone.
+        against: the row that ``classes`` compares with.
+        data: the table's data set, which ``tsne`` and ``retrieval`` need.
+
+    Raises:
+        UserError: if there is no such table, figure, row or column, or if the figure does not apply
+            to the table.
+    """
+    from ablation.cli.figures import frames_of
+    from ablation.figures import FIGURES, Asked, DoesNotApplyError
+    from skelcon.cli.terminal import PipeSafeConsole
+    from skelcon.errors import nearest
+
+    if kind not in FIGURES:
+        raise UserError(f"unknown figure '{kind}': {nearest(kind, FIGURES)}")
+    plan, store = _plan(results, study)
+    path = _path(data)
+    frames = frames_of(plan, path, PipeSafeConsole(quiet=True)) if path is not None else None
+    try:
+        return FIGURES[kind](Asked(plan, store, row, column, against, frames))
+    except DoesNotApplyError as reason:
+        raise UserError(f"{kind} does not apply to '{study}': {reason}") from None
 
 
 def _plan(results: Location, study: str) -> tuple[Plan, Store]:
@@ -275,8 +321,8 @@ def compare(first: Location, second: Location, study: str | None = None) -> pd.D
     Raises:
         UserError: if they have no table in common.
     """
-    from ablation.report.comparison import compare_results
-    from ablation.report.comparison_export import frame_of, to_json
+    from ablation.provenance.comparison import compare_results
+    from ablation.provenance.comparison_export import frame_of, to_json
 
     found = compare_results(Path(first), Path(second), study)
     frame = frame_of(found)

@@ -23,11 +23,13 @@ from skelcon.config import Json
 from skelcon.data import (
     FOLDS,
     Fold,
+    Part,
     SkeletonDataset,
     canonical_protocol,
     choose_protocol,
     common_layout,
     num_folds,
+    require_sides,
     split,
 )
 from skelcon.downstream.tasks import TASKS
@@ -194,6 +196,9 @@ def make_plan(
     overrides = overrides or {}
     chosen = choose_protocol(dataset, [protocol] if protocol else study.protocols)
     study, notes = _fitted(study, dataset, chosen if protocol else None)
+    used: tuple[Part, ...] = ("train", "test") if evaluate_on == "test" else ("train",)
+    for own in dict.fromkeys(_protocols(study, dataset).values()):
+        require_sides(dataset, own or chosen, *used)
     _check_overrides(study, overrides)
     source = source if study.transfer else None
     asked = (evaluate_on, Preset.of(preset), seeds, overrides, protocol, folds)
@@ -202,15 +207,19 @@ def make_plan(
     cells = [
         cell
         for row in study.all_rows
-        for column, own in _protocols(study).items()
-        for cell in maker.cells(row, column, canonical_protocol(own or chosen))
+        for column, own in _protocols(study, dataset).items()
+        for cell in maker.cells(row, column, own or chosen)
     ]
     return Plan(*question, tuple(cells), maker.units, (*notes, *maker.notes))
 
 
-def _protocols(study: Study) -> dict[str, str | None]:
+def _protocols(study: Study, dataset: SkeletonDataset) -> dict[str, str | None]:
     """Column -> the protocol that it names itself, if any."""
-    return {name: study.columns[c.of or name].protocol for name, c in study.columns.items()}
+    stated = {name: study.columns[c.of or name].protocol for name, c in study.columns.items()}
+    return {
+        name: canonical_protocol(own, dataset.splits) if own else None
+        for name, own in stated.items()
+    }
 
 
 def _fitted(
@@ -218,14 +227,13 @@ def _fitted(
 ) -> tuple[Study, tuple[str, ...]]:
     """``study`` with the columns that the data, and the protocol asked for, can fill."""
     columns, missing = {}, []
-    for name, own in _protocols(study).items():
-        protocol = canonical_protocol(own) if own else None
+    for name, protocol in _protocols(study, dataset).items():
         if protocol is not None and protocol not in dataset.splits:
             missing.append(protocol)
         elif asked is None or protocol in (None, asked):
             columns[name] = study.columns[name]
     if not columns:
-        asks = [canonical_protocol(c.protocol) for c in study.columns.values() if c.protocol]
+        asks = [own for own in _protocols(study, dataset).values() if own]
         raise UserError(
             f"study '{study.name}' has columns of {', '.join(dict.fromkeys(asks))}: none is left "
             f"of {asked or 'data set ' + repr(dataset.name)}"
@@ -264,9 +272,11 @@ class _Maker:
         if source is not None:
             self._layout = common_layout(source.layout, dataset.layout)
             self._bodies = max(source.max_bodies, dataset.max_bodies)
-            self._source_protocol = canonical_protocol(asked) if asked else ""
+            own = (*dataset.splits, *source.splits)
+            self._source_protocol = canonical_protocol(asked, own) if asked else ""
             if self._source_protocol not in source.splits:
                 self._source_protocol = choose_protocol(source, self.study.protocols)
+            require_sides(source, self._source_protocol, "train")
             self.notes = (self._note_of_source(source),)
 
     def _note_of_source(self, source: SkeletonDataset) -> str:

@@ -54,13 +54,13 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
-from skelcon.config import Config, Json
+from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.presets import DataNames, resolve_with_preset
-from skelcon.settings import InvalidValueError, Settings, merge, validated
+from skelcon.settings import Settings, merge
 from skelcon.yamlfile import YamlFile, read_yaml
 
 RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from skelcon.encoders import EncodersConfig
 
 RECIPE = 1
-"""Raised when the same configuration would give other numbers than before."""
+"""Raised when the same configuration would give other numbers than before, rounding aside."""
 
 EvaluateOn = Literal["test", "validation"]
 TRAIN_SIDE: dict[EvaluateOn, Part] = {"test": "train", "validation": "fit"}

@@ -15,7 +15,14 @@ from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.downstream import embed
-    from skelcon.plugins import register_augmentation, register_encoder, register_representation
+    from skelcon.plugins import (
+        register_augmentation,
+        register_encoder,
+        register_importer,
+        register_layout,
+        register_protocol,
+        register_representation,
+    )
     from skelcon.presets import preset
     from skelcon.pretrain import load_encoder
 
@@ -25,6 +32,9 @@ __all__ = [
     "preset",
     "register_augmentation",
     "register_encoder",
+    "register_importer",
+    "register_layout",
+    "register_protocol",
     "register_representation",
 ]
 
@@ -36,6 +46,9 @@ __getattr__ = lazy_exports(
         "preset": "skelcon.presets",
         "register_augmentation": "skelcon.plugins",
         "register_encoder": "skelcon.plugins",
+        "register_importer": "skelcon.plugins",
+        "register_layout": "skelcon.plugins",
+        "register_protocol": "skelcon.plugins",
         "register_representation": "skelcon.plugins",
     },
 )

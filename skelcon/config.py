@@ -1,11 +1,15 @@
-"""The base of every configuration: typed, frozen, and without unknown keys."""
+"""The base of every configuration: typed, frozen, and without unknown keys; and its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import difflib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from skelcon.errors import UserError, nearest
 
 Json = dict[str, Any]
 """Plain JSON values, keys are text."""
@@ -26,3 +30,82 @@ class Config(BaseModel):
             field = type(self).model_fields.get(name or "")
             if field is None or value != field.get_default(call_default_factory=True):
                 yield name, value
+
+    @classmethod
+    def key_paths(cls) -> Sequence[str]:
+        """Key paths that a hint may name for an unknown key anywhere below."""
+        return ()
+
+
+ConfigT = TypeVar("ConfigT", bound=Config)
+
+
+class InvalidValueError(UserError):
+    """A key or a value that a configuration does not allow.
+
+    Attributes:
+        keys: the key path.
+    """
+
+    def __init__(self, message: str, keys: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def validated(
+    model: type[ConfigT], tree: Mapping[str, Any], source: str | Callable[[tuple[str, ...]], str]
+) -> ConfigT:
+    """Validate ``tree`` as a ``model``.
+
+    Args:
+        model: the configuration class.
+        tree: keys and values.
+        source: where ``tree`` comes from, or a function from a key path to that.
+
+    Raises:
+        InvalidValueError: names the source, the key, the value and what is valid.
+    """
+    try:
+        return model.model_validate(tree)
+    except ValidationError as error:
+        # A misspelt key also leaves the right one missing: the unknown key says more.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        keys = tuple(str(part) for part in first["loc"])
+        dotted = ".".join(keys)
+        where = source if isinstance(source, str) else source(keys)
+        if first["type"] == "extra_forbidden":
+            hint = _nearest_path(model, keys)
+            raise InvalidValueError(f"{where}: unknown key '{dotted}': {hint}", keys) from None
+        message = first["msg"].removeprefix("Value error, ")
+        given = first.get("input")
+        shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
+        raise InvalidValueError(f"{where}: {dotted or 'value'}: {message}{shown}", keys) from None
+
+
+def _nearest_path(model: type[Config], keys: tuple[str, ...]) -> str:
+    """A hint for the unknown key path ``keys``: the whole path that it may stand for."""
+    *above, last = keys
+    names = _fields_at(model, above)
+    if close := difflib.get_close_matches(last, names, n=1, cutoff=0.5):
+        return f"did you mean '{'.'.join((*above, close[0]))}'?"
+    for path in model.key_paths():
+        if path.endswith(f".{last}"):
+            return f"did you mean '{path}'?"
+    return nearest(last, names)
+
+
+def _fields_at(model: type[Config], path: Sequence[str]) -> list[str]:
+    """The names that are valid below ``path`` of ``model``."""
+    current: Any = model
+    for part in path:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            field = current.model_fields.get(part)
+            current = field.annotation if field else None
+        else:  # a mapping or sequence of models: its last type argument is the item's
+            current = (get_args(current) or (None,))[-1]
+        kinds = [kind for kind in get_args(current) if kind is not NoneType]
+        if get_origin(current) in (Union, UnionType) and len(kinds) == 1:
+            current = kinds[0]
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return list(current.model_fields)
+    return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -26,3 +27,31 @@ def nearest(value: str, choices: Iterable[str]) -> str:
         return f"did you mean '{close[0]}'?"
     more = f", and {len(known) - 30} more" if len(known) > 30 else ""
     return "valid: " + ", ".join(known[:30]) + more
+
+
+_FULL = "free some space, or write to another disk"
+_CURES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EFBIG: "a file may not be as large there (ulimit -f); write to another disk",
+    errno.EROFS: "write to another disk (SKELCON_CACHE and TMPDIR, if you gave no path there)",
+}
+
+
+def cannot_write(path: object, error: OSError) -> UserError:
+    """The error of writing ``path``, or the file that ``error`` itself names, with the cure."""
+    reason = disk_error(OSError(error.errno, error.strerror)) or error.strerror or str(error)
+    return UserError(f"cannot write '{error.filename or path}': {reason}")
+
+
+def disk_error(error: OSError) -> str | None:
+    """One line for an error of a disk or a file, with the cure; None if it is of another kind.
+
+    >>> disk_error(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device: free some space, or write to another disk'
+    """
+    cure = _CURES.get(error.errno or 0)
+    if cure is None and error.filename is None:
+        return None
+    where = "" if error.filename is None else f"'{error.filename}': "
+    return f"{where}{error.strerror}{'' if cure is None else f': {cure}'}"

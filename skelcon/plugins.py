@@ -22,11 +22,11 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
 from skelcon.encoders import ENCODERS, REGISTERED
@@ -35,11 +35,15 @@ from skelcon.errors import UserError, nearest
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from skelcon.data import ClipInfo, SkeletonLayout, Source
+
 GROUP = "skelcon.plugins"
 """The entry-point group of installed plugins."""
 
 AugmentationT = TypeVar("AugmentationT", bound="Callable[..., Tensor]")
 EncoderT = TypeVar("EncoderT", bound="Callable[..., nn.Module]")
+ProtocolT = TypeVar("ProtocolT", bound="Callable[[Sequence[ClipInfo]], Any]")
+SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
 
 
@@ -52,7 +56,8 @@ def register_augmentation(
     ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``.
 
     Args of the function:
-        view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero.
+        view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero. Of a
+            layout in 2D the third value is a confidence.
         generator: a CPU generator; every random draw must come from it.
         options: parameters of plain types; annotations are checked, defaults are part of the key.
 
@@ -111,6 +116,68 @@ def register_representation(
 
     def decorate(function: RepresentationT) -> RepresentationT:
         REGISTERED.register(name, version, function, encoder)
+        return function
+
+    return decorate
+
+
+def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> SkeletonLayout:
+    """Register a skeleton layout, which ``--layout`` and descriptions of data then know by name.
+
+    Args:
+        layout: the layout, or a mapping with the keys of a layout's YAML file, or the path of one
+            (``Path(__file__).with_name("mine.yaml")`` stands beside the plugin).
+
+    Returns:
+        The registered layout. The same one may be registered again.
+
+    Raises:
+        UserError: if it is not valid, or its name is that of another layout.
+    """
+    from skelcon.data import LAYOUTS  # which brings numpy along
+
+    return LAYOUTS.register(layout)
+
+
+def register_importer(source: SourceT) -> SourceT:
+    """Register a subclass of :class:`skelcon.data.Source`: files of one more layout.
+
+    A class decorator. ``skelcon data import`` and ``--data`` then find such files, and ``--format``
+    takes the class's ``family``. Its ``find``, ``name``, ``layout``, ``class_names``, ``read`` and
+    ``splits`` say what the files are; resuming, several processes, limits and the report are those
+    of every import.
+
+    Raises:
+        UserError: if it is no such class, or its family's name is invalid or taken.
+    """
+    from skelcon.data.importers.registered import register  # which brings numpy along
+
+    register(source)
+    return source
+
+
+def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT], ProtocolT]:
+    """Register ``function(infos) -> sides`` as a protocol, which every import then computes.
+
+    Args:
+        name: what ``--protocol`` calls it.
+        version: recorded in the data set's header; clips are imported again when it changes.
+
+    Args of the function:
+        infos: a :class:`skelcon.data.ClipInfo` for each of the N clips: name, label, subject,
+            camera and setup (-1 where unknown).
+
+    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the clips are none of
+    its kind.
+
+    Raises:
+        UserError: if the name is taken or the function does not accept infos.
+    """
+
+    def decorate(function: ProtocolT) -> ProtocolT:
+        from skelcon.data.protocols import REGISTERED as PROTOCOLS
+
+        PROTOCOLS.register(name, version, function)
         return function
 
     return decorate

@@ -33,3 +33,12 @@ def _visible(character: str) -> str:
 def code_point(character: str) -> str:
     """``[U+1F600]``."""
     return f"[U+{ord(character):04X}]"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 clip``, ``1,234 clips``.
+
+    >>> counted(1, "clip"), counted(1234, "clip")
+    ('1 clip', '1,234 clips')
+    """
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -89,6 +89,11 @@ class Registry(Generic[FunctionT]):
         """All names in their canonical order: built-in, then registered ones sorted."""
         return (*self.builtin, *sorted(self._registered))
 
+    @property
+    def added(self) -> tuple[str, ...]:
+        """The names that plugins have registered."""
+        return tuple(self._registered)
+
     def known(self, name: str) -> str:
         """``name`` if it exists; ValueError with the nearest name otherwise."""
         if name not in self.builtin and name not in self._registered:

@@ -7,20 +7,16 @@ then by ``--set key.path=value``. An unknown key is an error that names the near
 from __future__ import annotations
 
 import copy
-import difflib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError, create_model
+from pydantic import create_model
 
-from skelcon.config import Config, Json
+from skelcon.config import Config, Json, validated
 from skelcon.downstream.tasks import TASKS, task
-from skelcon.errors import UserError, nearest
+from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
-
-ConfigT = TypeVar("ConfigT", bound=BaseModel)
 
 _SECTIONS: dict[str, Any] = {
     "pretrain": (PretrainConfig, PretrainConfig()),
@@ -41,6 +37,11 @@ class Settings(_Sections):
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
         settings: Config = getattr(self, task(task_name).name)
         return settings
+
+    @classmethod
+    def key_paths(cls) -> list[str]:
+        """:func:`setting_paths`."""
+        return setting_paths()
 
 
 def put(tree: Json, dotted: str, value: Any) -> None:
@@ -116,75 +117,3 @@ def resolve(trees: Iterable[Mapping[str, Any]], source: str) -> Settings:
     for changes in trees:
         merge(tree, changes)
     return validated(Settings, tree, source)
-
-
-class InvalidValueError(UserError):
-    """A key or a value that a configuration does not allow.
-
-    Attributes:
-        keys: the key path.
-    """
-
-    def __init__(self, message: str, keys: tuple[str, ...]) -> None:
-        super().__init__(message)
-        self.keys = keys
-
-
-def validated(
-    model: type[ConfigT], tree: Mapping[str, Any], source: str | Callable[[tuple[str, ...]], str]
-) -> ConfigT:
-    """Validate ``tree`` as a ``model``.
-
-    Args:
-        model: the configuration class.
-        tree: keys and values.
-        source: where ``tree`` comes from, or a function from a key path to that.
-
-    Raises:
-        InvalidValueError: names the source, the key, the value and what is valid.
-    """
-    try:
-        return model.model_validate(tree)
-    except ValidationError as error:
-        # A misspelt key also leaves the right one missing: the unknown key says more.
-        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
-        keys = tuple(str(part) for part in first["loc"])
-        dotted = ".".join(keys)
-        where = source if isinstance(source, str) else source(keys)
-        if first["type"] == "extra_forbidden":
-            hint = _nearest_path(model, keys)
-            raise InvalidValueError(f"{where}: unknown key '{dotted}': {hint}", keys) from None
-        message = first["msg"].removeprefix("Value error, ")
-        given = first.get("input")
-        shown = f" (given: {given!r})" if not isinstance(given, Mapping) else ""
-        raise InvalidValueError(f"{where}: {dotted or 'value'}: {message}{shown}", keys) from None
-
-
-def _nearest_path(model: type[BaseModel], keys: tuple[str, ...]) -> str:
-    """A hint for the unknown key path ``keys``: the whole path that it may stand for."""
-    *above, last = keys
-    names = _fields_at(model, above)
-    if close := difflib.get_close_matches(last, names, n=1, cutoff=0.5):
-        return f"did you mean '{'.'.join((*above, close[0]))}'?"
-    if issubclass(model, Settings):
-        for path in setting_paths():
-            if path.endswith(f".{last}"):
-                return f"did you mean '{path}'?"
-    return nearest(last, names)
-
-
-def _fields_at(model: type[BaseModel], path: Sequence[str]) -> list[str]:
-    """The names that are valid below ``path`` of ``model``."""
-    current: Any = model
-    for part in path:
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            field = current.model_fields.get(part)
-            current = field.annotation if field else None
-        else:  # a mapping or sequence of models: its last type argument is the item's
-            current = (get_args(current) or (None,))[-1]
-        kinds = [kind for kind in get_args(current) if kind is not NoneType]
-        if get_origin(current) in (Union, UnionType) and len(kinds) == 1:
-            current = kinds[0]
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return list(current.model_fields)
-    return []

@@ -62,7 +62,7 @@ def _spelt(tree: Any, keys: tuple[str, ...]) -> tuple[str, ...] | None:
 def read_yaml(path: Path) -> YamlFile:
     """Read a mapping; :class:`UserError` names the file and the line of an error."""
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")
         values, root = _parse(text)
     except OSError as error:
         raise UserError(f"cannot read '{path}': {error.strerror}") from None

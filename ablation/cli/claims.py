@@ -16,7 +16,7 @@ from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.report.claims import Answer
+    from ablation.evidence.claims import Answer
     from ablation.report.table import Table
 
 STYLES = {"holds": "green", "not shown": "dim", "contradicted": "red"}
@@ -58,7 +58,7 @@ def claims(
 
 def print_claims(console: Console, table: Table, every: bool) -> None:
     """Each claim with its verdict, and the comparison that it hangs on or all of them."""
-    from ablation.report.claims import in_short
+    from ablation.evidence.claims import in_short
     from ablation.report.claims_export import EXPLAINED
 
     console.print(styled(table.caption, "bold"))

@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
-from ablation.cli.flatten import group, option, with_options
 from ablation.cli.request import StudyRequest, command_words, read_request
 from ablation.cli.units import check_without_ray
 from ablation.templates import render
+from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.terminal import PlainConsole
 from skelcon.errors import UserError
 

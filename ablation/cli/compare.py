@@ -15,7 +15,7 @@ from ablation.cli.options import JsonOption, completes
 from skelcon.cli.terminal import PlainConsole, line, say, styled
 
 if TYPE_CHECKING:
-    from ablation.report.comparison import CellPair, TablePair
+    from ablation.provenance.comparison import CellPair, TablePair
     from ablation.statistics import Estimate
 
 DIRECTORY = "A results directory, or the directory of a table in one."
@@ -45,8 +45,8 @@ def compare(
     skelcon-ablate compare results other/results augmentations
     skelcon-ablate compare results/augmentations results/augmentations-xsub
     """
-    from ablation.report.comparison import compare_results
-    from ablation.report.comparison_export import EXPLAINED, to_json
+    from ablation.provenance.comparison import compare_results
+    from ablation.provenance.comparison_export import EXPLAINED, to_json
 
     found = compare_results(first, second, study)
     if as_json:
@@ -63,8 +63,8 @@ def compare(
 
 
 def print_pair(console: Console, pair: TablePair) -> None:
-    """A table of both: what differs, then the cells, bold where they are told apart."""
-    from ablation.report.comparison_export import told
+    """A table of both: what differs, then the cells, bold where they differ significantly."""
+    from ablation.provenance.comparison_export import told
 
     line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))
     grid = Grid(header_style="bold")
@@ -93,22 +93,18 @@ def print_pair(console: Console, pair: TablePair) -> None:
 
 def _texts(cell: CellPair) -> list[str]:
     """Both means with n, the difference with its interval, and p."""
+    from ablation.provenance.comparison_export import scale_of
     from ablation.report.claims_export import p_text
-    from ablation.report.comparison_export import scale_of
-    from ablation.report.entry import number
+    from ablation.report.entry import difference, number
 
     def mean(estimate: Estimate | None) -> str:
         if estimate is None:
             return "no value"
         return f"{number(scale_of(cell) * estimate.value, cell.unit)} ({estimate.seeds})"
 
-    texts, scale = [mean(cell.first), mean(cell.second)], scale_of(cell)
+    texts = [mean(cell.first), mean(cell.second)]
     if cell.difference is None:
         return [*texts, "", ""]
     if cell.same:
         return [*texts, "the same units", ""]
-    text = f"{scale * cell.difference.value:+.{1 if cell.unit == 'percent' else 2}f}"
-    if cell.p is not None and cell.difference.interval is not None:
-        low, high = (scale * end for end in cell.difference.interval)
-        text += f" [{low:.1f}, {high:.1f}]"
-    return [*texts, text, p_text(cell.p)]
+    return [*texts, difference(cell.difference, cell.unit), p_text(cell.p)]

@@ -9,10 +9,10 @@ import typer
 from rich.console import Console
 
 from ablation.catalogue import known_studies
-from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
 from ablation.cli.request import open_data
 from ablation.cli.studies import table_name
+from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.options import DATA
 from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError, nearest
@@ -78,7 +78,7 @@ def figures(
     parameters   accuracy against the size of the encoders
     time         accuracy against training time
     training     loss and contrast top-1 by epoch (Figure 6 of the paper)
-    ranks        average ranks, and which rows are told apart
+    ranks        average ranks, and which rows differ significantly
     tsne         features of ten random classes (Figure 7); needs --data
     retrieval    queries and their nearest clips (Figure 8); needs --data
 
@@ -95,7 +95,7 @@ def figures(
     store, console = Store(output.results), PlainConsole()
     name = table_name(study)
     plan = load_plan(store.results, name)
-    data = _frames(plan, options.data, console) if options.data is not None else None
+    data = frames_of(plan, options.data, console) if options.data is not None else None
     asked = Asked(plan, store, options.row, options.column, options.against, data)
     directory = output.out or store.results / name / "figures"
     drawn = 0
@@ -112,7 +112,7 @@ def figures(
         raise typer.Exit(1)
 
 
-def _frames(plan: Plan, path: Path, console: Console) -> SkeletonDataset:
+def frames_of(plan: Plan, path: Path, console: Console) -> SkeletonDataset:
     """The study's data set at ``path``; :class:`UserError` for another one."""
     data = open_data(path, console)
     if data.fingerprint != plan.dataset.fingerprint:

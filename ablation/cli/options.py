@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablation.cli.flatten import group, option
 from ablation.report.style import Notes, Reference, TableStyle
+from skelcon.cli.flatten import group, option
 from skelcon.cli.options import PLUGIN, DataOption
 from skelcon.config import Json
 from skelcon.errors import UserError

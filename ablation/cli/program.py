@@ -21,7 +21,6 @@ from ablation.cli.claims import claims
 from ablation.cli.compare import compare
 from ablation.cli.explain import explain
 from ablation.cli.figures import figures
-from ablation.cli.flatten import with_options
 from ablation.cli.options import (
     RESULTS,
     JsonOption,
@@ -46,6 +45,7 @@ from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
 from ablation.interrupts import handle_signals
 from skelcon.cli.console import run_app
+from skelcon.cli.flatten import with_options
 from skelcon.cli.options import VersionOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
@@ -153,7 +153,7 @@ def list_studies(
 
 def _list_tables(results: Path, as_json: bool) -> None:
     """The tables of a results directory: their names, and what each asks."""
-    from ablation.report.questions import asked_tables, in_words
+    from ablation.report.questions import asked_tables, in_words, why_none
 
     tables = dict(asked_tables(results))
     if as_json:
@@ -161,7 +161,7 @@ def _list_tables(results: Path, as_json: bool) -> None:
         typer.echo(json.dumps({"tables": found}, indent=1))
         return
     if not tables:
-        raise UserError(f"'{results}' has no tables: run a study to make one")
+        raise UserError(why_none(results))
     width = max(map(len, tables))
     for name, asked in tables.items():
         echo(f"{name:<{width}}  {in_words(asked)}")

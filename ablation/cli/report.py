@@ -12,7 +12,7 @@ from ablation.catalogue import known_studies
 from ablation.cli.options import ResultsOption, completes
 from ablation.cli.studies import table_name
 from skelcon.cli.terminal import echo
-from skelcon.errors import UserError
+from skelcon.errors import cannot_write
 
 NAMES = "Tables, as list --results shows them; all if none is named."
 
@@ -59,7 +59,7 @@ def report(
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, to_html(page) if html else to_markdown(page))
     except OSError as error:
-        raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
+        raise cannot_write(path, error) from None
     for name, why in page.damaged:
         echo(f"left out '{name}': {why}", err=True)
     echo(str(path))

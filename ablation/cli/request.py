@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablation.catalogue import known_studies
-from ablation.cli.flatten import with_options
 from ablation.cli.options import (
     OutputOptions,
     PlanOptions,
@@ -22,7 +21,7 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
 )
-from skelcon.cli.terminal import line
+from skelcon.cli.flatten import with_options
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -63,17 +62,15 @@ def open_study_file(path: Path) -> Study:
 def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> SkeletonDataset:
     """A packed data set, or an import of a known layout; the embedded data without a path."""
     from skelcon.cli.console import progress_bar
+    from skelcon.cli.data_view import told
     from skelcon.data import open_or_import
     from skelcon.data.synthetic import open_embedded
 
     if path is None:
         return open_embedded(embedded_seed)
     with progress_bar(console, "reading the data") as progress:
-        dataset, skipped = open_or_import(path, progress)
-    if skipped:
-        count, first = len(skipped), skipped[0]
-        text = f"warning: {count} bad files left out of '{path}'; the first, {first.name}: "
-        line(console, text + first.reason)
+        dataset, _ = open_or_import(path, progress)
+    told(console, dataset, path)
     return dataset
 
 

@@ -161,7 +161,7 @@ def logs(
         path = store.directory(whole) / LOG
         if not path.exists():
             raise UserError(f"unit '{whole}' has no log yet: '{path}' does not exist")
-        typer.echo(path.read_text(errors="replace"), nl=False)
+        typer.echo(path.read_text(encoding="utf-8", errors="replace"), nl=False)
     if store.state(whole) == "failed":
         raise typer.Exit(1)
 

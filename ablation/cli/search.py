@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 import typer
 
 from ablation.catalogue import headline, known_spaces
-from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
     FOLDS_HELP,
     DataOptions,
@@ -20,6 +19,7 @@ from ablation.cli.options import (
 )
 from ablation.cli.request import check_used, open_data, open_results
 from ablation.cli.studies import check_machine, run_options
+from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ablation.cli.flatten import group, option, with_options
 from ablation.cli.options import (
     DataOptions,
     PresetOptions,
@@ -39,6 +38,7 @@ from ablation.units import (
     read_unit,
 )
 from skelcon.cli.console import run_app
+from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.program import app
 from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, echo
 from skelcon.data import (
@@ -47,6 +47,7 @@ from skelcon.data import (
     SkeletonLayout,
     choose_protocol,
     common_layout,
+    require_sides,
     split,
 )
 from skelcon.downstream.tasks import TASKS
@@ -134,6 +135,7 @@ def pretrain(
     dataset = open_data(data.data, PlainConsole(stderr=True))
     config = _settings(options, dataset, "pretrain").pretrain
     protocol = choose_protocol(dataset, [data.protocol] if data.protocol else PREFERRED)
+    require_sides(dataset, protocol, "train")
     check_batch(config, len(split(dataset, protocol, "train")), f"'{dataset.name}', {protocol}")
     seed = seed or 0
     side = Side.of(dataset, protocol, "train", seed, dataset.layout, dataset.max_bodies)
@@ -256,7 +258,9 @@ def _choose_side(
 ) -> tuple[str, EvaluateOn]:
     """The protocol of an evaluation (of a pre-training on the same data, its own) and the side."""
     if trained is None:
-        return choose_protocol(dataset, [asked] if asked else PREFERRED), "test"
+        protocol = choose_protocol(dataset, [asked] if asked else PREFERRED)
+        require_sides(dataset, protocol)
+        return protocol, "test"
     own = trained.side.protocol
     chosen = choose_protocol(dataset, [asked or own])
     if chosen != own:
@@ -264,7 +268,10 @@ def _choose_side(
             f"--protocol {chosen}: the encoders were pre-trained on the training side of "
             f"{own} of the same data, which holds clips that {chosen} tests"
         )
-    return chosen, "test" if trained.side.train == "train" else "validation"
+    if trained.side.train != "train":
+        return chosen, "validation"
+    require_sides(dataset, chosen)
+    return chosen, "test"
 
 
 def _settings(options: SettingOptions, dataset: SkeletonDataset, used: str) -> Settings:

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 
 from ablation.catalogue import known_studies
-from ablation.cli.flatten import with_options
 from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
 from ablation.cli.request import StudyRequest, open_results
+from skelcon.cli.flatten import with_options
 from skelcon.cli.terminal import PlainConsole, line
-from skelcon.errors import UserError
+from skelcon.errors import cannot_write
 from skelcon.printable import printable
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def show_table(
     try:
         written = export.export(made, frame, provenance, directory, formats, files.style)
     except OSError as error:
-        raise UserError(f"cannot write '{error.filename}': {error.strerror}") from None
+        raise cannot_write(directory, error) from None
     if as_json:
         typer.echo(export.to_json(made, frame, provenance))
     else:

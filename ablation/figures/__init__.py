@@ -36,7 +36,7 @@ FIGURES: dict[str, Callable[[Asked], Figure]] = {
     "parameters": tradeoff.against_parameters,
     "time": tradeoff.against_time,
     "training": training.of_results,  # loss and contrast top-1 by epoch (Figure 6)
-    "ranks": ranks.of_results,  # which rows are told apart
+    "ranks": ranks.of_results,  # which rows differ significantly
     "tsne": tsne.of_results,  # Figure 7; needs the data
     "retrieval": retrieval.of_results,  # Figure 8; needs the data
 }

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.plan import Plan
 from ablation.report import Table, cells_frame, make_table, printed
-from ablation.report.evidence import Evidence, evidence_of
 from ablation.store import Store
 from ablation.units import EvaluateUnit
 from skelcon.data import SkeletonDataset
@@ -139,7 +139,9 @@ class Asked:
             return self.against
         others = [str(row) for row in self._numbers["row"] if row != self.chosen_row]
         if not others:
-            raise DoesNotApplyError("there is one row with a number: nothing to compare it with")
+            raise DoesNotApplyError(
+                "only one row has a number: there is nothing to compare it with"
+            )
         return "none" if "none" in others else others[0]
 
     @property

@@ -67,7 +67,7 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=5)
     beside = f", bars: {whiskers}" if whiskers else ""
-    told = "\nfilled: best, or not told apart from it" if known["best"].any() else ""
+    told = "\nfilled: best, or not significantly worse" if known["best"].any() else ""
     axes.set_xlabel(f"{metric}{beside}{told}", fontsize=style.SMALL)
     if several:
         style.legend(figure, handles, names, columns=min(3, len(names)))

@@ -36,7 +36,7 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
     for row, each in study.rows.items():
         names = each.set.get(_KEY)
         if names is None or len(each.set) > 1 or each.downstream:
-            raise DoesNotApplyError("its rows do not set pretrain.representations, and that alone")
+            raise DoesNotApplyError("its rows do not set pretrain.representations and nothing else")
         for column in asked.plan.ranked:
             evaluated = study.downstream_of(row, column)
             of_column = study.columns[column]

@@ -1,4 +1,4 @@
-"""Average ranks of the rows, with bars that join those that are not told apart.
+"""Average ranks of the rows, with bars that join those without a significant difference.
 
 After the critical-difference picture of Demšar ("Statistical Comparisons of Classifiers over
 Multiple Data Sets", JMLR 2006); the rows stand below each other, as their labels are long.
@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from ablation.figures.apart import told_apart
 from ablation.figures.asked import Asked, DoesNotApplyError
 from ablation.figures.predictions import predictions_of
+from ablation.figures.significance import significant_pairs
 from skelcon.figures import style
 
 
@@ -24,12 +24,12 @@ def of_results(asked: Asked) -> Figure:
     for column in [asked.column] if asked.column else asked.plan.ranked:
         blocks = blocks_of(asked, column)
         if blocks.shape[0] > 1 and blocks.shape[1] > 1:
-            apart = told_apart(asked.evidence, column, list(blocks.columns))
+            differ = significant_pairs(asked.evidence, column, list(blocks.columns))
             labels = [asked.rows[row] for row in blocks.columns]
-            apart = apart.set_axis(labels, axis=0).set_axis(labels, axis=1)
-            found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), apart)
+            differ = differ.set_axis(labels, axis=0).set_axis(labels, axis=1)
+            found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), differ)
     if not found:
-        raise DoesNotApplyError("no two rows were evaluated on the same two blocks (seed x group)")
+        raise DoesNotApplyError("no two rows share two blocks (seed x group)")
     return ranks(found)
 
 
@@ -46,14 +46,14 @@ def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
     return pd.DataFrame(rows).dropna()
 
 
-def cliques(apart: pd.DataFrame) -> list[list[int]]:
-    """The largest sets of rows (as positions) of which no two are told apart; of two or more.
+def cliques(differ: pd.DataFrame) -> list[list[int]]:
+    """The largest sets of rows (as positions) without a significant difference; of two or more.
 
     Args:
-        apart: (rows, rows) bool.
+        differ: (rows, rows) bool.
     """
-    count = len(apart)
-    joined = ~apart.to_numpy(bool)
+    count = len(differ)
+    joined = ~differ.to_numpy(bool)
     found: list[set[int]] = []
 
     def grow(members: set[int], left: set[int], done: set[int]) -> None:
@@ -74,7 +74,7 @@ def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
 
     Args:
         panels: label -> (blocks, rows) accuracies, of which 1 is the best rank and ties share
-            theirs; and (rows, rows) whether two are told apart.
+            theirs; and (rows, rows) whether two differ significantly.
     """
     heights = []
     for blocks, _ in panels.values():
@@ -83,12 +83,12 @@ def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
     all_axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights, sharex=True)
     widest = max(len(blocks.columns) for blocks, _ in panels.values())
     farthest = widest + 0.3
-    for axes, (label, (blocks, apart)) in zip(all_axes[:, 0], panels.items(), strict=True):
+    for axes, (label, (blocks, differ)) in zip(all_axes[:, 0], panels.items(), strict=True):
         mean = blocks.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
         axes.plot(mean, range(len(mean)), "o", color=style.COLOURS[0], ls="")
         for y, rank in enumerate(mean):
             axes.plot([0, rank], [y, y], color="#DDDDDD", lw=0.8, zorder=0)
-        joined = cliques(apart.loc[mean.index, mean.index])
+        joined = cliques(differ.loc[mean.index, mean.index])
         for number, members in enumerate(joined):
             x, at = widest + 0.6 + 0.35 * number, np.array(members)
             axes.plot(np.full(2, x), [at[0], at[-1]], color=style.INK, lw=1.5)
@@ -101,6 +101,6 @@ def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
         title = style.folded(str(label), 24, 1) + f" ({len(blocks)} blocks)"
         axes.set_title(title, fontsize=style.SMALL, loc="left")
     all_axes[0, 0].set_xlim(0.8, farthest)
-    text = "average rank (1 is best)\nbars join rows that are not told apart"
+    text = "average rank (1 is best)\nbars: no significant difference"
     all_axes[-1, 0].set_xlabel(text)
     return figure

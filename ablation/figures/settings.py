@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.provenance.cells import flat
 from skelcon.figures import style
 
 NAMES = {
@@ -47,24 +48,16 @@ def of_results(asked: Asked) -> Figure:
 
 def _setting(sets: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, dict[str, float]]:
     """The one key that all set, and to different numbers; else None."""
-    flat = {name: _flat(each) for name, each in sets.items()}
-    keys = {key for each in flat.values() for key in each}
-    differ = [key for key in keys if len({repr(each.get(key)) for each in flat.values()}) > 1]
+    every = {name: flat(each) for name, each in sets.items()}
+    keys = {key for each in every.values() for key in each}
+    differ = [key for key in keys if len({repr(each.get(key)) for each in every.values()}) > 1]
     if len(differ) != 1:
         return None, {}
-    values = {name: each.get(differ[0]) for name, each in flat.items()}
+    values = {name: each.get(differ[0]) for name, each in every.items()}
     numbers = [v for v in values.values() if isinstance(v, int | float) and v is not True]
     if len(numbers) < len(values) or len(set(numbers)) < len(numbers):
         return None, {}
     return differ[0], {name: float(value) for name, value in values.items() if value is not None}
-
-
-def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        own = _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {above + key: value}
-        found |= own
-    return found
 
 
 @style.styled

@@ -23,7 +23,7 @@ def against_parameters(asked: Asked) -> Figure:
     """Accuracy against the parameters of the evaluated encoders."""
     points = points_of(asked, _parameters)
     if points["x"].nunique() < 2:
-        raise DoesNotApplyError("all evaluated encoders have as many parameters")
+        raise DoesNotApplyError("all evaluated encoders have the same number of parameters")
     return tradeoff(points, "parameters of the encoder (millions)", asked.metric)
 
 
@@ -31,7 +31,7 @@ def against_time(asked: Asked) -> Figure:
     """Accuracy against the time of the pre-trainings and fine-tunings behind it."""
     points = points_of(asked, _minutes)
     if points["x"].nunique() < 2:
-        raise DoesNotApplyError("fewer than two cells were trained, as far as is known")
+        raise DoesNotApplyError("fewer than two cells have a known training time")
     return tradeoff(points, "training time of a seed (minutes)", asked.metric)
 
 

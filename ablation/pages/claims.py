@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ablation.evidence.claims import Answer, Compared, Verdict
 from ablation.pages.strips import Strip, effect_strip, reach_of
-from ablation.report.claims import Answer, Compared, Verdict
 from ablation.report.claims_export import effect, p_text, pair_name
 from ablation.report.table import Table
 

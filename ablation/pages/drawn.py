@@ -22,7 +22,7 @@ CAPTIONS = {
     "parameters": "Accuracy against the size of the encoders.",
     "time": "Accuracy against training time.",
     "training": "Loss and top-1 of the contrast by epoch.",
-    "ranks": "Average ranks, and which rows are told apart.",
+    "ranks": "Average ranks, and which rows differ significantly.",
     "tsne": "Features of some classes.",
     "retrieval": "Queries and their nearest clips.",
 }

@@ -3,27 +3,10 @@
 from __future__ import annotations
 
 from ablation.plan import Plan
-from ablation.report.configurations import ran
+from ablation.provenance.configurations import Facts, facts_of, ran
 from ablation.store import Store
-from skelcon.config import Json
 from skelcon.data import SkeletonDataset
 from skelcon.settings import assignments
-
-Facts = tuple[tuple[str, str], ...]
-"""Terms, each with what is said of it."""
-_VERSION = "version of "
-
-
-def facts_of(found: Json) -> Facts:
-    """What :func:`ablation.report.configurations.ran` tells, with the versions in one line."""
-    versions = [
-        f"{term.removeprefix(_VERSION)} {value}"
-        for term, value in found.items()
-        if term.startswith(_VERSION)
-    ]
-    others = ((term, value) for term, value in found.items() if not term.startswith(_VERSION))
-    told = ((term[0].upper() + term[1:], str(value)) for term, value in others)
-    return (*told, *((("Versions", ", ".join(versions)),) if versions else ()))
 
 
 def origin_of(name: str, plan: Plan, store: Store) -> Facts:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ablation.evidence.evidence import Where
 from ablation.figures import Asked
-from ablation.pages.explained import Explained, explained
 from ablation.pages.strips import Strip, strip
-from ablation.report.evidence import Where
+from ablation.provenance.explained import Explained, explained
+from ablation.provenance.explanation import Explainer
 from ablation.report.layout import Layout, Printed, lay_out
 from ablation.report.notes import Detail
 from ablation.report.style import TableStyle
@@ -86,6 +87,7 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
         ]
         made[line.kind].append(Line(line.label, tuple(cells)))
     notes = [*layout.notes, *_on_the_paper(table)]
+    explainer = Explainer(name, asked.plan, asked.store, table.entries, asked.evidence, asked.frame)
     return Grid(
         caption=layout.caption,
         heads=tuple((head.label, head.of_paper) for head in layout.heads),
@@ -94,7 +96,7 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
         notes=tuple(note for note in notes if not isinstance(note, Detail)),
         details=tuple(note for note in notes if isinstance(note, Detail)),
         explanations=tuple(
-            (popover, explained(asked, name, where)) for where, popover in popovers.items()
+            (popover, explained(explainer.explain(where))) for where, popover in popovers.items()
         ),
     )
 
@@ -110,7 +112,7 @@ def _on_the_paper(table: Table) -> list[str]:
         return []
     return [
         f"The paper's values ({table.plan.report.source}) are of another data set, protocol or "
-        "scale: they stand in the explanation of each number."
+        "scale: the explanation of each number has them."
     ]
 
 

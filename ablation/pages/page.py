@@ -8,17 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ablation.evidence.claims import Verdict
 from ablation.figures import Asked
 from ablation.pages.claims import ToldClaim, counted, told_claims
 from ablation.pages.costs import Missing, Spent, missing, spent
 from ablation.pages.drawn import Drawn, drawn_of
-from ablation.pages.facts import Facts, origin_of
+from ablation.pages.facts import origin_of
 from ablation.pages.grid import Grid, grid_of
 from ablation.plan import Plan
-from ablation.report.claims import Verdict
+from ablation.provenance.configurations import Facts
+from ablation.provenance.reproducing import Commands
 from ablation.report.from_results import load_plan
-from ablation.report.questions import asked_tables
-from ablation.report.reproducing import command_of
+from ablation.report.notes import SYNTHETIC
+from ablation.report.questions import asked_tables, why_none
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
@@ -95,8 +97,7 @@ def read_results(results: Path, names: Sequence[str] = ()) -> Results:
                 raise
             damaged.append((name, str(error)))
     if not found:
-        why = damaged[0][1] if damaged else f"'{results}' has no tables: run a study to make one"
-        raise UserError(why)
+        raise UserError(damaged[0][1] if damaged else why_none(results))
     return Results(found, tuple(damaged))
 
 
@@ -178,12 +179,12 @@ def _about(plan: Plan) -> list[str]:
 def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
     quoted, store = shlex.quote(name), asked.store
     known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
-    again = command_of(asked.plan, None, [each for each in known if each is not None])
+    again = Commands(asked.plan).of(None, [each for each in known if each is not None])
     return [
-        (" ".join(("To make it again.", *again.remarks)), again.line),
+        (" ".join(("To reproduce this table.", *again.remarks)), again.line),
         ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),
         (
-            "Its figures as files, those too that need the data itself",
+            "Its figures as files, including those that need the data",
             f"skelcon-ablate figures {quoted} --data PATH",
         ),
     ]
@@ -196,9 +197,9 @@ def _sentences(
     seeds = sorted({len(plan.seeds) for plan in plans})
     per_number = f"{seeds[0]} to {plural(seeds[-1], 'seed')}"
     per_number = plural(seeds[0], "seed") if len(seeds) == 1 else per_number
-    found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} a number."]
+    found = [f"{plural(len(sections), 'table')}, {presets}, {per_number} per number."]
     if any(plan.synthetic for plan in plans):
-        found.append("Synthetic data: these numbers say nothing of real actions.")
+        found.append(SYNTHETIC)
     claims = sum(verdicts.values())
     if claims:
         counts = [f"{verdicts['holds']} hold" if verdicts["holds"] != 1 else "1 holds"]
@@ -206,10 +207,10 @@ def _sentences(
         counts.append(f"{verdicts['contradicted']} contradicted")
         found.append(f"Of {plural(claims, 'claim')} {', '.join(counts)}.")
     numbers = [sum(section.numbers[i] for section in sections) for i in (0, 1)]
-    took = f" in {every.total} of computing" if every.total else ""
+    took = f" in {every.total} of compute time" if every.total else ""
     found.append(
         f"{numbers[0]} of {plural(numbers[1], 'number')} known, from {every.done} of "
-        f"{plural(every.units, 'unit')} of work{took}."
+        f"{plural(every.units, 'unit')}{took}."
     )
     return found
 

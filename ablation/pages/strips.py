@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ablation.report.claims import Answer
-from ablation.report.evidence import Where
+from ablation.evidence.claims import Answer
+from ablation.evidence.evidence import Where
 from ablation.report.table import Table
 from ablation.statistics import Estimate
 

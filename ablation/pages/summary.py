@@ -11,7 +11,7 @@ from ablation.report.claims_export import EXPLAINED
 def to_markdown(page: Page) -> str:
     """Summary, tables and claims; no explanations, figures and provenance."""
     lines = [f"# {text(page.title)}", "", *map(text, page.sentences), ""]
-    lines += ["| table | numbers | hold | not shown | contradicted | computing |"]
+    lines += ["| table | numbers | hold | not shown | contradicted | compute time |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
     for section in page.sections:
         counts = map(str, section.verdicts.values()) if section.claims else ["", "", ""]

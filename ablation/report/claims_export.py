@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from ablation import doors
-from ablation.report.claims import Answer, Compared, in_short
+from ablation.evidence.claims import Answer, Compared, in_short
+from ablation.report.entry import difference
 from ablation.report.table import Table
 
 _OF_CLAIM = ("claim", "text", "source", "verdict", "p_claim", "further_seeds")
-_OF_COMPARISON: tuple[str, ...] = ("higher", "lower", "difference", "low", "high", "p", "p_swap")
+_OF_COMPARISON: tuple[str, ...] = ("higher", "lower", "difference", "low", "high", "p")
 _OF_COMPARISON += ("seeds", "groups", "same_steps", "reason")
 COLUMNS = (*_OF_CLAIM, *_OF_COMPARISON)
 
@@ -26,25 +27,21 @@ def cell_name(table: Table, cell: tuple[str, str]) -> str:
 
 
 def pair_name(table: Table, each: Compared) -> str:
-    """``crop against none (SEQ)``, or of two columns ``inter against intra (IMG)``."""
+    """``crop vs. none (SEQ)``, or of two columns ``inter vs. intra (IMG)``."""
     if each.higher[1] == each.lower[1]:
         higher = cell_name(table, each.higher).removesuffix(
             f" ({table.column_label(each.lower[1])})"
         )
-        return f"{higher} against {cell_name(table, each.lower)}"
+        return f"{higher} vs. {cell_name(table, each.lower)}"
     label, columns = table.label(each.higher[0]), (each.higher[1], each.lower[1])
-    return f"{' against '.join(map(table.column_label, columns))} ({label})"
+    return f"{' vs. '.join(map(table.column_label, columns))} ({label})"
 
 
 def effect(each: Compared) -> str:
     """``+3.1 [0.4, 5.8]`` points; empty where there is none."""
     if each.difference is None:
         return ""
-    text = f"{100 * each.difference.value:+.1f}"
-    if each.difference.interval is not None:
-        low, high = each.difference.interval
-        text += f" [{100 * low:.1f}, {100 * high:.1f}]"
-    return text
+    return difference(each.difference)
 
 
 def p_text(p: float | None) -> str:
@@ -71,16 +68,16 @@ def _values(each: Compared) -> tuple[Any, ...]:
     pair = "/".join(each.higher), "/".join(each.lower)
     found = each.difference
     if found is None:
-        return (*pair, *[None] * 7, each.same_steps, each.reason)
+        return (*pair, *[None] * 6, each.same_steps, each.reason)
     within = [100 * end for end in found.interval] if found.interval else [None, None]
     points = 100 * found.value, *within
-    return (*pair, *points, each.p, each.swap_p, found.seeds, found.groups, each.same_steps, "")
+    return (*pair, *points, each.p, found.seeds, found.groups, each.same_steps, "")
 
 
 def to_markdown(table: Table) -> str:
     """The claims of a table, each with the comparison that its verdict hangs on."""
     lines = [f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}.", ""]
-    head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", ""]
+    head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", "note"]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- | ---: | ---: | ---: | --- |"]
     for answer in table.answers:
         source = f" ({answer.claim.source})" if answer.claim.source else ""
@@ -91,9 +88,9 @@ def to_markdown(table: Table) -> str:
 
 EXPLAINED = (
     "Differences are paired, seed by seed and clip by clip, in percentage points, with 95 % "
-    "intervals over seeds, test groups and clips. A claim holds if all of its comparisons are seen "
-    "(each p below 5 %) and is contradicted if one is seen the other way round; p is corrected by "
-    "Holm over the claims of the table. n: seeds."
+    "intervals over seeds, test groups and clips. A claim holds if all of its differences are "
+    "significant at 5 %, and is contradicted if one of opposite sign is; p is corrected by Holm "
+    "over the claims of the table. n: seeds."
 )
 
 

@@ -181,11 +181,11 @@ def _fall(losses: Sequence[float]) -> float | None:
 
 
 def _figures(rows: dict[str, list[Curve]]) -> str:
-    """``contrast top-1 8.9 % (rows 3.9 to 12.0), by chance 0.8 %, after 180 steps; ...``."""
+    """``contrast top-1 8.9 % (rows 3.9 to 12.0), chance 0.8 %, after 180 steps; ...``."""
     curves = [curve for each in rows.values() for curve in each]
     chance = sorted({f"{100 * curve.last['chance']:.1f} %" for curve in curves})
     text = f"contrast top-1 {_over(rows, lambda c: 100 * c.last['top1'], ' %')}"
-    text += f", by chance {' or '.join(chance)}"
+    text += f", chance {' or '.join(chance)}"
     steps = sorted({curve.steps for curve in curves if curve.steps})
     if steps:
         between = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
@@ -196,7 +196,7 @@ def _figures(rows: dict[str, list[Curve]]) -> str:
         text += f"; nearest neighbour across groups of the training side {end}"
         known = {row: [c for c in each if len(c.monitored) > 1] for row, each in rows.items()}
         if start := _over(known, lambda c: 100 * c.monitored[0], " %"):
-            text += f", at first {start}"
+            text += f", initially {start}"
     return f"{text}."
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ablation.statistics import Estimate
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -13,7 +15,7 @@ class Entry:
         spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side; of
             evaluations on several subsets of the labels that over the subsets.
         paper, paper_spread: what the paper reports.
-        best: it is the column's highest, or not told apart from it.
+        best: it is the column's highest, or not significantly lower.
         second: it is the second of its column, by value.
         error: of a cross-validation the standard error over clips and groups, where it is known.
         interval: 95 % interval of the mean, where the tested clips are known.
@@ -51,3 +53,14 @@ def number(
     millions = unit == "millions"
     digits += millions and not of_paper
     return f"{value:{'+' if signed else ''}z.{digits}f}{'M' if millions else ''}"
+
+
+def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
+    """``+4.5 [0.5, 8.4]``, in points with its interval, or ``-1.20M``; of fractions or counts."""
+    scale = 100.0 if unit == "percent" else 1e-6
+    text = number(scale * found.value, unit, digits, signed=True)
+    if unit != "percent" or found.interval is None:
+        return text
+    within = (min(max(scale * end, -100.0), 100.0) for end in found.interval)
+    low, high = (number(end, unit, digits) for end in within)
+    return f"{text} [{low}, {high}]"

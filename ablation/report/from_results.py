@@ -14,7 +14,14 @@ from pathlib import Path
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
 from ablation.report.leaks import HEADERS, keep_leaks
-from ablation.report.questions import ASKED, asked, asked_tables, read_asked, same_question
+from ablation.report.questions import (
+    ASKED,
+    asked,
+    asked_tables,
+    read_asked,
+    same_question,
+    why_none,
+)
 from ablation.store import write_atomically
 from ablation.study import Reported, Study
 from skelcon.config import Json
@@ -78,10 +85,12 @@ def load_plan(results: Path, name: str) -> Plan:
     path = results / name / ASKED
     if not path.exists():
         known = [study for study, _ in asked_tables(results)]
-        hint = nearest(name, known) if known else "it has none"
-        raise UserError(f"'{results}' has no study '{name}': {hint} (run a study to make it)")
+        if not known:
+            raise UserError(why_none(results))
+        hint = f"{nearest(name, known)} (run a study to make it)"
+        raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:
-        values: Json = json.loads(path.read_text())
+        values: Json = json.loads(path.read_text(encoding="utf-8"))
         load_plugins(tuple(values["study"].get("plugins", ())))
         study = Study.model_validate(values["study"])
         dataset, source = (

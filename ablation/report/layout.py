@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ablation.report.entry import Entry, number
+from ablation.report.entry import Entry, difference, number
 from ablation.report.notes import Detail, Origin
 from ablation.report.style import Reference, TableStyle
 from ablation.report.table import Table
@@ -92,7 +92,10 @@ def lay_out(table: Table, style: TableStyle) -> Layout:
     notes += _notes_on_the_paper(table, style, cells.reference)
     if style.delta is not None:
         label = table.label(style.delta)
-        notes.append(f"With a sign, the difference of the mean to {label}; it has no interval.")
+        notes.append(
+            f"In parentheses with a sign: the paired difference to {label} with its 95 % interval, "
+            "not corrected for the number of comparisons."
+        )
     kept: dict[str, type[str] | tuple[type[str], ...]] = {"full": (), "short": Detail, "none": str}
     return Layout(
         caption=style.caption if style.caption is not None else table.caption,
@@ -118,8 +121,8 @@ def _note_on_looks(table: Table) -> list[str]:
         return []
     second = any(each.second and not each.best for each in table.entries.values())
     return [
-        "Bold: the highest of a column, and what is not told apart from it (5 %, Holm)"
-        f"{'; underlined: the second' if second else ''}."
+        "Bold: the best of each column and all rows that are not significantly worse (one-sided, "
+        f"5 %, Holm's correction){'; underlined: the second best' if second else ''}."
     ]
 
 
@@ -132,16 +135,18 @@ def _notes_on_the_paper(table: Table, style: TableStyle, reference: Reference) -
         if style.reference is not None:
             return []
         return [
-            f"The paper's values ({report.source}) are {unlike}: they stand in table.csv alone "
+            f"The paper's values ({report.source}) are {unlike}: they are in table.csv only "
             "(--reference show and own-column print them)."
         ]
-    how = "In parentheses without a sign" if reference == "show" else "In the columns headed paper"
+    how = (
+        "In parentheses without a sign:" if reference == "show" else "In the columns headed paper:"
+    )
     warning = f": {unlike}, so compare the order and not the numbers" if unlike else ""
     notes = [f"{how} the paper's value ({report.source}){warning}."]
     if table.reported:
         notes.append(
             "Rows marked (reported) are other methods' as the paper reports them "
-            f"({report.source}); nothing of them was run here."
+            f"({report.source}); none of them was run here."
         )
     return notes
 
@@ -203,9 +208,9 @@ class _Cells:
             return Printed(reason=entry.missing)
         digits, beside = self.style.digits, []
         if self.style.delta is not None and row != self.style.delta:
-            other = self.table.entries[self.style.delta, column].mean
-            if other is not None:
-                beside.append((number(entry.mean - other, entry.unit, digits, signed=True), ""))
+            found = self.table.evidence.difference((row, column), (self.style.delta, column))
+            if found is not None:
+                beside.append((difference(found, entry.unit, digits), ""))
         if self.reference == "show" and entry.paper is not None:
             beside.append(_of_paper(entry))
         return Printed(

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ablation.evidence.hits import ClipHits
 from ablation.plan import Plan
-from ablation.report.hits import ClipHits
 from ablation.store import write_json
 from ablation.units import EvaluateUnit
 from skelcon.data import SkeletonDataset
 
 if TYPE_CHECKING:
-    from ablation.report.evidence import Where
+    from ablation.evidence.evidence import Where
 
 FILE = "leaks.json"
 """Protocol -> the test clips that repeat a training clip, beside a data set's header."""
@@ -43,7 +43,7 @@ def keep_leaks(dataset: SkeletonDataset, place: Path) -> None:
 def read_leaks(place: Path) -> Leaks:
     """What :func:`keep_leaks` has found; nothing where it was not asked."""
     try:
-        values = json.loads((place / FILE).read_text())
+        values = json.loads((place / FILE).read_text(encoding="utf-8"))
         return {str(protocol): tuple(map(int, clips)) for protocol, clips in values.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
@@ -81,6 +81,6 @@ def leak_notes(plan: Plan, clean: Mapping[Where, float], leaks: Leaks) -> list[s
             rows.append(f"{about.label or row} {' / '.join(shown)}")
     columns = " / ".join(about.label or name for name, about in plan.study.columns.items())
     return [
-        f"{' and '.join(counts)} repeat a training clip to the bit. Without them ({columns}): "
+        f"{' and '.join(counts)} are bit-identical to a training clip. Without them ({columns}): "
         f"{', '.join(rows)}."
     ]

@@ -30,8 +30,8 @@ def mixture_notes(plan: Plan, store: Store) -> list[str]:
             for fact, kind in known[key]:
                 found.setdefault(fact, {}).setdefault(kind, {})[cell.row] = None
     return [
-        f"Units differ in their {fact}: {_listed(plan, kinds)}. Where such cells are compared, so "
-        "is this."
+        f"Units differ in their {fact}: {_listed(plan, kinds)}. Comparing such cells compares this "
+        "too."
         for fact, kinds in found.items()
         if len(kinds) > 1
     ]
@@ -43,7 +43,7 @@ def _facts(unit: Unit, store: Store) -> Iterator[tuple[str, str]]:
         return
     if family := (provenance.get("data") or {}).get("family"):
         yield "layout family", str(family)
-    if unit.trains:
+    if unit.trains or "precision" in unit.options:
         yield "precision", str(unit.options.get("precision", "fp32"))
     if "device" in provenance:
         yield "arithmetic", arithmetic_of(provenance)

@@ -8,23 +8,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.budgets import unequal_budgets
+from ablation.evidence.claims import Answer, in_short
+from ablation.evidence.validation import validation_notes
 from ablation.plan import Plan
-from ablation.report.budgets import unequal_budgets
-from ablation.report.claims import Answer, in_short
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
-from ablation.report.validation import validation_notes
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.settings import assignments
 
 if TYPE_CHECKING:
+    from ablation.evidence.hits import ClipHits
     from ablation.report.entry import Entry
-    from ablation.report.hits import ClipHits
     from ablation.store import Store
 
     Entries = Mapping[tuple[str, str], Entry]
+
+SYNTHETIC = "Synthetic data is for trying and testing: its numbers say nothing about real actions."
 
 
 class Detail(str):
@@ -59,18 +61,17 @@ def notes_of(
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
-        Origin(f"Data {dataset.fingerprint}, layout family {dataset.family}."),
-        "The last epoch is reported; the test side "
-        f"{'chose nothing' if on_test else 'was not read'}.",
+        Origin(f"Data fingerprint {dataset.fingerprint}, layout family {dataset.family}."),
+        "The last epoch is reported; "
+        f"{'no epoch is chosen on the test side' if on_test else 'the test side was not read'}.",
     ]
     if plan.synthetic:
-        notes.append(
-            "Synthetic data is for trying and testing: these numbers say nothing of real actions."
-        )
+        notes.append(SYNTHETIC)
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += map(Detail, recipe_notes(plan))
     notes += [*plan.notes, *plan.study.notes]
+    notes += _precisions(plan)
     notes += map(Detail, (*_schedules(plan), *_jitter(plan), *_labels(plan)))
     if not on_test:
         notes += map(Detail, validation_notes(plan, hits or {}))
@@ -92,6 +93,17 @@ def notes_of(
     return tuple(notes)
 
 
+def _precisions(plan: Plan) -> list[str]:
+    """What is not in float32."""
+    found: dict[str, dict[str, None]] = {}
+    for unit in plan.units.values():
+        precision = str(unit.options.get("precision", "fp32"))
+        if precision != "fp32":
+            work = "pre-training" if isinstance(unit, PretrainUnit) else unit.task.name
+            found.setdefault(precision, {})[work] = None
+    return [f"In {precision}: {', '.join(works)}." for precision, works in found.items()]
+
+
 def _schedules(plan: Plan) -> list[str]:
     """How long and how fast the pre-trainings are, where they are not all alike."""
     found: dict[tuple[int, str], dict[str, None]] = {}
@@ -103,8 +115,8 @@ def _schedules(plan: Plan) -> list[str]:
         return []
     parts = [f"{' and '.join(names)} {n} epochs at {lr}" for (n, lr), names in found.items()]
     return [
-        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Where such rows or columns "
-        "are compared, so is this."
+        f"Pre-trainings differ in their schedule: {', '.join(parts)}. Comparing such rows or "
+        "columns compares the schedules too."
     ]
 
 
@@ -126,11 +138,11 @@ def _jitter(plan: Plan) -> list[str]:
     if joints == 25 or plan.source is not None or not found:
         return []
     counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))
-    return [f"|j| is of 25 joints; of the {joints} joints here {counts}."]
+    return [f"|j| is defined for 25 joints; of the {joints} joints here {counts}."]
 
 
 def _labels(plan: Plan) -> list[str]:
-    """How many clips a share of the labels is, where every class gives one at least."""
+    """How many clips a share of the labels is, which is at least one of every class."""
     found: dict[float, set[int]] = {}
     totals: set[int] = set()
     for unit in plan.units.values():
@@ -145,7 +157,7 @@ def _labels(plan: Plan) -> list[str]:
     if not found:
         return []
     counts = ", ".join(f"{100 * share:g} % is {_range(n)}" for share, n in sorted(found.items()))
-    return [f"Of the {_range(totals)} training clips {counts}; every class gives one at least."]
+    return [f"Of the {_range(totals)} training clips {counts}; at least one of every class."]
 
 
 def _range(numbers: set[int]) -> str:
@@ -172,7 +184,8 @@ def _rank_correlations(plan: Plan, entries: Entries) -> list[str]:
 
 def _unequal(plan: Plan, entries: Entries) -> list[str]:
     """That rows were not trained alike, where the paper's values invite to compare them."""
-    unequal = unequal_budgets(plan, entries)
+    both = [cell for cell, e in entries.items() if e.mean is not None and e.paper is not None]
+    unequal = unequal_budgets(plan, both)
     if not unequal:
         return []
     return [f"The rows are not compared: the budgets differ ({unequal})."]

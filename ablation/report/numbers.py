@@ -13,9 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.evidence.evidence import evidence_of
 from ablation.report.claims_export import to_json as claims_to_json
 from ablation.report.entry import Entry
-from ablation.report.evidence import evidence_of
 from ablation.report.table import Table, printed
 
 ABOUT_ROW = ("row", "label", "kind")

@@ -51,7 +51,7 @@ def asked(plan: Plan) -> Json:
 def read_asked(directory: Path) -> Json | None:
     """What was asked of the table in ``directory``; None if there is none, or it is damaged."""
     try:
-        values = json.loads((directory / ASKED).read_text())
+        values = json.loads((directory / ASKED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return values if isinstance(values, dict) and "study" in values else None
@@ -63,6 +63,17 @@ def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
         values = read_asked(path.parent)
         if values is not None:
             yield path.parent.name, values
+
+
+def why_none(results: Path) -> str:
+    """Why ``results`` has no table that can be read again."""
+    names = sorted(path.parent.name for path in results.glob("*/cells.csv"))
+    if not names:
+        return f"'{results}' has no tables: run a study to make one"
+    return (
+        f"'{results}' has only exported tables ({', '.join(names)}): what this reads is missing, "
+        f"NAME/{ASKED}, units/ and data/"
+    )
 
 
 def in_words(values: Json) -> str:

@@ -12,7 +12,7 @@ def recipe_notes(plan: Plan) -> list[str]:
     """The notes of a table on its preset and on how its clips are turned."""
     chosen = plan.preset.chosen
     notes = [f"How the {plan.preset} preset was chosen: {chosen}."] if chosen else []
-    return [*_preset(plan), *notes, *_turned_before(plan)]
+    return [*_preset(plan), *notes, *_turned_before(plan), *_never_turned(plan)]
 
 
 def _preset(plan: Plan) -> list[str]:
@@ -28,6 +28,21 @@ def _turned_before(plan: Plan) -> list[str]:
     """Data of which clips as they were recorded are asked for, and are gone."""
     asked = {unit.side.data for unit in plan.units.values() if "as_recorded" in _orientations(unit)}
     return [_note(each) for each in plan.datasets if each.fingerprint in asked and _turned(each)]
+
+
+def _never_turned(plan: Plan) -> list[str]:
+    """Data in 2D of which turned clips are asked for."""
+    asked = {
+        unit.side.data: name
+        for unit in plan.units.values()
+        for name in sorted(_orientations(unit) - {"as_recorded"})
+    }
+    return [
+        f"Encoders see the clips of {each.name} as_recorded, not {asked[each.fingerprint]}: they "
+        "are in 2D."
+        for each in plan.datasets
+        if each.layout.dimensions == 2 and each.fingerprint in asked
+    ]
 
 
 def _orientations(unit: PretrainUnit | EvaluateUnit) -> set[str]:

@@ -26,7 +26,7 @@ class TableStyle:
         reference: where the paper's values stand: behind ours in parentheses, in columns of their
             own, or nowhere. If None, in columns of their own where they are of our data, protocol
             and scale, else nowhere, and a note says so.
-        delta: the row to which each cell's difference is printed as well.
+        delta: the row to which each cell's paired difference is printed as well, with its interval.
         notes: all, those without which the numbers are misread, or none.
         standalone: table.tex is a whole document.
     """

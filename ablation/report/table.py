@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ablation.evidence.claims import Answer, answers_of
+from ablation.evidence.evidence import Evidence, evidence_of
+from ablation.evidence.validation import folds_in_words, groups_in_words, pooled
 from ablation.plan import Cell, Plan
-from ablation.report.claims import Answer, answers_of
 from ablation.report.entry import Entry
-from ablation.report.evidence import Evidence, evidence_of
 from ablation.report.notes import notes_of
-from ablation.report.validation import folds_in_words, groups_in_words, pooled
 from ablation.store import Store
 from ablation.study import PARAMETERS, Reported, Study
 from ablation.text import plural
@@ -114,6 +114,7 @@ class Table:
         caption: what it shows, of which data, and what n and the spread are.
         notes: what a reader must know beside it.
         answers: what it says to the claims of its study.
+        evidence: the samples behind the cells.
     """
 
     plan: Plan
@@ -123,6 +124,7 @@ class Table:
     notes: tuple[str, ...]
     show_paper: bool
     answers: tuple[Answer, ...] = ()
+    evidence: Evidence = field(default_factory=lambda: Evidence({}))
 
     def __repr__(self) -> str:
         study, counts = self.study, [entry.n for entry in self.entries.values()]
@@ -176,6 +178,7 @@ def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> T
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
         answers=answers,
+        evidence=evidence,
     )
 
 

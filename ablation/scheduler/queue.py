@@ -6,7 +6,7 @@ import heapq
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,9 @@ from ablation.store import Store
 from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat
 from ablation.store.unit_files import LOG
-from ablation.units import EvaluateUnit, Unit
+from ablation.units import EvaluateUnit, Unit, read_unit
 from ablation.work import OUT_OF_MEMORY
+from skelcon.config import Json
 
 OTHERS = "the remaining units are claimed by another driver"
 NODE_LOST = "failed: its node was lost"
@@ -52,6 +53,17 @@ class Monitor:
     metric: str
     every: int
     reported: int = 0
+
+    def to_json(self) -> Json:
+        """As a trial's configuration has it: Tune copies it, so it is plain values."""
+        return {**asdict(self), "evaluation": self.evaluation.to_json()}
+
+    @staticmethod
+    def from_json(values: Json) -> Monitor:
+        """The inverse of :meth:`to_json`."""
+        evaluation = read_unit(values["evaluation"])
+        assert isinstance(evaluation, EvaluateUnit)
+        return Monitor(**{**values, "evaluation": evaluation})
 
 
 @dataclass(frozen=True)

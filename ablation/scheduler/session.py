@@ -8,10 +8,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import os
+import secrets
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -54,10 +58,38 @@ def _start(resources: Resources) -> None:
     if resources.address is not None:
         connect(resources.address, **quiet)
         return
-    with _own_process_groups():
+    with _own_process_groups(), _token():
         # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
         ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+
+
+@contextlib.contextmanager
+def _token() -> Iterator[None]:
+    """Where Ray cannot write the token of its session to the home directory, one of this session.
+
+    Ray's processes inherit it. It is gone from here when they run: another cluster has another one.
+    """
+    home = Path.home() / ".ray"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home) as file:
+            file.write(bytes(1 << 10))
+        kept = True
+    except OSError:
+        kept = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if not kept:
+        os.environ["RAY_AUTH_TOKEN"] = _own_token()
+    try:
+        yield
+    finally:
+        if not kept:
+            del os.environ["RAY_AUTH_TOKEN"]
+
+
+@functools.cache  # Ray keeps the first that it sees in a process
+def _own_token() -> str:
+    return secrets.token_hex(32)
 
 
 @contextlib.contextmanager

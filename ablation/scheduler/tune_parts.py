@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
 from ablation.interrupts import Interrupt
-from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Monitor, Queue
+from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
 from ablation.scheduler.session import check_session, free_resources, holds_resources
 from ablation.scheduler.trainables import UNSHARED
 from ablation.store.mirror import Mirror, UnreachedError
@@ -85,7 +84,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
             "key": unit.key,
             "alone": assignment.alone,
             "gpu": self._driver.resources.gpus_of(unit),
-            "monitor": None if monitor is None else monitor_to_json(monitor),
+            "monitor": None if monitor is None else monitor.to_json(),
         }
 
     def _later(self, reason: str) -> Any:
@@ -105,11 +104,6 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
         """Nothing: the store is the record."""
-
-
-def monitor_to_json(monitor: Monitor) -> Json:
-    """As a trial's configuration has it: Tune copies it, so it is plain values."""
-    return {**asdict(monitor), "evaluation": monitor.evaluation.to_json()}
 
 
 class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
@@ -216,7 +210,7 @@ def reason_of_death(trial: Any) -> str:
     """Why a worker ended that recorded no failure itself."""
     text = ""
     with contextlib.suppress(OSError, TypeError):  # (get_error() reads where it is copied later)
-        text = Path(trial.error_file).read_text()
+        text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
     if "OutOfMemoryError" in text or "memory pressure" in text:
         return OUT_OF_MEMORY
     if UNSHARED in text:

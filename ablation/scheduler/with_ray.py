@@ -16,16 +16,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ray import tune
-
 from ablation.events import Waiting
 from ablation.interrupts import Interrupt
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Driver, Queue, UnitSource
 from ablation.scheduler.resources import check_fits
 from ablation.scheduler.session import check_session, cluster, restarting
-from ablation.scheduler.trainables import UnitTrainable
-from ablation.scheduler.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store.claims import Claims
 from ablation.store.mirror import mirror_at
 from ablation.units import Unit
@@ -70,6 +66,9 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
+        # Imported here: Tune takes a second, in which Ray starts its workers.
+        from ablation.scheduler.experiment import run_experiment
+
         space = _space(driver, check_nodes(store, resources, nodes))
         queue = Queue(list(left.values()), driver, claims, source)
         mirror = mirror_at(resources.mirror) if resources.mirror else None
@@ -80,28 +79,16 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
 
         try:
             for number in itertools.count():
-                searcher = UnitSearcher(queue, driver, mirror, slots)
-                tune.Tuner(
-                    tune.with_resources(UnitTrainable, asked),
-                    param_space=space,
-                    tune_config=tune.TuneConfig(
-                        search_alg=searcher,
-                        num_samples=-1,  # until the searcher says that nothing is left
-                        max_concurrent_trials=resources.max_concurrent,
-                        reuse_actors=True,
-                        trial_dirname_creator=lambda trial: str(trial.trial_id),
-                    ),
-                    run_config=tune.RunConfig(
-                        name=f"units-{number}",
-                        storage_path=scratch,
-                        stop=Stop(queue, driver.interrupt),
-                        callbacks=[UnitCallback(queue, driver, mirror)],
-                        failure_config=tune.FailureConfig(max_failures=0),
-                        checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                        verbose=0,
-                    ),
-                ).fit()
-                if not searcher.paused or not _wait(queue, driver.interrupt):
+                paused = run_experiment(
+                    queue,
+                    driver,
+                    mirror,
+                    slots,
+                    space=space,
+                    asked=asked,
+                    scratch=Path(scratch, str(number)),
+                )
+                if not paused or not _wait(queue, driver.interrupt):
                     return queue.exhausted
         finally:
             for key in (*queue.finished, *queue.failed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-from ablation.report.hits import METRIC, ClipHits, read_hits
+from ablation.evidence.hits import METRIC, ClipHits, read_hits
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from ablation.store import Store
@@ -24,7 +24,7 @@ class Lead:
     error: float
 
     @property
-    def told_apart(self) -> bool:
+    def clear(self) -> bool:
         """Whether it is larger than its standard error."""
         return abs(self.value) > self.error
 

@@ -35,8 +35,7 @@ from ablation.scheduler.monitored import validate
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import Resources, check_fits
-from ablation.scheduler.trainables import monitor_from_json
-from ablation.scheduler.tune_parts import Unpickled, monitor_to_json, reason_of_death
+from ablation.scheduler.tune_parts import Unpickled, reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State
@@ -78,7 +77,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         self._training: Pretraining | None = None
         self._state: Json | None = None
         self._settings, self._member = new_config, json.loads(new_config["member"])
-        self._validation = monitor_from_json(self._member["monitor"])
+        self._validation = Monitor.from_json(self._member["monitor"])
         name = f"{self._member['number']:04d}"
         self._checkpoint = Path(new_config["search"]) / "trials" / name / CHECKPOINT
         return True
@@ -320,7 +319,7 @@ def _fit(
     def config_of(number: int, parameters: Json) -> str:
         (units,) = problem.units(parameters)
         monitor = Monitor(units.evaluation, problem.space.metric, problem.every)
-        values = {"unit": units.pretraining.to_json(), "monitor": monitor_to_json(monitor)}
+        values = {"unit": units.pretraining.to_json(), "monitor": monitor.to_json()}
         return json.dumps({"number": number, "parameters": parameters, **values})
 
     trials = [trial for trial in record.trials() if trial.state == "unfinished"]

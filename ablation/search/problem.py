@@ -18,7 +18,7 @@ from ablation.search.steps import Steps
 from ablation.study import Column, Row, Study
 from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
 from skelcon.config import Json
-from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, split
+from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, require_sides, split
 from skelcon.encoders import Representation
 from skelcon.errors import UserError
 from skelcon.presets import DataNames, Preset, default_preset, resolve_with_preset
@@ -67,6 +67,7 @@ class SearchProblem:
     ) -> SearchProblem:
         """The problem; :class:`UserError` for a value that a setting cannot have."""
         chosen = choose_protocol(dataset, [protocol] if protocol else space.protocols)
+        require_sides(dataset, chosen, "train")
         found = Preset.of(preset or default_preset(dataset))
         problem = cls(space, dataset, found, chosen, overrides)
         for text in assignments(overrides):

@@ -17,6 +17,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table as Grid
 
+from ablation.report.notes import SYNTHETIC
 from ablation.search.evidence import Evidence, Lead
 from ablation.search.problem import DEFAULT, EPOCHS
 from ablation.search.recipe import PRESET, preset_yaml, settings_of
@@ -38,7 +39,6 @@ VALIDATION = (
     "The test side was not read. The best of many trials looks better than it is: --confirm "
     "re-trains it with other seeds."
 )
-SYNTHETIC = "Synthetic data is for trying and testing: these numbers say nothing of real actions."
 POPULATION = (
     "Under pbt settings changed while trials trained, all on the first fold: those printed are the "
     "last ones, and a training with them alone need not give the same number."
@@ -120,13 +120,13 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """Whether the best and the default can be told apart; empty where nothing is known."""
+        """Whether the best is better than the default; empty where nothing is known."""
         if self.best is not None and self.best is self.default:
             return "No trial is better than the default."
         if self.lead is None:
             return ""
-        apart = "" if self.lead.told_apart else ": not told apart from the default"
-        return f"Best less default: {self.lead.in_words} over clips and {self.groups}{apart}."
+        within = "" if self.lead.clear else ": within one standard error of the default"
+        return f"Best less default: {self.lead.in_words} over clips and {self.groups}{within}."
 
     @property
     def notes(self) -> list[str]:

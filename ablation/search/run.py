@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
+from ablation.evidence.hits import hits_of
+from ablation.evidence.validation import pooled
 from ablation.interrupts import graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
-from ablation.report.hits import hits_of
-from ablation.report.validation import pooled
 from ablation.running import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
@@ -232,8 +232,8 @@ def _over_clips(plan: Plan, store: Store, output: Output) -> Json:
     if found is None:
         return {}
     lead = Lead(*found)
-    apart = "" if lead.told_apart else ": not told apart from the default"
-    output.say(f"Over clips and their groups: {lead.in_words}{apart}.")
+    within = "" if lead.clear else ": within one standard error of the default"
+    output.say(f"Over clips and their groups: {lead.in_words}{within}.")
     return {"value": lead.value, "error": lead.error}
 
 
@@ -248,5 +248,5 @@ def lead_in_words(lead: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
         return f"{text}; one seed cannot tell it from chance."
     error = points.std(ddof=1) / math.sqrt(len(points))
     if abs(points.mean()) <= 2 * error:
-        return f"{text}: within two standard errors, so not told apart from chance."
+        return f"{text}: within two standard errors of zero, so it may be chance."
     return f"{text}."

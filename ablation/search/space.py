@@ -38,12 +38,11 @@ from typing import Any, Literal, get_args
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_spaces
-from skelcon.config import Config, Json
+from skelcon.config import Config, Json, validated
 from skelcon.data import FOLDS
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import Representation
 from skelcon.errors import UserError, nearest
-from skelcon.settings import validated
 from skelcon.yamlfile import YamlFile, read_yaml
 
 Scheduling = Literal["asha", "pbt", "fifo"]

@@ -1,6 +1,6 @@
 """How sure a number is, and whether two differ: numpy and scipy, no study and no file."""
 
-from ablation.statistics.decisions import MOST_SEEDS, POWER, adjusted, seeds_to_settle, swap_test
+from ablation.statistics.decisions import MOST_SEEDS, POWER, adjusted, seeds_to_settle
 from ablation.statistics.errors import paired_difference, standard_error
 from ablation.statistics.estimate import (
     LEVEL,
@@ -11,5 +11,5 @@ from ablation.statistics.estimate import (
 )
 
 __all__ = ["LEVEL", "MOST_SEEDS", "POWER", "Estimate", "adjusted", "difference_of", "estimate_of"]
-__all__ += ["paired_difference", "seeds_to_settle", "standard_error", "swap_test"]
+__all__ += ["paired_difference", "seeds_to_settle", "standard_error"]
 __all__ += ["unpaired_difference"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy import stats
 
 from ablation.statistics.estimate import LEVEL, Estimate
@@ -15,7 +15,6 @@ POWER = 0.8
 """How often a difference is to be found that is as large as the one measured."""
 MOST_SEEDS = 100
 """More are not proposed."""
-_MOST_ENUMERATED = 14
 
 
 def adjusted(p_values: Sequence[float]) -> NDArray[np.float64]:
@@ -29,32 +28,6 @@ def adjusted(p_values: Sequence[float]) -> NDArray[np.float64]:
     found = np.empty(len(values))
     found[order] = np.minimum(steps, 1.0)
     return found
-
-
-def swap_test(differences: ArrayLike) -> float | None:
-    """The exact p value of a mean difference, by swapping the two rows seed by seed.
-
-    Two trainings of one seed, one for each row, may be exchanged where the rows do not differ;
-    what is tested are the trainings, on these very clips. Of n seeds it cannot be below 2 / 2^n,
-    so that five of them never reach 5 %.
-
-    Args:
-        differences: (n,) the difference of each seed.
-
-    Returns:
-        None of a single seed. Beyond 14 seeds 2^14 random swaps are drawn, always the same.
-    """
-    values = np.asarray(differences, np.float64)
-    if len(values) < 2:
-        return None
-    if len(values) <= _MOST_ENUMERATED:
-        swaps = np.arange(2 ** len(values))[:, None] >> np.arange(len(values)) & 1
-    else:
-        draws = np.random.default_rng(0)
-        swaps = draws.integers(0, 2, (2**_MOST_ENUMERATED, len(values)))
-        swaps[0] = 0  # what was measured is one of them
-    means = np.abs((1 - 2 * swaps) @ values)
-    return float(np.mean(means >= np.abs(values.sum()) * (1 - 1e-9)))
 
 
 def seeds_to_settle(difference: Estimate, tests: int = 1) -> int | None:

@@ -57,7 +57,7 @@ class Claims:
         claim = self._store.directory(key) / CLAIM
         claim.parent.mkdir(parents=True, exist_ok=True)
         mine = claim.with_name(f".claim.{me}")
-        mine.write_text(me)
+        mine.write_text(me, encoding="utf-8")
         try:
             with FileLock(drivers.lock).acquire(poll_interval=POLL_SECONDS):
                 owner = self._store.files(key).claimed_by()

@@ -90,7 +90,7 @@ class Heartbeat:
     def _renew(self) -> None:
         """Write the whole file, unsynced: somebody may have deleted it, taking this for dead."""
         try:
-            self._temporary.write_text(json.dumps(self._values))
+            self._temporary.write_text(json.dumps(self._values), encoding="utf-8")
             self._temporary.replace(self._file)
         except (OSError, ValueError, TypeError):
             with contextlib.suppress(OSError):  # a full disk still takes a new time
@@ -175,7 +175,7 @@ def live_drivers(results: Path) -> list[tuple[str, Json | None]]:
 def _machine() -> str:
     """This machine since it was booted, and this container of it: where process numbers hold."""
     try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return f"{platform.node()} {uuid.getnode()}"

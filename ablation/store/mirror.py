@@ -80,9 +80,9 @@ class Mirror:
                 continue
             file = self.store.results / study / info.base_name
             file.parent.mkdir(parents=True, exist_ok=True)
-            known = set(file.read_text().split()) if file.exists() else set()
+            known = set(file.read_text(encoding="utf-8").split()) if file.exists() else set()
             recorded = self._read(info.path).decode().split()
-            with file.open("a") as lines:
+            with file.open("a", encoding="utf-8") as lines:
                 lines.writelines(f"{key}\n" for key in recorded if key not in known)
 
     def push_all(self, keys: Collection[str], study: str) -> None:

@@ -29,6 +29,9 @@ def environment() -> Json:
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         hardware |= {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
+        hardware["driver"] = _line_of(
+            "/proc/driver/nvidia/version", r"NVRM version:.*?(\d+\.[\d.]+)"
+        )
     hardware["system"] = f"{platform.system()} {platform.machine()}"
     versions = {"python": platform.python_version()}
     for name in PACKAGES:
@@ -41,14 +44,16 @@ def environment() -> Json:
     return {"versions": versions, "revision": _revision(), "hardware": hardware}
 
 
-def arithmetic() -> Json:
-    """What rounds the numbers of this process, beside the versions and the hardware."""
+def arithmetic(precision: str) -> Json:
+    """What rounds the numbers of a unit of this precision, beside the versions and the hardware."""
     import torch
 
     return {
-        "tf32_products": torch.backends.cuda.matmul.allow_tf32,
-        "tf32_convolutions": torch.backends.cudnn.allow_tf32,
+        "precision": precision,
+        "tf32_products": precision == "tf32",
+        "tf32_convolutions": precision == "tf32",
         "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cublas_workspace": os.environ.get("CUBLAS_WORKSPACE_CONFIG"),
     }
 
 
@@ -57,7 +62,7 @@ def reset_peak_memory() -> None:
     import torch
 
     with contextlib.suppress(OSError):  # Linux only; elsewhere the process's whole life counts
-        Path("/proc/self/clear_refs").write_text("5")
+        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -78,7 +83,9 @@ def peak_memory() -> dict[str, float]:
 def _line_of(file: str, pattern: str) -> str | None:
     """What the group of ``pattern`` matches in the first line that starts with it."""
     with contextlib.suppress(OSError):
-        if found := re.search(f"^{pattern}", Path(file).read_text(), re.MULTILINE):
+        if found := re.search(
+            f"^{pattern}", Path(file).read_text(encoding="utf-8", errors="replace"), re.MULTILINE
+        ):
             return found[1].strip()
     return None
 
@@ -92,7 +99,7 @@ def _revision() -> str | None:
     command = ["git", "-C", str(checkout), "describe", "--always", "--abbrev=40", "--exclude=*"]
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         described = subprocess.run(
-            [*command, "--dirty=+"], capture_output=True, text=True, timeout=10, check=True
+            [*command, "--dirty=+"], capture_output=True, encoding="utf-8", timeout=10, check=True
         )
         return described.stdout.strip()
     return None

@@ -143,7 +143,7 @@ class Store:
         """
         directory = self.directory(key)
         try:
-            text = (directory / DONE).read_text()
+            text = (directory / DONE).read_text(encoding="utf-8")
             for name, expected in (json.loads(text) if text else {}).items():
                 path = directory / name
                 size = path.stat().st_size

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Literal
 
 from skelcon.config import Json
 from skelcon.errors import UserError
+from skelcon.wholefile import whole_file
 
 CONFIG = "config.json"
 RESULT = "result.json"
@@ -89,7 +89,7 @@ class UnitFiles:
     def claimed_by(self) -> str | None:
         """The driver that has claimed the unit, which may be dead; None if there is no claim."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(CLAIM).read_text()
+            return self.path(CLAIM).read_text(encoding="utf-8")
         return None
 
     def read(self, name: str) -> Json:
@@ -116,7 +116,9 @@ class UnitFiles:
     def log_tail(self, lines: int) -> list[str]:
         """The last lines of the unit's log; none if there is no log."""
         with contextlib.suppress(FileNotFoundError):
-            return self.path(LOG).read_text(errors="replace").splitlines()[-lines:]
+            return (
+                self.path(LOG).read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+            )
         return []
 
 
@@ -144,16 +146,8 @@ def whole_lines(content: bytes) -> int:
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
 
 
 def write_json(path: Path, values: Mapping[str, object] | Sequence[object]) -> None:

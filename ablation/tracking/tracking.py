@@ -125,7 +125,10 @@ class Tracking:
     def _send(self, name: str, run: Run) -> None:
         """Send a finished unit, once, also when several drivers do the same."""
         sent = self._job.directory / f"tracked-{name}.txt"  # a line for each unit that it has
-        with FileLock(sent.with_name(f".{sent.name}.lock")), sent.open("a+") as file:
+        with (
+            FileLock(sent.with_name(f".{sent.name}.lock")),
+            sent.open("a+", encoding="utf-8") as file,
+        ):
             file.seek(0)
             if run.key not in file.read().split():
                 curve, result = read_curve(self._store, run), read_result(self._store, run)

@@ -8,8 +8,6 @@ import traceback
 from datetime import datetime
 from pathlib import Path
 
-import torch
-
 from ablation.store import Store
 from skelcon.augment import AUGMENTATIONS
 from skelcon.encoders import ENCODERS, REGISTERED
@@ -62,7 +60,8 @@ def is_deterministic(error: Exception) -> bool:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    # (torch's error by its name: the driver imports this module, and does not import torch.)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     return any(words in str(error).lower() for words in OUT_OF_MEMORY_TEXTS)
 

@@ -183,7 +183,7 @@ class UnitRun:
             "device": str(self._device),
             "ranks": self._ranks,
             "threads": torch.get_num_threads(),
-            "arithmetic": arithmetic(),
+            "arithmetic": arithmetic(str(self.unit.options.get("precision", "fp32"))),
             "peak_memory": peak_memory(),
             **environment(),
         }

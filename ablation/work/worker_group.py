@@ -192,7 +192,9 @@ class WorkerGroup:
             return None
         worker, code = min(dead, key=lambda each: (each[1] == ABANDONED, each[1] > 0))
         how = f"was ended by {_signal(-code)}" if code < 0 else f"ended with exit code {code}"
-        text = worker.log.read_text(errors="replace") if worker.log.exists() else ""
+        text = (
+            worker.log.read_text(encoding="utf-8", errors="replace") if worker.log.exists() else ""
+        )
         lines = text.strip().splitlines()
         last = f": {lines[-1]}" if lines else ""
         lost = RankError(f"{self._name(worker.rank)} {how}{last}")

@@ -1,7 +1,8 @@
 """Spatial augmentations: pose (eq. 1) and joint jittering (eq. 2), one matrix a sample.
 
 Both apply a 3x3 matrix to some joints of every frame and body: pose uses all joints and a shear,
-jitter uses |j| joints and a matrix without structure.
+jitter uses |j| joints and a matrix without structure. Of clips of two dimensions the matrix is
+2x2, of x and y, and the confidence stays: the pose is then sheared and turned in the plane.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skelcon.augment.config import JitterConfig, PoseConfig
+from skelcon.data.layouts import Dimensions
 
 
 def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -17,16 +19,30 @@ def uniform(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     return torch.rand(shape, generator=generator) * 2 - 1
 
 
-def shear(batch: int, config: PoseConfig, generator: torch.Generator) -> Tensor:
+def draw_matrix(batch: int, generator: torch.Generator, dimensions: Dimensions) -> Tensor:
+    """(B, 3, 3) of uniform draws for the coordinates; a confidence, in 2D, keeps its value."""
+    matrix = torch.eye(3).repeat(batch, 1, 1)
+    matrix[:, :dimensions, :dimensions] = uniform((batch, dimensions, dimensions), generator)
+    return matrix
+
+
+def shear(
+    batch: int, config: PoseConfig, generator: torch.Generator, dimensions: Dimensions = 3
+) -> Tensor:
     """(B, 3, 3) matrices of eq. 1: ones on the diagonal, uniform draws off it."""
-    matrix = uniform((batch, 3, 3), generator) * config.amplitude
+    matrix = draw_matrix(batch, generator, dimensions) * config.amplitude
     matrix.diagonal(dim1=1, dim2=2).fill_(1)
     return matrix
 
 
-def jitter_matrix(batch: int, config: JitterConfig, generator: torch.Generator) -> Tensor:
-    """(B, 3, 3) matrices of eq. 2; in ``mixed`` mode half of them are zero (authors' code)."""
-    matrix = uniform((batch, 3, 3), generator)
+def jitter_matrix(
+    batch: int, config: JitterConfig, generator: torch.Generator, dimensions: Dimensions = 3
+) -> Tensor:
+    """(B, 3, 3) matrices of eq. 2; in ``mixed`` mode half of them are zero (authors' code).
+
+    In 2D a joint that becomes zero loses its confidence, too: it is missing.
+    """
+    matrix = draw_matrix(batch, generator, dimensions)
     if config.mode == "mixed":
         matrix *= (torch.rand((batch, 1, 1), generator=generator) >= 0.5).float()
     return matrix

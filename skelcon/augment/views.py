@@ -9,6 +9,7 @@ from skelcon.augment import spatial
 from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig
 from skelcon.augment.temporal import centre_crop, random_crop
 from skelcon.data.bank import ClipBank
+from skelcon.data.layouts import Dimensions
 from skelcon.errors import UserError
 
 
@@ -40,26 +41,28 @@ def augmented_view(
         start, length = torch.zeros_like(lengths), lengths
     view = bank.resized(clips, start, length, size)
     if "pose" in config.use or "jitter" in config.use:
-        view = _spatial(view, config, generator)
+        view = _spatial(view, config, bank.layout.dimensions, generator)
     for name in config.registered:
         view = _registered(view, name, config, generator)
     return view
 
 
-def _spatial(view: Tensor, config: AugmentConfig, generator: torch.Generator) -> Tensor:
+def _spatial(
+    view: Tensor, config: AugmentConfig, dimensions: Dimensions, generator: torch.Generator
+) -> Tensor:
     """Pose augmentation or joint jittering: the one in use, or the one drawn."""
     B, V = len(view), view.shape[3]
     pose, jitter = "pose" in config.use, "jitter" in config.use
     matrix, joints = torch.eye(3).repeat(B, 1, 1), torch.ones(B, V, dtype=torch.bool)
     if pose:
-        matrix = spatial.shear(B, config.pose, generator)
+        matrix = spatial.shear(B, config.pose, generator, dimensions)
     if jitter:
         chosen = torch.ones(B, dtype=torch.bool)
         if pose:
             chosen = torch.rand(B, generator=generator) < 0.5
         subset = spatial.jitter_joints(B, V, config.jitter, generator)
         joints = torch.where(chosen[:, None], subset, joints)
-        random = spatial.jitter_matrix(B, config.jitter, generator)
+        random = spatial.jitter_matrix(B, config.jitter, generator, dimensions)
         matrix = torch.where(chosen[:, None, None], random, matrix)
     return spatial.apply(view, matrix.to(view.device), joints.to(view.device))
 

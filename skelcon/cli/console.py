@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from skelcon.cli.terminal import PlainConsole, line, styled
-from skelcon.errors import UserError
+from skelcon.errors import UserError, cannot_write, disk_error
 
 # Recent versions of typer contain their own click, older ones use the package.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -73,9 +73,18 @@ def _code_of(app: typer.Typer) -> int:
         _complain(str(error))
         return 2
     except OSError as error:
-        if error.filename is None:
+        reason = disk_error(error)
+        if reason is None:
             raise
-        _complain(f"'{error.filename}': {error.strerror}")
+        _complain(reason)
+        return 2
+    except UnicodeEncodeError as error:
+        if sys.getfilesystemencoding().startswith("utf"):
+            raise
+        _complain(
+            f"a path or a name has characters that the locale's {sys.getfilesystemencoding()} "
+            f"lacks ({error.object[error.start : error.end]!a}): set PYTHONUTF8=1"
+        )
         return 2
     except (KeyboardInterrupt, typer.Abort):
         _complain(RESUME)
@@ -112,15 +121,6 @@ def _value_of(option: str) -> str:
     return "VALUE"
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 clip``, ``1,234 clips``.
-
-    >>> counted(1, "clip"), counted(1234, "clip")
-    ('1 clip', '1,234 clips')
-    """
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar with the remaining time, on a terminal only; yields its update function."""
@@ -143,7 +143,7 @@ def can_write(out: Path) -> Iterator[None]:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield
     except OSError as error:
-        raise UserError(f"cannot write '{out}': {error.strerror or error}") from None
+        raise cannot_write(out, error) from None
 
 
 def _complain(text: str) -> None:

@@ -12,15 +12,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from skelcon.cli import data_view as view
-from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.data_check import check
 from skelcon.cli.data_export import export
-from skelcon.cli.options import DataFormat, DataOption, JsonOption
+from skelcon.cli.data_layouts import layouts
+from skelcon.cli.data_own import OwnOptions, dry_run, source_of
+from skelcon.cli.flatten import with_options
+from skelcon.cli.options import FORMATS, BodyOrder, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 
 if TYPE_CHECKING:
-    from skelcon.data import Normalisation, SkeletonDataset, SkippedFile, Source
+    from skelcon.data import Normalisation, SkeletonDataset, Source
     from skelcon.data.importers.report import ImportReport
 
 app = typer.Typer(
@@ -28,15 +33,13 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-STEPS = ("centre", "spine-to-z", "shoulders-to-x")
+STEPS = ("centre", "spine-to-z", "shoulders-to-x", "scale")
 """The steps of :class:`skelcon.data.Normalisation`."""
 
 PICTURES = (".png", ".gif", ".mp4")
-SHOWN = 10
-"""How many skipped files are printed; the report lists all."""
-
 SourceArgument = Annotated[
-    Path, typer.Argument(exists=True, help="A file or directory in a known layout.")
+    Path,
+    typer.Argument(exists=True, help="A file or directory: a known layout, or own recordings."),
 ]
 PathArgument = Annotated[
     Path,
@@ -46,9 +49,11 @@ PathArgument = Annotated[
 ]
 PackedArgument = Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")]
 FormatOption = Annotated[
-    DataFormat | None,
+    str | None,
     typer.Option(
-        "--format", help="The layout of SOURCE, if it is not detected.", show_default=False
+        "--format",
+        help=f"The layout of SOURCE, if it is not detected: {', '.join(FORMATS)}, or a plugin's.",
+        show_default=False,
     ),
 ]
 ExcludeOption = Annotated[
@@ -62,14 +67,32 @@ ExcludeOption = Annotated[
     ),
 ]
 BodiesOption = Annotated[
-    int, typer.Option(min=1, help="How many bodies of a clip are kept: those that move most.")
+    int | None,
+    typer.Option(
+        min=1,
+        help="How many bodies of a clip are kept: those that move most.",
+        show_default="2; all of an export of skelcon",
+    ),
+]
+BodyOrderOption = Annotated[
+    BodyOrder | None,
+    typer.Option(
+        "--bodies",
+        help="Follow bodies over frames and drop phantoms, or take them as each frame lists them.",
+        show_default="tracked for raw files of NTU RGB+D, else as-listed",
+    ),
 ]
 NormaliseOption = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help=f"Some of {','.join(STEPS)}, or none, or paper (all). Encoders turn centred clips "
-        "themselves (encoders.orientation)."
+        help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
+        "centred clips themselves (encoders.orientation); 2D ones are never turned.",
+        show_default="centre, in 2D centre,scale; an export of skelcon stays as it was",
     ),
+]
+DryRunOption = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Look at some clips, tell what would become of them, draw one."),
 ]
 MaxBadOption = Annotated[
     float, typer.Option(min=0, max=1, help="The share of clips that may be skipped.")
@@ -80,39 +103,60 @@ WorkersOption = Annotated[
 
 
 @app.command(name="import")
+@with_options
 def import_(
     source: SourceArgument,
     out: PackedArgument,
+    own: OwnOptions,
     family: FormatOption = None,
     exclude: ExcludeOption = None,
-    max_bodies: BodiesOption = 2,
-    normalise: NormaliseOption = "centre",
+    max_bodies: BodiesOption = None,
+    bodies: BodyOrderOption = None,
+    normalise: NormaliseOption = None,
     max_bad: MaxBadOption = 0.05,
     workers: WorkersOption = None,
+    dry: DryRunOption = False,
+    plugins: PluginOption = None,
 ) -> None:
-    """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed."""
-    from skelcon.data import detect, import_dataset, summarise
-    from skelcon.data.importers.report import read_report
+    """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed.
 
-    steps = _steps(normalise)
+    SOURCE is in a known layout, or recordings of your own that options or a
+    description beside them describe:
+
+    \b
+    skelcon data import msr_action3d msr --layout msr-action3d \\
+        --files 'a{label}_s{subject}_e{take}_skeleton3D.txt' --rows joint \\
+        --columns x,y,z,confidence --split subject:odd
+    """
+    from skelcon.data import import_dataset, summarise
+    from skelcon.data.importers.report import read_report
+    from skelcon.plugins import load_plugins
+
+    steps = None if normalise is None else _steps(normalise)
     names = _names(exclude or ())
     _check_free(out)
-    found = detect(source, family)
+    load_plugins(plugins or ())
+    found = source_of(source, family, own)
     console = PlainConsole()
     line(console, _described(found))
+    if dry:
+        dry_run(console, found, out)
+        return
     with progress_bar(console, "importing") as progress:
-        dataset, skipped = import_dataset(
+        dataset, _ = import_dataset(
             found,
             out,
             steps,
             progress,
             max_bodies=max_bodies,
+            bodies=None if bodies is None else bodies.value,
             exclude=names,
             max_bad=max_bad,
             workers=workers,
         )
-    _say_skipped(console, skipped, out)
     report = read_report(out)
+    if report is not None:
+        view.imported(console, report, out)
     if exclude and report is not None:
         lists = ", ".join(f"'{path}'" for path in exclude)
         if report.excluded:
@@ -135,7 +179,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         answer = {
             **summary.to_dict(),
             "source": _source_json(source),
-            "import": _report_json(report),
+            "import": report_json(report),
         }
         typer.echo(json.dumps(answer, indent=1))
         return
@@ -144,50 +188,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
     view.skipped(console, report)
 
 
-@app.command()
-def check(
-    path: PathArgument,
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Write the names of the test clips that repeat a training clip, for --exclude.",
-            show_default=False,
-        ),
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find what is wrong with a data set, such as bad coordinates or test clips that leak.
-
-    The exit code is 1 if there is an error, and 0 if there are only notes. A set
-    without test clips that leak:
-
-    \b
-    skelcon data check PATH --write-exclude leaks.txt
-    skelcon data import PATH OUT --exclude leaks.txt
-    """
-    from skelcon.data import check_dataset
-    from skelcon.data.importers.report import read_report
-
-    dataset, _ = opened(path)
-    report = read_report(dataset.path)
-    with progress_bar(PlainConsole(stderr=True), "checking") as progress:
-        findings = check_dataset(dataset, progress)
-    leaks = [one for found in findings.findings if found.kind == "leak" for one, _ in found.pairs]
-    if write_exclude is not None:
-        write_exclude.write_text("".join(f"{name}\n" for name in dict.fromkeys(leaks)))
-    if as_json:
-        typer.echo(json.dumps({**findings.to_dict(), "import": _report_json(report)}, indent=1))
-    else:
-        console = PlainConsole()
-        view.findings(console, findings)
-        view.skipped(console, report)
-        view.verdict(console, findings)
-        if write_exclude is not None:
-            line(console, f"{counted(len(set(leaks)), 'name')} written to '{write_exclude}'")
-    if findings.errors:
-        raise typer.Exit(1)
+app.command()(check)
 
 
 @app.command()
@@ -233,6 +234,7 @@ def show(
 
 
 app.command()(export)
+app.command()(layouts)
 
 
 @app.command()
@@ -319,23 +321,14 @@ def index_of(dataset: SkeletonDataset, clip: str) -> int:
     raise UserError(f"data set '{dataset.name}' has no clip '{clip}': {hint}")
 
 
-def _say_skipped(console: PlainConsole, skipped: Sequence[SkippedFile], out: Path) -> None:
-    from skelcon.data.writer import REPORT
-
-    for bad in skipped[:SHOWN]:
-        where = "" if bad.line is None else f", line {bad.line}"
-        line(console, f"skipped {bad.name}{where}: {bad.reason}")
-    if skipped:
-        line(console, f"{len(skipped):,} skipped in all, listed in {out / REPORT}")
-
-
 def _source_json(source: Source | None) -> Json | None:
     if source is None:
         return None
     return {"family": source.family, "title": source.title, "files": len(source.files)}
 
 
-def _report_json(report: ImportReport | None) -> Json | None:
+def report_json(report: ImportReport | None) -> Json | None:
+    """What an import left out, for scripts."""
     from skelcon.data.importers.report import by_reason
 
     if report is None:
@@ -346,4 +339,6 @@ def _report_json(report: ImportReport | None) -> Json | None:
         "clips": report.clips,
         "excluded": report.excluded,
         "skipped": groups,
+        **({} if report.bodies is None else {"bodies": asdict(report.bodies)}),
+        **({"notes": [asdict(note) for note in report.notes]} if report.notes else {}),
     }

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from skelcon.cli.console import counted, progress_bar
+from skelcon.cli.console import progress_bar
+from skelcon.cli.data_view import told
 from skelcon.cli.options import PROTOCOLS, ExportFormat
 from skelcon.cli.terminal import PlainConsole, echo, line
 
@@ -31,7 +32,8 @@ def export(
     """Write the data set PATH to OUT in a layout that other trainers read.
 
     Coordinates are written as they are in the data set; for agcn-npy they are
-    normalised first. OUT must not exist, and is written whole or not at all.
+    normalised first. An import of OUT gives the same data set again. OUT must
+    not exist, and is written whole or not at all.
     """
     from skelcon.data import Normalisation, open_or_import
     from skelcon.data.export import export_dataset, export_target
@@ -39,17 +41,17 @@ def export(
     export_target(out, format)  # before an import, which may take minutes
     console = PlainConsole(stderr=True)
     with progress_bar(console, "importing") as progress:
-        dataset, skipped = open_or_import(path, progress)
+        dataset, _ = open_or_import(path, progress)
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
-    if skipped:
-        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
-    if format == "agcn-npy" and dataset.normalisation != Normalisation():
-        taken = ", ".join(step for step, done in dataset.normalisation if not done)
+    told(console, dataset, path)
+    missing = Normalisation().without(dataset.normalisation)
+    taken = [step.replace("_", "-") for step, wanted in missing if wanted]
+    if format == "agcn-npy" and taken:
         line(
             console,
             "note: readers of agcn-npy expect normalised coordinates, and the data set's are not: "
-            f"{taken.replace('_', '-')} applied to what was written",
+            f"{', '.join(taken)} applied to what was written",
         )
     for file in written:
         echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")

@@ -10,18 +10,25 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from skelcon.cli.console import counted
 from skelcon.cli.terminal import joined, line, styled
+from skelcon.printable import counted
 
 if TYPE_CHECKING:
-    from skelcon.data.check import Finding, Findings
+    from pathlib import Path
+
+    from skelcon.data import SkeletonDataset
+    from skelcon.data.checks import Finding, Findings, Verdict
     from skelcon.data.importers.report import ImportReport
+    from skelcon.data.importers.source import Note
     from skelcon.data.summary import Lengths, Summary
 
 WIDTH = 80
 _LABEL = 16
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _SHOWN = 5
+_STATES = {"ok": "green", "note": "yellow", "error": "bold red"}
+_SKIPPED = 10
+"""How many skipped files an import prints; its report lists all."""
 
 
 def summary(console: Console, data: Summary, source: str | None = None) -> None:
@@ -87,18 +94,34 @@ def _histogram(console: Console, lengths: Lengths) -> None:
 
 
 def findings(console: Console, found: Findings) -> None:
-    """Everything that was found, errors first."""
+    """A line for each verdict, then everything that was found, errors first."""
     line(
         console,
         joined((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
     )
     line(console, styled(found.path, "dim"))
+    line(console, "")
+    for verdict in found.verdicts:
+        _verdict(console, verdict)
     for each in found.findings:
         _finding(console, each)
 
 
+def _verdict(console: Console, verdict: Verdict) -> None:
+    """What is about what: of findings, which follow, only the first words."""
+    word = "-" if verdict.state == "not judged" else verdict.state
+    text = verdict.text
+    if verdict.state in ("note", "error"):
+        text = text.split(":")[0]
+    rows = _folded(console, text, _LABEL + 10)
+    for number, row in enumerate(rows):
+        heads = ("", "") if number else (word, verdict.about)
+        style = _STATES.get(verdict.state, "dim")
+        line(console, joined((f"  {heads[0]:<6}", style), f"{heads[1]:<{_LABEL}}", row))
+
+
 def _finding(console: Console, found: Finding) -> None:
-    style = "bold red" if found.severity == "error" else "yellow"
+    style = _STATES[found.severity]
     about = f" ({found.protocol})" if found.protocol else ""
     line(console, "")
     line(console, joined((f"{found.severity}: {found.kind}{about}", style)))
@@ -111,12 +134,15 @@ def skipped(console: Console, report: ImportReport | None) -> None:
     """What the import left out, by reason."""
     from skelcon.data.importers.report import by_reason
 
-    if report is None or not (report.skipped or report.excluded):
+    if report is None:
+        return
+    _bodies_and_notes(console, report)
+    if not (report.skipped or report.excluded):
         return
     line(console, "")
     parts = []
     if report.skipped:
-        parts.append(f"{len(report.skipped):,} skipped")
+        parts.append(_skipped_in_all(report))
     if report.excluded:
         parts.append(f"{report.excluded:,} excluded")
     line(console, styled(f"import: {', '.join(parts)}, {report.clips:,} clips made", "yellow"))
@@ -124,6 +150,60 @@ def skipped(console: Console, report: ImportReport | None) -> None:
         alike = "" if group.count == 1 else f"{group.count:,} like this: "
         _wrapped(console, alike + group.reason)
         _listed(console, list(group.names), group.count)
+
+
+def imported(console: Console, report: ImportReport, out: Path) -> None:
+    """What an import to ``out`` left out, did to bodies, and found odd."""
+    from skelcon.data.writer import REPORT
+
+    for bad in report.skipped[:_SKIPPED]:
+        where = "" if bad.line is None else f", line {bad.line}"
+        lost = "" if bad.clips == 1 else f" ({counted(bad.clips, 'clip')} lost)"
+        line(console, f"skipped {bad.name}{where}: {bad.reason}{lost}")
+    if report.skipped:
+        line(console, f"{_skipped_in_all(report)} in all, listed in {out / REPORT}")
+    _bodies_and_notes(console, report)
+
+
+def told(console: Console, dataset: SkeletonDataset, path: Path) -> None:
+    """One line for what the import of ``path`` lost, and one for what it found odd."""
+    from skelcon.data.importers.report import read_report
+
+    report = None if dataset.path == path else read_report(dataset.path)
+    if report is None:
+        return
+    if report.skipped:
+        first = report.skipped[0]
+        count = counted(report.lost, "bad clip")
+        where = f"warning: {count} left out of '{path}'; the first, {first.name}: "
+        line(console, where + first.reason)
+    odd = [note for note in report.notes if note.about != "files"]
+    odd.sort(key=lambda note: _word(note) != "warning")
+    if odd:
+        more = "" if len(odd) == 1 else f" (and {len(odd) - 1} more: skelcon data info '{path}')"
+        line(console, f"{_word(odd[0])}: {odd[0].about} of '{path}': {odd[0].text}{more}")
+
+
+def _skipped_in_all(report: ImportReport) -> str:
+    """``3 skipped``, and how many clips these are if that is more."""
+    count = f"{len(report.skipped):,} skipped"
+    return count if report.lost == len(report.skipped) else f"{count} ({report.lost:,} clips)"
+
+
+def _bodies_and_notes(console: Console, report: ImportReport) -> None:
+    if report.bodies is not None:
+        line(console, f"bodies: {report.bodies}")
+    for note in report.notes:
+        named = f": {', '.join(note.names[:_SHOWN])}" if note.names else ""
+        more = f", and {len(note.names) - _SHOWN:,} more" if len(note.names) > _SHOWN else ""
+        line(console, styled(f"{_word(note)}: {note.about}: {note.text}{named}{more}", "yellow"))
+
+
+def _word(note: Note) -> str:
+    """What contradicts the layout is worse than other notes."""
+    from skelcon.data.anatomy import DOUBTS
+
+    return "warning" if note.about in DOUBTS else "note"
 
 
 def verdict(console: Console, found: Findings) -> None:

@@ -16,18 +16,28 @@ import typer
 PROTOCOLS = "xsub, xview or xsetup"
 
 
-class DataFormat(StrEnum):
-    """What an import reads: the names of :data:`skelcon.data.importers.FAMILIES`."""
+FORMATS = (
+    "ntu",
+    "pku-mmd",
+    "agcn-npy",
+    "stgcn-npy",
+    "frame50-npy",
+    "ctrgcn-npz",
+    "pyskl-pkl",
+    "nucla-json",
+    "utd-mhad",
+    "arrays",
+    "files",
+    "table",
+)
+"""What an import reads: the built-in ones of :data:`skelcon.data.importers.FAMILIES`."""
 
-    NTU = "ntu"
-    PKU_MMD = "pku-mmd"
-    AGCN_NPY = "agcn-npy"
-    STGCN_NPY = "stgcn-npy"
-    FRAME50_NPY = "frame50-npy"
-    CTRGCN_NPZ = "ctrgcn-npz"
-    PYSKL_PKL = "pyskl-pkl"
-    NUCLA_JSON = "nucla-json"
-    UTD_MHAD = "utd-mhad"
+
+class BodyOrder(StrEnum):
+    """What an import does about bodies: :data:`skelcon.data.importers.bodies.Bodies`."""
+
+    TRACKED = "tracked"
+    AS_LISTED = "as-listed"
 
 
 class ExportFormat(StrEnum):
@@ -38,7 +48,10 @@ class ExportFormat(StrEnum):
     PYSKL_PKL = "pyskl-pkl"
 
 
-DATA = "A packed data set or a directory in a known layout (imported once, then cached)."
+DATA = (
+    "A packed data set, or files in a known layout or with a description (imported once, then "
+    "cached)."
+)
 DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 PLUGIN = typer.Option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from skelcon.cli.console import can_write, counted, progress_bar
+from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.data_view import told
 from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
-from skelcon.cli.terminal import PlainConsole, echo, line
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+from skelcon.wholefile import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +119,7 @@ def retrieve(
         dataset, skeletons.PROTOCOLS if protocol is None else [protocol]
     )
     index = dataset.clip_names.index(query)
+    skeletons.require_sides(dataset, chosen, "train")
     gallery = skeletons.split(dataset, chosen, "train")
     gallery = gallery[gallery != index]
     features = _embedded(console, encoder, dataset, np.append(gallery, index))
@@ -193,9 +195,8 @@ def _opened(console: PlainConsole, data: Path | None) -> SkeletonDataset:
     if data is None:
         return open_embedded()
     with progress_bar(console, "importing") as progress:
-        dataset, skipped = open_or_import(data, progress)
-    if skipped:
-        line(console, f"{counted(len(skipped), 'file')} skipped at import.")
+        dataset, _ = open_or_import(data, progress)
+    told(console, dataset, data)
     return dataset
 
 
@@ -225,9 +226,5 @@ def _write_npz(out: Path, arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Write an .npz without pickles, whole or not at all."""
     import numpy as np
 
-    temporary = out.with_name(f".{out.name}.tmp")
-    with temporary.open("wb") as file:
+    with whole_file(out) as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(out)

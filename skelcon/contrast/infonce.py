@@ -21,9 +21,10 @@ def contrast_logits(query: Tensor, key: Tensor, queue: Tensor, temperature: floa
     Returns:
         (B, 1 + K) float32 logits.
     """
-    query, key, queue = query.float(), key.float(), queue.float()  # also under autocast
-    positive = (query * key).sum(dim=1, keepdim=True)
-    return torch.cat((positive, query @ queue.T), dim=1) / temperature
+    with torch.autocast(query.device.type, enabled=False):
+        query, key, queue = query.float(), key.float(), queue.float()
+        positive = (query * key).sum(dim=1, keepdim=True)
+        return torch.cat((positive, query @ queue.T), dim=1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:

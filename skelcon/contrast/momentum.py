@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -53,10 +53,10 @@ class _Branch(nn.Module):
         torch._foreach_lerp_(keys, queries, 1 - momentum)
 
     @torch.no_grad()
-    def enqueue(self, keys: Tensor, at: int) -> None:
-        """Replace the oldest entries by ``keys`` (B, D), wrapping around at the end."""
+    def enqueue(self, keys: Tensor, at: Tensor) -> None:
+        """Replace the entries from ``at`` by ``keys`` (B, D), wrapping around at the end."""
         size = len(self.queue)
-        rows = torch.arange(at, at + len(keys), device=keys.device) % size
+        rows = (torch.arange(len(keys), device=keys.device) + at) % size
         self.queue[rows[-size:]] = keys[-size:].to(self.queue)
 
 
@@ -107,18 +107,10 @@ class MomentumContrast(nn.Module):
         assert isinstance(branch, _Branch)
         return branch
 
-    def forward(
-        self,
-        query_view: Tensor,
-        key_view: Tensor,
-        gather: Callable[[Tensor], Tensor] = lambda keys: keys,
-    ) -> ContrastResult:
-        """One step on two views (B, M, T, V, C) of the same clips; updates keys and queues.
+    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+        """The loss of a step on two views (B, M, T, V, C) of the same clips; updates the keys.
 
-        Args:
-            query_view, key_view: the views.
-            gather: from the keys (B, D) of these clips to the keys of the whole batch, in
-                distributed training; all of them are enqueued.
+        The queues stay as they are: call :meth:`enqueue` after the backward pass, which needs them.
 
         Returns:
             The summed loss over the pairs, the mean top-1 of the contrast, and what they are of.
@@ -135,22 +127,12 @@ class MomentumContrast(nn.Module):
                 keys[name] = self._branch(name).key(key_view)
         losses, hits = [], []
         for query, key in self.pairs:
-            # A copy: the queue is overwritten before the backward pass uses it.
             logits = contrast_logits(
-                queries[query],
-                keys[key],
-                self.queue(key).clone(),
-                self.config.temperature,
+                queries[query], keys[key], self.queue(key), self.config.temperature
             )
             losses.append(info_nce(logits))
             ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is not a hit
             hits.append(ahead.float().mean())
-        at, batch = int(self.pointer), len(query_view)
-        for name in self.branches:
-            gathered = gather(keys[name].to(self.queue(name)))
-            self._branch(name).enqueue(gathered, at)
-            batch = len(gathered)
-        self.pointer.fill_((at + batch) % self.config.queue)
         return ContrastResult(
             torch.stack(losses).sum(),
             torch.stack(hits).mean(),
@@ -158,3 +140,14 @@ class MomentumContrast(nn.Module):
             keys,
             {name: feature.detach() for name, feature in features.items()},
         )
+
+    @torch.no_grad()
+    def enqueue(self, keys: Mapping[str, Tensor]) -> None:
+        """Replace the oldest negatives of each representation by ``keys`` (B, D).
+
+        Args:
+            keys: those of a step; in distributed training those of the whole batch.
+        """
+        for name, rows in keys.items():
+            self._branch(name).enqueue(rows, self.pointer)
+        self.pointer.add_(len(rows)).remainder_(self.config.queue)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from skelcon.data.check import Finding, Findings, check_dataset, leaking_clips
+from skelcon.data.checks import Finding, Findings, check_dataset, leaking_clips
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
 from skelcon.data.importers import SkippedFile, Source, detect, import_dataset, open_or_import
+from skelcon.data.importers.source import ClipFiles, RawClip
 from skelcon.data.layouts import (
     KINECT_V1,
     KINECT_V1_SDK,
@@ -15,7 +16,7 @@ from skelcon.data.layouts import (
     SkeletonLayout,
     common_layout,
     joint_mapping,
-    layout_named,
+    layout_from,
 )
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.orientation import Orientation, turns
@@ -29,6 +30,7 @@ from skelcon.data.splits import (
     groups_of,
     kind_of_groups,
     num_folds,
+    require_sides,
     split,
 )
 from skelcon.data.summary import Summary, summarise
@@ -47,6 +49,7 @@ __all__ = [
     "PROTOCOLS",
     "UNKNOWN",
     "ClipBank",
+    "ClipFiles",
     "ClipInfo",
     "DatasetWriter",
     "Finding",
@@ -55,6 +58,7 @@ __all__ = [
     "Normalisation",
     "Orientation",
     "Part",
+    "RawClip",
     "SkeletonDataset",
     "SkeletonLayout",
     "SkippedFile",
@@ -69,11 +73,12 @@ __all__ = [
     "import_dataset",
     "joint_mapping",
     "kind_of_groups",
-    "layout_named",
+    "layout_from",
     "leaking_clips",
     "normalise",
     "num_folds",
     "open_or_import",
+    "require_sides",
     "split",
     "summarise",
     "turns",

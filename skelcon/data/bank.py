@@ -1,7 +1,8 @@
 """`ClipBank`: the clips of a data set as tensors on the training device, gathered by frame.
 
 Notation of tensor shapes, here and everywhere after: B clips of a batch, M bodies, T frames,
-V joints, C = 3 coordinates. A *view* is a (B, M, T, V, C) float tensor.
+V joints, C = 3 coordinates; of clips in 2D x, y and the confidence. A *view* is a (B, M, T, V, C)
+float tensor.
 """
 
 from __future__ import annotations
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
-from skelcon.data.layouts import SkeletonLayout, joint_mapping
+from skelcon.data.layouts import Point, SkeletonLayout, axes_turned, joint_mapping, point_of
 from skelcon.data.orientation import Orientation, turns
 from skelcon.errors import UserError
+
+_CHUNK = 1 << 14
+"""Frames that are turned together."""
 
 
 class ClipBank:
@@ -67,7 +71,9 @@ class ClipBank:
         self.num_joints = len(mapping)
         # One more row, all zeros, is what a body outside its block gathers.
         self._zero_row = len(dataset.frames)
-        rows = _mapped_to(dataset, mapping)
+        turned = dataset.normalisation.spine_to_z  # then z is up, whatever the layout says
+        self._axes = None if turned else axes_turned(dataset.layout, self.layout)
+        rows = _mapped_to(dataset, mapping, self._axes)
         self._frames = torch.from_numpy(rows).flatten(1).to(device)
         blocks = np.stack([dataset.blocks[name] for name in BLOCK_COLUMNS])
         self._blocks = torch.from_numpy(np.pad(blocks, ((0, 0), (0, 0), (0, missing)))).to(device)
@@ -87,7 +93,7 @@ class ClipBank:
         if orientation == self.orientation:
             return self
         if orientation not in self._turns:
-            found = turns(self._dataset, orientation)
+            found = turns(self._dataset, orientation, self._axes)
             self._turns[orientation] = (
                 None
                 if found is None
@@ -137,16 +143,25 @@ class ClipBank:
         return torch.bmm(view.flatten(1, 3), turn[clips]).view(view.shape)
 
 
-def _mapped_to(dataset: SkeletonDataset, mapping: tuple[int, ...]) -> NDArray[np.float32]:
+def _mapped_to(
+    dataset: SkeletonDataset, mapping: tuple[Point, ...], axes: NDArray[np.float64] | None
+) -> NDArray[np.float32]:
     """All frames on other joints, and a row of zeros: (F + 1, V, 3), not copied if need not be."""
     rows, joints, coords = dataset.frames.shape
     same = mapping == tuple(range(joints))
-    if same and dataset.padded is not None:
+    if same and axes is None and dataset.padded is not None:
         return dataset.padded
     frames = np.zeros((rows + 1, len(mapping), coords), np.float32)
     if same:
         frames[:rows] = dataset.frames
-    else:
+    elif all(isinstance(point, int) for point in mapping):
         # (with mode="raise" the result would be buffered: a second copy of all frames)
-        np.take(dataset.frames, mapping, axis=1, out=frames[:rows], mode="clip")
+        np.take(dataset.frames, np.array(mapping), axis=1, out=frames[:rows], mode="clip")
+    else:
+        for joint, point in enumerate(mapping):
+            frames[:rows, joint] = point_of(dataset.frames, point)
+    if axes is not None:
+        turn = axes.T.astype(np.float32)
+        for at in range(0, rows, _CHUNK):
+            frames[at : at + _CHUNK] = frames[at : at + _CHUNK] @ turn
     return frames

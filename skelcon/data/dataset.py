@@ -88,7 +88,7 @@ class SkeletonDataset:
         """
         path = Path(path)
         try:
-            meta = json.loads((path / "meta.json").read_text())
+            meta = json.loads((path / "meta.json").read_text(encoding="utf-8"))
             version = meta["format"]
             if version == FORMAT_VERSION:
                 return _opened(path, meta)
@@ -110,7 +110,9 @@ class SkeletonDataset:
             UserError: if it is not there, or damaged.
         """
         try:
-            return _opened(path, json.loads((path / "meta.json").read_text()), header_only=True)
+            return _opened(
+                path, json.loads((path / "meta.json").read_text(encoding="utf-8")), header_only=True
+            )
         except Exception as error:  # whatever a damaged file makes of json, numpy or zipfile
             reason = " ".join(f"{type(error).__name__}: {error}".split())
             raise UserError(f"'{path}' is no header of a data set ({reason})") from None

@@ -1,7 +1,9 @@
 """A clip as a picture: a strip of skeletons, or a short animation.
 
-Seen from the front as in a mirror: x to the right (a performer's right hand is on the right), up
-is up. Up is y in a sensor's coordinates and z where the spine was turned to z.
+Seen from the front: x to the right, up is up. Up is the layout's axis, and z where the spine was
+turned to z. The Kinect's x is that of a mirror (a performer's right hand is on the right), that of
+an image is not. Coordinates that can be no metres of a person, such as pixels, are brought to that
+size.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from matplotlib.text import Text
 from numpy.typing import NDArray
 
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.layouts.layout import LEFT, MIDDLE, RIGHT
 from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError
 
@@ -34,6 +37,9 @@ ANIMATIONS = (".gif", ".mp4")
 _SMALL = 0.6
 """Inches a metre, below which joints other than the head are not to be seen beside their bones."""
 _DPI = 110
+_UP = {"y": (1, 1), "-y": (1, -1), "z": (2, 1), "-z": (2, -1)}
+_PERSON, _TALL = (0.3, 4.0), 1.7
+"""Metres that a person may measure from end to end, crouching or reaching up; and standing."""
 _INK, _FAINT = "#2b2b2b", "#8c8c8c"
 # Left, right and trunk of the first body, then of the second (and of any more, in turns).
 COLOURS = (("#2166ac", "#d6604d", "#404040"), ("#8dbbdd", "#f2b49f", "#ababab"))
@@ -46,26 +52,62 @@ class View(NamedTuple):
         points: (M, T, V, 2) metres to the right and up; NaN where a joint is missing. Bodies that
             are never present are left out.
         low, high: (2,) corners of all that is drawn.
+        metre: how long a metre is in the clip's coordinates.
     """
 
     points: NDArray[np.float64]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
+    metre: float
 
 
-def seen(clip: NDArray[np.floating], layout: SkeletonLayout, done: Normalisation) -> View:
-    """A clip (M, T, V, 3) from the front; ``done`` is what was done to its coordinates."""
+def seen(
+    clip: NDArray[np.floating],
+    layout: SkeletonLayout,
+    done: Normalisation,
+    metre: float | None = None,
+) -> View:
+    """A clip (M, T, V, 3) from the front.
+
+    Args:
+        clip: its coordinates.
+        layout: its skeleton.
+        done: what was done to the coordinates.
+        metre: how long a metre is in them; by default as the size of its bodies tells.
+    """
     values = np.asarray(clip, np.float64)
     values = values[np.any(values != 0, axis=(1, 2, 3))]
     there = np.any(values != 0, axis=-1)
     if done.centre and len(there):
         # the main body's centre joint is at zero, which is no sign that it is missing
-        there[0, :, layout.centre] |= there[0].any(axis=-1)
-    points = np.where(there[..., None], values[..., [0, 2 if done.spine_to_z else 1]], np.nan)
+        there[0][:, layout.at_origin] |= there[0].any(axis=-1)[:, None]
+    axis, sign = _UP["z" if done.spine_to_z else layout.up]
+    points = np.where(there[..., None], values[..., [0, axis]] * (1, sign), np.nan)
     if not there.any():
-        return View(points, np.zeros(2), np.ones(2))
+        return View(points, np.zeros(2), np.ones(2), 1.0)
+    if metre is None:
+        metre = _metre(points, there)
+    points /= metre
     corners = points[there]
-    return View(points, corners.min(axis=0), corners.max(axis=0))
+    return View(points, corners.min(axis=0), corners.max(axis=0), metre)
+
+
+def _metre(points: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
+    """1 if the bodies (M, T, V, 2) may be persons in metres, else what makes them tall ones."""
+    low, high = (
+        ends(np.where(there[..., None], points, value), axis=2)
+        for ends, value in ((np.min, np.inf), (np.max, -np.inf))
+    )
+    sizes = (high - low)[there.any(axis=2)].max(axis=-1)
+    size = float(np.median(sizes))
+    return 1.0 if _PERSON[0] <= size <= _PERSON[1] or size == 0 else size / _TALL
+
+
+def lines(layout: SkeletonLayout) -> list[tuple[int, int]]:
+    """The bones, and where a mean of two joints stands for one the line between these two."""
+    points = (layout.centre, *layout.spine, *layout.shoulders)
+    pairs = dict.fromkeys(tuple(p) for p in points if not isinstance(p, int) and len(p) == 2)
+    return [*layout.bones, *((one, other) for one, other in pairs)]
 
 
 def strip(
@@ -79,7 +121,7 @@ def strip(
     """Frames of a clip side by side, evenly spaced from the first to the last.
 
     Args:
-        clip: (M, T, V, 3) metres.
+        clip: (M, T, V, 3).
         layout: its skeleton.
         frames: how many are drawn; all of a clip that has fewer.
         normalisation: what was done to the coordinates; it decides which axis is up.
@@ -235,8 +277,8 @@ def _freeze(figure: Figure, number: Text) -> None:
 
 
 def _side(layout: SkeletonLayout, *joints: int) -> int:
-    names = " ".join(layout.joints[joint] for joint in joints)
-    return 0 if "left" in names else 1 if "right" in names else 2
+    sides = {layout.side(joint) for joint in joints}
+    return MIDDLE if {LEFT, RIGHT} <= sides else min(sides)
 
 
 def draw_frame(
@@ -256,7 +298,7 @@ def draw_frame(
         colours: left, right and trunk of each body, in turns.
     """
     artists: list[Artist] = []
-    bones = sorted(layout.bones, key=lambda bone: -_side(layout, *bone))  # limbs before the trunk
+    bones = sorted(lines(layout), key=lambda bone: -_side(layout, *bone))  # limbs before the trunk
     width = min(3.2, 1.7 * scale + 0.4)
     for body in reversed(range(len(points))):
         own = colours[body % len(colours)]
@@ -276,8 +318,8 @@ def draw_frame(
         )
         joints: list[int] = np.flatnonzero(known).tolist()
         if scale < _SMALL:
-            joints = [joint for joint in joints if layout.joints[joint] == "head"]
-        heads = np.array([layout.joints[joint] == "head" for joint in joints], bool)
+            joints = [joint for joint in joints if joint == layout.head]
+        heads = np.array([joint == layout.head for joint in joints], bool)
         artists.append(
             axes.scatter(
                 points[body, joints, 0],

@@ -1,9 +1,10 @@
 """Export: a packed data set in the layouts that other trainers read.
 
 The coordinates are written as they are, but for ``agcn-npy``, whose readers expect normalised ones:
-there the paper's steps that were not taken at import are taken. Importing the result gives the same
-coordinates, labels, lengths and protocols. One clip at a time is in memory. Other trainers expect
-at least two bodies and 300 frames: what is missing is padded as the layout does.
+there the paper's steps that were not taken at import are taken, and the coordinates as they are are
+written beside them. With the :class:`~skelcon.data.record.Record` that every export holds an import
+gives the same data set again. One clip at a time is in memory. Other trainers expect at least two
+bodies and 300 frames: what is missing is padded as the layout does.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.naming import protocol_in
-from skelcon.data.importers.padded_npy import LAYOUT
+from skelcon.data.importers.padded_npy import AS_THEY_ARE, LAYOUT
 from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.record import FILE, KEY, Record
 from skelcon.data.splits import Part, choose_protocol, split
 from skelcon.errors import UserError, nearest
 
@@ -52,7 +54,8 @@ def export_dataset(
                 names_*, num_frame_* and protocol. A side without clips is left out
     agcn-npy    a directory of one directory a protocol: {train,val}_data_joint.npy
                 (N, 3, T, V, M) float32, padded by replaying the clip, _label.pkl, _num_frame.npy.
-                Its readers expect normalised coordinates, and get them
+                Its readers expect normalised coordinates, and get them; those that the data set
+                has are in _as_they_are.npy, M * T rows (V, 3) a clip, if these are others
     pyskl-pkl   one pickle of all clips, and all protocols: split, and annotations of float32
     ==========  ================================================================================
 
@@ -161,6 +164,8 @@ def _write_ctrgcn(
         for key, word in (("protocol", protocol), ("layout", dataset.layout.name)):
             text = np.array([[word]], np.str_)
             member(key, text, text.dtype, (1,))
+        record = np.frombuffer(_record(dataset, protocols).model_dump_json().encode(), np.uint8)
+        member(KEY, [record], np.uint8, (1, len(record)))
         archive.close()
         _to_disk(file)
 
@@ -181,6 +186,7 @@ def _write_agcn(
             yield row
 
     shape = 3, frames, dataset.layout.num_joints, bodies
+    record = _record(dataset, protocols)
     sides = {
         (each, part): split(dataset, each, ours)
         for each in protocols
@@ -192,10 +198,16 @@ def _write_agcn(
             continue
         place = draft / protocol
         place.mkdir(parents=True, exist_ok=True)
-        (place / LAYOUT).write_text(f"{dataset.layout.name}\n")
+        (place / LAYOUT).write_text(f"{dataset.layout.name}\n", encoding="utf-8")
+        own = record.of_protocol(protocol).model_dump_json()
+        (place / FILE).write_text(own, encoding="utf-8")
         with (place / f"{part}_data_joint.npy").open("wb") as file:
             _write_npy(file, counted(replayed(clips)), np.dtype(np.float32), (len(clips), *shape))
             _to_disk(file)
+        if any(wanted for _, wanted in steps):
+            with (place / f"{part}{AS_THEY_ARE}").open("wb") as file:
+                _write_as_they_are(file, dataset, clips)
+                _to_disk(file)
         names = [dataset.clip_names[index] for index in clips]
         with (place / f"{part}_label.pkl").open("wb") as file:
             pickle.dump((names, dataset.labels[clips].tolist()), file, protocol=2)
@@ -212,13 +224,6 @@ def _write_pyskl(
     if len(set(dataset.clip_names)) < len(dataset):
         name, _ = Counter(dataset.clip_names).most_common(1)[0]
         raise UserError(f"pyskl-pkl identifies clips by name, and several are called '{name}'")
-    names = {
-        f"{'xset' if protocol == 'xsetup' else protocol}_{part}": [
-            dataset.clip_names[index] for index in split(dataset, protocol, ours)
-        ]
-        for protocol in protocols
-        for part, ours in _PARTS.items()
-    }
     counted = _counting(len(dataset), progress)
 
     def annotations() -> Iterator[dict[str, Any]]:
@@ -235,9 +240,28 @@ def _write_pyskl(
     with draft.open("wb") as file:
         pickler = _Pickler(file, protocol=4)
         pickler.fast = True  # no memo: it would keep all clips in memory, and none is written twice
-        content = {"split": names, "layout": dataset.layout.name}
+        record = Record.of(dataset, np.arange(len(dataset)), protocols)
+        content = {
+            "split": record.named_sides(),
+            "layout": dataset.layout.name,
+            KEY: record.model_dump_json(),
+        }
         pickler.dump({**content, "annotations": _Streamed(annotations())})
         _to_disk(file)
+
+
+def _record(dataset: SkeletonDataset, protocols: Sequence[str]) -> Record:
+    """What is told of the clips that take part in a protocol."""
+    part = np.any([dataset.splits[protocol] >= 0 for protocol in protocols], axis=0)
+    return Record.of(dataset, np.flatnonzero(part), protocols)
+
+
+def _write_as_they_are(file: IO[bytes], dataset: SkeletonDataset, clips: NDArray[np.int64]) -> None:
+    """All frames of each body of each clip, those without it too, one behind the other."""
+    joints = dataset.layout.num_joints, 3
+    rows = int(dataset.lengths[clips].sum()) * dataset.max_bodies
+    values = (dataset.clip(index).reshape(-1, *joints) for index in clips)
+    _write_npy(file, values, np.dtype(np.float32), (rows, *joints))
 
 
 @dataclass

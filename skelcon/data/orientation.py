@@ -3,6 +3,9 @@
 The turn is that of `normalise`: the main body's spine to the z axis, then the line between its
 shoulders to the x axis. What differs is where the two are taken from: from the body's first frame,
 as the paper's code does, or from their median over the frames, which one noisy frame cannot move.
+
+A clip of two dimensions is never turned: what is up in an image is known, and says who lies and who
+stands.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.layouts import joints_of, mean_of
 
 Orientation = Literal["as_recorded", "first_frame", "median"]
 Array = NDArray[np.float64]
@@ -23,7 +27,9 @@ _CHUNK = 1 << 16
 """Frames of which the bones are in memory at once."""
 
 
-def turns(dataset: SkeletonDataset, orientation: Orientation) -> Array | None:
+def turns(
+    dataset: SkeletonDataset, orientation: Orientation, axes: Array | None = None
+) -> Array | None:
     """The rotation R of each clip: a joint x is seen at R x.
 
     A step that was taken when the data set was imported is not taken again by ``first_frame``;
@@ -35,19 +41,20 @@ def turns(dataset: SkeletonDataset, orientation: Orientation) -> Array | None:
         orientation: ``first_frame``: by the main body's first frame. ``median``: by the median of
             each coordinate of the spine over the frames in which it is not zero, and then of the
             shoulders after the first turn. ``as_recorded``: not at all.
+        axes: what the clips' axes have been turned by before (`axes_turned`); not at all if None.
 
     Returns:
         (N, 3, 3) float64; None if no clip is turned.
     """
     done = dataset.normalisation
-    if orientation == "as_recorded":
+    if orientation == "as_recorded" or dataset.layout.dimensions == 2:
         return None
     offset, count = dataset.main_blocks
     if orientation == "median":
-        return _by_median(dataset, offset, count)
+        return _by_median(dataset, offset, count, axes)
     if done.spine_to_z and done.shoulders_to_x:
         return None
-    spine, shoulders = _bones(dataset, offset)
+    spine, shoulders = _bones(dataset, offset, axes)
     turn = np.broadcast_to(np.eye(3), (len(offset), 3, 3))
     if not done.spine_to_z:
         turn = rotations_to(spine, _Z)
@@ -70,14 +77,17 @@ def rotations_to(sources: Array, target: Array) -> Array:
 
 
 def _by_median(
-    dataset: SkeletonDataset, offset: NDArray[np.int64], count: NDArray[np.int64]
+    dataset: SkeletonDataset,
+    offset: NDArray[np.int64],
+    count: NDArray[np.int64],
+    axes: Array | None,
 ) -> Array:
     turn = np.empty((len(count), 3, 3))
     for clips in _chunks(count):
         at = np.arange(count[clips].max())
         inside = at < count[clips, None]
         rows = np.where(inside, offset[clips, None] + at, offset[clips, None])
-        spine, shoulders = _bones(dataset, rows)
+        spine, shoulders = _bones(dataset, rows, axes)
         first = rotations_to(_median(spine, inside), _Z)
         second = rotations_to(_median(_turned(shoulders, first), inside), _X)
         turn[clips] = second @ first
@@ -94,14 +104,17 @@ def _chunks(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
         order = order[:-taken]
 
 
-def _bones(dataset: SkeletonDataset, rows: NDArray[np.int64]) -> tuple[Array, Array]:
+def _bones(
+    dataset: SkeletonDataset, rows: NDArray[np.int64], axes: Array | None
+) -> tuple[Array, Array]:
     """Spine (bottom to top) and shoulders (left to right) in frames of ``rows``: (*rows, 3)."""
     layout = dataset.layout
-    ends = np.array((*layout.spine, *layout.shoulders))
-    bottom, top, right, left = np.moveaxis(
-        dataset.frames[rows[..., None], ends].astype(np.float64), -2, 0
+    bottom, top, right, left = (
+        mean_of(dataset.frames[rows[..., None], joints_of(end)].astype(np.float64))
+        for end in (*layout.spine, *layout.shoulders)
     )
-    return top - bottom, right - left
+    spine, shoulders = top - bottom, right - left
+    return (spine, shoulders) if axes is None else (spine @ axes.T, shoulders @ axes.T)
 
 
 def _turned(vectors: Array, turn: Array) -> Array:

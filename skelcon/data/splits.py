@@ -6,7 +6,7 @@ importer makes them from the subjects, cameras and setups of its source.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,10 +36,14 @@ ALIASES = {
     "csub": "xsub",
 }
 
+NAME = r"[a-z][a-z0-9_-]{0,40}"
+"""What a protocol may be called, as a regular expression."""
+
 Part = Literal["train", "test", "fit", "validation"]
 GroupKind = Literal["subject", "camera", "setup"]
 TRAIN, TEST = 0, 1
 CROSSED: dict[str, GroupKind] = {"xsub": "subject", "xview": "camera", "xsetup": "setup"}
+"""What a protocol crosses; one that has a name of its own, subjects."""
 FOLDS = 5
 """Folds of a cross-validation, where there are as many groups."""
 
@@ -64,25 +68,67 @@ class Fold:
         return f"{self.index}/{self.of}"
 
 
-def canonical_protocol(name: str) -> str:
-    """``xsub``, ``xview`` or ``xsetup`` for any usual spelling; :class:`UserError` otherwise."""
+def crossed_by(protocol: str) -> GroupKind:
+    """What ``protocol``, by its canonical name, crosses."""
+    return CROSSED.get(protocol, "subject")
+
+
+def canonical_protocol(name: str, own: Collection[str] = ()) -> str:
+    """``xsub``, ``xview`` or ``xsetup`` for any usual spelling, or one of a data set's ``own``.
+
+    Raises:
+        UserError: for any other name.
+    """
     lowered = name.strip().lower()
     found = ALIASES.get(lowered, lowered)
-    if found not in PROTOCOLS:
-        raise UserError(f"unknown protocol '{name}': {nearest(lowered, (*PROTOCOLS, *ALIASES))}")
+    if found not in PROTOCOLS and found not in own:
+        hint = nearest(lowered, (*PROTOCOLS, *ALIASES, *own))
+        raise UserError(f"unknown protocol '{name}': {hint}")
     return found
 
 
+def empty_side(sides: NDArray[np.integer], *parts: Part) -> str | None:
+    """Which of ``parts`` of a protocol, by default train and test, has no clip; None if all do."""
+    known = {"train": ("training", TRAIN), "test": ("test", TEST)}
+    asked = [known[part] for part in parts or known]
+    empty = [name for name, value in asked if not (sides == value).any()]
+    return " and no ".join(empty) or None
+
+
 def choose_protocol(dataset: SkeletonDataset, preferred: Sequence[str]) -> str:
-    """The first of ``preferred`` that the data set has; :class:`UserError` if it has none."""
-    wanted = [canonical_protocol(name) for name in preferred]
+    """The first of ``preferred`` that the data set has; :class:`UserError` if it has none.
+
+    Where several would do, and the data set has one protocol only, under a name of its own (such as
+    ``random``), it is that.
+    """
+    wanted = [canonical_protocol(name, dataset.splits) for name in preferred]
     for name in wanted:
         if name in dataset.splits:
             return name
+    if len(wanted) > 1 and len(dataset.splits) == 1:
+        (only,) = dataset.splits
+        if only not in PROTOCOLS:
+            return only
     raise UserError(
         f"data set '{dataset.name}' has no protocol {' or '.join(wanted)}; "
-        f"it has: {', '.join(sorted(dataset.splits))}"
+        f"it has: {', '.join(sorted(dataset.splits)) or 'none'}"
     )
+
+
+def require_sides(dataset: SkeletonDataset, protocol: str, *parts: Part) -> None:
+    """:class:`UserError` if a side of a protocol that is about to be used has no clip.
+
+    Args:
+        dataset: where the clips are.
+        protocol: one that it has.
+        parts: ``train``, ``test``; by default both.
+    """
+    missing = empty_side(dataset.splits[protocol], *parts)
+    if missing is None:
+        return
+    others = [name for name in sorted(dataset.splits) if not empty_side(dataset.splits[name])]
+    cure = f"give --protocol {others[0]}" if others else "import data that has both sides"
+    raise UserError(f"data set '{dataset.name}', {protocol}: no {missing} clip: {cure}")
 
 
 def split(
@@ -148,7 +194,7 @@ def kind_of_groups(
     dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
 ) -> GroupKind | None:
     """What :func:`groups_of` the same clips are; None where there are no two groups."""
-    crossed = CROSSED[choose_protocol(dataset, [protocol])]
+    crossed = crossed_by(choose_protocol(dataset, [protocol]))
     kinds: tuple[GroupKind, ...] = (crossed, "subject", "setup")
     return next((k for k in kinds if len(np.unique(dataset.columns[k][clips])) >= 2), None)
 
@@ -163,8 +209,8 @@ def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> 
     groups = len(np.unique(groups_of(dataset, name, split(dataset, name, "train"))))
     if groups < 2:
         raise UserError(
-            f"data set '{dataset.name}', {name}: the training side has a single {CROSSED[name]}, "
-            "so no validation side can be made of it"
+            f"data set '{dataset.name}', {name}: the training side has a single "
+            f"{crossed_by(name)}, so no validation side can be made of it"
         )
     return min(at_most, groups)
 

@@ -163,8 +163,9 @@ def _missing_joints(dataset: SkeletonDataset) -> float:
         joints += int(present.sum()) * zero.shape[1]
         if centred is not None:
             main = present & centred[at : at + _CHUNK]
-            missing -= int(zero[main, dataset.layout.centre].sum())
-            joints -= int(main.sum())
+            for joint in dataset.layout.at_origin:
+                missing -= int(zero[main, joint].sum())
+                joints -= int(main.sum())
     return missing / joints if joints else 0.0
 
 

@@ -428,7 +428,7 @@ def _sensed(clip: Array, rng: Generator) -> Array:
     for body in range(bodies):
         depth = clip[body, ..., 2:]
         # A joint 10 cm or more behind the trunk is guessed by the sensor: it wanders off, slowly.
-        hidden = 1 / (1 + np.exp((depth[:, KINECT_V2.centre, None] - depth + 0.1) / 0.05))
+        hidden = 1 / (1 + np.exp((depth[:, KINECT_V2.at_origin] - depth + 0.1) / 0.05))
         out[body] += rng.standard_normal((frames, joints, 3)) * 0.007 * (depth / 3) ** 2
         out[body] += _wander(rng, frames, 7, joints, 3) * (0.010 + 0.035 * hidden)
         for _ in range(rng.poisson(1.5)):

@@ -25,7 +25,7 @@ from skelcon.data.dataset import (
     fingerprint_of,
 )
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 from skelcon.errors import UserError
 
@@ -40,6 +40,12 @@ class DatasetWriter:
     Use as a context manager: ``path`` does not exist until :meth:`close`. ``origin`` records in the
     header how the clips were made; no number depends on it. Until it is whole the data set is in
     the directory ``scratch``, on the same disk; by default beside ``path``.
+
+    Of a layout of two dimensions the clips have x, y and a confidence: 1 where nothing is known of
+    it, and all three 0 where a joint is missing.
+
+    Raises:
+        UserError: if the normalisation needs three dimensions, and the layout has two.
     """
 
     def __init__(
@@ -55,6 +61,7 @@ class DatasetWriter:
         origin: Mapping[str, Any] | None = None,
         scratch: Path | None = None,
     ) -> None:
+        check_steps(normalisation, layout)
         self.path = Path(path)
         self._scratch = scratch or self.path.parent
         self._layout = layout
@@ -113,7 +120,9 @@ class DatasetWriter:
         self._meta["fingerprint"] = fingerprint_of(self._packer.digest, arrays, sides, self._meta)
         columns = {**arrays, **{f"split_{name}": values for name, values in sides.items()}}
         np.savez(self._tmp / "index.npz", **columns)  # type: ignore[arg-type]
-        (self._tmp / "meta.json").write_text(json.dumps(self._meta, indent=1) + "\n")
+        (self._tmp / "meta.json").write_text(
+            json.dumps(self._meta, indent=1) + "\n", encoding="utf-8"
+        )
 
     def close(
         self,
@@ -128,7 +137,7 @@ class DatasetWriter:
         """
         self._finish(splits)
         if report is not None:
-            (self._tmp / REPORT).write_text(json.dumps(report, indent=1) + "\n")
+            (self._tmp / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         replaced = self._tmp.with_name(f"{self._tmp.name}.old")
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(replaced)
@@ -150,8 +159,13 @@ class DatasetWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._frames.close()
-        shutil.rmtree(self._tmp, ignore_errors=True)
+        try:
+            self._frames.close()
+        except OSError:  # a full disk, as is known already
+            if error is None:
+                raise
+        finally:
+            shutil.rmtree(self._tmp, ignore_errors=True)
 
 
 def _npy_header(shape: tuple[int, ...]) -> bytes:

@@ -17,6 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from skelcon.augment import CropConfig, training_view
 from skelcon.data import ClipBank
 from skelcon.encoders import Encoder
+from skelcon.precision import computing
 from skelcon.seeding import generator
 
 CLIPS = 1024
@@ -53,18 +54,22 @@ def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> Non
     mode = encoder.training
     encoder.eval()
     try:
-        for norm in _norms(encoder, next(views())):
-            with _inputs_of(norm) as moments:
-                for view in views():
-                    encoder(view)
-            count, total, squares = moments
-            mean = total / count
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            norm.running_mean.copy_(mean)
-            norm.running_var.copy_((squares - count * mean.square()) / (count - 1).clamp(min=1))
+        with computing("fp32", bank.device):
+            for norm in _norms(encoder, next(views())):
+                with _inputs_of(norm) as moments:
+                    for view in views():
+                        encoder(view)
+                _set(norm, *moments)
     finally:
         encoder.train(mode)
+
+
+def _set(norm: _BatchNorm, count: Tensor, total: Tensor, squares: Tensor) -> None:
+    mean = total / count
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.copy_(mean)
+    norm.running_var.copy_((squares - count * mean.square()) / (count - 1).clamp(min=1))
 
 
 def _norms(encoder: Encoder, view: Tensor) -> list[_BatchNorm]:
@@ -88,11 +93,16 @@ def _inputs_of(norm: _BatchNorm) -> Iterator[list[Tensor]]:
     zero = torch.zeros((), dtype=torch.float64, device=norm.running_mean.device)
     moments = [zero, zero, zero]
 
-    def add(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        values = inputs[0].double().movedim(1, 0).flatten(1)  # (channels, values)
-        moments[0] = moments[0] + values.shape[1]
-        moments[1] = moments[1] + values.sum(dim=1)
-        moments[2] = moments[2] + values.square().sum(dim=1)
+    def add(norm: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
+        x, weights = (*inputs, None)[:2]
+        assert x is not None
+        values = x.double().movedim(1, 0).flatten(1)  # (channels, values)
+        # A row may stand for several (`skelcon.encoders.bodies`).
+        counts = x.new_ones(len(x)) if weights is None else weights
+        each = counts.double().repeat_interleave(values.shape[1] // len(x))
+        moments[0] = moments[0] + each.sum()
+        moments[1] = moments[1] + (each * values).sum(dim=1)
+        moments[2] = moments[2] + (each * values.square()).sum(dim=1)
 
     hook = norm.register_forward_pre_hook(add)
     try:

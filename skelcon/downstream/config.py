@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from skelcon.augment import CropConfig
 from skelcon.config import Config
+from skelcon.precision import PRECISION, Precision
 
 BLOCK = 10
 """Epochs of a linear classifier between two checkpoints, where its crops are kept: each takes
@@ -50,6 +51,7 @@ class LinearConfig(Config):
         description="zero mean and unit variance of each feature over the first training crops "
         "(not in the paper)",
     )
+    precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
     @model_validator(mode="after")
     def _crops_are_kept(self) -> Self:
@@ -87,6 +89,7 @@ class RetrievalConfig(Config):
     test_ratio: float = Field(
         0.95, gt=0, le=1, description="the central part of a clip, on both sides"
     )
+    precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
 
 class FinetuneConfig(Config):
@@ -106,7 +109,7 @@ class FinetuneConfig(Config):
     subsets: int = Field(
         1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
     )
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast in training")
+    precision: Precision = Field("fp32", description=f"of the training: {PRECISION}")
 
     @property
     def crop(self) -> CropConfig:

@@ -8,11 +8,16 @@ import torch
 from torch import Tensor
 
 from skelcon.encoders import Encoder
+from skelcon.precision import Precision, autocast, computing
 
 
 @torch.no_grad()
 def extract(
-    encoders: Sequence[Encoder], clips: Tensor, view: Callable[[Tensor], Tensor], batch: int = 256
+    encoders: Sequence[Encoder],
+    clips: Tensor,
+    view: Callable[[Tensor], Tensor],
+    batch: int = 256,
+    precision: Precision = "fp32",
 ) -> Tensor:
     """Features of ``clips`` in the order given, the encoders' features concatenated.
 
@@ -24,6 +29,7 @@ def extract(
         clips: (n,) int64.
         view: from (B,) clips to a view (B, M, T, V, C).
         batch: clips of a pass.
+        precision: of the encoders.
 
     Returns:
         (n, sum of feature sizes) float32.
@@ -38,7 +44,9 @@ def extract(
         parts = []
         for some in torch.split(clips, batch):
             seen = view(some)
-            parts.append(torch.cat([encoder(seen) for encoder in encoders], dim=1))
+            with computing(precision, clips.device), autocast(precision, clips.device):
+                found = [encoder(seen).float() for encoder in encoders]
+            parts.append(torch.cat(found, dim=1))
         features = torch.cat(parts)
         if not features.isfinite().all():
             raise FloatingPointError("an encoder gives features that are not finite")

@@ -26,6 +26,7 @@ from skelcon.downstream.features import extract
 from skelcon.downstream.linear import linear_classifier
 from skelcon.downstream.result import EvaluationResult, scored
 from skelcon.encoders import Encoder
+from skelcon.precision import autocast, computing
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator, seeded_globally
 
@@ -113,6 +114,10 @@ class Finetuning:
         A last batch of a single clip is left out (unless it is the only one): batch norm has no
         statistics of one clip.
         """
+        with computing(self.config.precision, self.bank.device):
+            return self._run_epoch()
+
+    def _run_epoch(self) -> EpochMetrics:
         config, device = self.config, self.bank.device
         started = time.perf_counter()
         subset, epoch = divmod(self.epoch, config.epochs)
@@ -126,16 +131,13 @@ class Finetuning:
             batches = batches[:-1]
         loss = torch.zeros((), device=device)
         hits = torch.zeros((), device=device, dtype=torch.long)
-        autocast = torch.autocast(
-            device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16"
-        )
         for encoder in self.encoders:
             encoder.train()
         with seeded_globally(self.seed, f"finetune {subset} dropout {epoch}"):
             for clips in batches:
                 labels = self.bank.labels[clips]
                 view = training_view(self.bank, clips, config.crop, self._frames, draws)
-                with autocast:
+                with autocast(config.precision, device):
                     features = [encoder(view) for encoder in self.encoders]
                     logits = self.classifier(torch.cat(features, dim=1))
                 mean = functional.cross_entropy(logits.float(), labels)

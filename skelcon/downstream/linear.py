@@ -25,6 +25,7 @@ from skelcon.downstream.neighbours import nearest_labels
 from skelcon.downstream.regularised import deal, fit_path, hits_on_path
 from skelcon.downstream.result import EvaluationResult, scored
 from skelcon.encoders import Encoder
+from skelcon.precision import computing
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator
 
@@ -141,6 +142,10 @@ class LinearEvaluation(ABC):
         Raises:
             FloatingPointError: if a feature, the loss or the classifier is not finite.
         """
+        with computing("fp32", self.bank.device):  # but for what the encoders do
+            return self._run_epoch()
+
+    def _run_epoch(self) -> EpochMetrics:
         started = time.perf_counter()
         loss, top1, lr = self._fit()
         if not (math.isfinite(loss) and bool(self.classifier.weight.isfinite().all())):
@@ -202,7 +207,7 @@ class LinearEvaluation(ABC):
             self._result = result
 
     def _extract(self, clips: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-        return extract(self.encoders, clips, view)
+        return extract(self.encoders, clips, view, precision=self.config.precision)
 
     def _as_tested(self, clips: Tensor) -> Tensor:
         """(n, D) features of the central part of ``clips``."""

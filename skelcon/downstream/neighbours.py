@@ -16,6 +16,7 @@ from skelcon.downstream.config import RetrievalConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.result import EvaluationResult, scored
 from skelcon.encoders import Encoder
+from skelcon.precision import computing
 
 
 def retrieval(
@@ -43,10 +44,14 @@ def retrieval(
 
     def seen(clips: Tensor) -> Tensor:
         return extract(
-            encoders, clips, lambda some: evaluation_view(bank, some, config.test_ratio, frames)
+            encoders,
+            clips,
+            lambda some: evaluation_view(bank, some, config.test_ratio, frames),
+            precision=config.precision,
         )
 
-    predicted = nearest_labels(seen(test), seen(train), bank.labels[train])
+    with computing("fp32", bank.device):  # but for what the encoders do
+        predicted = nearest_labels(seen(test), seen(train), bank.labels[train])
     result = scored(test, bank.labels[test], predicted)
     result.metrics["nn_top1"] = result.metrics["top1"]
     return result

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.encoders.bodies import CountedBodies, WeightedBatchNorm2d
 from skelcon.encoders.options import AGCNConfig
 from skelcon.encoders.representations import InputNorm
 
@@ -33,6 +34,18 @@ def _initialise(conv: nn.Conv2d, std: float | None = None) -> None:
     nn.init.zeros_(conv.bias)
 
 
+class _ConvNorm(nn.Sequential):
+    """A convolution and its batch norm."""
+
+    def __init__(self, conv: nn.Conv2d) -> None:
+        super().__init__(conv, WeightedBatchNorm2d(conv.out_channels))
+
+    def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        conv, norm = self
+        y: Tensor = norm(conv(x), weights)
+        return y
+
+
 class _GraphUnit(nn.Module):
     """Adaptive graph convolution: fixed + learned + data-dependent adjacency, three subsets."""
 
@@ -45,27 +58,27 @@ class _GraphUnit(nn.Module):
         # theta and phi of all subsets in one product, and their sum over subsets in another.
         self.attention = nn.Conv2d(inputs, 2 * self.subsets * self.embedding, 1)
         self.out = nn.Conv2d(self.subsets * inputs, outputs, 1)
-        self.norm = nn.BatchNorm2d(outputs)
-        self.down: nn.Module = nn.Identity()
+        self.norm = WeightedBatchNorm2d(outputs)
+        self.down: _ConvNorm | None = None
         if inputs != outputs:
             conv = nn.Conv2d(inputs, outputs, 1)
             _initialise(conv)
-            self.down = nn.Sequential(conv, nn.BatchNorm2d(outputs))
+            self.down = _ConvNorm(conv)
         # kaiming fan_out of each subset's own convolution, as in the original
         _initialise(self.attention, math.sqrt(2 / self.embedding))
         _initialise(self.out, math.sqrt(2 / (outputs * inputs * self.subsets)))
         nn.init.constant_(self.norm.weight, 1e-6)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, outputs, T, V)."""
+    def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(N, C, T, V), each of which counts ``weights`` (N,) times -> (N, outputs, T, V)."""
         N, C, T, V = x.shape
         pairs = self.attention(x).view(N, 2, self.subsets, self.embedding * T, V)
         theta, phi = pairs[:, 0], pairs[:, 1]
         scores = theta.transpose(2, 3) @ phi / (self.embedding * T)
         adjacency = scores.softmax(dim=2) + self.fixed + self.learned
         mixed = x.reshape(N, 1, C * T, V) @ adjacency
-        y = self.norm(self.out(mixed.view(N, self.subsets * C, T, V)))
-        return functional.relu(y + self.down(x))
+        y = self.norm(self.out(mixed.view(N, self.subsets * C, T, V)), weights)
+        return functional.relu(y + (x if self.down is None else self.down(x, weights)))
 
 
 class _Unit(nn.Module):
@@ -77,29 +90,33 @@ class _Unit(nn.Module):
         super().__init__()
         self.spatial = _GraphUnit(inputs, outputs, graph)
         self.temporal = self._temporal(outputs, outputs, kernel, stride)
-        self.residual: nn.Module | None = None
-        if residual and (inputs != outputs or stride != 1):
+        self.residual: _ConvNorm | None = None
+        self.shortcut = residual and inputs == outputs and stride == 1
+        if residual and not self.shortcut:
             self.residual = self._temporal(inputs, outputs, 1, stride)
-        elif residual:
-            self.residual = nn.Identity()
 
     @staticmethod
-    def _temporal(inputs: int, outputs: int, kernel: int, stride: int) -> nn.Sequential:
+    def _temporal(inputs: int, outputs: int, kernel: int, stride: int) -> _ConvNorm:
         conv = nn.Conv2d(
             inputs, outputs, (kernel, 1), stride=(stride, 1), padding=((kernel - 1) // 2, 0)
         )
         _initialise(conv)
-        return nn.Sequential(conv, nn.BatchNorm2d(outputs))
+        return _ConvNorm(conv)
 
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.temporal(self.spatial(x))
+    def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        y = self.temporal(self.spatial(x, weights), weights)
         if self.residual is not None:
-            y = y + self.residual(x)
+            y = y + self.residual(x, weights)
+        elif self.shortcut:
+            y = y + x
         return functional.relu(y)
 
 
 class AGCN(nn.Module):
-    """Units over a body's spatio-temporal graph; the mean over bodies, frames and joints."""
+    """Units over a body's spatio-temporal graph; the mean over bodies, frames and joints.
+
+    Of clips of several bodies an absent one is computed once, and counts for all of them.
+    """
 
     def __init__(self, config: AGCNConfig, bodies: int, layout: SkeletonLayout) -> None:
         super().__init__()
@@ -109,12 +126,21 @@ class AGCN(nn.Module):
         for i, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):
             units.append(_Unit(inputs, channels, graph, stride, config.kernel, residual=i > 0))
             inputs = channels
-        self.units = nn.Sequential(*units)
+        self.units = nn.ModuleList(units)
         self.feature_size = inputs
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, M, C, T, V) -> features (B, channels of the last unit)."""
         B, M = x.shape[:2]
         # A permuted batch would keep its order of strides through convolutions, and run slowly.
-        out: Tensor = self.units(self.norm(x).reshape(B * M, *x.shape[2:]).contiguous())
-        return out.view(B, M, out.shape[1], -1).mean(dim=(1, 3))
+        bodies = self.norm(x).reshape(B * M, *x.shape[2:]).contiguous()
+        if M == 1:
+            return self._units(bodies).flatten(2).mean(dim=2)
+        counted = CountedBodies.of(x)
+        out = self._units(bodies[counted.rows], counted.weights).flatten(2).mean(dim=2)
+        return out[counted.place].view(B, M, -1).mean(dim=1)
+
+    def _units(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        for unit in self.units:
+            x = unit(x, weights)
+        return x

@@ -118,7 +118,7 @@ class EncodersConfig(Config):
     orientation: Orientation = Field(
         "first_frame",
         description="how a clip is turned: its spine to z and its shoulders to x, by its first "
-        "frame (the paper) or by the median of its frames; or not at all",
+        "frame (the paper) or by the median of its frames; or not at all, as any clip in 2D",
     )
     custom: dict[str, CustomEncoder] = Field({}, description="representation -> another encoder")
 

@@ -1,23 +1,21 @@
 """What each augmentation does to a clip, as in Figures 2, 3 and 4 of the paper.
 
 A clip is turned first as encoders see it (spine up, shoulders from left to right, by its first
-frame), since that is what the augmentations act on.
+frame; in 2D it is not turned), since that is what the augmentations act on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from torch import Tensor
 
 from skelcon.augment import CropConfig, JitterConfig, PoseConfig, spatial
 from skelcon.augment.temporal import random_crop
 from skelcon.data import ClipBank, Normalisation, SkeletonDataset
-from skelcon.data.draw import seen
+from skelcon.data.draw import View, seen
 from skelcon.figures import style
 from skelcon.figures.skeletons import Strip, stacked
 from skelcon.seeding import generator
@@ -34,11 +32,14 @@ def pose(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
     """Figure 2: a clip, and two sheared views of it (eq. 1)."""
     whole, draws = _turned(dataset, clip), generator(seed, "figure")
     everywhere = torch.ones(VIEWS, whole.shape[3], dtype=torch.bool)
-    matrix = spatial.shear(VIEWS, PoseConfig(), draws)
+    matrix = spatial.shear(VIEWS, PoseConfig(), draws, dataset.layout.dimensions)
     views = spatial.apply(whole.repeat(VIEWS, 1, 1, 1, 1), matrix, everywhere)
-    titles = [f"pose augmentation {number}" for number in (1, 2)]
-    strips = [Strip(title, _points(v, dataset)) for title, v in zip(titles, views, strict=True)]
-    return stacked([_original(dataset, clip, whole), *strips], dataset.layout)
+    original, metre = _original(dataset, clip, whole)
+    strips = [
+        Strip(f"pose augmentation {number}", _seen(view, dataset, metre).points)
+        for number, view in enumerate(views, 1)
+    ]
+    return stacked([original, *strips], dataset.layout)
 
 
 def jitter(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
@@ -46,14 +47,15 @@ def jitter(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
     whole, draws = _turned(dataset, clip), generator(seed, "figure")
     config, joints = JitterConfig(), whole.shape[3]
     chosen = spatial.jitter_joints(VIEWS, joints, config, draws)
-    matrix = spatial.jitter_matrix(VIEWS, config, draws)
+    matrix = spatial.jitter_matrix(VIEWS, config, draws, dataset.layout.dimensions)
     views = spatial.apply(whole.repeat(VIEWS, 1, 1, 1, 1), matrix, chosen)
+    original, metre = _original(dataset, clip, whole)
     strips = []
     for number, (view, moved) in enumerate(zip(views, chosen, strict=True), 1):
         marked = tuple(moved.nonzero()[:, 0].tolist())
         title = f"joint jitter {number}: {len(marked)} of {joints} joints (ringed)"
-        strips.append(Strip(title, _points(view, dataset), marked=marked))
-    return stacked([_original(dataset, clip, whole), *strips], dataset.layout)
+        strips.append(Strip(title, _seen(view, dataset, metre).points, marked=marked))
+    return stacked([original, *strips], dataset.layout)
 
 
 def crop(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
@@ -62,6 +64,8 @@ def crop(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
     clips = torch.full((VIEWS,), clip)
     start, length = random_crop(bank.lengths[clips], CropConfig(), draws)
     views = bank.resized(clips, start, length, FRAMES)
+    whole = _turned(dataset, clip)
+    metre = _seen(whole[0], dataset).metre
     strips, spans = [], []
     for view, first, frames, colour in zip(
         views, start.tolist(), length.tolist(), _CROPS, strict=True
@@ -69,9 +73,9 @@ def crop(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
         last = first + frames - 1
         spans.append((first, last, colour))
         title = f"frames {first + 1} to {last + 1}, resized to {FRAMES}"
-        strips.append(Strip(title, _points(view, dataset), colour))
-    whole = _turned(dataset, clip)
-    return stacked([_original(dataset, clip, whole, tuple(spans)), *strips], dataset.layout)
+        strips.append(Strip(title, _seen(view, dataset, metre).points, colour))
+    original, _ = _original(dataset, clip, whole, tuple(spans))
+    return stacked([original, *strips], dataset.layout)
 
 
 FIGURES: dict[str, Callable[[SkeletonDataset, int, int], Figure]] = {
@@ -90,8 +94,9 @@ def _turned(dataset: SkeletonDataset, clip: int) -> Tensor:
     return bank.resized(one, torch.zeros_like(frames), frames, int(frames))
 
 
-def _points(view: Tensor, dataset: SkeletonDataset) -> NDArray[np.float64]:
-    return seen(view.numpy(), dataset.layout, _TURNED).points
+def _seen(view: Tensor, dataset: SkeletonDataset, metre: float | None = None) -> View:
+    done = _TURNED if dataset.layout.dimensions == 3 else dataset.normalisation
+    return seen(view.numpy(), dataset.layout, done, metre)
 
 
 def _original(
@@ -99,7 +104,9 @@ def _original(
     clip: int,
     whole: Tensor,
     spans: tuple[tuple[float, float, str], ...] = (),
-) -> Strip:
+) -> tuple[Strip, float]:
+    """The clip as it is, and how long a metre is in its coordinates."""
     label = dataset.class_names[dataset.labels[clip]]
     title = f"{dataset.clip_names[clip]}: {label}, {whole.shape[2]} frames"
-    return Strip(title, _points(whole[0], dataset), spans=spans)
+    view = _seen(whole[0], dataset)
+    return Strip(title, view.points, spans=spans), view.metre

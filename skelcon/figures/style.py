@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
-from skelcon.errors import UserError, nearest
+from skelcon.errors import UserError, cannot_write, nearest
 
 WIDTH = 3.3
 """Inches: a column of a page with two."""
@@ -230,6 +230,6 @@ def save(figure: Figure, directory: Path, name: str, formats: Sequence[str]) -> 
             draft.write_bytes(content)
             draft.replace(path)
         except OSError as error:
-            raise UserError(f"cannot write '{path}': {error.strerror or error}") from None
+            raise cannot_write(path, error) from None
         written.append(path)
     return written

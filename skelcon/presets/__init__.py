@@ -24,10 +24,10 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skelcon.config import Json
+from skelcon.config import Json, validated
 from skelcon.encoders import REGISTERED
 from skelcon.errors import UserError, nearest
-from skelcon.settings import Settings, merge, resolve, validated
+from skelcon.settings import Settings, merge, resolve
 from skelcon.yamlfile import YamlFile, read_yaml
 
 if TYPE_CHECKING:

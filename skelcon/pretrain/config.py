@@ -13,6 +13,7 @@ from skelcon.config import Config
 from skelcon.contrast import ContrastConfig
 from skelcon.encoders import REGISTERED, EncodersConfig, Representation
 from skelcon.errors import UserError
+from skelcon.precision import PRECISION, Precision
 
 DEFAULT_RATE = "default"
 """Names the rate of a representation that has none of its own."""
@@ -80,7 +81,7 @@ class PretrainConfig(Config):
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(451, ge=1, description="passes over the training clips")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is dropped")
-    precision: Literal["fp32", "bf16"] = Field("fp32", description="bf16: autocast")
+    precision: Precision = Field("fp32", description=PRECISION)
     monitor: int | None = Field(
         None,
         ge=1,

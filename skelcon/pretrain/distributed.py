@@ -15,16 +15,16 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skelcon.encoders.bodies import weighted_norm
 from skelcon.encoders.hcn import HCN, DistinctBodies
 from skelcon.errors import UserError
 
@@ -158,13 +158,14 @@ class _SyncBodies(DistinctBodies):
         """As :class:`DistinctBodies`, for the rows of this rank."""
         number = present.sum()
         counts = self._group.all_gather(torch.stack((number, len(present) - number))[None])
-        sharing = int(counts[:, 1].count_nonzero())
+        each, absent = counts.T.tolist()
+        sharing = sum(map(bool, absent))
         if not sharing:
             self.rows = self.weights = None
             return None
-        which, place = self.shared(present)
-        mine, before = int(number), int(counts[: self._group.rank, 0].sum())
-        self.total = int(counts[:, 0].sum()) + 1
+        mine, before = each[self._group.rank], sum(each[: self._group.rank])
+        which, place = self.shared(present, mine)
+        self.total = sum(each) + 1
         self.rows = torch.arange(before, before + len(which), device=present.device)
         self.weights = torch.ones(len(which), dtype=torch.float64, device=present.device)
         self.rows[mine:] = self.total - 1
@@ -215,85 +216,13 @@ class _SyncNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         """Any (n, C, ...)."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, C, ...) -> the same shape."""
+    def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        """(n, C, ...) -> the same shape; rows count ``weights`` (n,) times each."""
         if not self.training and self.running_mean is not None:
             evaluated: Tensor = super().forward(x)
             return evaluated
-        weights = None if self._distinct is None else self._distinct.weights
-        normalise: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _Normalise.apply
-        y, mean, variance, count = normalise(x, weights, self.eps, self._group)
-        if self.affine:
-            shape = (1, -1, *[1] * (x.dim() - 2))
-            y = y * self.weight.view(shape) + self.bias.view(shape)
-        if self.training and self.running_mean is not None:
-            self._follow(mean, variance * count / (count - 1))
-        return y.to(x.dtype)
-
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        self.num_batches_tracked += 1
-        if self.momentum is None:  # torch's cumulative average
-            step = float(1 / self.num_batches_tracked)
-        else:
-            step = self.momentum
-        self.running_mean.lerp_(mean, step)
-        self.running_var.lerp_(variance, step)
-
-
-class _Normalise(torch.autograd.Function):
-    """(x - mean) / sqrt(variance + eps) by the statistics of the rows of all ranks.
-
-    With weights w_i of the rows, W their sum times the positions of a row, g the gradient of the
-    result y, and sums over all rows and positions of all ranks, the gradient of x_i is
-    (g_i - w_i (sum g) / W - w_i y_i (sum g y) / W) / sqrt(variance + eps).
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, x: Tensor, weights: Tensor | None, eps: float, group: ProcessGroup
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Returns y, the mean, the (biased) variance and W; float32 where x has fewer bits."""
-        x = _precise(x)
-        shape = (1, -1, *[1] * (x.dim() - 2))
-        axes = [0, *range(2, x.dim())]
-        positions = x[0, 0].numel()
+        if weights is None and self._distinct is not None:
+            weights = self._distinct.weights
         if weights is None:
-            w = x.new_ones(())
-            count = x.new_tensor(float(len(x) * positions))
-        else:
-            w = weights.to(x.dtype).view(-1, *[1] * (x.dim() - 1))
-            count = w.sum() * positions
-        mean = (w * x).sum(axes) / count
-        spread = (w * (x - mean.view(shape)).square()).sum(axes)
-        # Each rank's count, mean and squares about its mean, which all ranks sum in the same order.
-        each = group.all_gather(torch.cat((count[None], mean, spread))[None])
-        counts, means, spreads = each[:, :1], each[:, 1 : 1 + len(mean)], each[:, 1 + len(mean) :]
-        total = counts.sum()
-        mean = (counts * means).sum(0) / total
-        variance = (spreads + counts * (means - mean).square()).sum(0) / total
-        scale = (variance + eps).rsqrt()
-        y = (x - mean.view(shape)) * scale.view(shape)
-        ctx.save_for_backward(y, scale, w, total)
-        ctx.group = group
-        ctx.mark_non_differentiable(mean, variance, total)
-        return y, mean, variance, total
-
-    @staticmethod
-    def backward(ctx: Any, g: Tensor, *unused: Tensor) -> tuple[Tensor | None, ...]:
-        """The gradient of x."""
-        y, scale, w, total = ctx.saved_tensors
-        shape = (1, -1, *[1] * (y.dim() - 2))
-        axes = [0, *range(2, y.dim())]
-        g = _precise(g)
-        local = torch.stack((g.sum(axes), (g * y).sum(axes)))
-        along, across = ctx.group.all_gather(local[None]).sum(0) / total
-        inner = g - w * (along.view(shape) + y * across.view(shape))
-        return inner * scale.view(shape), None, None, None
-
-
-def _precise(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
+            weights = x.new_ones(len(x))
+        return weighted_norm(self, x, weights, self._group.all_gather)

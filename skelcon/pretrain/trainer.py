@@ -16,6 +16,7 @@ from skelcon.augment import augmented_view
 from skelcon.contrast import ContrastResult, EpochDiagnosis, MomentumContrast
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
+from skelcon.precision import autocast, computing
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
 from skelcon.pretrain.distributed import SINGLE, ProcessGroup, check_world_size, synchronised
 from skelcon.pretrain.monitor import Monitor
@@ -134,6 +135,10 @@ class Pretraining:
 
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the clips in a new random order."""
+        with computing(self.config.precision, self.bank.device):
+            return self._run_epoch()
+
+    def _run_epoch(self) -> EpochMetrics:
         config, device, group = self.config, self.bank.device, self._group
         began = time.perf_counter()
         at_start = self._monitored(calibrate=True) if self.epoch == 0 else None
@@ -178,16 +183,16 @@ class Pretraining:
 
     def _step(self, clips: Tensor, draws: torch.Generator) -> ContrastResult:
         """One optimisation step on a batch of clips (B,)."""
-        config, device, group = self.config, self.bank.device, self._group
+        config, group = self.config, self._group
         views = [
             augmented_view(self.bank, clips, config.augment, config.encoders.frames, draws)
             for _ in ("query", "key")
         ]
-        bf16 = config.precision == "bf16"
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-            result: ContrastResult = self.contrast(*map(group.shard, views), group.all_gather)
+        with autocast(config.precision, self.bank.device):
+            result: ContrastResult = self.contrast(*map(group.shard, views))
         self._optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
+        self.contrast.enqueue({n: group.all_gather(k.float()) for n, k in result.keys.items()})
         parameters = self.contrast.query_parameters()
         group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
         self._optimiser.step()
@@ -227,5 +232,5 @@ def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.opt
     ]
     if config.name == "sgd":
         momentum, decay = config.momentum, config.weight_decay
-        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, foreach=True)
+        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, fused=True)
     return torch.optim.AdamW(groups, weight_decay=config.weight_decay, foreach=True)

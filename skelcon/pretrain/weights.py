@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from skelcon.data import SkeletonLayout
 from skelcon.encoders import ENCODERS, REGISTERED, Encoder, EncodersConfig
 from skelcon.errors import UserError, nearest
 from skelcon.registry import Registry
+from skelcon.wholefile import whole_file
 
 WEIGHTS_FILE = "weights.safetensors"
 """The name of the weights in a unit's directory."""
@@ -48,11 +48,8 @@ def save_encoders(
             {name: getattr(component, name) for name in ("kind", "name", "version", "module")}
             for component in components
         ]
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(tensors, temporary, {"skelcon": json.dumps(header)})
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with whole_file(path) as file:
+        file.write(save(tensors, {"skelcon": json.dumps(header)}))
 
 
 def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:

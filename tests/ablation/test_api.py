@@ -130,6 +130,22 @@ def test_a_comparison_is_a_frame_and_says_what_else_differs(
     assert {"--set", "rows"} <= differs
 
 
+def test_a_figure_is_matplotlibs_or_says_why_there_is_none(
+    results: Path, dataset: SkeletonDataset, eight: SkeletonDataset
+) -> None:
+    drawn = ablation.figure(results, "tiny", "intervals", column="seq")
+    assert {text.get_text() for text in drawn.axes[0].get_yticklabels()} >= {"<b>&"}
+    assert ablation.figure(results, "tiny", "retrieval", data=dataset).axes
+    for kind, how, message in (
+        ("interval", {}, "unknown figure 'interval': did you mean 'intervals'"),
+        ("tsne", {}, "tsne does not apply to 'tiny': it needs the data set itself"),
+        ("confusion", {"row": "nome"}, "did you mean 'none'"),
+        ("tsne", {"data": eight}, "the study was made on"),
+    ):
+        with pytest.raises(UserError, match=message):
+            ablation.figure(results, "tiny", kind, **how)
+
+
 def test_no_value_prints_a_page(results: Path, dataset: SkeletonDataset) -> None:
     table = ablation.load_table(results, "tiny")
     plan = table.plan
@@ -160,6 +176,6 @@ def test_a_mistake_is_one_line(
 
 
 def test_the_package_offers_these_names_alone() -> None:
-    assert ablation.__all__ == ["compare", "load_cells", "load_table", "run"]
+    assert ablation.__all__ == ["compare", "figure", "load_cells", "load_table", "run"]
     with pytest.raises(AttributeError, match="'ablation' has no attribute 'load_tables'"):
         _ = ablation.load_tables

@@ -110,6 +110,16 @@ def test_a_column_whose_protocol_the_data_lacks_is_left_out_and_said(
         plan_of(dataset, named_study("recognition"), protocol="xview")
 
 
+def test_a_protocol_of_the_data_alone_is_taken_by_its_name(dataset: SkeletonDataset) -> None:
+    own = replace(dataset, splits={"random": dataset.splits["xsub"]})
+    for asked in (None, "random"):
+        plan = plan_of(own, protocol=asked)
+        assert plan.protocol == "random"
+        assert {unit.side.protocol for unit in plan.units.values()} == {"random"}
+    with pytest.raises(UserError, match=r"'ramdom': did you mean 'random'\?"):
+        plan_of(own, protocol="ramdom")
+
+
 def test_a_transfer_pretrains_on_the_source_in_the_targets_joints(
     dataset: SkeletonDataset, tmp_path: Any
 ) -> None:

@@ -100,7 +100,7 @@ def test_recipes_by_data_set_are_like_the_paper(
         options = pretraining(plans["paper"])
         assert (options["epochs"], options["contrast"]["queue"]) == (epochs, queue)
         table = make_table(plans["paper"], cells_frame(plans["paper"], Store(tmp_path)))
-        beside = "In the columns headed paper the paper's value (Table 5)."
+        beside = "In the columns headed paper: the paper's value (Table 5)."
         assert beside in lay_out(table, DEFAULT).notes
     by_hand = make_plan(study, called(dataset, "pkummd1"), preset="paper", seeds=(0,))
     assert not by_hand.like_the_paper  # the report is of other data
@@ -156,6 +156,19 @@ def test_clips_that_were_turned_before_are_told(
     if noted is not None:
         assert noted in found["as_recorded"][0]
         assert dataset.name in found["as_recorded"][0]
+
+
+def test_clips_in_2d_are_told_to_stay_as_they_are(
+    dataset: SkeletonDataset, study: Study, tmp_path: Path
+) -> None:
+    planar = replace(dataset, layout=replace(dataset.layout, dimensions=2))
+    for orientation in ("as_recorded", "median"):
+        overrides = {"pretrain": {"encoders": {"orientation": orientation}}}
+        for data in (dataset, planar):
+            plan = make_plan(study, data, preset="small", seeds=(0,), overrides=overrides)
+            told = [each for each in table_notes(plan, tmp_path)[1] if "in 2D" in each]
+            assert len(told) == (data is planar and orientation == "median")
+            assert all("as_recorded, not median" in each for each in told)
 
 
 @pytest.mark.parametrize("what", ["frames: 48", "orientation: median"])

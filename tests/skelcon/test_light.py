@@ -2,14 +2,17 @@
 
 import subprocess
 import sys
+from typing import get_args
 
 import pytest
 
 from skelcon.cli.data import STEPS
-from skelcon.cli.options import PROTOCOLS, DataFormat, ExportFormat
+from skelcon.cli.options import FORMATS as IMPORTED
+from skelcon.cli.options import PROTOCOLS, BodyOrder, ExportFormat
 from skelcon.data import Normalisation, splits
 from skelcon.data.export import FORMATS
 from skelcon.data.importers import FAMILIES
+from skelcon.data.importers.bodies import Bodies
 
 HEAVY = ("torch", "scipy", "pandas", "matplotlib", "ray", "pyarrow")
 
@@ -52,7 +55,8 @@ def test_help_does_not_import_what_works(command: str):
 
 
 def test_choices_on_the_command_line_are_those_that_there_are():
-    assert tuple(DataFormat) == tuple(FAMILIES)
+    assert tuple(FAMILIES) == IMPORTED
+    assert tuple(BodyOrder) == get_args(Bodies)
     assert tuple(ExportFormat) == FORMATS
     assert tuple(name.replace("-", "_") for name in STEPS) == tuple(Normalisation.model_fields)
     assert set(PROTOCOLS.replace(" or", ",").split(", ")) == set(splits.PROTOCOLS)
@@ -60,6 +64,6 @@ def test_choices_on_the_command_line_are_those_that_there_are():
 
 def test_the_engine_is_imported_when_it_is_used():
     assert imported_by("import ablation", *HEAVY, "numpy", "pydantic", "ablation.api") == []
-    names = "'compare load_cells load_table run'"
+    names = "'compare figure load_cells load_table run'"
     program = f"import ablation; assert ' '.join(ablation.__all__) == {names}; ablation.run"
     assert imported_by(program, *HEAVY) == []

@@ -1,8 +1,9 @@
 """Importers: from files in one of the known layouts to a `SkeletonDataset`.
 
-An importer is one module with a subclass of `Source`, and one line of `_SOURCES`. ``pipeline`` is
-the way of all of them: it reads a source in ``parts``, in several ``processes`` where that is
-worth it, and packs them to one data set.
+An importer is one module with a subclass of `Source`, and one line of `_BUILT_IN`. Files of any
+other layout are read as a description says (``own``). ``pipeline`` is the way of all of them: it
+reads a source in ``parts``, in several ``processes`` where that is worth it, and packs them to one
+data set.
 """
 
 from __future__ import annotations
@@ -13,18 +14,22 @@ from collections.abc import Collection
 from pathlib import Path
 
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.importers.bodies import Bodies
 from skelcon.data.importers.ctrgcn_npz import CtrgcnNpz
 from skelcon.data.importers.ntu import Ntu
 from skelcon.data.importers.nucla_json import NuclaJson
+from skelcon.data.importers.own.finding import NAME, described_source
+from skelcon.data.importers.own.finding import SOURCES as OWN
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
+from skelcon.data.importers.registered import FAMILIES, faults_told, register
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
-from skelcon.data.normalise import CENTRED, Normalisation
+from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.errors import UserError, nearest
 
 __all__ = [
@@ -40,7 +45,7 @@ __all__ = [
     "open_or_import",
 ]
 
-_SOURCES: tuple[type[Source], ...] = (
+_BUILT_IN: tuple[type[Source], ...] = (
     Ntu,
     PkuMmd,
     AgcnNpy,
@@ -50,9 +55,10 @@ _SOURCES: tuple[type[Source], ...] = (
     PysklPkl,
     NuclaJson,
     UtdMhad,
+    *OWN.values(),
 )
-FAMILIES: dict[str, type[Source]] = {source.family: source for source in _SOURCES}
-"""Every layout family, by the name that ``--format`` takes."""
+for _source in _BUILT_IN:
+    register(_source)
 
 
 def cache_directory() -> Path:
@@ -85,11 +91,19 @@ def _detected(path: Path, family: str | None) -> Source:
     if family is not None:
         if family not in FAMILIES:
             raise UserError(f"unknown data format '{family}': {nearest(family, FAMILIES)}")
-        source = FAMILIES[family].find(path)
+        source = _found(FAMILIES[family], path)
+        if source is None and family in OWN:
+            raise UserError(
+                f"'{path}': nothing says what the {family} hold: give --layout and further "
+                f"options, or a description ('{NAME}' in it, or --describe)"
+            )
         if source is None:
             raise UserError(f"'{path}' holds no clip of format {family}")
         return source
-    found = [source for kind in FAMILIES.values() if (source := kind.find(path)) is not None]
+    described = described_source(path)
+    if described is not None:
+        return described
+    found = [source for kind in FAMILIES.values() if (source := _found(kind, path)) is not None]
     if len(found) == 1:
         return found[0]
     if found:
@@ -98,8 +112,16 @@ def _detected(path: Path, family: str | None) -> Source:
             f"'{path}' holds clips of several formats ({names}): say --format, or give "
             "the path of one of them"
         )
-    known = ", ".join(kind.title for kind in FAMILIES.values())
-    raise UserError(f"'{path}' holds no clip of a known layout ({known}; or a packed data set)")
+    known = ", ".join(kind.title for name, kind in FAMILIES.items() if name not in OWN)
+    raise UserError(
+        f"'{path}' holds no clip of a known layout ({known}; or a packed data set); any other "
+        "can be described: skelcon data import --help"
+    )
+
+
+def _found(kind: type[Source], path: Path) -> Source | None:
+    with faults_told(kind):
+        return kind.find(path)
 
 
 def import_dataset(
@@ -108,7 +130,8 @@ def import_dataset(
     normalisation: Normalisation | None = None,
     progress: Progress | None = None,
     *,
-    max_bodies: int = 2,
+    max_bodies: int | None = None,
+    bodies: Bodies | None = None,
     exclude: Collection[str] = (),
     max_bad: float = MAX_BAD,
     workers: int | None = None,
@@ -121,9 +144,13 @@ def import_dataset(
     Args:
         source: a path in one of the known layouts, or what :func:`detect` returned.
         destination: the directory to write; it is replaced at the end if it exists.
-        normalisation: what is done to the coordinates; they are only centred by default.
+        normalisation: what is done to the coordinates; by default they are centred, and in 2D
+            scaled, and what `export_dataset` wrote stays as it was.
         progress: called with the number of clips done and the number of all clips.
-        max_bodies: how many bodies of a clip are kept: those that move most.
+        max_bodies: how many bodies of a clip are kept. Two by default, and of an export all.
+        bodies: ``tracked`` follows them over frames, drops phantoms, and keeps those seen most and
+            moving most; ``as-listed`` takes them as each frame lists them, and keeps those that
+            move most. By default raw files of NTU RGB+D are tracked, and others as listed.
         exclude: names of clips or files to leave out.
         max_bad: the share of clips that may be bad.
         workers: processes; by default one for each core, and a single one for a small source.
@@ -132,9 +159,12 @@ def import_dataset(
         UserError: if nothing of a known layout is at ``source``, or too many clips are bad.
     """
     found = source if isinstance(source, Source) else detect(source)
+    if normalisation is not None:
+        check_steps(normalisation, found.layout)
     options = ImportOptions(
-        normalisation=normalisation or CENTRED,
+        normalisation=normalisation,
         max_bodies=max_bodies,
+        bodies=bodies or found.bodies,
         exclude=frozenset(exclude),
     )
     return run_import(
@@ -155,7 +185,7 @@ def open_or_import(
     if (path / "meta.json").is_file():
         return SkeletonDataset.open(path), []
     source = detect(path)
-    options = ImportOptions()
+    options = ImportOptions(bodies=source.bodies)
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
     with contextlib.suppress(UserError):  # a damaged cache is written again
         dataset = SkeletonDataset.open(cached)

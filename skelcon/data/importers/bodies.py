@@ -1,9 +1,24 @@
-"""Which bodies of a clip are kept: the sensor tracks up to six, some of them phantoms."""
+"""Which bodies of a clip are kept: the sensor tracks up to six, some of them phantoms.
+
+``as-listed``: body m is the m-th of each frame, as the scripts of the field's older code have it.
+``tracked``: bodies are followed and phantoms dropped (:mod:`~skelcon.data.importers.tracking`).
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Literal
+
 import numpy as np
 from numpy.typing import NDArray
+
+from skelcon.data.importers.tracking import BodyCounts, track
+
+if TYPE_CHECKING:
+    from skelcon.data.importers.source import RawClip
+
+Bodies = Literal["tracked", "as-listed"]
+LISTED = 4
+"""Bodies of a frame that are looked at as they are listed, as the paper's public code does."""
 
 Clip = NDArray[np.floating]
 
@@ -35,3 +50,19 @@ def most_moving(clip: Clip, bodies: int) -> Clip:
         return clip
     order = np.argsort(motion(clip), kind="stable")[::-1]
     return clip[np.sort(order[:bodies])]
+
+
+def choose_bodies(
+    found: RawClip, bodies: Bodies, most: int, up: int = 1
+) -> tuple[Clip, BodyCounts]:
+    """At most ``most`` bodies of a clip, (M, T, V, 3), and what was done about them.
+
+    ``up`` is the axis of height.
+    """
+    clip = found.coordinates
+    if bodies == "tracked":
+        clip, counts = track(clip, found.ids, up)
+        return clip[:most], counts
+    if found.ids is not None:
+        clip = by_motion(np.asarray(clip[:LISTED], np.float64))
+    return most_moving(clip, most), BodyCounts()

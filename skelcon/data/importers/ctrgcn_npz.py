@@ -10,19 +10,25 @@ lengths, if they exist. The protocol is in the file's name (``NTU60_CS.npz``), o
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.labels import Labels, array_labels
 from skelcon.data.importers.naming import dataset_in, protocol_in
-from skelcon.data.importers.padded import Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, zero_padded_length
-from skelcon.data.importers.source import SkippedFile, Source, single_file
+from skelcon.data.importers.sides import Frames, Side, opened
+from skelcon.data.importers.source import Note, SkippedFile, Source, single_file
+from skelcon.data.record import DAMAGED, KEY, Record
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 PARTS = {"train": TRAIN, "test": TEST}
 WIDTHS = {150: (2, 25), 120: (2, 20), 75: (1, 25), 60: (1, 20)}
@@ -39,7 +45,7 @@ class CtrgcnNpz(PaddedSource):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The file, or the only one in a directory.
+        """The file, whatever it is called if it has their keys, or the only one in a directory.
 
         In a directory a file of another name than theirs (``NTU120_CSub.npz``, ``PKUv1_XSub.npz``)
         counts if its table of contents, a few bytes at its end, has their keys.
@@ -48,7 +54,7 @@ class CtrgcnNpz(PaddedSource):
             UserError: if a directory has several.
         """
         if not path.is_dir():
-            return cls(path, [path]) if path.suffix == ".npz" else None
+            return cls(path, [path]) if path.suffix == ".npz" or _has_keys(path) else None
         found = [file for file in path.glob("*.npz") if _is_one(file)]
         return cls(path, single_file(path, found)) if found else None
 
@@ -82,10 +88,11 @@ class CtrgcnNpz(PaddedSource):
                 labels = _named(labels, array(names, "U"))
             except (ValueError, OSError) as error:
                 reason = f"{error}: clips are numbered"
-                notes = (SkippedFile(f"{names} of {file.name}", reason),)
+                notes = (SkippedFile(f"{names} of {file.name}", reason, clips=0),)
         stated = _text(file, members, "protocol") or ""
+        own = stated if KEY in members else None
         side = Side(
-            protocol=protocol_in(file.stem) or protocol_in(stated),
+            protocol=protocol_in(file.stem) or protocol_in(stated) or own,
             part=PARTS[part],
             clips=opened(lambda: array(f"x_{part}")),
             labels=labels,
@@ -97,10 +104,39 @@ class CtrgcnNpz(PaddedSource):
             return side
         return side.with_lengths(f"{lengths} of {file.name}", lambda: array(lengths))
 
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the arrays of the file that are not used."""
+        yield from super().notes(infos)
+        (file,) = self.files
+        members = archive_members(file)
+        used = {"layout", "protocol"}
+        for part in PARTS:
+            if {f"x_{part}", f"y_{part}"} <= set(members):
+                used |= {f"{key}_{part}" for key in ("x", "y", "names", "num_frame")}
+        if others := sorted(members.keys() - used):
+            arrays = counted(len(others), "array")
+            text = f"{arrays} of '{file.name}' not used: only train and test are"
+            yield Note("arrays", text, tuple(others))
+
     def _stated_layout(self) -> str | None:
         return _text(self.files[0], archive_members(self.files[0]), "layout")
 
+    def _read_record(self) -> Record | None:
+        (file,) = self.files
+        members = archive_members(file)
+        if KEY not in members:
+            return None
+        array = StoredArray(file, KEY, members[KEY], "u")
+        if array.header.dtype != np.uint8 or array.header.shape[:-1] != (1,):
+            raise ValueError(f"{DAMAGED} ({array.header.dtype} {array.header.shape})")
+        return Record.read(b"".join(row.tobytes() for row in array.rows(0, 1)))
+
     def _frames(self, shape: tuple[int, ...]) -> Frames:
+        if self.record is not None and len(shape) == 3:
+            joints = self.record.skeleton.num_joints
+            bodies, rest = divmod(shape[2], joints * 3)
+            if not rest and bodies >= self.record.bodies:
+                return Frames(shape[1], joints, bodies)
         if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
             known = ", ".join(str(width) for width in WIDTHS)
             raise ValueError(f"has shape {shape}, not (N, T, D) with D one of {known}")
@@ -117,8 +153,10 @@ class CtrgcnNpz(PaddedSource):
 
 def _is_one(file: Path) -> bool:
     """Whether a file is of this family, by its name or else by its keys."""
-    if protocol_in(file.stem) and dataset_in(Path("/") / file.stem):
-        return True
+    return bool(protocol_in(file.stem) and dataset_in(Path("/") / file.stem)) or _has_keys(file)
+
+
+def _has_keys(file: Path) -> bool:
     try:
         members = archive_members(file)
     except (ValueError, OSError):

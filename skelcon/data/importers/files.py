@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,20 @@ def check_file(path: Path, largest: int | None = None) -> None:
         raise ValueError("is not a file")
     if largest is not None and path.stat().st_size > largest:
         raise ValueError(f"is larger than {largest >> 20} MiB, as no clip is")
+
+
+def starts_with(path: Path, magic: tuple[bytes, ...]) -> bool:
+    """Whether the content of a file starts with one of ``magic``; not if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(max(map(len, magic))).startswith(magic)
+    except OSError:
+        return False
+
+
+def text_of(path: Path) -> bytes:
+    """The content of a text file, without the mark that some editors put before it."""
+    return path.read_bytes().removeprefix(codecs.BOM_UTF8)
 
 
 def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:
@@ -39,7 +54,7 @@ def folders_in(path: Path) -> list[Path]:
         return []
 
 
-def is_folder(entry: os.DirEntry[str]) -> bool:
+def is_folder(entry: os.DirEntry[str] | Path) -> bool:
     """Whether it is a directory, or a link to one."""
     try:
         return entry.is_dir()
@@ -50,4 +65,4 @@ def is_folder(entry: os.DirEntry[str]) -> bool:
 def read_class_names(data: str) -> tuple[str, ...]:
     """The names of the classes of a data set, in the order of its labels."""
     path = Path(__file__).with_name("class_names") / f"{data}.txt"
-    return tuple(path.read_text().splitlines())
+    return tuple(path.read_text(encoding="utf-8").splitlines())

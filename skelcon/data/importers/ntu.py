@@ -2,15 +2,15 @@
 
 The number of frames; for each frame the number of bodies; for each body a line of ten numbers, a
 line with the number of joints, and for each joint a line of twelve, of which the first three are
-its position. Read as the paper's public code does: body m of a clip is the m-th body of each frame,
-up to four of them, and the one that moves most comes first.
+its position. Body m of a clip is the m-th body of each frame, up to six of them, and the first
+number of a body's line says which it is: the bodies are followed by it (``tracking``).
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -19,16 +19,15 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
-from skelcon.data.importers.bodies import by_motion
-from skelcon.data.importers.files import check_file, files_named, folders_in
+from skelcon.data.importers.files import check_file, files_named, folders_in, text_of
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
-from skelcon.data.importers.source import BadLineError, ClipFiles, Source
+from skelcon.data.importers.source import BadLineError, ClipFiles, Note, RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.errors import UserError
 
-MOST_BODIES = 4
-"""Bodies of a frame that are read; the sensor tracks up to six."""
+MOST_BODIES = 6
+"""Bodies of a frame that are read: the sensor tracks no more."""
 _JOINTS = KINECT_V2.num_joints
 _BODY_LINES = 2 + _JOINTS
 _NUMBERS = 12
@@ -45,6 +44,7 @@ class Ntu(ClipFiles):
     family = "ntu"
     title = "NTU RGB+D"
     layout = KINECT_V2
+    bodies = "tracked"
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
@@ -64,8 +64,19 @@ class Ntu(ClipFiles):
     @cached_property
     def name(self) -> str:
         """``ntu120`` if the name of a file is beyond the first data set, else ``ntu60``."""
-        infos = (ntu_facts.ntu_info_or_none(file.name) for file in self.files)
-        return ntu_facts.dataset_name(filter(None, infos))
+        return ntu_facts.dataset_name(self._infos())
+
+    def _infos(self) -> Iterator[ClipInfo]:
+        """What the names say of the clips that are not left out."""
+        for file in self.files:
+            info = ntu_facts.ntu_info_or_none(file.name)
+            if info is not None and self.exclude.isdisjoint((info.name, file.name)):
+                yield info
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also the few names that make it NTU RGB+D 120."""
+        yield from super().notes(infos)
+        yield from ntu_facts.beyond_note(self._infos())
 
     @property
     def class_names(self) -> Sequence[str]:
@@ -77,9 +88,14 @@ class Ntu(ClipFiles):
         return ntu_facts.ntu_info(name)
 
     def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
-        """(M, T, 25, 3) metres, the body that moves most first."""
-        check_file(path)
-        return by_motion(read_skeleton(path.read_bytes()))
+        """(M, T, 25, 3) metres, the bodies as each frame lists them."""
+        return _read(path)[0]
+
+    def read(self, item: Path) -> Iterator[RawClip]:
+        """The one clip of a file, and which bodies they are."""
+        info = self.info(item.name)
+        coordinates, ids = _read(item)
+        yield RawClip(info, coordinates, item.name, ids)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """The protocols of the data set."""
@@ -92,8 +108,16 @@ def _files_in(directory: Path) -> list[Path]:
     return files if any(_NAME.fullmatch(file.name) for file in files) else []
 
 
-def read_skeleton(data: bytes) -> NDArray[np.float64]:
-    """(M, T, 25, 3) metres, at most four bodies, from the content of a file.
+def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    check_file(path)
+    return read_skeleton(text_of(path))
+
+
+def read_skeleton(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """(M, T, 25, 3) metres and (M, T) which body each is, from the content of a file.
+
+    At most six bodies. Which they are is a number counted from 0, and -1 where a body is absent or
+    the file does not say.
 
     Raises:
         ValueError: if the file is damaged; :class:`BadLineError` if it is known where.
@@ -105,13 +129,13 @@ def read_skeleton(data: bytes) -> NDArray[np.float64]:
         assert before is not None
         raise BadLineError("a byte that is no text", before[0].count(b"\n") + 1)
     try:
-        return _Skeletons(data).coordinates()
+        return _Skeletons(data).bodies()
     except ValueError:
         # There may be more space between the numbers than the sensor puts there.
         tidy = _tidied(data)
         if tidy == data:
             raise
-    return _Skeletons(tidy).coordinates()
+    return _Skeletons(tidy).bodies()
 
 
 def _tidied(data: bytes) -> bytes:
@@ -134,8 +158,8 @@ class _Skeletons:
         """Which of the gaps end a line."""
         self.stops = memoryview(self.gaps[self.ends].data)  # faster one by one
 
-    def coordinates(self) -> NDArray[np.float64]:
-        """(M, T, 25, 3)."""
+    def bodies(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """(M, T, 25, 3) and (M, T)."""
         found: list[tuple[int, int, int]] = []
         try:
             frames = self._walk(found)
@@ -153,7 +177,17 @@ class _Skeletons:
         values = self._positions(lines[read].ravel())
         out = np.zeros((bodies, frames, _JOINTS, 3))
         out[rank[read], frame[read]] = values.reshape(-1, _JOINTS, 3)
-        return out
+        ids = np.full(out.shape[:2], -1, np.int64)
+        ids[rank[read], frame[read]] = self._ids(first[read] - 2)
+        return out, ids
+
+    def _ids(self, lines: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which bodies the (L,) lines are of, by their first number; -1 of an empty one or a 0."""
+        before = self.ends[lines - 1]
+        starts, stops = self.gaps[before] + 1, self.gaps[before + 1]
+        known = {b"": -1, b"0": -1}
+        texts = [self.data[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+        return np.array([known.setdefault(text, len(known) - 2) for text in texts], np.int64)
 
     def _walk(self, found: list[tuple[int, int, int]]) -> int:
         """The number of frames; adds to ``found`` the frame of each body, its rank there and the

@@ -7,14 +7,16 @@ Of the data set's own page (names, actions) and of the papers of NTU RGB+D (2016
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import UNKNOWN, ClipInfo
 from skelcon.data.importers.files import read_class_names
+from skelcon.data.importers.source import Note
 from skelcon.data.splits import sides_of
+from skelcon.printable import counted
 
 CLASS_NAMES = read_class_names("ntu")
 """The 120 actions, A1 first; the first data set has 60 of them."""
@@ -31,6 +33,8 @@ _XSUB_120 = (
 )
 _TRAINING_SUBJECTS = {NTU60: _XSUB_60, NTU120: _XSUB_120}
 _TRAINING_CAMERAS = (2, 3)
+_FEW = 0.01
+"""The share of clips that may be misnamed: half of NTU RGB+D 120 is beyond the first data set."""
 
 _NAME = re.compile(r"S([0-9]{3})C([0-9]{3})P([0-9]{3})R([0-9]{3})A([0-9]{3})(?:\.skeleton)?")
 _LARGEST = {"setup": 32, "camera": 3, "performer": 106, "replication": 2, "action": 120}
@@ -79,6 +83,18 @@ def dataset_name(clips: Iterable[ClipInfo | int]) -> str:
         if beyond:
             return NTU120
     return NTU60
+
+
+def beyond_note(infos: Iterable[ClipInfo]) -> Iterator[Note]:
+    """If few clips alone make a data set NTU-120: which, as they may be misnamed."""
+    known = list(infos)
+    beyond = [info.name for info in known if dataset_name([info]) == NTU120]
+    if beyond and len(beyond) <= max(1, _FEW * len(known)):
+        text = (
+            f"{counted(len(beyond), 'clip')} of {len(known):,} beyond NTU RGB+D 60: all are taken "
+            "for NTU RGB+D 120, its 120 classes and its protocols; --exclude what is misnamed"
+        )
+        yield Note("names", text, tuple(beyond))
 
 
 def class_names(count: int) -> tuple[str, ...]:

@@ -1,20 +1,17 @@
 """What the layouts of padded arrays share: sides of protocols, and clips cut to their length.
 
-A *side* is one array of padded clips and their labels: the training or the test clips of one
-protocol. A clip may be in the sides of several protocols. It is read from the first of them, and
-the others only say, by its name, whether it trains or tests there.
+A clip of several protocols is read from the first of them; the others only name it on a side.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Container, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +19,7 @@ from numpy.typing import NDArray
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.labels import LARGEST_CLASS, Labels, read_lengths
+from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import (
     BY_JOINTS,
     NTU,
@@ -33,89 +30,30 @@ from skelcon.data.importers.naming import (
     own_name,
 )
 from skelcon.data.importers.ntu_facts import NTU60, NTU120, ntu_info_or_none
-from skelcon.data.importers.source import RawClip, SkippedFile, Source
+from skelcon.data.importers.sides import (
+    RECORDED,
+    STRETCH,
+    Frames,
+    Side,
+    Stretch,
+    places_of,
+    recorded,
+    runs,
+    stretches,
+)
+from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import KEY, Record
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
-STRETCH = 64
-"""Clips that are one item."""
 CLASSES = {NTU60: 60, NTU120: 120, PKUMMD1: 51, PKUMMD2: 51}
 
 
-class Frames(NamedTuple):
-    """How the clips of an array are laid out: frames, joints and bodies of each."""
-
-    frames: int
-    joints: int
-    bodies: int
-
-
-class Stretch(NamedTuple):
-    """The clips of one side from ``start`` up to ``stop``."""
-
-    side: int
-    start: int
-    stop: int
-
-
-@dataclass(frozen=True)
-class Side:
-    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
-
-    Attributes:
-        clips: their padded coordinates, or why these cannot be read at all.
-        labels: their labels, and their names if there are any.
-        lengths: the frames of each clip, where a file has them.
-        notes: what was not used of the side, beside clips.
-        prefix: what clips without a name are called by (``train``).
-        where: what messages call its array.
-    """
-
-    protocol: str | None
-    part: int
-    clips: StoredArray | str
-    labels: Labels
-    prefix: str
-    where: str
-    lengths: NDArray[np.int64] | None = None
-    notes: tuple[SkippedFile, ...] = ()
-
-    @cached_property
-    def names(self) -> list[str]:
-        """The name of each clip for which there is a label."""
-        stored = self.labels.names or [None] * self.count
-        return [
-            name.removesuffix(".skeleton")
-            if name and name.isprintable()
-            else f"{self.prefix}-{at:05d}"
-            for at, name in enumerate(stored[: self.count])
-        ]
-
-    @property
-    def count(self) -> int:
-        """How many clips the side has: as many as labels can be read, or are in the array."""
-        whole = self.clips.whole if isinstance(self.clips, StoredArray) else 0
-        return max(len(self.labels.values), min(self.labels.count, whole))
-
-    def with_lengths(self, where: str, open_array: Callable[[], StoredArray]) -> Side:
-        """The side with the lengths of an array, or with a note that they cannot be used."""
-        lengths = read_lengths(open_array, self.labels.count)
-        if isinstance(lengths, str):
-            return replace(self, notes=(*self.notes, SkippedFile(where, lengths)))
-        return replace(self, lengths=lengths)
-
-
-def opened(open_array: Callable[[], StoredArray]) -> StoredArray | str:
-    """An array, or why it cannot be read."""
-    try:
-        return open_array()
-    except (ValueError, OSError) as error:
-        return str(error)
-
-
 class PaddedSource(Source):
-    """Sides of one or more protocols, each an array of padded clips.
+    """Sides of protocols, each an array of padded clips.
 
     A protocol that no name states is the one of NTU RGB+D with the same sides, if the clips have
     NTU's names, and ``xsub`` otherwise.
@@ -157,7 +95,21 @@ class PaddedSource(Source):
                     f"{side.labels.count} labels for them ({side.labels.where}): which label is "
                     "whose is not known"
                 )
-        return sides
+        return recorded(sides, self._read_record, f"{KEY} of {self._place.name}")
+
+    def _read_record(self) -> Record | None:
+        """What skelcon's export wrote beside the arrays; ``ValueError`` if it is damaged."""
+        return None
+
+    @cached_property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if these are its clips."""
+        return self._read_record() if self.sides[0].recorded is not None else None
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says; else the coordinates are as the sensor has them."""
+        return RAW if self.record is None else self.record.normalisation
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -173,6 +125,8 @@ class PaddedSource(Source):
             except ValueError as error:
                 reasons.append(str(error))
                 continue
+            if self.record is not None:
+                return self.record.skeleton
             layout = layout_of(frames.joints, self._stated_layout())
             if layout is None:
                 known = " or ".join(str(number) for number in sorted(BY_JOINTS))
@@ -207,6 +161,8 @@ class PaddedSource(Source):
     @cached_property
     def name(self) -> str:
         """By the clips' names, else by the path, else what the directory is called."""
+        if self.record is not None:
+            return self.record.name
         stated = dataset_in(self._place)
         if self._ntu is not None:
             return NTU120 if stated == NTU120 else ntu_facts.dataset_name(self._ntu)
@@ -217,6 +173,8 @@ class PaddedSource(Source):
     @cached_property
     def class_names(self) -> Sequence[str]:
         """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        if self.record is not None:
+            return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
             return ntu_facts.class_names(count)
@@ -266,6 +224,8 @@ class PaddedSource(Source):
     def items(self) -> Sequence[Stretch]:
         """Stretches of clips, side after side; whole sides where an array is not seekable."""
         assert self.layout  # an error is raised before any work is done
+        if self._places:
+            return stretches(RECORDED, len(self._places))
         found = []
         for at, (side, wanted) in enumerate(zip(self.sides, self._wanted, strict=True)):
             seekable = isinstance(side.clips, str) or side.clips.seekable
@@ -277,9 +237,13 @@ class PaddedSource(Source):
                 found.append(Stretch(at, block * STRETCH, stop))
         return found
 
+    @cached_property
+    def _places(self) -> list[tuple[int, int]]:
+        return places_of(self.sides)
+
     def clips_in(self, item: Stretch) -> int:
         """How many clips are read from a stretch."""
-        return len(self._stretch(item))
+        return item.stop - item.start if item.side == RECORDED else len(self._stretch(item))
 
     def _stretch(self, item: Stretch) -> NDArray[np.int64]:
         """Which of the clips of a stretch are read."""
@@ -289,16 +253,25 @@ class PaddedSource(Source):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
-        return f"{self.sides[item.side].where}, clips {item.start} to {item.stop - 1}"
+        where = "" if item.side == RECORDED else f"{self.sides[item.side].where}, "
+        return f"{where}clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
+        by_record = item.side == RECORDED
+        if item.start == 0:
+            sides = self.sides if by_record else [self.sides[item.side]]
+            yield from chain.from_iterable(side.notes for side in sides)
+        if not by_record:
+            yield from self._read(item, set(self._stretch(item).tolist()))
+        for run in runs(self._places[item.start : item.stop] if by_record else ()):
+            yield from self._read(run, range(run.start, run.stop))
+
+    def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
+        """The wanted clips of a stretch of a side."""
         side = self.sides[item.side]
-        wanted = set(self._stretch(item).tolist())
         rows: Iterator[NDArray[Any]] = iter(())
         fault = frames = None
-        if item.start == 0:
-            yield from side.notes
         try:
             array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
@@ -332,7 +305,8 @@ class PaddedSource(Source):
         length = self._length(clip, given)
         if not length:
             raise ValueError("nobody is present in any frame")
-        return RawClip(info, _floating(clip[:, :length]))
+        most = self.record.bodies if self.record else len(clip)
+        return RawClip(info, _floating(clip[:most, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
         """What is known of a clip; ``ValueError`` if its label is none of its classes."""
@@ -344,6 +318,8 @@ class PaddedSource(Source):
             raise ValueError(label)
         if not 0 <= label < len(self.class_names):
             raise ValueError(f"label {label} is not one of 0 to {len(self.class_names) - 1}")
+        if self.record is not None and side.recorded is not None:
+            return self.record.info(int(side.recorded[at]), label)
         if self._ntu is not None and (info := ntu_info_or_none(name)) is not None:
             if info.label != label:
                 raise ValueError(f"label {label} is not the {info.label} of its name")
@@ -352,16 +328,31 @@ class PaddedSource(Source):
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each side's own protocol, and with NTU's names the other protocols of NTU as well."""
+        if self.record is not None:
+            return self.record.splits_of(infos)
         derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
         rows: dict[str, NDArray[np.int8]] = {}
         for protocol in dict.fromkeys(side.protocol for side in self.sides):
             row = self._parts(infos, protocol)
-            named = protocol or next(
-                (known for known in PROTOCOLS if np.array_equal(derived.get(known, ()), row)),
-                "xsub",
-            )
-            rows[named] = row
+            rows[protocol or _same(derived, row) or "xsub"] = row
         return {name: row for name, row in ({**derived, **rows}).items() if (row >= 0).any()}
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also what was not used of the sides, or is not what it seems."""
+        yield from super().notes(infos)
+        if self._ntu is not None:
+            yield from ntu_facts.beyond_note(i for i in self._ntu if i.name not in self.exclude)
+        protocols = dict.fromkeys(side.protocol for side in self.sides)
+        for protocol in protocols:
+            names = [set(side.names) for side in self.sides if side.protocol == protocol]
+            if both := sorted(set.intersection(*names)) if len(names) > 1 else []:
+                text = f"{counted(len(both), 'name')} on both sides of {protocol or 'the protocol'}"
+                yield Note("splits", text, tuple(both))
+        if None in protocols:
+            derived = ntu_facts.protocols(infos, self.name) if self._ntu is not None else {}
+            if _same(derived, self._parts(infos, None)) is None:
+                text = "no name says which protocol the sides are of: they are called xsub"
+                yield Note("splits", text)
 
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
@@ -394,6 +385,11 @@ class PaddedSource(Source):
                 last, row[at] = next((entry for entry in places if entry[0] > last), places[-1])
             seen[name] += 1
         return row
+
+
+def _same(derived: Mapping[str, NDArray[np.int8]], row: NDArray[np.int8]) -> str | None:
+    """The protocol with the same sides."""
+    return next((name for name in PROTOCOLS if np.array_equal(derived.get(name, ()), row)), None)
 
 
 def _floating(clip: NDArray[Any]) -> NDArray[np.floating]:

@@ -7,9 +7,11 @@ directories, or one of the arrays, which means its directory.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
@@ -19,14 +21,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.files import folders_in
+from skelcon.data.importers.files import check_file, folders_in, text_of
 from skelcon.data.importers.labels import Labels, array_labels, pickled_labels
 from skelcon.data.importers.naming import protocol_in
-from skelcon.data.importers.padded import STRETCH, Frames, PaddedSource, Side, opened
+from skelcon.data.importers.padded import PaddedSource
 from skelcon.data.importers.padding import given_length, replayed_length, zero_padded_length
+from skelcon.data.importers.sides import STRETCH, Frames, Side, opened
 from skelcon.data.importers.source import RawClip, Source
 from skelcon.data.layouts import KINECT_V2
-from skelcon.data.normalise import Normalisation
+from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.record import FILE, LARGEST, Record
 from skelcon.data.splits import TEST, TRAIN
 from skelcon.errors import UserError
 
@@ -35,6 +39,10 @@ PARTS = {"train": TRAIN, "val": TEST}
 
 LAYOUT = "layout.txt"
 """Beside the arrays: the name of their layout. Only an export of skelcon writes it."""
+AS_THEY_ARE = "_as_they_are.npy"
+"""Beside normalised arrays of an export: the coordinates without what was done for the layout."""
+SAME = 1e-4
+"""Metres between what an array has and what an export has written there."""
 
 
 class PaddedNpy(PaddedSource):
@@ -62,7 +70,10 @@ class PaddedNpy(PaddedSource):
         files = [file for place in places for file in cls._files(place)]
         if len(places) > 1:
             names = [place.name for place in places]
-            protocols = [protocol_in(name) for name in names]
+            protocols = [
+                place.name if (place / FILE).is_file() else protocol_in(place.name)
+                for place in places
+            ]
             if None in protocols or len(set(protocols)) < len(protocols):
                 raise UserError(
                     f"'{path}' holds several directories of clips ({', '.join(names)}) that are "
@@ -99,8 +110,9 @@ class PaddedNpy(PaddedSource):
             yield place / labels[0]
             if cls.lengths is not None and f"{part}{cls.lengths}" in present:
                 yield place / f"{part}{cls.lengths}"
-        if LAYOUT in present:
-            yield place / LAYOUT
+            if f"{part}{AS_THEY_ARE}" in present:
+                yield place / f"{part}{AS_THEY_ARE}"
+        yield from (place / name for name in (LAYOUT, FILE) if name in present)
 
     @property
     def _place(self) -> Path:
@@ -109,7 +121,7 @@ class PaddedNpy(PaddedSource):
     def _stated_layout(self) -> str | None:
         for file in self.files:
             if file.name == LAYOUT and file.is_file() and file.stat().st_size < 1000:
-                return file.read_bytes().decode(errors="replace").strip()
+                return text_of(file).decode(errors="replace").strip()
         return None
 
     def _sides(self) -> list[Side]:
@@ -117,12 +129,35 @@ class PaddedNpy(PaddedSource):
         ours = {f"{part}{self.array}": part for part in PARTS}
         return [self._side(file, ours[file.name]) for file in self.files if file.name in ours]
 
+    @cached_property
+    def _exported(self) -> dict[Path, Record]:
+        """What an export wrote in each directory; none if not in all of them."""
+        files = [file for file in self.files if file.name == FILE]
+        for file in files:
+            check_file(file, LARGEST)
+        records = {file.parent: Record.read(file.read_bytes()) for file in files}
+        if files and (
+            len(files) < len({file.parent for file in self.files})
+            or len({record.of_protocol("").model_dump_json() for record in records.values()}) > 1
+        ):
+            raise ValueError(f"the directories are not of one export, or {FILE} is missing in some")
+        return records
+
+    def _read_record(self) -> Record | None:
+        return next(iter(self._exported.values()), None)
+
+    def _protocol(self, place: Path) -> str | None:
+        with contextlib.suppress(ValueError, OSError):
+            if self._exported:
+                return self._exported[place].protocol
+        return protocol_in(place.absolute().name)
+
     def _side(self, array: Path, part: str) -> Side:
         where = os.path.relpath(array, self.path if self.path.is_dir() else array.parent)
         beside = {file.name: file for file in self.files if file.parent == array.parent}
         label = next(beside[name] for end in self.labels if (name := f"{part}{end}") in beside)
         side = Side(
-            protocol=protocol_in(array.absolute().parent.name),
+            protocol=self._protocol(array.parent),
             part=PARTS[part],
             clips=opened(partial(StoredArray, array, where)),
             labels=_labels(label, _beside(where, label)),
@@ -155,10 +190,47 @@ class AgcnNpy(PaddedNpy):
     title = "AGCN npy"
     array = "_data_joint.npy"
     lengths = "_num_frame.npy"
-    normalised = Normalisation()
+
+    @property
+    def normalised(self) -> Normalisation:
+        """All steps; of an export those that its data set had, whose coordinates are given."""
+        return Normalisation() if self.record is None else self.record.normalisation
 
     def _length(self, clip: NDArray[Any], given: int | None) -> int:
         return replayed_length(clip) if given is None else given_length(given, clip)
+
+    def _clip(self, side: Side, at: int, clip: NDArray[Any]) -> RawClip:
+        found = super()._clip(side, at, clip)
+        if self.record is None or self.record.normalisation == Normalisation():
+            return found
+        steps = Normalisation().without(self.record.normalisation)
+        kept = self._as_it_was(side, at)
+        again = normalise(kept, self.layout, steps)
+        if again.shape != found.coordinates.shape or not np.allclose(
+            again, found.coordinates, rtol=SAME, atol=SAME
+        ):
+            raise ValueError(
+                f"has other coordinates than when it was exported: remove {FILE} to import "
+                "them as any others"
+            )
+        return replace(found, coordinates=kept)
+
+    def _as_it_was(self, side: Side, at: int) -> NDArray[Any]:
+        """(M, T, V, 3): the coordinates of a clip that its export did not normalise."""
+        assert self.record is not None
+        assert side.recorded is not None
+        place = (self.path if self.path.is_dir() else self.path.parent) / side.where
+        file = place.with_name(f"{side.prefix}{AS_THEY_ARE}")
+        stored = StoredArray(file, file.name)
+        lengths = np.array(self.record.length)[side.recorded] * self.record.bodies
+        start, stop = int(lengths[:at].sum()), int(lengths[: at + 1].sum())
+        shape = self.layout.num_joints, 3
+        if stored.header.shape[1:] != shape or stored.header.dtype != np.float32:
+            raise ValueError(f"{file.name} has shape {stored.header.shape}, not (rows, *{shape})")
+        rows = list(stored.rows(start, stop))
+        if len(rows) < stop - start:
+            raise ValueError(f"{file.name} ends before it: the file is truncated")
+        return np.stack(rows).reshape(self.record.bodies, -1, *shape)
 
 
 class StgcnNpy(PaddedNpy):
@@ -190,9 +262,12 @@ class Frame50Npy(PaddedNpy):
         The makers' tools centre each body, frame by frame, on its joint between the shoulders. That
         joint is then zero, as if it were absent, and would not move with the others.
         """
+        if self.record is not None:
+            return self.record.normalisation
         first = islice(chain.from_iterable(map(self.read, self.items[:1])), STRETCH)
         clips = [clip.coordinates for clip in first if isinstance(clip, RawClip)]
-        centres = {self.layout.centre, KINECT_V2.joints.index("spine_shoulder")} if clips else set()
+        between = KINECT_V2.joints.index("spine_shoulder")
+        centres = {*self.layout.at_origin, between} if clips else set()
         for clip in clips:
             main = clip[clip.any(axis=(1, 2, 3)).argmax()]
             centres &= set(np.flatnonzero(~main.any(axis=(0, 2))).tolist())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,9 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from skelcon.config import Config
-from skelcon.data.importers.bodies import most_moving
+from skelcon.data.importers.bodies import Bodies, choose_bodies
+from skelcon.data.importers.registered import is_users, reason_of
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
-from skelcon.data.normalise import CENTRED, Normalisation, normalise
+from skelcon.data.importers.tracking import BodyCounts
+from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 
 FARTHEST = 1e4
@@ -25,21 +28,38 @@ FARTHEST = 1e4
 
 
 class ImportOptions(Config):
-    """What decides, beside the files, what is imported."""
+    """What decides, beside the files, what is imported.
 
-    normalisation: Normalisation = CENTRED
-    max_bodies: int = 2
+    What is None is as it was where skelcon's export made the files; else clips of two bodies are
+    normalised as is usual for the source's layout.
+    """
+
+    normalisation: Normalisation | None = None
+    max_bodies: int | None = None
+    bodies: Bodies = "as-listed"
     exclude: frozenset[str] = frozenset()
+
+    def steps(self, source: Source) -> Normalisation:
+        """What the coordinates have gone through after the import."""
+        usual = usual_steps(source.layout)
+        as_it_was = usual if source.record is None else source.record.normalisation
+        return (self.normalisation or as_it_was).with_all_of(source.normalised)
+
+    def kept(self, source: Source) -> int:
+        """How many bodies of a clip are kept."""
+        return self.max_bodies or (2 if source.record is None else source.record.bodies)
 
 
 @dataclass(frozen=True)
 class Part:
-    """The packed clips of one piece of work, and what was not used."""
+    """The packed clips of one piece of work, what was not used, and what was done to bodies."""
 
     raw: Path
     index: PackedIndex
     skipped: list[SkippedFile]
     excluded: int
+    bodies: BodyCounts
+    counts: Counter[str]
 
 
 def keep_freed_memory() -> None:
@@ -98,12 +118,14 @@ class PartWriter:
     def read(self, number: int) -> Part:
         """A part that is done."""
         path = self._file(number)
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(encoding="utf-8"))
         return Part(
             raw=path.with_suffix(".raw"),
             index=PackedIndex.from_dict(values["index"]),
             skipped=[SkippedFile(**bad) for bad in values["skipped"]],
             excluded=values["excluded"],
+            bodies=BodyCounts(**values["bodies"]),
+            counts=Counter(values["counts"]),
         )
 
     @np.errstate(all="ignore")  # damaged numbers are refused, not warned of
@@ -122,8 +144,9 @@ class PartWriter:
         """
         path = self._file(number)
         skipped: list[SkippedFile] = []
-        excluded = 0
-        steps = self.options.normalisation.without(self.source.normalised)
+        excluded, bodies = 0, BodyCounts()
+        counts: Counter[str] = Counter()
+        steps = self.options.steps(self.source).without(self.source.normalised)
         draft = path.with_suffix(f".{os.getpid()}.draft")
         with draft.open("wb") as raw, self.journal(number).open("wb", buffering=0) as journal:
             packer = ClipPacker(raw, self.source.layout, len(self.source.class_names))
@@ -131,34 +154,48 @@ class PartWriter:
                 journal.seek(0)
                 journal.write(b"%010d" % at)
                 for found in self._clips(at, fatal):
-                    advance(1)
+                    advance(found.clips if isinstance(found, SkippedFile) else 1)
                     if self._is_excluded(found, at):
                         excluded += 1
                     elif isinstance(found, SkippedFile):
                         skipped.append(found)
-                    elif reason := self._pack(packer, found, steps):
-                        skipped.append(SkippedFile(found.file or found.info.name, reason))
+                    else:
+                        try:
+                            bodies += self._pack(packer, found, steps)
+                            counts.update(found.counts)
+                        except ValueError as error:
+                            name = found.file or found.info.name
+                            skipped.append(SkippedFile(name, str(error)))
         draft.replace(path.with_suffix(".raw"))
         values = {
             "index": packer.index.to_dict(),
             "skipped": [asdict(bad) for bad in skipped],
             "excluded": excluded,
+            "bodies": asdict(bodies),
+            "counts": counts,
         }
-        draft.write_text(json.dumps(values))
+        draft.write_text(json.dumps(values), encoding="utf-8")
         draft.replace(path)
 
     def _clips(self, at: int, fatal: Collection[int]) -> Iterator[RawClip | SkippedFile]:
         """The clips of an item, or one entry that says why it has none."""
         item = self.source.items[at]
-        name = self.source.name_of(item)
-        if at in fatal:
-            yield SkippedFile(name, "the process that reads it dies (damaged, or out of memory?)")
-            return
-        try:
-            yield from self.source.read(item)
-        except (ValueError, OSError, MemoryError) as error:
-            reason = " ".join(str(error).split()) or "too large for the memory of this machine"
-            yield SkippedFile(name, reason, getattr(error, "line", None))
+        name, clips, line = self.source.name_of(item), self.source.clips_in(item), None
+        reason = "the process that reads it dies (damaged, or out of memory?)"
+        if at not in fatal:
+            try:
+                for found in self.source.read(item):
+                    yield found
+                    clips -= found.clips if isinstance(found, SkippedFile) else 1
+                return
+            except (ValueError, OSError, MemoryError) as error:
+                reason = " ".join(str(error).split()) or "too large for the memory of this machine"
+                line = getattr(error, "line", None)
+            except Exception as error:  # a user's importer may raise anything
+                if not is_users(type(self.source)):
+                    raise
+                reason = reason_of(error)
+        yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
         """Whether an option excludes a clip by its name, or that of its file or item."""
@@ -169,13 +206,12 @@ class PartWriter:
             names |= {found.info.name, found.file}
         return not self.options.exclude.isdisjoint(names | {Path(name).stem for name in names})
 
-    def _pack(self, packer: ClipPacker, found: RawClip, steps: Normalisation) -> str | None:
-        """Add a clip to the part; the reason if it is bad."""
-        try:
-            if not (np.abs(found.coordinates) < FARTHEST).all():
-                raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
-            clip = most_moving(found.coordinates, self.options.max_bodies)
-            packer.add(found.info, normalise(clip, self.source.layout, steps))
-        except ValueError as error:
-            return str(error)
-        return None
+    def _pack(self, packer: ClipPacker, found: RawClip, steps: Normalisation) -> BodyCounts:
+        """Add a clip to the part; ``ValueError`` if it is bad."""
+        if not (np.abs(found.coordinates) < FARTHEST).all():
+            raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
+        up = "xyz".index(self.source.layout.up[-1])
+        kept = self.options.kept(self.source)
+        clip, counts = choose_bodies(found, self.options.bodies, kept, up)
+        packer.add(found.info, normalise(clip, self.source.layout, steps))
+        return counts

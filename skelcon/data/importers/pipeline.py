@@ -14,17 +14,23 @@ import itertools
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
+from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
-from skelcon.data.importers.report import ImportReport
-from skelcon.data.importers.source import SkippedFile, Source
+from skelcon.data.importers.registered import faults_told
+from skelcon.data.importers.report import ImportReport, notes_on_sides
+from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
+from skelcon.data.importers.tracking import BodyCounts
+from skelcon.data.protocols import versions, with_registered
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
@@ -46,7 +52,11 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     """
     digest = hashlib.sha256(f"{source.family} {FORMAT_VERSION} {IMPORT_VERSION}".encode())
     settings = options.model_dump(mode="json") | {"exclude": sorted(options.exclude)}
+    if options.bodies == "as-listed":  # as all imports were before there was a choice
+        del settings["bodies"]
     digest.update(json.dumps(settings, sort_keys=True).encode())
+    if added := {**({"": source.settings} if source.settings else {}), **versions()}:
+        digest.update(json.dumps(added, sort_keys=True).encode())
     base = source.path if source.path.is_dir() else source.path.parent
     for path in source.files:
         stat = path.stat() if path.exists() else path.lstat()
@@ -69,6 +79,19 @@ def run_import(
 ) -> Imported:
     """Import ``source`` to the packed data set ``destination``; see `import_dataset`."""
     keep_freed_memory()
+    if options.bodies == "tracked" and source.normalised.centre:
+        raise UserError(
+            f"--bodies tracked: the clips of '{source.path}' ({source.family}) were centred by "
+            "their makers, who also chose the bodies: give --bodies as-listed"
+        )
+    if options.bodies == "tracked" and source.layout.unit == "px":
+        raise UserError(
+            f"--bodies tracked: the rules are in metres, and '{source.path}' is in pixels: give "
+            "--bodies as-listed"
+        )
+    source.exclude = options.exclude
+    with faults_told(type(source)):
+        source.check()
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
@@ -109,16 +132,8 @@ def _staging(directory: Path, recipe: str) -> Iterator[None]:
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):
-        with contextlib.suppress(FileNotFoundError):
-            if (directory / "recipe").read_text() != recipe:
-                for path in directory.glob("[0-9]*"):
-                    path.unlink()
-        for path in directory.glob("*.draft"):
-            path.unlink()
-        for path in directory.glob(".*"):  # a data set that was being put together
-            shutil.rmtree(path, ignore_errors=True)
-        (directory / "recipe").write_text(recipe)
         try:
+            _keep_parts_of(directory, recipe)
             yield
         except WorkersEndError:
             raise
@@ -126,6 +141,19 @@ def _staging(directory: Path, recipe: str) -> Iterator[None]:
             shutil.rmtree(directory, ignore_errors=True)
             raise
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _keep_parts_of(directory: Path, recipe: str) -> None:
+    """Remove what another import has left there, and what is not whole."""
+    with contextlib.suppress(FileNotFoundError):
+        if (directory / "recipe").read_text(encoding="utf-8") != recipe:
+            for path in directory.glob("[0-9]*"):
+                path.unlink()
+    for path in directory.glob("*.draft"):
+        path.unlink()
+    for path in directory.glob(".*"):  # a data set that was being put together
+        shutil.rmtree(path, ignore_errors=True)
+    (directory / "recipe").write_text(recipe, encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -141,12 +169,12 @@ def _locked(directory: Path) -> Iterator[None]:
         yield
 
 
-def _lock(directory: Path) -> IO[str] | None:
+def _lock(directory: Path) -> IO[bytes] | None:
     """The lock, held; None if whoever held it before has removed the directory meanwhile."""
     path = directory / "lock"
     directory.mkdir(exist_ok=True)
     with contextlib.ExitStack() as files, contextlib.suppress(FileNotFoundError):
-        lock = files.enter_context(path.open("w"))
+        lock = files.enter_context(path.open("wb"))
         fcntl.flock(lock, fcntl.LOCK_EX)
         if os.path.samestat(os.fstat(lock.fileno()), path.stat()):
             files.pop_all()
@@ -158,15 +186,22 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
     """The parts, one behind the other, as a data set."""
     source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
-    excluded = 0
+    excluded, bodies = 0, BodyCounts()
+    counts: Counter[str] = Counter()
     with DatasetWriter(
         destination,
         name=source.name,
         layout=source.layout,
         class_names=source.class_names,
-        family=source.family,
-        normalisation=options.normalisation.with_all_of(source.normalised),
-        origin={"max_bodies": options.max_bodies},
+        family=source.family if source.record is None else source.record.family,
+        normalisation=options.steps(source),
+        synthetic=source.record is not None and source.record.synthetic,
+        origin={
+            "max_bodies": options.kept(source),
+            **({"bodies": options.bodies} if options.bodies != "as-listed" else {}),
+            **({"protocols": protocols} if (protocols := versions()) else {}),
+            **source.origin,
+        },
         scratch=writer.directory,
     ) as dataset:
         for number in range(writer.count):
@@ -174,16 +209,37 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             dataset.append(part.raw, part.index)
             skipped += part.skipped
             excluded += part.excluded
+            bodies += part.bodies
+            counts += part.counts
         clips = len(dataset.infos)
         report = ImportReport(
-            source.family, len(source.files), clips, excluded, tuple(skipped)
-        ).to_dict()
+            source.family,
+            len(source.files),
+            clips,
+            excluded,
+            tuple(skipped),
+            bodies if options.bodies == "tracked" else None,
+        )
         failure = _too_many_bad(source, clips, skipped, max_bad)
         if failure is not None:
             place = destination.with_name(f"{destination.name}.{REPORT}")
-            place.write_text(json.dumps(report, indent=1) + "\n")
+            place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        return dataset.close(source.splits(dataset.infos), report), skipped
+        with faults_told(type(source)):
+            own = source.splits(dataset.infos)
+        splits = with_registered(own, dataset.infos)
+        told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        notes = (
+            *((Note("joints", told),) if told else ()),
+            *source.notes(dataset.infos),
+            *notes_on_sides(splits),
+        )
+        made = dataset.close(splits, replace(report, notes=notes).to_dict())
+    odd = [Note(doubt.kind, doubt.text) for doubt in doubts_about(made)]
+    if odd:
+        whole = replace(report, notes=(*notes, *odd)).to_dict()
+        (made.path / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    return made, skipped
 
 
 def _too_many_bad(
@@ -192,10 +248,11 @@ def _too_many_bad(
     """What is wrong with an import that lost so much, or None."""
     if not clips and not skipped:
         return f"nothing is left of '{source.path}': all of it is excluded"
-    if clips and len(skipped) <= max_bad * (clips + len(skipped)):
+    lost = lost_clips(skipped)
+    if clips and lost <= max_bad * (clips + lost):
         return None
     first = skipped[0]
     return (
-        f"{len(skipped)} of {clips + len(skipped)} clips at '{source.path}' are bad, more than "
+        f"{lost} of {clips + lost} clips at '{source.path}' are bad, more than "
         f"{max_bad:.1%} (--max-bad); the first, {first.name}: {first.reason}"
     )

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
-from skelcon.data.importers.files import check_file, read_class_names
+from skelcon.data.importers.files import check_file, read_class_names, text_of
 from skelcon.data.importers.pku_mmd_files import (
     CAMERAS,
     NUMBERS,
@@ -26,17 +26,16 @@ from skelcon.data.importers.pku_mmd_files import (
     VideoFiles,
     find_videos,
 )
-from skelcon.data.importers.source import BadLineError, RawClip, SkippedFile, Source
+from skelcon.data.importers.source import BadLineError, Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.splits import sides_of
+from skelcon.printable import counted
 
 CLASS_NAMES = read_class_names("pku_mmd")
 """The same 51 classes in both phases, of which phase II has 41."""
 
 TEST_SUBJECTS = (2, 3, 7)
 """Of phase II, by its list."""
-_ROW_OF_LABELS = 12
-"""Bytes, about."""
 _LONGEST_ROW = 64 << 10
 
 
@@ -48,7 +47,7 @@ def read_video(path: Path) -> NDArray[np.float64]:
         OSError: if it cannot be read.
     """
     check_file(path)
-    content = path.read_bytes().rstrip()
+    content = text_of(path).rstrip()
     if not content:
         raise ValueError("is empty")
     rows = content.count(b"\n") + 1
@@ -117,12 +116,8 @@ class PkuMmd(Source):
         return self._videos.skeletons
 
     def clips_in(self, item: Path) -> int:
-        """The rows of the video's labels, by their size."""
-        labels = self._videos.labels.get(item.name)
-        try:
-            return max(1, labels.stat().st_size // _ROW_OF_LABELS) if labels else 1
-        except OSError:
-            return 1
+        """The rows of the video's labels; 1 where these cannot be read."""
+        return max(1, _count_rows(self._videos.labels.get(item.name)))
 
     def read(self, item: Path) -> Iterator[RawClip | SkippedFile]:
         """The clips of a video; ``ValueError`` if it has no labels, or a row is damaged."""
@@ -165,6 +160,33 @@ class PkuMmd(Source):
             elif trains is not None:
                 out[protocol] = sides_of(np.array([trains(info) for info in infos]))
         return out
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also labels and lists of videos that are not there, and videos of no list."""
+        yield from self.unused_files(self._videos.labels.values())
+        videos = {file.stem for file in self._videos.skeletons}
+        alone = [
+            file for name, file in self._videos.labels.items() if Path(name).stem not in videos
+        ]
+        if alone:
+            clips = sum(map(_count_rows, alone))
+            files = counted(len(alone), "label file")
+            text = f"{files} without skeletons, {counted(clips, 'clip')} lost"
+            yield Note("labels", text, tuple(file.name for file in alone))
+        for protocol, sides in self._videos.sides.items():
+            if lost := sorted(sides.keys() - videos):
+                text = f"{counted(len(lost), 'video')} of the list of {protocol} without skeletons"
+                yield Note("splits", text, tuple(lost))
+            if rest := sorted(videos - sides.keys()):
+                text = f"{counted(len(rest), 'video')} on no side of {protocol}"
+                yield Note("splits", text, tuple(rest))
+
+
+def _count_rows(labels: Path | None) -> int:
+    try:
+        return len(_rows(labels)) if labels else 0
+    except (ValueError, OSError):
+        return 0
 
 
 def _rows(labels: Path) -> list[tuple[int, str]]:

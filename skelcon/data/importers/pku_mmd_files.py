@@ -6,6 +6,7 @@ II) in different folders. Names do not distinguish these reliably; the first row
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections import Counter
@@ -198,7 +199,7 @@ def _first_row(path: Path) -> bytes:
         if not path.is_file():  # a pipe would never end
             return b""
         with path.open("rb") as file:
-            return file.read(_FIRST_ROW).lstrip().partition(b"\n")[0]
+            return file.read(_FIRST_ROW).removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")[0]
     except OSError:
         return b""
 

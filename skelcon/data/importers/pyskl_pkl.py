@@ -2,7 +2,9 @@
 
 A dict of ``split`` (``xsub_train``, ``xsub_val``, ...: names of clips) and ``annotations``, a list
 of dicts with ``frame_dir`` (the clip's name), ``label``, ``keypoint`` (M, T, V, C), in half or
-single precision, and ``total_frames``. Files made by hand may hold None entries.
+single precision, and ``total_frames``. Files made by hand may hold None entries. In 2D
+(``ntu60_hrnet.pkl``) keypoints are those of COCO, C = 2, and ``keypoint_score`` (M, T, V) is their
+confidence.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +22,26 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.files import starts_with
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
-from skelcon.data.importers.source import RawClip, SkippedFile, Source, single_file
-from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.splits import TEST, TRAIN, canonical_protocol
+from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
+from skelcon.data.layouts import LAYOUTS, SkeletonLayout
+from skelcon.data.normalise import Normalisation
+from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
+from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
+_IN_2D = LAYOUTS["coco-17"]
+_MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
+_OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
+OWN = "own"
+"""The protocol of plain ``train`` and ``val``."""
 _SIDE = re.compile(r"(.+)_(train|val|test)")
 Sides = dict[str, dict[str, frozenset[str]]]
 """Protocol -> train, val or test -> names of clips."""
@@ -38,13 +49,21 @@ Sides = dict[str, dict[str, frozenset[str]]]
 
 @dataclass(frozen=True)
 class _Facts:
-    """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are."""
+    """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are.
+
+    ``infos`` are what the names say that are NTU's, and ``unknown`` what is no side of a protocol.
+    """
 
     count: int
     layout: SkeletonLayout
     ntu: str | None
     class_names: tuple[str, ...]
     sides: Sides
+    names: frozenset[str] = frozenset()
+    infos: tuple[ClipInfo, ...] = ()
+    unknown: tuple[str, ...] = ()
+    record: Record | None = None
+    fault: str | None = None
 
 
 class PysklPkl(Source):
@@ -64,19 +83,28 @@ class PysklPkl(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such."""
+        """The pickle ``path``, or the one in a directory that is named ``*_3danno.pkl`` or such.
+
+        A file may have any suffix but another format's if it starts as pickles of protocol 2 and
+        later do.
+        """
         if path.is_file():
-            known = path.suffix in (".pkl", ".pickle") and not path.name.endswith("_label.pkl")
-            return cls(path, [path]) if known else None
+            known = path.suffix in (".pkl", ".pickle")
+            known |= path.suffix not in _OTHERS and starts_with(path, _MAGIC)
+            return cls(path, [path]) if known and not path.name.endswith("_label.pkl") else None
         if not path.is_dir():
             return None
-        endings = ("_3danno.pkl", "_3d.pkl")
-        found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
-        return cls(path, single_file(path, found)) if found else None
+        for endings in (("_3danno.pkl", "_3d.pkl"), ("_hrnet.pkl", "_2d.pkl")):
+            found = [f for f in path.iterdir() if f.name.endswith(endings) and not f.is_dir()]
+            if found:
+                return cls(path, single_file(path, found))
+        return None
 
     @property
     def name(self) -> str:
         """``ntu60`` or ``ntu120`` if the clips are named so, else what the file is called."""
+        if self._facts.record is not None:
+            return self._facts.record.name
         by_path = dataset_in(self.files[0])
         known = by_path if by_path in (PKUMMD1, PKUMMD2) else None
         return self._facts.ntu or known or self.files[0].stem
@@ -90,6 +118,16 @@ class PysklPkl(Source):
     def class_names(self) -> Sequence[str]:
         """Those of NTU; without them there are as many classes as labels."""
         return self._facts.class_names
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it is about this file."""
+        return self._facts.record
+
+    @property
+    def normalised(self) -> Normalisation:
+        """What the record says."""
+        return RAW if self.record is None else self.record.normalisation
 
     def clips_in(self, item: Path) -> int:
         """The number of annotations. The file is loaded for it, as is needed to read it."""
@@ -112,6 +150,8 @@ class PysklPkl(Source):
         on both sides tests; one on neither takes no part.
         """
         facts = self._facts
+        if facts.record is not None:
+            return facts.record.splits_of(infos)
         rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
         for protocol, sides in facts.sides.items():
             train = sides.get("train", frozenset())
@@ -120,6 +160,21 @@ class PysklPkl(Source):
             if (row >= 0).any():
                 rows[protocol] = row
         return rows
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """Also what of the file's splits was not used, or is not what it seems."""
+        yield from super().notes(infos)
+        facts = self._facts
+        if facts.ntu:
+            left = (info for info in facts.infos if info.name not in self.exclude)
+            yield from ntu_facts.beyond_note(left)
+        if facts.unknown:
+            yield Note("splits", "of the file that are no side of a protocol", facts.unknown)
+        own = sorted(facts.sides.keys() - set(PROTOCOLS))
+        if own:
+            yield Note("splits", "of the file under names of its own (--protocol)", tuple(own))
+        for protocol, sides in facts.sides.items():
+            yield from _notes_on(protocol, sides, facts.names)
 
     @property
     def _facts(self) -> _Facts:
@@ -144,6 +199,25 @@ def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
     return TRAIN if name in train else -1
 
 
+def _notes_on(
+    protocol: str, sides: Mapping[str, frozenset[str]], clips: frozenset[str]
+) -> Iterator[Note]:
+    """What is odd in the sides of a protocol of a file with such clips."""
+    train, val = (sides.get(side, frozenset()) for side in ("train", "val"))
+    test = sides.get("test") or val
+    if val and val != test:
+        yield Note("splits", f"{protocol}_val is not used: {protocol}_test tests")
+    if both := train & test:
+        text = f"{counted(len(both), 'name')} on both sides of {protocol}: their clips test"
+        yield Note("splits", text, tuple(sorted(both)))
+    if lost := (train | test) - clips:
+        text = f"{counted(len(lost), 'name')} of {protocol} without a clip"
+        yield Note("splits", text, tuple(sorted(lost)))
+    if rest := clips - (train | test):
+        text = f"{counted(len(rest), 'clip')} on no side of {protocol}"
+        yield Note("splits", text, tuple(sorted(rest)))
+
+
 def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     """The facts of a file, then its clips.
 
@@ -155,31 +229,79 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
         raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
     facts = _facts_of(content, path.stat().st_size)
     yield facts
+    if facts.fault is not None:
+        yield SkippedFile(f"{KEY} of {path.name}", facts.fault, clips=0)
     seen: set[str] = set()
+    known = {} if facts.record is None else {n: at for at, n in enumerate(facts.record.clip_names)}
     for at, annotation in enumerate(content["annotations"]):
-        yield _clip(annotation, at, facts.layout, seen)
+        found = _clip(annotation, at, facts.layout, seen, known)
+        if facts.record is not None and isinstance(found, RawClip):
+            found = _as_it_was(found, facts.record, known.get(found.info.name))
+        yield found
 
 
 def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
+    record, fault = _record(content)
+    if record is not None:
+        count = len(content["annotations"])
+        return _Facts(count, record.skeleton, None, record.class_names, {}, record=record)
     layout = _layout(dicts, content.get("layout"), size)
-    sides = _sides(content.get("split"))
-    infos = [
-        ntu_info_or_none(each["frame_dir"])
-        for each in dicts
-        if isinstance(each.get("frame_dir"), str)
-    ]
-    known = [info for info in infos if info is not None]
+    sides, unknown = _sides(content.get("split"))
+    names = [each["frame_dir"] for each in dicts if isinstance(each.get("frame_dir"), str)]
+    known = [info for name in names if (info := ntu_info_or_none(name)) is not None]
     labels = [each.get("label") for each in dicts]
     good = [label for label in labels if type(label) is int and 0 <= label <= LARGEST_CLASS]
     ntu = None
     class_names = tuple(f"class {number}" for number in range(1, max(good, default=0) + 2))
-    if len(known) * 2 > len(infos):
+    if len(known) * 2 > len(names):
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
         class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
-    return _Facts(len(content["annotations"]), layout, ntu, class_names, sides)
+    return _Facts(
+        len(content["annotations"]),
+        layout,
+        ntu,
+        class_names,
+        sides,
+        frozenset(map(_plain, names)),
+        tuple(known) if ntu else (),
+        unknown,
+        None,
+        fault,
+    )
+
+
+def _record(content: dict[Any, Any]) -> tuple[Record | None, str | None]:
+    """What an export wrote of this file, or why it is not used."""
+    text = content.get(KEY)
+    if text is None:
+        return None, None
+    try:
+        if not isinstance(text, str):
+            raise ValueError(DAMAGED)
+        record = Record.read(text)
+    except ValueError as error:
+        return None, f"{error}: {UNUSED}"
+    if content.get("split") != record.named_sides():
+        return None, f"'split' was changed since the export: {UNUSED}"
+    return record, None
+
+
+def _as_it_was(found: RawClip, record: Record, at: int | None) -> RawClip | SkippedFile:
+    """A clip with all that the record knows of it, and with all of its bodies."""
+    name = found.info.name
+    if at is None:
+        return SkippedFile(name, "is no clip of the export")
+    try:
+        info = record.info(at, found.info.label)
+    except ValueError as error:
+        return SkippedFile(name, str(error))
+    bodies, *rest = found.coordinates.shape
+    clip = np.zeros((max(bodies, record.bodies), *rest), np.float32)
+    clip[:bodies] = found.coordinates
+    return RawClip(info, clip)
 
 
 def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:
@@ -193,10 +315,12 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     if total > _MOST_REPEATS * size:
         raise ValueError(f"repeats the same keypoints again and again, {total >> 20} MiB in all")
     joints, coordinates = shapes.most_common(1)[0][0]
+    if coordinates == 2 and joints == _IN_2D.num_joints:
+        return _IN_2D
     if coordinates == 2:
         raise ValueError(
-            "holds 2D keypoints (C = 2): give the file of the 3D skeletons, such as "
-            "ntu60_3danno.pkl"
+            f"holds 2D keypoints of {joints} joints; known are those of {_IN_2D.name}, such as "
+            "ntu60_hrnet.pkl, and 3D ones, such as ntu60_3danno.pkl"
         )
     layout = layout_of(joints, stated)
     if layout is None or coordinates != 3:
@@ -207,18 +331,26 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     return layout
 
 
-def _sides(split: object) -> Sides:
-    """What the entries of ``split`` with known names say."""
+def _sides(split: object) -> tuple[Sides, tuple[str, ...]]:
+    """What the entries of ``split`` say that are sides of a protocol, and the names of the others.
+
+    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are those of
+    ``own``.
+    """
     sides: Sides = {}
+    unknown = [] if isinstance(split, dict | None) else ["split"]
     for key, names in split.items() if isinstance(split, dict) else ():
-        match = _SIDE.fullmatch(key) if isinstance(key, str) else None
-        if match is None or not isinstance(names, list | tuple | set | np.ndarray):
+        text = key if isinstance(key, str) else type(key).__name__
+        match = _SIDE.fullmatch(f"{OWN}_{text}" if text in ("train", "val", "test") else text)
+        lowered = match[1].strip().lower() if match else ""
+        protocol = ALIASES.get(lowered, lowered)
+        listed = isinstance(names, list | tuple | set | np.ndarray)
+        if match is None or not listed or not re.fullmatch(NAME, protocol):
+            unknown.append(text[:100])
             continue
-        with contextlib.suppress(UserError):  # not a known protocol
-            protocol = canonical_protocol(match[1])
-            plain = frozenset(_plain(name) for name in names if isinstance(name, str))
-            sides.setdefault(protocol, {})[match[2]] = plain
-    return sides
+        plain = frozenset(_plain(name) for name in names if isinstance(name, str))
+        sides.setdefault(protocol, {})[match[2]] = plain
+    return sides, tuple(unknown)
 
 
 def _plain(name: str) -> str:
@@ -226,21 +358,25 @@ def _plain(name: str) -> str:
 
 
 def _clip(
-    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str]
+    annotation: Any, at: int, layout: SkeletonLayout, seen: set[str], known: Container[str]
 ) -> RawClip | SkippedFile:
-    """The clip of one annotation, the ``at``-th counted from 0; ``seen`` are the names so far."""
+    """The clip of one annotation, the ``at``-th counted from 0.
+
+    ``seen`` are the names so far, ``known`` those that a record has, whatever they are.
+    """
     place = f"annotation {at}"
     if not isinstance(annotation, dict):
         return SkippedFile(place, f"is {type(annotation).__name__}, no annotation")
     name, label = annotation.get("frame_dir"), annotation.get("label")
-    if not isinstance(name, str) or not 0 < len(name) < 256 or not name.isprintable():
+    ours = isinstance(name, str) and name in known
+    if not isinstance(name, str) or not (ours or (0 < len(name) < 256 and name.isprintable())):
         return SkippedFile(place, "has no frame_dir that can be the name of its clip")
-    name = _plain(name)
+    name = name if ours else _plain(name)
     try:
         coordinates = _coordinates(annotation, layout)
         if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
             raise ValueError("has no label that counts from 0")
-        info = ntu_info_or_none(name) or ClipInfo(name, label)
+        info = (None if ours else ntu_info_or_none(name)) or ClipInfo(name, label)
         if info.label != label:
             raise ValueError(f"label {label}, and the name says {info.label}")
         if name in seen:
@@ -256,6 +392,8 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
     keypoint, frames = annotation.get("keypoint"), annotation.get("total_frames")
     if not isinstance(keypoint, np.ndarray) or keypoint.dtype.kind not in "fiu":
         raise ValueError("has no keypoints")
+    if layout.dimensions == 2 and keypoint.shape[2:] == (layout.num_joints, 2):
+        keypoint = _with_confidence(keypoint, annotation.get("keypoint_score"))
     if keypoint.ndim != 4 or keypoint.shape[2:] != (layout.num_joints, 3):
         raise ValueError(f"has keypoints {keypoint.shape}, not (M, T, {layout.num_joints}, 3)")
     if frames is not None and (type(frames) is not int or frames != keypoint.shape[1]):
@@ -263,3 +401,20 @@ def _coordinates(annotation: dict[Any, Any], layout: SkeletonLayout) -> NDArray[
         raise ValueError(f"total_frames is {stated}, but there are {keypoint.shape[1]} frames")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports
         return np.array(keypoint, np.float32)
+
+
+def _with_confidence(keypoint: NDArray[Any], score: object) -> NDArray[np.float32]:
+    """Keypoints (M, T, V, 2) with their scores (M, T, V), or 1, behind; zeros for what is missing.
+
+    What the estimator has not found is at (0, 0), or has no score.
+    """
+    if score is None:
+        score = np.ones(keypoint.shape[:3])
+    if not isinstance(score, np.ndarray) or score.dtype.kind not in "fiu":
+        raise ValueError("has a keypoint_score that is no array of numbers")
+    if score.shape != keypoint.shape[:3]:
+        raise ValueError(f"has keypoint_score {score.shape}, not {keypoint.shape[:3]}")
+    with np.errstate(over="ignore"):  # what overflows is refused by all imports
+        whole = np.concatenate([keypoint, score[..., None]], axis=-1).astype(np.float32)
+    there = keypoint.any(axis=-1) & ~(score <= 0)
+    return np.where(there[..., None], whole, np.float32(0))

@@ -11,18 +11,23 @@ item and the files.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.data.anatomy import DoubtKind
 from skelcon.data.dataset import ClipInfo
+from skelcon.data.importers.bodies import Bodies
+from skelcon.data.importers.files import is_folder
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation
+from skelcon.data.record import Record
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 """Nothing is done to the coordinates."""
@@ -32,21 +37,49 @@ RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 class RawClip:
     """A clip as its file has it: ``coordinates`` (M, T, V, 3), absent bodies and joints zeros.
 
-    ``file`` is its name in a report, if that is not the clip's name.
+    ``file`` is its name in a report, if that is not the clip's name. Where a file lists the bodies
+    of each frame in any order, ``ids`` (M, T) are which they are, -1 where it does not say.
+    ``counts`` are what an import adds up and tells (``frames interpolated``).
     """
 
     info: ClipInfo
     coordinates: NDArray[np.floating]
     file: str = ""
+    ids: NDArray[np.int64] | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file, or a clip of one, that could not be used, and why; ``line`` counts from 1."""
+    """A file, or a clip of one, that could not be used, and why; ``line`` counts from 1.
+
+    ``clips`` is how many clips are lost with it.
+    """
 
     name: str
     reason: str
     line: int | None = None
+    clips: int = 1
+
+
+NoteKind = Literal["bodies", "joints", "files", "labels", "arrays", "names", "splits"] | DoubtKind
+
+
+@dataclass(frozen=True)
+class Note:
+    """What to know of an import beside the clips that are lost: ``about`` what, and a sentence.
+
+    ``names`` are what it is true of.
+    """
+
+    about: NoteKind
+    text: str
+    names: tuple[str, ...] = ()
+
+
+def lost_clips(skipped: Iterable[SkippedFile]) -> int:
+    """How many clips are lost with all that was skipped."""
+    return sum(bad.clips for bad in skipped)
 
 
 class BadLineError(ValueError):
@@ -67,6 +100,7 @@ class Source(ABC):
         family: the family's name, as ``--format`` takes it and the data set's header records it.
         title: what the family is called in a sentence.
         batch: how many items are read in one piece of work, some ten to a hundred clips.
+        bodies: what is done about the bodies, where no option says.
         path: where it was looked for.
         files: all files that decide what is imported, in a fixed order.
     """
@@ -74,10 +108,13 @@ class Source(ABC):
     family: ClassVar[str]
     title: ClassVar[str]
     batch: ClassVar[int] = 1
+    bodies: ClassVar[Bodies] = "as-listed"
 
     def __init__(self, path: Path, files: Sequence[Path]) -> None:
         self.path = path
         self.files = tuple(files)
+        self.exclude: frozenset[str] = frozenset()
+        """Names of clips that are left out: they decide nothing."""
 
     @classmethod
     @abstractmethod
@@ -104,9 +141,32 @@ class Source(ABC):
         """The name of each class, in the order of the labels."""
 
     @property
+    def settings(self) -> str:
+        """What else decides what is imported, such as a description of the files."""
+        return ""
+
+    @property
+    def origin(self) -> Mapping[str, object]:
+        """What else the header of the data set says of how it was made."""
+        return {}
+
+    def check(self) -> None:
+        """Called before anything is read.
+
+        Raises:
+            UserError: if no data set can be made of the files.
+        """
+        return
+
+    @property
     def normalised(self) -> Normalisation:
         """The steps that the makers of such files have applied to the coordinates."""
         return RAW
+
+    @property
+    def record(self) -> Record | None:
+        """What skelcon's export wrote of the data, if it made the files."""
+        return None
 
     @property
     def items(self) -> Sequence[Any]:
@@ -114,7 +174,7 @@ class Source(ABC):
         return self.files
 
     def clips_in(self, item: Any) -> int:
-        """How many clips ``item`` is likely to have; for the progress bar only."""
+        """How many clips ``item`` has, as far as that is known before it is read."""
         return 1
 
     @abstractmethod
@@ -128,6 +188,25 @@ class Source(ABC):
     @abstractmethod
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Protocol -> an (N,) row for the clips that were read: 0 trains, 1 tests, -1 neither."""
+
+    def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
+        """What else to tell of the import of these clips; here the files that are not used."""
+        yield from self.unused_files()
+
+    def unused_files(self, told: Iterable[Path] = ()) -> Iterator[Note]:
+        """The files in the folders of this source that are neither used nor ``told``."""
+        if not self.path.is_dir():
+            return
+        used = {*self.files, *told}
+        others = [
+            file.name
+            for folder in sorted({file.parent for file in self.files})
+            for file in sorted(folder.iterdir())
+            if file not in used and file.name[0] != "." and not is_folder(file)
+        ]
+        if others:
+            text = f"{counted(len(others), 'file')} of the folder not used"
+            yield Note("files", text, tuple(others))
 
     def name_of(self, item: Any) -> str:
         """The name in the report of an item that is bad as a whole."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import struct
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,13 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.files import check_file, files_named, numbers_in, read_class_names
+from skelcon.data.importers.mat import read_mat
 from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1
 from skelcon.data.splits import sides_of
 
 CLASS_NAMES = read_class_names("utd_mhad")
 
-# Element types of a level 5 MAT file.
-_ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
 LARGEST = 16 << 20
 """Bytes; some thirty thousand frames, where a clip has at most some hundred."""
 _LARGEST_SUBJECT = 10**6
@@ -75,52 +72,7 @@ class UtdMhad(ClipFiles):
 
 def _variable(path: Path) -> NDArray[Any]:
     """The array d_skel of a file; ``ValueError`` if the file is damaged."""
-    from scipy import io  # takes a quarter of a second, which other commands need not spend
-
-    try:
-        _check_elements(path.read_bytes())
-        values = io.loadmat(path, variable_names=["d_skel"]).get("d_skel")
-    except OSError:
-        raise
-    except Exception as error:  # scipy lets many kinds of error through for a damaged file
-        raise ValueError(f"not a readable .mat file ({error})") from None
+    values = read_mat(path, "d_skel", LARGEST).get("d_skel")
     if values is None:
         raise ValueError("has no variable d_skel")
-    if not isinstance(values, np.ndarray):
-        raise ValueError("d_skel is not an array")
     return values
-
-
-def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
-    """The (type, data) of each element of a level 5 MAT file, or of one of its arrays."""
-    at = 0
-    while at + 8 <= len(content):
-        kind, size = struct.unpack_from(f"{order}II", content, at)
-        if kind >> 16:  # a small element: its data is in its tag
-            yield kind & 0xFFFF, content[at + 4 : at + 4 + min(kind >> 16, 4)]
-            at += 8
-            continue
-        if at + 8 + size > len(content):
-            raise ValueError("an element is longer than the file")
-        yield kind, content[at + 8 : at + 8 + size]
-        at += 8 + size + (0 if kind == _COMPRESSED else -size % 8)
-
-
-def _check_elements(content: bytes) -> None:
-    """Refuse element types that scipy's reader trusts blindly: a wrong one ends the process."""
-    order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
-    if order is None:
-        raise ValueError("no level 5 MAT header")
-    for outer, packed in _elements(content[128:], order):
-        element = outer, packed
-        if outer == _COMPRESSED:
-            unpacked = zlib.decompressobj().decompress(packed, LARGEST + 1)
-            if len(unpacked) > LARGEST:
-                raise ValueError(f"holds more than the {LARGEST >> 20} MiB of any clip")
-            element = next(_elements(unpacked, order))
-        kind, data = element
-        if kind != _ARRAY:
-            raise ValueError(f"unknown element type {kind}")
-        unknown = {inner for inner, _ in _elements(data, order)} - _NUMERIC
-        if unknown:
-            raise ValueError(f"unknown element type {min(unknown)}")

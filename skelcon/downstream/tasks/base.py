@@ -181,8 +181,14 @@ class Task(ABC, Generic[SettingsT]):
     draws: ClassVar[bool] = True
 
     def resolved(self, settings: SettingsT) -> Json:
-        """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed."""
-        return settings.model_dump(mode="json")
+        """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed.
+
+        Of a task with frozen encoders the precision is part of it where it is not the default.
+        """
+        values: Json = settings.model_dump(mode="json")
+        if self.frozen and values.get("precision") == "fp32":
+            del values["precision"]
+        return values
 
     def epochs(self, settings: SettingsT) -> int:
         """Epochs with a checkpoint between them; 0 if the task runs in one go."""

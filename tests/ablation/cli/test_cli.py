@@ -95,7 +95,7 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
         (["run", "augmentations"], "is a built-in study: run skelcon-ablate augmentations"),
         (["plan", "augmentation"], "'augmentation' is no study: did you mean 'augmentations'"),
         (["list", "no.yaml"], "cannot read 'no.yaml'"),
-        (["table", "augmentations"], "has no study 'augmentations'"),
+        (["table", "augmentations"], "has no tables: run a study to make one"),
         (["status"], "holds no units"),
         (["merge", "one"], "two results directories"),
         (["search", "optimizer"], "did you mean 'optimiser'"),

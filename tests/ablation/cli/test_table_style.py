@@ -180,7 +180,7 @@ def test_a_style_changes_what_is_printed_and_no_numbers(
     assert {name: (folder / name).read_bytes() for name in before} == before
     assert markdown.startswith("Mine: \\[a]\n")
     assert "| row | IMG | paper | SEQ | paper |" in markdown
-    assert "71.73 ± 0.71** (+21.23) | 77.0 |" in markdown
+    assert "71.73 ± 0.71** (+21.23 [21.23, 21.23]) | 77.0 |" in markdown
     assert "| *Su \\[1] (reported)* | –² | – | 59.3 | – |" in markdown
     assert "n = 2 seeds" in markdown.split("\n- ", 1)[1]  # the caption that was made is a note
     assert "Data " not in markdown
@@ -188,7 +188,7 @@ def test_a_style_changes_what_is_printed_and_no_numbers(
     assert r"\label{tab:mine}" in latex
     assert "% Data " in latex
     assert "Data " not in latex.split(r"\begin{table", 1)[1]
-    assert r"(+21.23)" in latex
+    assert r"(+21.23 [21.23, 21.23])" in latex
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from figure_helpers import (
 )
 from matplotlib.figure import Figure
 
+from ablation.evidence.evidence import Evidence
 from ablation.figures import (
-    apart,
     by_class,
     confusion,
     intervals,
@@ -29,11 +29,11 @@ from ablation.figures import (
     ranks,
     retrieval,
     settings,
+    significance,
     tradeoff,
     training,
     tsne,
 )
-from ablation.report.evidence import Evidence
 from ablation.statistics import difference_of
 from skelcon.data import KINECT_V1
 from skelcon.figures import style
@@ -306,7 +306,7 @@ def test_a_single_run_has_no_band() -> None:
     check_legible(figure)
 
 
-def test_ranks_join_rows_that_are_not_told_apart_and_no_others() -> None:
+def test_ranks_join_rows_without_a_significant_difference_and_no_others() -> None:
     figure = FIGURES["ranks"]()
     axes = figure.axes[0]
     placed = sorted(points(axes, style.COLOURS[0]), key=lambda point: point[1])
@@ -316,7 +316,7 @@ def test_ranks_join_rows_that_are_not_told_apart_and_no_others() -> None:
     assert {tuple(np.sort(bar.get_ydata())) for bar in bars} == {(6, 7)}
 
 
-def test_cliques_are_the_largest_sets_of_which_no_two_are_apart() -> None:
+def test_cliques_are_the_largest_sets_of_which_no_two_differ() -> None:
     told = np.ones((5, 5), bool)
     for one, other in ((0, 1), (1, 2), (0, 2), (2, 3)):
         told[one, other] = told[other, one] = False
@@ -324,18 +324,20 @@ def test_cliques_are_the_largest_sets_of_which_no_two_are_apart() -> None:
     assert ranks.cliques(pd.DataFrame(told)) == [[0, 1, 2], [2, 3]]
 
 
-def test_rows_are_told_apart_by_their_paired_difference_after_a_correction() -> None:
+def test_rows_differ_by_their_paired_difference_after_a_correction() -> None:
     noise = np.random.default_rng(0).normal(0, 0.01, (4, 5))
     means = dict(zip("abcd", [[0.5], [0.5], [0.9], [0.52]], strict=True))
     values = {
         (row, "img"): dict(enumerate((mean + noise[number]).tolist()))
         for number, (row, mean) in enumerate(means.items())
     }
-    found = apart.told_apart(Evidence(values | {("e", "img"): {0: 0.1}}), "img", list("abcde"))
+    found = significance.significant_pairs(
+        Evidence(values | {("e", "img"): {0: 0.1}}), "img", list("abcde")
+    )
     assert found.loc["c", ["a", "b", "d"]].all()
     assert not found.loc["a", ["a", "b", "e"]].any()  # itself, alike, and a single seed
     assert (found == found.T).all(axis=None)
-    alone = apart.told_apart(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
+    alone = significance.significant_pairs(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
     p = difference_of([*values["a", "img"].values()], [*values["d", "img"].values()]).p
     assert p is not None
     assert alone == (p < 0.05)

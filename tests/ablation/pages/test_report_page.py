@@ -189,14 +189,37 @@ def test_no_tables_is_one_line(tmp_path: Path) -> None:
         read_results(tmp_path)
 
 
-def test_neither_ray_nor_torch_is_needed(results: Path) -> None:
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from ablation.pages import make_page, read_results, to_html\n"
-        f"to_html(make_page(read_results(Path({str(results)!r})), figures=False))\n"
-        "print([name for name in ('ray', 'torch') if name in sys.modules])"
-    )
+def test_what_reads_results_needs_neither_ray_nor_torch(results: Path, tmp_path: Path) -> None:
+    commands = [
+        ("table", "tiny", "--results", results),
+        ("claims", "tiny", "--results", results),
+        ("explain", "tiny", "none", "seq", "--results", results),
+        ("compare", results, results),
+        ("figures", "tiny", "--results", results, "--only", "intervals", "--out", tmp_path),
+        ("report", "--results", results, "--no-figures", "--out", tmp_path / "report.html"),
+    ]
+    program = f"""
+import contextlib, io, sys
+from ablation.cli import main
+for words in {[[*map(str, words)] for words in commands]!r}:
+    sys.argv = ["skelcon-ablate", *words]
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            main()
+        except SystemExit as end:
+            assert end.code in (None, 0, 1), words  # 1: a unit has failed, a claim does not hold
+    print([name for name in ("ray", "torch") if name in sys.modules])
+"""
     done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.split() == ["[]"] * len(commands), done.stderr
+    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "intervals.png").exists()
+
+
+def test_exported_tables_alone_are_told_from_results(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "cells.csv").touch()
+    with pytest.raises(UserError, match=r"only exported tables \(tiny\).*study\.json, units/"):
+        read_results(tmp_path)

@@ -10,10 +10,10 @@ import pytest
 from claim_helpers import finish
 from study_helpers import write_utd
 
+from ablation.evidence.hits import hits_of
 from ablation.plan import make_plan
 from ablation.report import cells_frame, make_table
 from ablation.report.from_results import load_plan, save_plan
-from ablation.report.hits import hits_of
 from ablation.store import Store
 from ablation.study import load_study
 from skelcon.cli.program import main
@@ -47,9 +47,9 @@ def test_a_table_says_what_leaks_and_what_it_is_without(
     # From the results alone, as after a merge: the data is not needed again.
     plan = load_plan(store.results, "tiny")
     table = make_table(plan, cells_frame(plan, store), store)
-    (note,) = [note for note in table.notes if "repeat a training clip" in note]
+    (note,) = [note for note in table.notes if "bit-identical to a training clip" in note]
     tested = int((dataset.splits["xsub"] == 1).sum())
-    assert note.startswith(f"3 of {tested} test clips (xsub) repeat a training clip to the bit.")
+    assert note.startswith(f"3 of {tested} test clips (xsub) are bit-identical to a training clip.")
     own = hits_of(plan, store)["none", "img"]
     clean = own.hits[:, ~np.isin(own.clips, found["xsub"])].mean()
     assert f"Without them (IMG / SEQ): none {100 * clean:.1f} / " in note
@@ -64,7 +64,7 @@ def test_without_leaks_nothing_is_said(
     finish(plan, store, {})
     save_plan(plan, store.results, store.results / "tiny")
     notes = make_table(plan, cells_frame(plan, store), store).notes
-    assert not any("repeat" in note for note in notes)
+    assert not any("training clip" in note for note in notes)
 
 
 def test_one_line_makes_a_clean_set(

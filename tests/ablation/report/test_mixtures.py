@@ -11,6 +11,7 @@ from claim_helpers import finish
 from ablation.plan import Plan, make_plan
 from ablation.report import cells_frame, make_table
 from ablation.store import Store, write_json
+from ablation.store.provenance import arithmetic
 from ablation.study import Row, load_study
 from ablation.units import PretrainUnit
 from skelcon.data import SkeletonDataset
@@ -61,3 +62,27 @@ def test_an_arithmetic_and_a_layout_family_are_told_apart(plan: Plan, tmp_path: 
 def test_units_alike_need_no_note(dataset: SkeletonDataset, study_file: Path, tmp_path: Path):
     plan = make_plan(load_study(study_file), dataset, preset="small", seeds=(0,))
     assert differing(plan, tmp_path) == []
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_caption_names_a_precision_that_is_not_float32(
+    dataset: SkeletonDataset, study_file: Path, tmp_path: Path, precision: str
+) -> None:
+    names = ("pretrain", "linear", "retrieval", "finetune")
+    overrides = {f"{name}.precision": precision for name in names}
+    plan = make_plan(
+        load_study(study_file), dataset, preset="small", seeds=(0,), overrides=overrides
+    )
+    store = Store(tmp_path)
+    notes = make_table(plan, cells_frame(plan, store), store).notes
+    assert ("In bf16: pre-training, linear." in notes) == (precision == "bf16")
+
+
+def test_provenance_has_what_a_unit_computes_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    found = [arithmetic(precision) for precision in ("fp32", "tf32", "bf16")]
+    assert [each["precision"] for each in found] == ["fp32", "tf32", "bf16"]
+    for each in found:
+        tf32 = each["precision"] == "tf32"
+        assert each["tf32_products"] == each["tf32_convolutions"] == tf32
+        assert each["cublas_workspace"] == ":4096:8"

@@ -49,7 +49,7 @@ def verdict(**changes: Any) -> str:
 
 def test_the_figures_are_always_there() -> None:
     assert describe([curve()]) == (
-        "contrast top-1 50.0 %, by chance 0.8 %, after 180 steps; effective rank 20.0."
+        "contrast top-1 50.0 %, chance 0.8 %, after 180 steps; effective rank 20.0."
     )
     assert describe([]) == ""
 
@@ -57,9 +57,9 @@ def test_the_figures_are_always_there() -> None:
 def test_over_rows_and_seeds_the_figures_are_medians_and_the_range_of_the_rows() -> None:
     tops = {"a": (0.3, 0.4, 0.8), "b": (0.5,), "c": (0.6, 0.9)}
     curves = [curve(row, top1=top1) for row, values in tops.items() for top1 in values]
-    assert "top-1 50.0 % (rows 40.0 to 75.0), by" in describe(curves)
+    assert "top-1 50.0 % (rows 40.0 to 75.0), chance" in describe(curves)
     mixed = [curve("a"), replace(curve("b", steps=900), last={**HEALTHY, "chance": 1 / 11})]
-    assert "by chance 0.8 % or 9.1 %, after 180 to 900 steps" in describe(mixed)
+    assert "chance 0.8 % or 9.1 %, after 180 to 900 steps" in describe(mixed)
 
 
 def test_hardly_learned_below_a_fifth() -> None:
@@ -105,7 +105,7 @@ def test_a_monitored_accuracy_that_does_not_rise_or_that_falls() -> None:
     no_better = "The nearest neighbour ends no better than it began"
     fell = "The nearest neighbour fell from its best epoch."
     text = describe([curve(monitored=[0.4, 0.5, 0.6])])
-    assert text.endswith("neighbour across groups of the training side 60.0 %, at first 40.0 %.")
+    assert text.endswith("neighbour across groups of the training side 60.0 %, initially 40.0 %.")
     assert verdict(monitored=[0.4, 0.6, 0.58]) == ""
     assert verdict(monitored=[0.4, 0.6, 0.56]) == fell
     assert verdict(monitored=[0.4, 0.41, 0.4]).startswith(f"{no_better}: ")
@@ -133,7 +133,7 @@ def test_lines_of_earlier_versions_say_nothing() -> None:
     bare = [{"loss": 2.0, "top1": 0.5, "chance": 0.01}]
     found = Curve.of("none", 0, bare)
     assert found is not None
-    assert describe([found]) == "contrast top-1 50.0 %, by chance 1.0 %."
+    assert describe([found]) == "contrast top-1 50.0 %, chance 1.0 %."
 
 
 @pytest.fixture
@@ -162,7 +162,7 @@ def test_a_table_has_a_line_for_each_column_with_finished_pretrainings(
     finish(store, plan, "none", "img", [{"loss": 1.0, "top1": 0.1}])  # of an earlier version
     (note,) = pretext_notes(plan, store)
     assert note == (
-        "SEQ: contrast top-1 50.0 % (rows 10.0 to 90.0), by chance 0.8 %, after 60 steps; "
+        "SEQ: contrast top-1 50.0 % (rows 10.0 to 90.0), chance 0.8 %, after 60 steps; "
         "effective rank 20.0. The pretext was hardly learned in crop+jitter: "
         "weaker augmentation or more steps."
     )
@@ -184,4 +184,4 @@ def test_columns_of_the_same_pretrainings_share_a_line(plan: Plan, tmp_path: Pat
     store = Store(tmp_path)
     finish(store, plan, "none", "low", lines())
     (note,) = pretext_notes(plan, store)
-    assert note.startswith("10 %, 20 %: contrast top-1 50.0 %, by chance")
+    assert note.startswith("10 %, 20 %: contrast top-1 50.0 %, chance")

@@ -101,7 +101,7 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
     assert "±" not in "".join(to_markdown(table).splitlines()[1:])
     assert "n = 1 seed" in table.caption
     assert "deviation" not in table.caption
-    # One seed, and no predictions: nothing is told apart, and nothing is called the best.
+    # One seed, and no predictions: nothing is significant, and nothing is called the best.
     assert not entry.best
     assert not table.entries["crop+jitter", "seq"].best
 
@@ -153,7 +153,7 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     text = to_markdown(table, shown)
     assert "| *Su & al. (reported)* | –¹ | 59.3 |" in text
     assert "- ¹ not reported." in text
-    assert "nothing of them was run here" in text
+    assert "none of them was run here" in text
     assert r"\textit{Su \& al. (reported)}" in to_latex(table, shown)
     assert "Su &" not in to_markdown(table)  # of another data set than ours
     assert any(cell["row"] == "su" for cell in document(table, frame, [])["cells"])
@@ -183,13 +183,13 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
         return make_table(plan, cells_frame(plan, Store(Path("nowhere"))))
 
     as_in_the_paper = table_of("paper", {})
-    beside = "In the columns headed paper the paper's value (Table 5)."
+    beside = "In the columns headed paper: the paper's value (Table 5)."
     assert beside in lay_out(as_in_the_paper, DEFAULT).notes
     assert "--set" not in as_in_the_paper.caption
     for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
         for style, words in (
             (TableStyle(reference="show"), "so compare the order and not the numbers"),
-            (DEFAULT, "they stand in table.csv alone"),
+            (DEFAULT, "they are in table.csv only"),
         ):
             assert any(words in note for note in lay_out(table, style).notes)
         assert not any(
@@ -210,7 +210,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
     table = make_table(plan, cells_frame(plan, Store(tmp_path)))
     assert "after synthetic data made by skelcon" in table.caption
     assert not table.show_paper
-    assert any("say nothing of real actions" in note for note in table.notes)
+    assert any("say nothing about real actions" in note for note in table.notes)
     assert any("(xsub, 18 clips" in note for note in table.notes)
 
 

@@ -1,4 +1,4 @@
-"""The table of a cross-validation: pooled accuracies, their errors, and who is told apart."""
+"""The table of a cross-validation: pooled accuracies, their errors, and the rows near the best."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_an_entry_is_pooled_over_its_folds_with_an_error_over_clips_and_groups(
     assert "The last epoch is reported; the test side was not read." in table.notes
 
 
-def test_a_note_a_column_says_what_is_not_told_apart(plan: Plan, tmp_path: Path) -> None:
+def test_a_note_a_column_says_what_is_within_one_standard_error(plan: Plan, tmp_path: Path) -> None:
     store, dataset = Store(tmp_path), plan.dataset
     finish(plan, store)
     train = split(dataset, "xsub", "train")
@@ -110,10 +110,9 @@ def test_a_note_a_column_says_what_is_not_told_apart(plan: Plan, tmp_path: Path)
     assert apart == {"img": True, "seq": False}  # else the test shows nothing
     notes = [note for note in table_of(plan, store).notes if "best" in note]
     assert notes == [
-        "IMG: best crop+jitter; every other row is further from it than the standard error of the "
-        "difference.",
-        "SEQ: best crop+jitter; not told apart from it (difference within its standard error): "
-        "none.",
+        "IMG: best crop+jitter; every other row is more than one standard error of the "
+        "difference below.",
+        "SEQ: best crop+jitter; within one standard error of the difference: none.",
     ]
 
 

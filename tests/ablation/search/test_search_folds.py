@@ -268,13 +268,13 @@ def test_the_best_has_an_error_and_a_lead_over_the_default(
     a, b = (np.array(per_clip(store, trial.evaluations)) for trial in (best, default))
     expected = paired_difference(a[:, 0], b[:, 0], a[:, 1])
     assert (lead.value, lead.error) == pytest.approx(expected)
-    assert lead.told_apart == (abs(lead.value) > lead.error)
+    assert lead.clear == (abs(lead.value) > lead.error)
     assert "over the subjects of the training side (folds: 4)" in summary.caption
 
 
-@pytest.mark.parametrize("told_apart", [True, False])
+@pytest.mark.parametrize("clear", [True, False])
 def test_what_is_within_its_error_is_said_to_be(
-    tmp_path: Path, eight: SkeletonDataset, told_apart: bool
+    tmp_path: Path, eight: SkeletonDataset, clear: bool
 ) -> None:
     """Of 36 clips trial 1 has nine more right, in each subject alike, or one alone."""
     problem, store = problem_of(tmp_path, eight, trials=2), Store(tmp_path / "r")
@@ -286,8 +286,8 @@ def test_what_is_within_its_error_is_said_to_be(
         clips = evaluation.side.clips(eight, "validation")
         hits = np.arange(len(clips)) % 3 == 0
         assert evaluation.side.fold is not None
-        if "trial 1" in evaluation.label and (told_apart or evaluation.side.fold.index == 0):
-            hits[[1, 4] if told_apart else [1]] = True
+        if "trial 1" in evaluation.label and (clear or evaluation.side.fold.index == 0):
+            hits[[1, 4] if clear else [1]] = True
         directory = store.begin(evaluation.key, evaluation.to_json())
         groups = eight.columns["subject"][clips]
         labels, wrong = np.zeros(len(clips), int), (~hits).astype(int)
@@ -297,15 +297,15 @@ def test_what_is_within_its_error_is_said_to_be(
     summary = Summary(record, store)
     assert summary.best is not None
     assert summary.best.number == 1
-    lost = ": not told apart from the default."
+    lost = ": within one standard error of the default."
     assert summary.verdict.startswith("Best less default: +")
     assert "over clips and subjects" in summary.verdict
-    assert summary.verdict.endswith(lost) != told_apart
+    assert summary.verdict.endswith(lost) != clear
     report.export(summary, tmp_path)
     document = json.loads((tmp_path / "search.json").read_text())
     assert document["verdict"] == summary.verdict
     assert document["best"]["error"] == summary.evidence.error(summary.best)
-    assert document["lead"]["value"] == pytest.approx(8 / 36 if told_apart else 1 / 36)
+    assert document["lead"]["value"] == pytest.approx(8 / 36 if clear else 1 / 36)
     for name in ("best.yaml", "preset.yaml"):
         text = (tmp_path / name).read_text()
         assert summary.verdict in text

@@ -1,4 +1,4 @@
-"""Corrections for many comparisons, the swap test, and how many seeds would settle a difference."""
+"""Corrections for many comparisons, and how many seeds would settle a difference."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from ablation.statistics import (
     LEVEL,
@@ -17,7 +16,6 @@ from ablation.statistics import (
     adjusted,
     difference_of,
     seeds_to_settle,
-    swap_test,
 )
 
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
@@ -36,23 +34,6 @@ def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
 
 def test_holm_of_known_values() -> None:
     assert adjusted([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-
-
-def test_swaps_of_few_seeds_are_all_of_them() -> None:
-    differences = [0.03, 0.05, -0.01, 0.04, 0.02, 0.06]
-    reference = stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", vectorized=False
-    )
-    assert swap_test(differences) == pytest.approx(reference.pvalue)
-    assert swap_test([0.03, 0.05, 0.04, 0.02, 0.06]) == 2 / 2**5
-    assert swap_test([0.3]) is None
-
-
-def test_swaps_of_many_seeds_are_drawn_and_are_the_same_every_time() -> None:
-    differences = np.random.default_rng(1).normal(0.3, 1, 20)
-    found = swap_test(differences)
-    assert found == swap_test(differences)
-    assert found == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, abs=0.03)
 
 
 def test_the_proposed_seeds_find_the_difference_four_times_in_five() -> None:

@@ -205,13 +205,14 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
 def test_a_worker_that_cannot_push_has_not_failed_its_unit(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ablation.scheduler.trainables import UnitTrainable
+    from ablation.scheduler.worker import Worker
 
     here = node("one")
     make(here.store)
-    monkeypatch.setattr("ablation.scheduler.trainables.mirror_at", lambda uri: here)
-    worker = object.__new__(UnitTrainable)  # without Ray's own part
+    monkeypatch.setattr("ablation.scheduler.worker.mirror_at", lambda uri: here)
+    worker = object.__new__(Worker)  # without a thread that watches Ray
     worker._device = "cpu"
+    worker._run = None
     worker._settings = {
         "mirror": here.uri,
         "key": KEY,
@@ -223,7 +224,7 @@ def test_a_worker_that_cannot_push_has_not_failed_its_unit(
         "gpu": 0,
         "monitor": None,
     }
-    monkeypatch.setattr("ablation.scheduler.trainables.data_at", lambda wanted, path, node: path)
+    monkeypatch.setattr("ablation.scheduler.worker.data_at", lambda wanted, path, node: path)
     here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
     with pytest.raises(UnreachedError):
         worker.step()

@@ -32,9 +32,18 @@ def name_of(action: int, subject: int, trial: int) -> str:
     return f"a{action}_s{subject}_t{trial}"
 
 
+_SIDE = [(0.2, 0.4), (0.25, 0.15), (0.27, -0.1), (0.28, -0.2)]
+_SIDE += [(0.1, -0.05), (0.12, -0.5), (0.13, -0.9), (0.13, -0.95)]
+_TRUNK = [(0, 0.7), (0, 0.45), (0, 0.1), (0, 0)]
+_LIMBS = [[(side * x, y) for x, y in limb] for limb in (_SIDE[:4], _SIDE[4:]) for side in (-1, 1)]
+BODY = np.array([*_TRUNK, *(joint for limb in _LIMBS for joint in limb)])
+"""(20, 2): the first Kinect's joints of somebody who stands, in UTD-MHAD's order."""
+
+
 def write_mat(folder: Path, name: str, frames: int, seed: int) -> None:
     buffer = io.BytesIO()
-    values = np.random.default_rng(seed).normal(2, 0.4, (20, 3, frames))
+    values = np.random.default_rng(seed).normal(2, 0.01, (20, 3, frames))
+    values[:, :2] += BODY[:, :, None]
     scipy.io.savemat(buffer, {"d_skel": values})
     (folder / f"{name}_skeleton.mat").write_bytes(buffer.getvalue())
 
@@ -102,6 +111,7 @@ def test_import_prints_what_it_found_made_and_skipped(run: Run, raw: Path, here:
         ("paper", {}),
         ("spine-to-z, centre", {"shoulders_to_x": False}),
         ("shoulders-to-x", {"centre": False, "spine_to_z": False}),
+        ("centre,scale", {"spine_to_z": False, "shoulders_to_x": False, "scale": True}),
     ],
 )
 def test_the_steps_of_normalisation(run: Run, raw: Path, here: Path, text: str, steps: dict):
@@ -280,6 +290,40 @@ def test_check_for_scripts(run: Run, raw: Path, here: Path):
     answer = json.loads(shown)
     assert (answer["ok"], answer["findings"], answer["import"]) == (True, [], None)
     assert run("check", made.path)[1].splitlines()[-1] == "nothing wrong"
+
+
+def test_check_is_a_page_of_verdicts(run: Run, raw: Path, here: Path):
+    code, shown, error = run("check", raw, "--sheet", "sub/worst.png")
+    assert (code, error) == (0, "")
+    page = " ".join(shown.split())
+    assert "ok joint order kinect-v1 fits" in page
+    assert "note classes 25 classes have no clip, of 27" in page
+    assert shown.splitlines()[-1] == "drawn in 'sub/worst.png'"
+    with Image.open(here / "sub" / "worst.png") as picture:
+        assert picture.size[0] > 1000
+    code, _, error = run("check", raw, "--sheet", "worst.jpg")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "ends in .png" in error
+
+
+def test_an_import_warns_of_another_order_of_joints(run: Run, raw: Path, here: Path):
+    _, shown, _ = run("import", raw, "good")
+    assert "warning" not in shown
+    order = [19, 3, 11, 5, 2, 8, 0, 14, 17, 9, 6, 12, 1, 18, 4, 7, 10, 13, 15, 16]
+    for file in raw.glob("*.mat"):
+        values = scipy.io.loadmat(file)["d_skel"][order]
+        scipy.io.savemat(file, {"d_skel": values})
+    code, shown, error = run("import", raw, "wrong")
+    assert (code, error) == (0, "")
+    assert "warning: joint-order" in shown
+    assert "no known layout of 20 joints fits better" in " ".join(shown.split())
+    sdk = [3, 2, 1, 0, *range(4, 20)]  # as if the sensor's own order had been kept
+    for file in raw.glob("*.mat"):
+        values = scipy.io.loadmat(file)["d_skel"][np.argsort(order)][sdk]
+        scipy.io.savemat(file, {"d_skel": values})
+    _, shown, _ = run("import", raw, "sdk")
+    assert "(--layout kinect-v1-sdk)" in " ".join(shown.split())
+    assert run("check", "sdk")[0] == 1
 
 
 def test_show_writes_a_strip_and_an_animation(run: Run, raw: Path, here: Path):

@@ -119,6 +119,7 @@ def train(contrast: MomentumContrast, query_view: Tensor, key_view: Tensor) -> t
     result = contrast(query_view, key_view)
     optimiser.zero_grad()
     result.loss.backward()
+    contrast.enqueue(result.keys)
     optimiser.step()
     return float(result.loss.detach()), float(result.top1)
 
@@ -251,6 +252,7 @@ def test_a_tie_is_not_a_hit():
         head.out.bias.fill_(1.0)
         for pair in views(4):
             result = contrast(*pair)
+            contrast.enqueue(result.keys)
     assert float(result.loss) == pytest.approx(np.log(1 + K))
     assert float(result.top1) == 0
 

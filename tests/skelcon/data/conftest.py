@@ -97,11 +97,19 @@ def mat_bytes() -> Callable[..., bytes]:
     return mat_bytes
 
 
-@pytest.fixture(scope="session")
-def real_utd() -> Path:
+def _real(name: str) -> Path:
     override = os.environ.get("SKELCON_TEST_DATA")
     root = Path(override) if override else Path(__file__).parents[3].parent / "shared" / "data"
-    path = root / "utd_mhad"
-    if not path.is_dir():
-        pytest.skip(f"no real data at '{path}' (set SKELCON_TEST_DATA to where it is)")
-    return path
+    if not (root / name).is_dir():
+        pytest.skip(f"no real data at '{root / name}' (set SKELCON_TEST_DATA to where it is)")
+    return root / name
+
+
+@pytest.fixture(scope="session")
+def real_utd() -> Path:
+    return _real("utd_mhad")
+
+
+@pytest.fixture(scope="session")
+def real_msr() -> Path:
+    return _real("msr_action3d")

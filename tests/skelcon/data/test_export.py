@@ -91,12 +91,9 @@ def made(write: Write, tmp_path: Path) -> Callable[[str], SkeletonDataset]:
 Made = Callable[[str], SkeletonDataset]
 
 
-def clip_of(dataset: SkeletonDataset, name: str, format: str = "") -> np.ndarray:
-    """A clip without the absent bodies behind its last one; ``agcn-npy`` has it normalised."""
+def clip_of(dataset: SkeletonDataset, name: str) -> np.ndarray:
+    """A clip without the absent bodies behind its last one."""
     clip = dataset.clip(dataset.clip_names.index(name))
-    if format == "agcn-npy":
-        steps = Normalisation().without(dataset.normalisation)
-        clip = normalise(clip, dataset.layout, steps).astype(np.float32)
     return clip[: np.flatnonzero(clip.any(axis=(1, 2, 3)))[-1] + 1]
 
 
@@ -128,29 +125,28 @@ def test_what_is_exported_is_imported_again(
     out = tmp_path / f"out{suffix}"
     back, skipped = import_dataset(detect(out, format if named else None), tmp_path / "back", RAW)
     assert skipped == []
-    assert back.family == format
+    assert back.family == dataset.family
     assert back.layout == dataset.layout
-    assert back.normalisation == (Normalisation() if format == "agcn-npy" else RAW)
+    assert back.normalisation == RAW
     assert back.num_classes == dataset.num_classes
     wanted = {"CV": ["xview"], None: list(SIDES[kind])}.get(protocol, [protocol])
-    assert set(wanted) <= set(back.splits)
+    assert set(wanted) == set(back.splits)
     sides = {name: SIDES[kind][name] for name in wanted}
     if format == "pyskl-pkl":
         expected = list(dataset.clip_names)
     else:
         part = np.any([row >= 0 for row in sides.values()], axis=0)
         expected = [dataset.clip_names[at] for at in np.flatnonzero(part)]
-    assert sorted(back.clip_names) == sorted(expected)
+    assert list(back.clip_names) == expected
     for at, name in enumerate(back.clip_names):
         index = dataset.clip_names.index(name)
         assert back.labels[at] == dataset.labels[index]
         assert back.lengths[at] == dataset.lengths[index]
-        np.testing.assert_array_equal(clip_of(back, name), clip_of(dataset, name, format))
+        np.testing.assert_array_equal(clip_of(back, name), clip_of(dataset, name))
         for protocol_name, row in sides.items():
             assert back.splits[protocol_name][at] == row[index]
-        if kind == "ntu":
-            for column in ("subject", "camera", "setup"):
-                assert back.columns[column][at] == dataset.columns[column][index]
+        for column in ("subject", "camera", "setup"):
+            assert back.columns[column][at] == dataset.columns[column][index]
 
 
 def test_arrays_of_ctrgcn(made: Made, tmp_path: Path):
@@ -182,9 +178,13 @@ def test_arrays_of_agcn(made: Made, tmp_path: Path):
         tmp_path / "out" / protocol / f"{part}_{what}"
         for protocol in ("xsub", "xview")
         for part in ("train", "val")
-        for what in ("data_joint.npy", "label.pkl", "num_frame.npy")
+        for what in ("as_they_are.npy", "data_joint.npy", "label.pkl", "num_frame.npy")
     ]
-    expected += [tmp_path / "out" / protocol / "layout.txt" for protocol in ("xsub", "xview")]
+    expected += [
+        tmp_path / "out" / protocol / file
+        for protocol in ("xsub", "xview")
+        for file in ("layout.txt", "skelcon.json")
+    ]
     assert written == sorted(expected)
     for protocol, row in SIDES["ntu"].items():
         for part, side in (("train", 0), ("val", 1)):
@@ -210,7 +210,7 @@ def test_pickle_of_pyskl(made: Made, tmp_path: Path):
     dataset = made("ntu")
     (out,) = export_dataset(dataset, tmp_path / "ntu60_3d.pkl", "pyskl-pkl")
     content = pickle.loads(out.read_bytes())
-    assert set(content) == {"split", "annotations", "layout"}
+    assert set(content) == {"split", "annotations", "layout", "skelcon"}
     names = np.array(dataset.clip_names)
     assert content["split"] == {
         f"{protocol}_{part}": names[SIDES["ntu"][protocol] == side].tolist()
@@ -281,7 +281,8 @@ def test_the_protocol_that_an_archive_tells(
 ):
     (out,) = export_dataset(made("own"), tmp_path / "own.npz", "ctrgcn-npz")
     with np.load(out) as arrays:
-        np.savez(tmp_path / "other.npz", **{**arrays, "protocol": np.array(told)})
+        kept = {name: arrays[name] for name in arrays.files if name != "skelcon"}
+        np.savez(tmp_path / "other.npz", **{**kept, "protocol": np.array(told)})
     back, skipped = import_dataset(tmp_path / "other.npz", tmp_path / "back", RAW)
     assert skipped == []
     assert list(back.splits) == [protocol]

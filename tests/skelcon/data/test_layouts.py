@@ -14,7 +14,7 @@ from skelcon.data import (
     SkeletonLayout,
     common_layout,
     joint_mapping,
-    layout_named,
+    layout_from,
     normalise,
 )
 from skelcon.data.synthetic import Take, render
@@ -39,7 +39,7 @@ def test_the_alignment_is_between_the_joints_that_it_names(layout: SkeletonLayou
     assert len(set(layout.joints)) == layout.num_joints
     right, left = (layout.joints[joint] for joint in layout.shoulders)
     assert (right, left) == ("right_shoulder", "left_shoulder")
-    assert layout_named(layout.name) is layout
+    assert layout_from(layout.name) is layout
 
 
 def test_the_sizes_and_trunks():
@@ -54,8 +54,8 @@ def test_a_layout_comes_back_from_json(layout: SkeletonLayout):
 
 
 def test_an_unknown_layout_names_the_nearest(user_error: Callable[..., str]):
-    user_error(lambda: layout_named("kinect-v3"), "'kinect-v3'", "kinect-v2")
-    user_error(lambda: layout_named("?"), "kinect-v1", "kinect-v2")
+    user_error(lambda: layout_from("kinect-v3"), "'kinect-v3'", "kinect-v2")
+    user_error(lambda: layout_from("?"), "kinect-v1", "kinect-v2")
 
 
 @pytest.mark.parametrize(
@@ -116,13 +116,28 @@ def test_layouts_without_a_way_between_them(tiny: SkeletonLayout, user_error: Ca
     user_error(
         lambda: joint_mapping(KINECT_V1, KINECT_V2),
         "'kinect-v1' to 'kinect-v2'",
-        "kinect-v2 to kinect-v1",
+        "'kinect-v1' has no neck, left_hand_tip, left_thumb, right_hand_tip, right_thumb",
     )
+    user_error(lambda: joint_mapping(KINECT_V1, LAYOUTS["coco-17"]), "one has 3, one 2 dimensions")
     user_error(lambda: joint_mapping(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
     user_error(lambda: common_layout(tiny, KINECT_V1), "'tiny'", "'kinect-v1'")
-    # A layout is its joints and bones, not its name.
+
+
+def test_a_layout_is_its_joints_and_bones_not_its_name():
     renamed = replace(KINECT_V2, joints=KINECT_V2.joints[::-1])
-    user_error(lambda: joint_mapping(renamed, KINECT_V1), "'kinect-v2' to 'kinect-v1'")
+    assert joint_mapping(renamed, KINECT_V2) == tuple(reversed(range(25)))
+
+
+def test_joints_of_other_names_are_mapped_by_what_they_are_called_elsewhere():
+    msr = LAYOUTS["msr-action3d"]
+    there, back = joint_mapping(KINECT_V1, msr), joint_mapping(msr, KINECT_V1)
+    assert [there[at] for at in back] == list(range(20))
+    called = {KINECT_V1.joints[there[at]]: name for at, name in enumerate(msr.joints)}
+    assert {a: b for a, b in called.items() if a != b} == {
+        "shoulder_centre": "neck",
+        "spine": "torso",
+    }
+    assert common_layout(msr, KINECT_V1) == common_layout(KINECT_V1, msr) == KINECT_V1
 
 
 V2_TO_V1 = joint_mapping(KINECT_V2, KINECT_V1)

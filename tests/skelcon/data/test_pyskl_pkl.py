@@ -374,7 +374,7 @@ def test_several_files(write_pickle: WritePickle, tmp_path: Path, user_error: Us
     user_error(lambda: detect(path.parent.parent), "holds no clip")
 
 
-@pytest.mark.parametrize("name", ["train_label.pkl", "some.npy", "ntu60_3danno"])
+@pytest.mark.parametrize("name", ["train_label.pkl", "some.npy"])
 def test_other_files_are_not_these(write_pickle: WritePickle, user_error: UserErrorOf, name: str):
     path = write_pickle(ntu_content(), name)
     user_error(lambda: detect(path, "pyskl-pkl"), path)

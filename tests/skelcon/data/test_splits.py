@@ -93,6 +93,19 @@ def test_the_first_protocol_that_there_is_is_chosen(make: Make, user_error: Call
     user_error(lambda: choose_protocol(dataset, ["xsub", "xveiw"]), "'xveiw'")
 
 
+def test_a_protocol_of_the_datas_own(
+    tmp_path: Path, write: Callable[..., SkeletonDataset], user_error: Callable[..., str]
+):
+    infos = [ClipInfo(f"clip {at}", 0, subject=at) for at in range(4)]
+    dataset = write(tmp_path / "own", infos, splits={"halves": np.array([0, 0, 0, 1])})
+    assert choose_protocol(dataset, PROTOCOLS) == choose_protocol(dataset, ["Halves"]) == "halves"
+    user_error(lambda: choose_protocol(dataset, ["xsub"]), "xsub", "it has: halves")
+    user_error(lambda: choose_protocol(dataset, ["halfs"]), "'halfs'", "'halves'")
+    assert num_folds(dataset, "halves") == 3
+    both = write(tmp_path / "both", infos, splits=dict.fromkeys(("a", "b"), np.array([0, 0, 1, 1])))
+    user_error(lambda: choose_protocol(both, PROTOCOLS), "it has: a, b")
+
+
 def test_both_sides_as_the_data_set_has_them(make: Make):
     dataset = make([(s, 1, 1) for s in range(6)], xsub=[0, 1, -1, 0, 1, -1])
     assert split(dataset, "cross-subject", "train").tolist() == [0, 3]

@@ -10,6 +10,14 @@ from skelcon.encoders import BiGRU, BiGRUConfig
 B, T, M, V, H, LAYERS = 3, 9, 2, 4, 5, 3
 
 
+@pytest.fixture(autouse=True, params=[False, True], ids=["by torch", "as large ones"])
+def large(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the encoders of a test count as large."""
+    if request.param:
+        monkeypatch.setattr("skelcon.encoders.bigru.LARGE", 1)
+    return bool(request.param)
+
+
 def built(**options: bool) -> tuple[BiGRU, nn.GRU]:
     """An encoder, and a GRU of PyTorch with the same weights."""
     torch.manual_seed(0)
@@ -102,3 +110,42 @@ def test_weights_start_xavier_uniform():
         bound = math.sqrt(6 / sum(weight.shape))
         assert 0.98 * bound < weight.abs().max() <= bound
         assert weight.std() == pytest.approx(bound / math.sqrt(3), rel=0.05)
+
+
+@pytest.mark.parametrize("stepwise", [False, True])
+def test_large_ones_equal_torchs_to_rounding(
+    stepwise: bool, large: bool, monkeypatch: pytest.MonkeyPatch
+):
+    found = []
+    for limit in (1, 10**6):
+        monkeypatch.setattr("skelcon.encoders.bigru.LARGE", limit)
+        encoder = built(stepwise=stepwise)[0].double()
+        x = torch.linspace(-2, 2, B * T * M * V * 3).view(B, T, -1).cos().double()
+        features, each = gradients(encoder, encoder.gru, x, encoder)
+        assert torch.equal(encoder.eval()(x), features)
+        with torch.no_grad():
+            assert torch.equal(encoder(x), features)
+        found.append([features, *each])
+    for mine, plain in zip(*found, strict=True):
+        torch.testing.assert_close(mine, plain, atol=1e-12, rtol=1e-12)
+
+
+def test_small_ones_have_the_bits_of_torch(large: bool):
+    encoder, gru = built()
+    x = torch.randn(B, T, M * V * 3)
+    assert torch.equal(encoder(x), torch.cat(tuple(gru(x)[1][-2:]), dim=1)) == (not large)
+
+
+def test_under_autocast_products_are_rounded_and_nothing_else(large: bool):
+    encoder, _ = built()
+    x = torch.randn(B, T, M * V * 3)
+    expected = encoder(x).detach()
+
+    def cast(x: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return encoder(x).float()
+
+    found, rounded = gradients(encoder, encoder.gru, x, cast)
+    torch.testing.assert_close(found, expected, atol=0.03, rtol=0)
+    assert not torch.equal(found, expected)
+    assert all(each.dtype == torch.float32 for each in rounded)

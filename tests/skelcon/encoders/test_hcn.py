@@ -134,3 +134,21 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(model(x), model(x))
     without = built(dropout=0.0).train()
     assert torch.equal(without(x), without(x))
+
+
+@pytest.mark.parametrize("bodies", [1, 2])
+def test_wide_ones_differ_by_rounding_alone(bodies: int, monkeypatch: pytest.MonkeyPatch):
+    """Channels last in memory or first: features and gradients."""
+    found = []
+    for limit in (1, 10**6):
+        monkeypatch.setattr("skelcon.encoders.hcn.WIDE", limit)
+        torch.manual_seed(0)
+        model = HCN(HCNConfig(channels=4, cooccurrence=16), bodies, 5, 16).double()
+        x = torch.randn(3, bodies, 3, 16, 5, dtype=torch.float64)
+        x[1:, bodies - 1] = 0
+        torch.manual_seed(1)  # dropout is on
+        features = model(x)
+        features.square().sum().backward()
+        found.append([features, *(p.grad for p in model.parameters())])
+    for wide, narrow in zip(*found, strict=True):
+        torch.testing.assert_close(wide, narrow, atol=1e-12, rtol=1e-12)

@@ -1,0 +1,304 @@
+"""How a number of a table came about, from the results directory alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.plan import Cell, Plan
+from ablation.provenance.cells import seconds_of, settings_of
+from ablation.provenance.configurations import ran
+from ablation.provenance.reproducing import Command, Commands, keys_of
+from ablation.report.entry import Entry, number
+from ablation.report.from_results import load_plan
+from ablation.report.table import cells_frame, entries_of, printed
+from ablation.store import Store
+from ablation.store.unit_files import PROVENANCE
+from ablation.text import plural
+from ablation.units import EvaluateUnit
+from skelcon.config import Json
+from skelcon.data import SkeletonDataset, kind_of_groups
+from skelcon.errors import UserError, nearest
+from skelcon.presets import DataNames, preset_layers
+from skelcon.settings import merge
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What one seed (and fold) gave.
+
+    Attributes:
+        value: a fraction or a count; None without one, then ``reason`` says why.
+        unit: the key of the evaluation.
+        pretrainings: the keys of what it evaluates.
+        seconds, pretraining_seconds: wall time.
+        peak_memory: of any of its units, in MiB.
+    """
+
+    seed: int
+    fold: int | None
+    value: float | None
+    reason: str
+    unit: str
+    pretrainings: tuple[str, ...]
+    seconds: float | None
+    pretraining_seconds: float | None
+    peak_memory: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting that decided the number, and who set it."""
+
+    key: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How a number came about.
+
+    Attributes:
+        row_label, column_label: what the table prints for row and column.
+        entry: the number as the table prints it.
+        paper: what the paper reports, with its source; empty where it reports nothing.
+        over: what its interval is over; empty where there is none.
+        data: of each data set its facts.
+        ran: versions, revision, machine and arithmetic of its units.
+    """
+
+    table: str
+    row: str
+    column: str
+    row_label: str
+    column_label: str
+    metric: str
+    entry: Entry
+    paper: str
+    over: str
+    values: tuple[Value, ...]
+    settings: tuple[Setting, ...]
+    protocol: str
+    evaluated_on: str
+    data: tuple[Json, ...]
+    ran: Json
+    command: Command
+
+    def to_json(self) -> Json:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Explains the cells of a table that has been made.
+
+    Attributes:
+        table: its name.
+        plan, store: of the table.
+        entries, evidence, frame: what it was made of.
+    """
+
+    table: str
+    plan: Plan
+    store: Store
+    entries: Mapping[Where, Entry]
+    evidence: Evidence
+    frame: pd.DataFrame
+
+    @classmethod
+    def of(cls, results: Path, table: str) -> Explainer:
+        """For a table of a results directory; :class:`UserError` if it is not there."""
+        store, plan = Store(results), load_plan(results, table)
+        frame = cells_frame(plan, store)
+        evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
+        return cls(table, plan, store, entries_of(plan, frame, evidence), evidence, frame)
+
+    def explain(self, where: Where) -> Explanation:
+        """Explain the cell in a row and a column."""
+        plan, store, (row, column) = self.plan, self.store, where
+        cells = [each for each in plan.cells if (each.row, each.column) == where]
+        shown = self._shown
+        lines = shown[(shown["row"] == row) & (shown["column"] == column)]
+        keys = sorted(keys_of(plan, where))
+        known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
+        return Explanation(
+            table=self.table,
+            row=row,
+            column=column,
+            row_label=plan.study.all_rows[row].label or row,
+            column_label=plan.study.columns[column].label or column,
+            metric=plan.metric(column),
+            entry=self.entries[where],
+            paper=_paper(plan, self.entries[where]),
+            over=_over(plan, self.evidence, where),
+            values=tuple(
+                _value(cell, line["value"], line["reason"], store)
+                for cell, line in zip(cells, lines.to_dict("records"), strict=True)
+            ),
+            settings=tuple(_settings(plan, cells, where)),
+            protocol=next((each.unit.side.protocol for each in cells if each.unit), plan.protocol),
+            evaluated_on=plan.evaluate_on,
+            data=tuple(map(_facts, plan.datasets)),
+            ran=ran(keys, store),
+            command=self._commands.of(where, [each for each in known if each is not None]),
+        )
+
+    @cached_property
+    def _shown(self) -> pd.DataFrame:
+        return printed(self.plan, self.frame)
+
+    @cached_property
+    def _commands(self) -> Commands:
+        return Commands(self.plan)
+
+
+def explain(results: Path, table: str, row: str, column: str) -> Explanation:
+    """Explain a cell.
+
+    Args:
+        results: the results directory.
+        table: the name of a table in it.
+        row, column: their names, or what the table prints for them.
+
+    Raises:
+        UserError: if there is no such table, row or column.
+    """
+    explainer = Explainer.of(results, table)
+    study = explainer.plan.study
+    labels = {name: each.label for name, each in study.all_rows.items()}
+    row = _named(f"table '{table}' has no row", row, labels)
+    heads = {name: each.label for name, each in study.columns.items()}
+    return explainer.explain((row, _named(f"table '{table}' has no column", column, heads)))
+
+
+def _paper(plan: Plan, entry: Entry) -> str:
+    """``70.1 (Table 5, x-view)``; empty where there is none, or beside synthetic data."""
+    if plan.report is None or plan.synthetic or entry.paper is None:
+        return ""
+    unlike = "" if plan.like_the_paper else ", of another data set, protocol or scale"
+    return f"{number(entry.paper, entry.unit, of_paper=True)} ({plan.report.source}{unlike})"
+
+
+def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:
+    """The name of what is asked for by its name or its label."""
+    if asked in labels:
+        return asked
+    for name, label in labels.items():
+        if label is not None and label.casefold() == asked.casefold():
+            return name
+    raise UserError(f"{problem} '{asked}': {nearest(asked, labels)}")
+
+
+def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
+    unit = cell.unit
+    needs = unit.needs if unit is not None else ()
+    keys = (unit.key, *needs) if unit is not None else ()
+    peak: dict[str, float] = {}
+    for key in keys:
+        of_unit = (store.files(key).read_or_none(PROVENANCE) or {}).get("peak_memory", {})
+        peak |= {name: max(mib, peak.get(name, 0.0)) for name, mib in of_unit.items()}
+    trained = [seconds_of(store, key) for key in needs]
+    known = [seconds for seconds in trained if seconds is not None]
+    return Value(
+        cell.seed,
+        cell.fold,
+        None if reason else value,
+        reason,
+        unit.key if unit is not None else "",
+        needs,
+        seconds_of(store, unit.key) if unit is not None else None,
+        sum(known) if known and len(known) == len(trained) else None,
+        peak,
+    )
+
+
+def _over(plan: Plan, evidence: Evidence, cell: Where) -> str:
+    """``5 seeds, 4 subjects and 430 clips``."""
+    estimate, hits = evidence.estimate(cell), evidence.hits.get(cell)
+    if estimate is None or not estimate.known:
+        return ""
+    seeds = plural(estimate.seeds, "seed")
+    if hits is None:
+        return f"{seeds}, and not over the test sample: its predictions are not known"
+    unit = next(each.unit for each in plan.cells if (each.row, each.column) == cell and each.unit)
+    kind = kind_of_groups(plan.dataset, unit.side.protocol, hits.clips)
+    parts = [seeds] if estimate.seeds > 1 else []
+    if estimate.groups != len(hits.clips):
+        parts.append(plural(estimate.groups, kind or "group"))
+    clips = plural(len(hits.clips), "clip")
+    text = f"{', '.join(parts)} and {clips}" if parts else clips
+    return text if estimate.seeds > 1 else f"{text}, of one seed"
+
+
+def _facts(dataset: SkeletonDataset) -> Json:
+    return {
+        "name": dataset.name,
+        "fingerprint": dataset.fingerprint,
+        "layout_family": dataset.family,
+        "normalisation": dataset.normalisation.model_dump(mode="json"),
+        "joints": dataset.layout.num_joints,
+        "clips": len(dataset),
+        "synthetic": dataset.synthetic,
+    }
+
+
+# -- settings ---------------------------------------------------------------------------------
+
+
+def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
+    """All settings that are in use, each with the last that set it."""
+    unit = next((each.unit for each in cells if each.unit is not None), None)
+    if not isinstance(unit, EvaluateUnit):
+        return []
+    values = settings_of(unit)
+    sources: dict[str, str] = {}
+    for source, tree in _layers(plan, where, unit):
+        for key in values:
+            if _sets(tree, key, unit.representations):
+                sources[key] = source
+    return [Setting(key, value, sources.get(key, DEFAULT)) for key, value in values.items()]
+
+
+def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Json]]:
+    """What sets the settings of a cell, in the order in which `Study.settings` applies it."""
+    study, (row, column) = plan.study, where
+    behind = study.columns[column].of or column
+    names = DataNames.of(plan.dataset, plan.source)
+    asked = study.settings(row, behind, plan.preset.tree, plan.overrides, None, names).pretrain
+    trained = [source.pretrained for source in unit.encoders if source.pretrained is not None]
+    together = trained[0].representations if trained else asked.representations
+    of_row = (f"row {row}", study.all_rows[row].set)
+    of_column = (f"column {column}", study.columns[behind].set)
+    layers = [*preset_layers(plan.preset, together, names)]
+    layers += [("study", study.base), of_row, of_column]
+    if study.columns[behind].separate:
+        layers.append((f"column {column}", {"pretrain.representations": []}))
+    layers.append(("--set", plan.overrides))
+    if row in study.references:  # what makes it the reference comes last
+        layers += [of_row, of_column]
+    nested = []
+    for source, changes in layers:
+        tree: Json = {}
+        merge(tree, changes)
+        nested.append((source, tree))
+    return nested
+
+
+def _sets(tree: Json, key: str, representations: Sequence[str]) -> bool:
+    """Whether a tree of changes sets the value at a key path, maybe by representation."""
+    found: Any = tree
+    for part in key.split("."):
+        if not isinstance(found, dict) or part not in found:
+            return False
+        found = found[part]
+    return not isinstance(found, dict) or any(name in found for name in representations)

@@ -1,0 +1,188 @@
+"""The options of ``skelcon data import`` that describe files of no known layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from skelcon.cli.console import can_write
+from skelcon.cli.flatten import group, option
+from skelcon.cli.terminal import PlainConsole, echo, joined, line
+from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
+
+if TYPE_CHECKING:
+    from skelcon.data import Source
+    from skelcon.data.importers.preview import Preview
+
+_LABEL = 10
+
+
+def _keys(texts: Sequence[str]) -> dict[str, str]:
+    """The values of ``--key``."""
+    out = {}
+    for text in texts:
+        key, equals, name = text.partition("=")
+        if not (equals and key and name):
+            raise UserError(f"--key '{text}': write what it is and what the files call it: label=y")
+        out[key.strip()] = name.strip()
+    return out
+
+
+@group("Own recordings")
+class OwnOptions:
+    """What files of one's own are; a description beside them says the same."""
+
+    describe: Path | None = option(
+        None,
+        "A description of the files (YAML). Options win over it.",
+        metavar="FILE.yaml",
+        exists=True,
+        dir_okay=False,
+        show_default="skelcon.yaml in SOURCE, or NAME.yaml beside NAME.npz",
+    )
+    layout: str | None = option(
+        None,
+        "The joints: a name (skelcon data layouts lists them) or a YAML file.",
+        metavar="NAME|FILE.yaml",
+        show_default=False,
+    )
+    files: str | None = option(
+        None,
+        "A file a clip: their names, such as 'a{label}_s{subject}_*.txt'.",
+        metavar="PATTERN",
+        show_default=False,
+    )
+    manifest: str | None = option(
+        None, "A CSV or Parquet file with a line a clip.", metavar="FILE", show_default=False
+    )
+    columns: str | None = option(
+        None,
+        "The numbers of a joint; _ is ignored.",
+        metavar="x,y,z,confidence",
+        show_default="the coordinates",
+    )
+    rows: Literal["joint", "frame"] | None = option(
+        None, "A line of text is one joint, or all joints of a frame.", show_default=False
+    )
+    axes: str | None = option(
+        None,
+        "Of arrays: NTVC, NMTVC, NCTVM, NT(MVC) or the like; without N in a file a clip.",
+        metavar="LETTERS",
+        show_default="what alone fits",
+    )
+    keys: dict[str, str] = option(
+        dict,
+        "What the files call the label, subject, x, ...: label=action. Repeatable.",
+        "--key",
+        parse=_keys,
+        repeated=True,
+        metavar="KEY=NAME",
+        show_default=False,
+    )
+    unit: Literal["m", "cm", "mm", "px"] | None = option(
+        None, "Of the coordinates.", show_default="the layout's"
+    )
+    split: tuple[str, ...] = option(
+        tuple,
+        "Who trains: subject=1,3,5, subject:odd, group:subject, random:0.5, list:FILE, "
+        "column:NAME, or none; NAME=RULE names the protocol. Repeatable.",
+        parse=tuple,
+        repeated=True,
+        metavar="RULE",
+        show_default=False,
+    )
+    missing: Literal["absent", "interpolate", "drop", "reject"] | None = option(
+        None,
+        "Joints that are missing (NaN or zeros): leave them, interpolate, drop the frame, or "
+        "reject the clip.",
+        show_default="absent",
+    )
+    min_confidence: float | None = option(
+        None, "A joint with less confidence is missing.", show_default=False
+    )
+    padding: Literal["zero", "nan", "replay", "lengths"] | None = option(
+        None, "How the clips of an array end.", show_default="before zeros and NaN, or by lengths"
+    )
+    skip_rows: int | None = option(None, "Lines of text before the numbers.", show_default="0")
+    variable: str | None = option(
+        None, "The array in a .mat or .npz file of one clip.", show_default="the only one"
+    )
+    path: str | None = option(
+        None,
+        "Where the frames are in .json, such as frames.*.joints.",
+        metavar="KEYS",
+        show_default=False,
+    )
+    name: str | None = option(
+        None, "The data set's name in tables.", show_default="that of the files"
+    )
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What was given, with the keys of a description."""
+        given = {each.name: getattr(self, each.name) for each in fields(self)}
+        del given["describe"]
+        return {name: value for name, value in given.items() if value not in (None, {}, ())}
+
+
+def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
+    """What is at ``path``: as options describe it, or of a known layout."""
+    from skelcon.data import detect
+    from skelcon.data.importers.own.description import KINDS
+    from skelcon.data.importers.own.finding import described_source
+
+    values = own.values
+    if not values and own.describe is None:
+        return detect(path, family)
+    if family is not None:
+        if family not in KINDS:
+            given = next(iter(values), "describe").replace("_", "-")
+            raise UserError(
+                f"--{given} describes files of one's own, --format {family} is another layout: "
+                f"{nearest(family, KINDS)}"
+            )
+        values["kind"] = family
+    found = described_source(path, values, own.describe)
+    assert found is not None
+    return found
+
+
+def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
+    """Print what an import would make of the files, and draw the first clip beside ``out``."""
+    from skelcon.data.importers.preview import preview
+
+    found = preview(source)
+    for name, text in _lines(found):
+        for number, row in enumerate(text.splitlines()):
+            line(console, joined((f"  {name if not number else '':<{_LABEL}}", "dim"), row))
+    if found.first is None:
+        echo("nothing was imported")
+        return
+    from skelcon.data.draw import strip
+
+    picture = out.with_name(f"{out.name}.png")
+    clip = found.first
+    title = (clip.info.name, source.class_names[clip.info.label])
+    with can_write(picture):
+        strip(
+            clip.coordinates, source.layout, normalisation=source.normalised, title=title
+        ).savefig(picture)
+    echo(f"nothing was imported; the first clip is drawn in '{picture}'")
+
+
+def _lines(found: Preview) -> list[tuple[str, str]]:
+    """The facts of a preview, each under its name."""
+    facts = [
+        ("clips", f"{found.clips:,}; {counted(found.read, 'clip')} looked at"),
+        ("classes", found.classes),
+        ("groups", found.groups),
+        ("layout", found.layout),
+        ("frames", found.frames),
+        ("size", found.size),
+        *(("protocol", text) for text in found.protocols),
+        *(("odd", text) for text in found.odd),
+    ]
+    return [(name, text) for name, text in facts if text]

@@ -1,0 +1,364 @@
+"""Arrays of clips: one ``.npz``, or an ``.npy`` file with labels and the like beside it."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.importers.arrays import StoredArray, archive_members
+from skelcon.data.importers.labels import one_hot
+from skelcon.data.importers.own.axes import OF_CLIPS, Axes, fitting
+from skelcon.data.importers.own.columns import Columns
+from skelcon.data.importers.own.description import SYNONYMS, ArraysDescription
+from skelcon.data.importers.own.facts import (
+    MOST_CLASSES,
+    ClipFacts,
+    facts_from,
+    plain,
+    unique,
+    whole_number,
+)
+from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.padding import given_length, replayed_length
+from skelcon.data.importers.source import Note, RawClip, SkippedFile
+from skelcon.errors import UserError, nearest
+
+STRETCH = 64
+"""Clips that are one item."""
+_PARTS = ("train", "val", "test")
+_MOST_TEXT = 1 << 12
+
+
+class Stretch(NamedTuple):
+    """The clips of one part (the only one, or train or test) from ``start`` up to ``stop``."""
+
+    part: int
+    start: int
+    stop: int
+
+
+class Part(NamedTuple):
+    """One array of clips; ``suffix`` is what its keys end in (``_train``), ``first`` its clips'
+    place among all."""
+
+    suffix: str
+    array: StoredArray
+    first: int
+
+
+class OwnArrays(OwnSource):
+    """One array of all clips, or one for each side: ``x``, or ``x_train`` and ``x_test``."""
+
+    family = "arrays"
+    title = "arrays of own recordings"
+    kind = ArraysDescription
+
+    @classmethod
+    def of(cls, found: Described) -> OwnArrays:
+        """The ``.npz`` or ``.npy`` file, and the files that ``keys`` name."""
+        path = found.path
+        if path.is_dir():
+            inside = sorted(path.glob("*.npz")) or sorted(path.glob("*.npy"))
+            if len(inside) != 1:
+                raise UserError(f"'{path}' has {len(inside)} arrays: give the path of one")
+            (path,) = inside
+        if path.suffix not in (".npz", ".npy"):
+            raise UserError(f"'{path}' is no .npz or .npy file: kind '{found.description.kind}'")
+        stated = found.description.keys.values()
+        beside = [path.parent / name for name in stated if Path(name).suffix in (".npy", ".txt")]
+        return cls(Described(found.description, path, found.base), [path, *beside])
+
+    @property
+    def description(self) -> ArraysDescription:
+        """What is said of the arrays."""
+        return cast(ArraysDescription, self.found.description)
+
+    @cached_property
+    def _members(self) -> dict[str, zipfile.ZipInfo]:
+        try:
+            return archive_members(self.path) if self.path.suffix == ".npz" else {}
+        except (ValueError, OSError) as error:
+            raise UserError(f"'{self.path}' cannot be read: {error}") from None
+
+    def _open(self, key: str, kinds: str = "fiu") -> StoredArray:
+        """The array that is called ``key``: a member of the archive, or a file beside."""
+        if self.path.suffix == ".npz" and key in self._members:
+            return StoredArray(self.path, f"{key} of {self.path.name}", self._members[key], kinds)
+        return StoredArray(self.path.parent / key, key, kinds=kinds)
+
+    def _open_values(self, key: str) -> tuple[StoredArray, bool]:
+        """An array of one entry a clip, and whether they are texts."""
+        try:
+            return self._open(key, "U"), True
+        except ValueError:
+            return self._open(key, "biuf"), False
+
+    def _key(self, key: str, suffix: str) -> str | None:
+        """What the files call ``key`` in a part; ``UserError`` if it is stated and not there."""
+        stated = self.description.keys.get(key)
+        if stated is not None and Path(stated).suffix in (".npy", ".txt"):
+            return stated
+        own = [name.removesuffix(suffix) for name in self._members if name.endswith(suffix)]
+        try:
+            found = self.description.find_key(key, own)
+        except ValueError as error:
+            raise UserError(f"'{self.path}': {error}") from None
+        return None if found is None else found + suffix
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The arrays of clips; ``UserError`` if there is none."""
+        if self.path.suffix == ".npy":
+            suffixes, keys = [""], [self.path.name]
+        else:
+            names = self.description.names_of("x")
+            found = [
+                (suffix, name + suffix)
+                for suffix in ("", *(f"_{part}" for part in _PARTS))
+                for name in names
+                if name + suffix in self._members
+            ]
+            found = [each for each in found if each[0] == found[0][0] or found[0][0]]
+            suffixes, keys = [suffix for suffix, _ in found], [key for _, key in found]
+            if not keys:
+                hint = nearest(names[0], self._members) if self._members else "it is empty"
+                raise UserError(
+                    f"'{self.path}' has no array '{names[0]}' of clips: {hint}; say --key x=NAME"
+                )
+        out: list[Part] = []
+        for suffix, key in zip(suffixes, keys, strict=True):
+            try:
+                array = self._open(key)
+            except (ValueError, OSError) as error:
+                raise UserError(f"'{self.path}': {key}: {error}") from None
+            first = out[-1].first + out[-1].array.count if out else 0
+            out.append(Part(suffix, array, first))
+        return out
+
+    @cached_property
+    def _axes(self) -> tuple[Axes, Columns]:
+        """The axes of the arrays, and the columns of a joint; ``UserError`` if they do not fit."""
+        shape = self.parts[0].array.header.shape
+        joints = self.layout.num_joints
+        stated = self.description.axes
+        try:
+            if stated is not None:
+                axes = Axes.parse(stated)
+                numbers = axes.sizes(shape, self._known(shape, axes))["C"]
+            else:
+                sizes = [len(columns.names) for columns in self.possible_columns]
+                axes = fitting(OF_CLIPS, shape, joints, sizes)
+                numbers = next(n for n in sizes if _fits(axes, shape, {"V": joints, "C": n}))
+            return axes, self.columns_with(numbers)
+        except ValueError as error:
+            raise UserError(f"'{self.path}': {self.parts[0].array.where}: {error}") from None
+
+    def _known(self, shape: Sequence[int], axes: Axes) -> dict[str, int]:
+        """V, and C where it does not follow from an axis of its own."""
+        known = {"V": self.layout.num_joints}
+        if "C" not in axes.groups:
+            for columns in self.possible_columns:
+                if _fits(axes, shape, {**known, "C": len(columns.names)}):
+                    return {**known, "C": len(columns.names)}
+        return known
+
+    def _column(self, key: str, part: Part) -> list[str] | None:
+        """A text for each clip of a part; None if the files have none."""
+        name = self._key(key, part.suffix)
+        if name is None:
+            return None
+        count = part.array.count
+        try:
+            if name.endswith(".txt"):
+                path = self.path.parent / name
+                values = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+            else:
+                values = _texts(*self._open_values(name))
+        except (ValueError, OSError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UserError(f"'{self.path}': {name}: {reason}") from None
+        if len(values) > count or (len(values) < count and count == part.array.whole):
+            raise UserError(
+                f"'{self.path}': {name} has {len(values)} entries for {count} clips: which is "
+                "whose is not known"
+            )
+        values += [""] * (count - len(values))
+        return values if key == "name" else list(map(plain, values))
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        """What is known of all clips, text for text; what is not known in a part is empty."""
+        columns: dict[str, list[str]] = {}
+        for part in self.parts:
+            for key in SYNONYMS:
+                values = self._column(key, part)
+                if values is None and key == "split" and part.suffix:
+                    values = [part.suffix.removeprefix("_")] * part.array.count
+                if values is not None:
+                    columns.setdefault(key, [""] * part.first).extend(values)
+            for texts in columns.values():
+                texts.extend([""] * (part.first + part.array.count - len(texts)))
+        if "group" in columns and "setup" in columns:
+            raise UserError(f"'{self.path}' has both a setup and a group, which are one")
+        return columns
+
+    def _facts(self) -> list[ClipFacts]:
+        count = self.parts[-1].first + self.parts[-1].array.count
+        names = unique(self._columns.get("name", [""] * count))
+        known = {key: texts for key, texts in self._columns.items() if key != "name"}
+        return [
+            facts_from(name, {key: texts[at] for key, texts in known.items()}, {})
+            for at, name in enumerate(names)
+        ]
+
+    @cached_property
+    def _lengths(self) -> list[list[str] | None]:
+        lengths = [self._column("lengths", part) for part in self.parts]
+        if self.description.padding == "lengths" and None in lengths:
+            raise UserError(f"'{self.path}': padding lengths, but there are none: --key lengths=…")
+        return lengths
+
+    def check(self) -> None:
+        """As :meth:`OwnSource.check`, and that the arrays have the stated axes."""
+        assert self._axes
+        assert self._lengths
+        super().check()
+
+    @cached_property
+    def items(self) -> Sequence[Stretch]:
+        """Stretches of clips; a whole part where its array is compressed."""
+        out = []
+        for at, part in enumerate(self.parts):
+            step = STRETCH if part.array.seekable else max(part.array.count, 1)
+            stops = range(0, part.array.count, step)
+            out += [Stretch(at, start, min(start + step, part.array.count)) for start in stops]
+        return out
+
+    def clips_in(self, item: Stretch) -> int:
+        """How many clips a stretch has."""
+        return item.stop - item.start
+
+    def name_of(self, item: Stretch) -> str:
+        """What a stretch is called where it is bad as a whole."""
+        return f"{self.parts[item.part].array.where}, clips {item.start} to {item.stop - 1}"
+
+    def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
+        """The clips of a stretch; after damage in the array all that follow are skipped."""
+        part = self.parts[item.part]
+        fault = ""
+        rows: Iterator[NDArray[Any]] = part.array.rows(item.start, item.stop)
+        for at in range(item.start, item.stop):
+            fact = self.catalogue.facts[part.first + at]
+            row = None
+            try:
+                row = None if fault else next(rows, None)
+            except (ValueError, OSError) as error:
+                fault = str(error)
+            if row is None:
+                fault = fault or f"{part.array.where} ends before it: the file is truncated"
+                yield SkippedFile(fact.name, fault)
+                continue
+            try:
+                yield self._clip(fact, row, self._lengths[item.part], at)
+            except ValueError as error:
+                yield SkippedFile(fact.name, str(error))
+
+    def _clip(
+        self, fact: ClipFacts, row: NDArray[Any], lengths: list[str] | None, at: int
+    ) -> RawClip:
+        axes, columns = self._axes
+        known = {"V": self.layout.num_joints, "C": len(columns.names)}
+        values = axes.of_each.arranged(row, known)
+        values = values[:, : self._length(columns.coordinates(values), lengths, at)]
+        return self.clip(fact, values, columns)
+
+    def _length(self, clip: NDArray[Any], lengths: list[str] | None, at: int) -> int:
+        """How many frames of a clip (M, T, V, 2 or 3) are not padding."""
+        padding = self.description.padding
+        if lengths is not None and padding in (None, "lengths"):
+            text = lengths[at]
+            length = whole_number(text)
+            if length is None:
+                raise ValueError(f"its length is '{text}'" if text else "has no length")
+            return given_length(length, clip)
+        if padding == "replay":
+            return replayed_length(clip)
+        padded = {
+            "zero": clip == 0,
+            "nan": np.isnan(clip),
+            None: (clip == 0) | np.isnan(clip),
+        }[padding if padding != "lengths" else None]
+        (there,) = np.nonzero(~padded.all(axis=(0, 2, 3)))
+        if not len(there):
+            raise ValueError("nobody is present in any frame")
+        return int(there[-1]) + 1
+
+    def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
+        """What was not used: names that say nothing, and arrays."""
+        names = self._columns.get("name", [])
+        changed = [
+            fact.name
+            for name, fact in zip(names, self.catalogue.facts, strict=False)
+            if name != fact.name
+        ]
+        if changed:
+            reason = "are there twice, or are no text: these clips are numbered"
+            yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
+        used = {key + part.suffix for part in self.parts for key in self._used(part)}
+        if others := sorted(set(self._members) - used):
+            yield Note("arrays", f"{len(others)} of the file are not used", tuple(others))
+
+    def _used(self, part: Part) -> Iterator[str]:
+        for key in self.description.takes:
+            name = self._key(key, part.suffix)
+            if name is not None:
+                yield name.removesuffix(part.suffix)
+
+
+def _fits(axes: Axes, shape: Sequence[int], known: dict[str, int]) -> bool:
+    try:
+        return bool(axes.sizes(shape, known))
+    except ValueError:
+        return False
+
+
+def _texts(array: StoredArray, text: bool) -> list[str]:
+    """An array of N numbers or texts, or of one-hot rows, as texts; what is bad is empty.
+
+    Raises:
+        ValueError: if it has another shape.
+    """
+    shape = array.header.shape
+    axes = shape[:-1] if text else shape
+    if len(axes) > 2 or (text and array.header.row_bytes > _MOST_TEXT):
+        raise ValueError(f"has shape {shape}: one entry a clip is wanted")
+    columns = axes[1] if len(axes) == 2 and axes[1] > 1 else 0
+    if columns > MOST_CLASSES or (columns and text):
+        raise ValueError(f"has shape {shape}: one entry a clip is wanted, or one-hot rows")
+    out = []
+    for row in array.rows(0, array.count):
+        if text:
+            flat = row.reshape(-1).tolist()
+            out.append("".join(map(_character, flat)).rstrip("\0"))
+        elif columns:
+            label = one_hot(row)
+            out.append(str(label) if isinstance(label, int) else "")
+        else:
+            out.append(_number(row.reshape(-1)[0]))
+    return out
+
+
+def _character(code: int) -> str:
+    return chr(code) if code < 0x110000 else "\ufffd"
+
+
+def _number(value: Any) -> str:
+    """A number as text; empty for what can be no label, subject or length."""
+    whole = np.isfinite(value) and value == int(value)
+    return str(int(value)) if whole else ""

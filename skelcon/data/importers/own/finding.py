@@ -1,0 +1,148 @@
+"""From a path and options to the source that they describe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from skelcon.config import validated
+from skelcon.data.importers.own.arrays import OwnArrays
+from skelcon.data.importers.own.description import KINDS, Description
+from skelcon.data.importers.own.files import OwnFiles, is_manifest
+from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.table import OwnTable
+from skelcon.data.importers.own.tables import PARQUET, TABLES, read_header, read_parquet
+from skelcon.errors import UserError, nearest
+from skelcon.yamlfile import YamlFile, read_yaml
+
+SOURCES: Mapping[str, type[OwnSource]] = {
+    source.family: source for source in (OwnArrays, OwnFiles, OwnTable)
+}
+NAME = "skelcon.yaml"
+"""A description of the directory that it is in."""
+_YAML = (".yaml", ".yml")
+_DATA = (".npz", ".npy", *TABLES)
+
+
+def description_at(path: Path) -> Path | None:
+    """The description that ``path`` is, or that is in it or beside it; None if there is none."""
+    if path.is_dir():
+        beside = path / NAME
+    elif path.suffix in _YAML:
+        beside = path
+    else:
+        beside = path.with_suffix(_YAML[0])
+    if not beside.is_file() or (beside != path and beside.name != NAME and not _is_one(beside)):
+        return None
+    return beside
+
+
+def _is_one(path: Path) -> bool:
+    """Whether a YAML file that is beside data is a description, and no layout or the like."""
+    return "kind" in read_yaml(path).values
+
+
+def described_source(
+    path: Path, options: Mapping[str, Any] | None = None, describe: Path | None = None
+) -> OwnSource | None:
+    """The source at ``path`` that a description or options describe; None if nothing does.
+
+    Args:
+        path: the data, or a description.
+        options: values of a description, which win over those of a file.
+        describe: a description that is elsewhere.
+
+    Raises:
+        UserError: names the file, the key, the value and the nearest valid choice.
+    """
+    place = describe or description_at(path)
+    if place is None and not options:
+        return None
+    file = YamlFile(Path(), {}, {}) if place is None else read_yaml(place)
+    data = path if place is None else _data_of(file, path if describe else None)
+    if not data.exists():
+        raise UserError(f"{file.at(('data',))}: there is no '{data}'")
+    values = {**file.values, **(options or {})}
+    stated = file.values.get("keys")
+    if isinstance(stated, Mapping) and options and "keys" in options:
+        values["keys"] = {**stated, **options["keys"]}
+    kind = _kind(values, data, file, place)
+    given = options or {}
+    for key in values:
+        others = [name for name, each in KINDS.items() if key in each.model_fields]
+        if others and key not in kind.model_fields:
+            where = _where((key,), given, file, place)
+            raise UserError(
+                f"{where}: '{key}' is said of {' and '.join(others)}; '{data}' is of kind "
+                f"{_name_of(kind)}"
+            )
+    description = validated(
+        kind, {**values, "kind": _name_of(kind)}, lambda keys: _where(keys, given, file, place)
+    )
+    base = Path() if place is None else place.parent
+    return SOURCES[description.kind].of(Described(description, data, base))
+
+
+def _where(
+    keys: tuple[str, ...], options: Mapping[str, Any], file: YamlFile, place: Path | None
+) -> str:
+    if place is None or (keys and keys[0] in options):
+        return f"--{(keys[0] if keys else 'describe').replace('_', '-')}"
+    return file.at(keys)
+
+
+def _data_of(file: YamlFile, stated: Path | None) -> Path:
+    """The files that a description is of."""
+    if stated is not None and stated != file.path:
+        return stated
+    folder = file.path.parent
+    if "data" in file.values:
+        return folder / str(file.values["data"])
+    if file.path.name == NAME:
+        return folder
+    found = [path for suffix in _DATA if (path := file.path.with_suffix(suffix)).is_file()]
+    if len(found) > 1:
+        names = " and ".join(path.name for path in found)
+        raise UserError(f"'{file.path}': is it of {names}? Say data: NAME")
+    return found[0] if found else folder
+
+
+def _kind(
+    values: dict[str, Any], data: Path, file: YamlFile, place: Path | None
+) -> type[Description]:
+    """The stated kind, or the one that the data's name and the settings tell.
+
+    A table that lists files becomes the manifest.
+    """
+    if values.get("kind") is not None:
+        kind = str(values["kind"])
+        if kind not in KINDS:
+            where = file.at(("kind",)) if place else "--kind"
+            raise UserError(f"{where}: unknown kind '{kind}': {nearest(kind, KINDS)}")
+        return KINDS[kind]
+    if values.get("files") or (values.get("manifest") and data.is_dir()):
+        return KINDS["files"]
+    if data.suffix in (".npz", ".npy"):
+        return KINDS["arrays"]
+    if data.suffix in TABLES:
+        if data.suffix in PARQUET:
+            columns = list(read_parquet(data).column_names)
+        else:
+            columns, _ = read_header(data)
+        keys = values.get("keys")
+        if is_manifest(data, columns) or (isinstance(keys, Mapping) and "path" in keys):
+            values.setdefault("manifest", data.name)
+            return KINDS["files"]
+        return KINDS["table"]
+    inside = sorted(path.suffix for path in data.iterdir()) if data.is_dir() else []
+    if inside.count(".npz") == 1 or (".npy" in inside and ".npz" not in inside):
+        return KINDS["arrays"]
+    raise UserError(
+        f"'{data}': say what it is: --files PATTERN for a file a clip, or --manifest FILE, or give "
+        "the path of an .npz, .npy, .csv or .parquet file"
+    )
+
+
+def _name_of(kind: type[Description]) -> str:
+    return next(name for name, each in KINDS.items() if each is kind)

@@ -1,0 +1,220 @@
+"""The numbers in a file of one clip: text, ``.npy``, ``.npz``, ``.mat`` or ``.json``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.importers.arrays import StoredArray, archive_members
+from skelcon.data.importers.files import check_file
+from skelcon.data.importers.mat import read_mat
+from skelcon.data.importers.own.columns import CONFIDENCE
+from skelcon.data.importers.source import BadLineError
+from skelcon.errors import nearest
+
+LARGEST = 1 << 28
+"""Bytes of a file of one clip."""
+_LONGEST_LINE = 1 << 20
+_MOST_NUMBERS = 1 << 25
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What decides how a file of one clip is read.
+
+    Attributes:
+        skip_rows, skip_columns: of text.
+        variable: of .mat and .npz.
+        path: of .json: keys, with ``*`` for all entries of a list.
+        columns: the names of a joint's numbers, for objects in .json.
+    """
+
+    skip_rows: int = 0
+    skip_columns: int = 0
+    variable: str | None = None
+    path: str | None = None
+    columns: tuple[str, ...] = ("x", "y", "z")
+
+
+def read_file(path: Path, how: Reading, *, empty: bool = False) -> NDArray[np.floating]:
+    """The array in a file of one clip, or of one frame; it may be ``empty`` if that is said.
+
+    Raises:
+        ValueError: if it is damaged, and :class:`BadLineError` if it is known where.
+        OSError: if it cannot be read.
+    """
+    check_file(path, LARGEST)
+    reader = _READERS.get(path.suffix.lower(), _text)
+    values = reader(path, how)
+    if values.dtype.kind not in "fiu" or not (values.size or empty):
+        raise ValueError("holds no numbers" if values.size == 0 else f"holds {values.dtype}")
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def _text(path: Path, how: Reading) -> NDArray[np.float64]:
+    content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    numbered = [
+        (number, line)
+        for number, line in enumerate(content.splitlines(), 1)
+        if number > how.skip_rows and line.strip() and not line.lstrip().startswith("#")
+    ]
+    if not numbered:
+        raise ValueError("is empty")
+    first = numbered[0][1]
+    delimiter = next((mark for mark in ";," if mark in first), None)
+    lines = [line for _, line in numbered]
+    if delimiter == ";" and "," in first:  # a decimal comma
+        lines = [line.replace(",", ".") for line in lines]
+    if any(len(line) > _LONGEST_LINE for line in lines):
+        raise ValueError("has a line of more than a million characters")
+    try:
+        values = np.loadtxt(lines, delimiter=delimiter, comments=None, ndmin=2)
+    except ValueError:
+        values = _by_line(zip((number for number, _ in numbered), lines, strict=True), delimiter)
+    return values[:, how.skip_columns :]
+
+
+def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
+    """Rows in which a value may be empty; says in which line what is no number."""
+    rows: list[list[float]] = []
+    for number, line in lines:
+        fields = [field.strip() for field in line.split(delimiter)]
+        if rows and len(fields) != len(rows[0]):
+            raise BadLineError(f"a line of {len(fields)} numbers, not {len(rows[0])}", number)
+        row = []
+        for field in fields:
+            try:
+                row.append(number_of(field))
+            except ValueError:
+                hint = "" if rows else " (--skip-rows, if it is a head)"
+                raise BadLineError(f"{field[:24]!a} is no number{hint}", number) from None
+        rows.append(row)
+    return np.array(rows)
+
+
+def number_of(text: str) -> float:
+    """A number, or NaN for nothing; ``ValueError`` for anything else."""
+    if not text:
+        return float("nan")
+    if "_" in text or len(text) > 100:
+        raise ValueError("no number")
+    return float(text)
+
+
+def _npy(path: Path, how: Reading) -> NDArray[Any]:
+    return whole(StoredArray(path, path.name))
+
+
+def _npz(path: Path, how: Reading) -> NDArray[Any]:
+    members = archive_members(path)
+    name = chosen(members, how.variable)
+    return whole(StoredArray(path, name, members[name]))
+
+
+def whole(array: StoredArray) -> NDArray[Any]:
+    """All rows of an array; ``ValueError`` if it is truncated."""
+    rows = list(array.rows(0, array.count))
+    if len(rows) < array.count or not rows:
+        raise ValueError("is truncated" if array.count else "holds no numbers")
+    return np.stack(rows)
+
+
+def chosen(names: Mapping[str, Any], stated: str | None) -> str:
+    """The stated one of ``names``, or the only one; ``ValueError`` if there is none."""
+    if stated is None and len(names) == 1:
+        return next(iter(names))
+    if not names:
+        raise ValueError("holds no array of numbers" if stated is None else f"has no '{stated}'")
+    if stated is None:
+        raise ValueError(f"holds several arrays ({', '.join(sorted(names))}): say --variable")
+    if stated not in names:
+        raise ValueError(f"has no variable '{stated}': {nearest(stated, names)}")
+    return stated
+
+
+def _mat(path: Path, how: Reading) -> NDArray[Any]:
+    values = read_mat(path, how.variable, LARGEST)
+    return values[chosen(values, how.variable)]
+
+
+def _json(path: Path, how: Reading) -> NDArray[np.float64]:
+    try:
+        content = json.loads(path.read_bytes().decode("utf-8-sig"), parse_int=float)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not whole JSON ({error.msg}, line {error.lineno})") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+    keys = how.path.split(".") if how.path else []
+    return array_of(_at(content, keys), how.columns)
+
+
+def _at(value: Any, keys: Sequence[str]) -> Any:
+    for at, key in enumerate(keys):
+        if key == "*":
+            if not isinstance(value, list):
+                raise ValueError(f"has no list at '{'.'.join(keys[:at]) or 'its top'}'")
+            return [_at(each, keys[at + 1 :]) for each in value]
+        if isinstance(value, list) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        elif isinstance(value, dict) and key in value:
+            value = value[key]
+        else:
+            known = list(value) if isinstance(value, dict) else []
+            hint = nearest(key, known) if known else "there is no object"
+            raise ValueError(f"has no '{key}': {hint}")
+    return value
+
+
+def array_of(value: Any, columns: Sequence[str]) -> NDArray[np.float64]:
+    """Nested lists as an array; an object is the numbers of a joint, null is NaN.
+
+    Raises:
+        ValueError: if they are no array of numbers.
+    """
+    shape: list[int] = []
+    flat: list[Any] = [value]
+    while flat and isinstance(flat[0], list | dict):
+        rows = [_numbers_of(each, columns) if isinstance(each, dict) else each for each in flat]
+        sizes = {len(row) if isinstance(row, list) else -1 for row in rows}
+        if len(sizes) != 1 or -1 in sizes:
+            known = "frames" if not shape else "joints"
+            raise ValueError(f"has {known} of different sizes: its lists are no array")
+        shape.append(sizes.pop())
+        if len(shape) > 6:
+            raise ValueError("is nested too deep")
+        flat = [each for row in rows for each in row]
+    if any(isinstance(each, bool) or not isinstance(each, float | None) for each in flat):
+        raise ValueError("a coordinate is not a number")
+    numbers = [float("nan") if each is None else each for each in flat]
+    return np.array(numbers, np.float64).reshape(shape)
+
+
+_CONFIDENCES = (CONFIDENCE, "visibility", "score", "presence")
+
+
+def _numbers_of(joint: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
+    """The numbers of an object such as {"x": 0.1, "y": 0.2, "visibility": 0.9}."""
+    out = []
+    for name in columns:
+        names = _CONFIDENCES if name == CONFIDENCE else (name,)
+        found = next((joint[each] for each in names if each in joint), ...)
+        if found is ...:
+            raise ValueError(f"a joint has no '{name}': it has {', '.join(map(ascii, joint))[:60]}")
+        out.append(found)
+    return out
+
+
+_READERS: Mapping[str, Callable[[Path, Reading], NDArray[Any]]] = {
+    ".npy": _npy,
+    ".npz": _npz,
+    ".mat": _mat,
+    ".json": _json,
+}

@@ -1,0 +1,396 @@
+"""One long table: a line for each joint of each body in each frame of each clip.
+
+A CSV file is gone through once to find which lines are whose, and clips are read from their lines:
+a table of any size takes little memory. The lines of a clip may stand anywhere. A Parquet file is
+read as a whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skelcon.data.importers.own.columns import CONFIDENCE, Columns
+from skelcon.data.importers.own.description import SYNONYMS, TableDescription
+from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, text_of
+from skelcon.data.importers.own.readers import number_of
+from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.tables import (
+    PARQUET,
+    TABLES,
+    cells,
+    read_header,
+    read_parquet,
+    read_rows,
+)
+from skelcon.data.importers.source import BadLineError, Note, RawClip, SkippedFile
+from skelcon.errors import UserError, nearest
+
+MOST_BODIES = 64
+_MOST_FRAMES = 4
+"""Frames of a clip for each that is in the table; more are damage, or no numbers of frames."""
+_COORDINATES = ("x", "y", "z")
+_COMMON = ("clip", "frame", "joint", *_COORDINATES)
+
+
+@dataclass
+class Lines:
+    """The lines of one clip.
+
+    Attributes:
+        first: the values of its first line.
+        runs: (offset in the file, number of the first line, how many lines) of each stretch; the
+            offset is 0 in Parquet.
+    """
+
+    first: list[str]
+    runs: list[list[int]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Index:
+    """The columns of a table, the lines of each clip, and the texts that stand for joints."""
+
+    columns: list[str]
+    clips: dict[str, Lines]
+    joints: frozenset[str]
+    unread: list[int]
+
+
+class OwnTable(OwnSource):
+    """A long table, CSV or Parquet, and perhaps a manifest with a line a clip."""
+
+    family = "table"
+    title = "a table of own recordings"
+    batch = 16
+    kind = TableDescription
+
+    def __init__(self, found: Described, files: Sequence[Path]) -> None:
+        super().__init__(found, files)
+        self._table: Any = None
+
+    @classmethod
+    def of(cls, found: Described) -> OwnTable:
+        """The table, and its manifest."""
+        description = cast(TableDescription, found.description)
+        path = found.path
+        manifest = None
+        if description.manifest is not None:
+            directory = path if path.is_dir() else path.parent
+            places = (found.base / description.manifest, directory / description.manifest)
+            manifest = next((place for place in places if place.is_file()), None)
+            if manifest is None:
+                raise UserError(f"there is no manifest '{places[-1]}'")
+        if path.is_dir():
+            inside = [each for each in sorted(path.iterdir()) if each.suffix in TABLES]
+            inside = [each for each in inside if manifest is None or not each.samefile(manifest)]
+            if len(inside) != 1:
+                raise UserError(f"'{path}' has {len(inside)} tables: give the path of one")
+            (path,) = inside
+        files = [path] if manifest is None else [path, manifest]
+        return cls(Described(description, path, found.base), files)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_table": None}  # a worker reads its own
+
+    @property
+    def description(self) -> TableDescription:
+        """What is said of the table."""
+        return cast(TableDescription, self.found.description)
+
+    @cached_property
+    def _called(self) -> dict[str, str]:
+        """What the table holds -> its column; ``UserError`` if one is missing."""
+        names = self._index.columns
+        needed = {*_COMMON} - ({"z"} if self.layout.dimensions == 2 else set())
+        called = {}
+        for key in self.description.takes:
+            try:
+                name = self.description.find_key(key, names, required=key in needed)
+            except ValueError as error:
+                raise UserError(f"'{self.path}': {error}") from None
+            if name is not None:
+                called[key] = name
+        return called
+
+    @cached_property
+    def _index(self) -> Index:
+        path = self.path
+        names = self.description.names_of("clip")
+        joints = self.description.names_of("joint")
+        index = (
+            _index_of_parquet(self._whole(), names, joints)
+            if path.suffix in PARQUET
+            else _index_of_csv(path, names, joints)
+        )
+        if not index.clips:
+            raise UserError(f"'{path}' has no clip")
+        return index
+
+    def _whole(self) -> dict[str, list[str]]:
+        if self._table is None:
+            table = read_parquet(self.path)
+            self._table = {
+                name: [text_of(value) for value in table.column(name).to_pylist()]
+                for name in table.column_names
+            }
+        return cast("dict[str, list[str]]", self._table)
+
+    def _facts(self) -> list[ClipFacts]:
+        called = {key: self._called[key] for key in SYNONYMS if key in self._called}
+        measured = {self._called[key] for key in self._called if key not in SYNONYMS}
+        listed = self._listed
+        facts = []
+        for name, lines in self._index.clips.items():
+            values = dict(zip(self._index.columns, lines.first, strict=False))
+            values = {column: text for column, text in values.items() if column not in measured}
+            fact = facts_from(name, values, called)
+            if listed is not None and name in listed:
+                fact = ClipFacts(name, {**fact.values, **listed[name].values}, listed[name].bad)
+            elif listed is not None:
+                fact = ClipFacts(name, fact.values, "is not in the manifest")
+            facts.append(fact)
+        return facts
+
+    @cached_property
+    def _listed(self) -> dict[str, ClipFacts] | None:
+        """What the manifest says of each clip."""
+        if len(self.files) == 1:
+            return None
+        columns, rows = read_rows(self.files[1])
+        called = {}
+        for key in ("clip", *SYNONYMS):
+            words = self.description.names_of(key) if key != "name" else ()
+            if found := next((word for word in words if word in columns), None):
+                called[key] = found
+        if "clip" not in called:
+            raise UserError(
+                f"'{self.files[1]}' has no column '{self.description.names_of('clip')[0]}'"
+            )
+        column = called.pop("clip")
+        out = {}
+        for row in rows:
+            name = row.values.get(column, "")
+            out[name] = facts_from(
+                name, {k: v for k, v in row.values.items() if k != column}, called, row.bad
+            )
+        return out
+
+    @cached_property
+    def items(self) -> Sequence[str]:
+        """The clips' names, in the order in which they begin."""
+        return tuple(self._index.clips)
+
+    @cached_property
+    def _joint_of(self) -> dict[str, int]:
+        """What the table calls a joint -> its index: a name, or a number from 0 or from 1."""
+        names = self.layout.joints
+        called = self.description.joints
+        out = {called.get(name, name): at for at, name in enumerate(names)}
+        used = {plain(text) for text in self._index.joints}
+        from_one = str(len(names)) in used and "0" not in used
+        return {**{str(at + from_one): at for at in range(len(names))}, **out}
+
+    def read(self, item: str) -> Iterator[RawClip | SkippedFile]:
+        """The one clip of that name."""
+        fact = self.catalogue.by_name[item]
+        self.catalogue.info(fact)
+        rows = _Rows(self._called, self._lines_of(item))
+        label = self._called.get("label")
+        if label and (wrong := rows.other_than_first("label")):
+            raise BadLineError("has two labels", wrong)
+        frames = _places_of_frames(rows)
+        bodies = rows.codes("body") if "body" in self._called else np.zeros(len(rows), np.int64)
+        if bodies.max(initial=0) >= MOST_BODIES:
+            raise ValueError(f"has {bodies.max() + 1} bodies")
+        joints = self._joints(rows)
+        keys = [
+            key
+            for key in (*_COORDINATES[: self.layout.dimensions], CONFIDENCE)
+            if key in self._called
+        ]
+        shape = int(bodies.max()) + 1, int(frames.max()) + 1, self.layout.num_joints
+        at = np.ravel_multi_index((bodies, frames, joints), shape)
+        if len(np.unique(at)) < len(at):
+            _, first = np.unique(at, return_index=True)
+            twice = int(np.setdiff1d(np.arange(len(at)), first)[0])
+            raise BadLineError("a joint of a frame is there twice", rows.numbers[twice])
+        values = np.full((*shape, len(keys)), np.nan)
+        values.reshape(-1, len(keys))[at] = np.stack([rows.floats(key) for key in keys], axis=-1)
+        yield self.clip(fact, values, Columns(tuple(keys)))
+
+    def _joints(self, rows: _Rows) -> NDArray[np.int64]:
+        known = self._joint_of
+        found = [known.get(text, known.get(plain(text), -1)) for text in rows.texts("joint")]
+        if -1 in found:
+            at = found.index(-1)
+            text = rows.texts("joint")[at]
+            raise BadLineError(
+                f"unknown joint {text[:40]!a}: {nearest(text, self.layout.joints)}",
+                rows.numbers[at],
+            )
+        return np.array(found, np.int64)
+
+    def _lines_of(self, item: str) -> Iterator[tuple[int, dict[str, str]]]:
+        """(line, values) of each line of a clip."""
+        names = self._index.columns
+        lines = self._index.clips[item]
+        if self.path.suffix in PARQUET:
+            table = self._whole()
+            for _, first, count in lines.runs:
+                for row in range(first - 1, first - 1 + count):
+                    yield row + 1, {name: table[name][row] for name in names}
+            return
+        _, delimiter = read_header(self.path)
+        with self.path.open("rb") as file:
+            for offset, first, count in lines.runs:
+                file.seek(offset)
+                for number in range(first, first + count):
+                    text = file.readline().decode("utf-8", "replace").rstrip("\r\n")
+                    found = cells(text, delimiter)
+                    if len(found) != len(names):
+                        raise BadLineError(
+                            f"{len(found)} values in a table of {len(names)} columns", number
+                        )
+                    yield number, dict(zip(names, map(str.strip, found), strict=True))
+
+    def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
+        """Lines that belong to no clip, and clips of the manifest that the table has not."""
+        if unread := self._index.unread:
+            lines = tuple(f"line {number}" for number in unread[:20])
+            yield Note("files", f"{len(unread):,} lines of '{self.path.name}' name no clip", lines)
+        if self._listed is not None and (lost := sorted({*self._listed} - {*self._index.clips})):
+            yield Note("labels", f"{len(lost):,} of the manifest are not in the table", tuple(lost))
+
+
+class _Rows:
+    """The lines of one clip, column by column."""
+
+    def __init__(
+        self, called: Mapping[str, str], lines: Iterator[tuple[int, dict[str, str]]]
+    ) -> None:
+        self._called = called
+        self.numbers: list[int] = []
+        self._columns: dict[str, list[str]] = {name: [] for name in called.values()}
+        for number, values in lines:
+            self.numbers.append(number)
+            for name, column in self._columns.items():
+                column.append(values[name])
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def texts(self, key: str) -> list[str]:
+        return self._columns[self._called[key]]
+
+    def floats(self, key: str) -> NDArray[np.float64]:
+        """NaN where nothing stands; :class:`BadLineError` for what is no number."""
+        texts = self.texts(key)
+        try:
+            return np.array([number_of(text) for text in texts])
+        except ValueError:
+            self._complain(key, texts)
+
+    def _complain(self, key: str, texts: Sequence[str]) -> NoReturn:
+        for number, text in zip(self.numbers, texts, strict=True):
+            try:
+                number_of(text)
+            except ValueError:
+                raise BadLineError(f"{key} is {text[:24]!a}, no number", number) from None
+        raise AssertionError(key)
+
+    def codes(self, key: str) -> NDArray[np.int64]:
+        """Texts as numbers from 0, by their first appearance."""
+        seen: dict[str, int] = {}
+        return np.array([seen.setdefault(plain(text), len(seen)) for text in self.texts(key)])
+
+    def other_than_first(self, key: str) -> int | None:
+        """The line of the first text that differs from the first line's."""
+        texts = self.texts(key)
+        pairs = zip(self.numbers, texts, strict=True)
+        return next((number for number, text in pairs if text != texts[0]), None)
+
+
+def _places_of_frames(rows: _Rows) -> NDArray[np.int64]:
+    """The frame of each line, from 0: by number, or times by their order."""
+    values = rows.floats("frame")
+    if np.isnan(values).any():
+        raise BadLineError("has no frame", rows.numbers[int(np.isnan(values).argmax())])
+    times, places = np.unique(values, return_inverse=True)
+    if not np.array_equal(times, np.round(times)):
+        return np.asarray(places.reshape(-1), np.int64)
+    if times[-1] - times[0] >= max(_MOST_FRAMES * len(times), 1000):
+        raise ValueError(f"its {len(times)} frames go from {times[0]:g} to {times[-1]:g}")
+    return np.asarray(values - times[0], np.int64)
+
+
+def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) -> int:
+    for name in names:
+        if name in columns:
+            return columns.index(name)
+    raise UserError(f"'{path}': there is no '{names[0]}', the {what}: {nearest(names[0], columns)}")
+
+
+def _index_of_csv(path: Path, clip: Sequence[str], joint: Sequence[str]) -> Index:
+    columns, delimiter = read_header(path)
+    at, at_joint = (
+        _place(names, columns, what, path) for names, what in ((clip, "clip"), (joint, "joint"))
+    )
+    clips: dict[str, Lines] = {}
+    joints: set[str] = set()
+    unread: list[int] = []
+    with path.open("rb") as file:
+        offset = len(file.readline())
+        before = None
+        for number, raw in enumerate(file, 2):
+            start, offset = offset, offset + len(raw)
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if not line.strip():
+                before = None
+                continue
+            found = cells(line, delimiter)
+            name = found[at].strip() if at < len(found) else ""
+            if not name or not name.isprintable():
+                unread.append(number)
+                before = None
+                continue
+            lines = clips.get(name)
+            if lines is None:
+                lines = clips[name] = Lines([value.strip() for value in found])
+            if name == before:
+                lines.runs[-1][2] += 1
+            else:
+                lines.runs.append([start, number, 1])
+            if at_joint < len(found):
+                joints.add(found[at_joint].strip())
+            before = name
+    return Index(columns, clips, frozenset(joints), unread)
+
+
+def _index_of_parquet(
+    table: Mapping[str, list[str]], clip: Sequence[str], joint: Sequence[str]
+) -> Index:
+    columns = list(table)
+    path = Path("table")
+    names = table[columns[_place(clip, columns, "clip", path)]]
+    joints = table[columns[_place(joint, columns, "joint", path)]]
+    clips: dict[str, Lines] = {}
+    unread: list[int] = []
+    rows: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(names, 1):
+        (rows[name] if name and name.isprintable() else unread).append(number)
+    for name, numbers in rows.items():
+        lines = clips[name] = Lines([table[column][numbers[0] - 1] for column in columns])
+        for number in numbers:
+            if lines.runs and sum(lines.runs[-1][1:]) == number:
+                lines.runs[-1][2] += 1
+            else:
+                lines.runs.append([0, number, 1])
+    return Index(columns, clips, frozenset(joints), unread)

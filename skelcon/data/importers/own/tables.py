@@ -1,0 +1,110 @@
+"""Tables in files: CSV (or values between semicolons or tabs) line by line, and Parquet."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skelcon.data.importers.files import check_file
+from skelcon.data.importers.own.facts import text_of
+from skelcon.errors import UserError
+
+PARQUET = (".parquet", ".pq")
+TABLES = (".csv", ".tsv", *PARQUET)
+LONGEST_LINE = 1 << 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table: its number (a CSV file's line), its values, and why it is bad."""
+
+    number: int
+    values: dict[str, str]
+    bad: str = ""
+
+
+def cells(line: str, delimiter: str) -> list[str]:
+    """The values of a line of CSV. (A quoted value does not go on in the next line.)"""
+    if '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def delimiter_of(header: str) -> str:
+    """What stands between the names of a header: a comma, a semicolon or a tab."""
+    return max(",;\t", key=header.count)
+
+
+def read_header(path: Path) -> tuple[list[str], str]:
+    """The names of a CSV file's columns, and what stands between them; ``UserError`` if damaged."""
+    try:
+        check_file(path)
+        with path.open("rb") as file:
+            first = file.readline(LONGEST_LINE).decode("utf-8-sig", "replace").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
+    delimiter = delimiter_of(first)
+    names = [name.strip() for name in cells(first, delimiter)]
+    if not all(names) or len(set(names)) != len(names):
+        raise UserError(f"'{path}', line 1: '{first[:60]}' are no names of columns")
+    return names, delimiter
+
+
+def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
+    """The columns of a table and its rows, all values as texts.
+
+    Raises:
+        UserError: if the file cannot be read.
+    """
+    if path.suffix in PARQUET:
+        table = read_parquet(path)
+        names = list(table.column_names)
+        columns = [table.column(name).to_pylist() for name in names]
+        rows = (
+            Row(number, dict(zip(names, map(text_of, values), strict=True)))
+            for number, values in enumerate(zip(*columns, strict=True), 1)
+        )
+        return names, rows
+    names, delimiter = read_header(path)
+    return names, _csv_rows(path, names, delimiter)
+
+
+def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]:
+    with path.open("rb") as file:
+        file.readline()
+        for number, raw in enumerate(file, 2):
+            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+            if not line.strip():
+                continue
+            found = cells(line, delimiter)
+            bad = (
+                ""
+                if len(found) == len(names)
+                else f"{len(found)} values in a table of {len(names)} columns"
+            )
+            yield Row(number, dict(zip(names, map(str.strip, found), strict=False)), bad)
+
+
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
+    """A Parquet file as a table of pyarrow; ``UserError`` if it cannot be read."""
+    try:
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
+    try:
+        check_file(path)
+        table = parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
+        table.validate(full=True)  # texts that are none, too
+        return table
+    except Exception as error:  # a damaged file raises errors of many kinds
+        raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__

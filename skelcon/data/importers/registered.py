@@ -1,0 +1,65 @@
+"""The importers by family: those that are built in, and those that plugins register."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import re
+from collections.abc import Iterator
+
+from skelcon.data.importers.source import Source
+from skelcon.errors import UserError
+
+FAMILIES: dict[str, type[Source]] = {}
+"""Every family, by the name that ``--format`` takes."""
+
+
+def register(source: type[Source]) -> None:
+    """Add an importer. The same class again (a notebook cell that is run again) replaces it.
+
+    Raises:
+        UserError: if it is no importer, or its family's name is invalid or taken.
+    """
+    if not (inspect.isclass(source) and issubclass(source, Source)):
+        raise UserError(f"importer {source!r:.60}: it must be a subclass of skelcon.data.Source")
+    name = getattr(source, "family", None)
+    what = f"importer '{source.__qualname__}'"
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise UserError(f"{what}: family {name!r}: give lower-case letters, digits, '-' and '_'")
+    if not isinstance(getattr(source, "title", None), str):
+        raise UserError(f"{what}: it needs a title, such as 'My recordings'")
+    if missing := sorted(source.__abstractmethods__):
+        raise UserError(f"{what}: it does not define {', '.join(missing)}")
+    before = FAMILIES.get(name)
+    if before is not None and _place(before) != _place(source):
+        raise UserError(f"{what}: '{before.__module__}' has an importer of the family '{name}'")
+    FAMILIES[name] = source
+
+
+def reason_of(error: Exception) -> str:
+    """An error of a user's code in a line."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def is_users(source: type[Source]) -> bool:
+    """Whether an importer is a user's, whose code may raise anything."""
+    return not source.__module__.startswith("skelcon.")
+
+
+@contextlib.contextmanager
+def faults_told(source: type[Source]) -> Iterator[None]:
+    """While code of an importer runs: what a user's raises becomes a :class:`UserError`."""
+    try:
+        yield
+    except (UserError, OSError):
+        raise
+    except Exception as error:
+        if not is_users(source):
+            raise
+        raise UserError(
+            f"importer '{source.family}' of '{source.__module__}': {reason_of(error)}"
+        ) from None
+
+
+def _place(source: type[Source]) -> tuple[str, str]:
+    return source.__module__, source.__qualname__

@@ -1,0 +1,162 @@
+"""Importers and protocols of a plug-in: found, used by every import, and refused if they clash."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from own_recordings import imported, made_clips, write_layout, write_npz
+
+import skelcon
+from skelcon.data import ClipInfo, import_dataset, open_or_import, protocols
+from skelcon.data.importers import FAMILIES, detect
+from skelcon.data.importers import registered as importers
+from skelcon.plugins import load_plugins
+
+README = (Path(skelcon.__file__).parent / "README.md").read_text(encoding="utf-8")
+(PLUGIN,) = re.findall(
+    r"```python\n(import numpy as np\n.*?register_importer.*?)```", README, re.DOTALL
+)
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(protocols.REGISTERED, "_registered", {})
+    before = dict(FAMILIES)
+    yield
+    FAMILIES.clear()
+    FAMILIES.update(before)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, registries: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "lab_plugin.py").write_text(PLUGIN)
+    load_plugins([str(tmp_path / "lab_plugin.py")])
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    draws = np.random.default_rng(0)
+    for label in ("sit", "stand"):
+        for subject in range(1, 5):
+            np.savetxt(folder / f"{label}-{subject}.lab", draws.uniform(1, 2, (3, 60)))
+    yield folder
+    del sys.modules["lab_plugin"]
+
+
+def test_files_of_a_plugin_are_found_and_imported(tmp_path: Path, lab: Path):
+    assert detect(lab).family == "lab"
+    assert detect(lab, "lab").title == "recordings of our lab"
+    dataset, _ = open_or_import(lab)
+    assert (dataset.name, dataset.family, len(dataset)) == ("lab", "lab", 8)
+    assert dataset.splits["first-two"].tolist() == [0, 0, 1, 1] * 2
+    assert dataset.meta["origin"]["protocols"] == {"first-two": "1"}
+    source = detect(lab)
+    source.batch = 4  # type: ignore[misc]  (two pieces of work)
+    in_others, _ = import_dataset(source, tmp_path / "other", workers=2)
+    assert in_others.fingerprint == dataset.fingerprint
+
+
+def test_a_protocol_is_computed_for_every_source(tmp_path: Path, lab: Path):
+    own = {"layout": write_layout(tmp_path / "layouts"), "split": "subject:odd"}
+    npz = write_npz(tmp_path / "own.npz", made_clips())
+    dataset, _ = imported(npz, tmp_path / "out", own)
+    assert dataset.splits["first-two"].tolist() == [0, 0, 1, 1] * 3
+    assert skelcon.data.split(dataset, "first-two", "test").tolist() == [2, 3, 6, 7, 10, 11]
+
+
+def test_a_protocol_need_not_apply(tmp_path: Path, registries: None):
+    @skelcon.register_protocol("by-camera", version=1)
+    def by_camera(infos: Sequence[ClipInfo]) -> list[int] | None:
+        cameras = [info.camera for info in infos]
+        return None if -1 in cameras else [camera % 2 for camera in cameras]
+
+    own = {"layout": write_layout(tmp_path / "layouts"), "split": "random"}
+    dataset, _ = imported(write_npz(tmp_path / "own.npz", made_clips()), tmp_path / "out", own)
+    assert sorted(dataset.splits) == ["random"]
+    cameras = np.arange(12) % 3
+    npz = write_npz(tmp_path / "own.npz", made_clips(), camera=cameras)
+    dataset, _ = imported(npz, tmp_path / "out", own)
+    assert dataset.splits["by-camera"].tolist() == (cameras % 2).tolist()
+
+
+def test_another_version_imports_the_cached_data_again(lab: Path):
+    first, _ = open_or_import(lab)
+    plugin = sys.modules["lab_plugin"]
+    skelcon.register_protocol("first-two", version=2)(plugin.first_two)
+    again, _ = open_or_import(lab)
+    assert again.path != first.path
+
+
+def test_faults_of_a_plugin_are_told(
+    tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, user_error: Callable[..., str]
+):
+    plugin = sys.modules["lab_plugin"]
+    read = plugin.Lab.coordinates
+
+    def one_fails(self: object, path: Path, info: object) -> np.ndarray:
+        return {}["left"] if path.name == "sit-2.lab" else read(self, path, info)
+
+    monkeypatch.setattr(plugin.Lab, "coordinates", one_fails)
+    dataset, (bad,) = import_dataset(lab, tmp_path / "out", max_bad=0.5)
+    assert (len(dataset), bad.name, bad.reason) == (7, "sit-2.lab", "KeyError: 'left'")
+    monkeypatch.setattr(plugin.Lab, "splits", lambda self, infos: infos[99])
+    told = "importer 'lab' of 'lab_plugin'"
+    user_error(lambda: import_dataset(lab, tmp_path / "out", max_bad=0.5), told, "IndexError")
+    monkeypatch.setattr(plugin.Lab, "find", classmethod(lambda cls, path: path.nothing))
+    user_error(lambda: detect(lab), told, "AttributeError")
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ([0, 1], ("(12,)", "(2,)")),
+        ([0.5] * 12, ("float",)),
+        ([2] * 12, ("12",)),
+        ("boom", ("12",)),
+    ],
+)
+def test_a_protocol_that_does_not_answer_is_told(
+    tmp_path: Path, registries: None, user_error: Callable[..., str], answer: object, named: tuple
+):
+    skelcon.register_protocol("mine", version=1)(lambda infos: answer)
+    own = {"layout": write_layout(tmp_path / "layouts"), "split": "subject:odd"}
+    npz = write_npz(tmp_path / "own.npz", made_clips())
+    user_error(lambda: imported(npz, tmp_path / "out", own), "protocol 'mine'", *named)
+
+
+def test_a_protocol_that_fails_or_clashes_is_told(
+    tmp_path: Path, registries: None, user_error: Callable[..., str]
+):
+    own = {"layout": write_layout(tmp_path / "layouts"), "split": "mine=subject:odd"}
+    npz = write_npz(tmp_path / "own.npz", made_clips())
+
+    @skelcon.register_protocol("mine", version=1)
+    def mine(infos: object) -> object:
+        return [0, 1] * 6
+
+    user_error(lambda: imported(npz, tmp_path / "out", own), "protocol 'mine'", "another name")
+    user_error(lambda: skelcon.register_protocol("xsub", version=1)(mine), "'xsub'")
+    user_error(lambda: skelcon.register_protocol("cs", version=1)(mine), "'cs'")
+
+    @skelcon.register_protocol("other", version=1)
+    def other(infos: object) -> object:
+        raise KeyError("subject")
+
+    own["split"] = "subject:odd"
+    user_error(lambda: imported(npz, tmp_path / "out", own), "protocol 'other'", "KeyError")
+
+
+def test_what_is_no_importer_is_refused(
+    registries: None, user_error: Callable[..., str], lab: Path
+):
+    plugin = sys.modules["lab_plugin"]
+    user_error(lambda: importers.register(int), "int", "Source")  # type: ignore[arg-type]
+    nameless = type("Nameless", (plugin.Lab,), {"family": "My Lab"})
+    user_error(lambda: skelcon.register_importer(nameless), "Nameless", "My Lab")
+    taken = type("Taken", (plugin.Lab,), {"family": "ntu"})
+    user_error(lambda: skelcon.register_importer(taken), "Taken", "'ntu'")
+    unfinished = type("Unfinished", (skelcon.data.Source,), {"family": "x", "title": "x"})
+    user_error(lambda: skelcon.register_importer(unfinished), "Unfinished", "splits")
+    assert skelcon.register_importer(plugin.Lab) is plugin.Lab
