@@ -18,13 +18,13 @@ from gpu_page import Row
 HERE = Path(__file__).parent
 BETWEEN_EPOCHS = ("/pretrain/trainer.py", "/contrast/diagnosis.py")
 """What an epoch reads back from the device, once."""
-IN_A_STEP = ("/encoders/hcn.py", "/encoders/bodies.py", "/contrast/momentum.py")
-"""What a step waits for: how many bodies are there, and where the queue's oldest key is."""
+IN_A_STEP = ("/encoders/hcn.py", "/encoders/bodies.py")
+"""What a step waits for: how many bodies are there."""
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *map(str, words)], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, *map(str, words)], capture_output=True, text=True, timeout=600, check=False
     )
 
 
