@@ -37,7 +37,8 @@ def to_latex(text: str) -> str:
             piece = _spelled(code_point(character))
         if pieces and pieces[-1][-1:] + piece[:1] in LIGATURES:
             piece = r"\/" + piece  # not an empty group: lualatex makes a dash of -{}- too
-        pieces.append(piece)
+        if piece:  # (a sign that is not seen would hide what stands before it)
+            pieces.append(piece)
     return " ".join("".join(pieces).split())
 
 

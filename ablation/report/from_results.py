@@ -84,9 +84,12 @@ def load_plan(results: Path, name: str) -> Plan:
     """
     path = results / name / ASKED
     if not path.exists():
-        known = [study for study, _ in asked_tables(results)]
+        known = {table: values["study"].get("name") for table, values in asked_tables(results)}
         if not known:
             raise UserError(why_none(results))
+        tables = ", ".join(table for table, study in known.items() if study == name)
+        if tables:
+            raise UserError(f"the tables of study '{name}' in '{results}' are {tables}: name one")
         hint = f"{nearest(name, known)} (run a study to make it)"
         raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-PROTOCOLS = "xsub, xview or xsetup"
+PROTOCOLS = "xsub, xview, xsetup or the data's own"
 
 
 FORMATS = (

@@ -229,7 +229,8 @@ def doubts(anatomy: Anatomy, layout: SkeletonLayout, done: Normalisation) -> tup
     judged = layout if better is None else better.layout
     turned = done.spine_to_z or done.shoulders_to_x
     if better is not None or own.misfit <= MISFIT:
-        found.append(_unit(anatomy, judged))
+        if not done.scale:
+            found.append(_unit(anatomy, judged))
         if better is None or not turned:
             found.append(_up(anatomy, judged, "z" if done.spine_to_z else layout.up))
     return tuple(doubt for doubt in found if doubt is not None)

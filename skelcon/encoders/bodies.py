@@ -45,7 +45,7 @@ class CountedBodies:
         own = (stands == every).flatten()
         counts = torch.where(present, 1, (~present).sum(dim=0)).flatten().float()
         # The one number that the host has to wait for is how many there are.
-        rows = own.argsort(descending=True, stable=True)[: int(own.sum())]
+        rows = own.int().argsort(descending=True, stable=True)[: int(own.sum())]
         return cls(rows, (own.cumsum(0) - 1)[stands.flatten()], counts[rows])
 
 

@@ -72,7 +72,7 @@ class DistinctBodies(nn.Module):
             present: (N,) bool.
             number: how many are present. Nothing else here makes the host wait for the device.
         """
-        which = present.argsort(descending=True, stable=True)[: number + 1]
+        which = present.int().argsort(descending=True, stable=True)[: number + 1]
         return which, torch.where(present, present.cumsum(0) - 1, len(which) - 1)
 
 

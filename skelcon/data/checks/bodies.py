@@ -52,6 +52,8 @@ def judge_unit(case: Case) -> list[Finding] | str:
     """Whether the coordinates are metres."""
     if case.dataset.layout.dimensions == 2:
         return "2D: pixels have no unit"
+    if case.dataset.normalisation.scale:
+        return "scaled: all bodies have the same spine"
     height = height_of(case.body.distances, case.layout)
     return _doubted(case, "unit") or (
         "the layout has no head or no feet to judge it by"

@@ -139,7 +139,10 @@ class CtrgcnNpz(PaddedSource):
                 return Frames(shape[1], joints, bodies)
         if len(shape) != 3 or not shape[1] or shape[2] not in WIDTHS:
             known = ", ".join(str(width) for width in WIDTHS)
-            raise ValueError(f"has shape {shape}, not (N, T, D) with D one of {known}")
+            raise ValueError(
+                f"has shape {shape}, not (N, T, D) with D one of {known}; for other joints say "
+                "--layout"
+            )
         bodies, joints = WIDTHS[shape[2]]
         return Frames(shape[1], joints, bodies)
 

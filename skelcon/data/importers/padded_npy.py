@@ -201,9 +201,11 @@ class AgcnNpy(PaddedNpy):
 
     def _clip(self, side: Side, at: int, clip: NDArray[Any]) -> RawClip:
         found = super()._clip(side, at, clip)
-        if self.record is None or self.record.normalisation == Normalisation():
+        if self.record is None:
             return found
         steps = Normalisation().without(self.record.normalisation)
+        if not any(wanted for _, wanted in steps):
+            return found
         kept = self._as_it_was(side, at)
         again = normalise(kept, self.layout, steps)
         if again.shape != found.coordinates.shape or not np.allclose(

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers import ntu_facts
+from skelcon.data.importers.exported import as_it_was, record_in
 from skelcon.data.importers.files import starts_with
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
@@ -30,7 +31,7 @@ from skelcon.data.importers.plain_pickle import load_plain, read_isolated
 from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import LAYOUTS, SkeletonLayout
 from skelcon.data.normalise import Normalisation
-from skelcon.data.record import DAMAGED, KEY, UNUSED, Record
+from skelcon.data.record import KEY, Record
 from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
 from skelcon.errors import UserError
 from skelcon.printable import counted
@@ -236,14 +237,14 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     for at, annotation in enumerate(content["annotations"]):
         found = _clip(annotation, at, facts.layout, seen, known)
         if facts.record is not None and isinstance(found, RawClip):
-            found = _as_it_was(found, facts.record, known.get(found.info.name))
+            found = as_it_was(found, facts.record, known.get(found.info.name))
         yield found
 
 
 def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     """By what most clips are, so that a damaged one decides nothing; ``size`` is the file's."""
     dicts = [each for each in content["annotations"] if isinstance(each, dict)]
-    record, fault = _record(content)
+    record, fault = record_in(content)
     if record is not None:
         count = len(content["annotations"])
         return _Facts(count, record.skeleton, None, record.class_names, {}, record=record)
@@ -271,37 +272,6 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
         None,
         fault,
     )
-
-
-def _record(content: dict[Any, Any]) -> tuple[Record | None, str | None]:
-    """What an export wrote of this file, or why it is not used."""
-    text = content.get(KEY)
-    if text is None:
-        return None, None
-    try:
-        if not isinstance(text, str):
-            raise ValueError(DAMAGED)
-        record = Record.read(text)
-    except ValueError as error:
-        return None, f"{error}: {UNUSED}"
-    if content.get("split") != record.named_sides():
-        return None, f"'split' was changed since the export: {UNUSED}"
-    return record, None
-
-
-def _as_it_was(found: RawClip, record: Record, at: int | None) -> RawClip | SkippedFile:
-    """A clip with all that the record knows of it, and with all of its bodies."""
-    name = found.info.name
-    if at is None:
-        return SkippedFile(name, "is no clip of the export")
-    try:
-        info = record.info(at, found.info.label)
-    except ValueError as error:
-        return SkippedFile(name, str(error))
-    bodies, *rest = found.coordinates.shape
-    clip = np.zeros((max(bodies, record.bodies), *rest), np.float32)
-    clip[:bodies] = found.coordinates
-    return RawClip(info, clip)
 
 
 def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> SkeletonLayout:

@@ -75,7 +75,6 @@ def test_commands_end_with_one_line(
     ended = ablate("augmentations", "--data", odd_subjects, "--preset", "quick", *results)
     assert ended.code == 2
     assert "error: data set 'UTD-MHAD', xsub: no test clip" in ended.err
-    assert "note: splits" in ended.out  # as its import tells
     assert not (tmp_path / "r").exists()
     ended = skelcon("pretrain", "--data", odd_subjects, *results, "--set", "pretrain.batch=500")
     assert ended.code == 2

@@ -63,6 +63,7 @@ def test_a_text_of_letters_and_signs_can_be_read_back(text: str) -> None:
 @given(ANY)
 @example("\\\\[1em] \\input{a} %\n$x^2$ &#_{}~")
 @example("e\u0301\u0302 a\u0328\u0301 \u0301 中文 😀 \ud800 \x1b")
+@example("-\ufe00\u2010")
 def test_what_comes_out_is_plain_ascii_with_nothing_left_open(text: str) -> None:
     latex = to_latex(text)
     assert latex.isascii()

@@ -59,6 +59,10 @@ def test_what_is_unknown_or_damaged_is_one_line(
     asked(dataset, study_file, tmp_path, (0,))
     with pytest.raises(UserError, match="has no study 'tony': did you mean 'tiny'"):
         load_plan(tmp_path, "tony")
+    (tmp_path / "tiny").rename(tmp_path / "other-name")
+    with pytest.raises(UserError, match=r"tables of study 'tiny' in '.*' are other-name: name one"):
+        load_plan(tmp_path, "tiny")
+    (tmp_path / "other-name").rename(tmp_path / "tiny")
     (header,) = tmp_path.glob("data/*/index.npz")
     header.write_bytes(b"")
     with pytest.raises(UserError, match="is no header of a data set"):

@@ -18,7 +18,6 @@ from search_helpers import SPACE, numbers, problem_of, record_of, run_trials, so
 from ablation.events import Failed
 from ablation.plan import make_plan
 from ablation.scheduler.queue import Monitor
-from ablation.scheduler.tune_parts import monitor_to_json
 from ablation.search import report
 from ablation.search.population import Member
 from ablation.search.problem import SearchProblem
@@ -336,7 +335,7 @@ def test_a_member_takes_the_state_of_another_with_settings_of_its_own(
             "number": number,
             "parameters": parameters,
             "unit": units.pretraining.to_json(),
-            "monitor": monitor_to_json(Monitor(units.evaluation, "top1", 2)),
+            "monitor": Monitor(units.evaluation, "top1", 2).to_json(),
         }
         found = Member.__new__(Member)  # without what Tune sets up
         found.setup(

@@ -60,7 +60,7 @@ def mapped(clips: list[np.ndarray], layout: SkeletonLayout) -> list[np.ndarray]:
     return [clip[:, :, list(joint_mapping(KINECT_V2, layout))] for clip in clips]
 
 
-@pytest.mark.parametrize("steps", [RAW, CENTRED, Normalisation()])
+@pytest.mark.parametrize("steps", [RAW, CENTRED, Normalisation(), Normalisation(scale=True)])
 @pytest.mark.parametrize("layout", [KINECT_V2, KINECT_V1, KINECT_V1_SDK, MSR])
 def test_what_is_right_is_not_doubted(
     write: Write,

@@ -312,7 +312,7 @@ def test_clips_whose_makers_chose_the_bodies_are_not_tracked(
 
     clip, ids = two_who_swap(np.random.default_rng(10))
     write_skeletons(tmp_path / "ntu" / f"{NAME}.skeleton", clip, ids)
-    dataset, _ = import_dataset(tmp_path / "ntu", tmp_path / "set", RAW)
+    dataset, _ = import_dataset(tmp_path / "ntu", tmp_path / "set")
     export_dataset(dataset, tmp_path / "agcn", "agcn-npy", "xsub")
     for record in (tmp_path / "agcn").rglob("skelcon.json"):
         record.unlink()  # as other makers' files have none

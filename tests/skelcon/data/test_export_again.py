@@ -74,7 +74,7 @@ def datasets(draw: st.DrawFn) -> dict[str, Any]:
         clip = clip_of(rng, bodies, layout.num_joints)
         try:
             done = normalise(clip, layout, steps).astype(np.float32)
-        except ValueError:  # no spine to scale by
+        except ValueError:  # its spine is never seen, by which it would be scaled
             done = clip.astype(np.float32)
         clips.append(done if done.any() else clip.astype(np.float32))
     sides = rng.integers(0, 2, count)

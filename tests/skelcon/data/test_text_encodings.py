@@ -31,7 +31,9 @@ def text_without_encoding(path: Path) -> Iterator[str]:
         name = call.rpartition(".")[2]
         modes = [value.value for value in node.args if isinstance(value, ast.Constant)]
         text_mode = [mode for mode in modes if isinstance(mode, str) and set(mode) <= set("rwax+t")]
-        reads = name in ("read_text", "write_text") or (name == "open" and text_mode)
+        given = len(node.args) - (name == "write_text")  # encoding is the next one
+        reads = name in ("read_text", "write_text") and given < 1
+        reads |= name == "open" and bool(text_mode)
         runs = name in ("run", "Popen", "check_output") and "text" in named
         if (reads or runs) and "encoding" not in named and "force_zip64" not in named:
             yield f"{path}, line {node.lineno}: {call}"
