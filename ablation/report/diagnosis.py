@@ -38,8 +38,7 @@ class Curve:
     Attributes:
         row: the label of the table's row.
         steps: optimisation steps in all.
-        last: the metrics of the last epoch; ``top1`` and ``chance`` are None where the objective
-            ranks nothing.
+        last: the metrics of the last epoch; without ``top1`` where the objective ranks nothing.
         losses: of each epoch.
         monitored: accuracies of the nearest neighbour, that of random weights first.
     """
@@ -53,7 +52,8 @@ class Curve:
     @classmethod
     def of(cls, row: str, steps: int, epochs: Sequence[Json]) -> Curve | None:
         """From the lines of metrics.jsonl; None if they are of an earlier version."""
-        if not epochs or not {"top1", "chance", "loss"} <= epochs[-1].keys():
+        last = epochs[-1] if epochs else {}
+        if "loss" not in last or ("top1" in last) != ("chance" in last):
             return None
         seen = [epochs[0].get("nn_top1_start"), *(line.get("nn_top1") for line in epochs)]
         return cls(
@@ -138,7 +138,7 @@ VERDICTS = {
 
 def _judge(curves: Sequence[Curve]) -> list[str]:
     """The verdicts on a row, by the medians over its curves."""
-    top1 = _median(curve.last["top1"] for curve in curves)
+    top1 = _median(curve.last.get("top1") for curve in curves)
     solved = top1 is not None and top1 > SOLVED
     found = []
     if _collapsed(curves):
@@ -184,7 +184,7 @@ def _fall(losses: Sequence[float]) -> float | None:
 def _figures(rows: dict[str, list[Curve]]) -> str:
     """``contrast top-1 8.9 % (rows 3.9 to 12.0), chance 0.8 %, after 180 steps; ...``."""
     curves = [curve for each in rows.values() for curve in each]
-    ranked = [curve.last for curve in curves if curve.last["top1"] is not None]
+    ranked = [curve.last for curve in curves if "top1" in curve.last]
     chance = sorted({f"{100 * last['chance']:.1f} %" for last in ranked})
     text = f"contrast top-1 {_over(rows, _percent, ' %')}, chance {' or '.join(chance)}"
     if not ranked:
@@ -205,8 +205,7 @@ def _figures(rows: dict[str, list[Curve]]) -> str:
 
 def _percent(curve: Curve) -> float | None:
     """Top-1 of the contrast, in percent."""
-    top1: float | None = curve.last["top1"]
-    return None if top1 is None else 100 * top1
+    return 100 * curve.last["top1"] if "top1" in curve.last else None
 
 
 def _over(
