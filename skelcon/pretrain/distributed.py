@@ -7,7 +7,7 @@ of floating-point sums differs. All ranks hold the same parameters, statistics a
 bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
 
 A registered encoder that looks across a batch by other means than torch's batch norm and dropout
-modules sees the rows of its rank alone.
+modules sees the rows of its rank alone, and so does an objective that does not call its ``gather``.
 """
 
 from __future__ import annotations

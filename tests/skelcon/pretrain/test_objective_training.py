@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import skelcon
 from skelcon import register_objective
 from skelcon.contrast import MOCO, OBJECTIVES, byol, objectives
 from skelcon.data import ClipBank
@@ -158,12 +159,23 @@ def test_a_file_with_a_line_of_registration_is_an_objective(bank: ClipBank, tmp_
         resolve([{"pretrain.objective": {"name": "mine", "version": "3"}}], "mine.yaml")
 
 
+def test_the_objective_of_the_manual(bank: ClipBank, tmp_path: Path) -> None:
+    text = (Path(skelcon.__file__).parent / "README.md").read_text()
+    (code,) = re.findall(r"<!-- objective -->\n```python\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "of_the_manual.py").write_text(code)
+    load_plugins([str(tmp_path / "of_the_manual.py")])
+    objective = {"name": "uniform", "options": {"dim": 16, "weight": 0.5}}
+    tree = {**TREE, "epochs": 4, "representations": ("stg", "seq"), "objective": objective}
+    metrics = started(bank, PretrainConfig.model_validate(tree)).run()
+    assert metrics[-1].loss < metrics[0].loss
+
+
 def test_what_is_no_objective_is_said_when_it_is_built(bank: ClipBank) -> None:
-    register_objective("odd", version=1)(lambda encoders, generator: torch.nn.Identity())  # type: ignore[arg-type, return-value]
+    register_objective("odd", version=1)(lambda encoders, generator: torch.nn.Identity())
     config = PretrainConfig.model_validate({**TREE, "objective": {"name": "odd"}})
     with pytest.raises(UserError, match=re.escape("objective 'odd' is not a skelcon.contrast.")):
         started(bank, config)
     with pytest.raises(UserError, match="skelcon uses this name"):
         register_objective("vicreg", version=1)(byol.BYOL)
     with pytest.raises(UserError, match="it must accept"):
-        register_objective("short", version=1)(lambda encoders: None)  # type: ignore[arg-type, return-value]
+        register_objective("short", version=1)(lambda encoders: None)
