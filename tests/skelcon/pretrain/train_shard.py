@@ -54,7 +54,6 @@ CASES: dict[str, dict[str, Any]] = {
         "objective": {"name": "simclr", "options": {"dim": 8, "hidden": 8, "temperature": 0.5}},
     },
     "byol": {"objective": {"name": "byol", "options": {"dim": 8, "hidden": 8, "momentum": 0.9}}},
-    "vicreg": {"objective": {"name": "vicreg", "options": {"dim": 8, "hidden": 8}}},
 }
 
 
