@@ -37,6 +37,8 @@ PIECE = 64 << 20
 
 Read = Callable[[str, int], NDArray[np.uint8]]
 """A file's name and an offset -> the next bytes, none at its end."""
+UNSHARED = "the results directory is not seen here"
+"""The error of a worker that does not see the unit's directory, which the driver made."""
 
 
 @functools.lru_cache(maxsize=4)

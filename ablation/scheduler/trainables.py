@@ -11,9 +11,6 @@ from skelcon.config import Json
 if TYPE_CHECKING:
     from ablation.scheduler.worker import Worker
 
-UNSHARED = "the results directory is not seen here"
-"""The error of a worker that does not see the unit's directory, which the driver made."""
-
 
 class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     """Runs one unit after another in the same process; the store is the only checkpoint.

@@ -15,9 +15,9 @@ from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
 from ablation.interrupts import Interrupt
+from ablation.scheduler.delivery import UNSHARED
 from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
 from ablation.scheduler.session import check_session, free_resources, holds_resources
-from ablation.scheduler.trainables import UNSHARED
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY

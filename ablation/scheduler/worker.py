@@ -14,11 +14,10 @@ from pathlib import Path
 
 import torch
 
-from ablation.scheduler.delivery import data_at
+from ablation.scheduler.delivery import UNSHARED, data_at
 from ablation.scheduler.monitored import MonitoredRun
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import ranks_of, threads_of
-from ablation.scheduler.trainables import UNSHARED
 from ablation.store import Store
 from ablation.store.mirror import Mirror, UnreachedError, mirror_at
 from ablation.units import read_unit

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from skelcon.cli.data_export import export
 from skelcon.cli.data_layouts import layouts
 from skelcon.cli.data_own import OwnOptions, dry_run, source_of
 from skelcon.cli.flatten import with_options
+from skelcon.cli.opening import described, opened, report_json
 from skelcon.cli.options import FORMATS, BodyOrder, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
@@ -26,7 +26,6 @@ from skelcon.printable import counted
 
 if TYPE_CHECKING:
     from skelcon.data import Normalisation, SkeletonDataset, Source
-    from skelcon.data.importers.report import ImportReport
 
 app = typer.Typer(
     help="Import, describe, check, draw, export and make data sets.",
@@ -138,7 +137,7 @@ def import_(
     load_plugins(plugins or ())
     found = source_of(source, family, own)
     console = PlainConsole()
-    line(console, _described(found))
+    line(console, described(found))
     if dry:
         dry_run(console, found, out)
         return
@@ -184,7 +183,7 @@ def info(path: PathArgument, as_json: JsonOption = False) -> None:
         typer.echo(json.dumps(answer, indent=1))
         return
     console = PlainConsole()
-    view.summary(console, summary, None if source is None else _described(source))
+    view.summary(console, summary, None if source is None else described(source))
     view.skipped(console, report)
 
 
@@ -288,25 +287,6 @@ def _names(files: Sequence[Path]) -> frozenset[str]:
     return frozenset(name for line in lines if (name := line.strip().removesuffix(".skeleton")))
 
 
-def _described(source: Source) -> str:
-    return f"{source.title} ({source.family}): {counted(len(source.files), 'file')}"
-
-
-def opened(path: Path) -> tuple[SkeletonDataset, Source | None]:
-    """The data set at ``path``, and what it was imported from; progress is shown on stderr."""
-    from skelcon.data import SkeletonDataset, detect, open_or_import
-
-    if (path / "meta.json").is_file():
-        return SkeletonDataset.open(path), None
-    source = detect(path)
-    console = PlainConsole(stderr=True)
-    if console.is_terminal:
-        line(console, _described(source))
-    with progress_bar(console, "importing") as progress:
-        dataset, _ = open_or_import(path, progress)
-    return dataset, source
-
-
 def index_of(dataset: SkeletonDataset, clip: str) -> int:
     """The clip of that name, or else of that number."""
     if clip in dataset.clip_names:
@@ -325,20 +305,3 @@ def _source_json(source: Source | None) -> Json | None:
     if source is None:
         return None
     return {"family": source.family, "title": source.title, "files": len(source.files)}
-
-
-def report_json(report: ImportReport | None) -> Json | None:
-    """What an import left out, for scripts."""
-    from skelcon.data.importers.report import by_reason
-
-    if report is None:
-        return None
-    groups = [asdict(group) for group in by_reason(report.skipped)]
-    return {
-        "files": report.files,
-        "clips": report.clips,
-        "excluded": report.excluded,
-        "skipped": groups,
-        **({} if report.bodies is None else {"bodies": asdict(report.bodies)}),
-        **({"notes": [asdict(note) for note in report.notes]} if report.notes else {}),
-    }

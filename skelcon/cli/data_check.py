@@ -10,6 +10,7 @@ import typer
 
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
+from skelcon.cli.opening import opened, report_json
 from skelcon.cli.options import JsonOption
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
@@ -52,7 +53,6 @@ def check(
     skelcon data check PATH --write-exclude leaks.txt
     skelcon data import PATH OUT --exclude leaks.txt
     """
-    from skelcon.cli.data import opened, report_json
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
 

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from skelcon.cli.data import index_of, opened
+from skelcon.cli.data import index_of
+from skelcon.cli.opening import opened
 from skelcon.cli.options import DataOption
 from skelcon.cli.terminal import echo
 from skelcon.errors import UserError, nearest

@@ -164,7 +164,8 @@ def _print_line(
 def print_growth(dataset: SkeletonDataset, place: Path) -> None:
     """Hours of all ten tables by seeds and GPUs, in bfloat16."""
     gpus = 1, 8, 16, 32, 64
-    print(f"\n| seeds | units | {' | '.join(f'{n} GPUs' for n in gpus)} |")
+    heads = [f"{n} GPU{'s' if n > 1 else ''}" for n in gpus]
+    print(f"\n| seeds | units | {' | '.join(heads)} |")
     print("| ---: " * (len(gpus) + 2) + "|")
     files = known_studies()
     for seeds in (1, 3, 5):

@@ -151,6 +151,7 @@ def main() -> None:
         training.bank, training._clips = there, _fake(training._clips, mode)
         for group in training._optimiser.param_groups:
             group["params"] = training.contrast.query_parameters()
+            group.update({"fused": False, "foreach": True})  # (it has no fused optimisers)
         with mode, _Reads() as reads:
             training.run_epoch()
         print(json.dumps({"what": name, "waits": dict(reads.where)}), flush=True)

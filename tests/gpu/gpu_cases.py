@@ -22,6 +22,7 @@ from skelcon.data import (
     Normalisation,
     SkeletonDataset,
 )
+from skelcon.precision import AMPERE, Precision
 from skelcon.pretrain import PretrainConfig
 from skelcon.settings import resolve
 
@@ -92,16 +93,11 @@ def pretrain_config(task: Task, representations: Sequence[str], **changes: Any) 
     return resolve(trees, "check").pretrain
 
 
-def precisions(task: Task) -> tuple[str, ...]:
-    """Those that a pre-training knows, and the device has."""
-    known = map(str, get_args(PretrainConfig.model_fields["precision"].annotation))
-    return tuple(each for each in known if each != "tf32" or task.device.type == "cuda")
-
-
-def set_tf32(on: bool) -> None:
-    """Let float32 products and convolutions of a GPU round to TF32, or not."""
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
+def precisions(task: Task) -> tuple[Precision, ...]:
+    """Those that the device has."""
+    on_gpu = task.device.type == "cuda"
+    has_tf32 = on_gpu and torch.cuda.get_device_capability(task.device)[0] >= AMPERE
+    return tuple(each for each in get_args(Precision) if each != "tf32" or has_tf32)
 
 
 def dataset(task: Task, clips: int) -> SkeletonDataset:

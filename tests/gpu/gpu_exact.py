@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from gpu_cases import Task, bank_of, difference, pretrain_config, set_tf32
+from gpu_cases import Task, bank_of, difference, precisions, pretrain_config
 from gpu_page import Row
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +17,7 @@ from skelcon.contrast.diagnosis import alignment, effective_rank, uniformity
 from skelcon.contrast.infonce import contrast_logits, info_nce
 from skelcon.downstream.neighbours import nearest_labels
 from skelcon.encoders import REPRESENTATIONS, Encoder, represent
+from skelcon.precision import Precision, autocast, computing
 from skelcon.pretrain import Pretraining
 from skelcon.seeding import generator, seeded_globally
 
@@ -39,7 +40,6 @@ ENCODERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def run(task: Task) -> None:
     """All of it."""
-    set_tf32(False)
     _views(task)
     _losses(task)
     _measures(task)
@@ -127,13 +127,9 @@ def _encoder(task: Task, name: str, representation: str, changes: dict[str, Any]
     bank = bank_of(task, 64, "cpu")
     view = evaluation_view(bank, torch.arange(8), 0.95, config.frames)
     expected = _passed(copy.deepcopy(encoder).double(), view.double(), "fp32")
-    for precision in ("fp32", "tf32", "bf16"):
-        if precision == "tf32" and task.device.type != "cuda":
-            continue
-        set_tf32(precision == "tf32")
+    for precision in precisions(task):
         on_device = copy.deepcopy(encoder).to(task.device)
         found = _passed(on_device, view.to(task.device), precision)
-        set_tf32(False)
         far = {key: difference(found[key], expected[key]) for key in expected}
         ok = far["features"] < LIMITS[precision] and far["statistics"] < LIMITS[precision]
         if precision == "fp32":
@@ -144,15 +140,15 @@ def _encoder(task: Task, name: str, representation: str, changes: dict[str, Any]
         task.emit(Row(f"encoder {name}, {precision}", ok, values=values))
 
 
-def _passed(encoder: Encoder, view: Tensor, precision: str) -> dict[str, Tensor]:
+def _passed(encoder: Encoder, view: Tensor, precision: Precision) -> dict[str, Tensor]:
     """Features in training mode, gradients of all parameters, and running statistics."""
     encoder.train()
-    bf16 = precision == "bf16"
-    with torch.autocast(view.device.type, torch.bfloat16, enabled=bf16):
-        features = encoder(view)
-    # A fixed direction: the sum alone would vanish behind a batch norm.
-    weights = torch.linspace(-1, 1, features.numel(), dtype=torch.float64)
-    (features * weights.view(features.shape).to(features)).sum().backward()
+    with computing(precision, view.device):
+        with autocast(precision, view.device):
+            features = encoder(view)
+        # A fixed direction: the sum alone would vanish behind a batch norm.
+        weights = torch.linspace(-1, 1, features.numel(), dtype=torch.float64)
+        (features * weights.view(features.shape).to(features)).sum().backward()
     gradients = [
         p.grad.flatten().double().cpu() for p in encoder.parameters() if p.grad is not None
     ]

@@ -17,7 +17,6 @@ from gpu_cases import (
     bank_of,
     difference,
     pretrain_config,
-    set_tf32,
 )
 from gpu_page import Row
 
@@ -67,7 +66,6 @@ def ranks(task: Task) -> None:
     """Two ranks train what one trains, over NCCL on two GPUs (over gloo on a CPU)."""
     if task.device.type == "cuda" and torch.cuda.device_count() < 2:
         raise SkippedPartError("there is one GPU")
-    set_tf32(False)
     alone = _epochs(task, ProcessGroup(0, 1), task.device)
     context = torch.multiprocessing.get_context("spawn")
     answers = context.SimpleQueue()
@@ -93,7 +91,6 @@ def _rank(rank: int, kind: str, size: str, scratch: Path, answers: object) -> No
     device = torch.device(kind, rank) if kind == "cuda" else torch.device(kind)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    set_tf32(False)
     task = Task(device, size, time.monotonic() + 100, scratch, None, lambda row: None)
     group = ProcessGroup(rank, 2)
     with process_group(group, scratch / "meeting", device):

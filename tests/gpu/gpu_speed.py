@@ -14,13 +14,13 @@ from gpu_cases import (
     precisions,
     pretrain_config,
     seconds_of,
-    set_tf32,
     wait,
 )
 from gpu_page import Row
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+from skelcon.precision import computing
 from skelcon.pretrain import Pretraining
 
 STEPS = 8
@@ -56,14 +56,12 @@ def measured_roof(task: Task) -> Roof:
     """By a product and a copy, long enough to be past any cache."""
     on_gpu, products = task.device.type == "cuda", {}
     size = 8192 if on_gpu else 512
-    for precision in ("fp32", "tf32", "bf16"):
-        if precision == "tf32" and not on_gpu:
-            continue
-        set_tf32(precision == "tf32")
+    for precision in precisions(task):
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         a, b = (torch.randn(size, size, device=task.device, dtype=dtype) for _ in range(2))
-        products[precision] = 2 * size**3 / seconds_of(lambda a=a, b=b: a @ b, task.device, 0.5)
-        set_tf32(False)
+        with computing(precision, task.device):
+            seconds = seconds_of(lambda a=a, b=b: a @ b, task.device, 0.5)
+        products[precision] = 2 * size**3 / seconds
         tera = products[precision] / 1e12
         task.emit(Row(f"product of {size} x {size}, {precision}", values={"TFLOP/s": tera}))
     source = torch.randn((1 << 30) if on_gpu else (1 << 22), device=task.device)

@@ -16,11 +16,15 @@ from gpu_cases import Task
 from gpu_page import Row
 
 HERE = Path(__file__).parent
+BETWEEN_EPOCHS = ("/pretrain/trainer.py", "/contrast/diagnosis.py")
+"""What an epoch reads back from the device, once."""
+IN_A_STEP = ("/encoders/hcn.py", "/encoders/bodies.py")
+"""What a step waits for: how many bodies are there."""
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *map(str, words)], capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, *map(str, words)], capture_output=True, text=True, timeout=600, check=False
     )
 
 
@@ -75,6 +79,10 @@ def test_nothing_mixes_the_device_with_the_cpu() -> None:
     done = run(HERE / "fake_device.py")
     assert done.returncode == 0, done.stderr[-3000:]
     lines = [json.loads(line) for line in done.stdout.splitlines()]
+    for line in lines:
+        if not line["what"].startswith("linear"):
+            places = {place.partition(":")[0] for place in line["waits"]}
+            assert places <= {*BETWEEN_EPOCHS, *IN_A_STEP}, line
     assert [line["what"] for line in lines] == [
         f"{kind}{name}" for name in ("img", "stg", "seq") for kind in ("", "linear ")
     ]

@@ -90,19 +90,20 @@ def main() -> None:
            "--node-ip-address", OTHER, *common)  # fmt: skip
     until("the other node", lambda: started("other.log"), 90, place)
     (place / "slow.py").write_text(SLOW)
-    driver = inside("head", SKELCON, place / "driver.log", "run", file, "--data", data,
-                    "--results", results, "--only", "none", "--yes", "--retries", 0,
-                    "--set", f"pretrain.epochs={EPOCHS}", "--plugin", place / "slow.py",
-                    "--set", "pretrain.augment.use=[slow]",
+    study = Path(file).read_text().replace("use: []", "use: [slow]")
+    (place / "tiny.yaml").write_text(f"plugins: [slow.py]\n{study}")
+    driver = inside("head", SKELCON, place / "driver.log", "run", place / "tiny.yaml",
+                    "--data", data, "--results", results, "--only", "none", "--yes",
+                    "--retries", 0, "--set", f"pretrain.epochs={EPOCHS}",
                     "--address", f"{HEAD}:6379")  # fmt: skip
     both = lambda: len(list(results.glob("units/*/checkpoint.pt"))) == 2  # noqa: E731
-    until("a checkpoint of both units", both, 150, place)
+    until("a checkpoint of both units", both, 300, place)
     said("ip", "link", "set", "to-other", "down")
     began = time.monotonic()
     if seconds:
         back = ("ip", "link", "set", "to-other", "up")
         threading.Timer(seconds, said, back).start()
-    code = driver.wait(600)
+    code = driver.wait(900)
     texts = [path.read_text() for path in sorted(results.glob("units/*/log.txt"))]
     found = {
         "code": code,

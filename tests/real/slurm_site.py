@@ -128,7 +128,7 @@ def main() -> None:
     study = ["run", file, "--data", data, "--only", "none", "--set", LONG]
     study += ["--results", str(results)]
     job = submit(place, kind, study)
-    until("a checkpoint", lambda: list(results.glob("units/*/checkpoint.pt")), 200, place)
+    until("a checkpoint", lambda: list(results.glob("units/*/checkpoint.pt")), 300, place)
     # As SLURM does before the time limit: to a job's steps, or to its shell alone (B:).
     said("scancel", *(["--signal=TERM"] if kind == "array" else ["--signal=USR1", "--batch"]), job)
     seen: set[str] = set()
@@ -138,7 +138,7 @@ def main() -> None:
         seen.update(states)
         return not states
 
-    until("the end of all jobs", ended, 300, place)
+    until("the end of all jobs", ended, 600, place)
     texts = [path.read_text() for path in sorted(results.glob("units/*/log.txt"))]
     done = {
         "states": sorted(seen),

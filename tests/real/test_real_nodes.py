@@ -44,7 +44,7 @@ def test_a_node_that_loses_its_link_loses_nothing(
         [*map(str, words), str(place), str(utd), str(study_file), str(seconds)],
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1500,
         check=False,
         env={**os.environ, "PATH": path},
     )

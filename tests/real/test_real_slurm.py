@@ -46,7 +46,7 @@ def test_jobs_that_slurm_signals_return_to_the_queue_and_end(
         [*map(str, words), str(place), str(utd), str(study_file), kind],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=1200,
         check=False,
         env={**os.environ, "PATH": path},
     )

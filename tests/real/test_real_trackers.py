@@ -39,7 +39,7 @@ def test_mlflow_s_server_has_each_unit_once(
         study = ("run", study_file, "--data", utd, "--only", "none", "--track", "mlflow")
         study = (*study, "--results", tmp_path / "results", "--yes")
         for _ in range(2):  # the second sends nothing twice
-            done = ablate(*study)
+            done = ablate(*study, timeout=600)
             assert done.returncode == 0, done.stdout + done.stderr
     units = {path.parent.name for path in (tmp_path / "results").glob("units/*/DONE")}
     assert len(units) == 4
@@ -57,7 +57,7 @@ def test_tensorboard_reads_what_is_written(utd: Path, study_file: Path, tmp_path
     board, port, log = program("tensorboard"), free_port(), tmp_path / "board.log"
     results = tmp_path / "results"
     words = ("run", study_file, "--data", utd, "--only", "none", "--results", results, "--yes")
-    done = ablate(*words)
+    done = ablate(*words, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     with server(log, board, "--logdir", results, "--host", "127.0.0.1", "--port", port):
         wait_for("TensorBoard", lambda: listens(port), 60, log)

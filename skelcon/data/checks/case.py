@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from skelcon.data.anatomy import Anatomy, Doubt, Fit, anatomy_of, best_fit, doubts
+from skelcon.data.checks.scan import Scan
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.layouts import SkeletonLayout
-
-if TYPE_CHECKING:
-    from skelcon.data.checks.scan import Scan
 
 
 @dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from skelcon.data.checks.jumps import Jump, largest_jump
+from skelcon.data.checks.motion import Jump, largest_jump
 from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
 from skelcon.data.importers.parts import FARTHEST
 

@@ -10,9 +10,8 @@ confidence.
 from __future__ import annotations
 
 import contextlib
-import re
 from collections import Counter
-from collections.abc import Collection, Container, Generator, Iterator, Mapping, Sequence
+from collections.abc import Container, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,24 +27,18 @@ from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
 from skelcon.data.importers.plain_pickle import load_plain, read_isolated
+from skelcon.data.importers.pyskl_splits import Sides, notes_on, plain_name, row_of, sides_in
 from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import LAYOUTS, SkeletonLayout
 from skelcon.data.normalise import Normalisation
 from skelcon.data.record import KEY, Record
-from skelcon.data.splits import ALIASES, NAME, PROTOCOLS, TEST, TRAIN
 from skelcon.errors import UserError
-from skelcon.printable import counted
 
 _MOST_REPEATS = 8
 """A pickle may repeat one array many times; a file of few bytes must not fill the disk."""
 _IN_2D = LAYOUTS["coco-17"]
 _MAGIC = tuple(bytes([0x80, protocol]) for protocol in range(2, 6))
 _OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
-OWN = "own"
-"""The protocol of plain ``train`` and ``val``."""
-_SIDE = re.compile(r"(.+)_(train|val|test)")
-Sides = dict[str, dict[str, frozenset[str]]]
-"""Protocol -> train, val or test -> names of clips."""
 
 
 @dataclass(frozen=True)
@@ -155,9 +148,7 @@ class PysklPkl(Source):
             return facts.record.splits_of(infos)
         rows = ntu_facts.protocols(infos, facts.ntu) if facts.ntu else {}
         for protocol, sides in facts.sides.items():
-            train = sides.get("train", frozenset())
-            test = sides.get("test") or sides.get("val", frozenset())
-            row = np.array([_side(info.name, train, test) for info in infos], np.int8)
+            row = row_of(sides, [info.name for info in infos])
             if (row >= 0).any():
                 rows[protocol] = row
         return rows
@@ -169,13 +160,7 @@ class PysklPkl(Source):
         if facts.ntu:
             left = (info for info in facts.infos if info.name not in self.exclude)
             yield from ntu_facts.beyond_note(left)
-        if facts.unknown:
-            yield Note("splits", "of the file that are no side of a protocol", facts.unknown)
-        own = sorted(facts.sides.keys() - set(PROTOCOLS))
-        if own:
-            yield Note("splits", "of the file under names of its own (--protocol)", tuple(own))
-        for protocol, sides in facts.sides.items():
-            yield from _notes_on(protocol, sides, facts.names)
+        yield from notes_on(facts.sides, facts.unknown, facts.names)
 
     @property
     def _facts(self) -> _Facts:
@@ -192,31 +177,6 @@ class PysklPkl(Source):
             self._clips = clips
             self._loaded = facts
         return self._loaded
-
-
-def _side(name: str, train: Collection[str], test: Collection[str]) -> int:
-    if name in test:
-        return TEST
-    return TRAIN if name in train else -1
-
-
-def _notes_on(
-    protocol: str, sides: Mapping[str, frozenset[str]], clips: frozenset[str]
-) -> Iterator[Note]:
-    """What is odd in the sides of a protocol of a file with such clips."""
-    train, val = (sides.get(side, frozenset()) for side in ("train", "val"))
-    test = sides.get("test") or val
-    if val and val != test:
-        yield Note("splits", f"{protocol}_val is not used: {protocol}_test tests")
-    if both := train & test:
-        text = f"{counted(len(both), 'name')} on both sides of {protocol}: their clips test"
-        yield Note("splits", text, tuple(sorted(both)))
-    if lost := (train | test) - clips:
-        text = f"{counted(len(lost), 'name')} of {protocol} without a clip"
-        yield Note("splits", text, tuple(sorted(lost)))
-    if rest := clips - (train | test):
-        text = f"{counted(len(rest), 'clip')} on no side of {protocol}"
-        yield Note("splits", text, tuple(sorted(rest)))
 
 
 def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
@@ -249,7 +209,7 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
         count = len(content["annotations"])
         return _Facts(count, record.skeleton, None, record.class_names, {}, record=record)
     layout = _layout(dicts, content.get("layout"), size)
-    sides, unknown = _sides(content.get("split"))
+    sides, unknown = sides_in(content.get("split"))
     names = [each["frame_dir"] for each in dicts if isinstance(each.get("frame_dir"), str)]
     known = [info for name in names if (info := ntu_info_or_none(name)) is not None]
     labels = [each.get("label") for each in dicts]
@@ -266,7 +226,7 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
         ntu,
         class_names,
         sides,
-        frozenset(map(_plain, names)),
+        frozenset(map(plain_name, names)),
         tuple(known) if ntu else (),
         unknown,
         None,
@@ -301,32 +261,6 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
     return layout
 
 
-def _sides(split: object) -> tuple[Sides, tuple[str, ...]]:
-    """What the entries of ``split`` say that are sides of a protocol, and the names of the others.
-
-    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are those of
-    ``own``.
-    """
-    sides: Sides = {}
-    unknown = [] if isinstance(split, dict | None) else ["split"]
-    for key, names in split.items() if isinstance(split, dict) else ():
-        text = key if isinstance(key, str) else type(key).__name__
-        match = _SIDE.fullmatch(f"{OWN}_{text}" if text in ("train", "val", "test") else text)
-        lowered = match[1].strip().lower() if match else ""
-        protocol = ALIASES.get(lowered, lowered)
-        listed = isinstance(names, list | tuple | set | np.ndarray)
-        if match is None or not listed or not re.fullmatch(NAME, protocol):
-            unknown.append(text[:100])
-            continue
-        plain = frozenset(_plain(name) for name in names if isinstance(name, str))
-        sides.setdefault(protocol, {})[match[2]] = plain
-    return sides, tuple(unknown)
-
-
-def _plain(name: str) -> str:
-    return str(name).removesuffix(".skeleton")
-
-
 def _clip(
     annotation: Any, at: int, layout: SkeletonLayout, seen: set[str], known: Container[str]
 ) -> RawClip | SkippedFile:
@@ -341,7 +275,7 @@ def _clip(
     ours = isinstance(name, str) and name in known
     if not isinstance(name, str) or not (ours or (0 < len(name) < 256 and name.isprintable())):
         return SkippedFile(place, "has no frame_dir that can be the name of its clip")
-    name = name if ours else _plain(name)
+    name = name if ours else plain_name(name)
     try:
         coordinates = _coordinates(annotation, layout)
         if type(label) is not int or not 0 <= label <= LARGEST_CLASS:
