@@ -79,7 +79,8 @@ class ObjectiveConfig(Config):
         """The objective on ``encoders``; ``contrast`` are the options of the default one.
 
         Raises:
-            UserError: if a registered one is no `skelcon.contrast.Objective`.
+            UserError: if a registered one is no `skelcon.contrast.Objective`, or has parameters
+                that belong to no representation.
         """
         from skelcon.contrast.momentum import MomentumContrast
         from skelcon.contrast.objective import Objective
@@ -91,6 +92,13 @@ class ObjectiveConfig(Config):
         made = component.function(encoders, generator, **component.options(self.options))
         if not isinstance(made, Objective):
             raise UserError(f"{component} is not a skelcon.contrast.Objective")
+        trained = {id(parameter) for parameter in made.query_parameters()}
+        for name, parameter in made.named_parameters():
+            if parameter.requires_grad and id(parameter) not in trained:
+                raise UserError(
+                    f"{component}: nothing would train its parameter '{name}': keep it in an "
+                    "nn.ModuleDict, by the name of its representation"
+                )
         return made
 
     def _component(self) -> Component[ObjectiveFactory]:

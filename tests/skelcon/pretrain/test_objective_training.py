@@ -13,9 +13,10 @@ import torch
 
 import skelcon
 from skelcon import register_objective
-from skelcon.contrast import MOCO, OBJECTIVES, byol, objectives
+from skelcon.contrast import MOCO, OBJECTIVES, byol, objectives, vicreg
 from skelcon.data import ClipBank
 from skelcon.data.synthetic import synthesize
+from skelcon.encoders import Encoder
 from skelcon.errors import UserError
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import PretrainConfig, Pretraining
@@ -170,10 +171,22 @@ def test_the_objective_of_the_manual(bank: ClipBank, tmp_path: Path) -> None:
     assert metrics[-1].loss < metrics[0].loss
 
 
+class Loose(vicreg.VICReg):
+    """Its parameter belongs to no representation."""
+
+    def __init__(self, encoders: dict[str, Encoder], generator: torch.Generator) -> None:
+        super().__init__(encoders, generator, dim=8)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+
 def test_what_is_no_objective_is_said_when_it_is_built(bank: ClipBank) -> None:
     register_objective("odd", version=1)(lambda encoders, generator: torch.nn.Identity())
     config = PretrainConfig.model_validate({**TREE, "objective": {"name": "odd"}})
     with pytest.raises(UserError, match=re.escape("objective 'odd' is not a skelcon.contrast.")):
+        started(bank, config)
+    register_objective("loose", version=1)(Loose)
+    config = PretrainConfig.model_validate({**TREE, "objective": {"name": "loose"}})
+    with pytest.raises(UserError, match=r"'loose': nothing would train its parameter 'scale'"):
         started(bank, config)
     with pytest.raises(UserError, match="skelcon uses this name"):
         register_objective("vicreg", version=1)(byol.BYOL)
