@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         register_encoder,
         register_importer,
         register_layout,
+        register_objective,
         register_protocol,
         register_representation,
     )
@@ -34,6 +35,7 @@ __all__ = [
     "register_encoder",
     "register_importer",
     "register_layout",
+    "register_objective",
     "register_protocol",
     "register_representation",
 ]
@@ -48,6 +50,7 @@ __getattr__ = lazy_exports(
         "register_encoder": "skelcon.plugins",
         "register_importer": "skelcon.plugins",
         "register_layout": "skelcon.plugins",
+        "register_objective": "skelcon.plugins",
         "register_protocol": "skelcon.plugins",
         "register_representation": "skelcon.plugins",
     },

@@ -29,12 +29,14 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
+from skelcon.contrast import OBJECTIVES
 from skelcon.encoders import ENCODERS, REGISTERED
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from skelcon.contrast import Objective
     from skelcon.data import ClipInfo, SkeletonLayout, Source
 
 GROUP = "skelcon.plugins"
@@ -42,6 +44,7 @@ GROUP = "skelcon.plugins"
 
 AugmentationT = TypeVar("AugmentationT", bound="Callable[..., Tensor]")
 EncoderT = TypeVar("EncoderT", bound="Callable[..., nn.Module]")
+ObjectiveT = TypeVar("ObjectiveT", bound="Callable[..., Objective]")
 ProtocolT = TypeVar("ProtocolT", bound="Callable[[Sequence[ClipInfo]], Any]")
 SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
@@ -92,6 +95,28 @@ def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], E
 
     def decorate(factory: EncoderT) -> EncoderT:
         ENCODERS.register(name, version, factory)
+        return factory
+
+    return decorate
+
+
+def register_objective(name: str, *, version: str | int) -> Callable[[ObjectiveT], ObjectiveT]:
+    """Register ``factory(encoders, generator, **options) -> Objective`` as an objective.
+
+    ``pretrain.objective`` chooses it (``name``) and sets its ``options``. The factory is most often
+    the class, a subclass of :class:`skelcon.contrast.Objective`.
+
+    Args of the factory:
+        encoders: representation -> its :class:`skelcon.encoders.Encoder`.
+        generator: a CPU generator for what is drawn at the start, apart from weights.
+        options: parameters of plain types; annotations are checked, defaults are part of the key.
+
+    Raises:
+        UserError: if the name is taken or the factory does not accept these.
+    """
+
+    def decorate(factory: ObjectiveT) -> ObjectiveT:
+        OBJECTIVES.register(name, version, factory)
         return factory
 
     return decorate

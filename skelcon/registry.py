@@ -23,10 +23,10 @@ OptionsCheck = Callable[[Mapping[str, Any]], Options]
 
 @dataclass(frozen=True)
 class Component(Generic[FunctionT]):
-    """Something that settings name: an augmentation, an encoder or a representation.
+    """Something that settings name: an augmentation, an encoder, a representation, an objective.
 
     Attributes:
-        kind: which of the three.
+        kind: which of them.
         name: what settings call it.
         version: part of the key of every unit that uses it; None if it is built in.
         function: what it does.

@@ -45,16 +45,16 @@ def written_bytes(unit: Unit, history: History) -> Size | None:
         return None
     if isinstance(unit, PretrainUnit):
         left += sum(size.weights for size in sizes)
-        return Size(left, sum(_training_bytes(unit, size) for size in sizes))
+        if "contrast" in unit.options:
+            return Size(left, sum(_training_bytes(unit, size) for size in sizes))
+        state = _objective_bytes(unit, *_seen(unit, dataset))
+        return None if state is None else Size(left, state)
     return Size(left, unit.task.checkpoint_bytes(unit.settings, sizes, dataset.num_classes))
 
 
 def _training_bytes(unit: PretrainUnit, size: EncoderSize) -> int:
-    """What a checkpoint of a pre-training holds for one of its encoders."""
-    contrast, optimiser = unit.options["contrast"], unit.options["optimiser"]
-    moments = 1 if optimiser.get("momentum", 0) > 0 else 0
-    if optimiser["name"] == "adamw":
-        moments = 2
+    """What a checkpoint of the paper's contrast holds for one of its encoders."""
+    contrast, moments = unit.options["contrast"], _moments(unit)
     hidden = contrast["head_hidden"] or size.features
     head = (size.features + 1) * hidden + (hidden + 1) * contrast["dim"]
     networks = 2 * (size.weights + FLOAT_BYTES * head)  # query and key
@@ -62,14 +62,48 @@ def _training_bytes(unit: PretrainUnit, size: EncoderSize) -> int:
     return int(networks + FLOAT_BYTES * state)
 
 
+def _objective_bytes(unit: PretrainUnit, layout: SkeletonLayout, bodies: int) -> int | None:
+    """What a checkpoint of any other objective holds; None if it cannot be built."""
+    import torch
+
+    from skelcon.encoders import Encoder
+
+    config = unit.settings
+    with contextlib.suppress(Exception):  # a registered one may do anything when it is built
+        with torch.device("meta"):
+            encoders = {
+                name: Encoder(name, config.encoders, layout, bodies)
+                for name in config.representations
+            }
+            built = config.objective.build(config.contrast, encoders, torch.Generator())
+        trained = sum(p.numel() for p in built.query_parameters())
+        networks: int = sum(t.numel() * t.element_size() for t in built.state_dict().values())
+        return networks + FLOAT_BYTES * _moments(unit) * trained
+    return None
+
+
+def _moments(unit: PretrainUnit) -> int:
+    """How many values the optimiser keeps for each parameter."""
+    optimiser = unit.options["optimiser"]
+    if optimiser["name"] == "adamw":
+        return 2
+    return 1 if optimiser.get("momentum", 0) > 0 else 0
+
+
 def _encoder_sizes(unit: Unit, dataset: SkeletonDataset) -> list[EncoderSize] | None:
     """Of each of the unit's encoders; None if one of them cannot be counted."""
-    seen_as = unit.side.seen_as
-    layout = seen_as.layout if seen_as else dataset.layout
-    bodies = seen_as.bodies if seen_as else dataset.max_bodies
+    layout, bodies = _seen(unit, dataset)
     sizes = [_size(name, json.dumps(own), layout, bodies) for name, own in encoders_of(unit)]
     counted = [size for size in sizes if size is not None]
     return counted if len(counted) == len(sizes) else None
+
+
+def _seen(unit: Unit, dataset: SkeletonDataset) -> tuple[SkeletonLayout, int]:
+    """The layout and the number of bodies that the unit's encoders see."""
+    seen_as = unit.side.seen_as
+    if seen_as is None:
+        return dataset.layout, dataset.max_bodies
+    return seen_as.layout, seen_as.bodies
 
 
 @functools.lru_cache(maxsize=256)

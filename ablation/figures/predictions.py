@@ -39,7 +39,8 @@ def curves_of(asked: Asked) -> pd.DataFrame:
     """A line for each epoch of each pre-training behind the main rows.
 
     Columns: panel (the label of the table's column; empty where all columns share their
-    pre-trainings), row (its label), run, epoch, loss, top1, chance.
+    pre-trainings), row (its label), run, epoch, loss, top1, chance (both NaN where the objective
+    ranks nothing).
     """
     shared = _shared(asked)
     seen: dict[tuple[str, str, str], None] = {}
@@ -58,7 +59,8 @@ def curves_of(asked: Asked) -> pd.DataFrame:
             continue
         for line in files.metrics():
             with contextlib.suppress(KeyError):
-                numbers = (line["epoch"] + 1, line["loss"], line["top1"], line["chance"])
+                ranked = (line["top1"], line["chance"]) if "top1" in line else (np.nan, np.nan)
+                numbers = (line["epoch"] + 1, line["loss"], *ranked)
                 lines.append((panel, row, key, *numbers))
     named = ["panel", "row", "run", "epoch", "loss", "top1", "chance"]
     return pd.DataFrame(lines, columns=named)

@@ -44,7 +44,7 @@ def training(curves: pd.DataFrame) -> Figure:
                 low, high = mean - spread, mean + spread
                 axes.fill_between(mean.index, low, high, color=look["color"], alpha=0.18, lw=0)
                 axes.plot(mean.index, mean, **look)
-        chance = np.unique(100 * here["chance"])
+        chance = np.unique(100 * here["chance"].dropna())
         for each in chance:
             right.axhline(each, color=style.FAINT, ls=":", lw=0.8)
         right.set_ylim(bottom=0)

@@ -38,7 +38,7 @@ class Curve:
     Attributes:
         row: the label of the table's row.
         steps: optimisation steps in all.
-        last: the metrics of the last epoch, with ``top1`` and ``chance``.
+        last: the metrics of the last epoch; without ``top1`` where the objective ranks nothing.
         losses: of each epoch.
         monitored: accuracies of the nearest neighbour, that of random weights first.
     """
@@ -52,7 +52,8 @@ class Curve:
     @classmethod
     def of(cls, row: str, steps: int, epochs: Sequence[Json]) -> Curve | None:
         """From the lines of metrics.jsonl; None if they are of an earlier version."""
-        if not epochs or not {"top1", "chance", "loss"} <= epochs[-1].keys():
+        last = epochs[-1] if epochs else {}
+        if "loss" not in last or ("top1" in last) != ("chance" in last):
             return None
         seen = [epochs[0].get("nn_top1_start"), *(line.get("nn_top1") for line in epochs)]
         return cls(
@@ -137,17 +138,17 @@ VERDICTS = {
 
 def _judge(curves: Sequence[Curve]) -> list[str]:
     """The verdicts on a row, by the medians over its curves."""
-    top1 = _median(curve.last["top1"] for curve in curves)
-    assert top1 is not None
+    top1 = _median(curve.last.get("top1") for curve in curves)
+    solved = top1 is not None and top1 > SOLVED
     found = []
     if _collapsed(curves):
         found.append(COLLAPSED)
-    elif top1 < HARDLY_LEARNED:
+    elif top1 is not None and top1 < HARDLY_LEARNED:
         found.append(BARELY)
-    elif top1 > SOLVED:
+    elif solved:
         found.append(NEARLY_SOLVED)
     fall = _median(_fall(curve.losses) for curve in curves)
-    if fall is not None and fall > IMPROVING and top1 <= SOLVED:
+    if fall is not None and fall > IMPROVING and not solved:
         found.append(STILL_IMPROVING)
     # At least two: the last one is compared with an earlier one.
     monitored = [curve.monitored for curve in curves if len(curve.monitored) > 1]
@@ -183,9 +184,11 @@ def _fall(losses: Sequence[float]) -> float | None:
 def _figures(rows: dict[str, list[Curve]]) -> str:
     """``contrast top-1 8.9 % (rows 3.9 to 12.0), chance 0.8 %, after 180 steps; ...``."""
     curves = [curve for each in rows.values() for curve in each]
-    chance = sorted({f"{100 * curve.last['chance']:.1f} %" for curve in curves})
-    text = f"contrast top-1 {_over(rows, lambda c: 100 * c.last['top1'], ' %')}"
-    text += f", chance {' or '.join(chance)}"
+    ranked = [curve.last for curve in curves if "top1" in curve.last]
+    chance = sorted({f"{100 * last['chance']:.1f} %" for last in ranked})
+    text = f"contrast top-1 {_over(rows, _percent, ' %')}, chance {' or '.join(chance)}"
+    if not ranked:
+        text = "no contrast top-1"
     steps = sorted({curve.steps for curve in curves if curve.steps})
     if steps:
         between = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else str(steps[0])
@@ -198,6 +201,11 @@ def _figures(rows: dict[str, list[Curve]]) -> str:
         if start := _over(known, lambda c: 100 * c.monitored[0], " %"):
             text += f", initially {start}"
     return f"{text}."
+
+
+def _percent(curve: Curve) -> float | None:
+    """Top-1 of the contrast, in percent."""
+    return 100 * curve.last["top1"] if "top1" in curve.last else None
 
 
 def _over(

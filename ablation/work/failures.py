@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ablation.store import Store
 from skelcon.augment import AUGMENTATIONS
+from skelcon.contrast import OBJECTIVES
 from skelcon.encoders import ENCODERS, REGISTERED
 
 OUT_OF_MEMORY = "failed: out of memory"
@@ -70,7 +71,7 @@ def _passed_a_plugin(error: Exception) -> bool:
     """Whether code of a plugin's module was running."""
     modules = (
         sys.modules.get(registry[name].module)
-        for registry in (AUGMENTATIONS, ENCODERS, REGISTERED)
+        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REGISTERED)
         for name in registry.names()
         if name in registry
     )

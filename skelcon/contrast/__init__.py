@@ -1,26 +1,45 @@
-"""Contrast: momentum encoders, queues and InfoNCE over one or more representations."""
+"""Contrast: what turns two views of a clip into a loss, over one or more representations."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from skelcon.contrast.config import ContrastConfig
+from skelcon.contrast.objectives import MOCO, OBJECTIVES, ObjectiveConfig
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.contrast.diagnosis import EpochDiagnosis, alignment, effective_rank, uniformity
     from skelcon.contrast.infonce import contrast_logits, info_nce, pairings
-    from skelcon.contrast.momentum import ContrastResult, MomentumContrast
+    from skelcon.contrast.momentum import MomentumContrast
+    from skelcon.contrast.objective import (
+        Branch,
+        ContrastResult,
+        JointEmbedding,
+        Objective,
+        mlp,
+        momentum_copy,
+        momentum_update,
+    )
 
 __all__ = [
+    "MOCO",
+    "OBJECTIVES",
+    "Branch",
     "ContrastConfig",
     "ContrastResult",
     "EpochDiagnosis",
+    "JointEmbedding",
     "MomentumContrast",
+    "Objective",
+    "ObjectiveConfig",
     "alignment",
     "contrast_logits",
     "effective_rank",
     "info_nce",
+    "mlp",
+    "momentum_copy",
+    "momentum_update",
     "pairings",
     "uniformity",
 ]
@@ -28,13 +47,19 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "ContrastResult": "skelcon.contrast.momentum",
+        "Branch": "skelcon.contrast.objective",
+        "ContrastResult": "skelcon.contrast.objective",
         "EpochDiagnosis": "skelcon.contrast.diagnosis",
+        "JointEmbedding": "skelcon.contrast.objective",
         "MomentumContrast": "skelcon.contrast.momentum",
+        "Objective": "skelcon.contrast.objective",
         "alignment": "skelcon.contrast.diagnosis",
         "contrast_logits": "skelcon.contrast.infonce",
         "effective_rank": "skelcon.contrast.diagnosis",
         "info_nce": "skelcon.contrast.infonce",
+        "mlp": "skelcon.contrast.objective",
+        "momentum_copy": "skelcon.contrast.objective",
+        "momentum_update": "skelcon.contrast.objective",
         "pairings": "skelcon.contrast.infonce",
         "uniformity": "skelcon.contrast.diagnosis",
     },

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from skelcon.contrast.momentum import ContrastResult
+    from skelcon.contrast.objective import ContrastResult
 
 POTENTIAL_T = 2.0
 """t of the Gaussian potential (Wang & Isola 2020, section 4.2)."""

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from skelcon.contrast.config import ContrastConfig
-from skelcon.contrast.infonce import contrast_logits, info_nce, pairings
+from skelcon.contrast.infonce import contrast_logits, info_nce
+from skelcon.contrast.objective import (
+    Branch,
+    ContrastResult,
+    Objective,
+    momentum_copy,
+    momentum_update,
+)
 from skelcon.encoders import Encoder, ProjectionHead
 
 
-@dataclass(frozen=True)
-class ContrastResult:
-    """The loss of a step, and how often the positive had the highest similarity.
-
-    ``queries`` and ``keys`` are the embeddings (B, D) of each representation, ``features`` (B, F)
-    what the query encoders gave to their projection heads; all without gradient.
-    """
-
-    loss: Tensor
-    top1: Tensor
-    queries: dict[str, Tensor]
-    keys: dict[str, Tensor]
-    features: dict[str, Tensor]
-
-
-class _Branch(nn.Module):
+class _Branch(Branch):
     """One representation: a query and a key network, and the queue of its keys."""
 
     queue: Tensor
@@ -38,19 +28,12 @@ class _Branch(nn.Module):
     def __init__(
         self, encoder: Encoder, config: ContrastConfig, generator: torch.Generator
     ) -> None:
-        super().__init__()
-        head = ProjectionHead(encoder.feature_size, config.head_hidden, config.dim)
-        self.query = nn.Sequential(encoder, head)
-        self.key = copy.deepcopy(self.query).requires_grad_(False)
+        super().__init__(
+            encoder, ProjectionHead(encoder.feature_size, config.head_hidden, config.dim)
+        )
+        self.key = momentum_copy(self.query)
         negatives = torch.randn(config.queue, config.dim, generator=generator)
         self.register_buffer("queue", functional.normalize(negatives, dim=1))
-
-    @torch.no_grad()
-    def update_key(self, momentum: float) -> None:
-        """Momentum update of the key's parameters; buffers keep their own statistics."""
-        keys: list[Tensor] = list(self.key.parameters())
-        queries: list[Tensor] = list(self.query.parameters())
-        torch._foreach_lerp_(keys, queries, 1 - momentum)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, at: Tensor) -> None:
@@ -60,7 +43,7 @@ class _Branch(nn.Module):
         self.queue[rows[-size:]] = keys[-size:].to(self.queue)
 
 
-class MomentumContrast(nn.Module):
+class MomentumContrast(Objective):
     """Query and key encoders with a queue for each representation, and the loss over all pairs.
 
     The intra-skeleton contrast (eq. 5) is the case of one representation. For more, each query is
@@ -79,28 +62,15 @@ class MomentumContrast(nn.Module):
     def __init__(
         self, encoders: Mapping[str, Encoder], config: ContrastConfig, generator: torch.Generator
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.pairs = pairings(list(encoders))
-        self.branches = nn.ModuleDict(
+        super().__init__(
             {name: _Branch(encoder, config, generator) for name, encoder in encoders.items()}
         )
+        self.config = config
         self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
-
-    def encoder(self, representation: str) -> Encoder:
-        """The query encoder of ``representation``, without its projection head."""
-        encoder = self._branch(representation).query[0]
-        assert isinstance(encoder, Encoder)
-        return encoder
 
     def queue(self, representation: str) -> Tensor:
         """(K, D) the negatives of ``representation``."""
         return self._branch(representation).queue
-
-    def query_parameters(self, representation: str | None = None) -> list[nn.Parameter]:
-        """The parameters that the optimiser trains, of one representation or of all."""
-        names = self.branches if representation is None else (representation,)
-        return [p for name in names for p in self._branch(name).query.parameters()]
 
     def _branch(self, name: str) -> _Branch:
         branch = self.branches[name]
@@ -110,21 +80,18 @@ class MomentumContrast(nn.Module):
     def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
         """The loss of a step on two views (B, M, T, V, C) of the same clips; updates the keys.
 
-        The queues stay as they are: call :meth:`enqueue` after the backward pass, which needs them.
+        The queues stay as they are until :meth:`after_backward`: the backward pass needs them.
 
         Returns:
             The summed loss over the pairs, the mean top-1 of the contrast, and what they are of.
         """
-        queries, features = {}, {}
-        for name in self.branches:
-            encoder, head = self._branch(name).query
-            features[name] = encoder(query_view)
-            queries[name] = head(features[name])
+        features, queries = self.embed(query_view)
         with torch.no_grad():
             keys = {}
             for name in self.branches:
-                self._branch(name).update_key(self.config.momentum)
-                keys[name] = self._branch(name).key(key_view)
+                branch = self._branch(name)
+                momentum_update(branch.key, branch.query, self.config.momentum)
+                keys[name] = branch.key(key_view)
         losses, hits = [], []
         for query, key in self.pairs:
             logits = contrast_logits(
@@ -139,7 +106,13 @@ class MomentumContrast(nn.Module):
             {name: query.detach() for name, query in queries.items()},
             keys,
             {name: feature.detach() for name, feature in features.items()},
+            chance=1 / (1 + self.config.queue),
         )
+
+    @torch.no_grad()
+    def after_backward(self, result: ContrastResult) -> None:
+        """Enqueue the keys of all processes, in the order of the batch."""
+        self.enqueue({name: self.gather(keys.float()) for name, keys in result.keys.items()})
 
     @torch.no_grad()
     def enqueue(self, keys: Mapping[str, Tensor]) -> None:

@@ -10,7 +10,7 @@ from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, mode
 
 from skelcon.augment import AugmentConfig
 from skelcon.config import Config
-from skelcon.contrast import ContrastConfig
+from skelcon.contrast import MOCO, ContrastConfig, ObjectiveConfig
 from skelcon.encoders import REGISTERED, EncodersConfig, Representation
 from skelcon.errors import UserError
 from skelcon.precision import PRECISION, Precision
@@ -70,7 +70,7 @@ class OptimiserConfig(Config):
 
 
 class PretrainConfig(Config):
-    """A contrastive pre-training. Defaults are the paper's, where silent its authors' code's."""
+    """A pre-training without labels. Defaults are the paper's, where silent its authors' code's."""
 
     representations: tuple[Representation, ...] = Field(
         ("seq",), min_length=1, description="one: intra-skeleton; two or more: inter-skeleton"
@@ -78,6 +78,7 @@ class PretrainConfig(Config):
     augment: AugmentConfig = AugmentConfig()
     encoders: EncodersConfig = EncodersConfig()
     contrast: ContrastConfig = ContrastConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(451, ge=1, description="passes over the training clips")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is dropped")
@@ -125,6 +126,11 @@ class PretrainConfig(Config):
             unused = (*unused, "momentum")
         for name in unused:
             del values["optimiser"][name]
+        if self.objective.name == MOCO:
+            del values["objective"]
+        else:
+            del values["contrast"]
+            values["objective"] = self.objective.resolved()
         if self.monitor is None:
             del values["monitor"]
         return values

@@ -7,7 +7,7 @@ of floating-point sums differs. All ranks hold the same parameters, statistics a
 bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
 
 A registered encoder that looks across a batch by other means than torch's batch norm and dropout
-modules sees the rows of its rank alone.
+modules sees the rows of its rank alone, and so does an objective that does not call its ``gather``.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from skelcon.contrast import Objective
 from skelcon.encoders.bodies import weighted_norm
 from skelcon.encoders.hcn import HCN, DistinctBodies
 from skelcon.errors import UserError
@@ -57,6 +59,11 @@ class ProcessGroup:
         distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
+    def gather(self, rows: Tensor) -> Tensor:
+        """As :meth:`all_gather`, with gradient: of what each rank makes of all rows."""
+        gathered: Callable[[Tensor, ProcessGroup], Tensor] = _Gathered.apply
+        return rows if self.world_size == 1 else gathered(rows, self)
+
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the ranks, in one collective."""
         if self.world_size == 1 or not tensors:
@@ -67,6 +74,23 @@ class ProcessGroup:
         parts = flat.split([tensor.numel() for tensor in tensors])
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
+
+
+class _Gathered(torch.autograd.Function):
+    """The rows of all ranks; the gradient of a rank's rows is the sum over the ranks."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: ProcessGroup) -> Tensor:
+        """(B / world_size, ...) -> (B, ...)."""
+        ctx.group = group
+        return group.all_gather(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        """(B, ...) -> (B / world_size, ...)."""
+        total = gradients[0].clone()
+        distributed.all_reduce(total)
+        return ctx.group.shard(total), None
 
 
 SINGLE = ProcessGroup(0, 1)
@@ -114,11 +138,15 @@ def process_group(
 
 
 def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
-    """Let the layers of ``model`` that look across a batch look across all ranks'; in place.
+    """Let what looks across a batch in ``model``, layers and losses, look across all ranks'.
+
+    In place.
 
     Parameters, buffers and their names stay what they are.
     """
     if group.world_size > 1:
+        if isinstance(model, Objective):
+            model.gather = group.gather
         _synchronise(model, group, None)
     return model
 

@@ -1,4 +1,4 @@
-"""Contrastive pre-training; interrupted and resumed it gives the same bits."""
+"""Self-supervised pre-training; interrupted and resumed it gives the same bits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skelcon.augment import augmented_view
-from skelcon.contrast import ContrastResult, EpochDiagnosis, MomentumContrast
+from skelcon.contrast import ContrastResult, EpochDiagnosis, Objective
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.encoders import Encoder
 from skelcon.precision import autocast, computing
@@ -29,8 +29,8 @@ class EpochMetrics:
     """One epoch: means over its clips, and its speed in clips per second.
 
     In a pre-training a clip is seen in two views, and ``top1`` is that of the contrast: how often
-    the key of the same clip is the most similar. The fields with a default are of pre-trainings
-    alone, and None where there is no number.
+    the key of the same clip is the most similar; None where the objective ranks nothing. The fields
+    with a default are of pre-trainings alone, and None where there is no number.
 
     Attributes:
         lr: the learning rate; of several the highest.
@@ -43,7 +43,7 @@ class EpochMetrics:
 
     epoch: int
     loss: float
-    top1: float
+    top1: float | None
     lr: float
     samples_per_s: float
     seconds: float
@@ -97,7 +97,7 @@ class Pretraining:
                 for name in config.representations
             }
             queues = generator(seed, "queues")
-            self.contrast = MomentumContrast(encoders, config.contrast, queues)
+            self.contrast = config.objective.build(config.contrast, encoders, queues)
         synchronised(self.contrast, group).to(bank.device)
         self._optimiser = _optimiser(self.contrast, config.optimiser)
         self._monitor: Monitor | None = None
@@ -158,7 +158,7 @@ class Pretraining:
                 clips = self._clips[order[step * config.batch : (step + 1) * config.batch]]
                 result = self._step(clips, draws)
                 loss += result.loss.detach()
-                top1 += result.top1
+                top1 += np.nan if result.top1 is None else result.top1
                 diagnosis.add(result)
         group.all_reduce_mean([loss, top1, *diagnosis.sums])
         mean_loss, mean_top1 = (float(total) / self.steps_per_epoch for total in (loss, top1))
@@ -171,10 +171,10 @@ class Pretraining:
         return EpochMetrics(
             epoch=self.epoch - 1,
             loss=mean_loss,
-            top1=mean_top1,
+            top1=None if np.isnan(mean_top1) else mean_top1,
             lr=lr,
             samples_per_s=self.steps_per_epoch * config.batch / trained,
-            chance=1 / (1 + config.contrast.queue),
+            chance=result.chance,
             **found,
             nn_top1=self._monitored() if due else None,
             nn_top1_start=at_start,
@@ -192,7 +192,7 @@ class Pretraining:
             result: ContrastResult = self.contrast(*map(group.shard, views))
         self._optimiser.zero_grad(set_to_none=True)
         result.loss.backward()
-        self.contrast.enqueue({n: group.all_gather(k.float()) for n, k in result.keys.items()})
+        self.contrast.after_backward(result)
         parameters = self.contrast.query_parameters()
         group.all_reduce_mean([p.grad for p in parameters if p.grad is not None])
         self._optimiser.step()
@@ -219,7 +219,7 @@ class Pretraining:
         self.epoch = int(state["epoch"])
 
 
-def _optimiser(contrast: MomentumContrast, config: OptimiserConfig) -> torch.optim.Optimizer:
+def _optimiser(contrast: Objective, config: OptimiserConfig) -> torch.optim.Optimizer:
     """One group of parameters, or one for each representation that has a rate of its own."""
     rates = config.lr if isinstance(config.lr, dict) else {None: config.lr}
     groups: list[dict[str, Any]] = [

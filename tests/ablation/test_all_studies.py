@@ -1,4 +1,4 @@
-"""All ten studies on synthetic data, the quick preset cut short: every cell has a number."""
+"""All studies on synthetic data, the quick preset cut short: every cell has a number."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_all(plan: Plan, store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(known_studies()))
-def test_a_study_of_the_paper_fills_its_table(
+def test_a_study_fills_its_table(
     name: str, places: tuple[Store, dict[str, SkeletonDataset]], tmp_path: Path
 ) -> None:
     store, data = places

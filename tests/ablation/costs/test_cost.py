@@ -301,8 +301,13 @@ def test_a_checkpoint_leaves_less_to_run(
     assert share_left(unit, store) == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("objective", ["moco", "byol"])
 def test_sizes_are_counted_before_anything_is_written(
-    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, monkeypatch: pytest.MonkeyPatch
+    objective: str,
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     store, history = Store(tmp_path), History([], [dataset])
     saved: list[int] = []
@@ -315,7 +320,8 @@ def test_sizes_are_counted_before_anything_is_written(
     monkeypatch.setattr(torch, "save", save)
     monkeypatch.setattr("ablation.work.checkpoints.SHARE", 0)
     monkeypatch.setattr("ablation.work.checkpoints.LEAST", 0)
-    plan = plan_of(dataset, study_file, pretrain__encoders__seq__hidden=64)
+    changes = {"pretrain__encoders__seq__hidden": 64, "pretrain__objective__name": objective}
+    plan = plan_of(dataset, study_file, **changes)
     unit = next(u for u in plan.units.values() if u.representations == ("seq",))
     counted = written_bytes(unit, history)
     assert counted is not None

@@ -299,6 +299,17 @@ def test_training_curves_are_means_over_runs_with_their_deviation() -> None:
     assert "3 runs" in figure.axes[1].get_title("right")
 
 
+def test_a_row_whose_objective_ranks_nothing_has_its_loss_alone() -> None:
+    frame = curve_frame()
+    frame.loc[frame["row"] == LONG[0], ["top1", "chance"]] = np.nan
+    loss, top1 = training.training(frame).axes[:2]
+    assert np.isfinite(loss.lines[0].get_ydata()).all()
+    assert np.isnan(top1.lines[0].get_ydata()).all()
+    assert np.isfinite(top1.lines[1].get_ydata()).all()
+    frame[["top1", "chance"]] = np.nan
+    check_legible(training.training(frame))
+
+
 def test_a_single_run_has_no_band() -> None:
     frame = curve_frame()
     figure = training.training(frame[frame["run"].str.endswith(" 0")])

@@ -136,6 +136,17 @@ def test_lines_of_earlier_versions_say_nothing() -> None:
     assert describe([found]) == "contrast top-1 50.0 %, chance 1.0 %."
 
 
+def test_an_objective_that_ranks_nothing_has_no_top1_and_is_judged_without() -> None:
+    last = {"loss": 2.0, "effective_rank": 20.0}
+    silent = Curve.of("byol", 180, [last])
+    assert silent is not None
+    assert describe([silent]) == "no contrast top-1, after 180 steps; effective rank 20.0."
+    assert describe([silent, curve()]).startswith("contrast top-1 50.0 %, chance 0.8 %, after")
+    gone = Curve.of("byol", 180, [{**last, "effective_rank": 1.1}])
+    assert gone is not None
+    assert "collapsed" in describe([gone])
+
+
 @pytest.fixture
 def plan(dataset: SkeletonDataset, study_file: Path) -> Plan:
     return make_plan(load_study(study_file), dataset, preset="small", seeds=(0, 1))

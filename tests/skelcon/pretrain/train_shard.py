@@ -59,6 +59,11 @@ CASES: dict[str, dict[str, Any]] = {
         "encoders": {**TREE["encoders"], "custom": CUSTOM},
         "augment": {"use": ("crop", *FURTHER)},
     },
+    "simclr": {
+        "representations": ("stg", "seq"),
+        "objective": {"name": "simclr", "options": {"dim": 8, "hidden": 8, "temperature": 0.5}},
+    },
+    "byol": {"objective": {"name": "byol", "options": {"dim": 8, "hidden": 8, "momentum": 0.9}}},
 }
 
 
@@ -77,7 +82,7 @@ def train(bank: ClipBank, group: ProcessGroup, earlier: dict[str, Any] | None) -
             training.load_state_dict(earlier[case]["half"])
         while not training.done:
             metrics = training.run_epoch()
-            losses.append((metrics.loss, metrics.top1))
+            losses.append((metrics.loss, metrics.top1 or 0.0))
             diagnosis.append((metrics.alignment, metrics.effective_rank, metrics.nn_top1))
             if training.epoch == 1:
                 half = copied(training.state_dict())

@@ -1,0 +1,223 @@
+"""An objective: what makes a loss of two views of the same clips.
+
+Notation: B clips of a batch, D the size of an embedding, F that of a feature.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from skelcon.contrast.infonce import pairings
+from skelcon.encoders import Encoder
+
+Embedded = dict[str, Tensor]
+"""Representation -> a row for each clip."""
+
+
+@dataclass(frozen=True)
+class ContrastResult:
+    """The loss of a step, and what it is of.
+
+    Attributes:
+        loss: with gradient; the mean over the processes is what is trained.
+        top1: how often the positive had the highest similarity; None where nothing is ranked.
+        queries, keys: (B, D) the embeddings of each representation in the first and the second
+            view, of unit length.
+        features: (B, F) what the encoders gave to their projection heads in the first view.
+        chance: ``top1`` of embeddings that know nothing.
+
+    Embeddings and features are without gradient.
+    """
+
+    loss: Tensor
+    top1: Tensor | None
+    queries: Embedded
+    keys: Embedded
+    features: Embedded
+    chance: float | None = None
+
+
+class Branch(nn.Module):
+    """One representation: ``query`` is its encoder, and the projection head behind it."""
+
+    def __init__(self, encoder: Encoder, head: nn.Module) -> None:
+        super().__init__()
+        self.query = nn.Sequential(encoder, head)
+
+
+class Objective(nn.Module, ABC):
+    """The networks and the loss of a pre-training.
+
+    What a subclass adds for each representation, such as predictors, it keeps in an
+    ``nn.ModuleDict`` by the representation's name: its parameters are trained at the rate of that
+    representation, unless they require no gradient.
+
+    Args:
+        branches: representation -> its networks.
+
+    Attributes:
+        pairs: the (first, second) representations whose views meet: one with itself
+            (intra-skeleton), or each of several with every other one (inter-skeleton).
+        gather: from the rows of this process to those of all processes, with gradient: what a loss
+            over the whole batch has to be made of. All processes have to call it alike.
+    """
+
+    gather: Callable[[Tensor], Tensor]
+
+    def __init__(self, branches: Mapping[str, Branch]) -> None:
+        super().__init__()
+        self.pairs = pairings(list(branches))
+        self.gather = own_rows
+        self.branches = nn.ModuleDict(branches)
+
+    @abstractmethod
+    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+        """The loss of a step on two views (B, M, T, V, C) of the same clips, rows of a batch."""
+
+    def after_backward(self, result: ContrastResult) -> None:
+        """What has to follow the backward pass of a step, before the optimiser's."""
+
+    def encoder(self, representation: str) -> Encoder:
+        """The encoder of ``representation`` that is kept, without its projection head."""
+        encoder = self.query(representation)[0]
+        assert isinstance(encoder, Encoder)
+        return encoder
+
+    def query(self, representation: str) -> nn.Sequential:
+        """The encoder of ``representation`` and its projection head."""
+        branch = self.branches[representation]
+        assert isinstance(branch, Branch)
+        return branch.query
+
+    def query_parameters(self, representation: str | None = None) -> list[nn.Parameter]:
+        """The parameters that the optimiser trains, of one representation or of all."""
+        names = self.branches if representation is None else (representation,)
+        groups = [each for each in self.children() if isinstance(each, nn.ModuleDict)]
+        modules = [group[name] for name in names for group in groups if name in group]
+        return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+    def embed(self, view: Tensor) -> tuple[Embedded, Embedded]:
+        """Features (B, F) and embeddings (B, D) of a view, of each representation."""
+        features, embeddings = {}, {}
+        for name in self.branches:
+            encoder, head = self.query(name)
+            features[name] = encoder(view)
+            embeddings[name] = head(features[name])
+        return features, embeddings
+
+    def result(
+        self,
+        losses: Sequence[Tensor],
+        first: Embedded,
+        second: Embedded,
+        features: Embedded,
+        *,
+        hits: Sequence[Tensor] = (),
+        chance: float | None = None,
+    ) -> ContrastResult:
+        """The sum of ``losses``, one for each pair, and the mean of ``hits``, if there are any.
+
+        Args:
+            losses: scalars.
+            first, second: embeddings of the two views, of any length.
+            features: of the first view.
+            hits: the share of rows of each pair whose positive had the highest similarity.
+            chance: that share of embeddings that know nothing.
+        """
+        queries, keys = (
+            {
+                name: functional.normalize(rows.detach().float(), dim=1)
+                for name, rows in each.items()
+            }
+            for each in (first, second)
+        )
+        top1 = torch.stack(list(hits)).mean() if hits else None
+        features = {name: rows.detach() for name, rows in features.items()}
+        return ContrastResult(
+            torch.stack(list(losses)).sum(), top1, queries, keys, features, chance
+        )
+
+
+class JointEmbedding(Objective):
+    """Both views pass the same networks, with gradient, and a loss compares the two batches.
+
+    The loss is of the whole batch: several processes gather it.
+
+    Args:
+        encoders: representation -> its encoder.
+        dim: D, the size of an embedding.
+        hidden: hidden units of the projection head; the feature size if not set.
+        layers: linear layers of the projection head.
+    """
+
+    def __init__(
+        self, encoders: Mapping[str, Encoder], dim: int, hidden: int | None, layers: int
+    ) -> None:
+        heads = {name: mlp(e.feature_size, hidden, dim, layers) for name, e in encoders.items()}
+        super().__init__({name: Branch(encoders[name], head) for name, head in heads.items()})
+
+    @abstractmethod
+    def compare(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Loss and top-1, if it has one, of embeddings (B, D) of the same clips."""
+
+    def chance(self, batch: int) -> float | None:
+        """``top1`` of embeddings that know nothing, in a batch of so many clips."""
+
+    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+        """The sum of the loss over all pairs."""
+        features, first = self.embed(query_view)
+        _, second = self.embed(key_view)
+        with torch.autocast(query_view.device.type, enabled=False):
+            ones, others = (
+                {name: self.gather(rows.float()) for name, rows in each.items()}
+                for each in (first, second)
+            )
+            found = [self.compare(ones[one], others[other]) for one, other in self.pairs]
+        batch = len(next(iter(ones.values())))
+        hits = [hit for _, hit in found if hit is not None]
+        losses = [loss for loss, _ in found]
+        chance = self.chance(batch)
+        return self.result(losses, first, second, features, hits=hits, chance=chance)
+
+
+def own_rows(rows: Tensor) -> Tensor:
+    """:attr:`Objective.gather` of a process that trains by itself."""
+    return rows
+
+
+def mlp(inputs: int, hidden: int | None, outputs: int, layers: int = 2) -> nn.Sequential:
+    """``layers`` linear layers, with batch norm and ReLU between them: a head or a predictor.
+
+    Args:
+        inputs, outputs: sizes of its input and its output.
+        hidden: size of the layers between; ``inputs`` if not set.
+        layers: how many linear layers.
+    """
+    sizes = [inputs, *[hidden or inputs] * (layers - 1), outputs]
+    parts: list[nn.Module] = []
+    for i, (size, following) in enumerate(pairwise(sizes)):
+        parts += [nn.BatchNorm1d(size), nn.ReLU()] if i else []
+        # A bias in front of a batch norm does nothing.
+        parts.append(nn.Linear(size, following, bias=i == layers - 1))
+    return nn.Sequential(*parts)
+
+
+def momentum_copy(module: nn.Module) -> nn.Module:
+    """A copy that no optimiser trains; :func:`momentum_update` lets it follow."""
+    return copy.deepcopy(module).requires_grad_(False)
+
+
+@torch.no_grad()
+def momentum_update(follower: nn.Module, leader: nn.Module, momentum: float) -> None:
+    """Moving average of the parameters; buffers keep their own statistics."""
+    followers: list[Tensor] = list(follower.parameters())
+    leaders: list[Tensor] = list(leader.parameters())
+    torch._foreach_lerp_(followers, leaders, 1 - momentum)

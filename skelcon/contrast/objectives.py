@@ -1,0 +1,110 @@
+"""Which objective a pre-training has, and its options; modules are imported when they are used."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from skelcon.config import Config
+from skelcon.contrast.config import ContrastConfig
+from skelcon.registry import Component, Registry, signature_options
+
+if TYPE_CHECKING:
+    import torch
+
+    from skelcon.contrast.objective import Objective
+    from skelcon.encoders import Encoder
+
+ObjectiveFactory = Callable[..., "Objective"]
+
+MOCO = "moco"
+"""The paper's contrast, and the default; its options are those of `ContrastConfig`."""
+
+BUILTIN = {
+    "simclr": "simclr:SimCLR",
+    "byol": "byol:BYOL",
+    "simsiam": "simsiam:SimSiam",
+    "barlow": "barlow:BarlowTwins",
+    "vicreg": "vicreg:VICReg",
+}
+"""Name -> module and class of the other built-in objectives."""
+
+TAKES = ("encoders", "generator")
+"""The positional arguments of an objective; what follows are its options."""
+
+OBJECTIVES: Registry[ObjectiveFactory] = Registry("objective", TAKES, (MOCO, *BUILTIN))
+"""The objectives that plugins have registered, in addition to :data:`BUILTIN`."""
+
+ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.known)]
+
+
+class ObjectiveConfig(Config):
+    """What turns two views of a clip into a loss."""
+
+    name: ObjectiveName = Field(
+        MOCO, description=f"{MOCO} (the paper), {', '.join(BUILTIN)} or a registered one"
+    )
+    options: dict[str, Any] = Field(
+        {}, description=f"its options; those of {MOCO} are in pretrain.contrast"
+    )
+    version: str | None = Field(
+        None, description="of a registered objective; any other version is an error"
+    )
+
+    @model_validator(mode="after")
+    def _check_options(self) -> Self:
+        if self.name != MOCO:
+            component = self._component()
+            component.expect(self.version)
+            component.options(self.options)
+        elif self.options or self.version:
+            raise ValueError(f"the options of {MOCO} are set in pretrain.contrast")
+        return self
+
+    def resolved(self) -> dict[str, Any]:
+        """Its name, all its options, and the version of a registered one."""
+        component = self._component()
+        found = {"name": self.name, "options": component.options(self.options)}
+        return found if component.version is None else {**found, "version": component.version}
+
+    def build(
+        self,
+        contrast: ContrastConfig,
+        encoders: Mapping[str, Encoder],
+        generator: torch.Generator,
+    ) -> Objective:
+        """The objective on ``encoders``; ``contrast`` are the options of the default one.
+
+        Raises:
+            UserError: if a registered one is no `skelcon.contrast.Objective`, or has parameters
+                that belong to no representation.
+        """
+        from skelcon.contrast.momentum import MomentumContrast
+        from skelcon.contrast.objective import Objective
+        from skelcon.errors import UserError
+
+        if self.name == MOCO:
+            return MomentumContrast(encoders, contrast, generator)
+        component = self._component()
+        made = component.function(encoders, generator, **component.options(self.options))
+        if not isinstance(made, Objective):
+            raise UserError(f"{component} is not a skelcon.contrast.Objective")
+        trained = {id(parameter) for parameter in made.query_parameters()}
+        for name, parameter in made.named_parameters():
+            if parameter.requires_grad and id(parameter) not in trained:
+                raise UserError(
+                    f"{component}: nothing would train its parameter '{name}': keep it in an "
+                    "nn.ModuleDict, by the name of its representation"
+                )
+        return made
+
+    def _component(self) -> Component[ObjectiveFactory]:
+        if self.name not in BUILTIN:
+            return OBJECTIVES[self.name]
+        module, _, name = BUILTIN[self.name].partition(":")
+        made = getattr(importlib.import_module(f"skelcon.contrast.{module}"), name)
+        check = signature_options(made, TAKES)
+        return Component("objective", self.name, None, made, made.__module__, check)
