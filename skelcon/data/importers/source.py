@@ -62,7 +62,10 @@ class SkippedFile:
     clips: int = 1
 
 
-NoteKind = Literal["bodies", "joints", "files", "labels", "arrays", "names", "splits"] | DoubtKind
+NoteKind = (
+    Literal["bodies", "frames", "joints", "files", "labels", "arrays", "names", "splits"]
+    | DoubtKind
+)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from skelcon.data.importers.own.facts import (
     whole_number,
 )
 from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.tables import NO_TEXT, not_utf8
 from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.errors import UserError, nearest
@@ -183,6 +184,10 @@ class OwnArrays(OwnSource):
         except (ValueError, OSError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UserError(f"'{self.path}': {name}: {reason}") from None
+        damaged = next((at for at, text in enumerate(values) if NO_TEXT in text), None)
+        if damaged is not None:
+            place = f"line {damaged + 1} of {name}" if name.endswith(".txt") else name
+            raise UserError(f"'{self.path}': {place}: {not_utf8(values[damaged])}")
         if len(values) > count or (len(values) < count and count == part.array.whole):
             raise UserError(
                 f"'{self.path}': {name} has {len(values)} entries for {count} clips: which is "

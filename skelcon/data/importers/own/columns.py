@@ -13,7 +13,11 @@ from skelcon.errors import nearest
 
 Missing = Literal["absent", "interpolate", "drop", "reject"]
 CONFIDENCE = "confidence"
+CONFIDENCES = (CONFIDENCE, "visibility", "score", "likelihood", "presence")
+"""What files call it."""
 IGNORED = "_"
+MOST_EMPTY = 0.2
+"""The share of a clip's frames that may have nobody without a note."""
 NAMES = ("x", "y", "z", CONFIDENCE, IGNORED)
 
 
@@ -26,6 +30,7 @@ class Columns:
     @staticmethod
     def parse(names: Sequence[str], dimensions: int) -> Columns:
         """The columns with these ``names``; ``ValueError`` if they are no coordinates."""
+        names = [CONFIDENCE if name in CONFIDENCES else name for name in names]
         for name in names:
             if name not in NAMES:
                 raise ValueError(f"unknown column '{name}': {nearest(name, NAMES)}")
@@ -124,6 +129,10 @@ class Treatment:
         elif self.missing == "interpolate":
             interpolate(out, known, gaps)
             _count(counts, "frames interpolated", frames.sum())
+        nobody = int((~np.any(out, axis=(0, 2, 3))).sum())
+        if nobody > MOST_EMPTY * out.shape[1]:
+            _count(counts, f"clips with nobody in more than {MOST_EMPTY:.0%} of their frames", 1)
+            _count(counts, "frames of these with nobody", nobody)
         return Treated(out, counts)
 
 

@@ -200,7 +200,7 @@ class TableDescription(Description):
         "x": ("x",),
         "y": ("y",),
         "z": ("z",),
-        "confidence": ("confidence", "visibility", "score"),
+        "confidence": ("confidence", "visibility", "score", "likelihood"),
         **{key: names for key, names in SYNONYMS.items() if key != "name"},
         "label": ("label", "action", "class"),
     }

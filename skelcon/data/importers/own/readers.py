@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.files import check_file
 from skelcon.data.importers.mat import read_mat
-from skelcon.data.importers.own.columns import CONFIDENCE
+from skelcon.data.importers.own.columns import CONFIDENCE, CONFIDENCES
 from skelcon.data.importers.source import BadLineError
 from skelcon.errors import nearest
 
@@ -197,14 +197,11 @@ def array_of(value: Any, columns: Sequence[str]) -> NDArray[np.float64]:
     return np.array(numbers, np.float64).reshape(shape)
 
 
-_CONFIDENCES = (CONFIDENCE, "visibility", "score", "presence")
-
-
 def _numbers_of(joint: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
     """The numbers of an object such as {"x": 0.1, "y": 0.2, "visibility": 0.9}."""
     out = []
     for name in columns:
-        names = _CONFIDENCES if name == CONFIDENCE else (name,)
+        names = CONFIDENCES if name == CONFIDENCE else (name,)
         found = next((joint[each] for each in names if each in joint), ...)
         if found is ...:
             raise ValueError(f"a joint has no '{name}': it has {', '.join(map(ascii, joint))[:60]}")

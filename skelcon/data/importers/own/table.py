@@ -7,9 +7,7 @@ read as a whole.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -19,10 +17,18 @@ from numpy.typing import NDArray
 
 from skelcon.data.importers.own.columns import CONFIDENCE, Columns
 from skelcon.data.importers.own.description import SYNONYMS, TableDescription
-from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, text_of
+from skelcon.data.importers.own.facts import (
+    ClipFacts,
+    facts_from,
+    plain,
+    text_of,
+    whole_number,
+)
 from skelcon.data.importers.own.readers import number_of
 from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.table_index import Index, index_of_csv, index_of_parquet
 from skelcon.data.importers.own.tables import (
+    NO_TEXT,
     PARQUET,
     TABLES,
     cells,
@@ -38,30 +44,6 @@ _MOST_FRAMES = 4
 """Frames of a clip for each that is in the table; more are damage, or no numbers of frames."""
 _COORDINATES = ("x", "y", "z")
 _COMMON = ("clip", "frame", "joint", *_COORDINATES)
-
-
-@dataclass
-class Lines:
-    """The lines of one clip.
-
-    Attributes:
-        first: the values of its first line.
-        runs: (offset in the file, number of the first line, how many lines) of each stretch; the
-            offset is 0 in Parquet.
-    """
-
-    first: list[str]
-    runs: list[list[int]] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Index:
-    """The columns of a table, the lines of each clip, and the texts that stand for joints."""
-
-    columns: list[str]
-    clips: dict[str, Lines]
-    joints: frozenset[str]
-    unread: list[int]
 
 
 class OwnTable(OwnSource):
@@ -87,7 +69,7 @@ class OwnTable(OwnSource):
             places = (found.base / description.manifest, directory / description.manifest)
             manifest = next((place for place in places if place.is_file()), None)
             if manifest is None:
-                raise UserError(f"there is no manifest '{places[-1]}'")
+                raise UserError(f"there is no manifest '{description.manifest}'")
         if path.is_dir():
             inside = [each for each in sorted(path.iterdir()) if each.suffix in TABLES]
             inside = [each for each in inside if manifest is None or not each.samefile(manifest)]
@@ -99,6 +81,11 @@ class OwnTable(OwnSource):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_table": None}  # a worker reads its own
+
+    @property
+    def settings(self) -> str:
+        """As of :class:`OwnSource`, and how numbers of frames and joints are read."""
+        return f"{super().settings} steps"
 
     @property
     def description(self) -> TableDescription:
@@ -123,12 +110,11 @@ class OwnTable(OwnSource):
     @cached_property
     def _index(self) -> Index:
         path = self.path
-        names = self.description.names_of("clip")
-        joints = self.description.names_of("joint")
+        names = {key: self.description.names_of(key) for key in self.description.takes}
         index = (
-            _index_of_parquet(self._whole(), names, joints)
+            index_of_parquet(path, self._whole(), names)
             if path.suffix in PARQUET
-            else _index_of_csv(path, names, joints)
+            else index_of_csv(path, names)
         )
         if not index.clips:
             raise UserError(f"'{path}' has no clip")
@@ -151,6 +137,7 @@ class OwnTable(OwnSource):
         for name, lines in self._index.clips.items():
             values = dict(zip(self._index.columns, lines.first, strict=False))
             values = {column: text for column, text in values.items() if column not in measured}
+            values = {column: text for column, text in values.items() if NO_TEXT not in text}
             fact = facts_from(name, values, called)
             if listed is not None and name in listed:
                 fact = ClipFacts(name, {**fact.values, **listed[name].values}, listed[name].bad)
@@ -194,9 +181,29 @@ class OwnTable(OwnSource):
         names = self.layout.joints
         called = self.description.joints
         out = {called.get(name, name): at for at, name in enumerate(names)}
-        used = {plain(text) for text in self._index.joints}
-        from_one = str(len(names)) in used and "0" not in used
-        return {**{str(at + from_one): at for at in range(len(names))}, **out}
+        return {**{str(at + self._base[0]): at for at in range(len(names))}, **out}
+
+    @cached_property
+    def _base(self) -> tuple[int, str]:
+        """The number of the first joint, 0 or 1, and a note if that is a guess."""
+        names = self.layout.joints
+        stated = {
+            int(text) - names.index(name)
+            for name, text in self.description.joints.items()
+            if name in names and whole_number(text) is not None
+        }
+        if stated in ({0}, {1}):
+            return stated.pop(), ""
+        numbers = {n for text in self._index.joints if (n := whole_number(plain(text))) is not None}
+        if 0 in numbers or not numbers:
+            return 0, ""
+        if len(names) in numbers:
+            return 1, ""
+        return 1, (
+            f"joints are numbered {min(numbers)} to {max(numbers)}, without 0 and {len(names)}: "
+            f"taken as from 1, so that 1 is {names[0]}; if 0 is, say joints: {{{names[0]}: 0}} in "
+            "a description"
+        )
 
     def read(self, item: str) -> Iterator[RawClip | SkippedFile]:
         """The one clip of that name."""
@@ -206,7 +213,7 @@ class OwnTable(OwnSource):
         label = self._called.get("label")
         if label and (wrong := rows.other_than_first("label")):
             raise BadLineError("has two labels", wrong)
-        frames = _places_of_frames(rows)
+        frames = _places_of_frames(rows, self._index.step)
         bodies = rows.codes("body") if "body" in self._called else np.zeros(len(rows), np.int64)
         if bodies.max(initial=0) >= MOST_BODIES:
             raise ValueError(f"has {bodies.max() + 1} bodies")
@@ -262,7 +269,12 @@ class OwnTable(OwnSource):
                     yield number, dict(zip(names, map(str.strip, found), strict=True))
 
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
-        """Lines that belong to no clip, and clips of the manifest that the table has not."""
+        """Lines that belong to no clip, clips that only the manifest has, and what was guessed."""
+        if self._index.step > 1:
+            text = f"frames are numbered in steps of {self._index.step:,}: taken as one by one"
+            yield Note("frames", text)
+        if self._base[1]:
+            yield Note("joints", self._base[1])
         if unread := self._index.unread:
             lines = tuple(f"line {number}" for number in unread[:20])
             yield Note("files", f"{len(unread):,} lines of '{self.path.name}' name no clip", lines)
@@ -318,79 +330,14 @@ class _Rows:
         return next((number for number, text in pairs if text != texts[0]), None)
 
 
-def _places_of_frames(rows: _Rows) -> NDArray[np.int64]:
-    """The frame of each line, from 0: by number, or times by their order."""
+def _places_of_frames(rows: _Rows, step: int) -> NDArray[np.int64]:
+    """The frame of each line, from 0: by number, in steps of ``step``, or times by their order."""
     values = rows.floats("frame")
     if np.isnan(values).any():
         raise BadLineError("has no frame", rows.numbers[int(np.isnan(values).argmax())])
     times, places = np.unique(values, return_inverse=True)
     if not np.array_equal(times, np.round(times)):
         return np.asarray(places.reshape(-1), np.int64)
-    if times[-1] - times[0] >= max(_MOST_FRAMES * len(times), 1000):
+    if times[-1] - times[0] >= step * max(_MOST_FRAMES * len(times), 1000):
         raise ValueError(f"its {len(times)} frames go from {times[0]:g} to {times[-1]:g}")
-    return np.asarray(values - times[0], np.int64)
-
-
-def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) -> int:
-    for name in names:
-        if name in columns:
-            return columns.index(name)
-    raise UserError(f"'{path}': there is no '{names[0]}', the {what}: {nearest(names[0], columns)}")
-
-
-def _index_of_csv(path: Path, clip: Sequence[str], joint: Sequence[str]) -> Index:
-    columns, delimiter = read_header(path)
-    at, at_joint = (
-        _place(names, columns, what, path) for names, what in ((clip, "clip"), (joint, "joint"))
-    )
-    clips: dict[str, Lines] = {}
-    joints: set[str] = set()
-    unread: list[int] = []
-    with path.open("rb") as file:
-        offset = len(file.readline())
-        before = None
-        for number, raw in enumerate(file, 2):
-            start, offset = offset, offset + len(raw)
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line.strip():
-                before = None
-                continue
-            found = cells(line, delimiter)
-            name = found[at].strip() if at < len(found) else ""
-            if not name or not name.isprintable():
-                unread.append(number)
-                before = None
-                continue
-            lines = clips.get(name)
-            if lines is None:
-                lines = clips[name] = Lines([value.strip() for value in found])
-            if name == before:
-                lines.runs[-1][2] += 1
-            else:
-                lines.runs.append([start, number, 1])
-            if at_joint < len(found):
-                joints.add(found[at_joint].strip())
-            before = name
-    return Index(columns, clips, frozenset(joints), unread)
-
-
-def _index_of_parquet(
-    table: Mapping[str, list[str]], clip: Sequence[str], joint: Sequence[str]
-) -> Index:
-    columns = list(table)
-    path = Path("table")
-    names = table[columns[_place(clip, columns, "clip", path)]]
-    joints = table[columns[_place(joint, columns, "joint", path)]]
-    clips: dict[str, Lines] = {}
-    unread: list[int] = []
-    rows: dict[str, list[int]] = defaultdict(list)
-    for number, name in enumerate(names, 1):
-        (rows[name] if name and name.isprintable() else unread).append(number)
-    for name, numbers in rows.items():
-        lines = clips[name] = Lines([table[column][numbers[0] - 1] for column in columns])
-        for number in numbers:
-            if lines.runs and sum(lines.runs[-1][1:]) == number:
-                lines.runs[-1][2] += 1
-            else:
-                lines.runs.append([0, number, 1])
-    return Index(columns, clips, frozenset(joints), unread)
+    return np.asarray((values - times[0]) / step, np.int64)

@@ -36,6 +36,15 @@ def cells(line: str, delimiter: str) -> list[str]:
         return []
 
 
+NO_TEXT = "\ufffd"
+"""Stands in a decoded text for what is no UTF-8."""
+
+
+def not_utf8(text: str) -> str:
+    """What is wrong with a text that has :data:`NO_TEXT`, and the cure."""
+    return f"'{text[:40]}' is not UTF-8 text: save the file as UTF-8"
+
+
 def delimiter_of(header: str) -> str:
     """What stands between the names of a header: a comma, a semicolon or a tab."""
     return max(",;\t", key=header.count)
@@ -49,9 +58,15 @@ def read_header(path: Path) -> tuple[list[str], str]:
             first = file.readline(LONGEST_LINE).decode("utf-8-sig", "replace").rstrip("\r\n")
     except (OSError, ValueError) as error:
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
+    if not first.strip() and not path.stat().st_size:
+        raise UserError(f"'{path}' is empty")
+    if NO_TEXT in first:
+        raise UserError(f"'{path}', line 1: {not_utf8(first)}")
     delimiter = delimiter_of(first)
     names = [name.strip() for name in cells(first, delimiter)]
-    if not all(names) or len(set(names)) != len(names):
+    if twice := next((name for name in names if name and names.count(name) > 1), None):
+        raise UserError(f"'{path}', line 1: column '{twice}' is there twice")
+    if not all(names):
         raise UserError(f"'{path}', line 1: '{first[:60]}' are no names of columns")
     return names, delimiter
 
@@ -82,13 +97,16 @@ def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]
             line = raw.decode("utf-8", "replace").rstrip("\r\n")
             if not line.strip():
                 continue
-            found = cells(line, delimiter)
+            found = [text.strip() for text in cells(line, delimiter)]
             bad = (
                 ""
                 if len(found) == len(names)
                 else f"{len(found)} values in a table of {len(names)} columns"
             )
-            yield Row(number, dict(zip(names, map(str.strip, found), strict=False)), bad)
+            if damaged := next((text for text in found if NO_TEXT in text), None):
+                bad = not_utf8(damaged)
+                found = ["" if NO_TEXT in text else text for text in found]
+            yield Row(number, dict(zip(names, found, strict=False)), bad)
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
