@@ -7,6 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import typer
+
 from skelcon.cli.console import can_write
 from skelcon.cli.flatten import group, option
 from skelcon.cli.terminal import PlainConsole, echo, joined, line
@@ -159,8 +161,8 @@ def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
         for number, row in enumerate(text.splitlines()):
             line(console, joined((f"  {name if not number else '':<{_LABEL}}", "dim"), row))
     if found.first is None:
-        echo("nothing was imported")
-        return
+        echo("nothing was imported: no clip of those looked at is good")
+        raise typer.Exit(1)
     from skelcon.data.draw import strip
 
     picture = out.with_name(f"{out.name}.png")

@@ -96,7 +96,12 @@ def main_bodies(dataset: SkeletonDataset, clips: Iterable[int]) -> Iterator[Arra
 def anatomy_of(dataset: SkeletonDataset) -> Anatomy:
     """The median body of evenly spaced clips."""
     chosen = np.unique(np.linspace(0, len(dataset) - 1, CLIPS).round().astype(int)).tolist()
-    found = [_of_clip(body) for body in main_bodies(dataset, chosen)]
+    return anatomy_of_bodies(main_bodies(dataset, chosen))
+
+
+def anatomy_of_bodies(bodies: Iterable[Array]) -> Anatomy:
+    """The median of bodies (T, V, C), one of each clip; missing joints are NaN."""
+    found = [_of_clip(body) for body in bodies]
     return Anatomy(*(median(np.stack(each)) for each in zip(*found, strict=True)))
 
 

@@ -70,7 +70,10 @@ class CtrgcnNpz(PaddedSource):
             raise UserError(f"'{file}' cannot be read: {error}") from None
         parts = [part for part in PARTS if {f"x_{part}", f"y_{part}"} <= set(members)]
         if not parts:
-            raise UserError(f"'{file}' has neither x_train and y_train nor x_test and y_test")
+            raise UserError(
+                f"'{file}' has neither x_train and y_train nor x_test and y_test; if it is a "
+                "recording of your own, say which joints it has: --layout NAME"
+            )
         return [self._side(file, members, part) for part in parts]
 
     def _side(self, file: Path, members: dict[str, zipfile.ZipInfo], part: str) -> Side:

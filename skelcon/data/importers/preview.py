@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts
 from skelcon.data.importers.own.division import described
 from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.report import by_reason
@@ -64,7 +65,9 @@ def preview(source: Source) -> Preview:
     layout = source.layout
     protocols, refused = _protocols(source)
     size, strange = _size(good, layout)
-    odd = [*refused, *strange, *_odd(good, bad), *(note.text for note in source.notes(infos))]
+    doubted = [each.text for each in _doubts(good, source) if not (strange and each.kind == "unit")]
+    odd = [*refused, *strange, *doubted, *_odd(good, bad)]
+    odd += [note.text for note in source.notes(infos)]
     return Preview(
         clips=sum(source.clips_in(item) for item in source.items),
         read=len(good) + len(bad),
@@ -159,6 +162,22 @@ def _size(clips: Sequence[RawClip], layout: SkeletonLayout) -> tuple[str, list[s
     ]
     hint = f"is the unit {fits[0]} (--unit {fits[0]})?" if fits else "are unit and layout right?"
     return text, [f"a body of {tall:.3g} m is no person: {hint}"]
+
+
+def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
+    """In what the main bodies of the clips contradict the layout."""
+    layout, done = source.layout, source.normalised
+    bodies = []
+    for clip in clips:
+        frames = np.any(clip.coordinates, axis=(2, 3)).sum(axis=1)
+        body = np.asarray(clip.coordinates[int(frames.argmax())], np.float64)
+        rows = np.unique(np.linspace(0, len(body) - 1, FRAMES).round().astype(int))
+        body = body[rows, :, : layout.dimensions]
+        there = np.any(body != 0, axis=-1)
+        if done.centre:
+            there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
+        bodies.append(np.where(there[..., None] & np.isfinite(body), body, np.nan))
+    return doubts(anatomy_of_bodies(bodies), layout, done) if bodies else ()
 
 
 def _odd(clips: Sequence[RawClip], bad: Sequence[SkippedFile]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,7 +95,7 @@ class Axes:
 
 
 def fitting(
-    candidates: Sequence[str], shape: Sequence[int], joints: int, numbers: Iterable[int]
+    candidates: Sequence[str], shape: Sequence[int], joints: int, numbers: Sequence[int]
 ) -> Axes:
     """The only ones of ``candidates`` that an array of this ``shape`` can have.
 
@@ -125,11 +125,15 @@ def fitting(
     sizes_of_one = shape[1:] if candidates[0].startswith("N") else shape
     alike = [layout.name for layout in LAYOUTS.values() if layout.num_joints in sizes_of_one]
     other = f" ({', '.join(alike)})" if alike else ""
-    raise ValueError(
-        f"an array {shown} has none of the axes {', '.join(candidates)} with {joints} joints: "
-        f"say --axes, or another --layout{other}"
-    )
+    reason = f"an array {shown} has none of the axes {', '.join(candidates)} with {joints} joints: "
+    more = max(numbers) + 1
+    if tuple(shape[-2:]) == (joints, more) and more == len(_MORE_COLUMNS[0].split(",")):
+        columns = _MORE_COLUMNS[min(numbers) == 2]
+        raise ValueError(f"{reason}a joint has {more} numbers: say --columns {columns}")
+    raise ValueError(f"{reason}say --axes, or another --layout{other}")
 
 
+_MORE_COLUMNS = ("x,y,z,confidence", "x,y,_,confidence")
+"""What four numbers a joint most likely are, in 3D and in 2D."""
 MOST_BODIES = 10
 """That a guess at axes may find."""

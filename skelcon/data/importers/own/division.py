@@ -232,7 +232,7 @@ def described(row: Row, facts: Sequence[ClipFacts], group: str) -> str:
     all_classes = len({fact.get("label") for fact in facts} - {""})
     clips, classes = (
         " / ".join(str(len(part)) for part in parts)
-        for parts in (sides, [{fact.get("label") for fact in side} for side in sides])
+        for parts in (sides, [{fact.get("label") for fact in side} - {""} for side in sides])
     )
     text = f"{clips} clips train / test, {classes} of {all_classes} classes"
     if group in FIELDS:

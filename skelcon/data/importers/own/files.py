@@ -25,6 +25,7 @@ from skelcon.data.importers.own.tables import TABLES, read_rows
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
@@ -189,9 +190,20 @@ class OwnFiles(OwnSource):
         return clip.positions[None][:, :, at]
 
     def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
-        """Files of the directory that do not match the pattern."""
+        """Files of the directory that do not match the pattern, and what is listed twice."""
         if self.description.manifest is None:
             yield from super().notes(infos)
+            return
+        seen: set[tuple[str, ...]] = set()
+        again = []
+        for fact in self._found_facts:
+            what = tuple(fact.get(key) for key in ("path", "start", "end"))
+            if what in seen:
+                again.append(fact.name)
+            seen.add(what)
+        if again:
+            text = f"{counted(len(again), 'line')} of the manifest list a clip again: '{again[0]}'"
+            yield Note("names", f"{text} is the same part of the same file", tuple(again))
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:
@@ -228,7 +240,7 @@ def _manifest_path(found: Described, stated: str) -> Path:
     places = (found.base / stated, directory / stated, Path(stated))
     path = next((place for place in places if place.is_file()), None)
     if path is None:
-        raise UserError(f"there is no manifest '{directory / stated}'")
+        raise UserError(f"there is no manifest '{stated}'")
     return path
 
 

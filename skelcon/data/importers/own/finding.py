@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skelcon.config import validated
+from skelcon.config import InvalidValueError, validated
 from skelcon.data.importers.own.arrays import OwnArrays
 from skelcon.data.importers.own.description import KINDS, Description
 from skelcon.data.importers.own.files import OwnFiles, is_manifest
@@ -21,6 +21,8 @@ SOURCES: Mapping[str, type[OwnSource]] = {
 }
 NAME = "skelcon.yaml"
 """A description of the directory that it is in."""
+_TOGETHER = ("files", "manifest", "rows", "axes")
+"""Settings that exclude each other."""
 _YAML = (".yaml", ".yml")
 _DATA = (".npz", ".npy", *TABLES)
 
@@ -40,7 +42,16 @@ def description_at(path: Path) -> Path | None:
 
 def _is_one(path: Path) -> bool:
     """Whether a YAML file that is beside data is a description, and no layout or the like."""
-    return "kind" in read_yaml(path).values
+    values = read_yaml(path).values
+    if "kind" in values:
+        return True
+    others = set().union(*(kind.model_fields for kind in KINDS.values())) - {"name", "unit"}
+    if "bones" not in values and (said := [key for key in values if key in others]):
+        raise UserError(
+            f"'{path}' says '{said[0]}' but no kind: if it is the description of the data beside "
+            f"it, say kind: {', '.join(KINDS)}; else call it otherwise"
+        )
+    return False
 
 
 def described_source(
@@ -77,9 +88,17 @@ def described_source(
                 f"{where}: '{key}' is said of {' and '.join(others)}; '{data}' is of kind "
                 f"{_name_of(kind)}"
             )
-    description = validated(
-        kind, {**values, "kind": _name_of(kind)}, lambda keys: _where(keys, given, file, place)
-    )
+    try:
+        description = validated(
+            kind, {**values, "kind": _name_of(kind)}, lambda keys: _where(keys, given, file, place)
+        )
+    except InvalidValueError as error:
+        where = _where(error.keys, given, file, place)
+        if not where.startswith("--"):
+            raise
+        text = str(error).removeprefix(f"{where}: ")  # names the key again
+        text = text.removeprefix(f"{'.'.join(error.keys) or 'value'}: ")
+        raise InvalidValueError(f"{where}: {text}", error.keys) from None
     base = Path() if place is None else place.parent
     return SOURCES[description.kind].of(Described(description, data, base))
 
@@ -87,6 +106,8 @@ def described_source(
 def _where(
     keys: tuple[str, ...], options: Mapping[str, Any], file: YamlFile, place: Path | None
 ) -> str:
+    if not keys and any(key in options for key in _TOGETHER):
+        return " ".join(f"--{key}" for key in _TOGETHER if key in options)
     if place is None or (keys and keys[0] in options):
         return f"--{(keys[0] if keys else 'describe').replace('_', '-')}"
     return file.at(keys)
