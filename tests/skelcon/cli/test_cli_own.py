@@ -152,3 +152,12 @@ def test_mistakes_end_with_2_and_one_line(
     assert told.count("\n") == 1
     for what in named:
         assert what in told
+
+
+def test_a_dry_run_without_a_good_clip_ends_with_1(run: Run, raw: Path, here: Path):
+    for file in raw.iterdir():
+        np.savetxt(file, np.zeros((40, 4)))
+    code, printed, _ = run("import", raw, "out", *OWN, "--split", "subject:odd", "--dry-run")
+    assert code == 1
+    assert "no clip of those looked at is good" in printed
+    assert not (here / "out.png").exists()
