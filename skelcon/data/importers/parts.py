@@ -22,7 +22,7 @@ from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
-from skelcon.errors import reason_of
+from skelcon.errors import place_in, reason_of
 
 FARTHEST = 1e4
 """Metres; a sensor that reports more is damaged."""
@@ -191,6 +191,8 @@ class PartWriter:
                 return
             except (ValueError, OSError, MemoryError) as error:
                 reason = " ".join(str(error).split()) or "too large for the memory of this machine"
+                if is_users(type(self.source)):
+                    reason += place_in(error, file_of(type(self.source)))
                 line = getattr(error, "line", None)
             except Exception as error:  # a user's importer may raise anything
                 if not is_users(type(self.source)):

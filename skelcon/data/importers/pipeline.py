@@ -246,9 +246,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
     return made, skipped
 
 
-def _own_splits(
-    source: Source, answer: object, clips: int
-) -> dict[str, NDArray[np.int8]]:
+def _own_splits(source: Source, answer: object, clips: int) -> dict[str, NDArray[np.int8]]:
     """What `Source.splits` of an importer answered, checked."""
     what = f"importer '{source.family}' of '{type(source).__module__}': splits()"
     if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
