@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import traceback
 from collections.abc import Iterable
 
 
@@ -27,6 +28,17 @@ def nearest(value: str, choices: Iterable[str]) -> str:
         return f"did you mean '{close[0]}'?"
     more = f", and {len(known) - 30} more" if len(known) > 30 else ""
     return "valid: " + ", ".join(known[:30]) + more
+
+
+def reason_of(error: Exception, file: str | None = None) -> str:
+    """An error of a user's code in a line, with the last place in the user's ``file``."""
+    return " ".join(f"{type(error).__name__}: {error}".split()) + place_in(error, file)
+
+
+def place_in(error: Exception, file: str | None) -> str:
+    """`` (FILE, line 3)``: where in ``file`` an error came up last; empty if not there."""
+    places = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
+    return f" ({file}, line {places[-1].lineno})" if places else ""
 
 
 _FULL = "free some space, or write to another disk"

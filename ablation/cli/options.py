@@ -16,7 +16,7 @@ import typer
 
 from ablation.report.style import Notes, Reference, TableStyle
 from skelcon.cli.flatten import group, option
-from skelcon.cli.options import PLUGIN, DataOption
+from skelcon.cli.options import PLUGIN, PROTOCOLS, DataOption
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -108,8 +108,8 @@ class DataOptions:
     data: DataOption = None
     protocol: str | None = option(
         None,
-        "Who trains and who tests; aliases such as cross_subject or CV are fine.",
-        metavar="xsub|xview|xsetup",
+        f"Who trains and who tests: {PROTOCOLS}; aliases such as cross_subject or CV are fine.",
+        metavar="NAME",
         show_default="the study's; of one model, its pre-training's or the data's first",
     )
 

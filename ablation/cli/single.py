@@ -128,7 +128,7 @@ def pretrain(
     """Pre-train the encoders of one configuration; resumes if it was interrupted.
 
     \b
-    skelcon pretrain --set pretrain.representations=[seq,stg]
+    skelcon pretrain --set pretrain.representations=\\[seq,stg]
     """
     load_plugins(options.plugins)
     resources = device.resources(options.plugins)

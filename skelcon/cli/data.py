@@ -136,6 +136,7 @@ def import_(
     _check_free(out)
     load_plugins(plugins or ())
     found = source_of(source, family, own)
+    _check_same(out, found)
     console = PlainConsole()
     line(console, described(found))
     if dry:
@@ -166,11 +167,13 @@ def import_(
 
 
 @app.command()
-def info(path: PathArgument, as_json: JsonOption = False) -> None:
+def info(path: PathArgument, plugins: PluginOption = None, as_json: JsonOption = False) -> None:
     """Describe a data set: clips, classes, subjects, lengths, protocols, fingerprint."""
     from skelcon.data import summarise
     from skelcon.data.importers.report import read_report
+    from skelcon.plugins import load_plugins
 
+    load_plugins(plugins or ())
     dataset, source = opened(path)
     report = read_report(dataset.path)
     summary = summarise(dataset)
@@ -203,13 +206,16 @@ def show(
         ),
     ] = None,
     frames: Annotated[int, typer.Option(min=1, help="How many frames the strip shows.")] = 8,
+    plugins: PluginOption = None,
 ) -> None:
     """Draw a clip: a strip of skeletons (.png), or a short animation (.gif, .mp4)."""
     if out is not None and (out.suffix not in PICTURES or out.is_dir()):
         raise UserError(f"--out '{out}' must be a file that ends in {', '.join(PICTURES)}")
     from skelcon.data.draw import animate, strip
     from skelcon.data.synthetic import open_embedded
+    from skelcon.plugins import load_plugins
 
+    load_plugins(plugins or ())
     dataset = open_embedded() if data is None else opened(data)[0]
     index = index_of(dataset, clip)
     name = dataset.clip_names[index]
@@ -261,6 +267,24 @@ def _check_free(out: Path) -> None:
         and (not out.is_dir() or any(out.iterdir()))
     ):
         raise UserError(f"'{out}' exists and is not a packed data set: choose another name")
+
+
+def _check_same(out: Path, source: Source) -> None:
+    """:class:`UserError` if ``out`` is a packed data set of another source."""
+    from skelcon.data import SkeletonDataset
+
+    try:
+        before = SkeletonDataset.open_header(out)
+    except UserError:  # none, or a damaged one
+        return
+    family = source.family if source.record is None else source.record.family
+    old = (before.name, before.family, before.layout.name)
+    new = (source.name, family, source.layout.name)
+    if old != new:
+        raise UserError(
+            f"'{out}' is the packed data set '{old[0]}' ({old[1]}, {old[2]}), not '{new[0]}' "
+            f"({new[1]}, {new[2]}): choose another name, or remove it"
+        )
 
 
 def _steps(text: str) -> Normalisation:

@@ -11,7 +11,7 @@ import typer
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.opening import opened, report_json
-from skelcon.cli.options import JsonOption
+from skelcon.cli.options import JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
 from skelcon.printable import counted
@@ -42,6 +42,7 @@ def check(
             show_default=False,
         ),
     ] = None,
+    plugins: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Judge a data set: joint order, unit, jumps, leaks, balance and more, a line each.
@@ -55,9 +56,11 @@ def check(
     """
     from skelcon.data import check_dataset
     from skelcon.data.importers.report import read_report
+    from skelcon.plugins import load_plugins
 
     if sheet is not None and sheet.suffix != ".png":
         raise UserError(f"--sheet '{sheet}' must be a file that ends in .png")
+    load_plugins(plugins or ())
     dataset, _ = opened(path)
     report = read_report(dataset.path)
     with progress_bar(PlainConsole(stderr=True), "checking") as progress:

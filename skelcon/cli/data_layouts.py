@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -59,6 +60,7 @@ def layouts(
         elif as_json:
             echo(json.dumps(plain(layout), indent=1))
         else:
+            echo(_sides(layout))
             echo(to_yaml(layout).rstrip())
         return
     if out is not None:
@@ -71,6 +73,20 @@ def layouts(
     for each in LAYOUTS.values():
         size = f"{each.num_joints:3} joints, {each.dimensions}D, {each.unit:>2}, {each.up:>2} up"
         line(console, f"{each.name:{width}}  {size}  {each.title}".rstrip())
+
+
+def _sides(layout: SkeletonLayout) -> str:
+    """The pairs of left and right joints, as a comment of YAML."""
+    pairs = [
+        f"[{layout.joints[left]}, {layout.joints[right]}]"
+        for left, right in enumerate(layout.mirrored)
+        if left != right and layout.side(left) == 0
+    ]
+    told = f"left and right: {', '.join(pairs)}"
+    if not pairs:
+        told = "no joint is left or right: if the body has sides, say mirror: [[left, right], ...]"
+    rows = textwrap.wrap(told, 76, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(f"# {row}" for row in rows)
 
 
 def _draw(layout: SkeletonLayout, out: Path) -> None:

@@ -58,6 +58,8 @@ def summary(console: Console, data: Summary, source: str | None = None) -> None:
         ("bodies", ", ".join(bodies)),
         ("missing joints", f"{100 * data.missing_joints:.2f} %"),
     ]
+    if data.empty_frames:
+        facts.append(("empty frames", f"{100 * data.empty_frames:.2f} %"))
     for each in data.protocols:
         neither = f", {each.neither:,} neither" if each.neither else ""
         facts.append((each.protocol, f"{each.train:,} train, {each.test:,} test{neither}"))

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.splits import ALIASES, PROTOCOLS
-from skelcon.errors import UserError
+from skelcon.errors import UserError, reason_of
 from skelcon.registry import Registry
 
 ProtocolFunction = Callable[[Sequence[ClipInfo]], ArrayLike | None]
@@ -37,18 +37,31 @@ def with_registered(
         try:
             answer = component.function(infos)
         except Exception as error:  # the user's code: anything may go wrong
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            code = getattr(component.function, "__code__", None)
+            reason = reason_of(error, getattr(code, "co_filename", None))
             raise UserError(f"{component} of '{component.module}': {reason}") from None
         if answer is None:
             continue
-        sides = np.asarray(answer)
-        fits = sides.shape == (len(infos),) and sides.dtype.kind in "iu"
-        if not fits or not np.isin(sides, (-1, 0, 1)).all():
-            raise UserError(
-                f"{component} of '{component.module}' must return ({len(infos)},) integers: 0 "
-                f"trains, 1 tests, -1 takes no part; not {sides.dtype} {sides.shape}"
-            )
+        row = sides(f"{component} of '{component.module}'", answer, len(infos))
         if name in out:
             raise UserError(f"{component}: the data have a split of that name: choose another name")
-        out[name] = sides.astype(np.int8)
+        out[name] = row
     return out
+
+
+def sides(what: str, answer: object, clips: int) -> NDArray[np.int8]:
+    """An answer, a list or an array, as the (N,) sides of that many clips.
+
+    Raises:
+        UserError: names ``what`` gave it, if it is anything else.
+    """
+    try:
+        row = np.asarray(answer)
+    except ValueError:  # lists of several lengths
+        row = np.asarray(None)
+    if row.shape != (clips,) or row.dtype.kind not in "iu" or not np.isin(row, (-1, 0, 1)).all():
+        raise UserError(
+            f"{what} must return ({clips},) integers: 0 trains, 1 tests, -1 takes no part; not "
+            f"{row.dtype} {row.shape}"
+        )
+    return row.astype(np.int8)

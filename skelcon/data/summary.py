@@ -56,8 +56,8 @@ class Summary:
         subjects, cameras, setups: the known ones, in order; empty if not stated.
         bodies: number of bodies -> clips that have so many.
         missing_joints: the share of joints that are all zeros, of those in frames in which their
-            body is present. In centred data the main body's centre joint, which is zero, is left
-            out.
+            body is present. In centred data the main body's centre joint, which is zero, is there.
+        empty_frames: the share of frames in which no body is present.
         bytes: of all files of the data set.
     """
 
@@ -78,6 +78,7 @@ class Summary:
     lengths: Lengths
     bodies: dict[int, int]
     missing_joints: float
+    empty_frames: float
     protocols: tuple[Sides, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,6 +93,7 @@ def summarise(dataset: SkeletonDataset) -> Summary:
         column: tuple(int(value) for value in np.unique(dataset.columns[column]) if value >= 0)
         for column in ("subject", "camera", "setup")
     }
+    missing, present = _missing_joints(dataset)
     return Summary(
         name=dataset.name,
         path=str(dataset.path),
@@ -109,7 +111,8 @@ def summarise(dataset: SkeletonDataset) -> Summary:
         setups=known["setup"],
         lengths=_lengths(dataset.lengths),
         bodies=dict(zip(bodies.tolist(), clips.tolist(), strict=True)),
-        missing_joints=_missing_joints(dataset),
+        missing_joints=missing,
+        empty_frames=_empty_frames(dataset, present),
         protocols=tuple(
             Sides(name, *(int((dataset.splits[name] == side).sum()) for side in (TRAIN, TEST, -1)))
             for name in sorted(dataset.splits)
@@ -151,22 +154,36 @@ def _width(low: int, high: int) -> int:
         scale *= 10
 
 
-def _missing_joints(dataset: SkeletonDataset) -> float:
+def _missing_joints(dataset: SkeletonDataset) -> tuple[float, NDArray[np.bool_]]:
+    """The share of joints that are missing, and (F,) in which rows a body is present."""
     frames = np.asarray(dataset.frames)
     centred = _rows_of_main_bodies(dataset) if dataset.normalisation.centre else None
-    missing = joints = 0
+    missing, there = 0, np.zeros(len(frames), bool)
     for at in range(0, len(frames), _CHUNK):
         x, y, z = np.moveaxis(frames[at : at + _CHUNK], -1, 0)
         zero = (x == 0) & (y == 0) & (z == 0)
         present = ~zero.all(axis=1)
         missing += int(zero[present].sum())
-        joints += int(present.sum()) * zero.shape[1]
+        there[at : at + _CHUNK] = present
         if centred is not None:
             main = present & centred[at : at + _CHUNK]
             for joint in dataset.layout.at_origin:
                 missing -= int(zero[main, joint].sum())
-                joints -= int(main.sum())
-    return missing / joints if joints else 0.0
+    joints = int(there.sum()) * frames.shape[1]
+    return (missing / joints if joints else 0.0), there
+
+
+def _empty_frames(dataset: SkeletonDataset, present: NDArray[np.bool_]) -> float:
+    """The share of frames in which no body is ``present``, which is of the rows of all bodies."""
+    seen = 0
+    offsets, starts, counts = (dataset.blocks[name] for name in ("offset", "start", "count"))
+    for clip, length in enumerate(dataset.lengths.tolist()):
+        frames = np.zeros(length, bool)
+        for at, start, count in zip(offsets[clip], starts[clip], counts[clip], strict=True):
+            frames[start : start + count] |= present[at : at + count]
+        seen += int(frames.sum())
+    total = int(dataset.lengths.sum())
+    return (total - seen) / total if total else 0.0
 
 
 def _rows_of_main_bodies(dataset: SkeletonDataset) -> NDArray[np.bool_]:

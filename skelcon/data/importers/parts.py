@@ -17,11 +17,12 @@ import numpy as np
 
 from skelcon.config import Config
 from skelcon.data.importers.bodies import Bodies, choose_bodies
-from skelcon.data.importers.registered import is_users, reason_of
+from skelcon.data.importers.registered import file_of, is_users
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.importers.tracking import BodyCounts
 from skelcon.data.normalise import Normalisation, normalise, usual_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
+from skelcon.errors import place_in, reason_of
 
 FARTHEST = 1e4
 """Metres; a sensor that reports more is damaged."""
@@ -190,11 +191,13 @@ class PartWriter:
                 return
             except (ValueError, OSError, MemoryError) as error:
                 reason = " ".join(str(error).split()) or "too large for the memory of this machine"
+                if is_users(type(self.source)):
+                    reason += place_in(error, file_of(type(self.source)))
                 line = getattr(error, "line", None)
             except Exception as error:  # a user's importer may raise anything
                 if not is_users(type(self.source)):
                     raise
-                reason = reason_of(error)
+                reason = reason_of(error, file_of(type(self.source)))
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
@@ -208,6 +211,12 @@ class PartWriter:
 
     def _pack(self, packer: ClipPacker, found: RawClip, steps: Normalisation) -> BodyCounts:
         """Add a clip to the part; ``ValueError`` if it is bad."""
+        values, joints = np.asarray(found.coordinates), self.source.layout.num_joints
+        if values.ndim != 4 or values.shape[2:] != (joints, 3) or values.dtype.kind not in "fiu":
+            raise ValueError(
+                f"coordinates() must give (M, T, {joints}, 3) numbers, not {values.dtype} "
+                f"{values.shape}"
+            )
         if not (np.abs(found.coordinates) < FARTHEST).all():
             raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
         up = "xyz".index(self.source.layout.up[-1])

@@ -15,22 +15,23 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
-from skelcon.data.importers.registered import faults_told
+from skelcon.data.importers.registered import code_digest, faults_told
 from skelcon.data.importers.report import ImportReport, notes_on_sides
 from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
-from skelcon.data.protocols import versions, with_registered
+from skelcon.data.protocols import sides, versions, with_registered
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
@@ -46,7 +47,7 @@ Imported = tuple[SkeletonDataset, list[SkippedFile]]
 
 
 def import_digest(source: Source, options: ImportOptions) -> str:
-    """Changes with any file's name, size or modification time, and with every option.
+    """Changes with any file's name, size or modification time, every option, and a plugin's code.
 
     Files are named relative to where they were looked for, so that a directory may be moved.
     """
@@ -57,6 +58,7 @@ def import_digest(source: Source, options: ImportOptions) -> str:
     digest.update(json.dumps(settings, sort_keys=True).encode())
     if added := {**({"": source.settings} if source.settings else {}), **versions()}:
         digest.update(json.dumps(added, sort_keys=True).encode())
+    digest.update(code_digest(type(source)).encode())
     base = source.path if source.path.is_dir() else source.path.parent
     for path in source.files:
         stat = path.stat() if path.exists() else path.lstat()
@@ -227,11 +229,13 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             raise UserError(f"{failure}; all are listed in '{place}'")
         with faults_told(type(source)):
             own = source.splits(dataset.infos)
-        splits = with_registered(own, dataset.infos)
+            told_of = tuple(source.notes(dataset.infos))
+        splits = with_registered(_own_splits(source, own, clips), dataset.infos)
         told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         notes = (
             *((Note("joints", told),) if told else ()),
-            *source.notes(dataset.infos),
+            *told_of,
+            *_no_sides(source),
             *notes_on_sides(splits),
         )
         made = dataset.close(splits, replace(report, notes=notes).to_dict())
@@ -240,6 +244,25 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         whole = replace(report, notes=(*notes, *odd)).to_dict()
         (made.path / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return made, skipped
+
+
+def _own_splits(source: Source, answer: object, clips: int) -> dict[str, NDArray[np.int8]]:
+    """What `Source.splits` of an importer answered, checked."""
+    what = f"importer '{source.family}' of '{type(source).__module__}': splits()"
+    if not isinstance(answer, Mapping) or not all(isinstance(name, str) for name in answer):
+        raise UserError(f"{what} must return protocol -> sides, not {answer!r:.60}")
+    return {name: sides(f"{what}['{name}']", row, clips) for name, row in answer.items()}
+
+
+def _no_sides(source: Source) -> Iterator[Note]:
+    """A note on a layout of which no joint is left or right."""
+    layout = source.layout
+    if layout.mirrored == tuple(range(layout.num_joints)):
+        text = (
+            f"the layout '{layout.name}' has no left and right joints: if the body has, list "
+            "the pairs in its file, mirror: [[left, right], ...]"
+        )
+        yield Note("joints", text)
 
 
 def _too_many_bad(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import inspect
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from skelcon.data.importers.source import Source
-from skelcon.errors import UserError
+from skelcon.errors import UserError, reason_of
 
 FAMILIES: dict[str, type[Source]] = {}
 """Every family, by the name that ``--format`` takes."""
@@ -36,14 +38,27 @@ def register(source: type[Source]) -> None:
     FAMILIES[name] = source
 
 
-def reason_of(error: Exception) -> str:
-    """An error of a user's code in a line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
 def is_users(source: type[Source]) -> bool:
     """Whether an importer is a user's, whose code may raise anything."""
     return not source.__module__.startswith("skelcon.")
+
+
+def file_of(source: type[Source]) -> str | None:
+    """The file that defines an importer; None if none does, as in a prompt."""
+    with contextlib.suppress(OSError, TypeError):
+        return inspect.getfile(source)
+    return None
+
+
+def code_digest(source: type[Source]) -> str:
+    """Of the files of a user's importer and of its bases; empty for one that is built in."""
+    digest = hashlib.sha256()
+    users = [kind for kind in source.__mro__ if issubclass(kind, Source) and is_users(kind)]
+    for kind in users:
+        digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
+        with contextlib.suppress(OSError):
+            digest.update(Path(file_of(kind) or "").read_bytes())
+    return digest.hexdigest() if users else ""
 
 
 @contextlib.contextmanager
@@ -57,7 +72,8 @@ def faults_told(source: type[Source]) -> Iterator[None]:
         if not is_users(source):
             raise
         raise UserError(
-            f"importer '{source.family}' of '{source.__module__}': {reason_of(error)}"
+            f"importer '{source.family}' of '{source.__module__}': "
+            f"{reason_of(error, file_of(source))}"
         ) from None
 
 

@@ -15,7 +15,9 @@ from skelcon.data.layouts.layout import (
     SkeletonLayout,
     Unit,
     UpAxis,
+    joints_of,
     other_side,
+    pairs_named,
 )
 from skelcon.errors import UserError, nearest
 from skelcon.yamlfile import read_yaml
@@ -36,7 +38,8 @@ class Description(Config):
     spine: tuple[Named, Named] = Field(description="[bottom, top]")
     shoulders: tuple[Named, Named] = Field(description="[right, left]")
     mirror: tuple[tuple[str, str], ...] | None = Field(
-        default=None, description="[left, right] pairs; by left_ and right_ in the names if not set"
+        default=None,
+        description="[left, right] pairs; by the names (left_hip, LHip, hip_l) if not set",
     )
     same_as: dict[str, str] = Field(
         default_factory=dict, description="joint: what other layouts call it"
@@ -63,9 +66,13 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
     joints = _Joints(read.joints, at)
     spine = joints.points("spine", read.spine)
     shoulders = joints.points("shoulders", read.shoulders)
-    for joint, other in read.same_as.items():
+    for key, (one, other) in (("spine", spine), ("shoulders", shoulders)):
+        if sorted(joints_of(one)) == sorted(joints_of(other)):
+            both = "+".join(read.joints[joint] for joint in joints_of(one))
+            raise UserError(f"{at((key,))}: {key}: both are '{both}': give two points")
+    for joint, called in read.same_as.items():
         joints.index(("same_as", joint), joint)
-        if not other:
+        if not called:
             raise UserError(f"{at(('same_as', joint))}: same_as: '{joint}' has no other name")
     shared = [read.same_as.get(name, name) for name in read.joints]
     for joint, name in read.same_as.items():
@@ -79,6 +86,9 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
     mirror = None if read.mirror is None else joints.pairs("mirror", read.mirror)
     if mirror is None:
         joints.check_sides()
+        named = pairs_named(read.joints)
+        if any(other_side(read.joints[left]) != read.joints[right] for left, right in named):
+            mirror = named
     try:
         return SkeletonLayout(
             name=read.name,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -174,6 +175,33 @@ def other_side(name: str) -> str:
     ('right_foot_index', 'mouth_left', 'head')
     """
     return "_".join(_SIDES.get(word, word) for word in name.split("_"))
+
+
+_MARKS = (r"left", r"^l", r"l$", r"(?<=[^a-z])l(?=[^a-z])")
+"""How names say left; in any case, and right in the same place."""
+
+
+def pairs_named(names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The (left, right) pairs of names that differ only in left and right, or l and r.
+
+    >>> pairs_named(["lhip", "rhip", "LKnee", "RKnee", "foot_l", "foot_r", "HandLeft", "HandRight"])
+    ((0, 1), (2, 3), (4, 5), (6, 7))
+    """
+    pairs: dict[int, int] = {}
+    for left, name in enumerate(names):
+        for mark in _MARKS:
+            other = re.sub(mark, _right, name, count=1, flags=re.IGNORECASE)
+            if other != name and other in names:
+                pairs.setdefault(left, names.index(other))
+    return tuple(pairs.items())
+
+
+def _right(mark: re.Match[str]) -> str:
+    """``right`` for ``left`` and ``r`` for ``l``, in the same case."""
+    word = "right" if len(mark[0]) > 1 else "r"
+    if mark[0].isupper():
+        return word.upper()
+    return word.capitalize() if mark[0][0].isupper() else word
 
 
 def joints_of(point: Point) -> list[int]:

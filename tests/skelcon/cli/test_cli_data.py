@@ -144,6 +144,26 @@ def test_the_other_options_of_an_import(run: Run, raw: Path, here: Path):
     assert len(SkeletonDataset.open(here / "out")) == 12
 
 
+def test_another_data_set_is_not_replaced(run: Run, raw: Path, here: Path):
+    assert run("synthesize", "out", "--subjects", 2)[0] == 0
+    before = SkeletonDataset.open(here / "out").fingerprint
+    code, _, error = run("import", raw, "out")
+    assert (code, error.count("\n")) == (2, 1)
+    assert "'out' is the packed data set" in error
+    assert "choose another name" in error
+    assert SkeletonDataset.open(here / "out").fingerprint == before
+    assert run("import", raw, "own")[0] == 0
+    assert run("import", raw, "own", "--normalise", "none")[0] == 0  # the same source
+
+
+def test_plugins_may_be_named_to_see_data(run: Run, raw: Path, here: Path):
+    (here / "seen_plugin.py").write_text("print('loaded')\nraise ValueError('seen')\n")
+    for command in (("info", raw), ("check", raw), ("show", "0", "--data", raw)):
+        code, _, error = run(*command, "--plugin", "seen_plugin.py")
+        assert code == 2
+        assert "plugin 'seen_plugin.py' cannot be imported: ValueError: seen" in error
+
+
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [

@@ -125,6 +125,8 @@ def test_a_file_of_ones_own(own: Path):
     [
         ("[chest, hip_left]", "[chst, hip_left]", "line 6: bones: unknown joint 'chst': did you"),
         ("centre: [hip_left", "centre: [hip", "line 10: centre: unknown joint 'hip'"),
+        ("right], chest]\nsh", "right], [hip_right, hip_left]]\nsh", "line 11: spine: both are"),
+        ("[arm_right, arm_left]", "[arm_left, arm_left]", "shoulders: both are 'arm_left'"),
         ("chest]\nsh", "ches]\nsh", "line 11: spine: unknown joint 'ches'"),
         ("shoulders: [arm_right, ", "shoulders: [arm_rigth, ", "did you mean 'arm_right'?"),
         ("[arm_left, arm_right]]", "[arm_left, arm]]", "line 13: mirror: unknown joint 'arm'"),
@@ -157,6 +159,35 @@ def test_without_pairs_the_sides_are_told_by_the_names(own: Path, user_error: Ca
     text = OWN.replace("arm_right", "arm_rihgt").replace("mirror:", "#")
     own.write_text(text)
     user_error(lambda: layout_from(str(own)), "line 4", "'arm_left' has no 'arm_right'", "mirror")
+
+
+@pytest.mark.parametrize(
+    "sides",
+    [
+        ("l_arm", "r_arm"),
+        ("arm_L", "arm_R"),
+        ("larm", "rarm"),
+        ("LArm", "RArm"),
+        ("LeftArm", "RightArm"),
+        ("ARM LEFT", "ARM RIGHT"),
+        ("bip l arm", "bip r arm"),
+    ],
+)
+def test_common_names_of_sides_make_pairs(own: Path, sides: tuple[str, str]):
+    lines = [line for line in OWN.splitlines() if not line.startswith("mirror")]
+    text = "\n".join(lines).replace("arm_left", sides[0]).replace("arm_right", sides[1])
+    own.write_text(text)
+    layout = layout_from(str(own))
+    assert layout.mirrored == (1, 0, 2, 4, 3)
+    assert [layout.side(joint) for joint in range(5)] == [0, 1, 2, 0, 1]
+
+
+def test_names_without_a_partner_make_no_pair(own: Path):
+    lines = [line for line in OWN.splitlines() if not line.startswith("mirror")]
+    text = "\n".join(lines).replace("arm_left", "lower").replace("arm_right", "tail")
+    own.write_text(text)
+    layout = layout_from(str(own))
+    assert (layout.mirror, layout.mirrored) == (None, (1, 0, 2, 3, 4))
 
 
 def test_a_file_that_is_not_there_and_a_name_that_is_taken(

@@ -101,11 +101,81 @@ def test_faults_of_a_plugin_are_told(
     monkeypatch.setattr(plugin.Lab, "coordinates", one_fails)
     dataset, (bad,) = import_dataset(lab, tmp_path / "out", max_bad=0.5)
     assert (len(dataset), bad.name, bad.reason) == (7, "sit-2.lab", "KeyError: 'left'")
+
+    monkeypatch.setattr(
+        plugin.Lab, "coordinates", lambda self, path, info: read(self, path, info)[0]
+    )
+    user_error(lambda: import_dataset(lab, tmp_path / "out"), "coordinates() must give (M, T, 20")
+    monkeypatch.setattr(plugin.Lab, "coordinates", read)
     monkeypatch.setattr(plugin.Lab, "splits", lambda self, infos: infos[99])
     told = "importer 'lab' of 'lab_plugin'"
     user_error(lambda: import_dataset(lab, tmp_path / "out", max_bad=0.5), told, "IndexError")
     monkeypatch.setattr(plugin.Lab, "find", classmethod(lambda cls, path: path.nothing))
     user_error(lambda: detect(lab), told, "AttributeError")
+
+
+@pytest.mark.parametrize(
+    ("answer", "named"),
+    [
+        ({"xsub": [0, 1]}, ("splits()['xsub']", "(8,)", "(2,)")),
+        ({"xsub": [2] * 8}, ("splits()['xsub']", "(8,)")),
+        ({"xsub": [[0], [1, 1]]}, ("splits()['xsub']", "(8,)")),
+        ([0] * 8, ("splits()", "protocol -> sides")),
+    ],
+)
+def test_splits_of_a_plugin_are_checked(
+    tmp_path: Path,
+    lab: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user_error: Callable[..., str],
+    answer: object,
+    named: tuple[str, ...],
+):
+    out = tmp_path / "sets" / "out"
+    monkeypatch.setattr(sys.modules["lab_plugin"].Lab, "splits", lambda self, infos: answer)
+    user_error(lambda: import_dataset(lab, out), "importer 'lab' of 'lab_plugin'", *named)
+    assert list(out.parent.iterdir()) == []
+
+
+def test_splits_may_be_lists(tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        sys.modules["lab_plugin"].Lab, "splits", lambda self, infos: {"xsub": [0, 1] * 4}
+    )
+    assert import_dataset(lab, tmp_path / "out")[0].splits["xsub"].tolist() == [0, 1] * 4
+
+
+def test_a_fault_of_a_plugin_names_its_line(
+    tmp_path: Path, lab: Path, user_error: Callable[..., str]
+):
+    (lab / "sit-5.lab").write_text("1 2 3")
+    _, (bad,) = import_dataset(lab, tmp_path / "out", max_bad=0.5)
+    number = PLUGIN.splitlines().index(next(x for x in PLUGIN.splitlines() if "loadtxt" in x)) + 1
+    assert f"({tmp_path / 'lab_plugin.py'}, line {number})" in bad.reason
+
+
+def test_parts_that_other_code_of_a_plugin_has_read_are_not_used(tmp_path: Path, lab: Path):
+    def stop(done: int, _: int) -> None:
+        if done >= 5:
+            raise KeyboardInterrupt
+
+    def restarted() -> int:
+        """How many clips the parts that are there spare the next import."""
+        source = detect(lab)
+        source.batch = 4  # type: ignore[misc]
+        told: list[int] = []
+
+        def progress(done: int, of: int) -> None:
+            told.append(done)
+            stop(done, of)
+
+        with pytest.raises(KeyboardInterrupt):
+            import_dataset(source, tmp_path / "out", progress=progress, workers=1)
+        return told[0]
+
+    assert [restarted(), restarted()] == [0, 4]
+    plugin = tmp_path / "lab_plugin.py"
+    plugin.write_text(plugin.read_text().replace("np.loadtxt(path)", "2 * np.loadtxt(path)"))
+    assert restarted() == 0
 
 
 @pytest.mark.parametrize(

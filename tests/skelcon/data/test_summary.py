@@ -98,8 +98,16 @@ def test_the_centre_of_a_centred_body_is_not_missing(write: Write, tmp_path: Pat
     infos = [ClipInfo(str(at), 0) for at in range(3)]
     centred = [normalise(clip, tiny, done) for clip in clips]  # type: ignore[arg-type]
     dataset = write(tmp_path / "set", infos, centred, normalisation=done)
-    # 30 body frames; the centre joints of 18 of them, the main bodies', do not count
-    assert summarise(dataset).missing_joints == pytest.approx(6 / (30 * 4 - 18))
+    # 30 body frames; the centre joints of 18 of them, the main bodies', are there
+    assert summarise(dataset).missing_joints == pytest.approx(6 / (30 * 4))
+
+
+def test_frames_without_a_body_are_empty(write: Write, tmp_path: Path):
+    clip = ones(2, 8)
+    clip[0, 2:] = 0
+    clip[1, :5] = clip[1, 6] = 0  # nobody in 2, 3, 4 and 6
+    dataset = write(tmp_path / "set", [ClipInfo("a", 0), ClipInfo("b", 0)], [clip, ones(1, 2)])
+    assert summarise(dataset).empty_frames == pytest.approx(4 / 10)
 
 
 def test_the_summary_reads_in_pieces(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -107,7 +115,7 @@ def test_the_summary_reads_in_pieces(write: Write, tmp_path: Path, monkeypatch: 
     clip[0, 7:39:3, 3] = 0
     dataset = write(tmp_path / "set", [ClipInfo("a", 0)], [clip])
     whole = summarise(dataset).missing_joints
-    assert whole == pytest.approx(11 / (50 * 3))
+    assert whole == pytest.approx(11 / (50 * 4))
     monkeypatch.setattr("skelcon.data.summary._CHUNK", 7)
     assert summarise(dataset).missing_joints == whole
 
