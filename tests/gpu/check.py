@@ -4,7 +4,7 @@
     python tests/gpu/check.py --out DIR --reference CHECKOUT  beside the authors' code
     python tests/gpu/check.py --device cpu --size tiny --out DIR   to try the check itself
 
-Writes DIR/check.json and DIR/check.md, after each part anew. Exit code 0 if nothing was wrong, 1 if
+Writes DIR/check.json and DIR/check.md after each part. Exit code 0 if nothing was wrong, 1 if
 something was, 2 for a mistake in the command. Each part runs in a process of its own, and is ended
 when its time is over; what it had found until then is kept.
 

@@ -3,6 +3,7 @@
 import ast
 import codecs
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,8 +126,7 @@ def test_commands_survive_a_terminal_and_a_locale_of_ascii(
     program = "from skelcon.cli.program import main; main()"
     words = command.format(set=odd_set, here=tmp_path)
     done = subprocess.run(
-        f"'{sys.executable}' -c '{program}' {words}",
-        shell=True,
+        [sys.executable, "-c", program, *shlex.split(words)],
         env={**os.environ, **poor, "PYTHONIOENCODING": "ascii", "SKELCON_CACHE": str(tmp_path)},
         capture_output=True,
         check=False,
