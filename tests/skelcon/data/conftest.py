@@ -25,9 +25,8 @@ TINY = SkeletonLayout(
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No test may read or write the user's own cache, nor wait for the disk."""
+    """No test may read or write the user's own cache."""
     path = tmp_path / "cache"
-    monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setenv("SKELCON_CACHE", str(path))
     return path
 
