@@ -43,11 +43,13 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
+    from ablation.cli.options import StudyDataOptions, StudyOptions
     from ablation.cli.request import StudyRequest
     from ablation.plan import Plan
     from ablation.report.table import Table
     from ablation.store import Store
     from ablation.study import Study
+    from skelcon.config import Json
     from skelcon.data import SkeletonDataset
 
     Location = str | os.PathLike[str]
@@ -100,44 +102,45 @@ def run(
         UserError: for what is unknown or impossible, as on the command line.
         KeyboardInterrupt: after Ctrl-C; what has been trained is kept, and the same call resumes.
     """
-    from ablation.cli.options import (
-        OutputOptions,
-        PlanOptions,
-        ResourceOptions,
-        StudyDataOptions,
-        StudyOptions,
-        parse_name,
-    )
+    from ablation.cli.options import OutputOptions, PlanOptions, ResourceOptions, parse_name
     from ablation.cli.request import RequestOptions, StudyRequest
-    from skelcon.settings import merge
 
-    tree: dict[str, Any] = {}
-    merge(tree, settings or {})
+    called = None if name is None else parse_name(name)
     asked = RequestOptions(
-        StudyDataOptions(
-            data=_path(data),
-            protocol=protocol,
-            source=_path(source),
-            evaluate_on=evaluate_on,
-            folds=folds,
-        ),
-        StudyOptions(
-            preset=None if preset is None else str(preset),
-            settings=tree,
-            seeds=_seeds(seeds),
-            only=tuple(only),
-        ),
-        ResourceOptions(
-            cpus_per_trial=cpus_per_trial,
-            gpus_per_trial=gpus_per_trial,
-            max_concurrent=max_concurrent,
-        ),
+        _sides(data, protocol, source, evaluate_on, folds),
+        _chosen(preset, settings, seeds, only),
+        ResourceOptions(cpus_per_trial, gpus_per_trial, max_concurrent),
         PlanOptions(),
-        OutputOptions(
-            results=Path(results), name=None if name is None else parse_name(name), yes=True
-        ),
+        OutputOptions(results=Path(results), name=called, yes=True),
     )
     return _run(StudyRequest.of(lambda: _study(study), asked), in_process, progress)
+
+
+def _sides(
+    data: Location | SkeletonDataset | None,
+    protocol: str | None,
+    source: Location | SkeletonDataset | None,
+    evaluate_on: Literal["test", "validation"],
+    folds: int | None,
+) -> StudyDataOptions:
+    from ablation.cli.options import StudyDataOptions
+
+    return StudyDataOptions(_path(data), protocol, _path(source), evaluate_on, folds)
+
+
+def _chosen(
+    preset: Location | None,
+    settings: Mapping[str, Any] | None,
+    seeds: int | Iterable[int],
+    only: Iterable[str],
+) -> StudyOptions:
+    from ablation.cli.options import StudyOptions
+    from skelcon.settings import merge
+
+    tree: Json = {}
+    merge(tree, settings or {})
+    scale = None if preset is None else str(preset)
+    return StudyOptions(preset=scale, settings=tree, seeds=_seeds(seeds), only=tuple(only))
 
 
 def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:

@@ -18,7 +18,14 @@ from skelcon.cli.data_layouts import layouts
 from skelcon.cli.data_own import OwnOptions, dry_run, source_of
 from skelcon.cli.flatten import with_options
 from skelcon.cli.opening import described, opened, report_json
-from skelcon.cli.options import FORMATS, BodyOrder, DataOption, JsonOption, PluginOption
+from skelcon.cli.options import (
+    FORMATS,
+    BodyOrder,
+    DataOption,
+    JsonOption,
+    PathArgument,
+    PluginOption,
+)
 from skelcon.cli.terminal import PlainConsole, echo, line
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
@@ -39,12 +46,6 @@ PICTURES = (".png", ".gif", ".mp4")
 SourceArgument = Annotated[
     Path,
     typer.Argument(exists=True, help="A file or directory: a known layout, or own recordings."),
-]
-PathArgument = Annotated[
-    Path,
-    typer.Argument(
-        exists=True, help="A packed data set, or a known layout (imported once, then cached)."
-    ),
 ]
 PackedArgument = Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")]
 FormatOption = Annotated[
@@ -158,12 +159,16 @@ def import_(
     if report is not None:
         view.imported(console, report, out)
     if exclude and report is not None:
-        lists = ", ".join(f"'{path}'" for path in exclude)
-        if report.excluded:
-            line(console, f"{report.excluded:,} clips left out, as listed in {lists}")
-        else:
-            line(console, f"warning: no clip of the data is named in {lists}")
+        _tell_excluded(console, report.excluded, exclude)
     view.summary(console, summarise(dataset))
+
+
+def _tell_excluded(console: PlainConsole, count: int, lists: Sequence[Path]) -> None:
+    where = ", ".join(f"'{path}'" for path in lists)
+    if count:
+        line(console, f"{count:,} clips left out, as listed in {where}")
+    else:
+        line(console, f"warning: no clip of the data is named in {where}")
 
 
 @app.command()

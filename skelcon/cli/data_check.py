@@ -11,37 +11,35 @@ import typer
 from skelcon.cli import data_view as view
 from skelcon.cli.console import can_write, progress_bar
 from skelcon.cli.opening import opened, report_json
-from skelcon.cli.options import JsonOption, PluginOption
+from skelcon.cli.options import JsonOption, PathArgument, PluginOption
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import UserError
 from skelcon.printable import counted
 
+WriteExcludeOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        dir_okay=False,
+        help="Write the names of the test clips that repeat a training clip, for --exclude.",
+        show_default=False,
+    ),
+]
+SheetOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.png",
+        dir_okay=False,
+        help="Draw the worst clips: skeletons, names, and what is wrong.",
+        show_default=False,
+    ),
+]
+
 
 def check(
-    path: Annotated[
-        Path,
-        typer.Argument(
-            exists=True, help="A packed data set, or a known layout (imported once, then cached)."
-        ),
-    ],
-    write_exclude: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            dir_okay=False,
-            help="Write the names of the test clips that repeat a training clip, for --exclude.",
-            show_default=False,
-        ),
-    ] = None,
-    sheet: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.png",
-            dir_okay=False,
-            help="Draw the worst clips: skeletons, names, and what is wrong.",
-            show_default=False,
-        ),
-    ] = None,
+    path: PathArgument,
+    write_exclude: WriteExcludeOption = None,
+    sheet: SheetOption = None,
     plugins: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:

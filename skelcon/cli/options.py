@@ -52,6 +52,12 @@ DATA = (
     "A packed data set, or files in a known layout or with a description (imported once, then "
     "cached)."
 )
+PathArgument = Annotated[
+    Path,
+    typer.Argument(
+        exists=True, help="A packed data set, or a known layout (imported once, then cached)."
+    ),
+]
 DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 PLUGIN = typer.Option(

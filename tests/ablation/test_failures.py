@@ -52,7 +52,7 @@ taken = take.remote()
 
 
 def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    """A busy cluster, out of memory, a worker that dies, --fail-fast."""
+    """A busy cluster, out of memory, a worker that dies, --fail-fast, a trial that never starts."""
     plugin, study = tmp_path / "trouble.py", tmp_path / "troubled.yaml"
     plugin.write_text(TROUBLE)
     place = tmp_path / "place"
@@ -80,17 +80,20 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
             *more,
         ]
 
-    busy, memory, dies, fast = outputs(
+    busy, memory, dies, fast, never = outputs(
         started(
             words("none", "--verbose"),
             words("memory", "--retries", 0),
             words("dies"),
             words("always", "--seeds", 3, "--max-concurrent", 1, "--fail-fast", "--retries", 0),
+            words("never", "--gpus-per-trial", 4),
             before=BUSY,
             TROUBLE=str(place),
         )
     )
-    assert [code for _, code in (busy, memory, dies, fast)] == [0, 0, 0, 1], (memory, dies, fast)
+    codes = [code for _, code in (busy, memory, dies, fast, never)]
+    assert codes == [0, 0, 0, 1, 2], (memory, dies, fast)
+    assert "--gpus-per-trial 4: the cluster has 2 GPUs" in never[0]
 
     asked = "a trial asks 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs"
     assert busy[0].index("\nwaiting ") < busy[0].index(asked) < busy[0].index("\nstarted ")

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation_helpers import ablate
+from ablation_helpers import in_process
 
+import ablation
 from ablation.catalogue import known_studies
 from ablation.plan import Plan, make_plan
 from ablation.study import load_study, named_study
@@ -85,18 +86,9 @@ def test_a_finished_study_runs_nothing_and_writes_the_same_files(golden: Path, n
     for path in table.iterdir():
         if path.is_file():
             path.unlink()
-    ended = ablate(
-        "run",
-        GOLDEN / f"{name}.yaml",
-        "--data",
-        golden / "data",
-        "--preset",
-        "quick",
-        "--seeds",
-        2,
-        "--results",
-        golden / "results",
-    )
+    asked = ("--data", golden / "data", "--preset", "quick", "--seeds", 2)
+    file = GOLDEN / f"{name}.yaml"
+    ended = in_process("run", file, *asked, "--results", golden / "results")
     assert ended.returncode == 0, ended.stderr
     after = files_of(golden / "results")
     assert {name for name in set(after) - set(before) if not name.startswith("data/")} <= {
@@ -111,20 +103,10 @@ def test_units_trained_now_give_the_numbers_that_they_gave(golden: Path, tmp_pat
     A clip between two classes may then change sides, and there are four of them: accuracies may
     differ by so much, losses may not.
     """
-    rows = ("--only", "crop+jitter", "--seeds", 1)
+    asked: dict[str, Any] = {"preset": "quick", "only": ["crop+jitter"], "results": tmp_path}
     for name in STUDIES:
-        ended = ablate(
-            "run",
-            GOLDEN / f"{name}.yaml",
-            "--data",
-            golden / "data",
-            "--preset",
-            "quick",
-            *rows,
-            "--results",
-            tmp_path,
-        )
-        assert ended.returncode == 0, ended.stderr
+        file = GOLDEN / f"{name}.yaml"
+        ablation.run(file, golden / "data", in_process=True, progress=False, **asked)
     units = sorted(path.name for path in (tmp_path / "units").iterdir())
     assert len(units) == 3 + 3 * 3
     for key in units:

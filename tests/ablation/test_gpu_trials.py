@@ -1,4 +1,4 @@
-"""Trials on logical GPUs through Ray: two for one trial, and a quarter of one for each of eight."""
+"""Trials on logical GPUs through Ray: two for one trial, and half of one for each of four."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from skelcon import register_augmentation
 
 @register_augmentation("meet", version="1")
 def meet(view, generator):
-    """Wait until eight processes are here."""
+    """Wait until four processes are here."""
     place = Path(os.environ["MEETING"])
     (place / str(os.getpid())).touch()
     give_up = time.monotonic() + 100
-    while len(list(place.iterdir())) < 8:
+    while len(list(place.iterdir())) < 4:
         if time.monotonic() > give_up:
-            raise RuntimeError(f"only {len(list(place.iterdir()))} of 8 came")
+            raise RuntimeError(f"only {len(list(place.iterdir()))} of 4 came")
         time.sleep(0.05)
     return view
 '''
@@ -84,10 +84,8 @@ def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path:
         assert len(log.splitlines()) == 3  # of one rank alone
 
 
-def test_eight_quarters_of_two_gpus_run_at_once(
-    utd: Path, study_file: Path, tmp_path: Path
-) -> None:
-    """Each pre-training waits in its first step until eight are there."""
+def test_four_halves_of_two_gpus_run_at_once(utd: Path, study_file: Path, tmp_path: Path) -> None:
+    """Each pre-training waits in its first step until four are there."""
     plugin, study = tmp_path / "meet.py", tmp_path / "meeting.yaml"
     plugin.write_text(MEET)
     study.write_text(study_file.read_text().replace("use: [crop, jitter]", "use: [crop, meet]"))
@@ -102,29 +100,29 @@ def test_eight_quarters_of_two_gpus_run_at_once(
                 "--only",
                 "crop+jitter",
                 "--seeds",
-                4,
+                2,
                 "--plugin",
                 plugin,
                 "--gpus-per-trial",
-                0.25,
+                0.5,
                 "--results",
                 tmp_path / "r",
                 "--retries",
                 0,
                 "--verbose",
             ],
-            cpus=8,
+            cpus=4,
             MEETING=str(tmp_path / "here"),
         )
     )
     assert code == 0, out
     frame = pd.read_csv(tmp_path / "r" / "meeting" / "cells.csv")
-    assert list(frame["state"][frame["metric"] == "top1"]) == ["done"] * 8
+    assert list(frame["state"][frame["metric"] == "top1"]) == ["done"] * 4
     running = most = 0
     for line in out.splitlines():
         running += line.startswith("started ") - line.startswith("done ")
         most = max(most, running)
-    assert most == 8
+    assert most == 4
 
 
 def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(

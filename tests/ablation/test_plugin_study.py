@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ablation_helpers import ablate
+from ablation_helpers import ablate, in_process
 
 from ablation.plan import Plan, make_plan
 from ablation.store import Store
@@ -156,10 +156,10 @@ def test_the_command_line_loads_a_plugin(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     options = (study_with_plugin, "--data", utd, "--results", tmp_path / "results")
-    done = ablate("plan", *options, "--plugin", "my_plugin")
+    done = in_process("plan", *options, "--plugin", "my_plugin")
     assert done.returncode == 0, done.stderr
     assert "19 distinct units (8 pre-trainings, 11 evaluations)" in done.stdout
-    failed = ablate("plan", *options, "--plugin", "my_plugni")
+    failed = in_process("plan", *options, "--plugin", "my_plugni")
     assert failed.returncode == 2
     assert "did you mean 'my_plugin'" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -174,6 +174,6 @@ def test_workers_load_the_plugins_of_the_command(
     results = ("--results", tmp_path / "results")
     done = ablate(*options, *results, "--plugin", "my_plugin")
     assert done.returncode == 0, done.stdout + done.stderr
-    again = ablate(*options, *results, "--plugin", tmp_path / "my_plugin.py", "--plan")
+    again = in_process(*options, *results, "--plugin", tmp_path / "my_plugin.py", "--plan")
     assert again.returncode == 0, again.stderr
     assert "8 done, 0 to run" in again.stdout

@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ablation_helpers import ablate, command, processes
+from ablation_helpers import command, in_process, processes
 
 pytestmark = pytest.mark.slow
 
 SECONDS = 10.0
 """Five are promised on an idle machine; the tests run beside others."""
-SENT = [(sent, group) for sent in ("SIGINT", "SIGTERM", "SIGHUP") for group in (False, True)]
+STUDIES = [("SIGINT", True), ("SIGTERM", False), ("SIGHUP", True)]
+SEARCHES = [("SIGINT", False), ("SIGTERM", True), ("SIGHUP", False)]
+"""What is sent, and whether to the group: a search ends by the same code as a study."""
 
 SPACE = """
 title: A tiny search
@@ -99,7 +101,7 @@ def check(ended: Ended, results: Path) -> None:
     assert not processes(ended.session)
     assert list(results.glob("units/*/checkpoint.pt"))
     assert not list(results.glob("units/*/failed.json"))
-    status = ablate("status", "--results", results, "--json")
+    status = in_process("status", "--results", results, "--json")
     assert '"running": 0' in status.stdout
 
 
@@ -108,11 +110,11 @@ def studies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("interrupted")
 
 
-@pytest.mark.parametrize(("sent", "group"), SENT)
+@pytest.mark.parametrize(("sent", "group"), STUDIES)
 def test_a_signal_ends_a_study_that_can_be_resumed(
     sent: str, group: bool, utd: Path, study_file: Path, studies: Path
 ) -> None:
-    """One study, interrupted six times; the table so far is printed."""
+    """One study, interrupted three times; the table so far is printed."""
     changes = ("--set", "pretrain.epochs=20000", "--only", "crop+jitter,random")
     words = ("run", study_file, "--data", utd, *changes)
     ended = interrupted(words, studies / "study", sent, group=group)
@@ -121,13 +123,10 @@ def test_a_signal_ends_a_study_that_can_be_resumed(
     assert (studies / "study" / "tiny" / "cells.csv").exists()
 
 
-@pytest.mark.parametrize(
-    ("sent", "group"), [("SIGTERM", True), ("SIGINT", False), ("SIGHUP", True)]
-)
+@pytest.mark.parametrize(("sent", "group"), SEARCHES)
 def test_a_signal_ends_a_search_that_can_be_resumed(
     sent: str, group: bool, utd: Path, studies: Path
 ) -> None:
-    """Each signal once: a search ends by the same code as a study."""
     space = studies / "space.yaml"
     space.write_text(SPACE)
     words = ("search", space, "--data", utd)

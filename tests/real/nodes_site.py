@@ -82,20 +82,19 @@ def main() -> None:
     os.environ |= {"RAY_TMPDIR": str(place / "ray"), "RAY_USAGE_STATS_ENABLED": "0"}
     os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     common = "--num-cpus", 1, "--num-gpus", 0, "--object-store-memory", 100 << 20, "--block"
-    inside("head", RAY, place / "head.log", "start", "--head", "--include-dashboard", "false",
-           "--node-ip-address", HEAD, "--port", 6379, *common)  # fmt: skip
+    head = f"start --head --include-dashboard false --node-ip-address {HEAD} --port 6379"
+    inside("head", RAY, place / "head.log", *head.split(), *common)
     started = lambda name: "Ray runtime started" in (place / name).read_text()  # noqa: E731
     until("the head", lambda: started("head.log"), 90, place)
-    inside("other", RAY, place / "other.log", "start", "--address", f"{HEAD}:6379",
-           "--node-ip-address", OTHER, *common)  # fmt: skip
+    other = f"start --address {HEAD}:6379 --node-ip-address {OTHER}"
+    inside("other", RAY, place / "other.log", *other.split(), *common)
     until("the other node", lambda: started("other.log"), 90, place)
     (place / "slow.py").write_text(SLOW)
     study = Path(file).read_text().replace("use: []", "use: [slow]")
     (place / "tiny.yaml").write_text(f"plugins: [slow.py]\n{study}")
-    driver = inside("head", SKELCON, place / "driver.log", "run", place / "tiny.yaml",
-                    "--data", data, "--results", results, "--only", "none", "--yes",
-                    "--retries", 0, "--set", f"pretrain.epochs={EPOCHS}",
-                    "--address", f"{HEAD}:6379")  # fmt: skip
+    options = f"--only none --yes --retries 0 --set pretrain.epochs={EPOCHS} --address {HEAD}:6379"
+    words = ("run", place / "tiny.yaml", "--data", data, "--results", results, *options.split())
+    driver = inside("head", SKELCON, place / "driver.log", *words)
     both = lambda: len(list(results.glob("units/*/checkpoint.pt"))) == 2  # noqa: E731
     until("a checkpoint of both units", both, 300, place)
     said("ip", "link", "set", "to-other", "down")

@@ -113,8 +113,8 @@ def submit(place: Path, kind: str, study: list[str]) -> str:
 
     scripts = Path(ray.__file__).parents[4] / "bin"
     path = f"{place}:{Path(sys.executable).parent}:{scripts}"
-    script = said(place / "skelcon-ablate", "cluster", "slurm", *options, "--setup",
-                  f"export PATH='{path}':$PATH", *study)  # fmt: skip
+    words = "cluster", "slurm", *options, "--setup", f"export PATH='{path}':$PATH", *study
+    script = said(place / "skelcon-ablate", *words)
     (place / "job.sh").write_text(script)
     return said("sbatch", "--parsable", place / "job.sh").strip()
 

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from typing import get_args
 
-import pytest
-
 from skelcon.cli.data import STEPS
 from skelcon.cli.options import FORMATS as IMPORTED
 from skelcon.cli.options import PROTOCOLS, BodyOrder, ExportFormat
@@ -24,33 +22,34 @@ def imported_by(program: str, *names: str) -> list[str]:
     return done.stdout.split()
 
 
-@pytest.mark.parametrize(
-    "program",
-    [
-        "import skelcon",
-        "import skelcon.settings",
-        "import skelcon.plugins",
-        "import skelcon; skelcon.register_augmentation",
-        "from skelcon.presets import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
-        "from skelcon.augment import JitterConfig",
-        "from skelcon.encoders import EncodersConfig, ENCODERS; EncodersConfig().resolved(['seq'])",
-        "from skelcon.pretrain import PretrainConfig, check_batch",
-        "from skelcon.downstream import LinearConfig, RetrievalConfig, FinetuneConfig",
-        "from skelcon.downstream.tasks import TASKS",
-    ],
+LIGHT = (
+    "import skelcon",
+    "import skelcon.settings",
+    "import skelcon.plugins",
+    "import skelcon; skelcon.register_augmentation",
+    "from skelcon.presets import *; resolve_with_preset(preset_tree('quick'), (), {}, '')",
+    "from skelcon.augment import JitterConfig",
+    "from skelcon.encoders import EncodersConfig, ENCODERS; EncodersConfig().resolved(['seq'])",
+    "from skelcon.pretrain import PretrainConfig, check_batch",
+    "from skelcon.downstream import LinearConfig, RetrievalConfig, FinetuneConfig",
+    "from skelcon.downstream.tasks import TASKS",
 )
-def test_settings_do_not_import_what_trains(program: str):
-    assert imported_by(program, *HEAVY, "numpy") == []
 
 
-@pytest.mark.parametrize("command", ["", "data", "embed", "figures"])
-def test_help_does_not_import_what_works(command: str):
-    program = (
-        "import contextlib, io, sys\n"
-        "from skelcon.cli.program import main\n"
-        f"sys.argv = ['skelcon', *{command.split()!r}, '--help']\n"
-        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit): main()"
-    )
+def test_settings_do_not_import_what_trains():
+    """All in one process: what one of them imports stays there."""
+    assert imported_by("\n".join(LIGHT), *HEAVY, "numpy") == []
+
+
+def test_help_does_not_import_what_works():
+    program = """
+import contextlib, io, sys
+from skelcon.cli.program import main
+for command in ([], ["data"], ["embed"], ["figures"]):
+    sys.argv = ["skelcon", *command, "--help"]
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main()
+"""
     assert imported_by(program, *HEAVY, "numpy") == []
 
 

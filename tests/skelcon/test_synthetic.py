@@ -10,7 +10,8 @@ from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import CENTRED, Normalisation
 from skelcon.data.orientation import turns
 from skelcon.data.splits import split
-from skelcon.data.synthetic import CLASS_NAMES, PAIR_LABELS, Take, performer, render, synthesize
+from skelcon.data.synthetic import CLASS_NAMES, PAIR_LABELS, Take, render, synthesize
+from skelcon.data.synthetic_performer import performer
 from skelcon.errors import UserError
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)

@@ -23,6 +23,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.config import Json
 from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
@@ -198,12 +199,7 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         family=source.family if source.record is None else source.record.family,
         normalisation=options.steps(source),
         synthetic=source.record is not None and source.record.synthetic,
-        origin={
-            "max_bodies": options.kept(source),
-            **({"bodies": options.bodies} if options.bodies != "as-listed" else {}),
-            **({"protocols": protocols} if (protocols := versions()) else {}),
-            **source.origin,
-        },
+        origin=_origin(source, options),
         scratch=writer.directory,
     ) as dataset:
         for number in range(writer.count):
@@ -244,6 +240,16 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
         whole = replace(report, notes=(*notes, *odd)).to_dict()
         (made.path / REPORT).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
     return made, skipped
+
+
+def _origin(source: Source, options: ImportOptions) -> Json:
+    """What of the import a data set remembers, and its fingerprint depends on."""
+    origin: Json = {"max_bodies": options.kept(source)}
+    if options.bodies != "as-listed":
+        origin["bodies"] = options.bodies
+    if protocols := versions():
+        origin["protocols"] = protocols
+    return {**origin, **source.origin}
 
 
 def _own_splits(source: Source, answer: object, clips: int) -> dict[str, NDArray[np.int8]]:

@@ -179,13 +179,11 @@ def _split(clip: Clip, centres: Clip, ids: Ids) -> list[_Body]:
     which = ids[places, frames]
     order = np.argsort(which, kind="stable")
     ends = np.flatnonzero(np.diff(which[order])) + 1
+    joints, middles = clip[places, frames], centres[places, frames]
     bodies = [
-        _Body(
-            frames[part], places[part], clip[places[part], frames[part]],
-            centres[places[part], frames[part]],
-        )
+        _Body(frames[part], places[part], joints[part], middles[part])
         for part in np.split(order, ends)
-    ]  # fmt: skip
+    ]
     return sorted(bodies, key=lambda body: (body.frames[0], body.places[0]))
 
 

@@ -14,9 +14,9 @@ from skelcon.data import LAYOUTS, SkeletonDataset
 Run = Callable[..., tuple[int, str, str]]
 STANDING = np.array([[0.1 * (v % 3), 1.7 - v * 0.08, 2.5] for v in range(20)])
 OWN = (
-    "--layout", "msr-action3d", "--files", "a{label}_s{subject}_e{take}.txt", "--rows", "joint",
-    "--columns", "x,y,z,confidence",
-)  # fmt: skip
+    *("--layout", "msr-action3d", "--files", "a{label}_s{subject}_e{take}.txt"),
+    *("--rows", "joint", "--columns", "x,y,z,confidence"),
+)
 
 
 @pytest.fixture(autouse=True)

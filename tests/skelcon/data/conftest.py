@@ -10,6 +10,7 @@ import pytest
 import scipy.io
 
 from skelcon.data import ClipInfo, DatasetWriter, Normalisation, SkeletonDataset, SkeletonLayout
+from skelcon.data.importers.plain_pickle import load_plain
 from skelcon.errors import UserError
 
 TINY = SkeletonLayout(
@@ -24,9 +25,8 @@ TINY = SkeletonLayout(
 
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No test may read or write the user's own cache, nor wait for the disk."""
+    """No test may read or write the user's own cache."""
     path = tmp_path / "cache"
-    monkeypatch.setattr(os, "fsync", lambda file: None)
     monkeypatch.setenv("SKELCON_CACHE", str(path))
     return path
 
@@ -113,3 +113,35 @@ def real_utd() -> Path:
 @pytest.fixture(scope="session")
 def real_msr() -> Path:
     return _real("msr_action3d")
+
+
+@pytest.fixture(scope="session")
+def real_pku() -> Path:
+    return _real("pku_mmd")
+
+
+@pytest.fixture
+def unpickled(tmp_path: Path) -> Callable[[bytes], Any]:
+    """Reads a pickle of plain data."""
+    path = tmp_path / "some.pkl"
+
+    def unpickled(content: bytes) -> Any:
+        path.write_bytes(content)
+        return load_plain(path)
+
+    return unpickled
+
+
+@pytest.fixture
+def refusal(unpickled: Callable[[bytes], Any]) -> Callable[[bytes], str]:
+    """Why a pickle is not read, in one line."""
+
+    def refusal(content: bytes) -> str:
+        with pytest.raises(ValueError, match=r".") as caught:
+            unpickled(content)
+        told = str(caught.value)
+        assert told.isprintable()
+        assert len(told) < 300
+        return told
+
+    return refusal

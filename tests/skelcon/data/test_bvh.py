@@ -111,10 +111,13 @@ def test_clips_are_imported_in_metres(tmp_path: Path, user_error: Callable[..., 
     wanted = np.array(reference(motion(seed=3)[2])) / 100
     np.testing.assert_allclose(dataset.clip(3)[0, 2], wanted - wanted[0], atol=1e-6)
     layout = {
-        "name": "arms", "joints": ["root", "left_hand", "right_hand", "neck"],
+        "name": "arms",
+        "joints": ["root", "left_hand", "right_hand", "neck"],
         "bones": [["neck", "root"], ["left_hand", "neck"], ["right_hand", "neck"]],
-        "centre": "root", "spine": ["root", "neck"], "shoulders": ["right_hand", "left_hand"],
-    }  # fmt: skip
+        "centre": "root",
+        "spine": ["root", "neck"],
+        "shoulders": ["right_hand", "left_hand"],
+    }
     (tmp_path / "arms.yaml").write_text(json.dumps(layout))
     names = {"root": "Hips", "left_hand": "LeftArm_end", "right_hand": "RightArmEnd"}
     own = {**own, "unit": "cm", "layout": str(tmp_path / "arms.yaml"), "joints": names}

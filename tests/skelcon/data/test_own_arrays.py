@@ -114,11 +114,9 @@ def test_labels_of_any_kind(tmp_path: Path, own: dict, labels: np.ndarray):
 def test_an_array_for_each_side_is_a_split(tmp_path: Path, own: dict, plain: str):
     names = np.array([clip.name for clip in CLIPS])
     label = np.array([clip.label for clip in CLIPS])
-    np.savez(
-        tmp_path / "own.npz",
-        x_train=X[:8], y_train=label[:8], names_train=names[:8],
-        x_test=X[8:], y_test=label[8:], names_test=names[8:],
-    )  # fmt: skip
+    train = {"x_train": X[:8], "y_train": label[:8], "names_train": names[:8]}
+    test = {"x_test": X[8:], "y_test": label[8:], "names_test": names[8:]}
+    np.savez(tmp_path / "own.npz", **train, **test)
     dataset, _ = imported(tmp_path / "own.npz", tmp_path / "out", {"layout": own["layout"]})
     assert dataset.splits["split"].tolist() == [0] * 8 + [1] * 4
     assert digest(dataset) == plain

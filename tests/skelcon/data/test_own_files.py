@@ -87,9 +87,13 @@ def with_texts(path: Path, values: np.ndarray) -> None:
     ],
 )
 def test_formats_of_numbers(
-    tmp_path: Path, own: dict, plain: str, suffix: str,
-    write: Callable[[Path, np.ndarray], object], options: dict,
-):  # fmt: skip
+    tmp_path: Path,
+    own: dict,
+    plain: str,
+    suffix: str,
+    write: Callable[[Path, np.ndarray], object],
+    options: dict,
+):
     folder = write_each(tmp_path / "clips", suffix, write)
     options = {**own, "files": FILES + suffix, **options}
     dataset, skipped = imported(folder, tmp_path / "out", options)
@@ -178,10 +182,8 @@ def test_a_folder_with_a_file_for_each_frame(tmp_path: Path):
             bodies = bodies[: 2 if at % 2 else 1] if at else bodies[:0]  # noqa: PLW2901
             listed = [{"pose_keypoints_2d": body.ravel().tolist()} for body in bodies]
             (folder / f"{at}_keypoints.json").write_text(json.dumps({"people": listed}))
-    options = {
-        "layout": "coco-17", "files": "{label}_{subject}/", "split": "subject:odd",
-        "path": "people.*.pose_keypoints_2d",
-    }  # fmt: skip
+    options = {"layout": "coco-17", "files": "{label}_{subject}/", "split": "subject:odd"}
+    options["path"] = "people.*.pose_keypoints_2d"
     dataset, skipped = imported(tmp_path / "clips", tmp_path / "out", options, normalisation=RAW)
     assert skipped == []
     assert dataset.lengths.tolist() == [12] * 4

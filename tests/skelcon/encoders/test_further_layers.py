@@ -111,13 +111,9 @@ def topology_by_hand(module: nn.Module, x: np.ndarray, O: int, R: int) -> np.nda
     y = np.zeros((N, O, x.shape[2], V))
     for n in range(N):
         for k in range(3):
-            psi, phi = (
-                # Each frame is transformed, then the mean over frames is taken.
-                np.mean(
-                    [pairs[i, k] @ x[n, :, t] for t in range(x.shape[2])], axis=0
-                ) + of_pairs.reshape(2, 3, R)[i, k][:, None]
-                for i in (0, 1)
-            )  # fmt: skip
+            # Each frame is transformed, then the mean over frames is taken.
+            frames = [pairs[:, k] @ x[n, :, t] for t in range(x.shape[2])]
+            psi, phi = np.mean(frames, axis=0) + of_pairs.reshape(2, 3, R)[:, k, :, None]
             for u in range(V):
                 for v in range(V):
                     q = refine[k] @ np.tanh(psi[:, u] - phi[:, v]) + of_refine.reshape(3, O)[k]
