@@ -5,8 +5,8 @@ head. AimCLR trains one network for each stream, and no tensor tells which it wa
 CrosSCLR holds all three, as one of CMD does. Neither do tensors tell the strides: they are those of
 ST-GCN's ten units.
 
-Links are in the subsets of ST-GCN's public code (``partition``); its second and third subset are our
-third and second.
+Links are in the subsets of ST-GCN's public code (``partition``); the second and the third of its
+subsets are our third and second.
 """
 
 from __future__ import annotations

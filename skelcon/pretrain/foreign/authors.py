@@ -45,7 +45,9 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
         raise UserError(f"'{checkpoint.path}' holds two encoders of the representation {names[0]}")
     bodies = sorted({each.bodies for each in found})
     if len(bodies) > 1:
-        raise UserError(f"'{checkpoint.path}' holds encoders of different numbers of bodies: {bodies}")
+        raise UserError(
+            f"'{checkpoint.path}' holds encoders of different numbers of bodies: {bodies}"
+        )
     return found
 
 

@@ -57,9 +57,7 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
         tensors |= t.layer(f"{theirs}.mlp.fc2", f"{ours}.back", dim, hidden)
     t.check_all_used()
     frames = segments * segment
-    return [
-        Converted("stg", config, tensors, BODIES, frames, encoder="transformer", stream=chosen)
-    ]
+    return [Converted("stg", config, tensors, BODIES, frames, encoder="transformer", stream=chosen)]
 
 
 _STREAMS = {"bone": "bone", "motion": "vel"}

@@ -339,7 +339,10 @@ def test_a_source_that_it_is_not(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("tensor", "network"),
-    [("module.backbone.t_tr.CA.conv1.weight", "DSTE"), ("backbone.t_tr.layers.0.norm1.bias", "STTR")],
+    [
+        ("module.backbone.t_tr.CA.conv1.weight", "DSTE"),
+        ("backbone.t_tr.layers.0.norm1.bias", "STTR"),
+    ],
 )
 def test_usdrl_is_refused_with_the_reason(tensor: str, network: str, tmp_path: Path):
     start = "module." if tensor.startswith("module.") else ""
@@ -357,7 +360,12 @@ CHANGES = [
     ("aimclr", "data_bn.weight", torch.ones(54), "'encoder_q.data_bn.weight' has the shape (54,)"),
     ("aimclr", "extra", torch.ones(1), "'encoder_q.extra' is unexpected"),
     ("cmd", "input_norm.running_var", None, "'encoder_q.input_norm.running_var' is missing"),
-    ("cmd", "encoder.gru.weight_ih_l0", torch.ones(15, 108), "108 values per frame, not a multiple"),
+    (
+        "cmd",
+        "encoder.gru.weight_ih_l0",
+        torch.ones(15, 108),
+        "108 values per frame, not a multiple",
+    ),
     ("cmd", "embedding.weight", torch.ones(2), "'encoder_q.embedding.weight' is unexpected"),
     ("mamp", "head.fc.weight", torch.ones(60, DIM), "'head' is of a classifier"),
     ("mamp", "pos_embed", torch.ones(1, 1, 17, DIM), "(1, 1, 17, 8), expected (1, 1, 25, 8)"),
