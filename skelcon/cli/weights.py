@@ -158,33 +158,51 @@ def _print_nearest(answer: Json, searched: int) -> None:
 
 
 def import_weights(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint_*.pth.tar of the authors.")],
+    checkpoint: Annotated[Path, typer.Argument(help="What the public code of a paper has saved.")],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="authors, aimclr (also CrosSCLR, SkeletonCLR), cmd or mamp.",
+            show_default="by the names of the tensors",
+        ),
+    ] = None,
+    stream: Annotated[
+        str | None,
+        typer.Option(
+            help="joint, bone or motion: what it was trained on, or which of several to take.",
+            show_default="joint, if the file does not tell",
+        ),
+    ] = None,
     frames: Annotated[
         int | None,
         typer.Option(
             min=16,
             help="Frames of a view.",
-            show_default="64; for img they follow from the tensors",
+            show_default="the source's; for img and mamp they follow from the tensors",
         ),
     ] = None,
 ) -> None:
-    """Convert a checkpoint of the authors' public code to weights of skelcon.
+    """Convert a checkpoint of public code to weights of skelcon.
 
-    It keeps the query encoders of an intra- or inter-skeleton pre-training and
-    drops key encoders, queues and projection heads. No code in the checkpoint
-    is run.
+    It keeps the query encoders of a contrast, or the encoder of a masked autoencoder, and
+    drops key encoders, decoders, queues and projection heads. No code in the checkpoint
+    is run. skelcon's README lists the sources and how their clips are imported.
     """
-    from skelcon.pretrain.authors import import_weights as converted
+    from skelcon.pretrain.foreign import import_weights as converted
 
     _check_suffix(out, ".safetensors")
     with can_write(out):
-        encoders = converted(checkpoint, out, frames)
+        found, encoders = converted(checkpoint, out, frames, source=source, stream=stream)
     for name, encoder in encoders.items():
         echo(
             f"{name}: {encoder.feature_size} features of views of {encoder.bodies} bodies, "
             f"{encoder.frames} frames, {encoder.layout.num_joints} joints"
         )
+    if found.clips:
+        echo(f"clips as {found.title} has them: {found.clips}")
 
 
 def _opened(console: PlainConsole, data: Path | None) -> SkeletonDataset:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from skelcon.config import Config
 from skelcon.registry import Registry
@@ -85,12 +91,28 @@ class AGCNConfig(GraphConfig):
         return self
 
 
+Partition = Literal["paper", "code"]
+
+
 class STGCNConfig(GraphConfig):
     """ST-GCN; the default is the published size."""
 
     dropout: float = Field(
         0.5, ge=0, lt=1, description="after each unit but the first; 0 computes absent bodies once"
     )
+    partition: Partition = Field(
+        "paper",
+        description="of links, into those towards the root and away from it; `code`: as ST-GCN's "
+        "public code, which tells them apart near the root only",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without ``partition`` where it is the paper's, as keys have been made of it."""
+        values: dict[str, Any] = write(self)
+        if self.partition == "paper":
+            values.pop("partition", None)
+        return values
 
 
 class CTRGCNConfig(GraphConfig):

@@ -11,16 +11,27 @@ from torch.nn import functional
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.encoders.agcn import ConvNorm, initialise, spatial_graph
 from skelcon.encoders.bodies import WeightedBatchNorm2d, mean_over_bodies
-from skelcon.encoders.options import STGCNConfig
+from skelcon.encoders.options import Partition, STGCNConfig
 from skelcon.encoders.representations import InputNorm
 
 
-def spatial_partition(layout: SkeletonLayout) -> Tensor:
+def spatial_partition(layout: SkeletonLayout, partition: Partition = "paper") -> Tensor:
     """(3, V, V): a joint itself, those towards the root and those away from it.
 
     Of all three together each column sums to 1: A D^-1, with A of bones and self-links.
+
+    Args:
+        layout: its bones are the links.
+        partition: ``code``: as ST-GCN's public code, which takes joints that are more than one bone
+            from the root for equally far from it: of a bone between two of these both directions
+            are in the third subset.
     """
     links = spatial_graph(layout).sign()
+    if partition == "code":
+        near = [layout.root, *(child for child, parent in layout.bones if parent == layout.root)]
+        far = links[1].clone()
+        far[near] = 0  # what stays are links from a parent further away
+        links[1:] += torch.stack((-far, far))
     return links / links.sum(dim=(0, 1))
 
 
@@ -75,7 +86,7 @@ class STGCN(nn.Module):
 
     def __init__(self, config: STGCNConfig, layout: SkeletonLayout) -> None:
         super().__init__()
-        graph = spatial_partition(layout)
+        graph = spatial_partition(layout, config.partition)
         self.norm = InputNorm(1, layout.num_joints)  # bodies share it
         units, inputs = [], 3
         for i, (channels, stride) in enumerate(zip(config.channels, config.strides, strict=True)):

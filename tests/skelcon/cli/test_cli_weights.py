@@ -11,6 +11,7 @@ from skelcon import embed, load_encoder
 from skelcon.cli.program import main
 from skelcon.data import KINECT_V2, SkeletonDataset, split, synthetic
 from skelcon.encoders import AGCNConfig, BiGRUConfig, Encoder, EncodersConfig
+from skelcon.pretrain.foreign import SOURCES
 from skelcon.pretrain.weights import save_encoders
 
 SMALL = EncodersConfig(
@@ -181,3 +182,34 @@ def test_import_weights_prints_what_it_wrote(run: Run, tmp_path: Path):
     encoder = load_encoder(out)
     assert (encoder.frames, encoder.layout) == (32, KINECT_V2)
     assert torch.equal(encoder.network.gru.weight_hh_l0, gru.weight_hh_l0)
+
+
+def test_import_weights_tells_which_clips_a_source_has(run: Run, tmp_path: Path):
+    shapes = {
+        "joints_embed.proj": (8, 3, 4, 1),
+        "norm": (8,),
+        "blocks.0.norm1": (8,),
+        "blocks.0.norm2": (8,),
+        "blocks.0.attn.qkv": (24, 8),
+        "blocks.0.attn.proj": (8, 8),
+        "blocks.0.mlp.fc1": (16, 8),
+        "blocks.0.mlp.fc2": (8, 16),
+    }
+    state = {f"{name}.weight": torch.ones(shape) for name, shape in shapes.items()}
+    state |= {f"{name}.bias": torch.ones(shape[:1]) for name, shape in shapes.items()}
+    state |= {"pos_embed": torch.ones(1, 1, 25, 8), "temp_embed": torch.ones(1, 6, 1, 8)}
+    torch.save({"model": state, "epoch": 399}, tmp_path / "a.pth")
+    out = tmp_path / "a.safetensors"
+    code, shown, _ = run("import-weights", tmp_path / "a.pth", out, "--from", "mamp")
+    assert code == 0
+    first, second = shown.splitlines()
+    assert first == "stg: 8 features of views of 2 bodies, 24 frames, 25 joints"
+    assert second.startswith("clips as MAMP has them: CTR-GCN npz")
+    code, _, error = run("import-weights", tmp_path / "a.pth", out, "--from", "cmd")
+    assert code == 2
+    assert "is a checkpoint of MAMP, not of CMD: --from mamp" in error
+
+
+def test_the_help_of_import_weights_names_the_sources(run: Run):
+    _, shown, _ = run("import-weights", "--help")
+    assert all(name in shown for name in SOURCES if name != "usdrl")

@@ -85,6 +85,21 @@ def test_the_partition_is_of_the_degree_of_each_joint():
     np.testing.assert_allclose(array(spatial_partition(STAR)), graph, atol=1e-7)
 
 
+def test_the_partition_of_the_public_code():
+    """It knows a and b of the chain a - b - c - d: of c - d both directions are one subset."""
+    chain = SkeletonLayout("chain", STAR.joints, ((1, 0), (2, 1), (3, 2)), 0, (0, 1), (2, 3))
+    towards = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]])  # [from, to]
+    away = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    graph = np.stack([np.eye(V), away, towards]) / [2, 3, 3, 2]
+    np.testing.assert_allclose(array(spatial_partition(chain, "code")), graph, atol=1e-7)
+    plain = STGCNConfig(partition="paper")
+    assert plain.model_dump() == STGCNConfig().model_dump()
+    assert "partition" not in plain.model_dump()  # nor in the key of any unit
+    assert STGCNConfig(partition="code").model_dump()["partition"] == "code"
+    one, other = (STGCN(STGCNConfig(partition=name), chain) for name in ("paper", "code"))
+    assert not torch.equal(one.units[0].fixed, other.units[0].fixed)
+
+
 def test_a_unit_of_st_gcn_equals_a_loop():
     model = filled(STGCN(STGCNConfig(channels=(5, 7), strides=(1, 2), kernel=3), STAR))
     x, unit = random(2, 5, T, V), model.units[1]

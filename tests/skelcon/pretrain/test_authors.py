@@ -6,9 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from checkpoint_helpers import Shapes, State, batch_norm, conv, filled, layer, norm
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,23 +16,12 @@ from skelcon.data import KINECT_V2
 from skelcon.encoders import AGCNConfig, BiGRUConfig, HCNConfig
 from skelcon.errors import UserError
 from skelcon.pretrain import load_encoder
-from skelcon.pretrain.authors import import_weights, read_checkpoint
+from skelcon.pretrain.foreign import SOURCES, import_weights, read_checkpoint
 
-Shapes = dict[str, tuple[int, ...]]
-State = dict[str, Tensor]
 B, M, T, V, C = 3, 2, 32, 25, 3
 HIDDEN, LAYERS = 5, 2
 CHANNELS, STRIDES, KERNEL = (8, 8, 12), (1, 1, 2), 3
 WIDTH, WINDOW = 4, 32
-
-
-def layer(name: str, *shape: int) -> Shapes:
-    return {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
-
-
-def norm(name: str, size: int) -> Shapes:
-    statistics = {f"{name}.running_mean": (size,), f"{name}.running_var": (size,)}
-    return {**layer(name, size), **statistics, f"{name}.num_batches_tracked": ()}
 
 
 def head(size: int, mlp: bool) -> Shapes:
@@ -92,19 +81,6 @@ SHAPES: dict[str, Callable[..., Shapes]] = {
 }
 
 
-def filled(shapes: Shapes) -> State:
-    """Random values; their sizes keep what passes through of order one."""
-    state = {}
-    for name, shape in shapes.items():
-        if name.endswith("num_batches_tracked"):
-            state[name] = torch.tensor(11)
-        elif name.endswith("running_var"):
-            state[name] = torch.rand(shape) + 0.5
-        else:
-            state[name] = torch.randn(shape) / max(1, int(np.prod(shape[1:]))) ** 0.5
-    return state
-
-
 def moco(*encoders: State) -> State:
     """A state dict of their contrast: one encoder intra-skeleton, two inter-skeleton."""
     state = {}
@@ -142,17 +118,6 @@ def gru_reference(w: State, x: Tensor) -> Tensor:
     for t in range(T):
         out, state = gru(frames[:, t : t + 1], state)
     return out[:, -1]
-
-
-def conv(w: State, name: str, x: Tensor, stride: int = 1) -> Tensor:
-    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
-    padding = tuple(size // 2 for size in weight.shape[2:])
-    return functional.conv2d(x, weight, bias, stride=(stride, 1), padding=padding)
-
-
-def batch_norm(w: State, name: str, x: Tensor) -> Tensor:
-    statistics = (w[f"{name}.running_mean"], w[f"{name}.running_var"])
-    return functional.batch_norm(x, *statistics, w[f"{name}.weight"], w[f"{name}.bias"])
 
 
 def hcn_reference(w: State, x: Tensor) -> Tensor:
@@ -239,7 +204,8 @@ def test_an_intra_checkpoint_gives_the_features_of_its_query_encoder(
     state = filled(SHAPES[name](mlp))
     path = saved(tmp_path / "checkpoint_0450.pth.tar", moco(state), parallel)
     out = tmp_path / "weights.safetensors"
-    written = import_weights(path, out, frames=T)
+    found, written = import_weights(path, out, frames=T)
+    assert found is SOURCES["authors"]
     assert list(written) == [name]
     encoder = load_encoder(out)
     assert (encoder.representation, encoder.bodies, encoder.frames) == (name, M, T)
@@ -262,7 +228,7 @@ def test_an_inter_checkpoint_gives_both(pair: tuple[str, str], tmp_path: Path):
 def test_the_frames_are_the_image_encoders_or_64(tmp_path: Path):
     image = saved(tmp_path / "img.pth.tar", moco(filled(hcn_shapes())))
     assert read_checkpoint(image)[1].frames == T
-    with pytest.raises(UserError, match="image encoder of 32 frames, not 64"):
+    with pytest.raises(UserError, match="an encoder of 32 frames, not 64"):
         read_checkpoint(image, frames=64)
     sequence = saved(tmp_path / "seq.pth.tar", moco(filled(gru_shapes())))
     assert read_checkpoint(sequence)[1].frames == 64
@@ -346,7 +312,7 @@ SIZES = [
     ("seq", "encoder.gru.weight_ih_l0", (15, 108), "108 values per frame, not a multiple"),
     ("stg", "data_bn.weight", (108,), "108 values per frame, not a multiple"),
     ("img", "fc.0.weight", (60, 60), "60 features, not a multiple of 32"),
-    ("img", "conv2.weight", (24, WIDTH, 3, 1), "a size that img cannot have: .*multiple of 16"),
+    ("img", "conv2.weight", (24, WIDTH, 3, 1), "a size that HCN cannot have: .*multiple of 16"),
 ]
 
 
@@ -383,7 +349,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path):
         ({"epoch": 1}, "has no 'state_dict'"),
         ([1, 2], "has no 'state_dict'"),
         ({"state_dict": {"encoder_r.fc.weight": torch.ones(1)}}, "holds no 'encoder_q'"),
-        ({"state_dict": {"fc.weight": torch.ones(1)}}, "unexpected 'fc.weight'"),
+        ({"state_dict": {"fc.weight": torch.ones(1)}}, "no checkpoint of"),
         ({"state_dict": {"encoder_q.fc.weight": 3.0}}, "unexpected 'encoder_q.fc.weight'"),
         ({"state_dict": {"encoder_q.fc.weight": torch.ones(1)}}, "not one of the encoders"),
     ],
