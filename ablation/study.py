@@ -42,7 +42,7 @@ paper:                                        what the paper reports; the entry 
 claims:                                       what is said of the table (ablation/claim.py)
 - {text: All three beat the rest., source: Section 4.4, rows: crop+pose+jitter > *}
 transfer: false                               true: the pre-training is on --source
-design: {kind: grid, factors: ...}            rows from factors and levels (ablation/designs/config.py)
+design: {kind: grid, factors: ...}            generated rows (ablation/designs/config.py)
 notes: [text]                                 what a reader must know
 """
 

@@ -29,7 +29,7 @@ def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
         return [f"Design: {', '.join(parts)} of {', '.join(names.values())}."]
     found = aliases_of(columns_of_runs(design.axes, runs))
     mixed = {
-        3: "a main effect is mixed with interactions of two others, and reads as without them",
+        3: "a main effect is mixed with interactions of two others, and right if these are small",
         4: "no main effect is mixed with an interaction of two factors, these are with each other",
         5: "main effects and interactions of two factors are not mixed",
     }

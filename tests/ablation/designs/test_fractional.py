@@ -25,8 +25,10 @@ def resolution(signs: np.ndarray) -> int:
 @pytest.mark.parametrize(
     ("factors", "basic", "expected"),
     # Of 2^(k-p) designs in the tables of Montgomery, "Design and Analysis of Experiments".
-    [(3, 2, 3), (4, 3, 4), (5, 3, 3), (7, 3, 3), (5, 4, 5), (6, 4, 4), (8, 4, 4), (9, 4, 3)]
-    + [(15, 4, 3), (6, 5, 6), (7, 5, 4), (16, 5, 4), (8, 6, 5)],
+    [
+        *[(3, 2, 3), (4, 3, 4), (5, 3, 3), (7, 3, 3), (5, 4, 5), (6, 4, 4), (8, 4, 4), (9, 4, 3)],
+        *[(15, 4, 3), (6, 5, 6), (7, 5, 4), (16, 5, 4), (8, 6, 5)],
+    ],
 )
 def test_a_regular_fraction_has_the_highest_resolution(
     factors: int, basic: int, expected: int
@@ -54,8 +56,10 @@ def test_of_equal_resolution_the_one_with_the_fewest_short_words_is_chosen() -> 
 
 @pytest.mark.parametrize(
     ("sizes", "runs", "least"),
-    [((4, 3, 3, 2), 18, 0.95), ((4, 3, 3, 2), 16, 0.93), ((3, 3, 3, 3), 9, 0.999)]
-    + [((2, 2, 2, 2, 2), 12, 0.9), ((2, 3, 5), 11, 0.8)],
+    [
+        *[((4, 3, 3, 2), 18, 0.95), ((4, 3, 3, 2), 16, 0.93), ((3, 3, 3, 3), 9, 0.999)],
+        *[((2, 2, 2, 2, 2), 12, 0.9), ((2, 3, 5), 11, 0.8)],
+    ],
 )
 def test_another_fraction_is_balanced_distinct_and_nearly_orthogonal(
     sizes: tuple[int, ...], runs: int, least: float
@@ -100,7 +104,7 @@ def axes_of(factors: dict[str, tuple[str, ...]]) -> list[Axis]:
 
 
 def test_aliases_are_told_as_the_signs_have_them() -> None:
-    two = {name: ("0", "1") for name in "abcd"}
+    two = dict.fromkeys("abcd", ("0", "1"))
     half = columns_of_runs(axes_of(two), chosen(two, 8))  # I = ABCD
     found = aliases_of(half)
     assert found.resolution == 4
@@ -110,9 +114,9 @@ def test_aliases_are_told_as_the_signs_have_them() -> None:
         (("a", "d"), ("b", "c")),
     )
     assert found.main == {}
-    five = {name: ("0", "1") for name in "abcde"}
+    five = dict.fromkeys("abcde", ("0", "1"))
     assert aliases_of(columns_of_runs(axes_of(five), chosen(five, 16))).resolution == 5
-    three = {name: ("0", "1") for name in "abc"}
+    three = dict.fromkeys("abc", ("0", "1"))
     found = aliases_of(columns_of_runs(axes_of(three), chosen(three, 4)))
     assert found.resolution == 3
     assert found.main["a"] == {("b", "c"): pytest.approx(1)}
