@@ -276,8 +276,8 @@ def figure(
     Args:
         results: the results directory.
         study: the table's name there.
-        kind: ``intervals``, ``setting``, ``pairs``, ``confusion``, ``classes``, ``parameters``,
-            ``time``, ``training``, ``ranks``, ``tsne`` or ``retrieval``.
+        kind: ``intervals``, ``setting``, ``effects``, ``pairs``, ``confusion``, ``classes``,
+            ``parameters``, ``time``, ``training``, ``ranks``, ``tsne`` or ``retrieval``.
         row: of ``confusion``, ``classes``, ``tsne`` and ``retrieval``; the column's best if None.
         column: of the same, the first if None; the other figures show it alone.
         against: the row that ``classes`` compares with.

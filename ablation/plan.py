@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
+from ablation.designs.describe import described
 from ablation.study import Report, Study
 from ablation.units import (
     TRAIN_SIDE,
@@ -210,7 +211,14 @@ def make_plan(
         for column, own in _protocols(study, dataset).items()
         for cell in maker.cells(row, column, own or chosen)
     ]
-    return Plan(*question, tuple(cells), maker.units, (*notes, *maker.notes))
+    notes = (*notes, *maker.notes, *_notes_on_design(study))
+    return Plan(*question, tuple(cells), maker.units, notes)
+
+
+def _notes_on_design(study: Study) -> list[str]:
+    """What the rows of a design can tell."""
+    runs = [row.levels for row in study.rows.values() if row.levels]
+    return described(study.design, runs) if study.design is not None and len(runs) > 1 else []
 
 
 def _protocols(study: Study, dataset: SkeletonDataset) -> dict[str, str | None]:

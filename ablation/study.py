@@ -17,6 +17,7 @@ rows:
     pretrain: true                            false: the encoder keeps its random weights
     coordinates: false                        true: what encoders see, in place of their features
     task: retrieval                           in place of the study's
+    grid: {key.path: [values]}                in place of the row, one for each combination
 columns:
   seq:
     label: SEQ
@@ -41,12 +42,14 @@ paper:                                        what the paper reports; the entry 
 claims:                                       what is said of the table (ablation/claim.py)
 - {text: All three beat the rest., source: Section 4.4, rows: crop+pose+jitter > *}
 transfer: false                               true: the pre-training is on --source
+design: {kind: grid, factors: ...}            generated rows (ablation/designs/config.py)
 notes: [text]                                 what a reader must know
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -54,6 +57,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
+from ablation.designs import Design, with_generated_rows
 from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
@@ -84,6 +88,7 @@ class Row(Config):
     pretrain: bool = True
     coordinates: bool = False
     task: str | None = None
+    levels: dict[str, str] = Field({})
 
     @property
     def pretrained(self) -> bool:
@@ -141,6 +146,7 @@ class Study(Config):
     references: dict[str, Row] = Field({})
     paper: tuple[Report, ...] = ()
     claims: tuple[Claim, ...] = ()
+    design: Design | None = None
     transfer: bool = False
     notes: tuple[str, ...] = ()
     _file: YamlFile | None = PrivateAttr(None)
@@ -159,6 +165,7 @@ class Study(Config):
             for tick in row.ticks:
                 if tick not in self.ticks:
                     raise ValueError(f"row '{name}': unknown tick '{tick}'")
+        self._check_levels()
         clash = set(self.rows) & set(self.references)
         if clash:
             raise ValueError(f"'{min(clash)}' is both a row and a reference")
@@ -170,6 +177,13 @@ class Study(Config):
         for claim in self.claims:
             claim.check(*self._members(claim))
         return self
+
+    def _check_levels(self) -> None:
+        factors = {axis.name for axis in self.design.axes} if self.design is not None else set()
+        for name, row in self.rows.items():
+            if row.levels and {*row.levels} != factors:
+                told = ", ".join(sorted(factors)) or "none: the study has no design"
+                raise ValueError(f"row '{name}': levels of the factors {told}")
 
     def _members(self, claim: Claim) -> tuple[set[str], set[str]]:
         """What a claim may name: what it compares, and where."""
@@ -321,9 +335,16 @@ class Study(Config):
         if self._file is None:
             return None
         rows = (("rows", row, "set"), ("references", row, "set"))
-        places = (("columns", column, "set"), *rows, ("base",))
+        places = (("columns", column, "set"), *rows, *self._places_of(row), ("base",))
         found = (self._file.at_setting(above, keys) for above in places)
         return next((text for text in found if text is not None), None)
+
+    def _places_of(self, row: str) -> Iterator[tuple[str, ...]]:
+        """Where the file has the settings of a generated row."""
+        yield "rows", row.partition("/")[0], "grid"
+        yield "rows", row.partition("/")[0], "set"
+        for factor, level in self.all_rows[row].levels.items():
+            yield "design", "factors", factor, "levels", level, "set"
 
 
 def load_study(path: Path) -> Study:
@@ -338,7 +359,7 @@ def load_study(path: Path) -> Study:
         )
     plugins = _plugins_of(file, path)
     load_plugins(plugins)
-    values = {**file.values, "name": path.stem}
+    values = with_generated_rows({**file.values, "name": path.stem}, file)
     if plugins:
         values["plugins"] = plugins
     study = validated(Study, values, file.at)

@@ -74,7 +74,8 @@ def print_claims(console: Console, table: Table, every: bool) -> None:
 
 
 def _comparisons(table: Table, answer: Answer, every: bool) -> RenderableType:
-    from ablation.report.claims_export import effect, p_text, pair_name
+    from ablation.report.claims_export import effect, pair_name
+    from ablation.report.entry import p_text
 
     weakest = answer.weakest
     shown = answer.comparisons if every else [weakest] if weakest is not None else []

@@ -94,8 +94,7 @@ def print_pair(console: Console, pair: TablePair) -> None:
 def _texts(cell: CellPair) -> list[str]:
     """Both means with n, the difference with its interval, and p."""
     from ablation.provenance.comparison_export import scale_of
-    from ablation.report.claims_export import p_text
-    from ablation.report.entry import difference, number
+    from ablation.report.entry import difference, number, p_text
 
     def mean(estimate: Estimate | None) -> str:
         if estimate is None:

@@ -72,6 +72,7 @@ def figures(
     \b
     intervals    the table's rows
     setting      along one numeric setting, such as |j| or l_min
+    effects      what each factor of a design does
     pairs        which representation gains from which in the pre-training
     confusion    which class is taken for which, by --row
     classes      accuracy by class, of --row and --against

@@ -56,6 +56,8 @@ def show_plan(
         return
     for plan, missing in plans:
         say(console, describe(plan, missing))
+        for note in plan.notes:
+            say(console, note)
     if len(plans) > 1:
         planned = sum(plan.count("pretrain") for plan, _ in plans)
         distinct = sum(1 for unit in units.values() if isinstance(unit, PretrainUnit))

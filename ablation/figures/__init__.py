@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from ablation.figures import (
     by_class,
     confusion,
+    effects,
     intervals,
     pairs,
     ranks,
@@ -30,6 +31,7 @@ __all__ = ["FIGURES", "Asked", "DoesNotApplyError"]
 FIGURES: dict[str, Callable[[Asked], Figure]] = {
     "intervals": intervals.of_results,  # the table's rows
     "setting": settings.of_results,  # along one numeric setting, such as |j| or l_min
+    "effects": effects.of_results,  # what each factor of a design does
     "pairs": pairs.of_results,  # representations pre-trained together
     "confusion": confusion.of_results,  # of --row in --column
     "classes": by_class.of_results,  # --row against --against

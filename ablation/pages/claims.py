@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ablation.evidence.claims import Answer, Compared, Verdict
 from ablation.pages.strips import Strip, effect_strip, reach_of
-from ablation.report.claims_export import effect, p_text, pair_name
+from ablation.report.claims_export import effect, pair_name
+from ablation.report.entry import p_text
 from ablation.report.table import Table
 
 MARKS: dict[Verdict, str] = {"holds": "✓", "not shown": "○", "contradicted": "✗"}

@@ -16,6 +16,7 @@ from skelcon.figures import style
 CAPTIONS = {
     "intervals": "The rows with their intervals.",
     "setting": "Along the setting that the rows vary.",
+    "effects": "What each factor of the design does, with its 95 % interval.",
     "pairs": "Which representation gains from which in the pre-training.",
     "confusion": "Which class is taken for which.",
     "classes": "Accuracy by class, of two rows.",

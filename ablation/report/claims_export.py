@@ -9,7 +9,7 @@ import pandas as pd
 
 from ablation import doors
 from ablation.evidence.claims import Answer, Compared, in_short
-from ablation.report.entry import difference
+from ablation.report.entry import difference, p_text
 from ablation.report.table import Table
 
 _OF_CLAIM = ("claim", "text", "source", "verdict", "p_claim", "further_seeds")
@@ -42,13 +42,6 @@ def effect(each: Compared) -> str:
     if each.difference is None:
         return ""
     return difference(each.difference)
-
-
-def p_text(p: float | None) -> str:
-    """``0.013``, ``< 0.001``; a dash where there is none."""
-    if p is None:
-        return "-"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def frame_of(answers: Sequence[Answer]) -> pd.DataFrame:

@@ -64,3 +64,10 @@ def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
     within = (min(max(scale * end, -100.0), 100.0) for end in found.interval)
     low, high = (number(end, unit, digits) for end in within)
     return f"{text} [{low}, {high}]"
+
+
+def p_text(p: float | None) -> str:
+    """``0.013``, ``< 0.001``; a dash where there is none."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

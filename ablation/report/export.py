@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.report import claims_export
+from ablation.report import claims_export, effects_export
 from ablation.report.latex import to_latex
 from ablation.report.markdown import to_markdown
 from ablation.report.numbers import document, to_csv
@@ -58,6 +58,13 @@ def export(
         texts["claims.csv"] = claims.to_csv(index=False, lineterminator="\n")
         if "markdown" in formats:
             texts["claims.md"] = claims_export.to_markdown(table)
+    if table.effects:
+        effects = effects_export.frame_of(table.effects)
+        texts["effects.csv"] = effects.to_csv(index=False, lineterminator="\n")
+        if "markdown" in formats:
+            texts["effects.md"] = effects_export.to_markdown(table.plan, table.effects)
+        if "latex" in formats:
+            texts["effects.tex"] = effects_export.to_latex(table.plan, table.effects)
     for name, text in texts.items():
         write_atomically(directory / name, text)
     written = [directory / name for name in texts]

@@ -10,9 +10,11 @@ import pandas as pd
 
 from ablation.evidence.budgets import unequal_budgets
 from ablation.evidence.claims import Answer, in_short
+from ablation.evidence.effects import Effects
 from ablation.evidence.validation import validation_notes
 from ablation.plan import Plan
 from ablation.report.diagnosis import pretext_notes
+from ablation.report.effects_export import details, sentences
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
@@ -48,6 +50,7 @@ def notes_of(
     store: Store | None = None,
     hits: Mapping[tuple[str, str], ClipHits] | None = None,
     answers: Sequence[Answer] = (),
+    effects: Sequence[Effects] = (),
 ) -> tuple[str, ...]:
     """The notes of a table, the most general first.
 
@@ -58,6 +61,7 @@ def notes_of(
         store: where its pre-trainings are; without it there are no notes on them.
         hits: (row, column) -> the clips that were right.
         answers: what it says to the claims of its study.
+        effects: what the factors of its design do.
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
@@ -81,6 +85,8 @@ def notes_of(
     if answers:
         command = f"skelcon-ablate claims {plan.study.name}"
         notes.append(Detail(f"Claims: {in_short(answers)} ({command} says which and why)."))
+    if effects:
+        notes += [*sentences(plan, effects), *map(Detail, details(effects))]
     if plan.report is not None:
         notes += _unequal(plan, entries) or map(Detail, _rank_correlations(plan, entries))
     if store is not None:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ablation.evidence.claims import Answer, answers_of
+from ablation.evidence.effects import Effects, effects_of
 from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.evidence.validation import folds_in_words, groups_in_words, pooled
 from ablation.plan import Cell, Plan
@@ -115,6 +116,7 @@ class Table:
         notes: what a reader must know beside it.
         answers: what it says to the claims of its study.
         evidence: the samples behind the cells.
+        effects: what the factors of its design do.
     """
 
     plan: Plan
@@ -125,6 +127,7 @@ class Table:
     show_paper: bool
     answers: tuple[Answer, ...] = ()
     evidence: Evidence = field(default_factory=lambda: Evidence({}))
+    effects: tuple[Effects, ...] = ()
 
     def __repr__(self) -> str:
         study, counts = self.study, [entry.n for entry in self.entries.values()]
@@ -168,17 +171,18 @@ def make_table(plan: Plan, frame: pd.DataFrame, store: Store | None = None) -> T
     ours = shown[shown["state"] != "reported"]
     evidence = evidence_of(plan, ours, store)
     entries = entries_of(plan, frame, evidence)
-    answers = answers_of(plan, evidence)
+    answers, effects = answers_of(plan, evidence), effects_of(plan, evidence)
     return Table(
         plan=plan,
         entries=entries,
         reported=reported_rows(plan),
         caption=_caption(plan, entries),
-        notes=notes_of(plan, entries, ours, store, evidence.hits, answers),
+        notes=notes_of(plan, entries, ours, store, evidence.hits, answers, effects),
         # Not on synthetic data: a number beside the paper's would suggest a comparison.
         show_paper=plan.report is not None and not plan.synthetic,
         answers=answers,
         evidence=evidence,
+        effects=effects,
     )
 
 

@@ -1,0 +1,10 @@
+"""Rows that are generated: designs of experiments, and lists of values in a row.
+
+A design says which factors there are and which combinations of their levels are run. Its rows are
+ordinary ones that know their levels; `ablation.evidence.effects` says what each factor does.
+"""
+
+from ablation.designs.config import Axis, Design, Factor, Kind, Level
+from ablation.designs.rows import with_generated_rows
+
+__all__ = ["Axis", "Design", "Factor", "Kind", "Level", "with_generated_rows"]

@@ -1,0 +1,141 @@
+"""What each factor of a design does: differences between levels, and interactions of two factors.
+
+Each is a weighted sum of the cells of a column (`ablation.statistics.effects`). To the variance of
+the model the part of the test groups is added, of the same sum taken clip by clip, as everywhere
+(`ablation.statistics.estimate`). p values are corrected by Holm over all main effects of the table,
+and over all of its interactions. An effect is *shown* if its p is below 5 % then, and its interval
+does not include zero.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ablation.designs import Axis, Kind
+from ablation.designs.describe import columns_of_runs
+from ablation.designs.matrix import Pair
+from ablation.designs.runs import runs_of
+from ablation.evidence.budgets import unequal_budgets
+from ablation.evidence.design_cells import DesignCells, Effect
+from ablation.evidence.evidence import Evidence
+from ablation.plan import Plan
+from ablation.statistics import adjusted
+from ablation.statistics.effects import shares_of
+
+
+@dataclass(frozen=True)
+class Effects:
+    """What a column of a design tells.
+
+    Attributes:
+        kind: of the design.
+        axes: the factors that vary.
+        main, interactions: effects, in the order of the factors.
+        runs: how many are used, of how many.
+        seeds: that all of these have.
+        basis: what the error is taken from; "" where there is none.
+        shares: factor -> what it explains of the variance; then of runs, seeds and noise.
+        closed: pairs of factors whose interaction the runs cannot tell.
+        reason: why nothing can be told; empty if something can.
+    """
+
+    column: str
+    kind: Kind
+    axes: tuple[Axis, ...] = ()
+    main: tuple[Effect, ...] = ()
+    interactions: tuple[Effect, ...] = ()
+    runs: tuple[int, int] = (0, 0)
+    seeds: int = 0
+    basis: str = ""
+    shares: Mapping[str, float] = field(default_factory=dict)
+    closed: tuple[Pair, ...] = ()
+    reason: str = ""
+
+
+def effects_of(plan: Plan, evidence: Evidence) -> tuple[Effects, ...]:
+    """Of each ranked column, and of each kind of its design; none of a study without a design."""
+    if plan.study.design is None:
+        return ()
+    found = [
+        _of_column(plan, evidence, column, kind, rows)
+        for column in plan.ranked
+        for kind, rows in _blocks(plan)
+    ]
+    main = _corrected([effect for each in found for effect in each.main])
+    further = _corrected([effect for each in found for effect in each.interactions])
+    return tuple(
+        replace(
+            each,
+            main=tuple(itertools.islice(main, len(each.main))),
+            interactions=tuple(itertools.islice(further, len(each.interactions))),
+        )
+        for each in found
+    )
+
+
+def _corrected(effects: Sequence[Effect]) -> Iterator[Effect]:
+    known = [effect.difference.p for effect in effects]
+    corrected = iter(adjusted([p for p in known if p is not None]))
+    for effect, p in zip(effects, known, strict=True):
+        yield effect if p is None else replace(effect, p_holm=float(next(corrected)))
+
+
+def _blocks(plan: Plan) -> Iterator[tuple[Kind, list[str]]]:
+    """The rows of each kind."""
+    design, rows = plan.study.design, plan.study.rows
+    assert design is not None
+    own = [name for name, row in rows.items() if row.levels]
+    for kind in design.kind:
+        if len(design.kind) == 1:
+            yield kind, own
+        else:
+            levels = [run.levels for run in runs_of(design, kind)]
+            yield kind, [name for name in own if rows[name].levels in levels]
+
+
+def _of_column(
+    plan: Plan, evidence: Evidence, column: str, kind: Kind, rows: Sequence[str]
+) -> Effects:
+    """The effects before any correction."""
+    design, levels = plan.study.design, {name: plan.study.rows[name].levels for name in rows}
+    assert design is not None
+    used, seeds = _complete(plan, evidence, column, rows)
+    empty = Effects(column, kind, runs=(len(used), len(rows)), seeds=len(seeds))
+    if len(used) < 2:
+        return replace(empty, reason="fewer than two runs are done")
+    unequal = unequal_budgets(plan, [(name, column) for name in used])
+    if unequal:
+        return replace(empty, reason=f"the budgets differ ({unequal})")
+    columns = columns_of_runs(design.axes, [levels[name] for name in used])
+    axes = tuple(axis for axis in design.axes if axis.name in columns)
+    cells = DesignCells.of(evidence, column, used, seeds, [levels[name] for name in used], axes)
+    try:
+        fit = cells.fit(columns)
+    except ValueError as error:
+        return replace(empty, reason=str(error))
+    pairs = itertools.combinations(columns, 2)
+    further = {pair: cells.interaction(columns, pair, fit.basis) for pair in pairs}
+    return replace(
+        empty,
+        axes=axes,
+        main=tuple(cells.main(columns, fit)),
+        interactions=tuple(effect for each in further.values() for effect in each),
+        basis=fit.basis,
+        shares=shares_of(cells.values, columns),
+        closed=tuple(pair for pair, each in further.items() if not each),
+    )
+
+
+def _complete(
+    plan: Plan, evidence: Evidence, column: str, rows: Sequence[str]
+) -> tuple[list[str], list[int]]:
+    """The runs that are used, and the seeds that all of them have."""
+    known = {name: evidence.values.get((name, column), {}) for name in rows}
+    begun = [name for name in rows if known[name]]
+    shared = [seed for seed in plan.seeds if begun and all(seed in known[n] for n in begun)]
+    if shared:
+        return begun, shared
+    done = [name for name in rows if all(seed in known[name] for seed in plan.seeds)]
+    return done, [*plan.seeds]

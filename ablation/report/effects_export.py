@@ -1,0 +1,223 @@
+"""The effects of a design in words, as lines of a frame, as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from ablation import doors
+from ablation.designs import Axis
+from ablation.designs.describe import interaction
+from ablation.evidence.design_cells import Effect
+from ablation.evidence.effects import Effects
+from ablation.plan import Plan
+from ablation.report.entry import difference, p_text
+
+COLUMNS: tuple[str, ...] = ("column", "design", "kind", "factor", "level", "against")
+COLUMNS += ("effect", "low", "high", "p", "p_holm", "share")
+EXPLAINED = (
+    "Each line is the difference of the level to the one that it stands against, in percentage "
+    "points over all runs of the design, with its 95 % interval over {over}. p is corrected by "
+    "Holm over the lines of its kind; bold are effects with p below 5 %. Share: of the variance of "
+    "all runs and seeds."
+)
+
+
+def frame_of(effects: Sequence[Effects]) -> pd.DataFrame:
+    """One line per effect; the columns are :data:`COLUMNS`, effects in percentage points.
+
+    Of an interaction factor, level and against are those of both, with a colon between.
+    """
+    lines = []
+    for each in effects:
+        for effect in (*each.main, *each.interactions):
+            kind = "main" if len(effect.factors) == 1 else "interaction"
+            names = (":".join(n) for n in (effect.factors, effect.levels, effect.against))
+            found = effect.difference
+            within = [100 * end for end in found.interval] if found.interval else [None, None]
+            share = each.shares.get(effect.factors[0]) if kind == "main" else None
+            numbers = (100 * found.value, *within, found.p, effect.p_holm, share)
+            lines.append((each.column, each.kind, kind, *names, *numbers))
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+# -- a sentence -------------------------------------------------------------------------------
+
+
+def sentences(plan: Plan, effects: Sequence[Effects]) -> list[str]:
+    """Of each column which factors matter, how much, and which cannot be told from nothing."""
+    return [_sentence(plan, effects, each) for each in effects]
+
+
+def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
+    about = []
+    if len({other.column for other in effects}) > 1:
+        about.append(plan.study.columns[each.column].label or each.column)
+    if len({other.kind for other in effects}) > 1:
+        about.append(each.kind)
+    where = f" ({', '.join(about)})" if about else ""
+    if each.reason:
+        return f"What matters{where} is not said: {each.reason}."
+    if not each.basis:
+        return f"What matters{where} is not said: one seed, and no run to spare: run more seeds."
+    words = EffectWords(each)
+    mattering = {name: found for name in words.names if (found := words.largest(name)) is not None}
+    told = [
+        f"{words.names[name]} (explains {100 * each.shares[name]:.0f} % of the variance; "
+        f"{words.compared(found)})"
+        for name, found in sorted(mattering.items(), key=lambda item: -each.shares[item[0]])
+    ]
+    rest = [words.names[axis.name] for axis in each.axes if axis.name not in mattering]
+    lead = (
+        f"Which matters{where}: {', '.join(told)}" if told else f"Nothing is shown to matter{where}"
+    )
+    parts = [lead, *([f"not distinguishable: {', '.join(rest)}"] if rest else [])]
+    shown = [effect for effect in each.interactions if effect.shown]
+    parts += [f"interactions: {', '.join(map(words.depending, shown))}"] if shown else []
+    runs = "" if each.runs[0] == each.runs[1] else f" ({each.runs[0]} of {each.runs[1]} runs)"
+    return f"{'; '.join(parts)}{runs}."
+
+
+class EffectWords:
+    """What factors and levels of some effects are called."""
+
+    def __init__(self, each: Effects) -> None:
+        self.effects = each
+        self.names = {axis.name: axis.label for axis in each.axes}
+        self._axes: Mapping[str, Axis] = {axis.name: axis for axis in each.axes}
+
+    def factor(self, factors: Sequence[str]) -> str:
+        """``Objective``, or ``Objective × Encoder``."""
+        return " × ".join(self.names[factor] for factor in factors)
+
+    def levels(self, effect: Effect, levels: Sequence[str]) -> str:
+        """``BYOL``, or ``BYOL × SEQ``."""
+        pairs = zip(effect.factors, levels, strict=True)
+        return " × ".join(self.level(factor, level) for factor, level in pairs)
+
+    def level(self, factor: str, level: str) -> str:
+        """Its label."""
+        return self._axes[factor].levels.get(level, level)
+
+    def largest(self, factor: str) -> Effect | None:
+        """The largest difference that is shown."""
+        own = [e for e in self.effects.main if e.factors == (factor,) and e.shown]
+        return max(own, key=lambda effect: abs(effect.difference.value), default=None)
+
+    def compared(self, effect: Effect) -> str:
+        """``MoCo 3.1 points [1.0, 5.2] above BYOL``."""
+        (factor,), (level,), (against,) = effect.factors, effect.levels, effect.against
+        side = "above" if effect.difference.value > 0 else "below"
+        names = self.level(factor, level), self.level(factor, against)
+        return f"{names[0]} is {_size(effect)} {side} {names[1]}"
+
+    def depending(self, effect: Effect) -> str:
+        """``BYOL less MoCo is 4.0 points [1.0, 7.0] higher with SEQ than with IMG``."""
+        one, other = effect.factors
+        first = self.level(one, effect.levels[0]), self.level(one, effect.against[0])
+        second = self.level(other, effect.levels[1]), self.level(other, effect.against[1])
+        side = "higher" if effect.difference.value > 0 else "lower"
+        return f"{' less '.join(first)} is {_size(effect)} {side} with {' than with '.join(second)}"
+
+
+def _size(effect: Effect) -> str:
+    """``3.1 points [1.0, 5.2]``, without a sign."""
+    value, within = effect.difference.value, effect.difference.interval
+    ends = sorted(abs(100 * end) for end in within) if within is not None else []
+    return f"{abs(100 * value):.1f} points [{', '.join(f'{end:.1f}' for end in ends)}]"
+
+
+def details(effects: Sequence[Effects]) -> list[str]:
+    """Where the intervals come from, and what cannot be told."""
+    found = dict[str, None]()
+    for each in effects:
+        if each.reason or not each.basis:
+            continue
+        rest = f"{100 * each.shares['runs']:.0f} % between runs beyond the main effects"
+        noise = f"{100 * (each.shares['seeds'] + each.shares['noise']):.0f} % between seeds"
+        found[
+            f"Effects ({each.column}, {each.kind}): {rest}, {noise}; intervals over {_over(each)}."
+        ] = None
+        names = {axis.name: axis.label for axis in each.axes}
+        told = [interaction(pair, names) for pair in each.closed]
+        if told and each.interactions:
+            found[f"Interactions that the runs cannot tell: {', '.join(told)}."] = None
+    if any(not each.interactions and len(each.axes) > 1 for each in effects):
+        found["No interaction can be told from a design of this kind."] = None
+    return list(found)
+
+
+def _over(each: Effects) -> str:
+    first = {"runs": "runs", "seeds": "seeds"}[each.basis]
+    groups = any(effect.difference.groups for effect in each.main)
+    return f"{first}, test groups and clips" if groups else first
+
+
+# -- tables -----------------------------------------------------------------------------------
+
+
+def _lines(plan: Plan, effects: Sequence[Effects]) -> list[tuple[list[str], bool]]:
+    """What :data:`HEAD` has of each effect, and whether it is shown."""
+    found = []
+    for each in effects:
+        words = EffectWords(each)
+        column = plan.study.columns[each.column].label or each.column
+        column += f", {each.kind}" if len({other.kind for other in effects}) > 1 else ""
+        for effect in (*each.main, *each.interactions):
+            share = each.shares.get(effect.factors[0], 0.0)
+            cells = [
+                column,
+                words.factor(effect.factors),
+                words.levels(effect, effect.levels),
+                words.levels(effect, effect.against),
+                difference(effect.difference),
+                p_text(effect.p_holm),
+                f"{100 * share:.0f} %" if len(effect.factors) == 1 else "",
+            ]
+            found.append((cells, effect.shown))
+    return found
+
+
+HEAD = ["column", "factor", "level", "against", "difference [95 %]", "p", "share"]
+
+
+def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
+    over = dict.fromkeys(_over(each) for each in effects if each.basis)
+    return [*sentences(plan, effects), EXPLAINED.format(over=" or ".join(over) or "nothing")]
+
+
+def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:
+    """The effects as a table, shown ones in bold."""
+    lines = [f"{doors.to_markdown(plan.study.title)}: effects."]
+    lines += ["", f"| {' | '.join(HEAD)} |", "| --- | --- | --- | --- | ---: | ---: | ---: |"]
+    for cells, shown in _lines(plan, effects):
+        texts = [doors.to_markdown(cell) for cell in cells]
+        texts[4] = f"**{texts[4]}**" if shown else texts[4]
+        lines.append(f"| {' | '.join(texts)} |")
+    return "\n".join(
+        [*lines, "", *(f"- {doors.to_markdown(t)}" for t in _below(plan, effects)), ""]
+    )
+
+
+def to_latex(plan: Plan, effects: Sequence[Effects]) -> str:
+    r"""The same for ``\input``; it needs booktabs."""
+    name = doors.to_latex_name(f"tab:{plan.study.name}-effects")
+    text = doors.to_latex
+    lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering"]
+    lines += [rf"\caption{{{text(f'{plan.study.title}: effects.')}}}", rf"\label{{{name}}}"]
+    lines += [r"\par\smallskip\scriptsize\setlength{\tabcolsep}{3pt}", r"\begin{tabular}{llllrrr}"]
+    lines += [r"\toprule", " & ".join(map(text, HEAD)) + r" \\", r"\midrule"]
+    for cells, shown in _lines(plan, effects):
+        texts = [text(cell) for cell in cells]
+        texts[4] = texts[4].replace("-", "$-$")
+        texts[4] = rf"\textbf{{{texts[4]}}}" if shown else texts[4]
+        lines.append(" & ".join(texts) + r" \\")
+    lines += [r"\bottomrule", r"\end{tabular}", r"\par\smallskip", r"\begin{minipage}{\linewidth}"]
+    lines += [
+        r"\footnotesize",
+        *map(text, _below(plan, effects)),
+        r"\end{minipage}",
+        r"\end{table*}",
+    ]
+    return "\n".join(lines) + "\n"
