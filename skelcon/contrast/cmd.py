@@ -46,7 +46,7 @@ class MutualDistillation(MomentumContrast):
         encoders: representation -> its query encoder.
         config: the contrastive task.
         generator: a CPU generator for the initial queues.
-        neighbours: the share of the negatives that are neighbours; 8192 of 16384 in the paper's code.
+        neighbours: the share of the negatives that are neighbours; half in the paper's code.
         teacher_temperature, student_temperature: of the distributions; a lower one is sharper.
         weight: of the distillation, summed over all ordered pairs.
     """

@@ -1,4 +1,4 @@
-"""Masked motion prediction: from what is left of a body, how the rest moves (MAMP, Mao et al. 2023)."""
+"""Masked motion prediction: how what is hidden of a body moves (MAMP, Mao et al. 2023)."""
 
 from __future__ import annotations
 

@@ -23,21 +23,23 @@ def motion(bodies: Tensor) -> Tensor:
 
 def tokens_of(values: Tensor, segment: int) -> Tensor:
     """The values of each token: (N, T, V, C) -> (N, L, P)."""
-    N, T, V, C = values.shape
-    parts = values.reshape(N, T // segment, segment, V, C).transpose(2, 3)
-    return parts.reshape(N, -1, segment * C)
+    parts = values.unflatten(1, (values.shape[1] // segment, segment)).transpose(2, 3)
+    return parts.flatten(3).flatten(1, 2)
 
 
 def frames_of(hidden: Tensor, segment: int, joints: int) -> Tensor:
     """Whether a joint is hidden in a frame: (N, L) -> (N, T, V)."""
-    return hidden.view(len(hidden), -1, joints).repeat_interleave(segment, dim=1)
+    return hidden.unflatten(1, (hidden.shape[1] // joints, joints)).repeat_interleave(
+        segment, dim=1
+    )
 
 
 def motion_target(bodies: Tensor, segment: int) -> Tensor:
     """The :func:`motion` in each token, less its mean and over its deviation: (N, L, P)."""
     values = tokens_of(motion(bodies), segment)
-    variance, mean = torch.var_mean(values, dim=2, keepdim=True)
-    return (values - mean) / (variance + EPSILON).sqrt()
+    centred = values - values.mean(dim=2, keepdim=True)
+    variance = centred.square().sum(dim=2, keepdim=True) / (values.shape[2] - 1)
+    return centred / (variance + EPSILON).sqrt()
 
 
 def motion_odds(bodies: Tensor, segment: int, temperature: float) -> Tensor:
@@ -52,11 +54,11 @@ def motion_odds(bodies: Tensor, segment: int, temperature: float) -> Tensor:
         segment: frames of a token.
         temperature: the lower, the more does motion count; tau in the paper.
     """
-    N, _, V, _ = bodies.shape
-    values = tokens_of(bodies, segment).view(N, -1, V, segment * bodies.shape[3])
+    N, T, V, _ = bodies.shape
+    values = tokens_of(bodies, segment).unflatten(1, (T // segment, V))
     steps = values.diff(dim=1).abs().mean(dim=3)  # (N, S - 1, V)
-    intensity = torch.cat((steps[:, :1], steps), dim=1) if steps.shape[1] else values.new_zeros(N, 1, V)
-    flat = intensity.flatten(1)
+    first = steps[:, :1] if segment < T else steps.new_zeros(N, 1, V)
+    flat = torch.cat((first, steps), dim=1).flatten(1)
     largest = flat.amax(dim=1, keepdim=True) * temperature
     return (flat / largest.clamp(min=torch.finfo(flat.dtype).tiny)).log_softmax(dim=1)
 

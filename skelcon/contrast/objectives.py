@@ -38,7 +38,7 @@ TAKES = ("encoders", "generator")
 """The positional arguments of an objective; what follows are its options."""
 
 WITH_QUEUES = (MOCO, "cmd")
-"""Those whose encoders, heads and queues are as `ContrastConfig` says; it is their argument, too."""
+"""Those whose heads and queues are as `ContrastConfig` says, which is an argument of theirs."""
 
 OBJECTIVES: Registry[ObjectiveFactory] = Registry("objective", TAKES, (MOCO, *BUILTIN))
 """The objectives that plugins have registered, in addition to :data:`BUILTIN`."""

@@ -167,7 +167,7 @@ def linear(module: nn.Linear, x: np.ndarray) -> np.ndarray:
 
 
 def blocks_by_hand(model: nn.Module, y: np.ndarray, H: int) -> np.ndarray:
-    """The blocks and the last norm of a transformer on tokens (L, D): a head and a query at a time."""
+    """Blocks and last norm of a transformer on tokens (L, D): a head and a query at a time."""
     D, erf = y.shape[1], np.vectorize(math.erf)
     for block in model.blocks:
         q, k, v = np.split(linear(block.qkv, layer_norm(block.norm1, y)), 3, axis=1)

@@ -1,4 +1,4 @@
-"""Tokens of a transformer, all and some of them, against numpy; and what has to be said of others."""
+"""Tokens of a transformer, all and some of them, against numpy; and those of other encoders."""
 
 import re
 from typing import Any
