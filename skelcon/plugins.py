@@ -87,7 +87,8 @@ def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], E
         options: parameters of plain types; annotations are checked, defaults are part of the key.
 
     The module maps the representation's tensor (:func:`skelcon.encoders.represent`) to
-    (B, feature_size) and has the int attribute ``feature_size``.
+    (B, feature_size) and has the int attribute ``feature_size``. It may give tokens, too: see
+    :class:`skelcon.encoders.GivesTokens`.
 
     Raises:
         UserError: if the name is taken or the factory does not accept these.

@@ -100,6 +100,7 @@ class MomentumContrast(Objective):
             losses.append(info_nce(logits))
             ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is not a hit
             hits.append(ahead.float().mean())
+        losses += self.further_losses(queries, keys)
         return ContrastResult(
             torch.stack(losses).sum(),
             torch.stack(hits).mean(),
@@ -108,6 +109,12 @@ class MomentumContrast(Objective):
             {name: feature.detach() for name, feature in features.items()},
             chance=1 / (1 + self.config.queue),
         )
+
+    def further_losses(
+        self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]
+    ) -> list[Tensor]:
+        """What is added to the loss: nothing. Queries have a gradient, keys have none."""
+        return []
 
     @torch.no_grad()
     def after_backward(self, result: ContrastResult) -> None:

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -68,14 +69,20 @@ class Objective(nn.Module, ABC):
             (intra-skeleton), or each of several with every other one (inter-skeleton).
         gather: from the rows of this process to those of all processes, with gradient: what a loss
             over the whole batch has to be made of. All processes have to call it alike.
+        draw: uniform random numbers (B, ...) for the rows of this process, on the CPU: each process
+            draws those of all rows and takes its own.
+        fewest, most: how many representations it takes; without a limit if None.
     """
 
     gather: Callable[[Tensor], Tensor]
+    draw: Callable[[Sequence[int]], Tensor]
+    fewest: ClassVar[int] = 1
+    most: ClassVar[int | None] = None
 
     def __init__(self, branches: Mapping[str, Branch]) -> None:
         super().__init__()
         self.pairs = pairings(list(branches))
-        self.gather = own_rows
+        self.gather, self.draw = own_rows, torch.rand
         self.branches = nn.ModuleDict(branches)
 
     @abstractmethod

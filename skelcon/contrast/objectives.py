@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -29,11 +29,16 @@ BUILTIN = {
     "simsiam": "simsiam:SimSiam",
     "barlow": "barlow:BarlowTwins",
     "vicreg": "vicreg:VICReg",
+    "masked": "masked:MaskedMotion",
+    "cmd": "cmd:MutualDistillation",
 }
 """Name -> module and class of the other built-in objectives."""
 
 TAKES = ("encoders", "generator")
 """The positional arguments of an objective; what follows are its options."""
+
+WITH_QUEUES = (MOCO, "cmd")
+"""Those whose heads and queues are as `ContrastConfig` says, which is an argument of theirs."""
 
 OBJECTIVES: Registry[ObjectiveFactory] = Registry("objective", TAKES, (MOCO, *BUILTIN))
 """The objectives that plugins have registered, in addition to :data:`BUILTIN`."""
@@ -64,6 +69,25 @@ class ObjectiveConfig(Config):
             raise ValueError(f"the options of {MOCO} are set in pretrain.contrast")
         return self
 
+    @property
+    def has_queues(self) -> bool:
+        """Whether ``pretrain.contrast`` has settings of it."""
+        return self.name in WITH_QUEUES
+
+    def check_number(self, representations: Sequence[str]) -> None:
+        """ValueError if it does not take so many representations."""
+        if self.name == MOCO:
+            return
+        made = self._component().function
+        fewest, most = getattr(made, "fewest", 1), getattr(made, "most", None)
+        number, which = len(representations), "+".join(representations)
+        if number < fewest or (most is not None and number > most):
+            limit = f"at least {fewest}" if number < fewest else f"at most {most}"
+            raise ValueError(
+                f"objective '{self.name}' takes {limit} of them, not {number} ({which}): set "
+                "pretrain.representations"
+            )
+
     def resolved(self) -> dict[str, Any]:
         """Its name, all its options, and the version of a registered one."""
         component = self._component()
@@ -76,7 +100,7 @@ class ObjectiveConfig(Config):
         encoders: Mapping[str, Encoder],
         generator: torch.Generator,
     ) -> Objective:
-        """The objective on ``encoders``; ``contrast`` are the options of the default one.
+        """The objective on ``encoders``; ``contrast`` are settings of those with queues.
 
         Raises:
             UserError: if a registered one is no `skelcon.contrast.Objective`, or has parameters
@@ -89,7 +113,8 @@ class ObjectiveConfig(Config):
         if self.name == MOCO:
             return MomentumContrast(encoders, contrast, generator)
         component = self._component()
-        made = component.function(encoders, generator, **component.options(self.options))
+        given = (encoders, contrast, generator) if self.has_queues else (encoders, generator)
+        made = component.function(*given, **component.options(self.options))
         if not isinstance(made, Objective):
             raise UserError(f"{component} is not a skelcon.contrast.Objective")
         trained = {id(parameter) for parameter in made.query_parameters()}
@@ -106,5 +131,6 @@ class ObjectiveConfig(Config):
             return OBJECTIVES[self.name]
         module, _, name = BUILTIN[self.name].partition(":")
         made = getattr(importlib.import_module(f"skelcon.contrast.{module}"), name)
-        check = signature_options(made, TAKES)
+        takes = ("encoders", "config", "generator") if self.has_queues else TAKES
+        check = signature_options(made, takes)
         return Component("objective", self.name, None, made, made.__module__, check)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from skelcon.encoders.agcn import AGCN
     from skelcon.encoders.bigru import BiGRU
     from skelcon.encoders.ctrgcn import CTRGCN
-    from skelcon.encoders.encoder import Encoder, ProjectionHead
+    from skelcon.encoders.encoder import Encoder, GivesTokens, ProjectionHead
     from skelcon.encoders.hcn import HCN
     from skelcon.encoders.representations import represent
     from skelcon.encoders.stgcn import STGCN
-    from skelcon.encoders.transformer import Transformer
+    from skelcon.encoders.transformer import TokenDecoder, Transformer
 
 __all__ = [
     "AGCN",
@@ -45,10 +45,12 @@ __all__ = [
     "CustomEncoder",
     "Encoder",
     "EncodersConfig",
+    "GivesTokens",
     "HCNConfig",
     "ProjectionHead",
     "Representation",
     "STGCNConfig",
+    "TokenDecoder",
     "Transformer",
     "TransformerConfig",
     "represent",
@@ -61,9 +63,11 @@ __getattr__ = lazy_exports(
         "BiGRU": "skelcon.encoders.bigru",
         "CTRGCN": "skelcon.encoders.ctrgcn",
         "Encoder": "skelcon.encoders.encoder",
+        "GivesTokens": "skelcon.encoders.encoder",
         "HCN": "skelcon.encoders.hcn",
         "ProjectionHead": "skelcon.encoders.encoder",
         "STGCN": "skelcon.encoders.stgcn",
+        "TokenDecoder": "skelcon.encoders.transformer",
         "Transformer": "skelcon.encoders.transformer",
         "represent": "skelcon.encoders.representations",
     },

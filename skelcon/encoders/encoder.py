@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -9,6 +11,27 @@ from skelcon.data.layouts import SkeletonLayout
 from skelcon.encoders.config import EncodersConfig
 from skelcon.encoders.representations import represent
 from skelcon.errors import UserError
+
+
+@runtime_checkable
+class GivesTokens(Protocol):
+    """What a network may have besides its features: tokens, each of a joint in a segment of frames.
+
+    Its input is (B, M, C, T, V), and it treats bodies alike.
+
+    Attributes:
+        segment: frames of a token, a divisor of T.
+    """
+
+    segment: int
+
+    def tokens(self, bodies: Tensor, kept: Tensor | None = None) -> Tensor:
+        """(N, C, T, V) -> (N, L, D): L = T / segment * V, by segments, in each by joints.
+
+        Args:
+            bodies: of one or several clips.
+            kept: (N, K) int64 tokens; nothing but these is seen, and the result is (N, K, D).
+        """
 
 
 class Encoder(nn.Module):
@@ -58,6 +81,36 @@ class Encoder(nn.Module):
                 f"{(len(view), self.feature_size)}"
             )
         return features
+
+    @property
+    def segment(self) -> int | None:
+        """The frames of a token; None if the network gives no tokens."""
+        return self.network.segment if isinstance(self.network, GivesTokens) else None
+
+    def tokens(self, view: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Tokens of each body of a view, see :class:`GivesTokens`.
+
+        Args:
+            view: (B, M, T, V, C).
+            kept: (B M, K) int64 the tokens that are seen, and returned; all L if not set.
+
+        Returns:
+            (B M, L or K, feature_size).
+
+        Raises:
+            UserError: if the network gives none, or not these.
+        """
+        if not isinstance(self.network, GivesTokens):
+            raise UserError(f"{self._component} gives no tokens, as encoder 'transformer' does")
+        bodies = represent(view, self.representation).flatten(0, 1)
+        found = self.network.tokens(bodies, kept)
+        number = self.frames // self.network.segment * self.layout.num_joints
+        expected = (len(bodies), number if kept is None else kept.shape[1], self.feature_size)
+        if found.shape != expected:
+            raise UserError(
+                f"{self._component} returned tokens of shape {tuple(found.shape)}, not {expected}"
+            )
+        return found
 
 
 class ProjectionHead(nn.Module):

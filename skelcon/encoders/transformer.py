@@ -31,7 +31,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, tokens, D) -> the same shape."""
         N, L, D = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(N, L, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        q, k, v = (
+            self.qkv(self.norm1(x))
+            .view(N, L, 3, self.heads, D // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )
         mixed = _attended(q, k, v)
         x = x + self.out(mixed.transpose(1, 2).reshape(N, L, D))
         y: Tensor = x + self.back(functional.gelu(self.hidden(self.norm2(x))))
@@ -88,13 +92,65 @@ class Transformer(nn.Module):
             lambda bodies, _: self.tokens(bodies).mean(dim=1), x, x.flatten(0, 1)
         )
 
-    def tokens(self, bodies: Tensor) -> Tensor:
-        """(N, C, T, V) -> (N, S * V, D): what the mean is taken over, segment by segment."""
+    def tokens(self, bodies: Tensor, kept: Tensor | None = None) -> Tensor:
+        """(N, C, T, V) -> (N, S * V, D): what the mean is taken over, segment by segment.
+
+        Args:
+            bodies: coordinates.
+            kept: (N, K) int64 which tokens there are; (N, K, D) is made of them alone.
+        """
         N, C, T, V = bodies.shape
         segments = bodies.view(N, C, T // self.segment, self.segment, V)
         parts = segments.permute(0, 2, 4, 3, 1).flatten(3)  # (N, S, V, segment * C)
-        x = (self.embed(parts) + self.joint + self.time).flatten(1, 2)
+        if kept is None:
+            x = (self.embed(parts) + self.joint + self.time).flatten(1, 2)
+        else:
+            some = parts.flatten(1, 2).gather(1, kept[..., None].expand(-1, -1, parts.shape[3]))
+            x = self.embed(some) + self.joint[kept % V] + self.time[kept // V, 0]
         for block in self.blocks:
             x = block(x)
         normed: Tensor = self.norm(x)
         return normed
+
+
+class TokenDecoder(nn.Module):
+    """From the tokens that were seen of a body to values of all of them, as MAMP's decoder.
+
+    One learned vector stands for those that were not. Positions and blocks are the decoder's own.
+
+    Args:
+        inputs: D, the size of a seen token.
+        dim: channels of the decoder.
+        depth: its blocks. They have 8 attention heads, or the next fewer that divide ``dim``.
+        joints: V.
+        segments: S.
+        outputs: values of a token.
+    """
+
+    def __init__(
+        self, inputs: int, dim: int, depth: int, joints: int, segments: int, outputs: int
+    ) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Linear(inputs, dim), nn.Linear(dim, outputs)
+        self.unseen = nn.Parameter(torch.empty(dim))
+        self.joint = nn.Parameter(torch.empty(joints, dim))
+        self.time = nn.Parameter(torch.empty(segments, 1, dim))
+        heads = next(heads for heads in range(8, 0, -1) if dim % heads == 0)
+        self.blocks = nn.ModuleList(Block(dim, heads, 4) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        for linear in (self.embed, self.out):
+            initialise(linear)
+        for parameter in (self.unseen, self.joint, self.time):
+            nn.init.trunc_normal_(parameter, std=0.02)
+
+    def forward(self, tokens: Tensor, kept: Tensor) -> Tensor:
+        """Tokens (N, K, D) at the places ``kept`` (N, K) -> values (N, S * V, outputs)."""
+        seen = self.embed(tokens)
+        N, _, D = seen.shape
+        places = (self.joint + self.time).flatten(0, 1).to(seen.dtype)
+        everywhere = self.unseen.to(seen.dtype).expand(N, len(places), D)
+        x = everywhere.scatter(1, kept[..., None].expand(-1, -1, D), seen) + places
+        for block in self.blocks:
+            x = block(x)
+        values: Tensor = self.out(self.norm(x))
+        return values

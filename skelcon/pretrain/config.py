@@ -107,6 +107,11 @@ class PretrainConfig(Config):
         return optimiser.of(names) if names else optimiser
 
     @model_validator(mode="after")
+    def _number_fits(self) -> Self:
+        self.objective.check_number(self.representations)
+        return self
+
+    @model_validator(mode="after")
     def _frames_fit(self) -> Self:
         for name in self.representations:
             encoder = self.encoders.chosen(name).component.name
@@ -129,8 +134,9 @@ class PretrainConfig(Config):
         if self.objective.name == MOCO:
             del values["objective"]
         else:
-            del values["contrast"]
             values["objective"] = self.objective.resolved()
+            if not self.objective.has_queues:
+                del values["contrast"]
         if self.monitor is None:
             del values["monitor"]
         return values

@@ -64,6 +64,11 @@ class ProcessGroup:
         gathered: Callable[[Tensor, ProcessGroup], Tensor] = _Gathered.apply
         return rows if self.world_size == 1 else gathered(rows, self)
 
+    def draw(self, shape: Sequence[int]) -> Tensor:
+        """Uniform random numbers (B / world_size, ...): this rank's rows of what all ranks draw."""
+        rows, *rest = shape
+        return self.shard(torch.rand(rows * self.world_size, *rest))
+
     def all_reduce_mean(self, tensors: Sequence[Tensor]) -> None:
         """Replace each tensor by its mean over the ranks, in one collective."""
         if self.world_size == 1 or not tensors:
@@ -146,7 +151,7 @@ def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
     """
     if group.world_size > 1:
         if isinstance(model, Objective):
-            model.gather = group.gather
+            model.gather, model.draw = group.gather, group.draw
         _synchronise(model, group, None)
     return model
 

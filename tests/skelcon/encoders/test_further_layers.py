@@ -177,32 +177,39 @@ def linear(module: nn.Linear, x: np.ndarray) -> np.ndarray:
     return x @ array(module.weight).T + array(module.bias)
 
 
+def blocks_by_hand(model: nn.Module, y: np.ndarray, H: int) -> np.ndarray:
+    """Blocks and last norm of a transformer on tokens (L, D): a head and a query at a time."""
+    D, erf = y.shape[1], np.vectorize(math.erf)
+    for block in model.blocks:
+        q, k, v = np.split(linear(block.qkv, layer_norm(block.norm1, y)), 3, axis=1)
+        mixed = np.zeros_like(y)
+        for h in range(H):
+            own = slice(h * D // H, (h + 1) * D // H)
+            for i in range(len(y)):
+                scores = np.exp(k[:, own] @ q[i, own] / math.sqrt(D / H))
+                mixed[i, own] = scores / scores.sum() @ v[:, own]
+        y = y + linear(block.out, mixed)
+        hidden = linear(block.hidden, layer_norm(block.norm2, y))
+        y = y + linear(block.back, hidden * 0.5 * (1 + erf(hidden / math.sqrt(2))))
+    return layer_norm(model.norm, y)
+
+
+def tokens_by_hand(model: nn.Module, body: np.ndarray, segment: int) -> np.ndarray:
+    """What goes into the blocks of a body (C, T, V): a token by its index."""
+    tokens = []
+    for s in range(body.shape[1] // segment):
+        for v in range(body.shape[2]):
+            token = np.concatenate([body[:, s * segment + f, v] for f in range(segment)])
+            where = array(model.joint)[v] + array(model.time)[s, 0]
+            tokens.append(linear(model.embed, token) + where)
+    return np.stack(tokens)
+
+
 def test_the_transformer_equals_a_reference():
-    """Tokens by index, attention a head and a query at a time."""
     D, H, segment = 6, 2, 3
     model = filled(Transformer(TransformerConfig(dim=D, depth=2, heads=H, segment=segment), V, T))
     x = random(2, 1, 3, T, V)
-    erf = np.vectorize(math.erf)
-    expected = []
-    for body in array(x)[:, 0]:
-        tokens = []
-        for s in range(T // segment):
-            for v in range(V):
-                token = np.concatenate([body[:, s * segment + f, v] for f in range(segment)])
-                where = array(model.joint)[v] + array(model.time)[s, 0]
-                tokens.append(linear(model.embed, token) + where)
-        y = np.stack(tokens)
-        for block in model.blocks:
-            q, k, v = np.split(linear(block.qkv, layer_norm(block.norm1, y)), 3, axis=1)
-            mixed = np.zeros_like(y)
-            for h in range(H):
-                own = slice(h * D // H, (h + 1) * D // H)
-                for i in range(len(y)):
-                    scores = np.exp(k[:, own] @ q[i, own] / math.sqrt(D / H))
-                    mixed[i, own] = scores / scores.sum() @ v[:, own]
-            y = y + linear(block.out, mixed)
-            hidden = linear(block.hidden, layer_norm(block.norm2, y))
-            y = y + linear(block.back, hidden * 0.5 * (1 + erf(hidden / math.sqrt(2))))
-        expected.append(layer_norm(model.norm, y))
-    np.testing.assert_allclose(array(model.tokens(x[:, 0])), np.stack(expected), atol=1e-9)
-    np.testing.assert_allclose(array(model(x)), np.stack(expected).mean(axis=1), atol=1e-9)
+    bodies = [tokens_by_hand(model, body, segment) for body in array(x)[:, 0]]
+    expected = np.stack([blocks_by_hand(model, tokens, H) for tokens in bodies])
+    np.testing.assert_allclose(array(model.tokens(x[:, 0])), expected, atol=1e-9)
+    np.testing.assert_allclose(array(model(x)), expected.mean(axis=1), atol=1e-9)

@@ -40,6 +40,8 @@ SMALL: dict[str, dict[str, float]] = {
     "simsiam": {"dim": 16, "hidden": 32, "bottleneck": 8},
     "barlow": {"dim": 16, "hidden": 32},
     "vicreg": {"dim": 16, "hidden": 32},
+    "masked": {"ratio": 0.5, "dim": 32},
+    "cmd": {"neighbours": 0.25},
 }
 
 
@@ -55,7 +57,9 @@ def _own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def configured(name: str, **changes: object) -> PretrainConfig:
-    chosen = {"objective": {"name": name, "options": SMALL[name]}}
+    chosen: dict[str, object] = {"objective": {"name": name, "options": SMALL[name]}}
+    if name == "cmd":
+        chosen["representations"] = ("stg", "seq")
     return PretrainConfig.model_validate({**TREE, **chosen, **changes})
 
 
@@ -75,9 +79,11 @@ def test_the_default_is_in_no_key() -> None:
 
 @pytest.mark.parametrize("name", objectives.BUILTIN)
 def test_all_options_are_in_the_key_and_those_of_the_default_are_not(name: str) -> None:
-    config = PretrainConfig.model_validate({"objective": {"name": name}, "contrast": {"queue": 7}})
+    together = ("img", "seq") if name == "cmd" else ("seq",)
+    tree = {"objective": {"name": name}, "contrast": {"queue": 7}, "representations": together}
+    config = PretrainConfig.model_validate(tree)
     resolved = config.resolved()
-    assert "contrast" not in resolved
+    assert ("contrast" in resolved) == (name == "cmd")
     assert resolved["objective"]["name"] == name
     assert set(SMALL[name]) <= set(resolved["objective"]["options"])
     assert PretrainConfig.model_validate(resolved).resolved() == resolved
@@ -92,6 +98,9 @@ def test_all_options_are_in_the_key_and_those_of_the_default_are_not(name: str) 
         ({"name": "vicreg", "options": {"dim": "wide"}}, "option 'dim'.*valid integer"),
         ({"options": {"queue": 9}}, "options of moco are set in pretrain.contrast"),
         ({"name": "byol", "version": "1"}, "version 1 of the objective 'byol'.*built in"),
+        ({"name": "cmd"}, r"'cmd' takes at least 2 of them, not 1 \(seq\): set pretrain.repres"),
+        ({"name": "masked", "options": {"choice": "motin"}}, "option 'choice'.*'motion' or"),
+        ({"name": "masked", "options": {"ratio": 1}}, "option 'ratio'.*less than 1"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_line(wrong: dict[str, object], message: str) -> None:
@@ -112,15 +121,15 @@ def test_it_learns_and_does_not_collapse(bank: ClipBank, name: str) -> None:
     last = metrics[-1]
     assert last.effective_rank is not None
     assert last.effective_rank > 3
-    if name == "simclr":
-        assert last.chance == 1 / 47
+    if name in ("simclr", "cmd"):
+        assert last.chance == (1 / 47 if name == "simclr" else 1 / 65)
         assert last.top1 is not None
-        assert last.top1 > 2 / 47
+        assert last.top1 > 2 * last.chance
     else:
         assert last.top1 is last.chance is None
 
 
-@pytest.mark.parametrize("name", ["simclr", "byol"])
+@pytest.mark.parametrize("name", ["simclr", "byol", "cmd"])
 def test_two_representations_resume_with_the_same_bits(bank: ClipBank, name: str) -> None:
     config = configured(name, representations=("stg", "seq"), epochs=3)
     whole, first, second = (started(bank, config) for _ in range(3))
@@ -130,6 +139,22 @@ def test_two_representations_resume_with_the_same_bits(bank: ClipBank, name: str
     assert [each.loss for each in second.run()] == expected[1:]
     state = second.contrast.state_dict()
     assert all(torch.equal(v, state[n]) for n, v in whole.contrast.state_dict().items())
+
+
+def test_masked_motion_of_tokens_learns_and_resumes_with_the_same_bits(bank: ClipBank) -> None:
+    options = {"dim": 16, "depth": 2, "heads": 4}
+    custom = {"stg": {"encoder": "transformer", "options": options}}
+    tree = {"encoders": {"custom": custom, "frames": 16}, "representations": ("stg",)}
+    tree["objective"] = {"name": "masked", "options": {"depth": 1}}
+    config = PretrainConfig.model_validate({**TREE, **tree})
+    whole, first, second = (started(bank, config) for _ in range(3))
+    losses = [each.loss for each in whole.run()]
+    assert losses[-1] < 0.95 * losses[0]
+    assert first.run_epoch().loss == losses[0]
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert [each.loss for each in second.run()] == losses[1:]
+    with pytest.raises(UserError, match=r"'masked' takes at most 1 of them, not 2 \(stg\+seq\)"):
+        resolve([{"pretrain": {**tree, "representations": ("stg", "seq")}}], "mine.yaml")
 
 
 # -- one of a plugin ---------------------------------------------------------------------------

@@ -41,6 +41,7 @@ CUSTOM = {
     "img": {"encoder": "stgcn", "options": UNITS},
     "stg": {"encoder": "ctrgcn", "options": UNITS},
 }
+TOKENS = {"encoder": "transformer", "options": {"dim": 8, "depth": 1, "heads": 2}}
 CASES: dict[str, dict[str, Any]] = {
     "seq": {"representations": ("seq",), "optimiser": {"name": "adamw", "lr": 0.001}},
     "img": {"representations": ("img",)},
@@ -64,6 +65,16 @@ CASES: dict[str, dict[str, Any]] = {
         "objective": {"name": "simclr", "options": {"dim": 8, "hidden": 8, "temperature": 0.5}},
     },
     "byol": {"objective": {"name": "byol", "options": {"dim": 8, "hidden": 8, "momentum": 0.9}}},
+    "masked motion of tokens": {
+        "representations": ("stg",),
+        "encoders": {**TREE["encoders"], "custom": {"stg": TOKENS}},
+        "objective": {"name": "masked", "options": {"depth": 1}},
+    },
+    "masked motion of a feature": {
+        "representations": ("stg",),
+        "objective": {"name": "masked", "options": {"ratio": 0.5, "dim": 8}},
+    },
+    "cmd": {"representations": ("stg", "seq"), "objective": {"name": "cmd"}},
 }
 
 
