@@ -42,7 +42,7 @@ ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.known)]
 
 
 class ObjectiveConfig(Config):
-    """What turns two views of a clip into a loss."""
+    """What turns the views of a clip into a loss."""
 
     name: ObjectiveName = Field(
         MOCO, description=f"{MOCO} (the paper), {', '.join(BUILTIN)} or a registered one"
@@ -63,6 +63,11 @@ class ObjectiveConfig(Config):
         elif self.options or self.version:
             raise ValueError(f"the options of {MOCO} are set in pretrain.contrast")
         return self
+
+    @property
+    def takes_extra(self) -> bool:
+        """Whether it takes views beside query and key."""
+        return self.name == MOCO or getattr(self._component().function, "takes_extra", False)
 
     def resolved(self) -> dict[str, Any]:
         """Its name, all its options, and the version of a registered one."""

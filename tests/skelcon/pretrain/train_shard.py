@@ -64,6 +64,11 @@ CASES: dict[str, dict[str, Any]] = {
         "objective": {"name": "simclr", "options": {"dim": 8, "hidden": 8, "temperature": 0.5}},
     },
     "byol": {"objective": {"name": "byol", "options": {"dim": 8, "hidden": 8, "momentum": 0.9}}},
+    "further views": {
+        "augment": {"use": ("crop",)},
+        "views": {"query": {"use": ("crop", "flip")}, "extra": ({"use": ("crop", "jitter")},)},
+        "contrast": {**TREE["contrast"], "extra": "distribution"},
+    },
 }
 
 
