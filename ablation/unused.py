@@ -65,5 +65,7 @@ def _why(name: str, options: Sequence[Json]) -> str:
     if any("contrast" in each for each in options):
         return "it is of the views in pretrain.views.extra, and there are none"
     objective = options[0]["objective"]
-    own = [f"pretrain.objective.options.{each}" for each in objective["options"]]
-    return f"it is an option of {MOCO}, not of {objective['name']}: {nearest(name, own)}"
+    return (
+        f"it is an option of {MOCO}, not of {objective['name']}, which has "
+        f"pretrain.objective.options: {nearest(name, objective['options'])}"
+    )

@@ -92,14 +92,15 @@ def test_a_setting_that_one_row_reads_is_no_mistake(
             "",
             {},
             "study 'tiny', row 'byol': 'pretrain.contrast.momentum' decides nothing: it is an "
-            "option of moco, not of byol: did you mean 'pretrain.objective.options.momentum'?",
+            "option of moco, not of byol, which has pretrain.objective.options: did you mean "
+            "'momentum'?",
         ),
         (
             "",
             "pretrain.objective.name: simclr",
             {"pretrain": {"contrast": {"temperature": 0.2}}},
             "--set: 'pretrain.contrast.temperature' decides nothing: it is an option of moco, not "
-            "of simclr: did you mean 'pretrain.objective.options.temperature'?",
+            "of simclr, which has pretrain.objective.options: did you mean 'temperature'?",
         ),
         (
             "",

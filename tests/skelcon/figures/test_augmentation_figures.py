@@ -33,7 +33,7 @@ def rings(figure: Figure) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ["pose", "jitter", "crop", "joint_mask"])
 def test_each_figure_shows_the_clip_and_two_views_legibly(name: str, tmp_path: Path):
     figure = FIGURES[name](open_embedded(), 3, 0)
     check_legible(figure)
@@ -80,8 +80,9 @@ def test_further_augmentations_are_drawn_as_they_act():
                 len(a) == len(b) and np.allclose(a, b) for a, b in zip(views, whole, strict=True)
             ]
             assert not all(same), name
-    joints = [len(each) for each in bones(FIGURES["joint_mask"](dataset, 3, 0))]
-    assert max(joints[skeletons.FRAMES :]) < min(joints[: skeletons.FRAMES])
+        if name == "joint_mask":
+            count = [len(each) for each in pictures]
+            assert max(count[skeletons.FRAMES :]) < min(count[: skeletons.FRAMES])
 
 
 def test_another_seed_is_another_draw_and_the_same_one_the_same():
