@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 RECIPE = 1
 """Raised when the same configuration would give other numbers than before, rounding aside."""
 
+TWO_VIEWS = 2
+"""Of each clip in a pre-training: a query and a key. It may have more."""
+
 EvaluateOn = Literal["test", "validation"]
 TRAIN_SIDE: dict[EvaluateOn, Part] = {"test": "train", "validation": "fit"}
 """Which clips train for an evaluation on each side."""
@@ -191,14 +194,27 @@ class PretrainUnit(_Unit):
         return tuple(self.options["representations"])
 
     @property
+    def policies(self) -> tuple[Json, ...]:
+        """The augmentations of each of its views: query, key, then the further ones."""
+        if "views" not in self.options:
+            return (self.options["augment"],) * TWO_VIEWS
+        views = self.options["views"]
+        return (views["query"], views["key"], *views["extra"])
+
+    @property
     def augmentations(self) -> tuple[str, ...]:
-        """The augmentations in use."""
-        return tuple(self.options["augment"]["use"])
+        """The augmentations in use, in any view."""
+        return tuple(dict.fromkeys(name for policy in self.policies for name in policy["use"]))
+
+    @property
+    def load(self) -> float:
+        """How much of a clip passes its encoders in a step: 1 is a query and a key view."""
+        return len(self.policies) / TWO_VIEWS
 
     def clips_seen(self, train: int, test: int) -> float:
         """How many clips pass through its encoders, of ``train`` training clips."""
         batch = int(self.options["batch"])
-        return float(self.epochs * (train // batch) * batch)
+        return self.epochs * (train // batch) * batch * self.load
 
     def to_json(self) -> Json:
         """What is hashed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
@@ -82,6 +83,34 @@ def validated(
         raise InvalidValueError(f"{where}: {dotted or 'value'}: {message}{shown}", keys) from None
 
 
+def put(tree: Json, dotted: str, value: Any) -> None:
+    """Set ``tree["a"]["b"]`` for the key path ``a.b``; a mapping is merged into an existing one.
+
+    >>> tree = {"a": {"c": 2}}
+    >>> put(tree, "a.b", 1)
+    >>> tree
+    {'a': {'c': 2, 'b': 1}}
+    """
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        below = tree.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise UserError(f"unknown key '{dotted}': '{parent}' is a value and has no keys")
+        tree = below
+    if isinstance(value, Mapping):
+        if not isinstance(tree.get(last), dict):
+            tree[last] = {}
+        merge(tree[last], value)
+    else:
+        tree[last] = copy.deepcopy(value)
+
+
+def merge(tree: Json, changes: Mapping[str, Any]) -> None:
+    """Apply ``changes`` (nested mappings, keys may be dotted) to ``tree`` in place."""
+    for key, value in changes.items():
+        put(tree, str(key), value)
+
+
 def _nearest_path(model: type[Config], keys: tuple[str, ...]) -> str:
     """A hint for the unknown key path ``keys``: the whole path that it may stand for."""
     *above, last = keys
@@ -102,7 +131,8 @@ def _fields_at(model: type[Config], path: Sequence[str]) -> list[str]:
             field = current.model_fields.get(part)
             current = field.annotation if field else None
         else:  # a mapping or sequence of models: its last type argument is the item's
-            current = (get_args(current) or (None,))[-1]
+            items = [each for each in get_args(current) if each is not ...]
+            current = (items or [None])[-1]
         kinds = [kind for kind in get_args(current) if kind is not NoneType]
         if get_origin(current) in (Union, UnionType) and len(kinds) == 1:
             current = kinds[0]

@@ -6,17 +6,26 @@ then by ``--set key.path=value``. An unknown key is an error that names the near
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
 from pydantic import create_model
 
-from skelcon.config import Config, Json, validated
+from skelcon.config import Config, Json, merge, put, validated
 from skelcon.downstream.tasks import TASKS, task
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
+
+__all__ = [
+    "Settings",
+    "assignments",
+    "merge",
+    "parse_assignment",
+    "put",
+    "resolve",
+    "setting_paths",
+]
 
 _SECTIONS: dict[str, Any] = {
     "pretrain": (PretrainConfig, PretrainConfig()),
@@ -42,34 +51,6 @@ class Settings(_Sections):
     def key_paths(cls) -> list[str]:
         """:func:`setting_paths`."""
         return setting_paths()
-
-
-def put(tree: Json, dotted: str, value: Any) -> None:
-    """Set ``tree["a"]["b"]`` for the key path ``a.b``; a mapping is merged into an existing one.
-
-    >>> tree = {"a": {"c": 2}}
-    >>> put(tree, "a.b", 1)
-    >>> tree
-    {'a': {'c': 2, 'b': 1}}
-    """
-    *parents, last = dotted.split(".")
-    for parent in parents:
-        below = tree.setdefault(parent, {})
-        if not isinstance(below, dict):
-            raise UserError(f"unknown key '{dotted}': '{parent}' is a value and has no keys")
-        tree = below
-    if isinstance(value, Mapping):
-        if not isinstance(tree.get(last), dict):
-            tree[last] = {}
-        merge(tree[last], value)
-    else:
-        tree[last] = copy.deepcopy(value)
-
-
-def merge(tree: Json, changes: Mapping[str, Any]) -> None:
-    """Apply ``changes`` (nested mappings, keys may be dotted) to ``tree`` in place."""
-    for key, value in changes.items():
-        put(tree, str(key), value)
 
 
 def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:

@@ -154,6 +154,7 @@ def plan_study(
 ) -> Plan:
     """The plan of a study on ``dataset``; a source is opened if the study transfers."""
     from ablation.plan import check_batches, make_plan
+    from ablation.unused import check_unused
     from skelcon.data import FOLDS
     from skelcon.presets import default_preset
 
@@ -177,6 +178,7 @@ def plan_study(
         folds=data.folds or FOLDS,
     )
     check_batches(plan)
+    check_unused(plan)
     return plan
 
 

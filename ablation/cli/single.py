@@ -37,6 +37,7 @@ from ablation.units import (
     UnreadableUnitError,
     read_unit,
 )
+from ablation.unused import check_contrast
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.program import app
@@ -140,7 +141,9 @@ def pretrain(
     seed = seed or 0
     side = Side.of(dataset, protocol, "train", seed, dataset.layout, dataset.max_bodies)
     label = f"pre-training {'+'.join(config.representations)}, seed {seed}"
-    _run(PretrainUnit.of(side, config, label), dataset, resources, output)
+    unit = PretrainUnit.of(side, config, label)
+    check_contrast("--set", options.settings, [unit])
+    _run(unit, dataset, resources, output)
 
 
 @app.command()

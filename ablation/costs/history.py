@@ -345,7 +345,8 @@ class History:
             if not finished.unit.trains:
                 return None  # an epoch of a classifier says nothing of its encoders
             logged = finished.files.metrics()
-            return sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
+            load = finished.unit.load if isinstance(finished.unit, PretrainUnit) else 1.0
+            return load * sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
         return None
 
     def _rate_of(self, members: Sequence[FinishedUnit], difference: Difference) -> Rate | None:

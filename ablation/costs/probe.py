@@ -106,7 +106,7 @@ def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, step
         # An epoch of one step: its clips are a batch.
         options = options.model_copy(update={"epochs": steps + WARM_UP})
         training = Pretraining(bank, clips, bank.layout, options, side.seed)
-        return median_epoch(training, steps) / options.batch
+        return median_epoch(training, steps) / (options.batch * unit.load)
     test = side.clips(dataset, unit.test)
     train_clips, test_clips, groups = (
         torch.from_numpy(each).to(bank.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -262,9 +263,10 @@ def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
         return []
     values = settings_of(unit)
     sources: dict[str, str] = {}
-    for source, tree in _layers(plan, where, unit):
-        for key in values:
-            if _sets(tree, key, unit.representations):
+    layers = _layers(plan, where, unit)
+    for key in values:
+        for spelt, (source, tree) in itertools.product(_spellings(key), layers):
+            if _sets(tree, spelt, unit.representations):
                 sources[key] = source
     return [Setting(key, value, sources.get(key, DEFAULT)) for key, value in values.items()]
 
@@ -292,6 +294,20 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
         merge(tree, changes)
         nested.append((source, tree))
     return nested
+
+
+def _spellings(key: str) -> list[str]:
+    """The key paths that may set a setting, the last of which wins.
+
+    A view has what its own keys say and, where these are silent, what ``pretrain.augment`` has.
+    """
+    common = "pretrain.augment."
+    for own in ("pretrain.views.query.", "pretrain.views.key."):
+        if key.startswith(own):
+            return [common + key.removeprefix(own), key]
+    if key.startswith(common):  # it is the query's, and all views are alike
+        return [key, "pretrain.views.query." + key.removeprefix(common)]
+    return [key]
 
 
 def _sets(tree: Json, key: str, representations: Sequence[str]) -> bool:

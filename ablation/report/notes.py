@@ -139,8 +139,8 @@ def _jitter(plan: Plan) -> list[str]:
     joints = plan.dataset.layout.num_joints
     for unit in plan.units.values():
         if isinstance(unit, PretrainUnit) and "jitter" in unit.augmentations:
-            config = unit.settings.augment.jitter
-            found[config.joints] = config.count(joints)
+            for config in (p.jitter for p in unit.settings.policies if "jitter" in p.use):
+                found[config.joints] = config.count(joints)
     if joints == 25 or plan.source is not None or not found:
         return []
     counts = ", ".join(f"|j| = {j} jitters {n}" for j, n in sorted(found.items()))

@@ -60,6 +60,7 @@ IN_TRAINING = (
     "pretrain.contrast.temperature",
     "pretrain.contrast.momentum",
     "pretrain.augment",
+    "pretrain.views",
 )
 """What can change in the middle of a training, as PBT does"""
 

@@ -13,6 +13,7 @@ from skelcon.augment.config import (
     JitterConfig,
     PoseConfig,
 )
+from skelcon.augment.policies import ViewsConfig
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "CropConfig",
     "JitterConfig",
     "PoseConfig",
+    "ViewsConfig",
     "augmented_view",
     "evaluation_view",
     "training_view",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -59,6 +60,9 @@ class CropConfig(Config):
     min_frames: int = Field(
         1, ge=1, description="no crop is shorter than this (64 in the authors' code)"
     )
+    p: float = Field(
+        1.0, ge=0, le=1, description="probability for a sample of a view; else the whole clip"
+    )
 
 
 class PoseConfig(Config):
@@ -66,6 +70,9 @@ class PoseConfig(Config):
 
     amplitude: float = Field(
         1.0, gt=0, description="off-diagonal entries of the shear are uniform in [-a, a]"
+    )
+    p: float = Field(
+        1.0, ge=0, le=1, description="probability for a sample of a view, of those that draw it"
     )
 
 
@@ -78,6 +85,9 @@ class JitterConfig(Config):
     mode: Literal["matrix", "mixed"] = Field(
         "matrix",
         description="matrix: eq. 2; mixed: half the time the joints become zero (authors' code)",
+    )
+    p: float = Field(
+        1.0, ge=0, le=1, description="probability for a sample of a view, of those that draw it"
     )
 
     def count(self, num_joints: int) -> int:
@@ -92,8 +102,8 @@ class JitterConfig(Config):
 class AugmentConfig(Config):
     """Which augmentations make a view (eq. 4): the crop, then one spatial drawn at random.
 
-    The others follow in the order of ``use``; each is applied to every view, and some of them to a
-    random part of its samples.
+    The others follow in the order of ``use``. Each is applied to every view, with its probability
+    ``p`` to each sample of it.
     """
 
     use: tuple[Name, ...] = Field(
@@ -148,14 +158,31 @@ class AugmentConfig(Config):
         return tuple(name for name in self.others if name not in FURTHER)
 
     def options(self, name: str) -> dict[str, Any]:
-        """All options of a registered augmentation, defaults included."""
-        return AUGMENTATIONS[name].options(self.custom.get(name, {}))
+        """All options of a registered augmentation, defaults included.
+
+        Unless its function has a ``p`` of its own, there is one for it, left out where it is 1.
+        """
+        given = dict(self.custom.get(name, {}))
+        p = 1.0 if has_own_p(name) else given.pop("p", 1.0)
+        if isinstance(p, bool) or not isinstance(p, int | float) or not 0 <= p <= 1:
+            raise ValueError(f"augmentation '{name}': p is between 0 and 1 (given: {p!r})")
+        options = AUGMENTATIONS[name].options(given)
+        return options if p == 1 else {**options, "p": float(p)}
 
     def resolved(self) -> dict[str, Any]:
         """What determines a view: the parameters of the augmentations in use, and no others."""
         values = self.model_dump(mode="json")
         kept = {key: value for key, value in values.items() if key == "use" or key in self.use}
+        for name in NAMES:  # their p is younger than results without it
+            if name in kept and kept[name]["p"] == 1:
+                del kept[name]["p"]
         if self.registered:
             kept["custom"] = {name: self.options(name) for name in self.registered}
             kept["versions"] = {name: AUGMENTATIONS[name].version for name in self.registered}
         return kept
+
+
+def has_own_p(name: str) -> bool:
+    """Whether the function of a registered augmentation decides itself which samples it changes."""
+    parameters = inspect.signature(AUGMENTATIONS[name].function).parameters.values()
+    return any(each.name == "p" or each.kind is each.VAR_KEYWORD for each in parameters)

@@ -60,6 +60,13 @@ def subset(batch: int, total: int, count: int, generator: torch.Generator) -> Te
     return torch.rand((batch, total), generator=generator).argsort(dim=1) < count
 
 
+def acting(p: float, batch: int, generator: torch.Generator) -> Tensor:
+    """(B,) bool: which samples change, each with probability ``p``; if that is 1 without a draw."""
+    if p == 1:
+        return torch.ones(batch, dtype=torch.bool)
+    return torch.rand(batch, generator=generator) < p
+
+
 def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:
     """X[..., j, :] @ matrix for the selected joints, X for the others.
 

@@ -48,7 +48,8 @@ def _chosen(p: float, view: Tensor, generator: torch.Generator) -> Tensor:
     return torch.rand(len(view), generator=generator) < p
 
 
-def _where(chosen: Tensor, changed: Tensor, view: Tensor) -> Tensor:
+def where(chosen: Tensor, changed: Tensor, view: Tensor) -> Tensor:
+    """``changed`` for the samples that are ``chosen`` (B,), the view for the others."""
     return torch.where(chosen.to(view.device).view(-1, 1, 1, 1, 1), changed, view)
 
 
@@ -59,7 +60,7 @@ def flip(
     chosen = _chosen(config.p, view, generator)
     sides = torch.tensor(layout.mirrored, device=view.device)
     signs = view.new_tensor([-1, 1, 1])
-    return _where(chosen, view[:, :, :, sides] * signs, view)
+    return where(chosen, view[:, :, :, sides] * signs, view)
 
 
 def rotation(
@@ -82,7 +83,7 @@ def rotation(
     for axis in range(3):
         matrix = matrix @ _turn(axis, angles[:, axis])
     turned = torch.bmm(view.flatten(1, 3), matrix.to(view)).view(view.shape)
-    return _where(chosen, turned, view)
+    return where(chosen, turned, view)
 
 
 def _turn(axis: int, angle: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def gaussian_noise(
     noise = torch.zeros(view.shape)
     noise[..., :D] = torch.randn((*view.shape[:-1], D), generator=generator) * config.std
     moved = view + noise.to(view) * there(view, layout)[..., None]
-    return _where(chosen, moved, view)
+    return where(chosen, moved, view)
 
 
 def gaussian_blur(
@@ -134,7 +135,7 @@ def gaussian_blur(
     sums = (kernel @ view[..., :D].flatten(3)).view(B, M, T, V, D)
     blurred = view.clone()
     blurred[..., :D] = torch.where(present[..., None], sums / total[..., None], view[..., :D])
-    return _where(chosen, blurred, view)
+    return where(chosen, blurred, view)
 
 
 def joint_mask(
@@ -162,7 +163,7 @@ def reverse(
     view: Tensor, config: ReverseConfig, layout: SkeletonLayout, generator: torch.Generator
 ) -> Tensor:
     """The last frame comes first."""
-    return _where(_chosen(config.p, view, generator), view.flip(2), view)
+    return where(_chosen(config.p, view, generator), view.flip(2), view)
 
 
 def speed(
@@ -192,7 +193,7 @@ def speed(
     weights = ((1 - second) * has_before)[..., None], (second * has_after)[..., None]
     pose = (weights[0] * before + weights[1] * after) / (weights[0] + weights[1])
     nearer = torch.where(second < 0.5, has_before, has_after)
-    return _where(chosen, pose.where(nearer[..., None], view.new_zeros(())), view)
+    return where(chosen, pose.where(nearer[..., None], view.new_zeros(())), view)
 
 
 STRONG: dict[str, Strong] = {

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from skelcon.augment.config import CropConfig
+from skelcon.augment.spatial import acting
 
 
 def random_crop(
@@ -16,7 +17,7 @@ def random_crop(
     Args:
         lengths: (B,) int64 frames of each clip.
         config: ``l_min``, and the floor ``min_frames`` (1 frame by default; the authors' code
-            never crops below 64 frames).
+            never crops below 64 frames); the others, with 1 - ``p``, stay whole.
         generator: a CPU generator.
 
     Returns:
@@ -26,6 +27,9 @@ def random_crop(
     ratio = config.l_min + (1 - config.l_min) * ratio
     length = (lengths * ratio).long().clamp(min=config.min_frames)
     length = torch.minimum(length, lengths)
+    if config.p < 1:
+        acts = acting(config.p, len(lengths), generator).to(lengths.device)
+        length = torch.where(acts, length, lengths)
     start = (place * (lengths - length + 1)).long()
     return torch.minimum(start, lengths - length), length
 

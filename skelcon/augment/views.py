@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from skelcon.augment import spatial
-from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig
-from skelcon.augment.strong import STRONG
+from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig, has_own_p
+from skelcon.augment.strong import STRONG, where
 from skelcon.augment.temporal import centre_crop, random_crop
 from skelcon.data.bank import ClipBank
 from skelcon.data.layouts import Dimensions
@@ -20,14 +20,15 @@ def augmented_view(
     """One augmented view of each clip (eq. 4): crop-resize, then a spatial augmentation.
 
     With both spatial augmentations in use each sample of each view draws one of them, p = 0.5.
-    Without the crop the whole clip is resized. Other augmentations come last.
+    Without the crop the whole clip is resized. Other augmentations come last. Each acts on a sample
+    with its probability ``p``.
 
     Args:
         bank: the clips.
         clips: (B,) int64 which of them.
         config: which augmentations are in use.
         size: the frames T of the view (64 in the paper).
-        generator: a CPU generator; two calls with it give the query and the key view.
+        generator: a CPU generator; a call with it for each view gives different ones.
 
     Returns:
         (B, M, T, V, 3) float32.
@@ -54,19 +55,21 @@ def augmented_view(
 def _spatial(
     view: Tensor, config: AugmentConfig, dimensions: Dimensions, generator: torch.Generator
 ) -> Tensor:
-    """Pose augmentation or joint jittering: the one in use, or the one drawn."""
+    """Pose augmentation or joint jittering: the one in use, or the one drawn, if it acts."""
     B, V = len(view), view.shape[3]
     pose, jitter = "pose" in config.use, "jitter" in config.use
     matrix, joints = torch.eye(3).repeat(B, 1, 1), torch.ones(B, V, dtype=torch.bool)
     if pose:
         matrix = spatial.shear(B, config.pose, generator, dimensions)
+        joints &= spatial.acting(config.pose.p, B, generator)[:, None]
     if jitter:
         chosen = torch.ones(B, dtype=torch.bool)
         if pose:
             chosen = torch.rand(B, generator=generator) < 0.5
         subset = spatial.jitter_joints(B, V, config.jitter, generator)
-        joints = torch.where(chosen[:, None], subset, joints)
         random = spatial.jitter_matrix(B, config.jitter, generator, dimensions)
+        subset &= spatial.acting(config.jitter.p, B, generator)[:, None]
+        joints = torch.where(chosen[:, None], subset, joints)
         matrix = torch.where(chosen[:, None, None], random, matrix)
     return spatial.apply(view, matrix.to(view.device), joints.to(view.device))
 
@@ -75,12 +78,17 @@ def _registered(
     view: Tensor, name: str, config: AugmentConfig, generator: torch.Generator
 ) -> Tensor:
     """Apply a registered augmentation and check what it returns."""
-    result = AUGMENTATIONS[name].function(view, generator, **config.options(name))
+    options = config.options(name)
+    p = 1.0 if has_own_p(name) else options.pop("p", 1.0)
+    given = view if p == 1 else view.clone()  # it may change what it is given
+    result = AUGMENTATIONS[name].function(given, generator, **options)
     expected = (view.shape, view.dtype, view.device)
     if not isinstance(result, Tensor) or expected != (result.shape, result.dtype, result.device):
         got = _described(result) if isinstance(result, Tensor) else type(result).__name__
         raise UserError(f"augmentation '{name}' returned {got}, not {_described(view)}")
-    return result
+    if p == 1:
+        return result
+    return where(spatial.acting(p, len(view), generator), result, view)
 
 
 def _described(tensor: Tensor) -> str:

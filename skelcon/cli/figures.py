@@ -21,19 +21,22 @@ def figures(
         Path, typer.Option(metavar="DIR", file_okay=False, help="Where the files are written.")
     ] = Path("figures"),
     only: Annotated[
-        str, typer.Option(metavar="NAME[,NAME]", help="Some of pose, jitter and crop.")
+        str, typer.Option(metavar="NAME[,NAME]", help="Which augmentations.")
     ] = "pose,jitter,crop",
     formats: Annotated[
         str, typer.Option("--format", metavar="NAME[,NAME]", help="Some of png, svg and pdf.")
     ] = "png,svg,pdf",
     seed: Annotated[int, typer.Option(min=0, help="Of what the augmentations draw.")] = 0,
 ) -> None:
-    """Draw what each augmentation does to a clip (Figures 2, 3 and 4 of the paper).
+    """Draw what augmentations do to a clip (Figures 2, 3 and 4 of the paper).
 
     \b
     pose     two sheared views (eq. 1)
     jitter   two views with jittered joints (eq. 2)
     crop     two parts, resized to one length (eq. 3)
+
+    And with --only, two views each: flip, rotation, axis_mask, gaussian_noise, gaussian_blur,
+    joint_mask, temporal_mask, reverse and speed.
     """
     from skelcon.data.synthetic import open_embedded
     from skelcon.figures import style

@@ -10,13 +10,19 @@ from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.contrast.diagnosis import EpochDiagnosis, alignment, effective_rank, uniformity
-    from skelcon.contrast.infonce import contrast_logits, info_nce, pairings
+    from skelcon.contrast.infonce import (
+        contrast_logits,
+        distribution_loss,
+        info_nce,
+        pairings,
+    )
     from skelcon.contrast.momentum import MomentumContrast
     from skelcon.contrast.objective import (
         Branch,
         ContrastResult,
         JointEmbedding,
         Objective,
+        meet_the_key,
         mlp,
         momentum_copy,
         momentum_update,
@@ -35,8 +41,10 @@ __all__ = [
     "ObjectiveConfig",
     "alignment",
     "contrast_logits",
+    "distribution_loss",
     "effective_rank",
     "info_nce",
+    "meet_the_key",
     "mlp",
     "momentum_copy",
     "momentum_update",
@@ -55,8 +63,10 @@ __getattr__ = lazy_exports(
         "Objective": "skelcon.contrast.objective",
         "alignment": "skelcon.contrast.diagnosis",
         "contrast_logits": "skelcon.contrast.infonce",
+        "distribution_loss": "skelcon.contrast.infonce",
         "effective_rank": "skelcon.contrast.diagnosis",
         "info_nce": "skelcon.contrast.infonce",
+        "meet_the_key": "skelcon.contrast.objective",
         "mlp": "skelcon.contrast.objective",
         "momentum_copy": "skelcon.contrast.objective",
         "momentum_update": "skelcon.contrast.objective",

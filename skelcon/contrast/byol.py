@@ -14,6 +14,7 @@ from skelcon.contrast.objective import (
     Branch,
     ContrastResult,
     Objective,
+    meet_the_key,
     mlp,
     momentum_copy,
     momentum_update,
@@ -44,6 +45,8 @@ class BYOL(Objective):
         momentum: tau of the target's moving average.
     """
 
+    takes_extra = True
+
     def __init__(
         self,
         encoders: Mapping[str, Encoder],
@@ -59,20 +62,19 @@ class BYOL(Objective):
         self.predictors = nn.ModuleDict({name: mlp(dim, hidden, dim) for name in encoders})
         self._momentum = momentum
 
-    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+    def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
         """Each online network predicts the targets of the other view; the target follows."""
-        features, first = self.embed(query_view)
-        _, second = self.embed(key_view)
+        views = (query_view, key_view, *extra)
+        seen = [self.embed(view) for view in views]
         with torch.no_grad():
             for name, network in self.targets.items():
                 momentum_update(network, self.query(name), self._momentum)
-            one, other = (
-                {name: network(view).float() for name, network in self.targets.items()}
-                for view in (query_view, key_view)
-            )
+            aims = [{n: each(view).float() for n, each in self.targets.items()} for view in views]
         losses = []
-        for name, target in self.pairs:
-            predict = self.predictors[name]
-            losses.append(regression_loss(predict(first[name]).float(), other[target]))
-            losses.append(regression_loss(predict(second[name]).float(), one[target]))
-        return self.result(losses, first, second, features)
+        for at, weight in meet_the_key(len(views)):
+            for name, target in self.pairs:
+                predict = self.predictors[name]
+                for one, other in ((at, 1), (1, at)):
+                    loss = regression_loss(predict(seen[one][1][name]).float(), aims[other][target])
+                    losses.append(weight * loss)
+        return self.result(losses, seen[0][1], seen[1][1], seen[0][0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from skelcon.config import Config
@@ -18,4 +20,9 @@ class ContrastConfig(Config):
     queue: int = Field(16384, ge=1, description="number of negatives kept for each representation")
     momentum: float = Field(
         0.999, ge=0, le=1, description="of the key encoder's moving average (the authors' code)"
+    )
+    extra: Literal["infonce", "distribution"] = Field(
+        "infonce",
+        description="what views.extra meet: infonce: the keys (eq. 5); distribution: the query's "
+        "similarities to them (AimCLR)",
     )

@@ -32,6 +32,16 @@ def info_nce(logits: Tensor) -> Tensor:
     return functional.cross_entropy(logits, logits.new_zeros(len(logits), dtype=torch.long))
 
 
+def distribution_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """AimCLR's D3M, the mean over the batch: cross-entropy of the two softmaxes over all keys.
+
+    Args:
+        logits: (B, 1 + K) of a strongly augmented view.
+        target: (B, 1 + K) of a view augmented as usual, which gets no gradient.
+    """
+    return functional.cross_entropy(logits, target.detach().softmax(dim=1))
+
+
 def pairings(names: Sequence[str]) -> list[tuple[str, str]]:
     """The (query, key) pairs of a set of representations.
 

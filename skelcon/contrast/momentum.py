@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from skelcon.contrast.config import ContrastConfig
-from skelcon.contrast.infonce import contrast_logits, info_nce
+from skelcon.contrast.infonce import contrast_logits, distribution_loss, info_nce
 from skelcon.contrast.objective import (
     Branch,
     ContrastResult,
@@ -57,6 +57,7 @@ class MomentumContrast(Objective):
         generator: a CPU generator for the initial queues.
     """
 
+    takes_extra = True
     pointer: Tensor
 
     def __init__(
@@ -77,15 +78,18 @@ class MomentumContrast(Objective):
         assert isinstance(branch, _Branch)
         return branch
 
-    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
-        """The loss of a step on two views (B, M, T, V, C) of the same clips; updates the keys.
+    def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
+        """The loss of a step on views (B, M, T, V, C) of the same clips; updates the keys.
 
-        The queues stay as they are until :meth:`after_backward`: the backward pass needs them.
+        The queues stay as they are until :meth:`after_backward`: the backward pass needs them. Each
+        of the ``extra`` views is one more query for the same keys and queues; they add the mean of
+        their losses.
 
         Returns:
             The summed loss over the pairs, the mean top-1 of the contrast, and what they are of.
         """
         features, queries = self.embed(query_view)
+        others = [self.embed(view)[1] for view in extra]
         with torch.no_grad():
             keys = {}
             for name in self.branches:
@@ -94,10 +98,12 @@ class MomentumContrast(Objective):
                 keys[name] = branch.key(key_view)
         losses, hits = [], []
         for query, key in self.pairs:
-            logits = contrast_logits(
-                queries[query], keys[key], self.queue(key), self.config.temperature
-            )
+            against = keys[key], self.queue(key), self.config.temperature
+            logits = contrast_logits(queries[query], *against)
             losses.append(info_nce(logits))
+            for other in others:
+                loss = self._loss_of_extra(contrast_logits(other[query], *against), logits)
+                losses.append(loss / len(others))
             ahead = logits.detach()[:, 0] > logits.detach()[:, 1:].amax(dim=1)  # a tie is not a hit
             hits.append(ahead.float().mean())
         losses += self.further_losses(queries, keys)
@@ -115,6 +121,11 @@ class MomentumContrast(Objective):
     ) -> list[Tensor]:
         """What is added to the loss: nothing. Queries have a gradient, keys have none."""
         return []
+
+    def _loss_of_extra(self, logits: Tensor, of_query: Tensor) -> Tensor:
+        if self.config.extra == "distribution":
+            return distribution_loss(logits, of_query)
+        return info_nce(logits)
 
     @torch.no_grad()
     def after_backward(self, result: ContrastResult) -> None:

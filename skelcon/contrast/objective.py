@@ -1,4 +1,4 @@
-"""An objective: what makes a loss of two views of the same clips.
+"""An objective: what makes a loss of two views of the same clips, or more.
 
 Notation: B clips of a batch, D the size of an embedding, F that of a feature.
 """
@@ -67,6 +67,7 @@ class Objective(nn.Module, ABC):
     Attributes:
         pairs: the (first, second) representations whose views meet: one with itself
             (intra-skeleton), or each of several with every other one (inter-skeleton).
+        takes_extra: whether :meth:`forward` accepts further views, which each meet the key view.
         gather: from the rows of this process to those of all processes, with gradient: what a loss
             over the whole batch has to be made of. All processes have to call it alike.
         draw: uniform random numbers (B, ...) for the rows of this process, on the CPU: each process
@@ -74,6 +75,7 @@ class Objective(nn.Module, ABC):
         fewest, most: how many representations it takes; without a limit if None.
     """
 
+    takes_extra: ClassVar[bool] = False
     gather: Callable[[Tensor], Tensor]
     draw: Callable[[Sequence[int]], Tensor]
     fewest: ClassVar[int] = 1
@@ -87,7 +89,10 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
-        """The loss of a step on two views (B, M, T, V, C) of the same clips, rows of a batch."""
+        """The loss of a step on two views (B, M, T, V, C) of the same clips, rows of a batch.
+
+        With ``takes_extra`` it also accepts further ones, ``*extra``.
+        """
 
     def after_backward(self, result: ContrastResult) -> None:
         """What has to follow the backward pass of a step, before the optimiser's."""
@@ -154,7 +159,7 @@ class Objective(nn.Module, ABC):
 
 
 class JointEmbedding(Objective):
-    """Both views pass the same networks, with gradient, and a loss compares the two batches.
+    """All views pass the same networks, with gradient, and a loss compares two batches of rows.
 
     The loss is of the whole batch: several processes gather it.
 
@@ -164,6 +169,8 @@ class JointEmbedding(Objective):
         hidden: hidden units of the projection head; the feature size if not set.
         layers: linear layers of the projection head.
     """
+
+    takes_extra = True
 
     def __init__(
         self, encoders: Mapping[str, Encoder], dim: int, hidden: int | None, layers: int
@@ -178,21 +185,34 @@ class JointEmbedding(Objective):
     def chance(self, batch: int) -> float | None:
         """``top1`` of embeddings that know nothing, in a batch of so many clips."""
 
-    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
-        """The sum of the loss over all pairs."""
-        features, first = self.embed(query_view)
-        _, second = self.embed(key_view)
+    def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
+        """The sum of the loss over all pairs; of further views the mean of theirs is added."""
+        seen = [self.embed(view) for view in (query_view, key_view, *extra)]
+        losses, hits = [], []
         with torch.autocast(query_view.device.type, enabled=False):
-            ones, others = (
-                {name: self.gather(rows.float()) for name, rows in each.items()}
-                for each in (first, second)
-            )
-            found = [self.compare(ones[one], others[other]) for one, other in self.pairs]
-        batch = len(next(iter(ones.values())))
-        hits = [hit for _, hit in found if hit is not None]
-        losses = [loss for loss, _ in found]
-        chance = self.chance(batch)
+            rows = [
+                {name: self.gather(own.float()) for name, own in embeddings.items()}
+                for _, embeddings in seen
+            ]
+            for at, weight in meet_the_key(len(rows)):
+                for one, other in self.pairs:
+                    loss, hit = self.compare(rows[at][one], rows[1][other])
+                    losses.append(weight * loss)
+                    hits += [hit] if hit is not None and at == 0 else []
+        (features, first), (_, second) = seen[:2]
+        chance = self.chance(len(next(iter(rows[0].values()))))
         return self.result(losses, first, second, features, hits=hits, chance=chance)
+
+
+def meet_the_key(views: int) -> list[tuple[int, float]]:
+    """Which of the views meet the key view, the second, and the weights of their losses.
+
+    The first, the query, has 1; further ones share another 1.
+
+    >>> meet_the_key(4)
+    [(0, 1.0), (2, 0.5), (3, 0.5)]
+    """
+    return [(0, 1.0), *((at, 1 / (views - 2)) for at in range(2, views))]
 
 
 def own_rows(rows: Tensor) -> Tensor:

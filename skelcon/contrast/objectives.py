@@ -47,7 +47,7 @@ ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.known)]
 
 
 class ObjectiveConfig(Config):
-    """What turns two views of a clip into a loss."""
+    """What turns the views of a clip into a loss."""
 
     name: ObjectiveName = Field(
         MOCO, description=f"{MOCO} (the paper), {', '.join(BUILTIN)} or a registered one"
@@ -87,6 +87,11 @@ class ObjectiveConfig(Config):
                 f"objective '{self.name}' takes {limit} of them, not {number} ({which}): set "
                 "pretrain.representations"
             )
+
+    @property
+    def takes_extra(self) -> bool:
+        """Whether it takes views beside query and key."""
+        return self.name == MOCO or getattr(self._component().function, "takes_extra", False)
 
     def resolved(self) -> dict[str, Any]:
         """Its name, all its options, and the version of a registered one."""

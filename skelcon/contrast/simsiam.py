@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional
 
-from skelcon.contrast.objective import Branch, ContrastResult, Objective, mlp
+from skelcon.contrast.objective import Branch, ContrastResult, Objective, meet_the_key, mlp
 from skelcon.encoders import Encoder
 
 
@@ -34,6 +34,8 @@ class SimSiam(Objective):
         bottleneck: hidden units of the predictor; a quarter of ``dim`` in the paper.
     """
 
+    takes_extra = True
+
     def __init__(
         self,
         encoders: Mapping[str, Encoder],
@@ -50,14 +52,15 @@ class SimSiam(Objective):
         super().__init__(branches)
         self.predictors = nn.ModuleDict({name: mlp(dim, bottleneck, dim) for name in encoders})
 
-    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
+    def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
         """Half of the loss in each direction, summed over all pairs."""
-        features, first = self.embed(query_view)
-        _, second = self.embed(key_view)
+        seen = [self.embed(view) for view in (query_view, key_view, *extra)]
         losses = []
-        for name, target in self.pairs:
-            predict = self.predictors[name]
-            there = negative_cosine(predict(first[name]).float(), second[target].float())
-            back = negative_cosine(predict(second[name]).float(), first[target].float())
-            losses.append((there + back) / 2)
-        return self.result(losses, first, second, features)
+        for at, weight in meet_the_key(len(seen)):
+            first, second = seen[at][1], seen[1][1]
+            for name, target in self.pairs:
+                predict = self.predictors[name]
+                there = negative_cosine(predict(first[name]).float(), second[target].float())
+                back = negative_cosine(predict(second[name]).float(), first[target].float())
+                losses.append(weight * (there + back) / 2)
+        return self.result(losses, seen[0][1], seen[1][1], seen[0][0])

@@ -1,4 +1,4 @@
-"""What each augmentation does to a clip, as in Figures 2, 3 and 4 of the paper.
+"""What each augmentation does to a clip; the first three as in Figures 2, 3 and 4 of the paper.
 
 A clip is turned first as encoders see it (spine up, shoulders from left to right, by its first
 frame; in 2D it is not turned), since that is what the augmentations act on.
@@ -12,7 +12,15 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from skelcon.augment import CropConfig, JitterConfig, PoseConfig, spatial
+from skelcon.augment import (
+    FURTHER,
+    AugmentConfig,
+    CropConfig,
+    JitterConfig,
+    PoseConfig,
+    spatial,
+)
+from skelcon.augment.strong import STRONG
 from skelcon.augment.temporal import random_crop
 from skelcon.data import ClipBank, Normalisation, SkeletonDataset
 from skelcon.data.draw import View, seen
@@ -78,10 +86,28 @@ def crop(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
     return stacked([original, *strips], dataset.layout)
 
 
+def further(name: str) -> Callable[[SkeletonDataset, int, int], Figure]:
+    """The figure of one of the augmentations in `skelcon.augment.strong`: a clip and two views."""
+
+    def drawn(dataset: SkeletonDataset, clip: int, seed: int = 0) -> Figure:
+        whole, draws = _turned(dataset, clip), generator(seed, "figure")
+        config = getattr(AugmentConfig.model_validate({name: {"p": 1}}), name)
+        views = STRONG[name](whole.repeat(VIEWS, 1, 1, 1, 1), config, dataset.layout, draws)
+        original, metre = _original(dataset, clip, whole)
+        strips = [
+            Strip(f"{name.replace('_', ' ')} {number}", _seen(view, dataset, metre).points)
+            for number, view in enumerate(views, 1)
+        ]
+        return stacked([original, *strips], dataset.layout)
+
+    return drawn
+
+
 FIGURES: dict[str, Callable[[SkeletonDataset, int, int], Figure]] = {
     "pose": pose,
     "jitter": jitter,
     "crop": crop,
+    **{name: further(name) for name in FURTHER},
 }
 """Augmentation -> its figure, of a data set, the index of a clip and a seed."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, ValidationInfo, field_validator, model_validator
 
-from skelcon.augment import AugmentConfig
+from skelcon.augment import AugmentConfig, ViewsConfig
+from skelcon.augment.policies import completed
 from skelcon.config import Config
 from skelcon.contrast import MOCO, ContrastConfig, ObjectiveConfig
 from skelcon.encoders import REGISTERED, EncodersConfig, Representation
@@ -76,6 +77,7 @@ class PretrainConfig(Config):
         ("seq",), min_length=1, description="one: intra-skeleton; two or more: inter-skeleton"
     )
     augment: AugmentConfig = AugmentConfig()
+    views: ViewsConfig = ViewsConfig()
     encoders: EncodersConfig = EncodersConfig()
     contrast: ContrastConfig = ContrastConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
@@ -89,6 +91,13 @@ class PretrainConfig(Config):
         description="every so many epochs, log the accuracy of a nearest neighbour across the "
         "groups of the training clips; trains the same weights",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _whole_policies(cls, values: Any) -> Any:
+        if isinstance(values, Mapping) and values.get("views") is not None:
+            return {**values, "views": completed(values["views"], values.get("augment", {}))}
+        return values
 
     @field_validator("representations")
     @classmethod
@@ -121,16 +130,38 @@ class PretrainConfig(Config):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _takes_its_views(self) -> Self:
+        if self.views.extra and not self.objective.takes_extra:
+            raise ValueError(
+                f"views.extra: objective '{self.objective.name}' takes a query and a key view "
+                f"alone; {MOCO}, for one, takes more"
+            )
+        return self
+
+    @property
+    def policies(self) -> tuple[AugmentConfig, ...]:
+        """The augmentations of each view: query, key, then the further ones."""
+        return self.views.policies(self.augment)
+
     def resolved(self) -> dict[str, Any]:
         """All that determines the outcome: everything in use, in full, and nothing else."""
         values = self.model_dump(mode="json")
-        values["augment"] = self.augment.resolved()
+        query, key, *extra = (policy.resolved() for policy in self.policies)
+        if query == key and not extra:
+            values["augment"] = query
+            del values["views"]
+        else:
+            values["views"] = {"query": query, "key": key, "extra": extra}
+            del values["augment"]
         values["encoders"] = self.encoders.resolved(self.representations)
         unused = ("milestones",) if self.optimiser.schedule == "cosine" else ()
         if self.optimiser.name == "adamw":
             unused = (*unused, "momentum")
         for name in unused:
             del values["optimiser"][name]
+        if not extra:
+            del values["contrast"]["extra"]
         if self.objective.name == MOCO:
             del values["objective"]
         else:

@@ -28,7 +28,7 @@ from skelcon.seeding import generator, seeded_globally
 class EpochMetrics:
     """One epoch: means over its clips, and its speed in clips per second.
 
-    In a pre-training a clip is seen in two views, and ``top1`` is that of the contrast: how often
+    In a pre-training a clip is seen in all its views, and ``top1`` is the contrast's: how often
     the key of the same clip is the most similar; None where the objective ranks nothing. The fields
     with a default are of pre-trainings alone, and None where there is no number.
 
@@ -185,8 +185,8 @@ class Pretraining:
         """One optimisation step on a batch of clips (B,)."""
         config, group = self.config, self._group
         views = [
-            augmented_view(self.bank, clips, config.augment, config.encoders.frames, draws)
-            for _ in ("query", "key")
+            augmented_view(self.bank, clips, policy, config.encoders.frames, draws)
+            for policy in config.policies
         ]
         with autocast(config.precision, self.bank.device):
             result: ContrastResult = self.contrast(*map(group.shard, views))

@@ -100,6 +100,37 @@ def test_settings_name_who_set_them(found: Explanation) -> None:
     assert "pretrain.augment.crop.l_min" not in sources  # none is used
 
 
+def test_the_settings_of_a_view_name_who_set_them(eight: SkeletonDataset, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    row = """weak-key:
+    set:
+      pretrain.augment: {use: [crop], crop.l_min: 0.4}
+      pretrain.views.query: {use: [crop, jitter], jitter.joints: 10}
+  alike: {set: {pretrain.views: {query: {use: [crop]}, key: {use: [crop]}}}}"""
+    path.write_text(TINY_STUDY.replace("none: {set: {pretrain.augment.use: []}}", row, 1))
+    path.write_text(path.read_text().replace("{none: {img: 51.0, seq: 50.0}, ", "{"))
+    joints = {"pretrain": {"views": {"query": {"jitter": {"mode": "mixed"}}}}}
+    plan = make_plan(load_study(path), eight, preset="small", seeds=(0,), overrides=joints)
+    finished(plan, tmp_path / "r", **RAN)
+
+    def sources(row: str) -> dict[str, tuple[Any, str]]:
+        settings = explain(tmp_path / "r", "tiny", row, "SEQ").settings
+        return {each.key: (each.value, each.source) for each in settings}
+
+    found, own = sources("weak-key"), "pretrain.views.query."
+    assert found[f"{own}use"] == (["crop", "jitter"], "row weak-key")
+    assert found[f"{own}crop.l_min"] == (0.4, "row weak-key")
+    assert found[f"{own}jitter.joints"] == (10, "row weak-key")
+    assert found[f"{own}jitter.mode"] == ("mixed", "--set")
+    assert found[f"{own}crop.min_frames"] == (1, "default")
+    assert found["pretrain.views.key.use"] == (["crop"], "row weak-key")
+    assert found["pretrain.views.extra"] == ([], "default")
+    assert "pretrain.augment.use" not in found
+    found = sources("alike")
+    assert found["pretrain.augment.use"] == (["crop"], "row alike")
+    assert found["pretrain.augment.crop.l_min"] == (0.5, "preset small")
+
+
 def test_a_recipe_for_a_representation_and_a_reference_are_sources(
     eight: SkeletonDataset, tmp_path: Path
 ) -> None:

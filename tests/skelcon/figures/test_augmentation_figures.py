@@ -8,6 +8,7 @@ from figure_helpers import check_legible, files_of
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
+from skelcon.augment import FURTHER
 from skelcon.data.synthetic import open_embedded
 from skelcon.figures import skeletons, style
 from skelcon.figures.augmentations import FIGURES
@@ -18,7 +19,7 @@ def bones(figure: Figure) -> list[np.ndarray]:
     found = []
     for drawn in figure.axes[0].collections:
         if isinstance(drawn, LineCollection):
-            ends = np.array(drawn.get_segments())
+            ends = np.array(drawn.get_segments()).reshape(-1, 2, 2)  # of an empty frame none
             found.append(np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1))
     return found
 
@@ -32,7 +33,7 @@ def rings(figure: Figure) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", ["pose", "jitter", "crop", "joint_mask"])
 def test_each_figure_shows_the_clip_and_two_views_legibly(name: str, tmp_path: Path):
     figure = FIGURES[name](open_embedded(), 3, 0)
     check_legible(figure)
@@ -63,6 +64,25 @@ def test_the_bars_below_the_clip_are_the_frames_that_the_titles_name():
         first, last = int(words[1]), int(words[3])
         span = (last - first) / (frames - 1) * (skeletons.FRAMES - 1) * cell
         assert np.ptp(bar) == pytest.approx(span, rel=0.05)
+
+
+def test_further_augmentations_are_drawn_as_they_act():
+    """With p = 1, so that both views change; the clip itself stays as it is."""
+    dataset = open_embedded()
+    whole = bones(FIGURES["pose"](dataset, 3, 0))[: skeletons.FRAMES]
+    for name in FURTHER:
+        pictures = bones(FIGURES[name](dataset, 3, 0))
+        for mine, clip in zip(pictures, whole, strict=False):
+            np.testing.assert_allclose(mine, clip)
+        if name != "axis_mask":  # of the depth nothing is seen
+            views = pictures[skeletons.FRAMES : 2 * skeletons.FRAMES]
+            same = [
+                len(a) == len(b) and np.allclose(a, b) for a, b in zip(views, whole, strict=True)
+            ]
+            assert not all(same), name
+        if name == "joint_mask":
+            count = [len(each) for each in pictures]
+            assert max(count[skeletons.FRAMES :]) < min(count[: skeletons.FRAMES])
 
 
 def test_another_seed_is_another_draw_and_the_same_one_the_same():

@@ -75,6 +75,11 @@ CASES: dict[str, dict[str, Any]] = {
         "objective": {"name": "masked", "options": {"ratio": 0.5, "dim": 8}},
     },
     "cmd": {"representations": ("stg", "seq"), "objective": {"name": "cmd"}},
+    "further views": {
+        "augment": {"use": ("crop",)},
+        "views": {"query": {"use": ("crop", "flip")}, "extra": ({"use": ("crop", "jitter")},)},
+        "contrast": {**TREE["contrast"], "extra": "distribution"},
+    },
 }
 
 
