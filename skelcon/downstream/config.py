@@ -120,7 +120,7 @@ class RobustnessConfig(LinearConfig):
     )
     camera: Severities = Field(
         (15.0, 30.0, 45.0),
-        description="angles that a clip is turned by about the vertical, to either side, in degrees",
+        description="turns about the vertical axis, to either side, in degrees",
     )
     speed: tuple[Annotated[float, Field(gt=1)], ...] = Field(
         (1.25, 1.5, 2.0),

@@ -1,4 +1,4 @@
-"""Columns of different tasks: one pre-training, a unit a task, and a table that says which is which."""
+"""Columns of different tasks: one pre-training, a unit a task, a table that tells them apart."""
 
 from __future__ import annotations
 
@@ -123,7 +123,9 @@ def test_the_table_says_which_number_is_of_which_task(plan: Plan, store: Store) 
         "linear, knn and finetune top-1, clustering normalised mutual information, clustering "
         "adjusted Rand index, in percent" in table.caption
     )
-    assert "mean ± sample standard deviation (ddof = 1), in LINEAR 40 % mean ± sample standard devi"
+    assert "n = 2 seeds, mean ± sample standard deviation (ddof = 1), in LINEAR 40 % mean ± sa" in (
+        table.caption
+    )
     note = next(note for note in table.notes if note.startswith("Columns are of different tasks"))
     assert "linear (LINEAR and LINEAR 40 %), knn (KNN), finetune (TUNED), clustering (NMI" in note
     entries = table.entries

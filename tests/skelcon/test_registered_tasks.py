@@ -110,7 +110,7 @@ def test_names_are_those_of_nothing_else():
     for name in ("linear", "pretrain", "tasks", "A task"):
         with pytest.raises(UserError, match=f"task '{name}'"):
             skelcon.register_task(name, version=1)(chance())
-    with pytest.raises(UserError, match="register a subclass of skelcon.downstream.Task"):
+    with pytest.raises(UserError, match=r"a subclass of skelcon\.downstream\.Task"):
         skelcon.register_task("chance", version=1)(lambda inputs: None)
     skelcon.register_task("chance", version=1)(chance())
     skelcon.register_task("chance", version=2)(chance())  # a notebook cell that is run again

@@ -1,8 +1,8 @@
 """The downstream tasks: what is asked of trained encoders, one module a task.
 
 To add a task, write a module like the ones here and add an instance to :data:`ALL`. Its settings
-are then a field of :class:`skelcon.settings.Settings`, under its name. Those of a task that a plugin
-registers are in ``tasks.<name>``.
+are then a field of :class:`skelcon.settings.Settings`, under its name. Those of a plugin's task are
+in ``tasks.<name>``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One exemplar a class: which clips they are, what is compared with them, and NTU's own protocol."""
+"""One exemplar a class: which clips they are, what they are compared with, and the protocol."""
 
 import dataclasses
 import sys

@@ -1,4 +1,4 @@
-"""Corrupted test clips: each corruption against numpy, and what of a classifier is tested on them."""
+"""Corrupted test clips: each corruption against numpy, and the task that counts what is left."""
 
 import dataclasses
 from pathlib import Path
@@ -162,7 +162,7 @@ def test_the_classifier_is_that_of_linear_and_meets_each_severity(
     inputs: Inputs, decay: float | str
 ) -> None:
     severities = {"noise": (0.5, 1.0), "missing": (0.9,), "camera": (60.0, 90.0), "speed": (2.0,)}
-    result, evaluation, settings = run(inputs, weight_decay=decay, **severities)
+    result, evaluation, _ = run(inputs, weight_decay=decay, **severities)
     given = (inputs.bank, inputs.train, inputs.test, CLASSES, FRAMES)
     plain = task("linear").settings.model_validate({**CHANGES, "weight_decay": decay})
     alone = linear_evaluation([Joints()], *given, plain, inputs.seed, inputs.groups)
