@@ -180,10 +180,10 @@ class Study(Config):
         return (rows, {*self.columns}) if claim.along_rows else ({*self.columns}, rows)
 
     def _check_tasks(self) -> None:
-        members = (*self.all_rows.values(), *self.columns.values())
-        named = (member.task for member in members if member.task is not None)
-        for task in (self.task, *named):
-            if task not in TASKS:
+        of_rows = [row.task for row in self.all_rows.values()]
+        of_columns = [column.task for column in self.columns.values()]
+        for task in (self.task, *of_rows, *of_columns):
+            if task is not None and task not in TASKS:
                 raise ValueError(f"unknown task '{task}': {nearest(task, TASKS)}")
         own = all(column.task or column.of for column in self.columns.values())
         for name, row in self.all_rows.items():

@@ -56,7 +56,9 @@ class Settings(_Sections):
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
         name = task(task_name).name
         if name in REGISTERED:
-            return validated(TASKS[name].settings, self.tasks.get(name, {}), f"task '{name}'")
+            given: Json = self.tasks.get(name, {})
+            own: Config = validated(TASKS[name].settings, given, f"task '{name}'")
+            return own
         settings: Config = getattr(self, name)
         return settings
 

@@ -62,4 +62,5 @@ def matched_classes(clusters: NDArray[np.integer], labels: NDArray[np.int64]) ->
     counts = np.zeros((len(classes), len(classes)), np.int64)
     np.add.at(counts, (clusters, of_clip), 1)
     _, matched = linear_sum_assignment(counts, maximize=True)
-    return classes[matched][clusters]
+    found: NDArray[np.int64] = classes[matched][clusters]
+    return found

@@ -35,9 +35,9 @@ class LinearTask(Task[LinearConfig]):
 
     name = "linear"
     settings = LinearConfig
-    metrics = ("top1", "nn_top1", "top1_train", "weight_decay", *SUBSETS)
-    values = ("weight_decay", "labelled")
-    scales = ("epochs", "crops", "labels", "subsets")
+    metrics: ClassVar[tuple[str, ...]] = ("top1", "nn_top1", "top1_train", "weight_decay", *SUBSETS)
+    values: ClassVar[tuple[str, ...]] = ("weight_decay", "labelled")
+    scales: ClassVar[tuple[str, ...]] = ("epochs", "crops", "labels", "subsets")
     frozen = True
     timed_without: ClassVar[Json] = {"crops": 1, "standardise": False, "labels": 1.0, "subsets": 1}
 
