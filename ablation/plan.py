@@ -148,12 +148,12 @@ class Plan:
         A column that names its metric keeps it.
 
         Raises:
-            UserError: for a number that the study's task does not have.
+            UserError: for a number that none of the study's tasks has.
         """
         if metric is None or metric == self.study.metric:
             return replace(self, shown=None)
-        task = TASKS[self.study.task]
-        known = [name for name in task.metrics if name not in task.values]
+        tasks = [TASKS[name] for name in self.study.tasks]
+        known = [name for task in tasks for name in task.metrics if name not in task.values]
         if metric not in known:
             raise UserError(f"--metric {metric}: {nearest(metric, known)}")
         return replace(self, shown=metric)
@@ -309,9 +309,11 @@ class _Maker:
             for each in ([(name,) for name in names] if separate and names else [None])
         ]
         configs = [(name, settings[i % len(settings)].pretrain) for i, name in enumerate(names)]
-        task, on = TASKS[self.study.task_of(row)], self.plan.evaluate_on
-        options = task.resolved(settings[0].of(task.name))
-        reason = "" if of_row.coordinates else _not_applicable(configs, of_row.pretrained)
+        task, on = TASKS[self.study.task_of(row, column)], self.plan.evaluate_on
+        options = task.options_of(settings[0].of(task.name))
+        reason = _not_applicable(configs, of_row.pretrained)
+        if of_row.coordinates:
+            reason = "" if task.frozen else "the coordinates cannot be trained"
         for side in self._sides(protocol):
             seed, fold = side.seed, side.fold.index if side.fold is not None else None
             if reason:

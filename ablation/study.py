@@ -3,7 +3,7 @@
 title: Benefit of skeleton augmentation       what the table is called
 reproduces: Table 5                           the table of the paper, if it is one
 protocols: [xview, xsub]                      the first that the data has is used
-task: linear                                  linear, retrieval, finetune
+task: linear                                  linear, retrieval, finetune, knn, mlp, clustering, ...
 plugins: [my_plugin.py]                       modules that it needs, looked up beside the file
 downstream: [seq]                             whose encoders are evaluated, side by side
 base: {key.path: value}                       settings of every cell, after the preset's
@@ -16,7 +16,7 @@ rows:
     downstream: [seq]                         in place of the column's
     pretrain: true                            false: the encoder keeps its random weights
     coordinates: false                        true: what encoders see, in place of their features
-    task: retrieval                           in place of the study's
+    task: retrieval                           in place of the column's and the study's
     grid: {key.path: [values]}                in place of the row, one for each combination
 columns:
   seq:
@@ -24,6 +24,7 @@ columns:
     set: {pretrain.representations: [seq]}    settings of the column
     downstream: [seq]                         in place of the study's
     protocol: xview                           in place of the study's choice
+    task: knn                                 in place of the study's
     separate: false                           true: each representation is pre-trained alone
     of: intra                                 another number of the units behind that column:
     metric: parameters                        which one, in place of the study's
@@ -103,6 +104,7 @@ class Column(Config):
     set: Json = Field({})
     downstream: Downstream = None
     protocol: str | None = None
+    task: str | None = None
     separate: bool = False
     of: str | None = None
     metric: str | None = None
@@ -192,23 +194,29 @@ class Study(Config):
         return (rows, {*self.columns}) if claim.along_rows else ({*self.columns}, rows)
 
     def _check_tasks(self) -> None:
-        for task in self.tasks:
-            if task not in TASKS:
+        of_rows = [row.task for row in self.all_rows.values()]
+        of_columns = [column.task for column in self.columns.values()]
+        for task in (self.task, *of_rows, *of_columns):
+            if task is not None and task not in TASKS:
                 raise ValueError(f"unknown task '{task}': {nearest(task, TASKS)}")
+        own = all(column.task or column.of for column in self.columns.values())
         for name, row in self.all_rows.items():
-            if row.coordinates and not TASKS[self.task_of(name)].frozen:
+            # A column's task that trains has no cell of theirs, and that is all.
+            stated = row.task or (None if own else self.task)
+            if row.coordinates and stated is not None and not TASKS[stated].frozen:
                 frozen = ", ".join(task for task in TASKS if TASKS[task].frozen)
                 raise ValueError(f"row '{name}': the coordinates cannot be trained: task {frozen}")
 
     def _check_column(self, name: str) -> None:
         column = self.columns[name]
-        metrics = (*TASKS[self.task].metrics, PARAMETERS)
-        for metric in (self.metric, column.metric):
-            if metric is not None and metric not in metrics:
-                hint = nearest(metric, metrics)
-                raise ValueError(f"unknown metric '{metric}' of task {self.task}: {hint}")
+        task = self.task_of_column(name)
+        metrics, metric = (*TASKS[task].metrics, PARAMETERS), column.metric or self.metric
+        if metric not in metrics:
+            hint = nearest(metric, metrics)
+            raise ValueError(f"unknown metric '{metric}' of task {task}: {hint}")
         if column.of is not None:
-            if column.set or column.protocol or column.separate or column.downstream:
+            own = (column.set, column.protocol, column.task, column.separate, column.downstream)
+            if any(own):
                 shows = f"column '{name}' shows column '{column.of}'"
                 raise ValueError(f"{shows}: it can set nothing else")
             other = self.columns.get(column.of)
@@ -248,13 +256,18 @@ class Study(Config):
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks of its rows; its own is the first."""
-        own = (row.task for row in self.all_rows.values())
-        return tuple(dict.fromkeys([self.task, *(task for task in own if task is not None)]))
+        """The tasks of its cells, column by column."""
+        found = (self.task_of(row, column) for column in self.columns for row in self.all_rows)
+        return tuple(dict.fromkeys(found))
 
-    def task_of(self, row: str) -> str:
-        """What is done with the encoders of a row."""
-        return self.all_rows[row].task or self.task
+    def task_of(self, row: str, column: str) -> str:
+        """What is done with the encoders of a cell: the row's task, or else the column's."""
+        return self.all_rows[row].task or self.task_of_column(column)
+
+    def task_of_column(self, column: str) -> str:
+        """What a column is of: its own task, or the study's."""
+        behind = self.columns.get(self.columns[column].of or column)
+        return (behind.task if behind is not None else None) or self.task
 
     def report(self, data: str, protocol: str, source: str | None = None) -> Report | None:
         """What the paper reports for these data, or else for the first that it names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 KEY_DIGITS = 8
 """How many digits of a unit's key people see; commands take as many for the whole key."""
@@ -39,3 +40,33 @@ def readable(size: float) -> str:
         return f"{round(size)} B"
     power = min(4, int(math.log10(size)) // 3)
     return f"{size / 1000**power:.1f} {['', 'kB', 'MB', 'GB', 'TB'][power]}"
+
+
+METRICS = {
+    "top1": "top-1",
+    "nn_top1": "nearest-neighbour top-1",
+    "top1_noise": "top-1 with noise",
+    "top1_missing": "top-1 with missing joints",
+    "top1_camera": "top-1 from other cameras",
+    "top1_speed": "top-1 at other speeds",
+    "nmi": "normalised mutual information",
+    "ari": "adjusted Rand index",
+}
+
+
+def metric_in_words(name: str) -> str:
+    """What people call a number of an evaluation.
+
+    >>> metric_in_words("top1"), metric_in_words("top1_train")
+    ('top-1', 'top-1_train')
+    """
+    return METRICS.get(name, name.replace("top1", "top-1"))
+
+
+def and_joined(names: Sequence[str]) -> str:
+    """As a list in a sentence.
+
+    >>> and_joined(["a"]), and_joined(["a", "b", "c"])
+    ('a', 'a, b and c')
+    """
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

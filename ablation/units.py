@@ -310,7 +310,7 @@ class EvaluateUnit(_Unit):
     @functools.cached_property
     def settings(self) -> Config:
         """The task's settings."""
-        settings: Config = self.task.settings.model_validate(self.options)
+        settings: Config = self.task.settings_of(self.options)
         return settings
 
     @functools.cached_property

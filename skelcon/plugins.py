@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
+from skelcon.downstream.tasks import register as add_task
 from skelcon.encoders import ENCODERS, REGISTERED
 from skelcon.errors import UserError, nearest
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
     from skelcon.contrast import Objective
     from skelcon.data import ClipInfo, SkeletonLayout, Source
+    from skelcon.downstream import Task
 
 GROUP = "skelcon.plugins"
 """The entry-point group of installed plugins."""
@@ -48,6 +50,7 @@ ObjectiveT = TypeVar("ObjectiveT", bound="Callable[..., Objective]")
 ProtocolT = TypeVar("ProtocolT", bound="Callable[[Sequence[ClipInfo]], Any]")
 SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
+TaskT = TypeVar("TaskT", bound="type[Task[Any]]")
 
 
 def register_augmentation(
@@ -206,6 +209,26 @@ def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT],
 
         PROTOCOLS.register(name, version, function)
         return function
+
+    return decorate
+
+
+def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
+    """Register a subclass of :class:`skelcon.downstream.Task`: one more downstream task.
+
+    A class decorator. Studies, columns and ``--task`` name it; its settings are ``tasks.<name>``,
+    and all of them are part of the key. The class has ``settings`` (a subclass of
+    :class:`skelcon.config.Config` whose fields have defaults), ``metrics`` (the numbers of its
+    result, ``top1`` among them if studies are to rank by it), ``frozen`` if it leaves the encoders
+    as they are, and ``start``; what else a task may say has a default.
+
+    Raises:
+        UserError: if the name is taken, or the class is no such task.
+    """
+
+    def decorate(kind: TaskT) -> TaskT:
+        add_task(name, version, kind)
+        return kind
 
     return decorate
 

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
-from pydantic import create_model
+from pydantic import Field, create_model, field_validator
 
 from skelcon.config import Config, Json, merge, put, validated
-from skelcon.downstream.tasks import TASKS, task
+from skelcon.downstream.tasks import REGISTERED, TASKS, section, task
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
 
@@ -29,7 +29,11 @@ __all__ = [
 
 _SECTIONS: dict[str, Any] = {
     "pretrain": (PretrainConfig, PretrainConfig()),
-    **{each.name: (each.settings, each.settings()) for each in TASKS.values()},
+    **{
+        each.name: (each.settings, each.settings())
+        for each in TASKS.values()
+        if each.name not in REGISTERED
+    },
 }
 _Sections: Any = create_model("_Sections", __base__=Config, **_SECTIONS)
 
@@ -37,20 +41,40 @@ _Sections: Any = create_model("_Sections", __base__=Config, **_SECTIONS)
 class Settings(_Sections):
     """What a pre-training and its evaluations depend on, apart from the data and the seed.
 
-    In addition to ``pretrain`` it has a field for each of :data:`skelcon.downstream.tasks.TASKS`.
+    In addition to ``pretrain`` it has a field for each of :data:`skelcon.downstream.tasks.TASKS`
+    that is built in; the others are in ``tasks``.
     """
 
     pretrain: PretrainConfig = PretrainConfig()
+    tasks: dict[str, Json] = Field({}, description="registered task -> its settings")
+
+    @field_validator("tasks")
+    @classmethod
+    def _of_registered(cls, tasks: dict[str, Json]) -> dict[str, Json]:
+        for name, values in tasks.items():
+            if name in TASKS and name not in REGISTERED:
+                raise ValueError(f"task '{name}' is built in: its settings are {name}.*")
+            REGISTERED.known(name)
+            try:
+                validated(TASKS[name].settings, values, f"task '{name}'")
+            except UserError as error:
+                raise ValueError(str(error)) from None
+        return tasks
 
     def of(self, task_name: str) -> Config:
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
-        settings: Config = getattr(self, task(task_name).name)
+        name = task(task_name).name
+        if name in REGISTERED:
+            given: Json = self.tasks.get(name, {})
+            own: Config = validated(TASKS[name].settings, given, f"task '{name}'")
+            return own
+        settings: Config = getattr(self, name)
         return settings
 
     @classmethod
     def key_paths(cls) -> list[str]:
-        """:func:`setting_paths`."""
-        return setting_paths()
+        """:func:`setting_paths`, and where the settings of registered tasks are."""
+        return [*setting_paths(), *map(section, REGISTERED.added)]
 
 
 def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
@@ -70,7 +94,10 @@ def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
 
 def setting_paths() -> list[str]:
     """The key path of every setting that has a default."""
-    return [text.partition("=")[0] for text in assignments(Settings().model_dump(mode="json"))]
+    tree = Settings().model_dump(mode="json")
+    for name in REGISTERED.added:
+        put(tree, section(name), TASKS[name].settings().model_dump(mode="json"))
+    return [text.partition("=")[0] for text in assignments(tree)]
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

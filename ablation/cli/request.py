@@ -184,11 +184,16 @@ def plan_study(
 
 def check_used(settings: Json, used: Sequence[str]) -> None:
     """:class:`UserError` for a setting that nothing would use."""
+    from skelcon.downstream.tasks import CUSTOM, section
     from skelcon.settings import Settings
 
-    for name in settings:
-        if name in Settings.model_fields and name not in used:
-            raise UserError(f"--set {name}...: not used here, only {' and '.join(used)}")
+    sections = [section(name) for name in used]
+    for name, values in settings.items():
+        registered = name == CUSTOM and isinstance(values, dict)
+        for asked in [f"{name}.{each}" for each in values] if registered else [name]:
+            if name in Settings.model_fields and asked not in sections:
+                words = " and ".join(sections)
+                raise UserError(f"--set {asked}...: not used here, only {words}")
 
 
 # -- the commands that make a request ---------------------------------------------------------

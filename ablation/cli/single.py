@@ -170,7 +170,7 @@ def evaluate(
     ] = "",
     seed: SeedOption = None,
 ) -> None:
-    """Evaluate pre-trained encoders: linear classification, retrieval, or fine-tuning.
+    """Evaluate pre-trained encoders: linear classification, neighbours, fine-tuning, clusters, ...
 
     On the test side; encoders that a study trained for one fold of a cross-validation are evaluated
     on the groups that the fold holds out.
@@ -185,7 +185,7 @@ def evaluate(
     fold = trained.side.fold if trained is not None else None
     if seed is None:
         seed = trained.side.seed if trained is not None else 0
-    settings = named_task(task).resolved(_settings(options, dataset, task).of(task))
+    settings = named_task(task).options_of(_settings(options, dataset, task).of(task))
     side = Side.of(dataset, protocol, TRAIN_SIDE[on], seed, *source.skeleton(dataset), fold)
     label = f"{task} of {'+'.join(source.names)}, seed {seed}"
     unit = EvaluateUnit(side, settings, task, on, source.encoders, label=label)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 KEYS = "Keys, or their first digits."
 COMMAND = "The study's command, as you would run it."
+_PERCENT = ("top1", "contrast_top1", "nn_top1", "chance", "nmi", "ari")
+"""How the names of what people see in percent begin."""
 
 
 def unit(
@@ -122,7 +124,7 @@ def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None
     for unit in units:
         echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
         for name, value in _shown(unit, store).items():
-            percent = name.startswith(("top1", "contrast_top1", "nn_top1", "chance"))
+            percent = name.startswith(_PERCENT)
             echo(f"  {name:<14} {f'{100 * value:.1f} %' if percent else f'{value:g}'}")
         echo(f"  in {store.directory(unit.key)}")
 

@@ -23,10 +23,14 @@ from ablation.store.unit_files import CHECKPOINT, CONFIG, PROVENANCE, UnitFiles
 from ablation.text import plural
 from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
 from skelcon.config import Json
+from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
     from skelcon.data import Fold, Part, SkeletonDataset
+
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, UserError)
+"""What reading a finished unit may raise: a UserError if its task's plugin is not loaded."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +208,7 @@ class FinishedUnit:
     def read(cls, directory: Path) -> FinishedUnit | None:
         """Of a unit's directory; None if it is not finished or not one of this version's."""
         files = UnitFiles(directory)
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+        with contextlib.suppress(*_UNREADABLE):
             config = files.read_or_none(CONFIG) if files.is_done else None
             provenance = files.read_or_none(PROVENANCE)
             if config is None or provenance is None:
@@ -338,7 +342,7 @@ class History:
 
     def _clips_of(self, finished: FinishedUnit) -> float | None:
         """Clips that passed: counted if the data is known, else what the training logged."""
-        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        with contextlib.suppress(*_UNREADABLE):
             counted = self.clips_seen(finished.unit)
             if counted is not None:
                 return counted

@@ -14,6 +14,7 @@ from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.plan import Plan
 from ablation.report import Table, cells_frame, make_table, printed
 from ablation.store import Store
+from ablation.text import metric_in_words
 from ablation.units import EvaluateUnit
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError, nearest
@@ -22,7 +23,7 @@ METRICS = {
     "top1": "top-1 accuracy (%)",
     "nn_top1": "nearest-neighbour accuracy (%)",
 }
-"""What axes call a metric; another has its name."""
+"""What axes call an accuracy; another metric has its name."""
 
 
 class DoesNotApplyError(Exception):
@@ -111,8 +112,10 @@ class Asked:
     @property
     def metric(self) -> str:
         """What an axis of accuracies is called."""
-        names = {self.plan.metric(column) for column in self.plan.ranked}
-        return " or ".join(METRICS.get(name, f"{name} (%)") for name in sorted(names))
+        names = sorted({self.plan.metric(column) for column in self.plan.ranked})
+        if len(names) > 2:
+            return "value of each column (%)"
+        return " or ".join(METRICS.get(name, f"{metric_in_words(name)} (%)") for name in names)
 
     # -- of one column, one row or two ----------------------------------------------------------
 

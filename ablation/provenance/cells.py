@@ -14,6 +14,7 @@ from ablation.store.unit_files import PROVENANCE, WEIGHTS
 from ablation.study import PARAMETERS
 from ablation.units import EvaluateUnit, PretrainUnit, Unit
 from skelcon.config import Json
+from skelcon.downstream.tasks import section
 from skelcon.settings import merge
 
 BESIDE = ("representation", "parameters", "seconds", "pretraining_seconds", "weights")
@@ -107,7 +108,7 @@ def settings_of(unit: Unit) -> Json:
         own = {name: values[key] for name, values in each.items() if key in values}
         first, *others = own.values()
         together[key] = first if all(other == first for other in others) else own
-    return together | flat({unit.task_name: unit.options})
+    return together | flat({section(unit.task_name): unit.options})
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> Json:

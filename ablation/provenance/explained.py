@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ablation.provenance.configurations import Facts, facts_of
 from ablation.provenance.explanation import DEFAULT, Explanation, Value
 from ablation.report.entry import Entry, number
-from ablation.text import fine_duration, plural, short_key
+from ablation.text import fine_duration, metric_in_words, plural, short_key
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def _number(found: Explanation) -> str:
     if entry.mean is None:
         return entry.reason or "no value"
     percent = " %" if entry.unit == "percent" else ""
-    return f"{number(entry.mean, entry.unit)}{percent} {found.metric.replace('top1', 'top-1')}"
+    return f"{number(entry.mean, entry.unit)}{percent} {metric_in_words(found.metric)}"
 
 
 def _value(entry: Entry, each: Value, folds: bool) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ablation.plan import Plan
 from ablation.store import Store
+from ablation.text import and_joined
 from ablation.units import PretrainUnit
 from skelcon.config import Json
 
@@ -114,7 +115,7 @@ def describe(curves: Sequence[Curve]) -> str:
     for verdict, advice in VERDICTS.items():
         judged = [row for row, each in rows.items() if verdict in _judge(each)]
         if judged:
-            where = "" if len(judged) == len(rows) else f" in {_listed(judged)}"
+            where = "" if len(judged) == len(rows) else f" in {and_joined(judged)}"
             sentences.append(f"{verdict}{where}{f': {advice}' if advice else ''}.")
     return " ".join(sentences)
 
@@ -225,7 +226,3 @@ def _over(
 def _median(values: Iterable[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return statistics.median(known) if known else None
-
-
-def _listed(labels: Sequence[str]) -> str:
-    return " and ".join([", ".join(labels[:-1]), labels[-1]] if len(labels) > 1 else labels)

@@ -18,6 +18,7 @@ from ablation.report.effects_export import details, sentences
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
+from ablation.text import and_joined
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.settings import assignments
 
@@ -74,7 +75,7 @@ def notes_of(
     if plan.overrides:
         notes.append(f"Changed by --set: {', '.join(assignments(plan.overrides))}.")
     notes += map(Detail, recipe_notes(plan))
-    notes += [*plan.notes, *plan.study.notes]
+    notes += [*plan.notes, *plan.study.notes, *_tasks(plan)]
     notes += _precisions(plan)
     notes += map(Detail, (*_schedules(plan), *_jitter(plan), *_labels(plan)))
     if not on_test:
@@ -97,6 +98,18 @@ def notes_of(
         where = dict.fromkeys(group["row"] + " / " + group["column"])
         notes.append(f"{len(group)} missing ({', '.join(where)}): {reason}.")
     return tuple(notes)
+
+
+def _tasks(plan: Plan) -> list[str]:
+    """What each column is of, where they are not all of one task."""
+    study, found = plan.study, dict[str, list[str]]()
+    for column in plan.ranked:
+        label = study.columns[column].label or column
+        found.setdefault(study.task_of_column(column), []).append(label)
+    if len(found) < 2:
+        return []
+    parts = [f"{task} ({and_joined(labels)})" for task, labels in found.items()]
+    return [f"Columns are of different tasks: {', '.join(parts)}. Compare rows, not columns."]
 
 
 def _precisions(plan: Plan) -> list[str]:

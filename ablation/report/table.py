@@ -19,7 +19,7 @@ from ablation.report.entry import Entry
 from ablation.report.notes import notes_of
 from ablation.store import Store
 from ablation.study import PARAMETERS, Reported, Study
-from ablation.text import plural
+from ablation.text import and_joined, metric_in_words, plural
 from ablation.units import EvaluateUnit
 from skelcon.config import Json
 
@@ -54,7 +54,10 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
         where = study, cell.row, cell.column, cell.seed
         trained = "+".join(cell.unit.needs) if cell.unit is not None else ""
         lines.append((*where, metric, *outcome, key, paper, cell.fold, trained))
-        for further, value in _further(cell, metric, known.get(key)):
+        beside = (
+            [] if plan.study.columns[cell.column].of else _further(cell, metric, known.get(key))
+        )
+        for further, value in beside:
             lines.append((*where, further, value, "done", "", key, None, cell.fold, trained))
     source = plan.report.source if plan.report is not None else ""
     for name, other in reported_rows(plan).items():
@@ -268,8 +271,7 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
         if plan.evaluate_on == "validation":
             seeds += f" ({folds_in_words(plan)})"
         elif subsets := _subsets(plan):
-            over = f"sample standard deviation over {subsets} random subsets (ddof = 1)"
-            seeds += f", mean ± {over}" + (" of each seed" if counts[-1] > 1 else "")
+            seeds += _over_subsets(plan, subsets, counts[-1])
         elif counts[-1] > 1:
             seeds += ", mean ± sample standard deviation (ddof = 1)"
     data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
@@ -288,14 +290,35 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     )
 
 
-def _subsets(plan: Plan) -> int:
-    """How many subsets of the labels each evaluation trains on; 0 where none has several."""
-    counts = (unit.options.get("subsets", 1) for unit in plan.units.values())
-    return max((count for count in map(int, counts) if count > 1), default=0)
+def _subsets(plan: Plan) -> dict[str, int]:
+    """Column -> on how many subsets of the labels its evaluations train, if on several."""
+    found: dict[str, int] = {}
+    for cell in plan.cells:
+        count = int(cell.unit.options.get("subsets", 1)) if cell.unit is not None else 1
+        if count > 1:
+            found[cell.column] = max(count, found.get(cell.column, 0))
+    return found
+
+
+def _over_subsets(plan: Plan, subsets: dict[str, int], seeds: int) -> str:
+    """What ± is, where (in some columns) it is over subsets."""
+    spread = f"sample standard deviation over {max(subsets.values())} random subsets (ddof = 1)"
+    over = f"mean ± {spread}{' of each seed' if seeds > 1 else ''}"
+    if all(column in subsets for column in plan.ranked):
+        return f", {over}"
+    labels = and_joined([plan.study.columns[column].label or column for column in subsets])
+    others = ", mean ± sample standard deviation (ddof = 1)" if seeds > 1 else ""
+    return f"{others}, in {labels} {over}"
 
 
 def _metric_in_words(plan: Plan) -> str:
-    metric = plan.shown or plan.study.metric
-    if metric == "nn_top1":
+    """``linear top-1``; of columns that differ ``linear and knn top-1, clustering ari``."""
+    study = plan.study
+    found: dict[str, dict[str, None]] = {}
+    for column in plan.ranked or study.columns:
+        found.setdefault(plan.metric(column), {})[study.task_of_column(column)] = None
+    if set(found) == {"nn_top1"}:
         return "nearest-neighbour top-1 of the same features"
-    return f"{plan.study.task} {metric.replace('top1', 'top-1')}"
+    return ", ".join(
+        f"{and_joined([*tasks])} {metric_in_words(metric)}" for metric, tasks in found.items()
+    )

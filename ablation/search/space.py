@@ -38,6 +38,7 @@ from typing import Any, Literal, get_args
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_spaces
+from ablation.text import metric_in_words
 from skelcon.config import Config, Json, validated
 from skelcon.data import FOLDS
 from skelcon.downstream.tasks import TASKS
@@ -205,8 +206,8 @@ class Space(Config):
 
     @property
     def metric_in_words(self) -> str:
-        """``top-1``, or the metric's name."""
-        return self.metric.replace("top1", "top-1")
+        """``top-1``, or what else people call the metric."""
+        return metric_in_words(self.metric)
 
     def at(self, *keys: str) -> str:
         """Where in the file ``keys`` stand, for a message."""

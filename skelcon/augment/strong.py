@@ -81,12 +81,12 @@ def rotation(
     angles = (share * limits).deg2rad()
     matrix = torch.eye(3).repeat(B, 1, 1)
     for axis in range(3):
-        matrix = matrix @ _turn(axis, angles[:, axis])
+        matrix = matrix @ turn(axis, angles[:, axis])
     turned = torch.bmm(view.flatten(1, 3), matrix.to(view)).view(view.shape)
     return where(chosen, turned, view)
 
 
-def _turn(axis: int, angle: Tensor) -> Tensor:
+def turn(axis: int, angle: Tensor) -> Tensor:
     """(B, 3, 3) right-handed turns about an axis, for row vectors."""
     a, b = (axis + 1) % 3, (axis + 2) % 3
     matrix = torch.eye(3).repeat(len(angle), 1, 1)
@@ -169,14 +169,24 @@ def reverse(
 def speed(
     view: Tensor, config: SpeedConfig, layout: SkeletonLayout, generator: torch.Generator
 ) -> Tensor:
-    """Frame t shows the time c + r (t - c), c the middle, between 0 and T - 1; r is the speed.
+    """At a rate drawn log-uniformly between the slowest and the fastest (:func:`at_rate`)."""
+    chosen = _chosen(config.p, view, generator)
+    rate = torch.exp(spatial.uniform((len(view),), generator) * math.log(config.factor))
+    return where(chosen, at_rate(view, rate, layout), view)
+
+
+def at_rate(view: Tensor, rate: Tensor, layout: SkeletonLayout) -> Tensor:
+    """Frame t shows the time c + r (t - c), c the middle, between 0 and T - 1.
 
     A pose is interpolated linearly between two frames, by those in which the joint is present. It
     is missing where it is missing in the nearer one.
+
+    Args:
+        view: (B, M, T, V, 3).
+        rate: (B,) on the CPU: r of each sample; above 1 is faster.
+        layout: the view's.
     """
     B, M, T, V, C = view.shape
-    chosen = _chosen(config.p, view, generator)
-    rate = torch.exp(spatial.uniform((B,), generator) * math.log(config.factor))
     middle = (T - 1) / 2
     at = (middle + rate[:, None] * (torch.arange(T) - middle)).clamp(0, T - 1)
     lower = at.floor().long().clamp(max=max(T - 2, 0))
@@ -193,7 +203,7 @@ def speed(
     weights = ((1 - second) * has_before)[..., None], (second * has_after)[..., None]
     pose = (weights[0] * before + weights[1] * after) / (weights[0] + weights[1])
     nearer = torch.where(second < 0.5, has_before, has_after)
-    return where(chosen, pose.where(nearer[..., None], view.new_zeros(())), view)
+    return pose.where(nearer[..., None], view.new_zeros(()))
 
 
 STRONG: dict[str, Strong] = {

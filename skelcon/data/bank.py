@@ -8,6 +8,7 @@ float tensor.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -102,6 +103,17 @@ class ClipBank:
         other = copy.copy(self)
         other.orientation = orientation
         return other
+
+    @property
+    def names(self) -> Sequence[str]:
+        """(N,) what the clips are called."""
+        return self._dataset.clip_names
+
+    @property
+    def up_axis(self) -> int:
+        """Which of x, y and z is vertical in what :meth:`resized` shows, in 3D."""
+        turned = self.orientation != "as_recorded" or self._dataset.normalisation.spine_to_z
+        return "xyz".index("z" if turned else self.layout.up[-1])
 
     def frames(self, clips: Tensor, times: Tensor) -> Tensor:
         """The frames ``times`` (B, T) of ``clips`` (B,) as stored: (B, M, T, V, C), not turned."""

@@ -1,4 +1,4 @@
-"""Downstream tasks: linear evaluation, retrieval and embedding, all frozen, and fine-tuning.
+"""Downstream tasks: what trained encoders are evaluated by, most of them frozen, and fine-tuning.
 
 The tasks that settings and studies name are in :mod:`skelcon.downstream.tasks`.
 """
@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skelcon.downstream.config import FinetuneConfig, LinearConfig, RetrievalConfig
+from skelcon.downstream.config import (
+    ClusteringConfig,
+    FinetuneConfig,
+    KNNConfig,
+    LinearConfig,
+    MLPConfig,
+    OneShotConfig,
+    RetrievalConfig,
+    RobustnessConfig,
+)
 from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -17,14 +26,23 @@ if TYPE_CHECKING:
     from skelcon.downstream.finetune import Finetuning, labelled_subset
     from skelcon.downstream.linear import linear_evaluation
     from skelcon.downstream.neighbours import nearest_clips, retrieval
-    from skelcon.downstream.result import EvaluationResult
+    from skelcon.downstream.result import EvaluationResult, scored
+    from skelcon.downstream.tasks.base import Inputs, OneGo, Task
 
 __all__ = [
+    "ClusteringConfig",
     "EvaluationResult",
     "FinetuneConfig",
     "Finetuning",
+    "Inputs",
+    "KNNConfig",
     "LinearConfig",
+    "MLPConfig",
+    "OneGo",
+    "OneShotConfig",
     "RetrievalConfig",
+    "RobustnessConfig",
+    "Task",
     "calibrate",
     "embed",
     "extract",
@@ -32,6 +50,7 @@ __all__ = [
     "linear_evaluation",
     "nearest_clips",
     "retrieval",
+    "scored",
 ]
 
 __getattr__ = lazy_exports(
@@ -39,6 +58,9 @@ __getattr__ = lazy_exports(
     {
         "EvaluationResult": "skelcon.downstream.result",
         "Finetuning": "skelcon.downstream.finetune",
+        "Inputs": "skelcon.downstream.tasks.base",
+        "OneGo": "skelcon.downstream.tasks.base",
+        "Task": "skelcon.downstream.tasks.base",
         "calibrate": "skelcon.downstream.calibration",
         "embed": "skelcon.downstream.embedding",
         "extract": "skelcon.downstream.features",
@@ -46,5 +68,6 @@ __getattr__ = lazy_exports(
         "linear_evaluation": "skelcon.downstream.linear",
         "nearest_clips": "skelcon.downstream.neighbours",
         "retrieval": "skelcon.downstream.neighbours",
+        "scored": "skelcon.downstream.result",
     },
 )

@@ -21,7 +21,12 @@ FOLDS = 5
 WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001, 0.0)
 """What ``linear.weight_decay: auto`` chooses from, the strongest first."""
 
+CORRUPTIONS = ("noise", "missing", "camera", "speed")
+"""What happens to the test clips of ``robustness``."""
+
 _MIN_FRAMES = "no training crop is shorter than this (64 in the authors' code)"
+_LABELS = "share of the training clips of each class that are labelled"
+_SUBSETS = "random draws of the labelled clips; each is trained on from the start"
 
 
 class LinearConfig(Config):
@@ -51,14 +56,14 @@ class LinearConfig(Config):
         description="zero mean and unit variance of each feature over the first training crops "
         "(not in the paper)",
     )
+    labels: float = Field(1.0, gt=0, le=1, description=_LABELS)
+    subsets: int = Field(1, ge=1, description=_SUBSETS)
     precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
     @model_validator(mode="after")
     def _crops_are_kept(self) -> Self:
         if self.weight_decay == "auto" and self.crops is None:
-            raise ValueError(
-                "weight_decay auto fits to crops that are kept: set linear.crops, such as 8"
-            )
+            raise ValueError("weight_decay auto fits to crops that are kept: set crops, such as 8")
         return self
 
     @property
@@ -73,6 +78,11 @@ class LinearConfig(Config):
         return 1 + (crops if self.weight_decay == "auto" else min(crops, self.epochs))
 
     @property
+    def all_labelled(self) -> bool:
+        """Whether it is trained once and on all training clips."""
+        return (self.labels, self.subsets) == (1.0, 1)
+
+    @property
     def block(self) -> int:
         """How many epochs of the classifier stand between two checkpoints."""
         return 1 if self.crops is None else BLOCK
@@ -83,12 +93,79 @@ class LinearConfig(Config):
         return FOLDS + 1 if self.weight_decay == "auto" else -(-self.epochs // self.block)
 
 
+class MLPConfig(LinearConfig):
+    """Training of a classifier with a hidden layer on a frozen encoder; by SGD, as the linear."""
+
+    hidden: int = Field(512, ge=1, description="units of its hidden layer (ReLU)")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of SGD")
+
+
+Severities = tuple[Annotated[float, Field(gt=0)], ...]
+"""From mild to strong; with none the corruption is left out."""
+
+
+class RobustnessConfig(LinearConfig):
+    """A linear evaluation whose classifier also meets test clips that are not as they were.
+
+    The training is that of ``linear``; clips are corrupted after they were turned as the encoder
+    sees them.
+    """
+
+    noise: Severities = Field(
+        (0.01, 0.02, 0.05),
+        description="standard deviations of noise on each coordinate, in the data's unit (metres)",
+    )
+    missing: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = Field(
+        (0.1, 0.2, 0.4), description="shares of the joints that are missing, in all frames"
+    )
+    camera: Severities = Field(
+        (15.0, 30.0, 45.0),
+        description="turns about the vertical axis, to either side, in degrees",
+    )
+    speed: tuple[Annotated[float, Field(gt=1)], ...] = Field(
+        (1.25, 1.5, 2.0),
+        description="so much faster or slower about the clip's middle; the ends are held",
+    )
+
+    @property
+    def severities(self) -> dict[str, tuple[float, ...]]:
+        """Corruption -> how strong it is, from mild to strong."""
+        return {kind: getattr(self, kind) for kind in CORRUPTIONS}
+
+
 class RetrievalConfig(Config):
     """Nearest-neighbour retrieval."""
 
     test_ratio: float = Field(
         0.95, gt=0, le=1, description="the central part of a clip, on both sides"
     )
+    precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
+
+
+class KNNConfig(RetrievalConfig):
+    """k nearest neighbours."""
+
+    k: int = Field(20, ge=1, description="training clips that vote; at most all of them")
+    temperature: Annotated[float, Field(gt=0)] | None = Field(
+        0.07,
+        description="a vote counts exp(cosine similarity / temperature); not set: all count alike",
+    )
+
+
+class OneShotConfig(RetrievalConfig):
+    """Nearest exemplar, of which each class has one."""
+
+    classes: int | None = Field(
+        None, ge=2, description="of the test side, evenly spaced; all if not set"
+    )
+
+
+class ClusteringConfig(Config):
+    """k-means of the test side."""
+
+    restarts: int = Field(10, ge=1, description="starts; the one with the least distances counts")
+    iterations: int = Field(300, ge=1, description="of a start, at most")
+    test_ratio: float = Field(0.95, gt=0, le=1, description="the central part of a clip")
     precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
 
@@ -103,12 +180,8 @@ class FinetuneConfig(Config):
     l_min: float = Field(0.5, gt=0, le=1, description="training crops have a ratio in [l_min, 1]")
     min_frames: int = Field(1, ge=1, description=_MIN_FRAMES)
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part that is tested")
-    labels: float = Field(
-        1.0, gt=0, le=1, description="share of the training clips of each class that are labelled"
-    )
-    subsets: int = Field(
-        1, ge=1, description="random draws of the labelled clips; each is trained on from the start"
-    )
+    labels: float = Field(1.0, gt=0, le=1, description=_LABELS)
+    subsets: int = Field(1, ge=1, description=_SUBSETS)
     precision: Precision = Field("fp32", description=f"of the training: {PRECISION}")
 
     @property

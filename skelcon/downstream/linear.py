@@ -91,6 +91,8 @@ class LinearEvaluation(ABC):
         classifier: what is trained.
     """
 
+    task = "linear"
+
     def __init__(
         self,
         encoders: Sequence[Encoder],
@@ -112,9 +114,9 @@ class LinearEvaluation(ABC):
         self._norm: tuple[Tensor, Tensor] | None = None
         self._result: EvaluationResult | None = None
         self.epoch = 0
-        size = sum(encoder.feature_size for encoder in encoders)
-        self.classifier = linear_classifier(
-            size, num_classes, generator(seed, "linear"), bank.device
+        self._num_classes = num_classes
+        self.classifier = self._new_classifier(
+            sum(encoder.feature_size for encoder in encoders), num_classes
         )
 
     @staticmethod
@@ -132,6 +134,11 @@ class LinearEvaluation(ABC):
         """Whether the last epoch has been run."""
         return self.epoch >= self.epochs
 
+    def _new_classifier(self, features: int, num_classes: int) -> nn.Module:
+        """What is trained, at its start."""
+        draws = generator(self.seed, "linear")
+        return linear_classifier(features, num_classes, draws, self.bank.device)
+
     @abstractmethod
     def _fit(self) -> tuple[float, float, float]:
         """The work of an epoch: its loss, its accuracy and its learning rate."""
@@ -148,9 +155,10 @@ class LinearEvaluation(ABC):
     def _run_epoch(self) -> EpochMetrics:
         started = time.perf_counter()
         loss, top1, lr = self._fit()
-        if not (math.isfinite(loss) and bool(self.classifier.weight.isfinite().all())):
+        weights = self.classifier.parameters()
+        if not (math.isfinite(loss) and all(bool(each.isfinite().all()) for each in weights)):
             raise FloatingPointError(
-                "the linear classifier's weights became infinite: lower linear.lr"
+                f"the {self.task} classifier's weights became infinite: lower {self.task}.lr"
             )
         self.epoch += 1
         if self.done:
@@ -345,7 +353,7 @@ class RegularisedEvaluation(LinearEvaluation):
             return 0.0, 0.0
         features, labels, (shift, scale) = self._part(~held_out)
         tested = (self._gallery[held_out] - shift) * scale
-        classifiers = fit_path(features, labels, self.classifier.out_features, WEIGHT_DECAYS)
+        classifiers = fit_path(features, labels, self._num_classes, WEIGHT_DECAYS)
         hits, loss = hits_on_path(classifiers, tested, self._labels[held_out])
         self._hits += hits
         return loss, int(hits.max()) / count
@@ -353,7 +361,8 @@ class RegularisedEvaluation(LinearEvaluation):
     def _train_all(self) -> tuple[float, float]:
         features, labels, self._norm = self._part(torch.ones_like(self._labels, dtype=torch.bool))
         path = WEIGHT_DECAYS[: self._chosen + 1]
-        weight, bias = fit_path(features, labels, self.classifier.out_features, path)[-1]
+        weight, bias = fit_path(features, labels, self._num_classes, path)[-1]
+        assert isinstance(self.classifier, nn.Linear)
         with torch.no_grad():
             self.classifier.weight.copy_(weight)
             self.classifier.bias.copy_(bias)
@@ -392,5 +401,7 @@ def standardisation(features: Tensor, standardise: bool) -> tuple[Tensor, Tensor
     """Shift and scale of each of ``features`` (n, D); a constant feature becomes zero."""
     if not standardise:
         return torch.zeros_like(features[0]), torch.ones_like(features[0])
-    shift, deviation = features.mean(dim=0), features.std(dim=0)
+    shift = features.mean(dim=0)
+    # (of a single labelled clip there is none)
+    deviation = features.std(dim=0) if len(features) > 1 else torch.zeros_like(shift)
     return shift, torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)

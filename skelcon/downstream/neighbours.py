@@ -73,6 +73,40 @@ def nearest_labels(queries: Tensor, gallery: Tensor, labels: Tensor) -> Tensor:
     return labels[torch.cat([(some @ unit.T).argmax(dim=1) for some in parts])]
 
 
+def vote(
+    queries: Tensor, gallery: Tensor, labels: Tensor, k: int, temperature: float | None
+) -> Tensor:
+    r"""The label that the k rows of ``gallery`` most similar to each query vote for.
+
+    Args:
+        queries: (n, D).
+        gallery: (m, D); k is at most m.
+        labels: (m,) int64 of ``gallery``.
+        k: how many vote.
+        temperature: a row with the cosine similarity s has the weight :math:`e^{s/\tau}` (as in
+            Wu et al. 2018, Unsupervised feature learning via non-parametric instance
+            discrimination). None: all have one vote, and of equally many the nearest row's label
+            wins.
+
+    Returns:
+        (n,) labels.
+    """
+    unit, k = functional.normalize(gallery, dim=1), min(k, len(gallery))
+    found = []
+    for some in torch.split(functional.normalize(queries, dim=1), 1024):
+        similar, rows = (some @ unit.T).topk(k, dim=1)  # the nearest comes first
+        of = functional.one_hot(labels[rows], int(labels.max()) + 1)  # (B, k, classes)
+        if temperature is None:
+            place = torch.arange(k, device=of.device)[:, None]
+            first = torch.where(of.bool(), place, k).amin(dim=1)
+            votes = of.sum(dim=1) - first / (k + 1)  # less than a vote
+        else:
+            weights = ((similar - similar[:, :1]) / temperature).exp()
+            votes = (of * weights[:, :, None]).sum(dim=1)
+        found.append(votes.argmax(dim=1))
+    return torch.cat(found)
+
+
 def nearest_clips(
     query: NDArray[np.float32], gallery: NDArray[np.float32], k: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -20,6 +20,8 @@ SHORT = {
     "pretrain": {"epochs": 1, "batch": 16, "contrast": {"queue": 32}, "encoders": {"frames": 16}},
     "linear": {"epochs": 2, "crops": 1, "weight_decay": 0.0},
     "finetune": {"epochs": 1},
+    "mlp": {"epochs": 2, "crops": 1},
+    "robustness": {"crops": 1, "epochs": 2, "weight_decay": 0.0, "noise": [0.1], "camera": [30]},
 }
 
 

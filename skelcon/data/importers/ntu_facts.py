@@ -124,3 +124,11 @@ def protocols(infos: Sequence[ClipInfo], name: str) -> dict[str, NDArray[np.int8
         even = range(2, _LARGEST["setup"] + 1, 2)
         rows["xsetup"] = sides([info.setup for info in infos], even)
     return {protocol: row for protocol, row in rows.items() if (row >= 0).any()}
+
+
+NOVEL = tuple(range(1, 121, 6))
+"""The actions, counted from 1, that are novel in one-shot recognition: every sixth (Liu et al.
+2019)."""
+
+EXEMPLARS = tuple(f"S{1 if action <= 60 else 18:03}C003P008R001A{action:03}" for action in NOVEL)
+"""The official exemplar of each, by the name of its clip."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from skelcon.config import Config, Json
+from skelcon.precision import Precision
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,6 +63,25 @@ class Inputs:
             raise ValueError(f"encoders of clips turned {' and '.join(seen)} cannot be combined")
         if seen:
             object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
+
+    def features(self, clips: Tensor, ratio: float = 0.95, precision: Precision = "fp32") -> Tensor:
+        """What the encoders make of clips; those of several stand side by side.
+
+        Args:
+            clips: (n,) int64.
+            ratio: the central part of each that they see (A.1: 0.95).
+            precision: of the encoders.
+
+        Returns:
+            (n, D) float32 on their device; no encoder changes.
+        """
+        from skelcon.augment import evaluation_view
+        from skelcon.downstream.features import extract
+
+        def view(some: Tensor) -> Tensor:
+            return evaluation_view(self.bank, some, ratio, self.frames)
+
+        return extract(self.encoders, clips, view, precision=precision)
 
 
 @dataclass(frozen=True)
@@ -170,6 +190,7 @@ class Task(ABC, Generic[SettingsT]):
         scales: those of its settings that change how many clips it sees, not what one costs.
         frozen: whether the encoders are not trained.
         draws: whether its result depends on the seed, apart from the encoders' weights.
+        version: of a registered task; part of the key of its evaluations.
     """
 
     name: ClassVar[str]
@@ -179,6 +200,23 @@ class Task(ABC, Generic[SettingsT]):
     scales: ClassVar[tuple[str, ...]] = ()
     frozen: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+    version: str | None = None
+
+    def options_of(self, settings: SettingsT) -> Json:
+        """What is hashed of an evaluation: :meth:`resolved`, and a registered task's version."""
+        values = self.resolved(settings)
+        return values if self.version is None else {**values, "version": self.version}
+
+    def settings_of(self, options: Json) -> SettingsT:
+        """The settings behind :meth:`options_of`; ValueError if another version made them."""
+        values = dict(options)
+        made_by = values.pop("version", None)
+        if made_by != self.version:
+            raise ValueError(
+                f"version {made_by} of the task '{self.name}' is required, but version "
+                f"{self.version} is loaded"
+            )
+        return self.settings.model_validate(values)
 
     def resolved(self, settings: SettingsT) -> Json:
         """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed.
@@ -217,12 +255,19 @@ class Task(ABC, Generic[SettingsT]):
     def start(self, inputs: Inputs, settings: SettingsT) -> Evaluation:
         """An evaluation of ``inputs`` at its start."""
 
-    @abstractmethod
     def seconds_per_clip(self, inputs: Inputs, settings: SettingsT, steps: int) -> float:
         """Seconds for each of the clips that :meth:`clips_seen` counts, measured now.
+
+        By default those of an evaluation of a part of the clips.
 
         Args:
             inputs: as for :meth:`start`; some of their clips are used.
             settings: the task's.
             steps: optimisation steps that are timed, of a task that trains encoders.
         """
+        from skelcon.downstream.tasks.timing import part_of, timed
+
+        part = part_of(inputs)
+        completed(self.start(part, settings))  # not counted: the first allocates
+        seconds = timed(lambda: completed(self.start(part, settings)), inputs.bank.device)
+        return seconds / self.clips_seen(settings, len(part.train), len(part.test))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import LinearConfig
@@ -15,35 +16,61 @@ from skelcon.downstream.tasks.base import (
     completed,
 )
 
+if TYPE_CHECKING:
+    from skelcon.downstream.linear import LinearEvaluation
+
 CLASSIFIER_EPOCHS = 5
 """Epochs of the classifier that are timed."""
 
+SUBSETS = ("top1_std", "labelled")
+"""What is known where a share of the clips is labelled, or several are drawn."""
+
 
 class LinearTask(Task[LinearConfig]):
-    """Linear evaluation."""
+    """Linear evaluation, on all or on a share of the labels.
+
+    Attributes:
+        timed_without: settings of the timed evaluation; what they leave out is counted.
+    """
 
     name = "linear"
     settings = LinearConfig
-    metrics = ("top1", "nn_top1", "top1_train", "weight_decay")
-    values = ("weight_decay",)
-    scales = ("epochs", "crops")
+    metrics: ClassVar[tuple[str, ...]] = ("top1", "nn_top1", "top1_train", "weight_decay", *SUBSETS)
+    values: ClassVar[tuple[str, ...]] = ("weight_decay", "labelled")
+    scales: ClassVar[tuple[str, ...]] = ("epochs", "crops", "labels", "subsets")
     frozen = True
+    timed_without: ClassVar[Json] = {"crops": 1, "standardise": False, "labels": 1.0, "subsets": 1}
 
     def resolved(self, settings: LinearConfig) -> Json:
-        """Without the options of SGD where the weight decay is chosen: there is none then."""
+        """Without the options of SGD where the weight decay is chosen: there is none then.
+
+        Share and subsets are part of it where not all clips are labelled.
+        """
         values = super().resolved(settings)
         if settings.weight_decay == "auto":
             for name in ("epochs", "lr", "momentum", "milestones", "batch"):
                 del values[name]
+        if settings.all_labelled:
+            del values["labels"], values["subsets"]
         return values
 
     def epochs(self, settings: LinearConfig) -> int:
         """Blocks of the classifier's epochs; with ``weight_decay: auto`` folds and the last fit."""
-        return settings.blocks
+        return settings.subsets * settings.blocks
+
+    def tests(self, settings: LinearConfig) -> int:
+        """How often the test side passes through the encoders."""
+        return 1
 
     def clips_seen(self, settings: LinearConfig, train: int, test: int) -> float:
-        """Each pass over the training clips, and one over the test side."""
-        return float(settings.passes * train + test)
+        """Of each subset each pass over the labelled clips, and those over the test side."""
+        labelled = _labelled(settings, train)
+        once = settings.passes * labelled + self.tests(settings) * test
+        return float(settings.subsets * once)
+
+    def predictions(self, settings: LinearConfig, test: int) -> int:
+        """Those of each subset."""
+        return settings.subsets * test
 
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
@@ -55,9 +82,24 @@ class LinearTask(Task[LinearConfig]):
 
     def start(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """A linear evaluation at its first epoch."""
+        if settings.all_labelled:
+            return self.one(inputs, settings)
+        from skelcon.downstream.subsets import SubsetEvaluation
+
+        share, subsets = settings.labels, settings.subsets
+        return SubsetEvaluation(inputs, share, subsets, lambda part: self.one(part, settings))
+
+    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """An evaluation on all of the training clips, labelled as they are."""
         from skelcon.downstream.linear import LinearEvaluation
 
-        return LinearEvaluation.of(settings)(
+        return self.made(LinearEvaluation.of(settings), inputs, settings)
+
+    def made(
+        self, kind: type[LinearEvaluation], inputs: Inputs, settings: LinearConfig
+    ) -> LinearEvaluation:
+        """An evaluation of that kind."""
+        return kind(
             inputs.encoders,
             inputs.bank,
             inputs.train,
@@ -75,10 +117,9 @@ class LinearTask(Task[LinearConfig]):
 
         part = part_of(inputs)
         fitted, train, test = len(part.train), len(inputs.train), len(inputs.test)
-        plain = {"crops": 1, "standardise": False}
 
         def seconds(**changes: object) -> float:
-            short = settings.model_copy(update={**plain, **changes})
+            short = settings.model_copy(update={**self.timed_without, **changes})
             return timed(lambda: completed(self.start(part, short)), inputs.bank.device)
 
         seconds(epochs=1, weight_decay=0.0)  # not counted: the first allocates
@@ -93,4 +134,10 @@ class LinearTask(Task[LinearConfig]):
         else:
             classifier = an_epoch * settings.epochs
         seen = self.clips_seen(settings, train, test)
-        return (encoders * seen + classifier * train) / seen
+        labelled = settings.subsets * _labelled(settings, train)
+        return (encoders * seen + classifier * labelled) / seen
+
+
+def _labelled(settings: LinearConfig, train: int) -> int:
+    """About how many of ``train`` clips are labelled."""
+    return max(1, round(settings.labels * train))

@@ -24,13 +24,3 @@ class RetrievalTask(Task[RetrievalConfig]):
                 inputs.encoders, inputs.bank, inputs.train, inputs.test, inputs.frames, settings
             )
         )
-
-    def seconds_per_clip(self, inputs: Inputs, settings: RetrievalConfig, steps: int) -> float:
-        """Of the retrieval of a part of the clips."""
-        from skelcon.downstream.tasks.timing import part_of, timed
-
-        part = part_of(inputs)
-        evaluation = self.start(part, settings)
-        evaluation.result()  # not counted: the first allocates
-        seconds = timed(evaluation.result, inputs.bank.device)
-        return seconds / (len(part.train) + len(part.test))

@@ -32,6 +32,10 @@ SHORT = {
     "linear": ["--set", "linear={epochs: 3, crops: 1}"],
     "retrieval": [],
     "finetune": ["--set", "finetune={epochs: 2, labels: 0.5}"],
+    "knn": ["--set", "knn.k=3"],
+    "mlp": ["--set", "mlp={epochs: 2, hidden: 4}"],
+    "clustering": [],
+    "robustness": ["--set", "robustness={weight_decay: 0, epochs: 2, noise: [0.1]}"],
 }
 
 

@@ -1,0 +1,100 @@
+"""A linear classifier on clips that are not as they were trained on: noise, missing joints, ..."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from skelcon.augment import evaluation_view, strong
+from skelcon.augment.options import GaussianNoiseConfig
+from skelcon.augment.spatial import subset
+from skelcon.data import ClipBank
+from skelcon.downstream.config import RobustnessConfig
+from skelcon.downstream.linear import LinearEvaluation, RegularisedEvaluation, SGDEvaluation
+from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.seeding import generator
+
+Corruption = Callable[[Tensor, float, ClipBank, torch.Generator], Tensor]
+
+
+def noise(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
+    """Each coordinate of a joint that is present gets a normal draw of that standard deviation."""
+    config = GaussianNoiseConfig(p=1, std=severity)
+    return strong.gaussian_noise(view, config, bank.layout, draws)
+
+
+def missing(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
+    """That share of the joints is missing in all bodies and frames: one at least, and never all."""
+    B, V = len(view), view.shape[3]
+    lost = subset(B, V, max(1, min(V - 1, round(severity * V))), draws)
+    return view.masked_fill(lost.to(view.device)[:, None, None, :, None], 0)
+
+
+def camera(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
+    """A turn by so many degrees about the vertical axis, to the left or to the right."""
+    angle = _sides(len(view), draws) * math.radians(severity)
+    return torch.bmm(view.flatten(1, 3), strong.turn(bank.up_axis, angle).to(view)).view(view.shape)
+
+
+def speed(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
+    """So many times faster, or slower, about the middle; the first and the last pose are held."""
+    rate = torch.exp(_sides(len(view), draws) * math.log(severity))
+    return strong.at_rate(view, rate, bank.layout)
+
+
+def _sides(count: int, draws: torch.Generator) -> Tensor:
+    """(count,) of 1 and -1."""
+    return 2.0 * torch.randint(2, (count,), generator=draws) - 1
+
+
+KINDS: dict[str, Corruption] = {
+    "noise": noise,
+    "missing": missing,
+    "camera": camera,
+    "speed": speed,
+}
+"""Each takes a view (B, M, T, V, C), a severity, the clips, and a CPU generator; what is absent
+stays absent."""
+
+
+class _Corrupted(LinearEvaluation):
+    """With the accuracy on corrupted test clips beside that on the clips as they are."""
+
+    task = "robustness"
+
+    @torch.no_grad()
+    def _evaluated(self, top1_train: float) -> EvaluationResult:
+        """``top1_noise`` and the others: each the mean over the severities.
+
+        Clips in 2D are not turned: there is no depth.
+        """
+        assert isinstance(self.config, RobustnessConfig)
+        result = super()._evaluated(top1_train)
+        for kind, severities in self.config.severities.items():
+            if severities and not (kind == "camera" and self.bank.layout.dimensions == 2):
+                hits = [self._top1(kind, severity) for severity in severities]
+                result.metrics[f"top1_{kind}"] = statistics.fmean(hits)
+        return result
+
+    def _top1(self, kind: str, severity: float) -> float:
+        draws = generator(self.seed, f"robustness {kind} {severity}")
+
+        def view(clips: Tensor) -> Tensor:
+            seen = evaluation_view(self.bank, clips, self.config.test_ratio, self._frames)
+            return KINDS[kind](seen, severity, self.bank, draws)
+
+        features = self._extract(self._test, view)
+        predicted = self.classifier(self._normed(features)).argmax(dim=1)
+        return scored(self._test, self.bank.labels[self._test], predicted).metrics["top1"]
+
+
+class RobustSGD(_Corrupted, SGDEvaluation):
+    """Trained by SGD."""
+
+
+class RobustRegularised(_Corrupted, RegularisedEvaluation):
+    """With a weight decay that is chosen on the training side."""

@@ -1,0 +1,25 @@
+"""The task ``clustering``: k-means of the test side, compared with its classes."""
+
+from __future__ import annotations
+
+from skelcon.downstream.config import ClusteringConfig
+from skelcon.downstream.tasks.base import Evaluation, Inputs, OneGo, Task
+
+
+class ClusteringTask(Task[ClusteringConfig]):
+    """As many clusters as classes; no label is used to find them, and no training clip."""
+
+    name = "clustering"
+    settings = ClusteringConfig
+    metrics = ("top1", "nmi", "ari")
+    frozen = True
+
+    def clips_seen(self, settings: ClusteringConfig, train: int, test: int) -> float:
+        """The test side."""
+        return float(test)
+
+    def start(self, inputs: Inputs, settings: ClusteringConfig) -> Evaluation:
+        """A clustering; it runs in one go."""
+        from skelcon.downstream.clustering import clustering
+
+        return OneGo(lambda: clustering(inputs, settings))

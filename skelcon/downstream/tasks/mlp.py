@@ -1,0 +1,33 @@
+"""The task ``mlp``: a classifier with a hidden layer on frozen encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skelcon.downstream.config import LinearConfig, MLPConfig
+from skelcon.downstream.tasks.base import FLOAT_BYTES, EncoderSize, Evaluation, Inputs
+from skelcon.downstream.tasks.linear import SUBSETS, LinearTask
+
+
+class MLPTask(LinearTask):
+    """Trained as the linear evaluation is, with a hidden layer."""
+
+    name = "mlp"
+    settings = MLPConfig
+    metrics = ("top1", "nn_top1", "top1_train", *SUBSETS)
+    values = ("labelled",)
+
+    def checkpoint_bytes(
+        self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
+    ) -> int:
+        """Both layers and their momentum, and what standardises the features."""
+        assert isinstance(settings, MLPConfig)
+        features = sum(each.features for each in encoders)
+        weights = (features + 1) * settings.hidden + (settings.hidden + 1) * num_classes
+        return FLOAT_BYTES * ((1 + (settings.momentum > 0)) * weights + 2 * features)
+
+    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """With a hidden layer."""
+        from skelcon.downstream.mlp import MLPEvaluation
+
+        return self.made(MLPEvaluation, inputs, settings)

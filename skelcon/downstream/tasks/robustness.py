@@ -1,0 +1,32 @@
+"""The task ``robustness``: a linear classifier, tested on corrupted clips as well."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from skelcon.config import Json
+from skelcon.downstream.config import CORRUPTIONS, LinearConfig, RobustnessConfig
+from skelcon.downstream.tasks.base import Evaluation, Inputs
+from skelcon.downstream.tasks.linear import LinearTask
+
+
+class RobustnessTask(LinearTask):
+    """A linear evaluation, and what is left of its accuracy with noise, missing joints, ..."""
+
+    name = "robustness"
+    settings = RobustnessConfig
+    metrics = (*LinearTask.metrics, *(f"top1_{kind}" for kind in CORRUPTIONS))
+    scales = (*LinearTask.scales, *CORRUPTIONS)
+    timed_without: ClassVar[Json] = {**LinearTask.timed_without, **dict.fromkeys(CORRUPTIONS, ())}
+
+    def tests(self, settings: LinearConfig) -> int:
+        """As it is, and once for each severity of each corruption."""
+        assert isinstance(settings, RobustnessConfig)
+        return 1 + sum(map(len, settings.severities.values()))
+
+    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """With the corruptions."""
+        from skelcon.downstream.robustness import RobustRegularised, RobustSGD
+
+        kind = RobustRegularised if settings.weight_decay == "auto" else RobustSGD
+        return self.made(kind, inputs, settings)
