@@ -16,7 +16,7 @@ from ablation.canonical import digest
 from skelcon.config import Config, Json
 from skelcon.downstream.tasks import Task, task
 from skelcon.encoders import COORDINATES
-from skelcon.pretrain import PretrainConfig
+from skelcon.pretrain import PretrainConfig, share_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,8 +197,8 @@ class PretrainUnit(_Unit):
 
     def clips_seen(self, train: int, test: int) -> float:
         """How many clips pass through its encoders, of ``train`` training clips."""
-        batch = int(self.options["batch"])
-        return float(self.epochs * (train // batch) * batch)
+        batch, trained = int(self.options["batch"]), share_of(train, self.options.get("share", 1.0))
+        return float(self.epochs * (trained // batch) * batch)
 
     def to_json(self) -> Json:
         """What is hashed."""

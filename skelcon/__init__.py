@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         register_objective,
         register_protocol,
         register_representation,
+        register_stream,
     )
     from skelcon.presets import preset
     from skelcon.pretrain import load_encoder
@@ -38,6 +39,7 @@ __all__ = [
     "register_objective",
     "register_protocol",
     "register_representation",
+    "register_stream",
 ]
 
 __getattr__ = lazy_exports(
@@ -53,5 +55,6 @@ __getattr__ = lazy_exports(
         "register_objective": "skelcon.plugins",
         "register_protocol": "skelcon.plugins",
         "register_representation": "skelcon.plugins",
+        "register_stream": "skelcon.plugins",
     },
 )

@@ -170,6 +170,7 @@ class Task(ABC, Generic[SettingsT]):
         scales: those of its settings that change how many clips it sees, not what one costs.
         frozen: whether the encoders are not trained.
         draws: whether its result depends on the seed, apart from the encoders' weights.
+        scores: whether its result has a score of each class for each clip, for late fusion.
     """
 
     name: ClassVar[str]
@@ -179,6 +180,7 @@ class Task(ABC, Generic[SettingsT]):
     scales: ClassVar[tuple[str, ...]] = ()
     frozen: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+    scores: ClassVar[bool] = False
 
     def resolved(self, settings: SettingsT) -> Json:
         """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed.

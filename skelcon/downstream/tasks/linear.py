@@ -28,6 +28,7 @@ class LinearTask(Task[LinearConfig]):
     values = ("weight_decay",)
     scales = ("epochs", "crops")
     frozen = True
+    scores = True
 
     def resolved(self, settings: LinearConfig) -> Json:
         """Without the options of SGD where the weight decay is chosen: there is none then."""
