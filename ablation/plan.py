@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablation.designs.describe import described
+from ablation.fusion import Fusion, why_not
 from ablation.study import Report, Study
 from ablation.units import (
     TRAIN_SIDE,
@@ -42,7 +43,7 @@ from skelcon.settings import assignments
 
 @dataclass(frozen=True)
 class Cell:
-    """One number of a table for one seed: the unit that makes it, or why there is none.
+    """One number of a table for one seed: the unit (or units) that make it, or why there is none.
 
     ``fold`` is the one that it is evaluated on; None on the test side.
     """
@@ -50,7 +51,7 @@ class Cell:
     row: str
     column: str
     seed: int
-    unit: Unit | None
+    unit: Unit | Fusion | None
     reason: str = ""
     fold: int | None = None
 
@@ -223,7 +224,7 @@ def _notes_on_design(study: Study) -> list[str]:
 
 def _protocols(study: Study, dataset: SkeletonDataset) -> dict[str, str | None]:
     """Column -> the protocol that it names itself, if any."""
-    stated = {name: study.columns[c.of or name].protocol for name, c in study.columns.items()}
+    stated = {name: study.columns[study.behind(name)].protocol for name in study.columns}
     return {
         name: canonical_protocol(own, dataset.splits) if own else None
         for name, own in stated.items()
@@ -299,7 +300,10 @@ class _Maker:
 
     def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
         """A row's cells in a column; the units behind them are added to :attr:`units`."""
-        behind = self.study.columns[column].of or column
+        if self.study.columns[column].fuse:
+            yield from self._fused(row, column, protocol)
+            return
+        behind = self.study.behind(column)
         names, of_row = self.study.downstream_of(row, behind), self.study.all_rows[row]
         # One for all encoders of the cell, or one for each that is pre-trained alone.
         separate = self.study.columns[behind].separate
@@ -336,6 +340,19 @@ class _Maker:
             evaluation = EvaluateUnit(own, options, task.name, on, encoders, label=label)
             unit = self.units.setdefault(evaluation.key, evaluation)
             yield Cell(row, column, seed, unit, fold=fold)
+
+    def _fused(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
+        """Cells whose classes have the highest sum of scores of other columns' units."""
+        about = self.study.columns[column]
+        weights = about.weights or (1.0,) * len(about.fuse)
+        for parts in zip(*(self.cells(row, name, protocol) for name in about.fuse), strict=True):
+            first = parts[0]
+            units = tuple(p.unit for p in parts if isinstance(p.unit, EvaluateUnit))
+            reason = next((part.reason for part in parts if part.reason), "")
+            if not reason and (why := why_not(units)):
+                reason = f"not applicable: {why}"
+            unit = None if reason else Fusion(units, weights)
+            yield Cell(row, column, first.seed, unit, reason, first.fold)
 
     def _sides(self, protocol: str) -> Iterator[Side]:
         """One for each seed, and on the validation side one for each of its folds."""

@@ -29,6 +29,9 @@ columns:
     of: intra                                 another number of the units behind that column:
     metric: parameters                        which one, in place of the study's
     unit: millions                            percent or millions
+  3s:
+    fuse: [joint, bone, motion]               the sum of the scores of the units behind these
+    weights: [0.6, 0.6, 0.4]                  of their probabilities; all alike if not set
 references:                                   rows beside the comparison, as rows:
   random: {label: random weights, pretrain: false}    their own settings win over --set
   nearest: {label: nearest neighbour, coordinates: true, task: retrieval}
@@ -109,6 +112,8 @@ class Column(Config):
     of: str | None = None
     metric: str | None = None
     unit: Literal["percent", "millions"] = "percent"
+    fuse: tuple[str, ...] = ()
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
 
 
 class Reported(Config):
@@ -214,23 +219,45 @@ class Study(Config):
         if metric not in metrics:
             hint = nearest(metric, metrics)
             raise ValueError(f"unknown metric '{metric}' of task {task}: {hint}")
+        if column.fuse or column.weights:
+            self._check_fusion(name, column)
         if column.of is not None:
             own = (column.set, column.protocol, column.task, column.separate, column.downstream)
             if any(own):
                 shows = f"column '{name}' shows column '{column.of}'"
                 raise ValueError(f"{shows}: it can set nothing else")
             other = self.columns.get(column.of)
-            if other is None or other.of is not None:
+            if other is None or other.of is not None or other.fuse:
                 raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
             if column.metric is None:
                 raise ValueError(f"column '{name}': 'of' needs a metric")
         for row_name, row in self.all_rows.items():
             named = row.downstream or column.downstream or self.downstream
-            if not (named or column.of or row.coordinates):
+            if not (named or column.of or column.fuse or row.coordinates):
                 raise ValueError(
                     f"row '{row_name}', column '{name}': say whose encoder is evaluated "
                     "(downstream: [seq]) in the row, the column or the study"
                 )
+
+    def _check_fusion(self, name: str, column: Column) -> None:
+        given = column.model_fields_set - {"label", "fuse", "weights"}
+        if given:
+            raise ValueError(f"column '{name}' fuses columns: it cannot set '{min(given)}'")
+        if len(set(column.fuse)) != len(column.fuse) or len(column.fuse) < 2:
+            raise ValueError(f"column '{name}': fuse: name two columns or more, each once")
+        plain = [key for key, each in self.columns.items() if not (each.of or each.fuse)]
+        for each in column.fuse:
+            if each not in plain:
+                raise ValueError(
+                    f"column '{name}': fuse: no column '{each}' with evaluations of its own: "
+                    f"{nearest(each, plain)}"
+                )
+        if column.weights and len(column.weights) != len(column.fuse):
+            raise ValueError(
+                f"column '{name}': weights: give one for each of {len(column.fuse)} columns"
+            )
+        if len({self.columns[each].protocol for each in column.fuse}) > 1:
+            raise ValueError(f"column '{name}': fuse: the columns have different protocols")
 
     def _check_report(self, report: Report) -> None:
         for row in report.values:
@@ -279,11 +306,17 @@ class Study(Config):
 
         return max(self.paper, key=fit, default=None)
 
+    def behind(self, column: str) -> str:
+        """Whose evaluations a column shows: its own, or those of another; the first of several."""
+        about = self.columns[column]
+        return about.of or (about.fuse or (column,))[0]
+
     def downstream_of(self, row: str, column: str) -> tuple[Representation, ...]:
         """Whose encoders a cell evaluates; none in a row of coordinates."""
         if self.all_rows[row].coordinates:
             return ()
-        names = self.all_rows[row].downstream or self.columns[column].downstream or self.downstream
+        of_column = self.columns[self.behind(column)].downstream
+        names = self.all_rows[row].downstream or of_column or self.downstream
         assert names is not None  # checked when the study was read
         # One order, so that the same encoders are the same unit however they are named.
         return tuple(sorted(names, key=REGISTERED.names().index))

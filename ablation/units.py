@@ -16,7 +16,7 @@ from ablation.canonical import digest
 from skelcon.config import Config, Json
 from skelcon.downstream.tasks import Task, task
 from skelcon.encoders import COORDINATES
-from skelcon.pretrain import PretrainConfig
+from skelcon.pretrain import PretrainConfig, share_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -213,8 +213,8 @@ class PretrainUnit(_Unit):
 
     def clips_seen(self, train: int, test: int) -> float:
         """How many clips pass through its encoders, of ``train`` training clips."""
-        batch = int(self.options["batch"])
-        return self.epochs * (train // batch) * batch * self.load
+        batch, trained = int(self.options["batch"]), share_of(train, self.options.get("share", 1.0))
+        return self.epochs * (trained // batch) * batch * self.load
 
     def to_json(self) -> Json:
         """What is hashed."""

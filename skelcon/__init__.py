@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         register_objective,
         register_protocol,
         register_representation,
+        register_stream,
         register_task,
     )
     from skelcon.presets import preset
@@ -39,6 +40,7 @@ __all__ = [
     "register_objective",
     "register_protocol",
     "register_representation",
+    "register_stream",
     "register_task",
 ]
 
@@ -55,6 +57,7 @@ __getattr__ = lazy_exports(
         "register_objective": "skelcon.plugins",
         "register_protocol": "skelcon.plugins",
         "register_representation": "skelcon.plugins",
+        "register_stream": "skelcon.plugins",
         "register_task": "skelcon.plugins",
     },
 )

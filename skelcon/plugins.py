@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
 from skelcon.downstream.tasks import register as add_task
-from skelcon.encoders import ENCODERS, REGISTERED
+from skelcon.encoders import ENCODERS, REGISTERED, STREAMS
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ ObjectiveT = TypeVar("ObjectiveT", bound="Callable[..., Objective]")
 ProtocolT = TypeVar("ProtocolT", bound="Callable[[Sequence[ClipInfo]], Any]")
 SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
+StreamT = TypeVar("StreamT", bound="Callable[[Tensor, SkeletonLayout], Tensor]")
 TaskT = TypeVar("TaskT", bound="type[Task[Any]]")
 
 
@@ -146,6 +147,23 @@ def register_representation(
 
     def decorate(function: RepresentationT) -> RepresentationT:
         REGISTERED.register(name, version, function, encoder)
+        return function
+
+    return decorate
+
+
+def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], StreamT]:
+    """Register ``function(view, layout) -> view`` as a stream, for ``pretrain.encoders.stream``.
+
+    The function maps an augmented view (B, M, T, V, 3) of a :class:`skelcon.data.SkeletonLayout` to
+    what encoders see, of the same shape. What is absent (all zeros) should stay absent.
+
+    Raises:
+        UserError: if the name is taken or the function does not accept these.
+    """
+
+    def decorate(function: StreamT) -> StreamT:
+        STREAMS.register(name, version, function)
         return function
 
     return decorate

@@ -115,7 +115,7 @@ class Traits(NamedTuple):
         """The traits of ``unit``."""
         task, encoders, options = unit.task_name, encoders_of(unit), unit.options
         seen_as = unit.side.to_json().get("as")
-        scales = unit.task.scales if isinstance(unit, EvaluateUnit) else ("epochs",)
+        scales = unit.task.scales if isinstance(unit, EvaluateUnit) else ("epochs", "share")
         cost = {name: value for name, value in options.items() if name not in scales}
         precision = options.get("batch"), options.get("precision")
         return cls(
@@ -153,7 +153,10 @@ def probe_key(unit: Unit) -> tuple[str, str]:
 def encoders_of(unit: Unit) -> list[tuple[str, Json]]:
     """(representation, configuration of its encoder) of what clips pass through."""
     if isinstance(unit, PretrainUnit):
-        return [(name, unit.options["encoders"]) for name in unit.representations]
+        # (A stream is another input of the same encoder, and costs next to nothing.)
+        encoders = unit.options["encoders"].items()
+        own = {name: each for name, each in encoders if not name.startswith("stream")}
+        return [(name, own) for name in unit.representations]
     return [(source.representation, _own(source)) for source in unit.encoders]
 
 

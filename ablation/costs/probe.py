@@ -104,7 +104,7 @@ def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, step
         options = unit.settings
         clips = np.random.default_rng(0).choice(train, options.batch, replace=False)
         # An epoch of one step: its clips are a batch.
-        options = options.model_copy(update={"epochs": steps + WARM_UP})
+        options = options.model_copy(update={"epochs": steps + WARM_UP, "share": 1.0})
         training = Pretraining(bank, clips, bank.layout, options, side.seed)
         return median_epoch(training, steps) / (options.batch * unit.load)
     test = side.clips(dataset, unit.test)

@@ -20,6 +20,8 @@ EPOCH_BYTES = 350
 """An epoch's line in metrics.jsonl."""
 PREDICTION_BYTES = 12
 """A test clip's prediction in predictions.npz, compressed."""
+SCORE_BYTES = 2
+"""Its score of a class."""
 FLOAT_BYTES = 4
 
 
@@ -37,7 +39,8 @@ def written_bytes(unit: Unit, history: History) -> Size | None:
         return None
     left = TEXT_BYTES + EPOCH_BYTES * unit.epochs
     if not isinstance(unit, PretrainUnit):
-        left += PREDICTION_BYTES * unit.task.predictions(unit.settings, sides[1])
+        of_clip = PREDICTION_BYTES + SCORE_BYTES * unit.task.scores * dataset.num_classes
+        left += of_clip * unit.task.predictions(unit.settings, sides[1])
         if not unit.epochs:
             return Size(left, 0)
     sizes = _encoder_sizes(unit, dataset)

@@ -21,7 +21,8 @@ def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
     """The budget of one of a plan's pre-trainings."""
     of_source = plan.source is not None and plan.source.fingerprint == unit.side.data
     dataset = plan.source if of_source and plan.source is not None else plan.dataset
-    steps = len(unit.side.clips(dataset)) // unit.settings.batch
+    config = unit.settings
+    steps = config.clips_of(len(unit.side.clips(dataset))) // config.batch
     return Budget(unit.epochs, unit.epochs * steps)
 
 

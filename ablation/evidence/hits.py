@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ablation.evidence.predictions import NoPredictionsError, read_predictions
+from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Plan
 from ablation.statistics import (
     Estimate,
@@ -19,7 +19,7 @@ from ablation.statistics import (
     standard_error,
 )
 from ablation.store import Store
-from ablation.store.unit_files import PREDICTIONS
+from ablation.units import Unit
 
 METRIC = "top1"
 """The metric that is a mean over clips."""
@@ -75,13 +75,13 @@ class ClipHits:
         return difference_of(own, others, self.groups)
 
 
-def read_hits(store: Store, seeds: Mapping[int, Sequence[str]]) -> ClipHits | None:
+def read_hits(store: Store, seeds: Mapping[int, Sequence[str | Fusion]]) -> ClipHits | None:
     """Of finished evaluations, seed by seed.
 
     Args:
         store: where they are.
-        seeds: of each seed the keys of its evaluations, such as one for each fold, which test
-            different clips.
+        seeds: of each seed the keys (or fusions) of its evaluations, such as one for each fold,
+            which test different clips.
 
     Returns:
         None where predictions, or the groups of their clips, are missing.
@@ -97,31 +97,34 @@ def read_hits(store: Store, seeds: Mapping[int, Sequence[str]]) -> ClipHits | No
 
 
 def _pooled(
-    store: Store, keys: Sequence[str]
+    store: Store, evaluations: Sequence[str | Fusion]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
     """Clips, hits and groups of all evaluations together."""
-    parts = []
-    with contextlib.suppress(OSError, ValueError, LookupError, zipfile.BadZipFile):
-        for key in keys:
-            with np.load(store.files(key).path(PREDICTIONS)) as saved:
-                right = np.atleast_2d(saved["prediction"] == saved["label"]).mean(axis=0)
-                parts.append((saved["clip"], right, saved["group"]))
-        clips, hits, groups = map(np.concatenate, zip(*parts, strict=True))
-        order = np.argsort(clips)
-        return clips[order], hits[order], groups[order]
-    return None
+    try:
+        parts = [read_predictions(store, each) for each in evaluations]
+    except NoPredictionsError:
+        return None
+    clips = np.concatenate([part.clips for part in parts])
+    hits = np.concatenate([part.right.mean(axis=0) for part in parts])
+    groups = np.concatenate([part.groups for part in parts])
+    order = np.argsort(clips)
+    return clips[order], hits[order], groups[order]
 
 
 def hits_of(plan: Plan, store: Store) -> dict[tuple[str, str], ClipHits]:
     """(row, column) -> its hits, where a seed has been evaluated on all of its folds."""
-    seeds: dict[tuple[str, str], dict[int, list[str]]] = {}
+    seeds: dict[tuple[str, str], dict[int, list[Unit | Fusion]]] = {}
     for cell in plan.cells:
         if cell.unit is not None and plan.metric(cell.column) == METRIC:
-            keys = seeds.setdefault((cell.row, cell.column), {}).setdefault(cell.seed, [])
-            keys.append(cell.unit.key)
+            units = seeds.setdefault((cell.row, cell.column), {}).setdefault(cell.seed, [])
+            units.append(cell.unit)
     found = {}
     for where, of_seeds in seeds.items():
-        done = {seed: keys for seed, keys in of_seeds.items() if all(map(store.is_done, keys))}
+        done = {
+            seed: [unit if isinstance(unit, Fusion) else unit.key for unit in units]
+            for seed, units in of_seeds.items()
+            if all(store.is_done(each.key) for unit in units for each in evaluations_of(unit))
+        }
         hits = read_hits(store, done)
         if hits is not None:
             found[where] = hits

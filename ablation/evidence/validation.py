@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.text import plural
 from ablation.units import EvaluateUnit
@@ -42,7 +43,7 @@ def tested_clips(plan: Plan) -> dict[str, int]:
     known: dict[object, int] = {}
     found = {}
     for cell in plan.cells:
-        if isinstance(unit := cell.unit, EvaluateUnit):
+        if isinstance(unit := cell.unit, EvaluateUnit | Fusion):
             where = unit.side.protocol, unit.side.fold
             if where not in known:
                 known[where] = len(unit.side.clips(plan.dataset, unit.test))

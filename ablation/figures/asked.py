@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ablation.evidence.evidence import Evidence, evidence_of
+from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Plan
 from ablation.report import Table, cells_frame, make_table, printed
 from ablation.store import Store
@@ -155,20 +156,27 @@ class Asked:
             raise DoesNotApplyError("no cell of the column has a number yet")
         return known
 
-    def evaluations(self, row: str, column: str) -> list[EvaluateUnit]:
-        """The finished ones behind a cell: of each seed, and of each fold.
+    def finished(self, row: str, column: str) -> list[EvaluateUnit | Fusion]:
+        """What is behind a cell and done: of each seed, and of each fold.
 
         Raises:
             DoesNotApplyError: if there is none.
         """
-        found = []
+        found: list[EvaluateUnit | Fusion] = []
         for cell in self.plan.cells:
-            if (cell.row, cell.column) == (row, column) and isinstance(cell.unit, EvaluateUnit):
-                found += [cell.unit] if self.store.is_done(cell.unit.key) else []
+            unit = cell.unit
+            if (cell.row, cell.column) == (row, column) and isinstance(unit, EvaluateUnit | Fusion):
+                done = all(self.store.is_done(each.key) for each in evaluations_of(unit))
+                found += [unit] if done else []
         if not found:
             labels = f"'{self.rows[row]}' in '{self.columns[column]}'"
             raise DoesNotApplyError(f"{labels} has not been evaluated")
         return found
+
+    def evaluations(self, row: str, column: str) -> list[EvaluateUnit]:
+        """The evaluations of what is :meth:`finished`, all of a fusion."""
+        found = (each for unit in self.finished(row, column) for each in evaluations_of(unit))
+        return [unit for unit in found if isinstance(unit, EvaluateUnit)]
 
     def name(self, row: str, column: str | None = None) -> str:
         """What a row is called in print; with its column where there are several."""

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.fusion import Fusion
 from ablation.store import Store
 from ablation.units import EvaluateUnit
 from ablation.work.context import Context
@@ -31,7 +32,10 @@ def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, s
         DoesNotApplyError: without the frames, or without trained encoders.
     """
     data, column, row = asked.frames, asked.chosen_column, asked.chosen_row
-    unit = asked.evaluations(row, column)[0]
+    unit = asked.finished(row, column)[0]
+    if isinstance(unit, Fusion):
+        what = "it is a fusion, of several encoders"
+        raise DoesNotApplyError(f"'{asked.name(row, column)}': {what}; choose another --column")
     if any(source.pretrained is None for source in unit.encoders) or unit.task.frozen is False:
         what = "its encoders were not pre-trained, or trained further"
         raise DoesNotApplyError(f"'{asked.rows[row]}': {what}; choose another --row")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import zipfile
 
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.predictions import NoPredictionsError, read_predictions
 from ablation.figures.asked import Asked, DoesNotApplyError
-from ablation.store.unit_files import PREDICTIONS
+from ablation.fusion import Fusion
 from ablation.units import PretrainUnit
 
 
@@ -22,16 +22,15 @@ def predictions_of(asked: Asked, row: str, column: str) -> pd.DataFrame:
         DoesNotApplyError: if a finished evaluation holds no predictions.
     """
     parts = []
-    for unit in asked.evaluations(row, column):
-        path = asked.store.files(unit.key).path(PREDICTIONS)
+    for unit in asked.finished(row, column):
         try:
-            with np.load(path) as saved:
-                values = {name: saved[name] for name in ("clip", "group", "label")}
-                for predicted in np.atleast_2d(saved["prediction"]):
-                    part = pd.DataFrame({**values, "prediction": predicted})
-                    parts.append(part.assign(seed=unit.side.seed))
-        except (OSError, ValueError, LookupError, zipfile.BadZipFile):
-            raise DoesNotApplyError(f"'{path}' holds no predictions with groups") from None
+            found = read_predictions(asked.store, unit if isinstance(unit, Fusion) else unit.key)
+        except NoPredictionsError as error:
+            raise DoesNotApplyError(str(error)) from None
+        values = {"clip": found.clips, "group": found.groups, "label": found.labels}
+        for predicted in found.predicted:
+            part = pd.DataFrame({**values, "prediction": predicted})
+            parts.append(part.assign(seed=unit.side.seed))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -70,7 +69,9 @@ def _shared(asked: Asked) -> bool:
     """Whether the columns of each row, seed and fold have the same pre-trainings behind them."""
     found: dict[tuple[object, ...], set[frozenset[str]]] = {}
     for cell in asked.plan.cells:
-        if cell.unit is not None and cell.unit.needs and cell.row in asked.plan.study.rows:
+        if cell.unit is None or isinstance(cell.unit, Fusion):
+            continue
+        if cell.unit.needs and cell.row in asked.plan.study.rows:
             where = cell.row, cell.seed, cell.fold
             found.setdefault(where, set()).add(frozenset(cell.unit.needs))
     return all(len(keys) == 1 for keys in found.values())

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from ablation.figures.asked import Asked, DoesNotApplyError
+from ablation.fusion import evaluations_of
 from skelcon.figures import style
 
 Cost = Callable[[Asked, str, str], float | None]
@@ -50,9 +51,10 @@ def points_of(asked: Asked, cost: Cost) -> pd.DataFrame:
 
 
 def _parameters(asked: Asked, row: str, column: str) -> float | None:
-    unit = asked.evaluations(row, column)[0]
-    found = asked.store.result(unit.key).get("parameters")
-    return None if found is None else float(found) / 1e6
+    first = evaluations_of(asked.finished(row, column)[0])
+    found = [asked.store.result(unit.key).get("parameters") for unit in first]
+    known = [float(each) for each in found if each is not None]
+    return sum(known) / 1e6 if len(known) == len(found) else None
 
 
 def _minutes(asked: Asked, row: str, column: str) -> float | None:

@@ -7,12 +7,13 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from ablation.fusion import evaluations_of
 from ablation.monitor.run_state import Sheet, SheetCell, Snapshot
 from ablation.store import Store
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
-    from ablation.plan import Plan
+    from ablation.plan import Cell, Plan
     from ablation.report import Entry
     from skelcon.config import Json
 
@@ -24,8 +25,14 @@ SHARE = 20
 
 def is_whole(plan: Plan) -> bool:
     """Whether all units of the cells are in ``plan``; some units alone make no table."""
-    needed = (cell.unit for cell in plan.cells if cell.unit is not None)
-    return all({unit.key, *unit.needs}.issubset(plan.units) for unit in needed)
+    return all(_keys(cell).issubset(plan.units) for cell in plan.cells)
+
+
+def _keys(cell: Cell) -> set[str]:
+    """All units behind a cell."""
+    if cell.unit is None:
+        return set()
+    return {*(unit.key for unit in evaluations_of(cell.unit)), *cell.unit.needs}
 
 
 class TableSoFar:
@@ -41,8 +48,7 @@ class TableSoFar:
         self._units: dict[tuple[str, str], set[str]] = {}
         for cell in plan.cells:
             units = self._units.setdefault((cell.row, cell.column), set())
-            if cell.unit is not None:
-                units |= {cell.unit.key, *cell.unit.needs}
+            units |= _keys(cell)
         self._seen: tuple[int, int] | None = None
         self._next_read = 0.0
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.report.table import cells_frame
 from ablation.store import Store
@@ -39,7 +40,9 @@ def described_cells(plan: Plan, store: Store) -> pd.DataFrame:
     settings = changed_settings(plan)
     found: dict[str, Json] = {"": {}}
     for cell in plan.cells:
-        if isinstance(cell.unit, EvaluateUnit) and cell.unit.key not in found:
+        if isinstance(cell.unit, Fusion):
+            found.setdefault(cell.unit.key, _beside_fusion(cell.unit, store))
+        elif isinstance(cell.unit, EvaluateUnit) and cell.unit.key not in found:
             values = settings_of(cell.unit)
             own = {name: _hashable(values[name]) for name in settings if name in values}
             found[cell.unit.key] = _beside(cell.unit, store) | own
@@ -68,6 +71,17 @@ def _beside(unit: EvaluateUnit, store: Store) -> Json:
     if whole and len(whole) == len(unit.needs):
         known["pretraining_seconds"] = sum(whole)
     return known
+
+
+def _beside_fusion(fusion: Fusion, store: Store) -> Json:
+    """Of all evaluations together; weights and settings are those of their own columns."""
+    each = [_beside(unit, store) for unit in fusion.units]
+    known: Json = {"representation": "+".join(dict.fromkeys(e["representation"] for e in each))}
+    for name in BESIDE[1:-1]:
+        values = [one[name] for one in each if one.get(name) is not None]
+        if len(values) == len(each):
+            known[name] = sum(values)
+    return known | {"weights": {}}
 
 
 def seconds_of(store: Store, key: str) -> float | None:

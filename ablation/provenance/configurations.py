@@ -8,6 +8,7 @@ from typing import Any
 
 from ablation.evidence.evidence import Where
 from ablation.evidence.validation import folds_in_words
+from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.provenance.cells import flat, settings_of
 from ablation.report.mixtures import arithmetic_of
@@ -97,10 +98,13 @@ def _settings(first: Plan, second: Plan) -> list[Differing]:
 
 
 def _units_of(plan: Plan) -> dict[Where, Unit]:
-    """Of each cell the unit of its first seed; seeds and folds have the same settings."""
+    """Of each cell the unit of its first seed; seeds and folds have the same settings.
+
+    A fusion has none of its own: those of the columns that it adds up are told there.
+    """
     units: dict[Where, Unit] = {}
     for cell in plan.cells:
-        if cell.unit is not None:
+        if cell.unit is not None and not isinstance(cell.unit, Fusion):
             units.setdefault((cell.row, cell.column), cell.unit)
     return units
 

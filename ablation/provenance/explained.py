@@ -73,7 +73,7 @@ def _value(entry: Entry, each: Value, folds: bool) -> list[str]:
         str(each.seed),
         *([str(each.fold)] if folds else []),
         shown,
-        short_key(each.unit),
+        "+".join(map(short_key, each.unit.split("+"))),
         " ".join(map(short_key, each.pretrainings)),
         " + ".join(map(fine_duration, seconds)),
     ]

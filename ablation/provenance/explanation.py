@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Cell, Plan
 from ablation.provenance.cells import seconds_of, settings_of
 from ablation.provenance.configurations import ran
@@ -38,7 +39,7 @@ class Value:
 
     Attributes:
         value: a fraction or a count; None without one, then ``reason`` says why.
-        unit: the key of the evaluation.
+        unit: the key of the evaluation; of a fusion ``key+key``.
         pretrainings: the keys of what it evaluates.
         seconds, pretraining_seconds: wall time.
         peak_memory: of any of its units, in MiB.
@@ -203,13 +204,11 @@ def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:
 def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
     unit = cell.unit
     needs = unit.needs if unit is not None else ()
-    keys = (unit.key, *needs) if unit is not None else ()
+    evaluations = [each.key for each in evaluations_of(unit)] if unit is not None else []
     peak: dict[str, float] = {}
-    for key in keys:
+    for key in (*evaluations, *needs):
         of_unit = (store.files(key).read_or_none(PROVENANCE) or {}).get("peak_memory", {})
         peak |= {name: max(mib, peak.get(name, 0.0)) for name, mib in of_unit.items()}
-    trained = [seconds_of(store, key) for key in needs]
-    known = [seconds for seconds in trained if seconds is not None]
     return Value(
         cell.seed,
         cell.fold,
@@ -217,10 +216,17 @@ def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
         reason,
         unit.key if unit is not None else "",
         needs,
-        seconds_of(store, unit.key) if unit is not None else None,
-        sum(known) if known and len(known) == len(trained) else None,
+        _seconds(store, evaluations),
+        _seconds(store, needs),
         peak,
     )
+
+
+def _seconds(store: Store, keys: Sequence[str]) -> float | None:
+    """The wall time of all; None where that of one is not known."""
+    found = [seconds_of(store, key) for key in keys]
+    known = [seconds for seconds in found if seconds is not None]
+    return sum(known) if known and len(known) == len(found) else None
 
 
 def _over(plan: Plan, evidence: Evidence, cell: Where) -> str:
@@ -259,6 +265,10 @@ def _facts(dataset: SkeletonDataset) -> Json:
 def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
     """All settings that are in use, each with the last that set it."""
     unit = next((each.unit for each in cells if each.unit is not None), None)
+    if isinstance(unit, Fusion):
+        about, source = plan.study.columns[where[1]], f"column {where[1]}"
+        fused = {"fuse": list(about.fuse), "weights": list(unit.weights)}
+        return [Setting(key, value, source) for key, value in fused.items()]
     if not isinstance(unit, EvaluateUnit):
         return []
     values = settings_of(unit)

@@ -15,6 +15,7 @@ import yaml
 from ablation.catalogue import known_studies
 from ablation.evidence.evidence import Where
 from ablation.evidence.validation import fold_counts
+from ablation.fusion import evaluations_of
 from ablation.plan import Plan, make_plan
 from ablation.provenance.cells import flat
 from ablation.study import named_study
@@ -162,7 +163,12 @@ def _as_yaml(value: Any) -> str:
 def keys_of(plan: Plan, cell: Where | None) -> set[str]:
     """The units behind a cell (or behind all), its pre-trainings included."""
     units = (each.unit for each in plan.cells if cell in (None, (each.row, each.column)))
-    return {key for unit in units if unit is not None for key in (unit.key, *unit.needs)}
+    return {
+        key
+        for unit in units
+        if unit is not None
+        for key in (*(each.key for each in evaluations_of(unit)), *unit.needs)
+    }
 
 
 def shell_compare(results: Path, name: str) -> str:

@@ -10,6 +10,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.store import Store
 from ablation.text import and_joined
@@ -84,9 +85,11 @@ def pretext_notes(plan: Plan, store: Store) -> list[str]:
 
 
 def _behind(plan: Plan, column: str) -> list[tuple[str, str]]:
-    """(row, key) of the pre-trainings of a column's main rows, each once a row."""
+    """(row, key) of the pre-trainings of a column's main rows, each once a row; none of a fusion,
+    whose pre-trainings are those of other columns."""
     cells = (c for c in plan.cells if c.column == column and c.row in plan.study.rows)
-    return list(dict.fromkeys((c.row, key) for c in cells if c.unit for key in c.unit.needs))
+    units = ((c.row, c.unit) for c in cells if c.unit and not isinstance(c.unit, Fusion))
+    return list(dict.fromkeys((row, key) for row, unit in units for key in unit.needs))
 
 
 def _curves(plan: Plan, store: Store, column: str) -> list[Curve]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ablation.evidence.hits import ClipHits
+from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.store import write_json
 from ablation.units import EvaluateUnit
@@ -54,7 +55,7 @@ def without_leaks(plan: Plan, hits: Mapping[Where, ClipHits], leaks: Leaks) -> d
     protocols = {
         (cell.row, cell.column): cell.unit.side.protocol
         for cell in plan.cells
-        if isinstance(cell.unit, EvaluateUnit)
+        if isinstance(cell.unit, EvaluateUnit | Fusion)
     }
     found = {}
     for where, own in hits.items():

@@ -25,6 +25,7 @@ ASKED = "study.json"
 
 _OF_ROW = ("set", "downstream", "pretrain", "coordinates", "task")
 _OF_COLUMN = ("set", "downstream", "protocol", "separate", "of", "metric", "unit")
+_OF_COLUMN += ("fuse", "weights")
 _OF_STUDY = ("task", "metric", "downstream", "base", "transfer")
 _LONGEST = 60
 _SHORT = 4

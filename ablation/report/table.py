@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from ablation.evidence.claims import Answer, answers_of
 from ablation.evidence.effects import Effects, effects_of
 from ablation.evidence.evidence import Evidence, evidence_of
+from ablation.evidence.predictions import NoPredictionsError, fused_result
 from ablation.evidence.validation import folds_in_words, groups_in_words, pooled
+from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry
 from ablation.report.notes import notes_of
 from ablation.store import Store
 from ablation.study import PARAMETERS, Reported, Study
 from ablation.text import and_joined, metric_in_words, plural
-from ablation.units import EvaluateUnit
+from ablation.units import EvaluateUnit, Unit
 from skelcon.config import Json
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
@@ -28,6 +30,8 @@ COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold", "pre
 
 Outcome = tuple[float, str, str]
 """Value, state and reason of a cell for one seed."""
+Missing = tuple[str, str]
+"""State and reason of a cell without a value."""
 
 
 def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) -> pd.DataFrame:
@@ -37,10 +41,10 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
     follow where they are known. ``value`` is a fraction (a count for parameters), ``paper`` what
     the paper prints, ``seed`` is missing where a line is not of ours, and ``fold`` on the test
     side, ``unit`` the key of the evaluation and ``pretraining`` that of what it evaluates (of
-    several ``key+key``); a cell without a value carries its ``state`` (not run, failed, not
-    applicable) and its ``reason``. Rows of other methods have the state ``reported`` and the
-    source as their reason. ``known`` remembers the results of done units, by their keys, for who
-    asks again and again.
+    several, as of a fusion, ``key+key``); a cell without a value carries its ``state`` (not run,
+    failed, not applicable) and its ``reason``. Rows of other methods have the state ``reported``
+    and the source as their reason. ``known`` remembers the results of done units, by their keys,
+    for who asks again and again.
     """
     known = {} if known is None else known
     lines: list[tuple[Any, ...]] = []
@@ -48,15 +52,16 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
     for cell in plan.cells:
         key = cell.unit.key if cell.unit else ""
         metric, paper = plan.metric(cell.column), plan.paper_value(cell.row, cell.column)
-        if cell.unit is not None and key not in known and store.state(key) == "done":
-            known[key] = store.result(key)
-        outcome = _outcome(cell, metric, store, known.get(key))
+        result: Json | Missing | None = known.get(key)
+        if cell.unit is not None and result is None:
+            result = _result(cell.unit, store)
+        if isinstance(result, dict):
+            known[key] = result
+        outcome = _outcome(cell, metric, result)
         where = study, cell.row, cell.column, cell.seed
         trained = "+".join(cell.unit.needs) if cell.unit is not None else ""
         lines.append((*where, metric, *outcome, key, paper, cell.fold, trained))
-        beside = (
-            [] if plan.study.columns[cell.column].of else _further(cell, metric, known.get(key))
-        )
+        beside = [] if plan.study.columns[cell.column].of else _further(cell, metric, result)
         for further, value in beside:
             lines.append((*where, further, value, "done", "", key, None, cell.fold, trained))
     source = plan.report.source if plan.report is not None else ""
@@ -83,29 +88,54 @@ def printed(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
     return frame[frame["metric"] == frame["column"].map(plan.metric)]
 
 
-def _further(cell: Cell, metric: str, result: Json | None) -> list[tuple[str, float]]:
+def _further(cell: Cell, metric: str, result: Json | Missing | None) -> list[tuple[str, float]]:
     """What else a done unit's task found, but for its columns of another metric."""
-    if not isinstance(cell.unit, EvaluateUnit) or result is None or metric == PARAMETERS:
+    if cell.unit is None or not isinstance(result, dict) or metric == PARAMETERS:
         return []
-    others = [name for name in cell.unit.task.metrics if name != metric and name in result]
+    others = [name for name in _metrics(cell.unit) if name != metric and name in result]
     return [(name, float(result[name])) for name in others]
 
 
-def _outcome(cell: Cell, metric: str, store: Store, result: Json | None) -> Outcome:
-    if cell.unit is None:
-        return math.nan, "not applicable", cell.reason
-    key, task = cell.unit.key, cell.unit.task_name
-    known = (*cell.unit.task.metrics, PARAMETERS) if isinstance(cell.unit, EvaluateUnit) else ()
-    if metric not in (known if result is None else result):
-        return math.nan, "not applicable", f"not applicable: {task} has no {metric}"
-    if result is not None:
-        return float(result[metric]), "done", ""
-    if store.state(key) == "failed":
-        return math.nan, "failed", store.failure(key)
-    for needed in cell.unit.needs:
+def _metrics(unit: Unit | Fusion) -> tuple[str, ...]:
+    """The numbers that an evaluation's task may find, its size apart."""
+    if isinstance(unit, Fusion):
+        return ("top1", "top1_std")
+    return unit.task.metrics if isinstance(unit, EvaluateUnit) else ()
+
+
+def _result(unit: Unit | Fusion, store: Store) -> Json | Missing:
+    """The numbers of a unit, or of a fusion of units; or why there are none."""
+    for each in evaluations_of(unit):
+        if store.state(each.key) != "done":
+            return _why_none(each, store)
+    if not isinstance(unit, Fusion):
+        return store.result(unit.key)
+    try:
+        return fused_result(store, unit)
+    except NoPredictionsError as error:
+        return "not run", str(error)
+
+
+def _why_none(unit: Unit, store: Store) -> Missing:
+    """Of a unit that is not done."""
+    if store.state(unit.key) == "failed":
+        return "failed", store.failure(unit.key)
+    for needed in unit.needs:
         if store.state(needed) == "failed":
-            return math.nan, "failed", f"pre-training {store.failure(needed)}"
-    return math.nan, "not run", "not run yet"
+            return "failed", f"pre-training {store.failure(needed)}"
+    return "not run", "not run yet"
+
+
+def _outcome(cell: Cell, metric: str, result: Json | Missing | None) -> Outcome:
+    if cell.unit is None or result is None:
+        return math.nan, "not applicable", cell.reason
+    known = result if isinstance(result, dict) else (*_metrics(cell.unit), PARAMETERS)
+    if metric not in known:
+        reason = f"not applicable: {cell.unit.task_name} has no {metric}"
+        return math.nan, "not applicable", reason
+    if isinstance(result, dict):
+        return float(result[metric]), "done", ""
+    return math.nan, *result
 
 
 @dataclass(frozen=True)
@@ -282,7 +312,7 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
     if plan.evaluate_on == "validation":
         side = f", cross-validation over the {groups_in_words(plan)} of the training side"
     like = f" (as {study.reproduces} of the paper)" if study.reproduces else ""
-    own = all(study.columns[column.of or name].protocol for name, column in study.columns.items())
+    own = all(study.columns[study.behind(name)].protocol for name in study.columns)
     protocol = "" if own else f", {plan.protocol}"
     return (
         f"{study.title}{like}: {_metric_in_words(plan)}, "

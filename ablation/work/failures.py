@@ -11,7 +11,7 @@ from pathlib import Path
 from ablation.store import Store
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
-from skelcon.encoders import ENCODERS, REGISTERED
+from skelcon.encoders import ENCODERS, REGISTERED, STREAMS
 
 OUT_OF_MEMORY = "failed: out of memory"
 """The reason of a unit that a larger device, or a device of its own, would have let through."""
@@ -71,7 +71,7 @@ def _passed_a_plugin(error: Exception) -> bool:
     """Whether code of a plugin's module was running."""
     modules = (
         sys.modules.get(registry[name].module)
-        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REGISTERED)
+        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REGISTERED, STREAMS)
         for name in registry.names()
         if name in registry
     )

@@ -125,6 +125,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
         names = np.array([self.dataset.clip_names[i] for i in result.clips])
         groups = _groups_of(self.unit, self.dataset)
         buffer = io.BytesIO()
+        scores = {} if result.scores is None else {"scores": result.scores}
         np.savez_compressed(
             buffer,
             name=names,
@@ -132,6 +133,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
             label=result.labels,
             prediction=result.predictions,
             group=groups[result.clips],
+            **scores,
         )
         write_atomically(directory / "predictions.npz", buffer.getvalue())
         return {**result.metrics, "parameters": self._parameters}

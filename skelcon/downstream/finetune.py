@@ -24,7 +24,7 @@ from skelcon.data import ClipBank
 from skelcon.downstream.config import FinetuneConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.linear import linear_classifier
-from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.downstream.result import EvaluationResult, scored, scores_of
 from skelcon.encoders import Encoder
 from skelcon.precision import autocast, computing
 from skelcon.pretrain import EpochMetrics
@@ -93,7 +93,7 @@ class Finetuning:
         self._initial = copy.deepcopy(list(encoders))
         self._train, self._test = train, test
         self._num_classes, self._frames = num_classes, frames
-        self._predictions: list[Tensor] = []
+        self._logits: list[Tensor] = []
         self._top1_train: list[float] = []
         self.epoch = 0
         self._start_subset()
@@ -152,7 +152,7 @@ class Finetuning:
             raise FloatingPointError(f"the loss became {mean_loss} in epoch {self.epoch}")
         self.epoch += 1
         if epoch + 1 == config.epochs:
-            self._predictions.append(self._predicted())
+            self._logits.append(self._tested())
             self._top1_train.append(top1)
             if not self.done:
                 self._start_subset()
@@ -173,7 +173,7 @@ class Finetuning:
             The means over the subsets: ``top1`` on the test side, ``top1_train`` on the last
             epoch's crops, and ``labelled``, the number of labelled clips. With two subsets or
             more also ``top1_std``, the sample standard deviation of ``top1``, and predictions
-            of shape (subsets, n).
+            and scores of shape (subsets, n, ...).
 
         Raises:
             RuntimeError: if epochs are left to run.
@@ -183,18 +183,22 @@ class Finetuning:
                 f"{self.epochs - self.epoch} of {self.epochs} epochs are left to run"
             )
         labels = self.bank.labels[self._test].cpu()
-        runs = [scored(self._test, labels, predicted) for predicted in self._predictions]
+        runs = [
+            scored(self._test, labels, logits.argmax(dim=1), scores_of(logits))
+            for logits in self._logits
+        ]
         top1 = [run.metrics["top1"] for run in runs]
         metrics = {
             "top1": statistics.mean(top1),
             "top1_train": statistics.mean(self._top1_train),
             "labelled": float(len(self._clips)),  # the same in each subset
         }
-        predictions = runs[0].predictions
+        predictions, scores = runs[0].predictions, runs[0].scores
         if len(runs) > 1:
             metrics["top1_std"] = statistics.stdev(top1)
             predictions = np.stack([run.predictions for run in runs])
-        return EvaluationResult(metrics, runs[0].clips, runs[0].labels, predictions)
+            scores = np.stack([run.scores for run in runs if run.scores is not None])
+        return EvaluationResult(metrics, runs[0].clips, runs[0].labels, predictions, scores)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the next epoch and the result depend on: tensors and plain values."""
@@ -203,7 +207,7 @@ class Finetuning:
             "encoders": [encoder.state_dict() for encoder in self.encoders],
             "classifier": self.classifier.state_dict(),
             "optimiser": self._optimiser.state_dict(),
-            "predictions": list(self._predictions),
+            "logits": list(self._logits),
             "top1_train": list(self._top1_train),
         }
 
@@ -215,7 +219,7 @@ class Finetuning:
             encoder.load_state_dict(values)
         self.classifier.load_state_dict(state["classifier"])
         self._optimiser.load_state_dict(state["optimiser"])
-        self._predictions = [predicted.cpu() for predicted in state["predictions"]]
+        self._logits = [logits.cpu() for logits in state["logits"]]
         self._top1_train = [float(value) for value in state["top1_train"]]
 
     def _start_subset(self) -> None:
@@ -240,12 +244,12 @@ class Finetuning:
             parameters, config.lr, weight_decay=config.weight_decay, foreach=True
         )
 
-    def _predicted(self) -> Tensor:
-        """(n,) classes of the test clips, on the CPU."""
+    def _tested(self) -> Tensor:
+        """(n, classes) logits of the test clips, on the CPU."""
         ratio, frames = self.config.test_ratio, self._frames
         features = extract(
             self.encoders, self._test, lambda some: evaluation_view(self.bank, some, ratio, frames)
         )
         with torch.no_grad():
             logits: Tensor = self.classifier(features)
-        return logits.argmax(dim=1).cpu()
+        return logits.cpu()

@@ -23,7 +23,7 @@ from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.neighbours import nearest_labels
 from skelcon.downstream.regularised import deal, fit_path, hits_on_path
-from skelcon.downstream.result import EvaluationResult, scored
+from skelcon.downstream.result import EvaluationResult, scored, scores_of
 from skelcon.encoders import Encoder
 from skelcon.precision import computing
 from skelcon.pretrain import EpochMetrics
@@ -193,8 +193,9 @@ class LinearEvaluation(ABC):
         """Everything that the next epoch and the result depend on: tensors and plain values."""
         result = None
         if self._result is not None:
-            predictions = torch.from_numpy(self._result.predictions)
-            result = {"metrics": self._result.metrics, "predictions": predictions}
+            names = ("predictions", "scores")
+            kept = {name: torch.from_numpy(getattr(self._result, name)) for name in names}
+            result = {"metrics": self._result.metrics, **kept}
         return {
             "epoch": self.epoch,
             "classifier": self.classifier.state_dict(),
@@ -210,7 +211,8 @@ class LinearEvaluation(ABC):
         found = state["result"]
         if found is not None:
             labels = self.bank.labels[self._test]
-            result = scored(self._test, labels, found["predictions"].to(labels.device))
+            kept = (found[name].to(labels.device) for name in ("predictions", "scores"))
+            result = scored(self._test, labels, *kept)
             result.metrics.update(found["metrics"])
             self._result = result
 
@@ -256,9 +258,9 @@ class LinearEvaluation(ABC):
     def _evaluated(self, top1_train: float) -> EvaluationResult:
         """Classifier and nearest neighbour on the test side."""
         tested, labels = self._as_tested(self._test), self.bank.labels[self._test]
-        predicted = self.classifier(self._normed(tested)).argmax(dim=1)
+        logits = self.classifier(self._normed(tested))
         nearest = nearest_labels(tested, self._gallery, self._labels)
-        result = scored(self._test, labels, predicted)
+        result = scored(self._test, labels, logits.argmax(dim=1), scores_of(logits))
         result.metrics["nn_top1"] = scored(self._test, labels, nearest).metrics["top1"]
         result.metrics["top1_train"] = top1_train
         return result

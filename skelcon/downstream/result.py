@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -17,15 +18,20 @@ class EvaluationResult:
         metrics: name -> value; accuracies are fractions.
         clips, labels: (n,) int64 over the test clips, in file order.
         predictions: (n,) int64; (subsets, n) from a task that ran on several subsets.
+        scores: (n, classes) float16 logarithms of the probabilities of the classes, or (subsets, n,
+            classes); None of a task without.
     """
 
     metrics: dict[str, float]
     clips: NDArray[np.int64]
     labels: NDArray[np.int64]
     predictions: NDArray[np.int64]
+    scores: NDArray[np.float16] | None = None
 
 
-def scored(clips: Tensor, labels: Tensor, predictions: Tensor) -> EvaluationResult:
+def scored(
+    clips: Tensor, labels: Tensor, predictions: Tensor, scores: Tensor | None = None
+) -> EvaluationResult:
     """The top-1 accuracy of ``predictions`` (n,) against ``labels`` (n,)."""
     hits = int(predictions.eq(labels).sum())
     return EvaluationResult(
@@ -33,4 +39,14 @@ def scored(clips: Tensor, labels: Tensor, predictions: Tensor) -> EvaluationResu
         clips=clips.cpu().numpy(),
         labels=labels.cpu().numpy(),
         predictions=predictions.cpu().numpy(),
+        scores=None if scores is None else scores.cpu().numpy(),
     )
+
+
+def scores_of(logits: Tensor) -> Tensor:
+    """What is kept of logits (n, classes): log-probabilities, as float16.
+
+    A probability is off by a relative 0.05 % for each unit of its logarithm: what late fusion adds
+    up is the same in three digits, in half the space.
+    """
+    return functional.log_softmax(logits.float(), dim=1).half()

@@ -9,6 +9,7 @@ from skelcon.encoders.options import (
     COORDINATES,
     REGISTERED,
     REPRESENTATIONS,
+    STREAMS,
     AGCNConfig,
     BiGRUConfig,
     CTRGCNConfig,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from skelcon.encoders.hcn import HCN
     from skelcon.encoders.representations import represent
     from skelcon.encoders.stgcn import STGCN
+    from skelcon.encoders.streams import streamed
     from skelcon.encoders.transformer import TokenDecoder, Transformer
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "REGISTERED",
     "REPRESENTATIONS",
     "STGCN",
+    "STREAMS",
     "AGCNConfig",
     "BiGRU",
     "BiGRUConfig",
@@ -54,6 +57,7 @@ __all__ = [
     "Transformer",
     "TransformerConfig",
     "represent",
+    "streamed",
 ]
 
 __getattr__ = lazy_exports(
@@ -70,5 +74,6 @@ __getattr__ = lazy_exports(
         "TokenDecoder": "skelcon.encoders.transformer",
         "Transformer": "skelcon.encoders.transformer",
         "represent": "skelcon.encoders.representations",
+        "streamed": "skelcon.encoders.streams",
     },
 )

@@ -16,12 +16,14 @@ from skelcon.encoders.options import (
     COORDINATES,
     REGISTERED,
     REPRESENTATIONS,
+    STREAMS,
     AGCNConfig,
     BiGRUConfig,
     CTRGCNConfig,
     HCNConfig,
     Orientation,
     STGCNConfig,
+    Stream,
     TransformerConfig,
 )
 from skelcon.registry import Component, Registry
@@ -98,6 +100,10 @@ _FLAT: Component[EncoderFactory] = Component("encoder", "flat", None, _flat, __n
 PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
 """Representation -> encoder (section 4.2)."""
 
+_SECTIONS = {encoder: name for name, encoder in PAPER.items()}
+_SECTIONS |= {name: name for name in BUILTIN if name not in _SECTIONS}
+"""Encoder -> where its defaults are set: those of the paper below their representation."""
+
 _OF_A_GRAPH = ("stgcn", "ctrgcn", "transformer")
 """Encoders whose input is (B, M, C, T, V)."""
 
@@ -117,8 +123,8 @@ class CustomEncoder(Config):
     )
     options: dict[str, Any] = Field(
         {},
-        description="the encoder's options; of hcn, agcn and bigru those that differ "
-        "from encoders.img, .stg and .seq",
+        description="the encoder's options; of a built-in one those that differ from its section: "
+        "encoders.img of hcn, .stg of agcn, .seq of bigru, else its own, as encoders.ctrgcn",
     )
     version: str | None = Field(
         None, description="of a registered encoder; any other version is an error"
@@ -142,16 +148,32 @@ class EncodersConfig(Config):
     img: HCNConfig = HCNConfig()
     stg: AGCNConfig = AGCNConfig()
     seq: BiGRUConfig = BiGRUConfig()
+    stgcn: STGCNConfig = STGCNConfig()
+    ctrgcn: CTRGCNConfig = CTRGCNConfig()
+    transformer: TransformerConfig = TransformerConfig()
     frames: int = Field(64, ge=16, description="T, the frames of a view")
     orientation: Orientation = Field(
         "first_frame",
         description="how a clip is turned: its spine to z and its shoulders to x, by its first "
         "frame (the paper) or by the median of its frames; or not at all, as any clip in 2D",
     )
+    stream: Stream = Field(
+        "joint",
+        description="what encoders see of a view: joint (positions), bone, motion, angle or a "
+        "registered one",
+    )
+    stream_version: str | None = Field(
+        None, description="of a registered stream; any other version is an error"
+    )
     custom: dict[str, CustomEncoder] = Field({}, description="representation -> another encoder")
 
     @model_validator(mode="after")
     def _check_custom(self) -> Self:
+        if self.stream in STREAMS:
+            STREAMS[self.stream].expect(self.stream_version)
+            STREAMS[self.stream].options({})  # it has none to set
+        elif self.stream_version is not None:
+            raise ValueError(f"stream_version: {self.stream} is built in")
         for name, custom in self.custom.items():
             if REGISTERED.known(name) in REPRESENTATIONS and custom.encoder is None:
                 raise ValueError(
@@ -168,9 +190,8 @@ class EncodersConfig(Config):
     def chosen(self, representation: str) -> ChosenEncoder:
         """The encoder of ``representation``; ValueError if there is none, or an option is invalid.
 
-        A built-in encoder takes the options of the representation that it belongs to as defaults:
-        bigru for a registered representation is as large as for ``seq``. The coordinates have one
-        that does nothing.
+        A built-in encoder has the options of its section as defaults: bigru for a registered
+        representation is as large as for ``seq``. The coordinates have one that does nothing.
         """
         if representation == COORDINATES:
             return ChosenEncoder(_FLAT, {})
@@ -184,9 +205,7 @@ class EncodersConfig(Config):
             )
         if chosen in BUILTIN:
             component = BUILTIN[chosen]
-            home = next((name for name, encoder in PAPER.items() if encoder == chosen), None)
-            own_options = getattr(self, home).model_dump() if home else {}
-            given = {**own_options, **custom.options}
+            given = {**getattr(self, _SECTIONS[chosen]).model_dump(), **custom.options}
         else:
             component, given = ENCODERS[chosen], custom.options
         options = component.options(given)
@@ -201,7 +220,7 @@ class EncodersConfig(Config):
 
     def components(self, representations: Sequence[str]) -> list[Component[Any]]:
         """The registered components that ``representations`` use."""
-        found: list[Component[Any]] = []
+        found: list[Component[Any]] = [STREAMS[self.stream]] if self.stream in STREAMS else []
         for name in representations:
             found += [REGISTERED[name]] if name in REGISTERED else []
             component = self.chosen(name).component
@@ -225,4 +244,8 @@ class EncodersConfig(Config):
             if name in REGISTERED:
                 custom[name]["representation_version"] = REGISTERED[name].version
         kept |= {"frames": self.frames, "orientation": self.orientation}
+        if self.stream != "joint":
+            kept["stream"] = self.stream
+        if self.stream in STREAMS:
+            kept["stream_version"] = STREAMS[self.stream].version
         return {**kept, "custom": custom} if custom else kept

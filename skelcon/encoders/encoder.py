@@ -10,6 +10,7 @@ from torch.nn import functional
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.encoders.config import EncodersConfig
 from skelcon.encoders.representations import represent
+from skelcon.encoders.streams import streamed
 from skelcon.errors import UserError
 
 
@@ -41,6 +42,7 @@ class Encoder(nn.Module):
         representation: ``img``, ``stg``, ``seq``, a registered one, or ``coordinates``.
         frames: T, the frames of its views.
         orientation: how the clips of its views are turned (`ClipBank.oriented`).
+        stream: what of a view its network sees (`skelcon.encoders.streams`).
         layout: their skeleton, of V joints.
         bodies: M.
         feature_size: the size of a feature.
@@ -61,6 +63,7 @@ class Encoder(nn.Module):
         self.representation = representation
         self.frames = config.frames
         self.orientation = config.orientation
+        self.stream = config.stream
         self.layout = layout
         self.bodies = bodies
         chosen = config.chosen(representation)
@@ -72,9 +75,13 @@ class Encoder(nn.Module):
         self.network = network
         self.feature_size: int = size
 
+    def represented(self, view: Tensor) -> Tensor:
+        """What the network gets of a view: the representation of its stream."""
+        return represent(streamed(view, self.stream, self.layout), self.representation)
+
     def forward(self, view: Tensor) -> Tensor:
         """Features of a view, before the projection head."""
-        features: Tensor = self.network(represent(view, self.representation))
+        features: Tensor = self.network(self.represented(view))
         if features.shape != (len(view), self.feature_size):
             raise UserError(
                 f"{self._component} returned features of shape {tuple(features.shape)}, not "

@@ -19,6 +19,8 @@ from skelcon.registry import Registry
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from skelcon.data.layouts import SkeletonLayout
+
 REPRESENTATIONS = ("img", "stg", "seq")
 
 COORDINATES = "coordinates"
@@ -29,7 +31,9 @@ def _reserved() -> Sequence[str]:
     """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes."""
     from torch import nn
 
-    return ("frames", "orientation", "custom", COORDINATES, *dir(nn.ModuleDict()))
+    from skelcon.encoders.config import EncodersConfig
+
+    return (*EncodersConfig.model_fields, COORDINATES, *dir(nn.ModuleDict()))
 
 
 REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
@@ -38,6 +42,13 @@ REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
 """The representations that plugins have registered, in addition to :data:`REPRESENTATIONS`."""
 
 Representation = Annotated[str, AfterValidator(REGISTERED.known)]
+
+STREAMS: Registry[Callable[[Tensor, SkeletonLayout], Tensor]] = Registry(
+    "stream", ("view", "layout"), ("joint", "bone", "motion", "angle")
+)
+"""The streams that plugins have registered, in addition to the four."""
+
+Stream = Annotated[str, AfterValidator(STREAMS.known)]
 
 Orientation = Literal["as_recorded", "first_frame", "median"]
 """As `skelcon.data.Orientation`, which imports numpy."""

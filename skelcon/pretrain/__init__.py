@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skelcon.lazy import lazy_exports
-from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch
+from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch, share_of
 
 if TYPE_CHECKING:
     from skelcon.pretrain.trainer import EpochMetrics, Pretraining
@@ -18,6 +18,7 @@ __all__ = [
     "Pretraining",
     "check_batch",
     "load_encoder",
+    "share_of",
 ]
 
 __getattr__ = lazy_exports(

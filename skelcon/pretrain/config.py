@@ -84,6 +84,13 @@ class PretrainConfig(Config):
     optimiser: OptimiserConfig = OptimiserConfig()
     epochs: int = Field(451, ge=1, description="passes over the training clips")
     batch: int = Field(64, ge=1, description="clips of a step; the last, smaller batch is dropped")
+    share: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="share of the training clips that pre-train, drawn by the seed without their "
+        "labels",
+    )
     precision: Precision = Field("fp32", description=PRECISION)
     monitor: int | None = Field(
         None,
@@ -144,6 +151,10 @@ class PretrainConfig(Config):
         """The augmentations of each view: query, key, then the further ones."""
         return self.views.policies(self.augment)
 
+    def clips_of(self, train: int) -> int:
+        """How many of ``train`` training clips pre-train."""
+        return share_of(train, self.share)
+
     def resolved(self) -> dict[str, Any]:
         """All that determines the outcome: everything in use, in full, and nothing else."""
         values = self.model_dump(mode="json")
@@ -170,20 +181,29 @@ class PretrainConfig(Config):
                 del values["contrast"]
         if self.monitor is None:
             del values["monitor"]
+        if self.share == 1:
+            del values["share"]
         return values
 
 
+def share_of(clips: int, share: float) -> int:
+    """How many of ``clips`` a share of them is; one at least."""
+    return max(1, round(share * clips))
+
+
 def check_batch(config: PretrainConfig, clips: int, where: str = "") -> None:
-    """:class:`UserError` if a batch takes more than the ``clips`` that train.
+    """:class:`UserError` if a batch takes more than the ``clips`` of which a share pre-trains.
 
     Args:
         config: of the pre-training.
-        clips: how many clips train.
+        clips: of the training side.
         where: whose clips they are, such as ``'ntu60', xview``.
     """
-    if clips < config.batch:
+    trained = config.clips_of(clips)
+    if trained < config.batch:
         of = f" of {where}" if where else ""
+        share = f" (pretrain.share {config.share:g} of {clips})" if config.share < 1 else ""
         raise UserError(
-            f"pretrain.batch {config.batch} is larger than the {clips} training clips{of}: "
-            f"set pretrain.batch to {clips} or less"
+            f"pretrain.batch {config.batch} is larger than the {trained} training clips{of}"
+            f"{share}: set pretrain.batch to {trained} or less"
         )

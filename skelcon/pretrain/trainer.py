@@ -63,7 +63,7 @@ class Pretraining:
 
     Args:
         bank: the clips, on the device that trains.
-        clips: (n,) which of them train.
+        clips: (n,) the training side, of which ``config.share`` trains.
         layout: their skeleton.
         config: the pre-training.
         seed: the unit's seed.
@@ -87,6 +87,9 @@ class Pretraining:
     ) -> None:
         check_world_size(config.batch, group.world_size)
         check_batch(config, len(clips))
+        if config.share < 1:
+            chosen = _drawn(len(clips), config, seed)
+            clips, groups = clips[chosen], None if groups is None else groups[chosen]
         self.bank = bank.oriented(config.encoders.orientation)
         self.config, self.seed, self._group = config, seed, group
         self._clips = torch.from_numpy(clips).to(bank.device)
@@ -217,6 +220,13 @@ class Pretraining:
         self.contrast.load_state_dict(state["contrast"])
         self._optimiser.load_state_dict(state["optimiser"])
         self.epoch = int(state["epoch"])
+
+
+def _drawn(clips: int, config: PretrainConfig, seed: int) -> NDArray[np.int64]:
+    """(m,) positions of the clips that train, ascending; a larger share contains a smaller one."""
+    order = torch.randperm(clips, generator=generator(seed, "share"))
+    found: NDArray[np.int64] = order[: config.clips_of(clips)].sort().values.numpy()
+    return found
 
 
 def _optimiser(contrast: Objective, config: OptimiserConfig) -> torch.optim.Optimizer:

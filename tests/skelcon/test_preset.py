@@ -286,3 +286,21 @@ def test_settings_print_what_is_not_the_papers():
     assert "epochs=7" in small
     assert "temperature" not in small
     assert len(small) < 1500
+
+
+@pytest.mark.parametrize("preset", ["quick", "small"])
+@pytest.mark.parametrize("encoder", ["stgcn", "ctrgcn", "transformer"])
+def test_small_presets_scale_every_encoder(preset: str, encoder: str) -> None:
+    """Their sizes are defaults, which an encoder's own options change one by one."""
+    key = "pretrain.encoders.custom.stg"
+    encoders = skelcon.preset(preset, {f"{key}.encoder": encoder}).pretrain.encoders
+    scaled, published = (
+        getattr(e, encoder) for e in (encoders, skelcon.preset().pretrain.encoders)
+    )
+    chosen = encoders.chosen("stg").options
+    assert chosen == scaled.model_dump(mode="json")
+    size = "dim" if encoder == "transformer" else "channels"
+    assert chosen[size] < published.model_dump(mode="json")[size]
+    own = {"depth": 1} if encoder == "transformer" else {"kernel": 3}
+    changed = skelcon.preset(preset, {key: {"encoder": encoder, "options": own}})
+    assert changed.pretrain.encoders.chosen("stg").options == {**chosen, **own}

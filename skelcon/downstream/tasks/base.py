@@ -190,6 +190,7 @@ class Task(ABC, Generic[SettingsT]):
         scales: those of its settings that change how many clips it sees, not what one costs.
         frozen: whether the encoders are not trained.
         draws: whether its result depends on the seed, apart from the encoders' weights.
+        scores: whether its result has a score of each class for each clip, for late fusion.
         version: of a registered task; part of the key of its evaluations.
     """
 
@@ -200,6 +201,7 @@ class Task(ABC, Generic[SettingsT]):
     scales: ClassVar[tuple[str, ...]] = ()
     frozen: ClassVar[bool] = False
     draws: ClassVar[bool] = True
+    scores: ClassVar[bool] = False
     version: str | None = None
 
     def options_of(self, settings: SettingsT) -> Json:

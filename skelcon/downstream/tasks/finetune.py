@@ -24,6 +24,7 @@ class FinetuneTask(Task[FinetuneConfig]):
     metrics = ("top1", "top1_std", "top1_train", "labelled")
     values = ("labelled",)
     scales = ("epochs", "subsets", "labels")
+    scores = True
 
     def epochs(self, settings: FinetuneConfig) -> int:
         """Those of all subsets together."""

@@ -40,6 +40,7 @@ class LinearTask(Task[LinearConfig]):
     scales: ClassVar[tuple[str, ...]] = ("epochs", "crops", "labels", "subsets")
     frozen = True
     timed_without: ClassVar[Json] = {"crops": 1, "standardise": False, "labels": 1.0, "subsets": 1}
+    scores = True
 
     def resolved(self, settings: LinearConfig) -> Json:
         """Without the options of SGD where the weight decay is chosen: there is none then.

@@ -170,6 +170,8 @@ def test_finetuning_equals_adam_on_both_in_float64(small_bank: ClipBank, weight_
     logits = (seen(TEST, 0.8) @ A.T + a) @ W.T + b
     result = training.result()
     assert result.predictions.tolist() == logits.argmax(axis=1).tolist()
+    log_sum = np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(result.scores, logits - log_sum, rtol=2e-3, atol=2e-3)
     assert result.metrics["top1_train"] == pytest.approx(hits)
     assert result.metrics["labelled"] == len(TRAIN)
 
@@ -413,6 +415,8 @@ def test_the_result_is_the_mean_over_subsets(small_bank: ClipBank, subsets: int)
     assert result.labels.tolist() == small_bank.labels[TEST].tolist()
     assert result.predictions.shape == ((len(TEST),) if subsets == 1 else (subsets, len(TEST)))
     assert result.predictions.dtype == np.int64
+    assert result.scores.shape == (*result.predictions.shape, CLASSES)
+    assert result.scores.argmax(axis=-1).tolist() == result.predictions.tolist()
     top1 = np.atleast_2d(result.predictions == result.labels).mean(axis=1)
     labels = small_bank.labels[TRAIN].tolist()
     expected = {

@@ -95,6 +95,7 @@ def test_an_evaluation_that_was_killed_resumes_bit_by_bit(small_bank: ClipBank, 
             assert (again.epoch, again.loss, again.top1) == (line.epoch, line.loss, line.top1)
         assert resumed.result().metrics == whole.result().metrics
         assert resumed.result().predictions.tolist() == whole.result().predictions.tolist()
+        np.testing.assert_array_equal(resumed.result().scores, whole.result().scores)
         assert torch.equal(resumed.classifier.weight, whole.classifier.weight)
 
 
@@ -225,6 +226,10 @@ def test_auto_is_cross_validation_over_the_groups(
         WEIGHT_DECAYS[: WEIGHT_DECAYS.index(chosen) + 1],
     )[-1]
     predicted = (torch.from_numpy(tested).float() @ weight[0].T + weight[1]).argmax(dim=1)
+    logits = tested @ weight[0].double().numpy().T + weight[1].double().numpy()
+    log_sum = np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    scores = evaluation.result().scores
+    np.testing.assert_allclose(scores, logits - log_sum, rtol=2e-3, atol=2e-3)
     assert evaluation.result().predictions.tolist() == predicted.tolist()
 
 

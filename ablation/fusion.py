@@ -1,0 +1,68 @@
+"""Late fusion: a number of several evaluations, whose class scores are added up.
+
+It is no work of its own, and has no unit: whoever reads the predictions of a cell adds them up
+(`ablation.evidence.predictions`), so that it can be asked of units that are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ablation.units import EvaluateOn, EvaluateUnit, Side, Unit
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """What stands in a cell in place of a unit.
+
+    Attributes:
+        units: the evaluations, of one task on the same clips.
+        weights: what the probabilities of each are multiplied by.
+    """
+
+    units: tuple[EvaluateUnit, ...]
+    weights: tuple[float, ...]
+
+    @property
+    def key(self) -> str:
+        """For tables: the keys of its evaluations, ``key+key``, or ``key*0.6+key*0.4``."""
+        keys = [unit.key for unit in self.units]
+        if len(set(self.weights)) > 1:
+            keys = [f"{key}*{w:g}" for key, w in zip(keys, self.weights, strict=True)]
+        return "+".join(keys)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Keys of the pre-trainings behind it."""
+        return tuple(dict.fromkeys(key for unit in self.units for key in unit.needs))
+
+    @property
+    def side(self) -> Side:
+        """Which clips train, and the seed."""
+        return self.units[0].side
+
+    @property
+    def test(self) -> EvaluateOn:
+        """Which side is tested."""
+        return self.units[0].test
+
+    @property
+    def task_name(self) -> str:
+        """For people."""
+        return f"a fusion of {self.units[0].task_name}"
+
+
+def evaluations_of(unit: Unit | Fusion) -> tuple[Unit, ...]:
+    """The units that a cell's number is made of: its own, or all of a fusion."""
+    return unit.units if isinstance(unit, Fusion) else (unit,)
+
+
+def why_not(units: Sequence[EvaluateUnit]) -> str:
+    """Why evaluations cannot be fused; empty if they can."""
+    names = dict.fromkeys(unit.task_name for unit in units)
+    if len(names) > 1:
+        return f"it would fuse {' and '.join(names)}"
+    if not units[0].task.scores:
+        return f"{units[0].task_name} has no scores of classes to fuse"
+    return ""
