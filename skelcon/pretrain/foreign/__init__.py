@@ -8,6 +8,7 @@ tensors. The joints are those of `KINECT_V2`, in its order.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -125,7 +126,7 @@ def _built(
 
 
 def _config(path: Path, source: Source, found: list[Converted], frames: int) -> EncodersConfig:
-    tree = {"frames": frames, "orientation": source.orientation}
+    tree: dict[str, Any] = {"frames": frames, "orientation": source.orientation}
     stream = found[0].stream
     if stream != "joint":
         if "stream" not in EncodersConfig.model_fields:
