@@ -24,7 +24,8 @@ def motion(bodies: Tensor) -> Tensor:
 def tokens_of(values: Tensor, segment: int) -> Tensor:
     """The values of each token: (N, T, V, C) -> (N, L, P)."""
     parts = values.unflatten(1, (values.shape[1] // segment, segment)).transpose(2, 3)
-    return parts.flatten(3).flatten(1, 2)
+    tokens: Tensor = parts.flatten(3).flatten(1, 2)
+    return tokens
 
 
 def frames_of(hidden: Tensor, segment: int, joints: int) -> Tensor:
