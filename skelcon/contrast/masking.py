@@ -30,9 +30,9 @@ def tokens_of(values: Tensor, segment: int) -> Tensor:
 
 def frames_of(hidden: Tensor, segment: int, joints: int) -> Tensor:
     """Whether a joint is hidden in a frame: (N, L) -> (N, T, V)."""
-    return hidden.unflatten(1, (hidden.shape[1] // joints, joints)).repeat_interleave(
-        segment, dim=1
-    )
+    segments = hidden.unflatten(1, (hidden.shape[1] // joints, joints))
+    frames: Tensor = segments.repeat_interleave(segment, dim=1)
+    return frames
 
 
 def motion_target(bodies: Tensor, segment: int) -> Tensor:
