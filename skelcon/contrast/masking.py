@@ -24,14 +24,15 @@ def motion(bodies: Tensor) -> Tensor:
 def tokens_of(values: Tensor, segment: int) -> Tensor:
     """The values of each token: (N, T, V, C) -> (N, L, P)."""
     parts = values.unflatten(1, (values.shape[1] // segment, segment)).transpose(2, 3)
-    return parts.flatten(3).flatten(1, 2)
+    tokens: Tensor = parts.flatten(3).flatten(1, 2)
+    return tokens
 
 
 def frames_of(hidden: Tensor, segment: int, joints: int) -> Tensor:
     """Whether a joint is hidden in a frame: (N, L) -> (N, T, V)."""
-    return hidden.unflatten(1, (hidden.shape[1] // joints, joints)).repeat_interleave(
-        segment, dim=1
-    )
+    segments = hidden.unflatten(1, (hidden.shape[1] // joints, joints))
+    frames: Tensor = segments.repeat_interleave(segment, dim=1)
+    return frames
 
 
 def motion_target(bodies: Tensor, segment: int) -> Tensor:

@@ -31,11 +31,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, tokens, D) -> the same shape."""
         N, L, D = x.shape
-        q, k, v = (
-            self.qkv(self.norm1(x))
-            .view(N, L, 3, self.heads, D // self.heads)
-            .permute(2, 0, 3, 1, 4)
-        )
+        parts = self.qkv(self.norm1(x)).view(N, L, 3, self.heads, D // self.heads)
+        q, k, v = parts.permute(2, 0, 3, 1, 4)
         mixed = _attended(q, k, v)
         x = x + self.out(mixed.transpose(1, 2).reshape(N, L, D))
         y: Tensor = x + self.back(functional.gelu(self.hidden(self.norm2(x))))

@@ -146,7 +146,7 @@ def test_masked_motion_of_tokens_learns_and_resumes_with_the_same_bits(bank: Cli
     custom = {"stg": {"encoder": "transformer", "options": options}}
     tree = {"encoders": {"custom": custom, "frames": 16}, "representations": ("stg",)}
     tree["objective"] = {"name": "masked", "options": {"depth": 1}}
-    config = PretrainConfig.model_validate({**TREE, **tree})
+    config = PretrainConfig.model_validate({**TREE, **tree, "epochs": 4})
     whole, first, second = (started(bank, config) for _ in range(3))
     losses = [each.loss for each in whole.run()]
     assert losses[-1] < 0.95 * losses[0]

@@ -70,10 +70,6 @@ CASES: dict[str, dict[str, Any]] = {
         "encoders": {**TREE["encoders"], "custom": {"stg": TOKENS}},
         "objective": {"name": "masked", "options": {"depth": 1}},
     },
-    "masked motion of a feature": {
-        "representations": ("stg",),
-        "objective": {"name": "masked", "options": {"ratio": 0.5, "dim": 8}},
-    },
     "cmd": {"representations": ("stg", "seq"), "objective": {"name": "cmd"}},
     "further views": {
         "augment": {"use": ("crop",)},
