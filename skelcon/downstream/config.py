@@ -97,6 +97,11 @@ class MLPConfig(LinearConfig):
     """Training of a classifier with a hidden layer on a frozen encoder; by SGD, as the linear."""
 
     hidden: int = Field(512, ge=1, description="units of its hidden layer (ReLU)")
+    lr: float = Field(
+        0.01,
+        gt=0,
+        description="learning rate of SGD (with the linear's 0.1 thousands of features diverge)",
+    )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of SGD")
 
 

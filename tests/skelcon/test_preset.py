@@ -90,7 +90,8 @@ def test_what_the_authors_code_does_otherwise_and_nothing_else() -> None:
     expected["pretrain"]["encoders"]["seq"]["stepwise"] = True
     for section in (expected["pretrain"]["augment"]["crop"], expected["linear"]):
         section["min_frames"] = 64
-    expected["finetune"]["min_frames"] = 64
+    for task in ("finetune", "mlp", "robustness"):
+        expected[task]["min_frames"] = 64
     assert found == expected
 
 

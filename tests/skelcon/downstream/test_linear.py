@@ -267,5 +267,5 @@ def test_a_weight_decay_is_a_number_or_auto_and_auto_keeps_its_crops():
     for given in ("automatic", -1.0, None):
         with pytest.raises(ValueError, match="weight_decay"):
             LinearConfig.model_validate({"weight_decay": given, "crops": 1})
-    with pytest.raises(ValueError, match=r"set linear\.crops"):
+    with pytest.raises(ValueError, match="set crops"):
         LinearConfig(weight_decay="auto")
