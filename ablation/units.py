@@ -208,11 +208,15 @@ class PretrainUnit(_Unit):
 
     @property
     def load(self) -> float:
-        """How much of a clip passes its encoders in a step: 1 is a query and a key view."""
-        return len(self.policies) / TWO_VIEWS
+        """What a clip costs in a step, by what it costs with a query and a key view alone.
+
+        A forward pass counts as a third of a view; the key view of the paper's contrast is one.
+        """
+        each = 3 / 4 if "contrast" in self.options else 1 / 2
+        return 1 + each * (len(self.policies) - TWO_VIEWS)
 
     def clips_seen(self, train: int, test: int) -> float:
-        """How many clips pass through its encoders, of ``train`` training clips."""
+        """How many clips pass through its encoders; one of further views counts as more."""
         batch, trained = int(self.options["batch"]), share_of(train, self.options.get("share", 1.0))
         return self.epochs * (trained // batch) * batch * self.load
 

@@ -26,7 +26,7 @@ def check_unused(plan: Plan) -> None:
     A row's is for its own cells, ``--set`` is for all. The base and the columns may set it for a
     row that was left out, unless they choose the objective themselves.
     """
-    study, cells = plan.study, plan.cells
+    study, cells = plan.study, list(plan.cells)
     check_contrast("--set", plan.overrides, _pretrainings(plan, cells))
     for name, row in study.all_rows.items():
         own = [cell for cell in cells if cell.row == name]

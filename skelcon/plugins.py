@@ -60,7 +60,8 @@ def register_augmentation(
     """Register ``function(view, generator, **options) -> view`` as an augmentation.
 
     It is applied to every view, after the paper's and in the order of
-    ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``.
+    ``pretrain.augment.use``. Its options are set in ``pretrain.augment.custom.<name>``; one is
+    ``p``, the probability for a sample, 1 if it is not set and the function has no ``p`` itself.
 
     Args of the function:
         view: (B, M, T, V, 3) float32 on the device that trains; absent bodies are all zero. Of a
