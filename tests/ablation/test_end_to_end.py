@@ -226,7 +226,7 @@ def test_ray_opens_no_port_beyond_loopback_and_is_started_again_if_it_dies(
 ) -> None:
     words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--results", tmp_path)
     driver = subprocess.Popen(
-        command(*words, "--set", "pretrain.epochs=200", "--retries", 0),
+        command(*words, "--set", "pretrain.epochs=200", "--retries", 0, "--max-concurrent", 1),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -172,7 +172,7 @@ def test_workers_load_the_plugins_of_the_command(
     monkeypatch.chdir(tmp_path)
     options = ("run", study_with_plugin, "--data", utd, "--only", "crop+mirror", "--yes")
     results = ("--results", tmp_path / "results")
-    done = ablate(*options, *results, "--plugin", "my_plugin")
+    done = ablate(*options, *results, "--plugin", "my_plugin", "--max-concurrent", 1)
     assert done.returncode == 0, done.stdout + done.stderr
     again = in_process(*options, *results, "--plugin", tmp_path / "my_plugin.py", "--plan")
     assert again.returncode == 0, again.stderr

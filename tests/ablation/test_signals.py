@@ -20,6 +20,8 @@ pytestmark = pytest.mark.slow
 
 SECONDS = 10.0
 """Five are promised on an idle machine; the tests run beside others."""
+ONE_WORKER = ("--max-concurrent", 1)
+"""Each imports torch, which takes longer than what is tested."""
 STUDIES = [("SIGINT", True), ("SIGTERM", False), ("SIGHUP", True)]
 SEARCHES = [("SIGINT", False), ("SIGTERM", True), ("SIGHUP", False)]
 """What is sent, and whether to the group: a search ends by the same code as a study."""
@@ -115,7 +117,7 @@ def test_a_signal_ends_a_study_that_can_be_resumed(
     sent: str, group: bool, utd: Path, study_file: Path, studies: Path
 ) -> None:
     """One study, interrupted three times; the table so far is printed."""
-    changes = ("--set", "pretrain.epochs=20000", "--only", "crop+jitter,random")
+    changes = ("--set", "pretrain.epochs=20000", "--only", "crop+jitter,random", *ONE_WORKER)
     words = ("run", study_file, "--data", utd, *changes)
     ended = interrupted(words, studies / "study", sent, group=group)
     check(ended, studies / "study")
@@ -129,7 +131,7 @@ def test_a_signal_ends_a_search_that_can_be_resumed(
 ) -> None:
     space = studies / "space.yaml"
     space.write_text(SPACE)
-    words = ("search", space, "--data", utd)
+    words = ("search", space, "--data", utd, *ONE_WORKER)
     check(interrupted(words, studies / "search", sent, group=group), studies / "search")
 
 
