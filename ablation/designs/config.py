@@ -203,7 +203,10 @@ def _axes_of(name: str, factor: Factor) -> Iterator[Axis]:
         yield Axis(name, label, name, {}, factor.range, factor.log)
         return
     levels = {level: each.label or level for level, each in factor.levels.items()}
-    yield Axis(name, label, name, levels or {v: v for v in map(value_name, factor.values)})
+    for value in factor.values:  # a number says nothing without its factor
+        told = value_name(value)
+        levels[told] = f"{label} {told}" if isinstance(value, int | float) else told
+    yield Axis(name, label, name, levels)
 
 
 def value_name(value: Any) -> str:

@@ -55,7 +55,7 @@ def columns_of(axis: Axis, values: Sequence[str]) -> Array:
 
 def interaction_of(a: Array, b: Array) -> Array:
     """(n, d_a d_b) the products of the columns of two factors."""
-    return np.einsum("ni,nj->nij", a, b).reshape(len(a), -1)
+    return np.asarray(np.einsum("ni,nj->nij", a, b).reshape(len(a), -1), np.float64)
 
 
 def correlation(a: Array, b: Array) -> float:

@@ -84,7 +84,8 @@ def _around(axes: Sequence[Axis], kind: Kind, base: Mapping[str, str]) -> Iterat
             elif kind == "add-one":
                 yield Run(f"none+{axis.name}", f"only {axis.label}", levels)
             else:
-                yield Run(f"{axis.name}={level}", f"{axis.label}: {label}", levels)
+                told = label if label.startswith(axis.label) else f"{axis.label}: {label}"
+                yield Run(f"{axis.name}={level}", told, levels)
 
 
 def _sobol(axes: Sequence[Axis], runs: int, seed: int) -> Iterator[Run]:
@@ -99,7 +100,7 @@ def _sobol(axes: Sequence[Axis], runs: int, seed: int) -> Iterator[Run]:
     shift = np.random.default_rng(seed).random(len(axes))
     for number, point in enumerate((points[:runs] + shift) % 1, 1):
         levels = {axis.name: _at(axis, float(u)) for axis, u in zip(axes, point, strict=True)}
-        told = (f"{a.label} {a.levels.get(levels[a.name], levels[a.name])}" for a in axes)
+        told = (a.levels.get(levels[a.name], f"{a.label} {levels[a.name]}") for a in axes)
         yield Run(f"sobol-{number}", ", ".join(told), levels)
 
 

@@ -98,7 +98,8 @@ class EffectWords:
 
     def level(self, factor: str, level: str) -> str:
         """Its label."""
-        return self._axes[factor].levels.get(level, level)
+        axis = self._axes[factor]
+        return axis.levels.get(level, level if axis.levels else f"{axis.label} {level}")
 
     def largest(self, factor: str) -> Effect | None:
         """The largest difference that is shown."""

@@ -107,7 +107,7 @@ def shares_of(values: Array, columns: Mapping[str, Array]) -> dict[str, float]:
     def left(names: list[str]) -> float:
         model = np.concatenate([one, *(columns[name] for name in names)], axis=1)
         residuals = means - model @ np.linalg.lstsq(model, means, rcond=None)[0]
-        return seeds * float((residuals**2).sum())
+        return float(seeds * (residuals**2).sum())
 
     whole = left([*columns])
     found = {each: left([n for n in columns if n != each]) - whole for each in columns}

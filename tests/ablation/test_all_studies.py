@@ -79,7 +79,8 @@ def test_a_study_fills_its_table(
     written = {path.name for path in export(table, frame, [], tmp_path / name, FORMATS)}
     files = {"cells.csv", "table.csv", "table.tex", "table.md", "table.json"}
     claims = {"claims.csv", "claims.md"} if table.answers else set()
-    assert files | claims == written
+    effects = {"effects.csv", "effects.md", "effects.tex"} if table.effects else set()
+    assert files | claims | effects == written
     latex = (tmp_path / name / "table.tex").read_text()
     assert latex.count(r"\\") >= 1 + len(plan.study.all_rows)
     assert "synthetic data made by skelcon" in table.caption

@@ -129,7 +129,7 @@ def test_one_sentence_says_what_matters_and_calls_nothing_else_an_effect(table: 
     assert "above BYOL), rate (explains" in said
     assert "; not distinguishable: noise" in said
     assert "; interactions: VICREG less MOCO is 1" in said
-    assert "higher with 0.02 than with 0.01." in said
+    assert "higher with rate 0.02 than with rate 0.01." in said
     for effect in (*table.effects[0].main, *table.effects[0].interactions):
         low, high = effect.difference.interval or (-1, 1)
         assert not (effect.shown and low <= 0 <= high)
@@ -155,7 +155,12 @@ def test_files_page_and_figure_come_from_the_results_alone(
     figure = FIGURES["effects"](asked)
     check_legible(figure)
     labels = [each.get_text() for each in figure.axes[0].get_yticklabels()]
-    assert labels[:4] == ["BYOL – MOCO", "VICREG – MOCO", "0.02 – 0.01", "0.2 – 0.1"]
+    assert labels[:4] == [
+        "BYOL – MOCO",
+        "VICREG – MOCO",
+        "rate 0.02 – rate 0.01",
+        "noise 0.2 – noise 0.1",
+    ]
     assert len(labels) == 5  # and the interaction that is shown
     page = make_page(read_results(store.results, ["mine"]))
     assert any("Which matters" in note for note in page.sections[0].grid.notes)
@@ -207,7 +212,7 @@ def test_test_groups_widen_the_intervals(dataset: SkeletonDataset, tmp_path: Pat
                 "factors": {"e": {"setting": "pretrain.epochs", "values": [2, 3]}},
             },
             3,
-            "is not said: the budgets differ (2 2 epochs, 3 3).",
+            "is not said: the budgets differ (e 2 2 epochs, e 3 3).",
         ),
     ],
 )

@@ -64,7 +64,7 @@ def test_figures_that_apply_are_written_and_the_others_say_why(
     lines = dict(line.split(": ", 1) for line in out.splitlines())
     assert list(lines) == list(FIGURES)
     not_drawn = {name for name, text in lines.items() if text.startswith("not drawn, ")}
-    assert not_drawn == {"setting", "pairs", *NEED_DATA}
+    assert not_drawn == {"setting", "effects", "pairs", *NEED_DATA}
     for name in NEED_DATA:
         assert "give --data PATH" in lines[name]
     written = {path.name for path in (results / "study/figures").iterdir()}
