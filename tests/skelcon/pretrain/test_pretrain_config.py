@@ -66,8 +66,8 @@ def test_resolved_names_everything_in_use_in_full():
     assert set(resolved["augment"]) == {"use", "crop", "pose", "jitter"}
     assert set(resolved["optimiser"]) == set(OptimiserConfig.model_fields)
     assert resolved["encoders"]["seq"]["hidden"] == 1024
-    # The monitor is off, and the objective is the paper's.
-    assert set(resolved) == set(PretrainConfig.model_fields) - {"monitor", "objective"}
+    # The monitor is off, the objective is the paper's, and all clips train.
+    assert set(resolved) == set(PretrainConfig.model_fields) - {"monitor", "objective", "share"}
 
 
 @pytest.mark.parametrize(
