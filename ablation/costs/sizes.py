@@ -20,7 +20,7 @@ EPOCH_BYTES = 350
 """An epoch's line in metrics.jsonl."""
 PREDICTION_BYTES = 12
 """A test clip's prediction in predictions.npz, compressed."""
-SCORE_BYTES = 2
+SCORE_BYTES = 4
 """Its score of a class."""
 FLOAT_BYTES = 4
 

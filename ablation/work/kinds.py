@@ -6,7 +6,7 @@ import functools
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -125,7 +125,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
         names = np.array([self.dataset.clip_names[i] for i in result.clips])
         groups = _groups_of(self.unit, self.dataset)
         buffer = io.BytesIO()
-        scores = {} if result.scores is None else {"scores": result.scores}
+        scores: dict[str, Any] = {} if result.scores is None else {"scores": result.scores}
         np.savez_compressed(
             buffer,
             name=names,

@@ -109,7 +109,7 @@ class Encoder(nn.Module):
         """
         if not isinstance(self.network, GivesTokens):
             raise UserError(f"{self._component} gives no tokens, as encoder 'transformer' does")
-        bodies = represent(view, self.representation).flatten(0, 1)
+        bodies = self.represented(view).flatten(0, 1)
         found = self.network.tokens(bodies, kept)
         number = self.frames // self.network.segment * self.layout.num_joints
         expected = (len(bodies), number if kept is None else kept.shape[1], self.feature_size)

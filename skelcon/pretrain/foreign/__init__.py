@@ -129,8 +129,6 @@ def _config(path: Path, source: Source, found: list[Converted], frames: int) -> 
     tree: dict[str, Any] = {"frames": frames, "orientation": source.orientation}
     stream = found[0].stream
     if stream != "joint":
-        if "stream" not in EncodersConfig.model_fields:
-            raise UserError(f"'{path}' is of the stream {stream}: encoders here see joints only")
         tree["stream"] = stream
     own = {each.representation: each.config for each in found if each.encoder is None}
     custom = {

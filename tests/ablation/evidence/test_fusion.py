@@ -72,7 +72,7 @@ def finish(
         probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
         found[unit.key] = probabilities
         predicted = probabilities.argmax(-1)
-        scores = {"scores": np.log(probabilities).astype(np.float16)}
+        scores = {"scores": np.log(probabilities).astype(np.float32)}
         if unit.key == old or not unit.task.scores:
             scores = {}
         elif subsets == 1:

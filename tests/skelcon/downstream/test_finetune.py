@@ -171,7 +171,7 @@ def test_finetuning_equals_adam_on_both_in_float64(small_bank: ClipBank, weight_
     result = training.result()
     assert result.predictions.tolist() == logits.argmax(axis=1).tolist()
     log_sum = np.log(np.exp(logits).sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(result.scores, logits - log_sum, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(result.scores, logits - log_sum, rtol=1e-3, atol=1e-3)
     assert result.metrics["top1_train"] == pytest.approx(hits)
     assert result.metrics["labelled"] == len(TRAIN)
 

@@ -229,7 +229,7 @@ def test_auto_is_cross_validation_over_the_groups(
     logits = tested @ weight[0].double().numpy().T + weight[1].double().numpy()
     log_sum = np.log(np.exp(logits).sum(axis=1, keepdims=True))
     scores = evaluation.result().scores
-    np.testing.assert_allclose(scores, logits - log_sum, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(scores, logits - log_sum, rtol=1e-3, atol=1e-3)
     assert evaluation.result().predictions.tolist() == predicted.tolist()
 
 

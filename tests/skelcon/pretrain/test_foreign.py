@@ -294,9 +294,6 @@ def of_stream(x: Tensor, stream: str) -> Tensor:
     return y
 
 
-HAS_STREAMS = "stream" in EncodersConfig.model_fields
-
-
 @pytest.mark.parametrize("stream", ["bone", "motion"])
 @pytest.mark.parametrize("name", STATES)
 def test_another_stream(name: str, stream: str, tmp_path: Path):
@@ -307,10 +304,6 @@ def test_another_stream(name: str, stream: str, tmp_path: Path):
         content["args"] = mamp(vel=stream == "motion", bone=stream == "bone")["args"]
     path = saved(tmp_path / "a.pt", content)
     asked = None if name == "mamp" else stream
-    if not HAS_STREAMS:
-        with pytest.raises(UserError, match=f"is of the stream {stream}: encoders here see"):
-            read_checkpoint(path, stream=asked)
-        return
     encoders, _ = read_checkpoint(path, T, stream=asked)
     expected = REFERENCES[name](doubled(state), of_stream(x.double(), stream))
     assert_equal(next(iter(encoders.values()))(x), expected)
