@@ -37,6 +37,7 @@ class MaskedMotion(Objective):
     """
 
     most: ClassVar[int | None] = 1
+    joints_only: ClassVar[bool] = True
 
     def __init__(
         self,

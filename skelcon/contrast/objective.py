@@ -73,6 +73,7 @@ class Objective(nn.Module, ABC):
         draw: uniform random numbers (B, ...) for the rows of this process, on the CPU: each process
             draws those of all rows and takes its own.
         fewest, most: how many representations it takes; without a limit if None.
+        joints_only: whether encoders have to see joints, and no other stream.
     """
 
     takes_extra: ClassVar[bool] = False
@@ -80,6 +81,7 @@ class Objective(nn.Module, ABC):
     draw: Callable[[Sequence[int]], Tensor]
     fewest: ClassVar[int] = 1
     most: ClassVar[int | None] = None
+    joints_only: ClassVar[bool] = False
 
     def __init__(self, branches: Mapping[str, Branch]) -> None:
         super().__init__()

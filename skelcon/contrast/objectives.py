@@ -74,8 +74,8 @@ class ObjectiveConfig(Config):
         """Whether ``pretrain.contrast`` has settings of it."""
         return self.name in WITH_QUEUES
 
-    def check_number(self, representations: Sequence[str]) -> None:
-        """ValueError if it does not take so many representations."""
+    def check(self, representations: Sequence[str], stream: str) -> None:
+        """ValueError if it does not take so many representations, or such a stream."""
         if self.name == MOCO:
             return
         made = self._component().function
@@ -86,6 +86,11 @@ class ObjectiveConfig(Config):
             raise ValueError(
                 f"objective '{self.name}' takes {limit} of them, not {number} ({which}): set "
                 "pretrain.representations"
+            )
+        if stream != "joint" and getattr(made, "joints_only", False):
+            raise ValueError(
+                f"objective '{self.name}' hides joints, which stream '{stream}' would show: set "
+                "pretrain.encoders.stream=joint"
             )
 
     @property

@@ -123,8 +123,8 @@ class PretrainConfig(Config):
         return optimiser.of(names) if names else optimiser
 
     @model_validator(mode="after")
-    def _number_fits(self) -> Self:
-        self.objective.check_number(self.representations)
+    def _objective_fits(self) -> Self:
+        self.objective.check(self.representations, self.encoders.stream)
         return self
 
     @model_validator(mode="after")

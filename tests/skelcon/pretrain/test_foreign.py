@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from skelcon import load_encoder
 from skelcon.data import KINECT_V2
-from skelcon.encoders import BiGRUConfig, EncodersConfig
+from skelcon.encoders import BiGRUConfig
 from skelcon.errors import UserError
 from skelcon.pretrain.foreign import SOURCES, import_weights, read_checkpoint
 

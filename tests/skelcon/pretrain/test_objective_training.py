@@ -155,6 +155,9 @@ def test_masked_motion_of_tokens_learns_and_resumes_with_the_same_bits(bank: Cli
     assert [each.loss for each in second.run()] == losses[1:]
     with pytest.raises(UserError, match=r"'masked' takes at most 1 of them, not 2 \(stg\+seq\)"):
         resolve([{"pretrain": {**tree, "representations": ("stg", "seq")}}], "mine.yaml")
+    encoders = {**tree["encoders"], "stream": "bone"}
+    with pytest.raises(UserError, match="hides joints, which stream 'bone' would show"):
+        resolve([{"pretrain": {**tree, "encoders": encoders}}], "mine.yaml")
 
 
 # -- one of a plugin ---------------------------------------------------------------------------
