@@ -324,7 +324,8 @@ def _subsets(plan: Plan) -> dict[str, int]:
     """Column -> on how many subsets of the labels its evaluations train, if on several."""
     found: dict[str, int] = {}
     for cell in plan.cells:
-        count = int(cell.unit.options.get("subsets", 1)) if cell.unit is not None else 1
+        units = () if cell.unit is None else evaluations_of(cell.unit)
+        count = max((int(unit.options.get("subsets", 1)) for unit in units), default=1)
         if count > 1:
             found[cell.column] = max(count, found.get(cell.column, 0))
     return found

@@ -8,7 +8,8 @@ from skelcon.lazy import lazy_exports
 from skelcon.pretrain.config import OptimiserConfig, PretrainConfig, check_batch, share_of
 
 if TYPE_CHECKING:
-    from skelcon.pretrain.trainer import EpochMetrics, Pretraining
+    from skelcon.pretrain.metrics import EpochMetrics
+    from skelcon.pretrain.trainer import Pretraining
     from skelcon.pretrain.weights import load_encoder
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
-        "EpochMetrics": "skelcon.pretrain.trainer",
+        "EpochMetrics": "skelcon.pretrain.metrics",
         "Pretraining": "skelcon.pretrain.trainer",
         "load_encoder": "skelcon.pretrain.weights",
     },

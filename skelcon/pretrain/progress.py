@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from skelcon.pretrain.trainer import EpochMetrics
+    from skelcon.pretrain.metrics import EpochMetrics
 
 LINES = 10
 """About so many lines where there is no terminal and no notebook."""
