@@ -66,7 +66,7 @@ class SubsetEvaluation:
         Returns:
             The means over the draws of all metrics, and ``labelled``, the number of labelled clips.
             With two draws or more also ``top1_std``, the sample standard deviation of ``top1``, and
-            predictions of shape (subsets, n).
+            predictions and scores of shape (subsets, n, ...).
 
         Raises:
             RuntimeError: if epochs are left to run.
@@ -83,14 +83,17 @@ class SubsetEvaluation:
             return replace(first, metrics=metrics)
         metrics["top1_std"] = statistics.stdev(run["top1"] for run in runs)
         predictions = np.stack([result.predictions for result in self._results])
-        return replace(first, metrics=metrics, predictions=predictions)
+        known = [result.scores for result in self._results if result.scores is not None]
+        scores = np.stack(known) if known else None
+        return replace(first, metrics=metrics, predictions=predictions, scores=scores)
 
     def state_dict(self) -> dict[str, Any]:
         """What is done, and the state of the current draw's evaluation."""
-        done = [
-            {"metrics": result.metrics, "predictions": torch.from_numpy(result.predictions)}
-            for result in self._results
-        ]
+        done = []
+        for result in self._results:
+            arrays = {"predictions": result.predictions, "scores": result.scores}
+            kept = {name: torch.from_numpy(a) for name, a in arrays.items() if a is not None}
+            done.append({"metrics": result.metrics, **kept})
         return {"epoch": self.epoch, "results": done, "current": self._current.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -99,7 +102,9 @@ class SubsetEvaluation:
         labels = self._inputs.bank.labels[test]
         self._results = []
         for found in state["results"]:
-            result = scored(test, labels, found["predictions"].to(labels.device))
+            result = scored(
+                test, labels, found["predictions"].to(labels.device), found.get("scores")
+            )
             self._results.append(replace(result, metrics=dict(found["metrics"])))
         self.epoch = int(state["epoch"])
         self._current = self._started()

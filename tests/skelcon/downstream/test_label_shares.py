@@ -81,6 +81,8 @@ def test_each_subset_is_an_evaluation_on_its_labelled_clips(
     else:
         assert "top1_std" not in result.metrics
         assert result.predictions.tolist() == runs[0].predictions.tolist()
+    assert result.scores is not None
+    assert result.scores.argmax(axis=-1).tolist() == result.predictions.tolist()
     assert set(result.metrics) <= set(task(name).metrics)
     assert result.predictions.size == task(name).predictions(settings, len(inputs.test))
 
@@ -105,7 +107,9 @@ def test_it_resumes_bit_by_bit_after_every_epoch(inputs: Inputs, name: str, chan
             again = resumed.run_epoch()
             assert (again.epoch, again.loss) == (line.epoch, line.loss)
         assert resumed.result().metrics == whole.result().metrics
-        assert resumed.result().predictions.tolist() == whole.result().predictions.tolist()
+        for part in ("predictions", "scores"):
+            found = getattr(resumed.result(), part)
+            assert found.tolist() == getattr(whole.result(), part).tolist()
     done = task(name).start(inputs, settings)
     done.load_state_dict(whole.state_dict())
     assert done.result().metrics == whole.result().metrics

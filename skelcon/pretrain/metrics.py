@@ -1,0 +1,36 @@
+"""What a training logs of an epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """One epoch: means over its clips, and its speed in clips per second.
+
+    In a pre-training a clip is seen in all its views, and ``top1`` is the contrast's: how often
+    the key of the same clip is the most similar; None where the objective ranks nothing. The fields
+    with a default are of pre-trainings alone, and None where there is no number.
+
+    Attributes:
+        lr: the learning rate; of several the highest.
+        chance: ``top1`` of embeddings that know nothing.
+        alignment, uniformity, effective_rank: see :mod:`skelcon.contrast.diagnosis`.
+        nn_top1: how often the nearest training clip of another group has the clip's own label;
+            of several representations the mean (see ``pretrain.monitor``).
+        nn_top1_start: the same before the first step, in the first epoch.
+    """
+
+    epoch: int
+    loss: float
+    top1: float | None
+    lr: float
+    samples_per_s: float
+    seconds: float
+    chance: float | None = None
+    alignment: float | None = None
+    uniformity: float | None = None
+    effective_rank: float | None = None
+    nn_top1: float | None = None
+    nn_top1_start: float | None = None
