@@ -208,12 +208,8 @@ class PretrainUnit(_Unit):
 
     @property
     def load(self) -> float:
-        """What a clip costs in a step, by what it costs with a query and a key view alone.
-
-        A forward pass counts as a third of a view; the key view of the paper's contrast is one.
-        """
-        each = 3 / 4 if "contrast" in self.options else 1 / 2
-        return 1 + each * (len(self.policies) - TWO_VIEWS)
+        """What a clip costs in a step, by what it costs with a query and a key view alone."""
+        return len(self.policies) / TWO_VIEWS
 
     def clips_seen(self, train: int, test: int) -> float:
         """How many clips pass through its encoders; one of further views counts as more."""
