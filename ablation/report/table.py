@@ -321,10 +321,12 @@ def _caption(plan: Plan, entries: dict[tuple[str, str], Entry]) -> str:
 
 
 def _subsets(plan: Plan) -> dict[str, int]:
-    """Column -> on how many subsets of the labels its evaluations train, if on several."""
+    """Column -> over how many subsets of the labels its number has a spread, if over several."""
     found: dict[str, int] = {}
     for cell in plan.cells:
-        units = () if cell.unit is None else evaluations_of(cell.unit)
+        if cell.unit is None or f"{plan.metric(cell.column)}_std" not in _metrics(cell.unit):
+            continue  # such as nn_top1: its spread is over the seeds
+        units = evaluations_of(cell.unit)
         count = max((int(unit.options.get("subsets", 1)) for unit in units), default=1)
         if count > 1:
             found[cell.column] = max(count, found.get(cell.column, 0))

@@ -57,7 +57,7 @@ class LinearConfig(Config):
         "(not in the paper)",
     )
     labels: float = Field(1.0, gt=0, le=1, description=_LABELS)
-    subsets: int = Field(1, ge=1, description=_SUBSETS)
+    subsets: int = Field(1, ge=1, description=f"{_SUBSETS}; one if all are labelled")
     precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
     @model_validator(mode="after")
@@ -79,8 +79,13 @@ class LinearConfig(Config):
 
     @property
     def all_labelled(self) -> bool:
-        """Whether it is trained once and on all training clips."""
-        return (self.labels, self.subsets) == (1.0, 1)
+        """Whether it is trained on all training clips: of these there is one draw."""
+        return self.labels == 1.0
+
+    @property
+    def draws(self) -> int:
+        """How many draws of the labelled clips it is trained on."""
+        return 1 if self.all_labelled else self.subsets
 
     @property
     def block(self) -> int:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from skelcon.augment.strong import there
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.encoders.options import STREAMS
 from skelcon.errors import UserError
@@ -42,17 +43,17 @@ def bone(view: Tensor, layout: SkeletonLayout) -> Tensor:
     for child, parent in layout.bones:
         parents[child] = parent
     order = torch.tensor(parents, device=view.device)
-    there = _there(view, layout)
+    known = _there(view, layout)
     return _difference(
-        view, view.index_select(3, order), there & there.index_select(3, order), layout
+        view, view.index_select(3, order), known & known.index_select(3, order), layout
     )
 
 
 def motion(view: Tensor, layout: SkeletonLayout) -> Tensor:
     """Each frame's next one less itself; that of the last is zero (CrosSCLR, CVPR 2021)."""
-    there = _there(view, layout)
-    after, still_there = (torch.cat((x[:, :, 1:], x[:, :, -1:]), dim=2) for x in (view, there))
-    return _difference(after, view, there & still_there, layout)
+    known = _there(view, layout)
+    after, still_known = (torch.cat((x[:, :, 1:], x[:, :, -1:]), dim=2) for x in (view, known))
+    return _difference(after, view, known & still_known, layout)
 
 
 def angle(view: Tensor, layout: SkeletonLayout) -> Tensor:
@@ -79,12 +80,16 @@ BUILTIN: dict[str, Callable[[Tensor, SkeletonLayout], Tensor]] = {
 def _there(view: Tensor, layout: SkeletonLayout) -> Tensor:
     """(B, M, T, V): which joints are known.
 
-    The joint that clips are centred on is all zeros, and is there wherever the body is.
+    A joint that clips are centred on is all zeros, and is there wherever its body is: that of the
+    main body (`SkeletonLayout.at_origin`). Some files (frame50 npy) have each body on its root
+    instead: then the usual centre moves, and the root is zero throughout.
     """
-    there = view.ne(0).any(dim=-1)
-    for joint in layout.at_origin:
-        there[..., joint] = there.any(dim=-1)
-    return there
+    known, root = there(view, layout), layout.root
+    if layout.at_origin and root not in layout.at_origin:
+        usual = view[:, 0, :, list(layout.at_origin)].ne(0).flatten(1).any(dim=1)  # (B,)
+        on_root = usual[:, None] & ~known[..., root].any(dim=2)  # (B, M)
+        known[..., root] |= known.any(dim=3) & on_root[..., None]
+    return known
 
 
 def _difference(one: Tensor, other: Tensor, known: Tensor, layout: SkeletonLayout) -> Tensor:

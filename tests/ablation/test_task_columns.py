@@ -164,6 +164,15 @@ def test_another_number_is_shown_where_a_task_has_it(plan: Plan, store: Store) -
         plan.showing("labelled")
 
 
+def test_a_spread_is_said_to_be_over_subsets_where_it_is(plan: Plan, store: Store) -> None:
+    """Of the subsets of the labels the deviation of top-1 alone is known."""
+    over = "LINEAR 40 % mean ± sample standard deviation over 2 random subsets"
+    assert over in table_of(plan, store).caption
+    caption = table_of(plan.showing("nn_top1"), store).caption
+    assert "mean ± sample standard deviation (ddof = 1)" in caption
+    assert "subsets" not in caption
+
+
 def test_the_table_is_made_again_from_the_results_alone(plan: Plan, store: Store) -> None:
     save_plan(plan, store.results, store.results / "mixed")
     again = load_plan(store.results, "mixed")

@@ -57,7 +57,7 @@ class LinearTask(Task[LinearConfig]):
 
     def epochs(self, settings: LinearConfig) -> int:
         """Blocks of the classifier's epochs; with ``weight_decay: auto`` folds and the last fit."""
-        return settings.subsets * settings.blocks
+        return settings.draws * settings.blocks
 
     def tests(self, settings: LinearConfig) -> int:
         """How often the test side passes through the encoders."""
@@ -67,11 +67,11 @@ class LinearTask(Task[LinearConfig]):
         """Of each subset each pass over the labelled clips, and those over the test side."""
         labelled = _labelled(settings, train)
         once = settings.passes * labelled + self.tests(settings) * test
-        return float(settings.subsets * once)
+        return float(settings.draws * once)
 
     def predictions(self, settings: LinearConfig, test: int) -> int:
         """Those of each subset."""
-        return settings.subsets * test
+        return settings.draws * test
 
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
@@ -87,7 +87,7 @@ class LinearTask(Task[LinearConfig]):
             return self.one(inputs, settings)
         from skelcon.downstream.subsets import SubsetEvaluation
 
-        share, subsets = settings.labels, settings.subsets
+        share, subsets = settings.labels, settings.draws
         return SubsetEvaluation(inputs, share, subsets, lambda part: self.one(part, settings))
 
     def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
@@ -135,7 +135,7 @@ class LinearTask(Task[LinearConfig]):
         else:
             classifier = an_epoch * settings.epochs
         seen = self.clips_seen(settings, train, test)
-        labelled = settings.subsets * _labelled(settings, train)
+        labelled = settings.draws * _labelled(settings, train)
         return (encoders * seen + classifier * labelled) / seen
 
 

@@ -87,6 +87,21 @@ def test_each_subset_is_an_evaluation_on_its_labelled_clips(
     assert result.predictions.size == task(name).predictions(settings, len(inputs.test))
 
 
+@pytest.mark.parametrize("name", ["linear", "mlp", "robustness"])
+def test_of_all_labels_there_is_one_draw(inputs: Inputs, name: str) -> None:
+    """Several would be the same evaluation: no spread over them, and the key of one."""
+    once, often = (
+        settings_of(name, {"epochs": 2, "crops": 1, "subsets": subsets}) for subsets in (1, 3)
+    )
+    kind = task(name)
+    assert kind.options_of(often) == kind.options_of(once)
+    assert kind.clips_seen(often, 16, 8) == kind.clips_seen(once, 16, 8)
+    result = completed(kind.start(inputs, often))
+    assert kind.epochs(often) == kind.start(inputs, often).epochs
+    assert "top1_std" not in result.metrics
+    assert result.predictions.shape == (kind.predictions(often, len(inputs.test)),)
+
+
 @pytest.mark.parametrize(("name", "changes"), KINDS, ids=str)
 def test_it_resumes_bit_by_bit_after_every_epoch(inputs: Inputs, name: str, changes: Json) -> None:
     settings = settings_of(name, changes)

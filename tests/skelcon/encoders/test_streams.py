@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 import skelcon
-from skelcon.data import KINECT_V1, SkeletonLayout
+from skelcon.data import KINECT_V1, KINECT_V2, SkeletonLayout
 from skelcon.encoders import STREAMS, Encoder, EncodersConfig, streamed
 from skelcon.errors import UserError
 from skelcon.plugins import register_stream
@@ -71,7 +71,7 @@ def test_what_is_absent_stays_absent(name: str, layout: SkeletonLayout):
     child, parent = next(bone for bone in layout.bones if layout.centre not in bone)
     centre = layout.centre
     assert isinstance(centre, int)
-    whole[:, :, :, centre] = 0  # as clips are centred
+    whole[:, 0, :, centre] = 0  # as clips are centred, on their main body
     view = whole.clone()
     view[0, 1] = 0
     view[1, 1, :3] = 0
@@ -90,6 +90,29 @@ def test_what_is_absent_stays_absent(name: str, layout: SkeletonLayout):
     same[0, 1] = same[1, 1, :3] = False
     same[2, 0, :, [v for v, above in layout.bones if parent in (v, above)] + [parent]] = False
     torch.testing.assert_close(result[same], expected[same], rtol=0, atol=0)
+
+
+def test_of_another_body_the_centre_may_be_lost():
+    view = view_of(KINECT_V2)
+    centre = KINECT_V2.at_origin[0]
+    view[:, 0, :, centre] = view[:, 1, :, centre] = 0
+    result = streamed(view, "bone", KINECT_V2)
+    for joint in [centre, *(v for v, above in KINECT_V2.bones if above == centre)]:
+        assert (result[:, 1, :, joint] == 0).all()
+        assert (result[:, 0, :, joint] != 0).all()
+
+
+@pytest.mark.parametrize("name", ["bone", "angle"])
+def test_clips_may_be_centred_on_their_root_body_by_body(name: str):
+    """As those of frame50 npy: its bones are those of the same clips that are not centred."""
+    away = view_of(KINECT_V2)
+    view = away - away[:, :, :, [KINECT_V2.root]]
+    view[1, 1] = 0
+    expected = reference(name, away.numpy(), KINECT_V2)
+    result = streamed(view, name, KINECT_V2)
+    there = view.ne(0).any(dim=-1).any(dim=-1)  # (B, M, T)
+    np.testing.assert_allclose(result[there], expected[there], rtol=1e-9, atol=1e-9)
+    assert (result[1, 1] == 0).all()
 
 
 def test_a_bone_without_length_has_no_angle():
