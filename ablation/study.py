@@ -204,7 +204,7 @@ class Study(Config):
         for task in (self.task, *of_rows, *of_columns):
             if task is not None and task not in TASKS:
                 raise ValueError(f"unknown task '{task}': {nearest(task, TASKS)}")
-        own = all(column.task or column.of for column in self.columns.values())
+        own = all(c.task or c.of or c.fuse for c in self.columns.values())
         for name, row in self.all_rows.items():
             # A column's task that trains has no cell of theirs, and that is all.
             stated = row.task or (None if own else self.task)
@@ -240,7 +240,7 @@ class Study(Config):
                 )
 
     def _check_fusion(self, name: str, column: Column) -> None:
-        given = column.model_fields_set - {"label", "fuse", "weights"}
+        given = column.model_fields_set - {"label", "fuse", "weights", "metric", "unit"}
         if given:
             raise ValueError(f"column '{name}' fuses columns: it cannot set '{min(given)}'")
         if len(set(column.fuse)) != len(column.fuse) or len(column.fuse) < 2:
@@ -292,8 +292,8 @@ class Study(Config):
         return self.all_rows[row].task or self.task_of_column(column)
 
     def task_of_column(self, column: str) -> str:
-        """What a column is of: its own task, or the study's."""
-        behind = self.columns.get(self.columns[column].of or column)
+        """What a column is of: its own task (of a fusion the first one's), or the study's."""
+        behind = self.columns.get(self.behind(column))
         return (behind.task if behind is not None else None) or self.task
 
     def report(self, data: str, protocol: str, source: str | None = None) -> Report | None:

@@ -103,6 +103,7 @@ class Axis:
     Attributes:
         factor: the factor that it is of.
         levels: name -> label, in the file's order; none of a range.
+        item: whether it is one of a list.
         range: its ends.
         log: whether it is spaced in logarithms.
     """
@@ -113,6 +114,7 @@ class Axis:
     levels: Mapping[str, str]
     range: tuple[float, float] | None = None
     log: bool = False
+    item: bool = False
 
 
 def _kinds(given: Any) -> Any:
@@ -196,7 +198,8 @@ def _axes_of(name: str, factor: Factor) -> Iterator[Axis]:
     if factor.items:
         for item in factor.items:
             told = item.replace("_", " ")
-            yield Axis(item, told, name, {OUT: f"without {told}", IN: f"with {told}"})
+            levels = {OUT: f"without {told}", IN: f"with {told}"}
+            yield Axis(item, told, name, levels, item=True)
         return
     label = factor.label or name
     if factor.range is not None:

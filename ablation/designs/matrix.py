@@ -14,7 +14,7 @@ from ablation.designs.config import Axis
 
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
-_SAME = 0.999
+SAME = 0.999
 """From this correlation on two effects are one."""
 _NONE = 1e-6
 
@@ -89,6 +89,17 @@ class Aliases:
     main: Mapping[str, Mapping[Pair, float]]
 
 
+def mixed_with(main: Mapping[str, Array], pair: Pair) -> dict[Pair, float]:
+    """The interactions of which a part is in that of ``pair``, with their correlation."""
+    own = interaction_of(main[pair[0]], main[pair[1]])
+    found = {
+        other: correlation(own, interaction_of(main[other[0]], main[other[1]]))
+        for other in itertools.combinations(main, 2)
+        if other != pair
+    }
+    return {other: value for other, value in found.items() if value > _NONE}
+
+
 def aliases_of(main: Mapping[str, Array]) -> Aliases:
     """The aliases among runs, of which ``main`` has the columns of each factor."""
     pairs = {
@@ -106,7 +117,7 @@ def aliases_of(main: Mapping[str, Array]) -> Aliases:
         for group in groups:
             value = correlation(columns, pairs[group[0]])
             mixed_pairs |= value > _NONE
-            if value > _SAME and columns.shape == pairs[group[0]].shape:
+            if value > SAME and columns.shape == pairs[group[0]].shape:
                 group.append(pair)
                 break
         else:

@@ -75,7 +75,8 @@ def _of_design(values: Any, file: YamlFile) -> Json:
         raise UserError(f"{file.at(['design', 'runs'])}: design.runs: {error}") from None
     for run in runs:
         if all(run.levels != row["levels"] for row in rows.values()):
-            rows[run.name] = {"label": run.label, **settings_of(design, run.levels)}
+            own = {run.name: {"label": run.label, **settings_of(design, run.levels)}}
+            _add(rows, own, file.at(["design"]))
     return rows
 
 

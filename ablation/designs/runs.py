@@ -38,7 +38,9 @@ def runs_of(design: Design, kind: Kind) -> list[Run]:
         from ablation.designs.fractional import chosen  # imports numpy
 
         found = chosen({a.name: tuple(a.levels) for a in axes}, design.runs or 0, design.seed)
-        return [_joined(axes, levels) for levels in combinations(axes) if levels in found]
+        places = {axis.name: [*axis.levels] for axis in axes}
+        found.sort(key=lambda run: [own.index(run[name]) for name, own in places.items()])
+        return [_joined(axes, levels) for levels in found]
     if kind == "sobol":
         return list(_sobol(axes, design.runs or 0, design.seed))
     return list(_around(axes, kind, design.base))
@@ -56,7 +58,7 @@ def _joined(axes: Sequence[Axis], levels: Levels) -> Run:
     names, labels = list[str](), list[str]()
     for _, group in itertools.groupby(axes, lambda axis: axis.factor):
         own = list(group)
-        if own[0].factor != own[0].name or IN in own[0].levels:
+        if own[0].item:
             inside = [axis for axis in own if levels[axis.name] == IN]
             names.append("+".join(axis.name for axis in inside) or "none")
             labels.append(" + ".join(axis.label for axis in inside) or "none")

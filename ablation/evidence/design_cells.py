@@ -53,7 +53,8 @@ class DesignCells:
     Attributes:
         values: (R, S).
         clips, groups: (R, N) the hits over seeds and (N,) their groups, where all have the same.
-        whole: whether the runs are all combinations of their levels.
+        whole: whether the runs are all combinations of their levels; never of a range, whose line
+            leaves something of the runs.
     """
 
     axes: Mapping[str, Axis]
@@ -88,6 +89,7 @@ class DesignCells:
         levels = {each.name: levels_in(each, [run[each.name] for run in runs]) for each in axes}
         distinct = {tuple(run[axis.name] for axis in axes) for run in runs}
         whole = len(distinct) == math.prod(map(len, levels.values()))
+        whole &= all(axis.range is None for axis in axes)
         return cls({axis.name: axis for axis in axes}, levels, values, clips, groups, whole)
 
     def fit(self, *columns: Mapping[str, Array]) -> Fit:

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 
 from ablation.designs import Axis, Kind
 from ablation.designs.describe import columns_of_runs
-from ablation.designs.matrix import Pair
+from ablation.designs.matrix import Array, Pair, mixed_with
 from ablation.designs.runs import runs_of
 from ablation.evidence.budgets import unequal_budgets
 from ablation.evidence.design_cells import DesignCells, Effect
 from ablation.evidence.evidence import Evidence
 from ablation.plan import Plan
-from ablation.statistics import adjusted
+from ablation.statistics import LEVEL, adjusted
 from ablation.statistics.effects import shares_of
 
 
@@ -38,6 +38,7 @@ class Effects:
         basis: what the error is taken from; "" where there is none.
         shares: factor -> what it explains of the variance; then of runs, seeds and noise.
         closed: pairs of factors whose interaction the runs cannot tell.
+        mixed: of an interaction that may be shown, others that the runs mix with it, and how much.
         reason: why nothing can be told; empty if something can.
     """
 
@@ -51,6 +52,7 @@ class Effects:
     basis: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
     closed: tuple[Pair, ...] = ()
+    mixed: Mapping[Pair, Mapping[Pair, float]] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -108,6 +110,9 @@ def _of_column(
     unequal = unequal_budgets(plan, [(name, column) for name in used])
     if unequal:
         return replace(empty, reason=f"the budgets differ ({unequal})")
+    same = _same_work(plan, column, used)
+    if same:
+        return replace(empty, reason=f"runs {same} are one and the same work")
     columns = columns_of_runs(design.axes, [levels[name] for name in used])
     axes = tuple(axis for axis in design.axes if axis.name in columns)
     cells = DesignCells.of(evidence, column, used, seeds, [levels[name] for name in used], axes)
@@ -125,7 +130,34 @@ def _of_column(
         basis=fit.basis,
         shares=shares_of(cells.values, columns),
         closed=tuple(pair for pair, each in further.items() if not each),
+        mixed=_mixed(columns, further),
     )
+
+
+def _same_work(plan: Plan, column: str, rows: Sequence[str]) -> str:
+    """``a and b`` that have the same units, as none reads what they differ in; "" of none.
+
+    They would count as two runs, whose noise is the same.
+    """
+    found: dict[str, str] = {}
+    for cell in plan.cells:
+        if cell.column == column and cell.row in rows and cell.unit is not None:
+            other = found.setdefault(cell.unit.key, cell.row)
+            if other != cell.row:
+                return f"{other} and {cell.row}"
+    return ""
+
+
+def _mixed(
+    columns: Mapping[str, Array], further: Mapping[Pair, Sequence[Effect]]
+) -> dict[Pair, Mapping[Pair, float]]:
+    low = [
+        pair
+        for pair, each in further.items()
+        if any((effect.difference.p or 0.0) < LEVEL for effect in each)
+    ]
+    found = {pair: mixed_with(columns, pair) for pair in low}
+    return {pair: others for pair, others in found.items() if others}
 
 
 def _complete(

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from ablation.evidence.design_cells import Effect
 from ablation.evidence.effects import Effects
 from ablation.figures.asked import Asked, DoesNotApplyError
-from ablation.report.effects_export import EffectWords
+from ablation.report.effect_words import EffectWords
 from skelcon.figures import style
 
 
@@ -33,7 +33,7 @@ def frame_of(asked: Asked, found: list[Effects]) -> pd.DataFrame:
         parts = [asked.columns[each.column]] if len(asked.columns) > 1 else []
         parts += [each.kind] if len({other.kind for other in found}) > 1 else []
         series = ", ".join(parts)
-        for effect in (*each.main, *(e for e in each.interactions if e.shown)):
+        for effect in (*each.main, *words.shown_interactions):
             if effect.against[0] == _first(each, effect):
                 difference, factor = effect.difference, words.factor(effect.factors)
                 within = difference.interval or (np.nan, np.nan)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
 from ablation import doors
-from ablation.designs import Axis
-from ablation.designs.describe import interaction
-from ablation.evidence.design_cells import Effect
+from ablation.designs.describe import described, interaction
 from ablation.evidence.effects import Effects
 from ablation.plan import Plan
+from ablation.report.effect_words import EffectWords
 from ablation.report.entry import difference, p_text
 
 COLUMNS: tuple[str, ...] = ("column", "design", "kind", "factor", "level", "against")
@@ -69,64 +68,14 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
         for name, found in sorted(mattering.items(), key=lambda item: -each.shares[item[0]])
     ]
     rest = [words.names[axis.name] for axis in each.axes if axis.name not in mattering]
-    lead = (
-        f"Which matters{where}: {', '.join(told)}" if told else f"Nothing is shown to matter{where}"
-    )
+    shown = words.shown_interactions
+    lead = f"Which matters{where}: {', '.join(told)}"
+    if not told:
+        lead = f"{'No factor by itself' if shown else 'Nothing'} is shown to matter{where}"
     parts = [lead, *([f"not distinguishable: {', '.join(rest)}"] if rest else [])]
-    shown = [effect for effect in each.interactions if effect.shown]
     parts += [f"interactions: {', '.join(map(words.depending, shown))}"] if shown else []
     runs = "" if each.runs[0] == each.runs[1] else f" ({each.runs[0]} of {each.runs[1]} runs)"
     return f"{'; '.join(parts)}{runs}."
-
-
-class EffectWords:
-    """What factors and levels of some effects are called."""
-
-    def __init__(self, each: Effects) -> None:
-        self.effects = each
-        self.names = {axis.name: axis.label for axis in each.axes}
-        self._axes: Mapping[str, Axis] = {axis.name: axis for axis in each.axes}
-
-    def factor(self, factors: Sequence[str]) -> str:
-        """``Objective``, or ``Objective × Encoder``."""
-        return " × ".join(self.names[factor] for factor in factors)
-
-    def levels(self, effect: Effect, levels: Sequence[str]) -> str:
-        """``BYOL``, or ``BYOL × SEQ``."""
-        pairs = zip(effect.factors, levels, strict=True)
-        return " × ".join(self.level(factor, level) for factor, level in pairs)
-
-    def level(self, factor: str, level: str) -> str:
-        """Its label."""
-        axis = self._axes[factor]
-        return axis.levels.get(level, level if axis.levels else f"{axis.label} {level}")
-
-    def largest(self, factor: str) -> Effect | None:
-        """The largest difference that is shown."""
-        own = [e for e in self.effects.main if e.factors == (factor,) and e.shown]
-        return max(own, key=lambda effect: abs(effect.difference.value), default=None)
-
-    def compared(self, effect: Effect) -> str:
-        """``MoCo 3.1 points [1.0, 5.2] above BYOL``."""
-        (factor,), (level,), (against,) = effect.factors, effect.levels, effect.against
-        side = "above" if effect.difference.value > 0 else "below"
-        names = self.level(factor, level), self.level(factor, against)
-        return f"{names[0]} is {_size(effect)} {side} {names[1]}"
-
-    def depending(self, effect: Effect) -> str:
-        """``BYOL less MoCo is 4.0 points [1.0, 7.0] higher with SEQ than with IMG``."""
-        one, other = effect.factors
-        first = self.level(one, effect.levels[0]), self.level(one, effect.against[0])
-        second = self.level(other, effect.levels[1]), self.level(other, effect.against[1])
-        side = "higher" if effect.difference.value > 0 else "lower"
-        return f"{' less '.join(first)} is {_size(effect)} {side} with {' than with '.join(second)}"
-
-
-def _size(effect: Effect) -> str:
-    """``3.1 points [1.0, 5.2]``, without a sign."""
-    value, within = effect.difference.value, effect.difference.interval
-    ends = sorted(abs(100 * end) for end in within) if within is not None else []
-    return f"{abs(100 * value):.1f} points [{', '.join(f'{end:.1f}' for end in ends)}]"
 
 
 def details(effects: Sequence[Effects]) -> list[str]:
@@ -185,7 +134,14 @@ HEAD = ["column", "factor", "level", "against", "difference [95 %]", "p", "share
 
 def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
     over = dict.fromkeys(_over(each) for each in effects if each.basis)
-    return [*sentences(plan, effects), EXPLAINED.format(over=" or ".join(over) or "nothing")]
+    design, rows = plan.study.design, plan.study.rows.values()
+    runs = [row.levels for row in rows if row.levels]
+    about = described(design, runs) if design is not None and len(runs) > 1 else []
+    return [
+        *sentences(plan, effects),
+        *about,
+        EXPLAINED.format(over=" or ".join(over) or "nothing"),
+    ]
 
 
 def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:

@@ -24,8 +24,8 @@ ASKED = "study.json"
 """What was asked, in the directory of each table."""
 
 _OF_ROW = ("set", "downstream", "pretrain", "coordinates", "task")
-_OF_COLUMN: tuple[str, ...] = ("set", "downstream", "protocol", "separate", "of", "metric", "unit")
-_OF_COLUMN += ("fuse", "weights")
+_OF_COLUMN: tuple[str, ...] = ("set", "downstream", "protocol", "task", "separate", "of", "metric")
+_OF_COLUMN += ("unit", "fuse", "weights")
 _OF_STUDY = ("task", "metric", "downstream", "base", "transfer")
 _LONGEST = 60
 _SHORT = 4

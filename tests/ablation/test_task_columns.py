@@ -203,3 +203,24 @@ def test_coordinates_are_an_error_where_the_study_itself_would_train_them(tmp_pa
     with pytest.raises(UserError, match="row 'own': the coordinates cannot be trained"):
         load_study(written(tmp_path, f"{rows}columns:\n  x: {{}}\n", "task: finetune\n"))
     load_study(written(tmp_path, f"{rows}columns:\n  x: {{task: knn}}\n", "task: finetune\n"))
+
+
+def test_a_fusion_is_of_the_task_of_what_it_adds_up(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    columns = """
+references:
+  own: {coordinates: true}
+columns:
+  all: {label: ALL, task: linear, metric: top1}
+  some: {label: SOME, task: linear, metric: top1, set: {linear.epochs: 2}}
+  both: {label: BOTH, fuse: [all, some], metric: top1}
+"""
+    path = written(tmp_path, columns)
+    path.write_text(f"task: finetune\nmetric: labelled\n{path.read_text()}")
+    study = load_study(path)
+    assert study.tasks == ("linear",)
+    plan = make_plan(study, dataset, preset="paper", seeds=(0,))
+    table = table_of(plan, Store(tmp_path / "results"))
+    assert ": linear top-1, in percent, " in table.caption
+    assert not any(note.startswith("Columns are of different tasks") for note in table.notes)

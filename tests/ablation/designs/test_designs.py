@@ -92,6 +92,23 @@ def test_a_list_is_a_factor_for_each_of_its_items(tmp_path: Path) -> None:
     assert both == without | alone
 
 
+def test_levels_that_are_called_as_those_of_items_keep_their_names(tmp_path: Path) -> None:
+    levels = {
+        name: {"set": {"pretrain.epochs": n}} for n, name in enumerate(("in", "mid", "out"), 1)
+    }
+    study = study_of(tmp_path, {"kind": "grid", "factors": {"norm": {"levels": levels}}})
+    assert list(study.rows) == ["in", "mid", "out"]
+
+
+def test_a_small_part_of_very_many_combinations_is_found_at_once(tmp_path: Path) -> None:
+    factors = {
+        f"f{i}": {"setting": f"pretrain.augment.custom.a{i}", "values": [1, 2]} for i in range(31)
+    }
+    study = study_of(tmp_path, {"kind": "fractional", "runs": 32, "factors": factors})
+    assert len(study.rows) == 32
+    assert list(study.rows) == sorted(study.rows)
+
+
 def test_one_at_a_time_starts_from_the_base(tmp_path: Path) -> None:
     design = {"kind": "one-at-a-time", "base": {"encoder": "seq"}, "factors": FACTORS}
     study = study_of(tmp_path, design)

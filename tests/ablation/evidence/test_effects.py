@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -253,3 +254,74 @@ def test_what_is_done_of_a_design_is_used(dataset: SkeletonDataset, tmp_path: Pa
     (found,) = table.effects
     assert (found.runs, found.seeds, found.basis) == ((11, 12), 2, "runs")
     assert any(note.endswith("(11 of 12 runs).") for note in table.notes)
+
+
+PAIRS = {
+    "rate": {"setting": "pretrain.optimiser.lr", "values": [0.01, 0.02]},
+    "noise": {"setting": "pretrain.augment.gaussian_noise.std", "values": [0.1, 0.2]},
+    "heat": {"setting": "pretrain.contrast.temperature", "values": [0.1, 0.2]},
+    "momentum": {"setting": "pretrain.contrast.momentum", "values": [0.99, 0.999]},
+}
+
+
+def finish_as(plan: Plan, store: Store, value: Callable[[Mapping[str, str]], float]) -> Table:
+    """Of each design row and seed ``value`` and a little noise; nothing of references."""
+    draws = np.random.default_rng(0)
+    for cell in plan.cells:
+        if (
+            cell.unit is not None
+            and cell.row in plan.study.rows
+            and not store.is_done(cell.unit.key)
+        ):
+            found = value(plan.study.rows[cell.row].levels) + draws.normal(0, 0.004)
+            write_json(store.begin(cell.unit.key, {}) / "result.json", {"top1": found})
+            store.finish(cell.unit.key)
+    return table_of(plan, store)
+
+
+def test_an_interaction_that_may_be_another_is_told_once_and_as_such(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    design = {"kind": "fractional", "runs": 8, "factors": PAIRS}
+    plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
+    table = finish_as(
+        plan, store, lambda at: 0.5 + 0.05 * (at["rate"] == "0.02") * (at["noise"] == "0.2")
+    )
+    shown = [e.factors for e in table.effects[0].interactions if e.shown]
+    assert shown == [("rate", "noise"), ("heat", "momentum")]  # the same column of signs
+    (said,) = (note for note in table.notes if "shown to matter" in note)
+    assert said.startswith("No factor by itself is shown to matter; ")
+    assert said.endswith("(or it is heat × momentum: the runs cannot tell which).")
+    assert said.count("higher with") == 1
+    written = export(table, cells_frame(plan, store), [], tmp_path / "out")
+    assert "effects.md" in {path.name for path in written}
+    text = (tmp_path / "out" / "effects.md").read_text()
+    assert "| rate × noise = heat × momentum |" in text
+    assert "- Design: fractional, 8 runs of 16 combinations, resolution IV" in text
+    labels = [
+        t.get_text() for t in FIGURES["effects"](Asked(plan, store)).axes[0].get_yticklabels()
+    ]
+    assert len(labels) == 4 + 1
+
+
+def test_the_line_of_a_range_has_the_error_of_what_it_leaves(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    rate = {"setting": "pretrain.optimiser.lr", "range": [0.001, 0.1]}
+    design = {"kind": "sobol", "runs": 8, "factors": {"rate": rate}}
+    plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
+    table = finish_as(plan, store, lambda at: 0.5 + 0.1 * np.sin(1000 * float(at["rate"])))
+    assert table.effects[0].basis == "runs"
+    assert not table.effects[0].main[0].shown
+
+
+def test_runs_that_are_the_same_work_are_not_counted_as_two(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    uses = {name: {"set": {"pretrain.augment.use": [name]}} for name in ("gaussian_noise", "crop")}
+    factors = {"use": {"levels": uses}, "noise": PAIRS["noise"]}
+    plan = plan_of(dataset, tmp_path, {"kind": "grid", "factors": factors})
+    table = finish_as(plan, Store(tmp_path / "results"), lambda at: 0.5)
+    same = "runs crop/0.1 and crop/0.2 are one and the same work"
+    assert table.effects[0].reason == same
+    assert f"What matters is not said: {same}." in table.notes

@@ -88,6 +88,9 @@ def test_other_data_and_changed_rows_are_other_questions(
     found = place_of(plan_of(changed, dataset), tmp_path)
     assert found.directory != tmp_path / "tiny"
     assert "rows differs" in found.told
+    column = study.columns["seq"].model_copy(update={"task": "knn"})
+    changed = study.model_copy(update={"columns": {**study.columns, "seq": column}})
+    assert place_of(plan_of(changed, dataset), tmp_path).directory != tmp_path / "tiny"
     # A row that is new leaves the question as it is.
     more = study.model_copy(update={"rows": {**study.rows, "pose": row}})
     assert place_of(plan_of(more, dataset), tmp_path).directory == tmp_path / "tiny"
