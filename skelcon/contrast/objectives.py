@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -95,8 +96,17 @@ class ObjectiveConfig(Config):
 
     @property
     def takes_extra(self) -> bool:
-        """Whether it takes views beside query and key."""
-        return self.name == MOCO or getattr(self._component().function, "takes_extra", False)
+        """Whether it takes views beside query and key.
+
+        A registered one may inherit that it does, and have a ``forward`` of its own that does not.
+        """
+        if self.name == MOCO:
+            return True
+        made = self._component().function
+        if not getattr(made, "takes_extra", False):
+            return False
+        parameters = inspect.signature(getattr(made, "forward", made)).parameters.values()
+        return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 
     def resolved(self) -> dict[str, Any]:
         """Its name, all its options, and the version of a registered one."""

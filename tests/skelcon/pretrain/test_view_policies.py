@@ -198,8 +198,16 @@ def test_with_a_further_view_it_resumes_with_the_same_bits(small_bank: ClipBank,
     assert [each.loss for each in second.run()] == expected[1:]
 
 
-def test_an_objective_that_takes_two_views_says_so(small_bank: ClipBank) -> None:
-    register_objective("of-two", version=1)(OfTwo)
+class AsBefore(SimSiam):
+    """One that was written when there were two views, and says nothing of more."""
+
+    def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:  # type: ignore[override]
+        return super().forward(query_view, key_view)
+
+
+@pytest.mark.parametrize("kind", [OfTwo, AsBefore])
+def test_an_objective_that_takes_two_views_says_so(kind: type[SimSiam]) -> None:
+    register_objective("of-two", version=1)(kind)
     objective = {"name": "of-two", "options": {"dim": 8, "hidden": 8}}
     two = {"pretrain": {"objective": objective, "views": {"query": STRONG}}}
     assert len(resolve([two], "mine.yaml").pretrain.policies) == 2
