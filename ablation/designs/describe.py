@@ -41,6 +41,13 @@ def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
     return [first, f"Aliases: {aliases}."] if aliases else [first]
 
 
+def main_effects_are_mixed(design: Design, runs: Sequence[Mapping[str, str]]) -> bool:
+    """Whether its runs cannot tell main effects from interactions of two other factors."""
+    if design.kind != ("fractional",):
+        return False
+    return aliases_of(columns_of_runs(design.axes, runs)).resolution == 3
+
+
 def interaction(pair: Pair, names: Mapping[str, str]) -> str:
     """``Objective × Encoder``."""
     return " × ".join(names[each] for each in pair)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from ablation import doors
-from ablation.designs.describe import described, interaction
+from ablation.designs.describe import described, interaction, main_effects_are_mixed
 from ablation.evidence.effects import Effects
 from ablation.plan import Plan
 from ablation.report.effect_words import EffectWords
@@ -69,13 +69,16 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
     ]
     rest = [words.names[axis.name] for axis in each.axes if axis.name not in mattering]
     shown = words.shown_interactions
-    lead = f"Which matters{where}: {', '.join(told)}"
+    design, runs = plan.study.design, [r.levels for r in plan.study.rows.values() if r.levels]
+    mixed = design is not None and main_effects_are_mixed(design, runs)
+    small = ", if interactions are small" if mixed else ""
+    lead = f"Which matters{where}{small}: {', '.join(told)}"
     if not told:
         lead = f"{'No factor by itself' if shown else 'Nothing'} is shown to matter{where}"
     parts = [lead, *([f"not distinguishable: {', '.join(rest)}"] if rest else [])]
     parts += [f"interactions: {', '.join(map(words.depending, shown))}"] if shown else []
-    runs = "" if each.runs[0] == each.runs[1] else f" ({each.runs[0]} of {each.runs[1]} runs)"
-    return f"{'; '.join(parts)}{runs}."
+    part = "" if each.runs[0] == each.runs[1] else f" ({each.runs[0]} of {each.runs[1]} runs)"
+    return f"{'; '.join(parts)}{part}."
 
 
 def details(effects: Sequence[Effects]) -> list[str]:

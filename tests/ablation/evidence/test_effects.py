@@ -174,8 +174,12 @@ def test_an_incomplete_fraction_takes_its_error_from_the_runs(
     design = {"kind": "fractional", "runs": 8, "factors": FACTORS}
     plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
     finish(plan, store)
-    (found,) = table_of(plan, store).effects
+    table = table_of(plan, store)
+    (found,) = table.effects
     assert (found.basis, found.runs, found.seeds) == ("runs", (8, 8), 3)
+    assert any(
+        note.startswith("Which matters, if interactions are small: ") for note in table.notes
+    )
     assert found.main[0].difference.seeds - 1 == 8 - 5
     assert any("resolution III" in note for note in plan.notes)
     assert any(note.startswith("Aliases: ") for note in plan.notes)
