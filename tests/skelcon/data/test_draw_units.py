@@ -68,7 +68,7 @@ def test_figures_of_2d_keep_one_scale(name: str, tmp_path_factory: pytest.TempPa
     lengths = [
         np.linalg.norm(np.diff(np.array(each.get_segments()), axis=1), axis=-1).max()
         for each in figure.axes[0].collections
-        if hasattr(each, "get_segments")
+        if hasattr(each, "get_segments") and each.get_segments()  # (none of a masked frame)
     ]
     assert 0.3 < lengths[0] < 1.2  # metres of the longest bone of the clip itself
-    assert (np.ptp(lengths) < 0.2) == (name == "crop")
+    assert (np.ptp(lengths) < 0.2) == (name not in {"pose", "jitter"})

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import NUM_CLASSES, ragged_clips
+from ragged_clips import NUM_CLASSES, ragged_clips
 from torch import Tensor, nn
 
 from skelcon.augment import evaluation_view
