@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from ablation.designs.describe import described
 from ablation.fusion import Fusion, why_not
-from ablation.study import Report, Study
+from ablation.study import Study
+from ablation.study_parts import Report
 from ablation.units import (
     TRAIN_SIDE,
     EncoderSource,

@@ -55,13 +55,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.designs import Design, with_generated_rows
+from ablation.study_parts import Column, Downstream, Report, Row
 from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
@@ -76,63 +77,6 @@ RESERVED += ("skelcon", "mlflow-artifacts")
 """What a results directory keeps beside the studies' tables."""
 PARAMETERS = "parameters"
 """A metric of every task: the size of its encoders."""
-Downstream = Annotated[tuple[Representation, ...] | None, Field(min_length=1)]
-
-
-# The module's text describes the fields of all of these.
-
-
-class Row(Config):
-    """A row of a table: its settings, and whether its encoder is pre-trained at all."""
-
-    label: str | None = None
-    ticks: tuple[str, ...] = ()
-    set: Json = Field({})
-    downstream: Downstream = None
-    pretrain: bool = True
-    coordinates: bool = False
-    task: str | None = None
-    levels: dict[str, str] = Field({})
-
-    @property
-    def pretrained(self) -> bool:
-        """Whether its encoders are pre-trained: neither random nor the coordinates."""
-        return self.pretrain and not self.coordinates
-
-
-class Column(Config):
-    """A column of a table: its settings, and which number of the evaluation it shows."""
-
-    label: str | None = None
-    set: Json = Field({})
-    downstream: Downstream = None
-    protocol: str | None = None
-    task: str | None = None
-    separate: bool = False
-    of: str | None = None
-    metric: str | None = None
-    unit: Literal["percent", "millions"] = "percent"
-    fuse: tuple[str, ...] = ()
-    weights: tuple[Annotated[float, Field(gt=0)], ...] = ()
-
-
-class Reported(Config):
-    """A row of another method: numbers that the paper reports, never ours."""
-
-    label: str
-    values: dict[str, float]
-
-
-class Report(Config):
-    """What the paper reports for the same cells on one data set."""
-
-    source: str
-    data: str | None = None
-    protocol: str | None = None
-    pretrained_on: str | None = None
-    values: dict[str, dict[str, float]]
-    spreads: dict[str, dict[str, float]] = Field({})
-    others: dict[str, Reported] = Field({})
 
 
 class Study(Config):

@@ -23,7 +23,8 @@ from ablation.report.questions import (
     why_none,
 )
 from ablation.store import write_atomically
-from ablation.study import Reported, Study
+from ablation.study import Study
+from ablation.study_parts import Reported
 from skelcon.config import Json
 from skelcon.data import FOLDS, SkeletonDataset
 from skelcon.errors import UserError, nearest

@@ -20,7 +20,8 @@ from ablation.plan import Cell, Plan
 from ablation.report.entry import Entry
 from ablation.report.notes import notes_of
 from ablation.store import Store
-from ablation.study import PARAMETERS, Reported, Study
+from ablation.study import PARAMETERS, Study
+from ablation.study_parts import Reported
 from ablation.text import and_joined, metric_in_words, plural
 from ablation.units import EvaluateUnit, Unit
 from skelcon.config import Json

@@ -15,7 +15,8 @@ from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
 from ablation.search.space import Algorithm, Space
 from ablation.search.steps import Steps
-from ablation.study import Column, Row, Study
+from ablation.study import Study
+from ablation.study_parts import Column, Row
 from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
 from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, require_sides, split

@@ -21,7 +21,8 @@ from ablation.report.from_results import save_plan
 from ablation.report.numbers import ABOUT_ROW, IN_JSON, OF_CELL
 from ablation.report.table import COLUMNS
 from ablation.store import Store, write_json
-from ablation.study import Reported, Row, load_study
+from ablation.study import load_study
+from ablation.study_parts import Reported, Row
 from skelcon.data import SkeletonDataset
 
 ODD = {"none": "[x] 50 % & λ ≤ 1", "crop+jitter": "[/x] | --set \\\\[9em] 中 é"}

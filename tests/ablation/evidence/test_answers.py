@@ -29,7 +29,8 @@ from ablation.report.markdown import to_markdown as table_as_markdown
 from ablation.report.style import TableStyle
 from ablation.statistics import adjusted, difference_of
 from ablation.store import Store
-from ablation.study import Reported, load_study, named_study
+from ablation.study import load_study, named_study
+from ablation.study_parts import Reported
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
 

@@ -12,7 +12,8 @@ from ablation.plan import Plan, make_plan
 from ablation.report import cells_frame, make_table
 from ablation.store import Store, write_json
 from ablation.store.provenance import arithmetic
-from ablation.study import Row, load_study
+from ablation.study import load_study
+from ablation.study_parts import Row
 from ablation.units import PretrainUnit
 from skelcon.data import SkeletonDataset
 

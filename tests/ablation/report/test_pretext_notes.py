@@ -13,7 +13,8 @@ from ablation.plan import Plan, make_plan
 from ablation.report.diagnosis import Curve, describe, pretext_notes
 from ablation.report.table import cells_frame, make_table
 from ablation.store import Store, write_json
-from ablation.study import Column, load_study
+from ablation.study import load_study
+from ablation.study_parts import Column
 from skelcon.data import SkeletonDataset
 
 HEALTHY = {"top1": 0.5, "chance": 1 / 129, "alignment": 0.4, "uniformity": -2.0}

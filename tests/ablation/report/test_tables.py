@@ -24,7 +24,8 @@ from ablation.report.numbers import document
 from ablation.report.style import DEFAULT, TableStyle
 from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed
 from ablation.store import Store, write_json
-from ablation.study import Column, Reported, Row, load_study, named_study
+from ablation.study import load_study, named_study
+from ablation.study_parts import Column, Reported, Row
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 from skelcon.errors import UserError

@@ -13,7 +13,8 @@ import torch
 from ablation.plan import make_plan
 from ablation.store import Store
 from ablation.store.housekeeping import find
-from ablation.study import Row, load_study
+from ablation.study import load_study
+from ablation.study_parts import Row
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import Context, UnitRun
 from ablation.work.checkpoints import CheckpointPolicy, EpochLog, Keep
