@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
 
     from skelcon.contrast.objective import Objective
-    from skelcon.encoders import Encoder
+    from skelcon.encoders import Encoder, EncodersConfig
 
 ObjectiveFactory = Callable[..., "Objective"]
 
@@ -34,6 +34,9 @@ BUILTIN = {
     "cmd": "cmd:MutualDistillation",
 }
 """Name -> module and class of the other built-in objectives."""
+
+WITHOUT_TOKENS = ("hcn", "agcn", "bigru", "stgcn", "ctrgcn")
+"""Encoders for which ``masked`` has segments of its own."""
 
 TAKES = ("encoders", "generator")
 """The positional arguments of an objective; what follows are its options."""
@@ -75,8 +78,8 @@ class ObjectiveConfig(Config):
         """Whether ``pretrain.contrast`` has settings of it."""
         return self.name in WITH_QUEUES
 
-    def check(self, representations: Sequence[str], stream: str) -> None:
-        """ValueError if it does not take so many representations, or such a stream."""
+    def check(self, representations: Sequence[str], encoders: EncodersConfig) -> None:
+        """ValueError if it does not take so many representations, or such a stream or frames."""
         if self.name == MOCO:
             return
         made = self._component().function
@@ -88,11 +91,19 @@ class ObjectiveConfig(Config):
                 f"objective '{self.name}' takes {limit} of them, not {number} ({which}): set "
                 "pretrain.representations"
             )
-        if stream != "joint" and getattr(made, "joints_only", False):
+        if encoders.stream != "joint" and getattr(made, "joints_only", False):
             raise ValueError(
-                f"objective '{self.name}' hides joints, which stream '{stream}' would show: set "
-                "pretrain.encoders.stream=joint"
+                f"objective '{self.name}' hides joints, which stream '{encoders.stream}' would "
+                "show: set pretrain.encoders.stream=joint"
             )
+        if self.name == "masked":
+            segment = self.resolved()["options"]["segment"]
+            chosen = encoders.chosen(representations[0]).component.name
+            if chosen in WITHOUT_TOKENS and encoders.frames % segment:
+                raise ValueError(
+                    f"encoders.frames {encoders.frames} is not a multiple of the {segment} frames "
+                    "of a token (pretrain.objective.options.segment)"
+                )
 
     @property
     def takes_extra(self) -> bool:

@@ -124,7 +124,7 @@ class PretrainConfig(Config):
 
     @model_validator(mode="after")
     def _objective_fits(self) -> Self:
-        self.objective.check(self.representations, self.encoders.stream)
+        self.objective.check(self.representations, self.encoders)
         return self
 
     @model_validator(mode="after")

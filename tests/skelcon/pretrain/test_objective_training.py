@@ -158,6 +158,9 @@ def test_masked_motion_of_tokens_learns_and_resumes_with_the_same_bits(bank: Cli
     encoders = {**tree["encoders"], "stream": "bone"}
     with pytest.raises(UserError, match="hides joints, which stream 'bone' would show"):
         resolve([{"pretrain": {**tree, "encoders": encoders}}], "mine.yaml")
+    recurrent = {"representations": ("seq",), "objective": {"name": "masked"}}
+    with pytest.raises(UserError, match="frames 30 is not a multiple of the 4 frames of a token"):
+        resolve([{"pretrain": {**recurrent, "encoders": {"frames": 30}}}], "mine.yaml")
 
 
 # -- one of a plugin ---------------------------------------------------------------------------
