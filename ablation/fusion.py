@@ -1,7 +1,7 @@
 """Late fusion: a number of several evaluations, whose class scores are added up.
 
-It is no work of its own, and has no unit: whoever reads the predictions of a cell adds them up
-(`ablation.evidence.predictions`), so that it can be asked of units that are there.
+A fused cell has no unit: `ablation.evidence.predictions` adds the scores up when a table is made, so
+finished units can be fused without running anything.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from ablation.units import EvaluateOn, EvaluateUnit, Side, Unit
 
 @dataclass(frozen=True)
 class Fusion:
-    """What stands in a cell in place of a unit.
+    """The evaluations whose scores a fused cell adds up.
 
     Attributes:
         units: the evaluations, of one task on the same clips.

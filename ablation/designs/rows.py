@@ -22,7 +22,7 @@ def with_generated_rows(values: Json, file: YamlFile) -> Json:
     """
     rows = values.get("rows") or {}
     if not isinstance(rows, dict):
-        return values  # an error, which is told where the study is validated
+        return values  # the study's validation reports the error
     found = dict[Any, Any]()
     for name, row in rows.items():
         own = _of_grid(name, row, file) if isinstance(row, dict) and "grid" in row else {name: row}

@@ -165,9 +165,9 @@ def _complete(
 ) -> tuple[list[str], list[int]]:
     """The runs that are used, and the seeds that all of them have."""
     known = {name: evidence.values.get((name, column), {}) for name in rows}
-    begun = [name for name in rows if known[name]]
-    shared = [seed for seed in plan.seeds if begun and all(seed in known[n] for n in begun)]
+    started = [name for name in rows if known[name]]
+    shared = [seed for seed in plan.seeds if started and all(seed in known[n] for n in started)]
     if shared:
-        return begun, shared
+        return started, shared
     done = [name for name in rows if all(seed in known[name] for seed in plan.seeds)]
     return done, [*plan.seeds]
