@@ -1,7 +1,7 @@
 """Late fusion: a number of several evaluations, whose class scores are added up.
 
-A fused cell has no unit: `ablation.evidence.predictions` adds the scores up when a table is made, so
-finished units can be fused without running anything.
+A fused cell has no unit: `ablation.evidence.predictions` adds the scores up when a table is made,
+so finished units can be fused without running anything.
 """
 
 from __future__ import annotations
