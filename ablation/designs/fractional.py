@@ -4,8 +4,8 @@ With factors of two levels and a power of two as the number of runs it is a regu
 :math:`2^{k-p}` (Box and Hunter 1961): all combinations of m = k - p basic factors are run, and
 each of the other p columns is a product of basic ones (its generator). The generators are those of
 the highest resolution, and among these the ones with the fewest short words (minimum aberration,
-Fries and Hunter 1980). Resolution IV, with which no main effect is mixed with an interaction of two factors, exists for
-:math:`k \le 2^{m-1}`.
+Fries and Hunter 1980). Resolution IV, with which no main effect is mixed with an interaction of two
+factors, exists for :math:`k \le 2^{m-1}`.
 
 Else it is a design whose levels are balanced (each as often as any other, or once more), and that
 among such designs has a large determinant of :math:`X^T X` for the model of main effects: it is
