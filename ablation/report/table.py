@@ -25,6 +25,7 @@ from ablation.study_parts import Reported
 from ablation.text import and_joined, metric_in_words, plural
 from ablation.units import EvaluateUnit, Unit
 from skelcon.config import Json
+from skelcon.data.layouts import Dimensions
 
 _OF_CELLS = ("study", "row", "column", "seed", "metric")
 COLUMNS = (*_OF_CELLS, "value", "state", "reason", "unit", "paper", "fold", "pretraining")
@@ -58,7 +59,7 @@ def cells_frame(plan: Plan, store: Store, known: dict[str, Json] | None = None) 
             result = _result(cell.unit, store)
         if isinstance(result, dict):
             known[key] = result
-        outcome = _outcome(cell, metric, result)
+        outcome = _outcome(cell, metric, result, plan.dataset.layout.dimensions)
         where = study, cell.row, cell.column, cell.seed
         trained = "+".join(cell.unit.needs) if cell.unit is not None else ""
         lines.append((*where, metric, *outcome, key, paper, cell.fold, trained))
@@ -127,13 +128,17 @@ def _why_none(unit: Unit, store: Store) -> Missing:
     return "not run", "not run yet"
 
 
-def _outcome(cell: Cell, metric: str, result: Json | Missing | None) -> Outcome:
+def _outcome(
+    cell: Cell, metric: str, result: Json | Missing | None, dimensions: Dimensions
+) -> Outcome:
     if cell.unit is None or result is None:
         return math.nan, "not applicable", cell.reason
     known = result if isinstance(result, dict) else (*_metrics(cell.unit), PARAMETERS)
     if metric not in known:
-        reason = f"not applicable: {cell.unit.task_name} has no {metric}"
-        return math.nan, "not applicable", reason
+        reason = f"{cell.unit.task_name} has no {metric}"
+        if isinstance(cell.unit, EvaluateUnit) and metric in _metrics(cell.unit):
+            reason = cell.unit.task.why_without(metric, cell.unit.settings, dimensions)
+        return math.nan, "not applicable", f"not applicable: {reason}"
     if isinstance(result, dict):
         return float(result[metric]), "done", ""
     return math.nan, *result

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from skelcon.downstream.linear import linear_evaluation
     from skelcon.downstream.neighbours import nearest_clips, retrieval
     from skelcon.downstream.result import EvaluationResult, scored
-    from skelcon.downstream.tasks.base import Inputs, OneGo, Task
+    from skelcon.downstream.tasks.base import OneGo, Task
+    from skelcon.downstream.tasks.inputs import Inputs
 
 __all__ = [
     "ClusteringConfig",
@@ -58,7 +59,7 @@ __getattr__ = lazy_exports(
     {
         "EvaluationResult": "skelcon.downstream.result",
         "Finetuning": "skelcon.downstream.finetune",
-        "Inputs": "skelcon.downstream.tasks.base",
+        "Inputs": "skelcon.downstream.tasks.inputs",
         "OneGo": "skelcon.downstream.tasks.base",
         "Task": "skelcon.downstream.tasks.base",
         "calibrate": "skelcon.downstream.calibration",

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from skelcon.downstream.config import ClusteringConfig
 from skelcon.downstream.result import EvaluationResult
-from skelcon.downstream.tasks.base import Inputs
+from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.seeding import derive
 
 

@@ -12,7 +12,8 @@ import torch
 
 from skelcon.downstream.finetune import labelled_subset
 from skelcon.downstream.result import EvaluationResult, scored
-from skelcon.downstream.tasks.base import Evaluation, Inputs
+from skelcon.downstream.tasks.base import Evaluation
+from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.pretrain import EpochMetrics
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
 from ablation.report.from_results import load_plan, save_plan
 from ablation.report.table import printed
-from ablation.store import Store
+from ablation.store import Store, write_json
 from ablation.study import Study, load_study
 from ablation.units import EvaluateUnit
 from ablation.work import Context, UnitRun
@@ -224,3 +225,28 @@ columns:
     table = table_of(plan, Store(tmp_path / "results"))
     assert ": linear top-1, in percent, " in table.caption
     assert not any(note.startswith("Columns are of different tasks") for note in table.notes)
+
+
+def test_why_a_number_is_missing_that_its_task_may_have(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    columns = """
+columns:
+  noise: {task: robustness, metric: top1_noise}
+  camera: {task: robustness, metric: top1_camera}
+  speed: {task: robustness, metric: top1_speed, set: {robustness.speed: []}}
+  spread: {metric: top1_std}
+"""
+    study = load_study(written(tmp_path, columns))
+    planar = replace(dataset, layout=replace(dataset.layout, dimensions=2))
+    plan, store = make_plan(study, planar, preset="paper", seeds=(0,)), Store(tmp_path / "results")
+    for unit in plan.units.values():
+        write_json(store.begin(unit.key, unit.to_json()) / "result.json", {"top1_noise": 0.5})
+        store.finish(unit.key)
+    reasons = printed(plan, cells_frame(plan, store)).set_index("column")["reason"].to_dict()
+    assert reasons == {
+        "noise": "",
+        "camera": "not applicable: clips in 2D are not turned",
+        "speed": "not applicable: robustness.speed is empty",
+        "spread": "not applicable: linear does not measure top1_std with these settings",
+    }

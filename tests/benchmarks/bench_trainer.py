@@ -47,7 +47,7 @@ from skelcon.data import (
     SkeletonDataset,
     open_or_import,
 )
-from skelcon.downstream.linear import LinearEvaluation
+from skelcon.downstream.linear import LinearEvaluation, kind_of
 from skelcon.encoders import Encoder, bigru
 from skelcon.presets import preset_tree, resolve_with_preset
 from skelcon.pretrain import Pretraining
@@ -132,7 +132,7 @@ def work_of(
     arguments = (chosen, chosen[:1], dataset.num_classes, config.encoders.frames, linear, seed)
 
     def evaluation() -> LinearEvaluation:
-        return LinearEvaluation.of(linear)(encoders, bank, *arguments)
+        return kind_of(linear)(encoders, bank, *arguments)
 
     if not case.endswith("-kept"):
         return evaluation().run_epoch, 4

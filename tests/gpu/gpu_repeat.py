@@ -12,7 +12,7 @@ from gpu_page import Row
 
 from skelcon.downstream import FinetuneConfig, LinearConfig
 from skelcon.downstream.finetune import Finetuning
-from skelcon.downstream.linear import LinearEvaluation
+from skelcon.downstream.linear import kind_of
 from skelcon.encoders import Encoder
 from skelcon.pretrain import Pretraining
 from skelcon.seeding import seeded_globally
@@ -73,7 +73,7 @@ def _encoder(task: Task, name: str) -> Encoder:
 def _linear(task: Task, name: str, config: LinearConfig) -> Callable[[], _Training]:
     bank, (train, test), encoder = bank_of(task, 64), _sides(task), _encoder(task, name)
     groups = train % 8
-    return lambda: LinearEvaluation.of(config)(
+    return lambda: kind_of(config)(
         [encoder], bank, train, test, CLASSES, encoder.frames, config, 1, groups
     )
 

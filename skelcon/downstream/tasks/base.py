@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from skelcon.config import Config, Json
-from skelcon.precision import Precision
+from skelcon.downstream.tasks.inputs import Inputs
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from skelcon.data import ClipBank
+    from skelcon.data.layouts import Dimensions
     from skelcon.downstream.result import EvaluationResult
-    from skelcon.encoders import Encoder
     from skelcon.pretrain import EpochMetrics
 
 SettingsT = TypeVar("SettingsT", bound=Config)
@@ -28,60 +25,6 @@ FORWARD = 1 / 3
 """What a clip costs that only passes forward, next to one that is trained on."""
 
 FLOAT_BYTES = 4
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What a task evaluates.
-
-    Attributes:
-        encoders: trained or random; the features of several are concatenated (Table 10).
-        bank: the clips, on the device that evaluates; they are turned as the encoders see them.
-        train, test: (n,) int64 clips of the two sides, on that device.
-        num_classes: the number of classes.
-        frames: T, the frames of a view.
-        seed: the evaluation's seed.
-        groups: (n,) int64 of the training clips, as `skelcon.data.groups_of` has them.
-
-    Raises:
-        ValueError: if the encoders see clips turned in different ways.
-    """
-
-    encoders: Sequence[Encoder]
-    bank: ClipBank
-    train: Tensor
-    test: Tensor
-    num_classes: int
-    frames: int
-    seed: int
-    groups: Tensor
-
-    def __post_init__(self) -> None:
-        """Turn the clips."""
-        seen = sorted({encoder.orientation for encoder in self.encoders})
-        if len(seen) > 1:
-            raise ValueError(f"encoders of clips turned {' and '.join(seen)} cannot be combined")
-        if seen:
-            object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
-
-    def features(self, clips: Tensor, ratio: float = 0.95, precision: Precision = "fp32") -> Tensor:
-        """What the encoders make of clips; those of several stand side by side.
-
-        Args:
-            clips: (n,) int64.
-            ratio: the central part of each that they see (A.1: 0.95).
-            precision: of the encoders.
-
-        Returns:
-            (n, D) float32 on their device; no encoder changes.
-        """
-        from skelcon.augment import evaluation_view
-        from skelcon.downstream.features import extract
-
-        def view(some: Tensor) -> Tensor:
-            return evaluation_view(self.bank, some, ratio, self.frames)
-
-        return extract(self.encoders, clips, view, precision=precision)
 
 
 @dataclass(frozen=True)
@@ -246,6 +189,16 @@ class Task(ABC, Generic[SettingsT]):
     def predictions(self, settings: SettingsT, test: int) -> int:
         """How many predictions the result has, on ``test`` clips."""
         return test
+
+    def why_without(self, metric: str, settings: SettingsT, dimensions: Dimensions) -> str:
+        """Why one of :attr:`metrics` is not in a result.
+
+        Args:
+            metric: which.
+            settings: the task's.
+            dimensions: of the clips.
+        """
+        return f"{self.name} does not measure {metric} with these settings"
 
     def checkpoint_bytes(
         self, settings: SettingsT, encoders: Sequence[EncoderSize], num_classes: int

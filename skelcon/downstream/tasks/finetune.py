@@ -11,9 +11,9 @@ from skelcon.downstream.tasks.base import (
     FORWARD,
     EncoderSize,
     Evaluation,
-    Inputs,
     Task,
 )
+from skelcon.downstream.tasks.inputs import Inputs
 
 
 class FinetuneTask(Task[FinetuneConfig]):

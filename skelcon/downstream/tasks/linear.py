@@ -11,10 +11,10 @@ from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     EncoderSize,
     Evaluation,
-    Inputs,
     Task,
     completed,
 )
+from skelcon.downstream.tasks.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.downstream.linear import LinearEvaluation
@@ -92,9 +92,9 @@ class LinearTask(Task[LinearConfig]):
 
     def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """An evaluation on all of the training clips, labelled as they are."""
-        from skelcon.downstream.linear import LinearEvaluation
+        from skelcon.downstream.linear import kind_of
 
-        return self.made(LinearEvaluation.of(settings), inputs, settings)
+        return self.made(kind_of(settings), inputs, settings)
 
     def made(
         self, kind: type[LinearEvaluation], inputs: Inputs, settings: LinearConfig

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skelcon.downstream.config import LinearConfig, MLPConfig
-from skelcon.downstream.tasks.base import FLOAT_BYTES, EncoderSize, Evaluation, Inputs
+from skelcon.downstream.tasks.base import FLOAT_BYTES, EncoderSize, Evaluation
+from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import SUBSETS, LinearTask
 
 

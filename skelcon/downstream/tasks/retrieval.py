@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from skelcon.downstream.config import RetrievalConfig
-from skelcon.downstream.tasks.base import Evaluation, Inputs, OneGo, Task
+from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
+from skelcon.downstream.tasks.inputs import Inputs
 
 
 class RetrievalTask(Task[RetrievalConfig]):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import CORRUPTIONS, LinearConfig, RobustnessConfig
-from skelcon.downstream.tasks.base import Evaluation, Inputs
+from skelcon.downstream.tasks.base import Evaluation
+from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import LinearTask
+
+if TYPE_CHECKING:
+    from skelcon.data.layouts import Dimensions
 
 
 class RobustnessTask(LinearTask):
@@ -23,6 +27,15 @@ class RobustnessTask(LinearTask):
         """As it is, and once for each severity of each corruption."""
         assert isinstance(settings, RobustnessConfig)
         return 1 + sum(map(len, settings.severities.values()))
+
+    def why_without(self, metric: str, settings: LinearConfig, dimensions: Dimensions) -> str:
+        """Of a corruption: clips in 2D cannot be turned, and others may be left out."""
+        kind = metric.removeprefix("top1_")
+        if kind not in CORRUPTIONS:
+            return super().why_without(metric, settings, dimensions)
+        if kind == "camera" and dimensions == 2:
+            return "clips in 2D are not turned"
+        return f"{self.name}.{kind} is empty"
 
     def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """With the corruptions."""

@@ -13,7 +13,7 @@ from skelcon.config import Json
 from skelcon.data import ClipBank
 from skelcon.downstream import LinearConfig, RetrievalConfig, linear_evaluation, retrieval
 from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS
-from skelcon.downstream.linear import LinearEvaluation
+from skelcon.downstream.linear import LinearEvaluation, kind_of
 from skelcon.downstream.regularised import deal, fit_path
 
 FRAMES, CLASSES = 16, 4
@@ -59,9 +59,7 @@ def config_of(changes: Json) -> LinearConfig:
 
 def started(bank: ClipBank, changes: Json, seed: int = 3) -> LinearEvaluation:
     config = config_of(changes)
-    return LinearEvaluation.of(config)(
-        [Joints()], bank, TRAIN, TEST, CLASSES, FRAMES, config, seed, GROUPS
-    )
+    return kind_of(config)([Joints()], bank, TRAIN, TEST, CLASSES, FRAMES, config, seed, GROUPS)
 
 
 def copied(state: Json) -> Json:
@@ -208,7 +206,7 @@ def test_auto_is_cross_validation_over_the_groups(
             right += int((predicted == labels[out]).sum())
         hits.append(right)
     config = config_of({"crops": 0, "weight_decay": "auto", "standardise": standardise})
-    evaluation = LinearEvaluation.of(config)(
+    evaluation = kind_of(config)(
         [Joints()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, 0, GROUPS
     )
     while not evaluation.done:

@@ -1,8 +1,4 @@
-"""Linear evaluation: a linear classifier on a frozen encoder (A.1).
-
-Beside its accuracy stands that of the nearest neighbour on the same features: it asks the features
-alone, without a classifier's training.
-"""
+"""What both kinds of linear evaluation have: crops, features, the test side, and their state."""
 
 from __future__ import annotations
 
@@ -15,14 +11,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from skelcon.augment import evaluation_view, training_view
 from skelcon.data import ClipBank
-from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
+from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.features import extract
 from skelcon.downstream.neighbours import nearest_labels
-from skelcon.downstream.regularised import deal, fit_path, hits_on_path
 from skelcon.downstream.result import EvaluationResult, scored, scores_of
 from skelcon.encoders import Encoder
 from skelcon.precision import computing
@@ -40,41 +34,6 @@ def linear_classifier(
         classifier.weight.copy_(weight)
         nn.init.zeros_(classifier.bias)
     return classifier
-
-
-def linear_evaluation(
-    encoders: Sequence[Encoder],
-    bank: ClipBank,
-    train: Tensor,
-    test: Tensor,
-    num_classes: int,
-    frames: int,
-    config: LinearConfig,
-    seed: int,
-    groups: Tensor | None = None,
-) -> EvaluationResult:
-    """Train a linear classifier on ``train`` and report its last epoch on ``test``.
-
-    Args:
-        encoders: frozen; of several the features are concatenated (Table 10).
-        bank: the clips.
-        train, test: (n,) int64 clips of the two sides.
-        num_classes: the number of classes.
-        frames: T, the frames of a view.
-        config: the classifier's training.
-        seed: the unit's seed.
-        groups: (n,) int64 the subject, camera or setup of each training clip, for
-            ``weight_decay: auto``; clips are drawn at random where they are not known.
-
-    Returns:
-        As :meth:`LinearEvaluation.result` has it.
-    """
-    evaluation = LinearEvaluation.of(config)(
-        encoders, bank, train, test, num_classes, frames, config, seed, groups
-    )
-    while not evaluation.done:
-        evaluation.run_epoch()
-    return evaluation.result()
 
 
 class LinearEvaluation(ABC):
@@ -118,11 +77,6 @@ class LinearEvaluation(ABC):
         self.classifier = self._new_classifier(
             sum(encoder.feature_size for encoder in encoders), num_classes
         )
-
-    @staticmethod
-    def of(config: LinearConfig) -> type[LinearEvaluation]:
-        """The kind of evaluation that ``config`` asks for."""
-        return RegularisedEvaluation if config.weight_decay == "auto" else SGDEvaluation
 
     @property
     def epochs(self) -> int:
@@ -264,139 +218,6 @@ class LinearEvaluation(ABC):
         result.metrics["nn_top1"] = scored(self._test, labels, nearest).metrics["top1"]
         result.metrics["top1_train"] = top1_train
         return result
-
-
-class SGDEvaluation(LinearEvaluation):
-    """Plain SGD on random crops, as in the paper.
-
-    Where crops are kept an epoch of this evaluation is a block of the classifier's
-    (:attr:`LinearConfig.block`); loss and accuracy are the last one's.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        assert self.config.weight_decay != "auto"
-        self._optimiser = torch.optim.SGD(
-            self.classifier.parameters(),
-            self.config.lr,
-            momentum=self.config.momentum,
-            weight_decay=self.config.weight_decay,
-        )
-
-    def _fit(self) -> tuple[float, float, float]:
-        """Train the epochs of a block; nothing is read back from the device before its end."""
-        config = self.config
-        first = self.epoch * config.block
-        for epoch in range(first, min(first + config.block, config.epochs)):
-            crop = epoch if config.crops is None else epoch % max(1, config.crops)
-            features = self._normed(self._crop(crop))
-            lr = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
-            for group in self._optimiser.param_groups:
-                group["lr"] = lr
-            draws = generator(self.seed, f"linear epoch {epoch}")
-            order = torch.randperm(len(self._train), generator=draws).to(self.bank.device)
-            totals = self._one_epoch(features, torch.split(order, config.batch))
-        loss, top1 = (totals / len(self._train)).tolist()
-        return loss, top1, lr
-
-    def _one_epoch(self, features: Tensor, batches: Sequence[Tensor]) -> Tensor:
-        """A step on each of ``batches``; the sum of the losses and the hits of their clips."""
-        totals = torch.zeros(2, dtype=torch.float64, device=features.device)
-        for some in batches:
-            labels = self._labels[some]
-            logits = self.classifier(features[some])
-            loss = functional.cross_entropy(logits, labels)
-            self._optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            self._optimiser.step()
-            totals[0] += loss.detach() * len(some)
-            totals[1] += logits.argmax(dim=1).eq(labels).sum()
-        return totals
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the optimiser."""
-        return {**super().state_dict(), "optimiser": self._optimiser.state_dict()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a :meth:`state_dict`."""
-        super().load_state_dict(state)
-        self._optimiser.load_state_dict(state["optimiser"])
-
-
-class RegularisedEvaluation(LinearEvaluation):
-    """The weight decay is chosen by cross-validation over groups of training clips.
-
-    Each of the first epochs is a fold: classifiers of all weight decays of
-    :data:`~skelcon.downstream.config.WEIGHT_DECAYS` are fitted without its groups, and evaluated on
-    them as on the test side. The last epoch fits all training clips with the weight decay of the
-    most hits, the stronger of equal ones, which is the metric ``weight_decay``. The test side
-    chooses nothing.
-
-    On features of many dimensions SGD with the paper's learning rate of 0.1 does not converge, with
-    any weight decay; the fit is by L-BFGS.
-    """
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._hits = torch.zeros(len(WEIGHT_DECAYS), dtype=torch.long)
-
-    def _fit(self) -> tuple[float, float, float]:
-        """A fold's smallest loss and best accuracy; in the last epoch those of the training."""
-        if self.epoch < FOLDS:
-            loss, top1 = self._validate(self.epoch)
-        else:
-            loss, top1 = self._train_all()
-        return loss, top1, 1.0  # the first step that L-BFGS tries
-
-    def _validate(self, fold: int) -> tuple[float, float]:
-        held_out = deal(self._groups, self._labels, self.seed).eq(fold)
-        count = int(held_out.sum())
-        if count in (0, len(held_out)):  # there are fewer groups than folds
-            return 0.0, 0.0
-        features, labels, (shift, scale) = self._part(~held_out)
-        tested = (self._gallery[held_out] - shift) * scale
-        classifiers = fit_path(features, labels, self._num_classes, WEIGHT_DECAYS)
-        hits, loss = hits_on_path(classifiers, tested, self._labels[held_out])
-        self._hits += hits
-        return loss, int(hits.max()) / count
-
-    def _train_all(self) -> tuple[float, float]:
-        features, labels, self._norm = self._part(torch.ones_like(self._labels, dtype=torch.bool))
-        path = WEIGHT_DECAYS[: self._chosen + 1]
-        weight, bias = fit_path(features, labels, self._num_classes, path)[-1]
-        assert isinstance(self.classifier, nn.Linear)
-        with torch.no_grad():
-            self.classifier.weight.copy_(weight)
-            self.classifier.bias.copy_(bias)
-        hits, loss = hits_on_path([(weight, bias)], features, labels)
-        return loss, int(hits) / len(labels)
-
-    @property
-    def _chosen(self) -> int:
-        """Which weight decay has the most hits; the grid starts with the strongest."""
-        return int(self._hits.argmax())
-
-    def _part(self, chosen: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """All crops of the ``chosen`` (n,) training clips, their labels, and how they are
-        standardised: by the first crop of the same clips."""
-        crops = [self._crop(number)[chosen] for number in range(max(1, self.config.crops or 0))]
-        shift, scale = standardisation(crops[0], self.config.standardise)
-        features = torch.cat([(crop - shift) * scale for crop in crops])
-        return features, self._labels[chosen].repeat(len(crops)), (shift, scale)
-
-    def _evaluated(self, top1_train: float) -> EvaluationResult:
-        result = super()._evaluated(top1_train)
-        result.metrics["weight_decay"] = WEIGHT_DECAYS[self._chosen]
-        return result
-
-    def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the hits so far."""
-        return {**super().state_dict(), "hits": self._hits.clone()}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from a :meth:`state_dict`."""
-        super().load_state_dict(state)
-        self._hits = state["hits"].cpu().clone()
 
 
 def standardisation(features: Tensor, standardise: bool) -> tuple[Tensor, Tensor]:
