@@ -1,4 +1,4 @@
-"""Settings of the contrast that a study or the user sets and that nothing reads: a mistake.
+"""Settings of the contrast that a study, a search or the user sets and nothing reads: a mistake.
 
 Presets set them whatever the objective is, and are not asked.
 """
@@ -16,6 +16,7 @@ from skelcon.settings import assignments
 
 if TYPE_CHECKING:
     from ablation.plan import Cell, Plan
+    from ablation.search.space import Space
 
 CONTRAST, OBJECTIVE = "pretrain.contrast.", "pretrain.objective"
 
@@ -31,12 +32,26 @@ def check_unused(plan: Plan) -> None:
     for name, row in study.all_rows.items():
         own = [cell for cell in cells if cell.row == name]
         check_contrast(f"study '{study.name}', row '{name}'", row.set, _pretrainings(plan, own))
-    shared = [("base", study.base, cells)]
+    check_shared(f"study '{study.name}', base", study.base, _pretrainings(plan, cells))
     for name, column in study.columns.items():
-        shared.append((f"column '{name}'", column.set, [c for c in cells if c.column == name]))
-    for where, tree, own in shared:
-        if any(text.startswith(OBJECTIVE) for text in assignments(tree)):
-            check_contrast(f"study '{study.name}', {where}", tree, _pretrainings(plan, own))
+        own = [cell for cell in cells if cell.column == name]
+        where = f"study '{study.name}', column '{name}'"
+        check_shared(where, column.set, _pretrainings(plan, own))
+
+
+def check_space(space: Space, overrides: Json, units: Sequence[PretrainUnit]) -> None:
+    """:func:`check_unused` of a search, some of whose trials have the pre-trainings ``units``."""
+    check_contrast("--set", overrides, units)
+    check_shared(space.at("base"), space.base, units)
+    for path, domain in space.space.items():
+        for value in domain.values:
+            check_contrast(space.at("space", path), {path: value}, units)
+
+
+def check_shared(where: str, tree: Json, units: Iterable[PretrainUnit]) -> None:
+    """:func:`check_contrast` of what may be meant for others, unless it chooses the objective."""
+    if any(text.startswith(OBJECTIVE) for text in assignments(tree)):
+        check_contrast(where, tree, units)
 
 
 def check_contrast(where: str, tree: Json, units: Iterable[PretrainUnit]) -> None:

@@ -18,6 +18,7 @@ from ablation.search.steps import Steps
 from ablation.study import Study
 from ablation.study_parts import Column, Row
 from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
+from ablation.unused import check_space
 from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, require_sides, split
 from skelcon.encoders import Representation
@@ -85,7 +86,15 @@ class SearchProblem:
         for fold in problem.units({}):
             clips = len(fold.pretraining.side.clips(dataset))
             check_batch(fold.pretraining.settings, clips, where)
+        check_space(space, overrides, problem._tried())
         return problem
+
+    def _tried(self) -> list[PretrainUnit]:
+        """The pre-trainings of the default, and with each value that the space names."""
+        tried = [Json(), *({p: v} for p, own in self.space.space.items() for v in own.values)]
+        rows = {", ".join(assignments(each)) or "default": self.changes(each) for each in tried}
+        units = self.plan(rows, "validation", (self.space.seed,)).units.values()
+        return [unit for unit in units if isinstance(unit, PretrainUnit)]
 
     def settings(self, parameters: Json) -> Settings:
         """The settings of a trial with ``parameters``."""

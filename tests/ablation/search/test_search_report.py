@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
-from search_helpers import problem_of, record_of
+from search_helpers import SPACE, problem_of, record_of
 
 from ablation.search import report
 from ablation.search.problem import SearchProblem
@@ -21,7 +21,7 @@ from ablation.search.report import Summary, importance
 from ablation.search.run import lead_in_words
 from ablation.store import Store
 from skelcon.data import SkeletonDataset
-from skelcon.presets import preset_tree, resolve_with_preset
+from skelcon.presets import Preset, preset_tree, resolve_with_preset
 from skelcon.settings import parse_assignment, put
 
 LR = "pretrain.optimiser.lr"
@@ -70,6 +70,27 @@ def test_the_best_is_the_best_of_those_that_ran_to_their_end(
     assert document["default"]["value"] == 0.3
     assert document["provenance"]["data"]["fingerprint"] == dataset.fingerprint
     assert "torch" in document["provenance"]["versions"]
+
+
+@pytest.mark.parametrize(
+    ("views", "told"),
+    [
+        ({}, "for seq with crop, flip; "),
+        ({"pretrain.views.key.use": []}, "with crop+flip (query) and no augmentation (key); "),
+        (
+            {"pretrain.views": {"query": {"use": ["crop"]}, "extra": [{"use": ["pose"]}]}},
+            "with crop (query), crop+flip (key) and pose (extra view 1); ",
+        ),
+    ],
+)
+def test_the_preset_says_how_the_views_of_the_best_are_made(
+    tmp_path: Path, dataset: SkeletonDataset, views: dict[str, Any], told: str
+) -> None:
+    base = {**SPACE["base"], "pretrain.augment.use": ["crop", "flip"], **views}
+    problem = problem_of(tmp_path, dataset, base=base)
+    record = recorded(problem, tmp_path / "s", [[0.2, 0.3]])
+    report.export(Summary(record, Store(tmp_path / "r")), tmp_path / "s")
+    assert told in Preset.of(tmp_path / "s" / "preset.yaml").chosen
 
 
 @pytest.mark.parametrize("settings", [2, 7])

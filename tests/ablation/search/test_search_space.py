@@ -17,6 +17,7 @@ from ablation.search.space import Domain, known_spaces, load_space, named_space
 from ablation.study import known_studies
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError
+from skelcon.settings import merge
 
 SPACE: dict[str, Any] = {
     "title": "A tiny search",
@@ -171,3 +172,56 @@ def test_a_space_is_read_without_the_libraries_that_search_it() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+# -- what nothing reads ------------------------------------------------------------------------
+
+TEMPERATURE = "pretrain.contrast.temperature"
+UNREAD = "decides nothing: it is an option of moco, not of simclr"
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "overrides", "message"),
+    [
+        ({"pretrain.objective.name": "simclr"}, TEMPERATURE, {}, rf"line \d+: '{TEMPERATURE}' "),
+        ({}, TEMPERATURE, {"pretrain.objective.name": "simclr"}, rf"line \d+: '{TEMPERATURE}' "),
+        (
+            {"pretrain.objective.name": "simclr"},
+            "pretrain.optimiser.lr",
+            {TEMPERATURE: 0.2},
+            f"^--set: '{TEMPERATURE}' ",
+        ),
+        (
+            {"pretrain.objective.name": "simclr", "pretrain.contrast.momentum": 0.9},
+            "pretrain.optimiser.lr",
+            {},
+            r"line \d+: 'pretrain.contrast.momentum' ",
+        ),
+    ],
+)
+def test_a_search_over_a_setting_that_nothing_reads_is_a_mistake(
+    tmp_path: Path,
+    dataset: SkeletonDataset,
+    base: dict[str, Any],
+    path: str,
+    overrides: dict[str, Any],
+    message: str,
+) -> None:
+    own = {"pretrain.batch": 4, **base}
+    space = load_space(written(tmp_path, base=own, space={path: {"uniform": [0.05, 0.2]}}))
+    asked: dict[str, Any] = {}
+    merge(asked, overrides)
+    with pytest.raises(UserError, match=f"{message}{UNREAD}"):
+        SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides=asked)
+
+
+def test_a_setting_that_some_trials_read_is_no_mistake(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    searched = {
+        TEMPERATURE: {"uniform": [0.05, 0.2]},
+        "pretrain.objective.name": {"choice": ["simclr", "moco"]},
+    }
+    base = {"pretrain.batch": 4, "pretrain.objective.name": "simclr"}
+    space = load_space(written(tmp_path, base=base, space=searched))
+    SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides={})
