@@ -28,12 +28,14 @@ COORDINATES = "coordinates"
 
 
 def _reserved() -> Sequence[str]:
-    """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes."""
+    """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes.
+
+    Nor what stands beside them in keys. (Encoders may have the same name: their settings are
+    ``encoders.stgcn``, those of a representation ``encoders.custom.stgcn``.)
+    """
     from torch import nn
 
-    from skelcon.encoders.config import EncodersConfig
-
-    return (*EncodersConfig.model_fields, COORDINATES, *dir(nn.ModuleDict()))
+    return ("frames", "orientation", "custom", COORDINATES, *dir(nn.ModuleDict()))
 
 
 REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(

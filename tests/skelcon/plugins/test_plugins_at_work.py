@@ -106,6 +106,23 @@ def trained(bank: ClipBank, layout: SkeletonLayout, config: PretrainConfig) -> P
     return training
 
 
+@pytest.mark.parametrize("name", ["stgcn", "ctrgcn", "transformer", "stream"])
+def test_a_representation_may_be_called_as_a_built_in_encoder(
+    small_bank: ClipBank, small_layout: SkeletonLayout, name: str
+):
+    def sequence(view: Tensor) -> Tensor:
+        return view.permute(0, 2, 3, 4, 1).flatten(2)
+
+    skelcon.register_representation(name, version=1, encoder="bigru")(sequence)
+    config = pretrain(representations=["seq", name], epochs=1)
+    encoders = config.resolved()["encoders"]
+    own = {"encoder": "bigru", "options": encoders["seq"], "representation_version": "1"}
+    assert encoders["custom"] == {name: own}
+    assert PretrainConfig.model_validate(config.resolved()).resolved() == config.resolved()
+    training = trained(small_bank, small_layout, config)
+    assert training.contrast.encoder(name).feature_size == 16
+
+
 def custom_config() -> PretrainConfig:
     custom = {
         "motion": {"encoder": "mean-net", "options": {"width": 6}},
