@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,19 +113,38 @@ def _pooled(
 
 def hits_of(plan: Plan, store: Store) -> dict[tuple[str, str], ClipHits]:
     """(row, column) -> its hits, where a seed has been evaluated on all of its folds."""
+    found = {}
+    for where, seeds in _finished(plan, store).items():
+        hits = read_hits(store, seeds)
+        if hits is not None:
+            found[where] = hits
+    return found
+
+
+def of_other_clips(plan: Plan, store: Store, hits: Container[tuple[str, str]]) -> list[str]:
+    """The columns with cells that have no ``hits``, as each of their seeds tested other clips."""
+    found: dict[str, None] = {}
+    for where, seeds in _finished(plan, store).items():
+        if where not in hits and where[1] not in found:
+            parts = [_pooled(store, evaluations) for evaluations in seeds.values()]
+            clips = [part[0] for part in parts if part is not None]
+            if not all(np.array_equal(clips[0], each) for each in clips):
+                found[where[1]] = None
+    return list(found)
+
+
+def _finished(plan: Plan, store: Store) -> dict[tuple[str, str], dict[int, list[str | Fusion]]]:
+    """(row, column) -> of each seed that is done on all of its folds its evaluations."""
     seeds: dict[tuple[str, str], dict[int, list[Unit | Fusion]]] = {}
     for cell in plan.cells:
         if cell.unit is not None and plan.metric(cell.column) == METRIC:
             units = seeds.setdefault((cell.row, cell.column), {}).setdefault(cell.seed, [])
             units.append(cell.unit)
-    found = {}
-    for where, of_seeds in seeds.items():
-        done = {
+    return {
+        where: {
             seed: [unit if isinstance(unit, Fusion) else unit.key for unit in units]
             for seed, units in of_seeds.items()
             if all(store.is_done(each.key) for unit in units for each in evaluations_of(unit))
         }
-        hits = read_hits(store, done)
-        if hits is not None:
-            found[where] = hits
-    return found
+        for where, of_seeds in seeds.items()
+    }

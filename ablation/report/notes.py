@@ -11,6 +11,7 @@ import pandas as pd
 from ablation.evidence.budgets import unequal_budgets
 from ablation.evidence.claims import Answer, in_short
 from ablation.evidence.effects import Effects
+from ablation.evidence.hits import of_other_clips
 from ablation.evidence.validation import validation_notes
 from ablation.plan import Plan
 from ablation.report.diagnosis import pretext_notes
@@ -81,6 +82,7 @@ def notes_of(
     if not on_test:
         notes += map(Detail, validation_notes(plan, hits or {}))
     if store is not None:
+        notes += _other_clips(plan, store, hits or {})
         leaks = read_leaks(store.results / HEADERS / dataset.fingerprint)
         notes += leak_notes(plan, without_leaks(plan, hits or {}, leaks), leaks)
     if answers:
@@ -110,6 +112,18 @@ def _tasks(plan: Plan) -> list[str]:
         return []
     parts = [f"{task} ({and_joined(labels)})" for task, labels in found.items()]
     return [f"Columns are of different tasks: {', '.join(parts)}. Compare rows, not columns."]
+
+
+def _other_clips(plan: Plan, store: Store, hits: Mapping[tuple[str, str], ClipHits]) -> list[str]:
+    """Where seeds share no sample of clips, so that no error can be taken from one."""
+    columns = of_other_clips(plan, store, hits)
+    labels = and_joined([plan.study.columns[column].label or column for column in columns])
+    if not columns:
+        return []
+    return [
+        f"{labels}: each seed was tested on other clips (exemplars that are drawn from them are "
+        "not tested), so there is no standard error over clips, and intervals are over seeds alone."
+    ]
 
 
 def _precisions(plan: Plan) -> list[str]:
