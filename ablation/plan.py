@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablation.designs.describe import described
+from ablation.designs.describe import described, told_of_same_work
 from ablation.fusion import Fusion, why_not
 from ablation.study import Study
 from ablation.study_parts import Report
@@ -213,14 +213,21 @@ def make_plan(
         for column, own in _protocols(study, dataset).items()
         for cell in maker.cells(row, column, own or chosen)
     ]
-    notes = (*notes, *maker.notes, *_notes_on_design(study))
+    notes = (*notes, *maker.notes, *_notes_on_design(study, cells))
     return Plan(*question, tuple(cells), maker.units, notes)
 
 
-def _notes_on_design(study: Study) -> list[str]:
+def _notes_on_design(study: Study, cells: Sequence[Cell]) -> list[str]:
     """What the rows of a design can tell."""
-    runs = [row.levels for row in study.rows.values() if row.levels]
-    return described(study.design, runs) if study.design is not None and len(runs) > 1 else []
+    runs = {name: row.levels for name, row in study.rows.items() if row.levels}
+    if study.design is None or len(runs) < 2:
+        return []
+    units = dict[str, list[tuple[str, str]]]()
+    for cell in cells:
+        column = study.columns[cell.column]
+        if cell.row in runs and cell.unit is not None and column.unit == "percent":
+            units.setdefault(column.label or cell.column, []).append((cell.row, cell.unit.key))
+    return [*described(study.design, [*runs.values()]), *told_of_same_work(units)]
 
 
 def _protocols(study: Study, dataset: SkeletonDataset) -> dict[str, str | None]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ablation.designs.config import Axis, Design
 from ablation.designs.matrix import Aliases, Array, Pair, aliases_of, columns_of
-from ablation.text import plural
+from ablation.text import and_joined, plural
 
 _MOST = 8
 """Aliases that are spelled out."""
@@ -39,6 +39,33 @@ def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
     first = f"Design: {', '.join(parts[:2])}, {parts[2]}."
     aliases = _in_words(found, names)
     return [first, f"Aliases: {aliases}."] if aliases else [first]
+
+
+def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
+    """Runs that have the same units, as none reads what they differ in; none where all differ.
+
+    They would count as several runs, whose noise is the same.
+
+    Args:
+        units: the name of each run, and the key of each of its units.
+    """
+    found: dict[str, dict[str, None]] = {}
+    for run, key in units:
+        found.setdefault(key, {})[run] = None
+    return next((list(runs) for runs in found.values() if len(runs) > 1), [])
+
+
+def told_of_same_work(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
+    """Notes on runs that are :func:`same_work`; ``columns`` has the units of each, by its label."""
+    found: dict[str, list[str]] = {}
+    for label, units in columns.items():
+        if same := same_work(units):
+            found.setdefault(and_joined(same), []).append(label)
+    return [
+        f"Runs {runs} are one and the same work in {and_joined(labels)}, as nothing reads what "
+        "they differ in: what the factors do cannot be told."
+        for runs, labels in found.items()
+    ]
 
 
 def main_effects_are_mixed(design: Design, runs: Sequence[Mapping[str, str]]) -> bool:

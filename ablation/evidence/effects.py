@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablation.designs import Axis, Kind
-from ablation.designs.describe import columns_of_runs
+from ablation.designs.describe import columns_of_runs, same_work
 from ablation.designs.matrix import Array, Pair, mixed_with
 from ablation.designs.runs import runs_of
 from ablation.evidence.budgets import unequal_budgets
@@ -23,6 +23,7 @@ from ablation.evidence.evidence import Evidence
 from ablation.plan import Plan
 from ablation.statistics import LEVEL, adjusted
 from ablation.statistics.effects import shares_of
+from ablation.text import and_joined
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,10 @@ def _of_column(
     unequal = unequal_budgets(plan, [(name, column) for name in used])
     if unequal:
         return replace(empty, reason=f"the budgets differ ({unequal})")
-    same = _same_work(plan, column, used)
+    own = [cell for cell in plan.cells if cell.column == column and cell.row in used]
+    same = same_work((cell.row, cell.unit.key) for cell in own if cell.unit is not None)
     if same:
-        return replace(empty, reason=f"runs {same} are one and the same work")
+        return replace(empty, reason=f"runs {and_joined(same)} are one and the same work")
     columns = columns_of_runs(design.axes, [levels[name] for name in used])
     axes = tuple(axis for axis in design.axes if axis.name in columns)
     cells = DesignCells.of(evidence, column, used, seeds, [levels[name] for name in used], axes)
@@ -132,20 +134,6 @@ def _of_column(
         closed=tuple(pair for pair, each in further.items() if not each),
         mixed=_mixed(columns, further),
     )
-
-
-def _same_work(plan: Plan, column: str, rows: Sequence[str]) -> str:
-    """``a and b`` that have the same units, as none reads what they differ in; "" of none.
-
-    They would count as two runs, whose noise is the same.
-    """
-    found: dict[str, str] = {}
-    for cell in plan.cells:
-        if cell.column == column and cell.row in rows and cell.unit is not None:
-            other = found.setdefault(cell.unit.key, cell.row)
-            if other != cell.row:
-                return f"{other} and {cell.row}"
-    return ""
 
 
 def _mixed(

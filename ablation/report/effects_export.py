@@ -12,6 +12,7 @@ from ablation.evidence.effects import Effects
 from ablation.plan import Plan
 from ablation.report.effect_words import EffectWords
 from ablation.report.entry import difference, p_text
+from ablation.text import plural
 
 COLUMNS: tuple[str, ...] = ("column", "design", "kind", "factor", "level", "against")
 COLUMNS += ("effect", "low", "high", "p", "p_holm", "share")
@@ -59,7 +60,8 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
     if each.reason:
         return f"What matters{where} is not said: {each.reason}."
     if not each.basis:
-        return f"What matters{where} is not said: one seed, and no run to spare: run more seeds."
+        told = f"one seed, and no run to spare{_part(plan, each)}"
+        return f"What matters{where} is not said: {told}: run more seeds."
     words = EffectWords(each)
     mattering = {name: found for name in words.names if (found := words.largest(name)) is not None}
     told = [
@@ -77,8 +79,14 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
         lead = f"{'No factor by itself' if shown else 'Nothing'} is shown to matter{where}"
     parts = [lead, *([f"not distinguishable: {', '.join(rest)}"] if rest else [])]
     parts += [f"interactions: {', '.join(map(words.depending, shown))}"] if shown else []
-    part = "" if each.runs[0] == each.runs[1] else f" ({each.runs[0]} of {each.runs[1]} runs)"
-    return f"{'; '.join(parts)}{part}."
+    return f"{'; '.join(parts)}{_part(plan, each)}."
+
+
+def _part(plan: Plan, each: Effects) -> str:
+    """`` (16 of 18 runs, 2 of 3 seeds)``, if not all that were asked are there."""
+    counts = {"run": each.runs, "seed": (each.seeds, len(plan.seeds))}
+    told = [f"{n} of {plural(of, what)}" for what, (n, of) in counts.items() if n != of]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def details(effects: Sequence[Effects]) -> list[str]:

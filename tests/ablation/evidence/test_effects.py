@@ -257,7 +257,17 @@ def test_what_is_done_of_a_design_is_used(dataset: SkeletonDataset, tmp_path: Pa
     table = table_of(plan, store)
     (found,) = table.effects
     assert (found.runs, found.seeds, found.basis) == ((11, 12), 2, "runs")
-    assert any(note.endswith("(11 of 12 runs).") for note in table.notes)
+    assert any(note.endswith("(11 of 12 runs, 2 of 3 seeds).") for note in table.notes)
+
+
+def test_one_seed_of_those_that_were_asked_is_told(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    design = {"kind": "one-at-a-time", "factors": FACTORS}
+    plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
+    finish(plan_of(dataset, tmp_path, design, seeds=1), store)
+    told = "is not said: one seed, and no run to spare (1 of 3 seeds): run more seeds."
+    assert f"What matters {told}" in table_of(plan, store).notes
 
 
 PAIRS = {
@@ -325,6 +335,10 @@ def test_runs_that_are_the_same_work_are_not_counted_as_two(
     uses = {name: {"set": {"pretrain.augment.use": [name]}} for name in ("gaussian_noise", "crop")}
     factors = {"use": {"levels": uses}, "noise": PAIRS["noise"]}
     plan = plan_of(dataset, tmp_path, {"kind": "grid", "factors": factors})
+    assert plan.notes[1:] == (
+        "Runs crop/0.1 and crop/0.2 are one and the same work in seq, as nothing reads what they "
+        "differ in: what the factors do cannot be told.",
+    )
     table = finish_as(plan, Store(tmp_path / "results"), lambda at: 0.5)
     same = "runs crop/0.1 and crop/0.2 are one and the same work"
     assert table.effects[0].reason == same
