@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablation.units import EvaluateOn, EvaluateUnit, Side, Unit
+from ablation.units import EncoderSource, EvaluateOn, EvaluateUnit, Side, Unit
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,24 @@ class Fusion:
         """For people."""
         return f"a fusion of {self.units[0].task_name}"
 
+    def parameters(self, sizes: Sequence[int]) -> int:
+        """How large its encoders are; a frozen one that several evaluations share counts once.
+
+        Where they share only some of their encoders these count twice, as the size of each alone is
+        not known.
+
+        Args:
+            sizes: of the encoders of each of :attr:`units`.
+        """
+        total, counted = 0, set[EncoderSource]()
+        each = sorted(zip(self.units, sizes, strict=True), key=lambda own: -len(own[0].encoders))
+        for unit, size in each:
+            if not (unit.task.frozen and counted.issuperset(unit.encoders)):
+                total += size
+            if unit.task.frozen:
+                counted.update(unit.encoders)
+        return total
+
 
 def evaluations_of(unit: Unit | Fusion) -> tuple[Unit, ...]:
     """The units that a cell's number is made of: its own, or all of a fusion."""
@@ -65,4 +83,7 @@ def why_not(units: Sequence[EvaluateUnit]) -> str:
         return f"it would fuse {' and '.join(names)}"
     if not units[0].task.scores:
         return f"{units[0].task_name} has no scores of classes to fuse"
+    subsets = dict.fromkeys(unit.task.predictions(unit.settings, 1) for unit in units)
+    if len(subsets) > 1:
+        return f"it would fuse {' and '.join(map(str, subsets))} subsets of the labels"
     return ""

@@ -53,6 +53,7 @@ notes: [text]                                 what a reader must know
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -62,7 +63,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.designs import Design, with_generated_rows
-from ablation.study_parts import Column, Downstream, Report, Row
+from ablation.study_parts import Column, Downstream, Report, Row, check_fusion
 from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
@@ -164,7 +165,8 @@ class Study(Config):
             hint = nearest(metric, metrics)
             raise ValueError(f"unknown metric '{metric}' of task {task}: {hint}")
         if column.fuse or column.weights:
-            self._check_fusion(name, column)
+            check_fusion(name, self.columns)
+            self._check_subsets(name)
         if column.of is not None:
             own = (column.set, column.protocol, column.task, column.separate, column.downstream)
             if any(own):
@@ -183,25 +185,27 @@ class Study(Config):
                     "(downstream: [seq]) in the row, the column or the study"
                 )
 
-    def _check_fusion(self, name: str, column: Column) -> None:
-        given = column.model_fields_set - {"label", "fuse", "weights", "metric", "unit"}
-        if given:
-            raise ValueError(f"column '{name}' fuses columns: it cannot set '{min(given)}'")
-        if len(set(column.fuse)) != len(column.fuse) or len(column.fuse) < 2:
-            raise ValueError(f"column '{name}': fuse: name two columns or more, each once")
-        plain = [key for key, each in self.columns.items() if not (each.of or each.fuse)]
-        for each in column.fuse:
-            if each not in plain:
+    def _check_subsets(self, name: str) -> None:
+        """What is fused has to be trained on as many subsets of the labels."""
+        for row, column in itertools.product(self.all_rows, self.columns[name].fuse):
+            first = self.columns[name].fuse[0]
+            own, others = self._subsets(row, first), self._subsets(row, column)
+            if own != others and self.task_of(row, first) == self.task_of(row, column):
                 raise ValueError(
-                    f"column '{name}': fuse: no column '{each}' with evaluations of its own: "
-                    f"{nearest(each, plain)}"
+                    f"column '{name}': fuse: '{first}' and '{column}' have {own} and {others} "
+                    "subsets of the labels"
                 )
-        if column.weights and len(column.weights) != len(column.fuse):
-            raise ValueError(
-                f"column '{name}': weights: give one for each of {len(column.fuse)} columns"
-            )
-        if len({self.columns[each].protocol for each in column.fuse}) > 1:
-            raise ValueError(f"column '{name}': fuse: the columns have different protocols")
+
+    def _subsets(self, row: str, column: str) -> int:
+        """How many subsets of the labels a cell is trained on, as far as the study says."""
+        tree: Json = {}
+        for changes in (self.base, self.all_rows[row].set, self.columns[column].set):
+            merge(tree, changes)
+        task = TASKS[self.task_of(row, column)]
+        own = tree.get(task.name)
+        own = own if isinstance(own, dict) else {}
+        known = {name: own[name] for name in ("labels", "subsets") if name in own}
+        return task.predictions(task.settings().model_copy(update=known), 1)
 
     def _check_report(self, report: Report) -> None:
         for row in report.values:

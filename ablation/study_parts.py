@@ -5,12 +5,14 @@ The text of `ablation.study` describes their fields.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from skelcon.config import Config, Json
 from skelcon.encoders import Representation
+from skelcon.errors import nearest
 
 Downstream = Annotated[tuple[Representation, ...] | None, Field(min_length=1)]
 
@@ -66,3 +68,26 @@ class Report(Config):
     values: dict[str, dict[str, float]]
     spreads: dict[str, dict[str, float]] = Field({})
     others: dict[str, Reported] = Field({})
+
+
+def check_fusion(name: str, columns: Mapping[str, Column]) -> None:
+    """ValueError unless the column ``name`` fuses what can be fused."""
+    column = columns[name]
+    given = column.model_fields_set - {"label", "fuse", "weights", "metric", "unit"}
+    if given:
+        raise ValueError(f"column '{name}' fuses columns: it cannot set '{min(given)}'")
+    if len(set(column.fuse)) != len(column.fuse) or len(column.fuse) < 2:
+        raise ValueError(f"column '{name}': fuse: name two columns or more, each once")
+    plain = [key for key, each in columns.items() if not (each.of or each.fuse)]
+    for each in column.fuse:
+        if each not in plain:
+            raise ValueError(
+                f"column '{name}': fuse: no column '{each}' with evaluations of its own: "
+                f"{nearest(each, plain)}"
+            )
+    if column.weights and len(column.weights) != len(column.fuse):
+        raise ValueError(
+            f"column '{name}': weights: give one for each of {len(column.fuse)} columns"
+        )
+    if len({columns[each].protocol for each in column.fuse}) > 1:
+        raise ValueError(f"column '{name}': fuse: the columns have different protocols")

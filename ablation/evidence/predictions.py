@@ -90,9 +90,6 @@ def fused_result(store: Store, fusion: Fusion) -> Json:
         NoPredictionsError: if they cannot be fused.
     """
     top1 = read_predictions(store, fusion).right.mean(axis=1)
-    results = [store.result(unit.key) for unit in fusion.units]
-    values = {
-        "top1": float(top1.mean()),
-        "parameters": sum(result["parameters"] for result in results),
-    }
+    sizes = [int(store.result(unit.key)["parameters"]) for unit in fusion.units]
+    values: Json = {"top1": float(top1.mean()), "parameters": fusion.parameters(sizes)}
     return values | ({"top1_std": float(top1.std(ddof=1))} if len(top1) > 1 else {})

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import ablation
 from ablation.evidence.evidence import evidence_of
+from ablation.evidence.predictions import fused_result
 from ablation.figures.asked import Asked
 from ablation.figures.predictions import predictions_of
 from ablation.figures.tradeoff import against_parameters
@@ -256,3 +257,57 @@ def test_mistakes_are_told_in_a_line(study: Study, tmp_path: Path, column: str, 
     with pytest.raises(UserError, match=told.replace("(", r"\(")) as error:
         load_study(tmp_path / "wrong.yaml")
     assert "\n" not in str(error.value)
+
+
+def changed(tmp_path: Path, **of: str) -> Study:
+    """The study with further settings of columns, and further columns."""
+    text = (tmp_path / "fused.yaml").read_text()
+    for name, settings in of.items():
+        own = f"pretrain.representations: [{name}]"
+        if own in text:
+            text = text.replace(own, f"{own}, {settings}")
+        else:
+            text = text.replace("paper:", f"  {name}: {settings}\npaper:")
+    (tmp_path / "changed.yaml").write_text(text)
+    return load_study(tmp_path / "changed.yaml")
+
+
+def test_columns_of_other_subsets_of_the_labels_are_not_fused(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    some = "linear.labels: 0.4, linear.subsets: 3"
+    told = "column 'both': fuse: 'img' and 'seq' have 1 and 3 subsets of the labels"
+    with pytest.raises(UserError, match=told):
+        changed(tmp_path, seq=some)
+    assert changed(tmp_path, img=some, seq="linear: {labels: 0.5, subsets: 3}")
+    # With all labels there are none; what --set makes of it is known when it is planned.
+    plan = plan_of(changed(tmp_path, seq="linear.subsets: 3"), dataset)
+    assert all(cell.unit for cell in plan.cells if (cell.row, cell.column) == ("none", "both"))
+    plan = plan_of(plan.study, dataset, overrides={"linear": {"labels": 0.4}})
+    reasons = {cell.reason for cell in plan.cells if (cell.row, cell.column) == ("none", "both")}
+    assert reasons == {"not applicable: it would fuse 1 and 3 subsets of the labels"}
+
+
+@pytest.mark.parametrize(
+    ("task", "parts", "parameters"),
+    [
+        ("linear", "seq, again", 10),
+        ("linear", "img, seq, pair", 10),
+        ("finetune", "seq, again", 20),
+    ],
+)
+def test_a_frozen_encoder_that_several_columns_evaluate_counts_once(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path, task: str, parts: str, parameters: int
+) -> None:
+    both = "separate: true, downstream: [img, seq]"
+    file = changed(
+        tmp_path,
+        again=f"{{downstream: [seq], set: {{pretrain.representations: [seq], {task}.epochs: 2}}}}",
+        pair=f"{{{both}, set: {{pretrain.representations: [img, seq]}}}}",
+        fused=f"{{fuse: [{parts}]}}",
+    ).model_copy(update={"task": task})
+    store, plan = Store(tmp_path / "results"), plan_of(file, dataset, seeds=(0,))
+    finish(plan, store)
+    fusion = next(c.unit for c in plan.cells if (c.row, c.column) == ("none", "fused"))
+    assert isinstance(fusion, Fusion)
+    assert fused_result(store, fusion)["parameters"] == parameters
