@@ -7,6 +7,8 @@ that no table is lost to one that happens to be of the same study.
 
 from __future__ import annotations
 
+import copy
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ from ablation.canonical import digest
 from ablation.plan import Plan
 from ablation.text import plural
 from skelcon.config import Json
+from skelcon.downstream.tasks import TASKS
+from skelcon.encoders.config import BUILTIN
 from skelcon.errors import UserError
 from skelcon.settings import assignments
 
@@ -27,6 +31,7 @@ _OF_ROW = ("set", "downstream", "pretrain", "coordinates", "task")
 _OF_COLUMN: tuple[str, ...] = ("set", "downstream", "protocol", "task", "separate", "of", "metric")
 _OF_COLUMN += ("unit", "fuse", "weights")
 _OF_STUDY = ("task", "metric", "downstream", "base", "transfer")
+_PARTS = ("rows", "references", "columns")
 _LONGEST = 60
 _SHORT = 4
 """Digits that tell apart two questions that differ in no word."""
@@ -95,10 +100,33 @@ def in_words(values: Json) -> str:
 
 def same_question(one: Json, other: Json) -> bool:
     """Whether two ask the same but for seeds and rows, and for words (labels, titles, claims)."""
-    return _frame(one) == _frame(other) and all(
-        _deciding(first, _OF_ROW) == _deciding(second, _OF_ROW)
-        for first, second in _common_rows(one, other)
+    first, second = _frames(one, other)
+    return first == second and all(
+        _deciding(own, _OF_ROW) == _deciding(others, _OF_ROW)
+        for own, others in _common_rows(one, other)
     )
+
+
+def _frames(one: Json, other: Json) -> tuple[Json, Json]:
+    """Of two what decides every cell, without the sections of presets that no cell of them reads.
+
+    Presets get sections for further tasks and encoders: tables without these are what they were.
+    """
+    both = [each["study"] for each in (one, other)]
+    parts = [own for study in both for part in _PARTS for own in study.get(part, {}).values()]
+    tasks = {*(study.get("task", "linear") for study in both), *(own.get("task") for own in parts)}
+    chosen = json.dumps([one, other])
+    encoders = [name for name in BUILTIN if f': "{name}"' not in chosen]
+    found = copy.deepcopy((_frame(one), _frame(other)))
+    for frame in found:
+        tree = frame["preset"] if isinstance(frame["preset"], dict) else {}
+        special = (tree.get(part, {}).values() for part in ("by_data", "by_representations"))
+        for own in (tree, *itertools.chain(*special)):
+            for name in TASKS.keys() - tasks:
+                own.pop(name, None)
+            for name in encoders:
+                own.get("pretrain", {}).get("encoders", {}).pop(name, None)
+    return found
 
 
 def _frame(values: Json) -> Json:
@@ -183,14 +211,14 @@ def _rows(values: Json) -> Json:
 
 def _differences(one: Json, other: Json) -> list[str]:
     """The names of what differs, in words."""
-    first, second = _frame(one), _frame(other)
+    first, second = _frames(one, other)
     found = [name for name in second if first.get(name) != second[name]]
     return [name.replace("_", " ") for name in found]
 
 
 def _words(there: Json, own: Json) -> list[str]:
     """What makes ``own`` recognisable beside what is there already."""
-    first, second = _frame(there), _frame(own)
+    first, second = _frames(there, own)
     words = []
     if first["data"] != second["data"]:
         names = there.get("data_name"), str(own["data_name"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,40 @@ def test_other_data_and_changed_rows_are_other_questions(
     # A row that is new leaves the question as it is.
     more = study.model_copy(update={"rows": {**study.rows, "pose": row}})
     assert place_of(plan_of(more, dataset), tmp_path).directory == tmp_path / "tiny"
+
+
+def test_what_a_preset_says_of_tasks_and_encoders_that_no_cell_has_makes_no_other_question(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    """As in a results directory of a version without them."""
+
+    def before(plan: Plan, *paths: str) -> dict[str, Any]:
+        values = copy.deepcopy(asked(plan))
+        for path in paths:
+            *above, last = path.split(".")
+            tree = values["preset"]["tree"]
+            for name in above:
+                tree = tree[name]
+            del tree[last]
+        return values
+
+    def changed(**values: Any) -> Plan:
+        column = study.columns["seq"].model_copy(update=values)
+        columns = {**study.columns, "seq": column}
+        return plan_of(study.model_copy(update={"columns": columns}), dataset)
+
+    new = ("mlp", "robustness", "pretrain.encoders.stgcn", "pretrain.encoders.ctrgcn")
+    plan, mlp = plan_of(study, dataset), changed(task="mlp")
+    graph = changed(set={"pretrain.encoders.custom.stg.encoder": "ctrgcn"})
+    earlier = before(plan, *new)
+    assert same_question(earlier, asked(plan))
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "study.json").write_text(json.dumps(earlier))
+    assert place_of(plan, tmp_path).directory == tmp_path / "tiny"
+    for other, own in ((plan, "linear"), (plan, "pretrain.encoders.seq"), (mlp, "mlp")):
+        assert not same_question(before(other, own), asked(other))
+    assert same_question(before(graph, "pretrain.encoders.stgcn"), asked(graph))
+    assert not same_question(before(graph, "pretrain.encoders.ctrgcn"), asked(graph))
 
 
 def test_a_wanted_name_is_taken_unless_it_holds_another_question(
