@@ -253,11 +253,15 @@ def synthesize(
     subjects: Annotated[int, typer.Option(min=2, help="Number of subjects.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data set.")] = 0,
 ) -> None:
-    """Make synthetic clips by forward kinematics, to try things out and for tests."""
+    """Make synthetic clips by forward kinematics, to try things out and for tests.
+
+    OUT must not exist yet.
+    """
     from skelcon.data import summarise
     from skelcon.data.synthetic import synthesize as make_synthetic
 
-    _check_free(out)
+    if _taken(out):
+        raise UserError(f"'{out}' exists: choose another name, or remove it first")
     console = PlainConsole()
     with progress_bar(console, "making clips") as progress:
         dataset = make_synthetic(out, subjects=subjects, seed=seed, progress=progress)
@@ -266,12 +270,13 @@ def synthesize(
 
 def _check_free(out: Path) -> None:
     """:class:`UserError` if ``out`` is anything but an older packed data set, which is replaced."""
-    if (
-        out.exists()
-        and not (out / "meta.json").is_file()
-        and (not out.is_dir() or any(out.iterdir()))
-    ):
+    if _taken(out) and not (out / "meta.json").is_file():
         raise UserError(f"'{out}' exists and is not a packed data set: choose another name")
+
+
+def _taken(out: Path) -> bool:
+    """Whether ``out`` is anything but an empty directory."""
+    return out.exists() and (not out.is_dir() or any(out.iterdir()))
 
 
 def _check_same(out: Path, source: Source) -> None:

@@ -151,6 +151,8 @@ def test_another_data_set_is_not_replaced(run: Run, raw: Path, here: Path):
     assert (code, error.count("\n")) == (2, 1)
     assert "'out' is the packed data set" in error
     assert "choose another name" in error
+    code, _, error = run("synthesize", "out", "--subjects", 3)
+    assert (code, error) == (2, "error: 'out' exists: choose another name, or remove it first\n")
     assert SkeletonDataset.open(here / "out").fingerprint == before
     assert run("import", raw, "own")[0] == 0
     assert run("import", raw, "own", "--normalise", "none")[0] == 0  # the same source
