@@ -91,23 +91,26 @@ def _detected(path: Path, family: str | None) -> Source:
     if family is not None:
         if family not in FAMILIES:
             raise UserError(f"unknown data format '{family}': {nearest(family, FAMILIES)}")
-        source = _found(FAMILIES[family], path)
-        if source is None and family in OWN:
+        if family in OWN:
+            source = described_source(path)
+            if isinstance(source, OWN[family]):
+                return source
             raise UserError(
                 f"'{path}': nothing says what the {family} hold: give --layout and further "
                 f"options, or a description ('{NAME}' in it, or --describe)"
             )
-        if source is None:
+        found = _found(FAMILIES[family], path)
+        if found is None:
             raise UserError(f"'{path}' holds no clip of format {family}")
-        return source
+        return found
     described = described_source(path)
     if described is not None:
         return described
-    found = [source for kind in FAMILIES.values() if (source := _found(kind, path)) is not None]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(source.family for source in found)
+    several = [found for kind in FAMILIES.values() if (found := _found(kind, path)) is not None]
+    if len(several) == 1:
+        return several[0]
+    if several:
+        names = ", ".join(source.family for source in several)
         raise UserError(
             f"'{path}' holds clips of several formats ({names}): say --format, or give "
             "the path of one of them"

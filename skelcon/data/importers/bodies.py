@@ -6,15 +6,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.tracking import BodyCounts, track
-
-if TYPE_CHECKING:
-    from skelcon.data.importers.source import RawClip
 
 Bodies = Literal["tracked", "as-listed"]
 LISTED = 4
@@ -53,16 +50,16 @@ def most_moving(clip: Clip, bodies: int) -> Clip:
 
 
 def choose_bodies(
-    found: RawClip, bodies: Bodies, most: int, up: int = 1
+    clip: Clip, ids: NDArray[np.int64] | None, bodies: Bodies, most: int, up: int = 1
 ) -> tuple[Clip, BodyCounts]:
-    """At most ``most`` bodies of a clip, (M, T, V, 3), and what was done about them.
+    """At most ``most`` bodies of ``clip`` (M, T, V, 3), and what was done about them.
 
-    ``up`` is the axis of height.
+    ``ids`` (M, T) are which they are, where a frame lists them in any order; ``up`` is the axis of
+    height.
     """
-    clip = found.coordinates
     if bodies == "tracked":
-        clip, counts = track(clip, found.ids, up)
+        clip, counts = track(clip, ids, up)
         return clip[:most], counts
-    if found.ids is not None:
+    if ids is not None:
         clip = by_motion(np.asarray(clip[:LISTED], np.float64))
     return most_moving(clip, most), BodyCounts()

@@ -221,6 +221,6 @@ class PartWriter:
             raise ValueError(f"a coordinate is not finite, or beyond {FARTHEST:g} m")
         up = "xyz".index(self.source.layout.up[-1])
         kept = self.options.kept(self.source)
-        clip, counts = choose_bodies(found, self.options.bodies, kept, up)
+        clip, counts = choose_bodies(found.coordinates, found.ids, self.options.bodies, kept, up)
         packer.add(found.info, normalise(clip, self.source.layout, steps))
         return counts

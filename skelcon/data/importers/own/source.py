@@ -56,11 +56,8 @@ class OwnSource(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The files that a description at ``path``, or beside it, is of."""
-        from skelcon.data.importers.own.finding import described_source
-
-        source = described_source(path)
-        return source if isinstance(source, cls) else None
+        """None: only a description finds them (`skelcon.data.importers.own.finding`)."""
+        return None
 
     @classmethod
     @abstractmethod
