@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from study_helpers import TINY_STUDY
 
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
+from ablation.report.display import print_table
 from ablation.report.from_results import load_plan, save_plan
 from ablation.report.table import printed
 from ablation.store import Store, write_json
@@ -250,3 +253,24 @@ columns:
         "speed": "not applicable: robustness.speed is empty",
         "spread": "not applicable: linear does not measure top1_std with these settings",
     }
+
+
+def test_a_table_that_is_too_wide_for_the_terminal_continues_below(
+    plan: Plan, store: Store
+) -> None:
+    table = table_of(plan, store)
+
+    def printed_in(width: int) -> str:
+        console = Console(width=width, file=io.StringIO(), record=True)
+        print_table(console, table)
+        return console.export_text()
+
+    narrow, wide = printed_in(70), printed_in(200)
+    assert (narrow.count("┏"), wide.count("┏")) == (2, 1)
+    assert max(map(len, narrow.splitlines())) <= 70
+    assert "…" not in narrow
+    for (row, column), entry in table.entries.items():
+        if entry.mean is not None and entry.spread is not None:
+            number = f" {entry.mean:.1f} ± {entry.spread:.1f} "
+            assert number in narrow, (row, column)
+    assert narrow.count("│ crop ") == 2
