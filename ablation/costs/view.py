@@ -157,9 +157,15 @@ def _bytes(group: Sequence[Estimate]) -> int:
 
 
 def kind_name(unit: Unit) -> str:
-    """``pre-training SEQ+STG`` or ``linear SEQ``."""
-    name = "pre-training" if isinstance(unit, PretrainUnit) else unit.task_name
-    return f"{name} {'+'.join(unit.representations).upper()}"
+    """``pre-training SEQ+STG`` or ``linear SEQ``; ``linear STG (ctrgcn)`` of a chosen encoder."""
+    if isinstance(unit, PretrainUnit):
+        name, built = "pre-training", [unit.options["encoders"]]
+    else:
+        name, built = unit.task_name, [each.encoders or {} for each in unit.encoders]
+    custom = {key: own["encoder"] for each in built for key, own in each.get("custom", {}).items()}
+    chosen = dict.fromkeys(custom[each] for each in unit.representations if each in custom)
+    label = f"{name} {'+'.join(unit.representations).upper()}"
+    return f"{label} ({', '.join(chosen)})" if chosen else label
 
 
 def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
@@ -231,14 +237,14 @@ def describe_start(cost: Cost) -> str | None:
     basis = bases.pop() if len(bases) == 1 else "earlier results; --plan says which"
     return (
         f"{_bound(cost.units_of_unknown_time)} {duration(cost.seconds)} with {cost.slots} at once "
-        f"(from {basis}), {readable(cost.disk_bytes)} of disk."
+        f"(from {basis}), {readable(cost.disk_bytes)} of disk with checkpoints."
     )
 
 
 def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     """Time, GPU-hours and disk of what is to run, in a line, and how to know more."""
     at_least = "at least " if cost.units_of_unknown_size else ""
-    parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk"]
+    parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk with checkpoints"]
     say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
     if cost.units_of_unknown_time:
         say(

@@ -14,13 +14,14 @@ import pytest
 import torch
 from cost_helpers import HERE, finish, model_of, plan_of, pretrainings
 from rich.console import Console
+from unit_helpers import evaluation, pretraining
 
 from ablation.costs import Cost, CostModel, check_disk
 from ablation.costs.history import Hardware, History, Rate
 from ablation.costs.model import share_left
 from ablation.costs.probe import probe
 from ablation.costs.sizes import written_bytes
-from ablation.costs.view import print_kinds
+from ablation.costs.view import kind_name, print_kinds
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.units import PretrainUnit, Unit
@@ -249,3 +250,16 @@ def test_a_plan_says_what_it_costs_and_from_what(
     assert documents[0]["to_run"][0]["basis"].startswith("unknown")
     assert _main(monkeypatch, "run", *words[1:], "--probe", 3) == 2
     assert "give --plan as well" in capsys.readouterr().err
+
+
+def test_kinds_of_units_name_an_encoder_that_was_chosen() -> None:
+    chosen = {"custom": {"stg": {"encoder": "ctrgcn"}}}
+    one = pretraining(representations=["stg"], encoders=chosen)
+    both = pretraining(representations=["stg", "seq"], encoders=chosen)
+    kinds = [kind_name(unit) for unit in (pretraining(), one, evaluation(one), both)]
+    assert kinds == [
+        "pre-training SEQ",
+        "pre-training STG (ctrgcn)",
+        "linear STG (ctrgcn)",
+        "pre-training STG+SEQ (ctrgcn)",
+    ]
