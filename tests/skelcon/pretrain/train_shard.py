@@ -39,6 +39,7 @@ TREE: dict[str, Any] = {
     "monitor": 1,
 }
 IMG = {"channels": 4, "cooccurrence": 16}
+NORMS = {"batch_norm": True, "input_norm": True}
 UNITS = {"channels": (8,), "strides": (2,)}
 CUSTOM = {
     "img": {"encoder": "stgcn", "options": UNITS},
@@ -47,16 +48,10 @@ CUSTOM = {
 TOKENS = {"encoder": "transformer", "options": {"dim": 8, "depth": 1, "heads": 2}}
 CASES: dict[str, dict[str, Any]] = {
     "seq": {"representations": ("seq",), "optimiser": {"name": "adamw", "lr": 0.001}},
-    "img": {"representations": ("img",)},
-    "img, batch norm and dropout": {
+    "img with norms and dropout": {
         "representations": ("img",),
-        "encoders": {**TREE["encoders"], "img": {**IMG, "dropout": 0.5, "batch_norm": True}},
+        "encoders": {**TREE["encoders"], "img": {**IMG, "dropout": 0.5, **NORMS}},
     },
-    "img, norm of the input": {
-        "representations": ("img",),
-        "encoders": {**TREE["encoders"], "img": {**IMG, "input_norm": True}},
-    },
-    "stg": {"representations": ("stg",)},
     "stg and seq": {"representations": ("stg", "seq")},
     "ST-GCN with dropout and CTR-GCN": {
         "representations": ("img", "stg"),
