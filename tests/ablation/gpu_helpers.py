@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 PROGRAM = """
 import ray, sys
@@ -28,7 +29,11 @@ ONE_COLUMN = "  seq: {label"
 
 
 def started(
-    *runs: Sequence[object], cpus: int = 2, before: str = "", **more: str
+    *runs: Sequence[object],
+    cpus: int = 2,
+    before: str = "",
+    cwd: Path | None = None,
+    **more: str,
 ) -> subprocess.Popen[str]:
     """The commands, one after the other, on one Ray of two logical GPUs, in a session of its own.
 
@@ -42,6 +47,7 @@ def started(
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, **more},
+        cwd=cwd,
         start_new_session=True,
     )
 

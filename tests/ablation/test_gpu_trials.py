@@ -1,4 +1,4 @@
-"""Trials on logical GPUs through Ray: two for one trial, and half of one for each of four."""
+"""Trials on logical GPUs through Ray: two for one trial, and half of one for each of three."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ import torch
 from gpu_helpers import ONE_COLUMN, outputs, started
 from safetensors.torch import load_file
 
+import ablation
 from ablation.store import Store
 
 T = TypeVar("T")
@@ -29,42 +31,79 @@ from skelcon import register_augmentation
 
 @register_augmentation("meet", version="1")
 def meet(view, generator):
-    """Wait until four processes are here."""
+    """Wait until three processes are here."""
     place = Path(os.environ["MEETING"])
     (place / str(os.getpid())).touch()
     give_up = time.monotonic() + 100
-    while len(list(place.iterdir())) < 4:
+    while len(list(place.iterdir())) < 3:
         if time.monotonic() > give_up:
-            raise RuntimeError(f"only {len(list(place.iterdir()))} of 4 came")
+            raise RuntimeError(f"only {len(list(place.iterdir()))} of 3 came")
         time.sleep(0.05)
     return view
 '''
+SGD = {"name": "sgd", "lr": 0.01}
 
 
-def one_column(study_file: Path, place: Path) -> Path:
-    """The tiny study with one pre-training a row."""
-    lines = study_file.read_text().split("paper:")[0].splitlines(keepends=True)
-    (place / "one.yaml").write_text("".join(x for x in lines if not x.startswith(ONE_COLUMN)))
-    return place / "one.yaml"
+@dataclass
+class Ended:
+    """Three commands on one Ray of two logical GPUs: what each printed, and its exit code."""
+
+    place: Path
+    study: Path
+    two: tuple[str, int]
+    halves: tuple[str, int]
+    killed: tuple[str, int]
+    last_rank: int
 
 
-def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    words = [
-        "run",
-        one_column(study_file, tmp_path),
-        "--data",
-        utd,
-        "--only",
-        "crop+jitter",
-        "--set",
-        "pretrain.optimiser={name: sgd, lr: 0.01}",
-    ]
-    places = {gpus: tmp_path / str(gpus) for gpus in (1, 2)}
-    done = outputs(
-        started(*([*words, "--gpus-per-trial", n, "--results", at] for n, at in places.items()))
+@pytest.fixture(scope="module")
+def ended(utd: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
+    """The first two run to their end; of the third a rank is killed, and then it hears Ctrl-C."""
+    place = tmp_path_factory.mktemp("gpus")
+    (place / "meet.py").write_text(MEET)
+    (place / "here").mkdir()
+    text = study_file.read_text().split("paper:")[0]
+    (place / "meeting.yaml").write_text(text.replace("[crop, jitter]}}", "[crop, meet]}}"))
+    one = place / "one.yaml"  # one pre-training a row
+    one.write_text("".join(x for x in text.splitlines(True) if not x.startswith(ONE_COLUMN)))
+
+    def words(study: Path, results: str, gpus: float, *more: object) -> list[object]:
+        asked = ["run", study, "--data", utd, "--only", "crop+jitter", "--verbose"]
+        return [*asked, "--results", place / results, "--gpus-per-trial", gpus, *more]
+
+    sgd = "pretrain.optimiser={name: sgd, lr: 0.01}"
+    driver = started(
+        words(one, "two", 2, "--set", sgd),
+        words(place / "meeting.yaml", "halves", 0.5, "--seeds", 2, "--plugin", "meet"),
+        words(one, "killed", 2, "--set", "pretrain.epochs=100000"),
+        cpus=3,
+        cwd=place,
+        MEETING=str(place / "here"),
     )
-    assert [code for _, code in done] == [0, 0], done
-    one, two = (Store(place) for place in places.values())
+    found = lambda: list(place.glob("killed/units/*/checkpoint.pt"))  # noqa: E731
+    try:
+        _wait(lambda: driver.poll() is not None or found(), 240)
+        (checkpoint,) = found()
+        first = _rank_1(driver.pid)
+        os.kill(first, signal.SIGKILL)
+        second = _rank_1(driver.pid, but=first)
+        before = checkpoint.stat().st_mtime_ns
+        _wait(lambda: checkpoint.stat().st_mtime_ns > before)
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
+        return Ended(place, one, *outputs(driver), second)
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(driver.pid, signal.SIGKILL)
+        print(driver.communicate()[0])
+        raise
+
+
+def test_two_gpus_give_the_numbers_of_one(ended: Ended, utd: Path, tmp_path: Path) -> None:
+    assert ended.two[1] == 0, ended.two
+    options = {"results": tmp_path, "in_process": True, "progress": False}
+    changes = {"pretrain.optimiser": SGD}
+    ablation.run(ended.study, utd, only=["crop+jitter"], settings=changes, **options)
+    one, two = Store(tmp_path), Store(ended.place / "two")
     keys = {path.name for path in one.units.iterdir()}
     assert keys == {path.name for path in two.units.iterdir()}
     weights = [key for key in keys if (one.directory(key) / "weights.safetensors").exists()]
@@ -84,84 +123,29 @@ def test_two_gpus_give_the_numbers_of_one(utd: Path, study_file: Path, tmp_path:
         assert len(log.splitlines()) == 3  # of one rank alone
 
 
-def test_four_halves_of_two_gpus_run_at_once(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    """Each pre-training waits in its first step until four are there."""
-    plugin, study = tmp_path / "meet.py", tmp_path / "meeting.yaml"
-    plugin.write_text(MEET)
-    study.write_text(study_file.read_text().replace("use: [crop, jitter]", "use: [crop, meet]"))
-    (tmp_path / "here").mkdir()
-    ((out, code),) = outputs(
-        started(
-            [
-                "run",
-                study,
-                "--data",
-                utd,
-                "--only",
-                "crop+jitter",
-                "--seeds",
-                2,
-                "--plugin",
-                plugin,
-                "--gpus-per-trial",
-                0.5,
-                "--results",
-                tmp_path / "r",
-                "--retries",
-                0,
-                "--verbose",
-            ],
-            cpus=4,
-            MEETING=str(tmp_path / "here"),
-        )
-    )
+def test_three_halves_of_two_gpus_run_at_once(ended: Ended) -> None:
+    """Each pre-training waits in its first step until three are there: two of them share a GPU.
+
+    Their plug-in lies where the command was started.
+    """
+    out, code = ended.halves
     assert code == 0, out
-    frame = pd.read_csv(tmp_path / "r" / "meeting" / "cells.csv")
+    frame = pd.read_csv(ended.place / "halves" / "meeting" / "cells.csv")
     assert list(frame["state"][frame["metric"] == "top1"]) == ["done"] * 4
     running = most = 0
     for line in out.splitlines():
         running += line.startswith("started ") - line.startswith("done ")
         most = max(most, running)
-    assert most == 4
+    assert most == 3
 
 
-def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(
-    utd: Path, study_file: Path, tmp_path: Path
-) -> None:
-    driver = started(
-        [
-            "run",
-            one_column(study_file, tmp_path),
-            "--data",
-            utd,
-            "--only",
-            "crop+jitter",
-            "--set",
-            "pretrain.epochs=100000",
-            "--gpus-per-trial",
-            2,
-            "--results",
-            tmp_path / "r",
-        ]
-    )
-    try:
-        first = _rank_1(driver.pid)
-        _wait(lambda: list(tmp_path.glob("r/units/*/checkpoint.pt")))
-        os.kill(first, signal.SIGKILL)
-        second = _rank_1(driver.pid, but=first)
-        (checkpoint,) = tmp_path.glob("r/units/*/checkpoint.pt")
-        before = checkpoint.stat().st_mtime_ns
-        _wait(lambda: checkpoint.stat().st_mtime_ns > before)
-        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does
-        ((out, code),) = outputs(driver)
-    except BaseException:
-        os.killpg(driver.pid, signal.SIGKILL)
-        driver.communicate()
-        raise
+def test_a_killed_rank_is_said_and_tried_again_and_ctrl_c_leaves_no_process(ended: Ended) -> None:
+    out, code = ended.killed
     assert code == 130, out
     assert "RankError: rank 1 of 2 was ended by SIGKILL" in out.replace("\n", " ")
-    _wait(lambda: not Path(f"/proc/{second}").exists(), 10)
-    assert "resumed at epoch" in (checkpoint.parent / "log.txt").read_text()
+    _wait(lambda: not Path(f"/proc/{ended.last_rank}").exists(), 10)
+    (log,) = ended.place.glob("killed/units/*/log.txt")
+    assert "resumed at epoch" in log.read_text()
 
 
 def _rank_1(session: int, but: int = 0) -> int:

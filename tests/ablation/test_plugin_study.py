@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ablation_helpers import ablate, in_process
+from ablation_helpers import in_process
 
 from ablation.plan import Plan, make_plan
 from ablation.store import Store
@@ -164,16 +164,3 @@ def test_the_command_line_loads_a_plugin(
     assert "did you mean 'my_plugin'" in failed.stderr
     assert "Traceback" not in failed.stderr
 
-
-@pytest.mark.slow
-def test_workers_load_the_plugins_of_the_command(
-    utd: Path, study_with_plugin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    options = ("run", study_with_plugin, "--data", utd, "--only", "crop+mirror", "--yes")
-    results = ("--results", tmp_path / "results")
-    done = ablate(*options, *results, "--plugin", "my_plugin", "--max-concurrent", 1)
-    assert done.returncode == 0, done.stdout + done.stderr
-    again = in_process(*options, *results, "--plugin", tmp_path / "my_plugin.py", "--plan")
-    assert again.returncode == 0, again.stderr
-    assert "8 done, 0 to run" in again.stdout

@@ -3,43 +3,48 @@
 from __future__ import annotations
 
 import subprocess
-import sys
+import time
+from pathlib import Path
 
-import pytest
-
-pytestmark = pytest.mark.slow
-
-SCRIPT = """
-import os
 import psutil
-from ablation.scheduler.resources import Resources
-asked = Resources()
-asked.stay_on_loopback()
-from ablation.scheduler.session import cluster
+import pytest
 import ray
 
-@ray.remote
-class Worker:
-    def number(self):
-        return os.getpid()
+from ablation.scheduler.resources import Resources
+from ablation.scheduler.session import cluster
 
-def as_on_a_slow_machine():  # Ray ends its own processes; the workers are left to notice
-    for _, process in ray._private.worker._global_node.live_processes():
-        process.kill()
-        process.wait()
-
-shutdown = ray.shutdown
-with cluster(asked):
-    worker = Worker.remote()
-    process = psutil.Process(ray.get(worker.number.remote()))
-    ray.shutdown = as_on_a_slow_machine
-print(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-shutdown()
+RAYLET = """#!/bin/sh
+sleep 60 >/dev/null &
+echo $!
+wait
 """
+"""A process of Ray's name, with a worker that does not notice when it has gone."""
 
 
-def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120, check=True
-    )
-    assert done.stdout == "False\n"
+def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "raylet"
+    program.write_text(RAYLET)
+    program.chmod(0o755)
+    started: list[subprocess.Popen[str]] = []
+
+    def init(*_: object, **__: object) -> None:
+        started.append(subprocess.Popen([program], stdout=subprocess.PIPE, text=True))
+
+    def shutdown() -> None:  # Ray ends its own processes; the workers are left to notice
+        started[0].kill()
+        started[0].communicate()
+
+    monkeypatch.setattr("ablation.scheduler.session.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", shutdown)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "nodes", list)
+    with cluster(Resources()):
+        assert started[0].stdout is not None
+        worker = psutil.Process(int(started[0].stdout.readline()))
+    give_up = time.monotonic() + 10
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from ablation_helpers import in_process
 
 from ablation.cli import main
 from ablation.templates import slurm
@@ -196,7 +197,6 @@ def test_a_job_that_was_cancelled_is_not_requeued(
     assert job.requests == []
 
 
-@pytest.mark.slow
 def test_the_jobs_of_an_array_do_the_whole_study(
     printed: Callable[..., str],
     refused: Callable[..., str],
@@ -205,9 +205,9 @@ def test_the_jobs_of_an_array_do_the_whole_study(
     tmp_path: Path,
 ) -> None:
     """Also with paths that contain spaces."""
-    results = tmp_path / "my results"
-    main_program = f'exec {sys.executable} -c "from ablation.cli import main; main()" "$@"'
-    programs = {"srun": STAND_INS["srun"], "skelcon-ablate": main_program}
+    results, asked = tmp_path / "my results", tmp_path / "asked"
+    note = f"printf '%s\\0' \"$@\" >'{asked}'"
+    programs = {"srun": STAND_INS["srun"], "skelcon-ablate": note}
     words = (study_file, "--data", utd, "--only", "crop+jitter", "--results", results)
     options = ("--array", "--setup", install(tmp_path / "my programs", programs))
     script = printed("slurm", *options, "--at-once", 3, *words)
@@ -219,6 +219,8 @@ def test_the_jobs_of_an_array_do_the_whole_study(
             ["bash"], input=script, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
+        ended = in_process(*asked.read_text().split("\0")[:-1])  # as the job would
+        assert ended.returncode == 0, ended.stderr
     assert len(list(results.glob("units/*/DONE"))) == 4
     assert "all 4 units are done" in refused("slurm", *options, *words)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -73,8 +74,16 @@ def test_ranks_may_come_and_go_and_the_numbers_stay(
 
 
 @pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks that find torch imported, which takes longest: how they start is not tested."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["ablation.work.worker_group"])
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+@pytest.fixture
 def two(
-    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
+    forked: None, dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
 ) -> Iterator[tuple[WorkerGroup, Job]]:
     """A group of two ranks that trains ``unit``."""
     job = Job(unit, dataset.path, tmp_path)
@@ -133,7 +142,11 @@ def test_an_error_of_rank_0_stays_what_it_is_and_the_others_are_ended(
 
 
 def test_a_death_that_rank_0_does_not_notice_ends_it(
-    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forked: None,
+    dataset: SkeletonDataset,
+    unit: PretrainUnit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As with NCCL, whose exchanges wait for a process that is dead."""
     monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
@@ -149,23 +162,27 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
 
 
 def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
-    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    forked: None,
+    dataset: SkeletonDataset,
+    unit: PretrainUnit,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     errors: list[Exception] = []
     job = Job(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     destroy = distributed.destroy_process_group
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), destroy()))
-    monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     os.kill(made.processes[1], signal.SIGKILL)
     with pytest.raises(RankError, match="SIGKILL"):
         trained(made, job)
+    monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     made.close()
     assert [str(error) for error in errors] == ["rank 1 of 2 was ended by SIGKILL"]
 
 
 def test_a_rank_that_cannot_start_says_why(
-    tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
+    forked: None, tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
     group = GroupOptions(2, plugins=("no_such_plugin",), directory=tmp_path)
     with pytest.raises(RankError, match=r"rank 1 of 2 ended with exit code 1: .*no_such_plugin"):
@@ -173,7 +190,7 @@ def test_a_rank_that_cannot_start_says_why(
 
 
 def test_a_rank_without_memory_is_out_of_memory(
-    tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
+    forked: None, tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
     """And what it said stands in the unit's log."""
     plugin = tmp_path / "hungry.py"
@@ -212,31 +229,34 @@ from ablation.work.worker_group import Job, WorkerGroup
 
 config, data, unit = sys.argv[1:]
 job = Job(read_unit(json.loads(config)), Path(data), Path(unit))
-group = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), print)
-print(group.processes[1], flush=True)
-if sys.stdin.readline() == "kill\\n":
-    os.kill(os.getpid(), signal.SIGKILL)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+for _ in range(2):
+    if os.fork() == 0:
+        group = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), print)
+        print(os.getpid(), group.processes[1], flush=True)
+        signal.sigwait([signal.SIGUSR1])
+        break
+else:
+    os.wait(), os.wait()
 """
 
 
-@pytest.mark.parametrize("word", ["kill", "exit"])
 def test_a_rank_ends_with_its_rank_0(
-    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, word: str
+    dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
 ) -> None:
     """Which is killed, or ends without a word to the group."""
     words = [json.dumps(unit.to_json()), str(dataset.path), str(tmp_path)]
     with subprocess.Popen(
-        [sys.executable, "-c", RANK_0, *words],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as rank_0:
-        assert rank_0.stdout is not None
-        rank = int(rank_0.stdout.readline())
-        assert not ended(rank)
-        rank_0.communicate(f"{word}\n", timeout=30)
+        [sys.executable, "-c", RANK_0, *words], stdout=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        groups = [list(map(int, program.stdout.readline().split())) for _ in range(2)]
+        assert not any(ended(each) for group in groups for each in group)
+        for (rank_0, _), sent in zip(groups, (signal.SIGKILL, signal.SIGUSR1), strict=True):
+            os.kill(rank_0, sent)
+        assert program.wait(30) == 0
     give_up = time.monotonic() + 10
-    while not ended(rank):
+    while not all(ended(rank) for _, rank in groups):
         assert time.monotonic() < give_up
         time.sleep(0.05)
 

@@ -44,20 +44,20 @@ def single(out: Path) -> Found:
     return torch.load(out / "single.pt", weights_only=True)
 
 
+@pytest.fixture(scope="module")
+def exact(bank: ClipBank) -> Found:
+    return train_shard.exact(bank, SINGLE)
+
+
 @pytest.fixture(scope="module", params=[3])
 def ranks(request: pytest.FixtureRequest, out: Path, bank: ClipBank) -> list[tuple[Found, ...]]:
     """Of each rank what it found, from the start and from the state of one process."""
     size = request.param
     data = out.parent / "data0" / "two"
     words = [str(size), str(out / f"rendezvous-{size}"), str(data), str(out)]
-    program = [sys.executable, "-W", "error", train_shard.__file__]
-    running = [
-        subprocess.Popen([*program, str(rank), *words], stderr=subprocess.PIPE, text=True)
-        for rank in range(size)
-    ]
-    errors = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0] * size, errors
-    assert errors == [""] * size
+    program = [sys.executable, "-W", "error", train_shard.__file__, *words]
+    ended = subprocess.run(program, capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
     return [
         tuple(
             torch.load(out / f"{size}-{rank}{end}.pt", weights_only=True)
@@ -102,8 +102,8 @@ def test_equals_the_training_in_one_process(
             for name, value in end.items()
             if "queue" not in name and "pointer" not in name
         )
-        > 0.01
-    )  # else to be close would say nothing
+        > 1e-3
+    )  # ten times what is allowed: else to be close would say nothing
     for whole, resumed, _ in ranks:
         assert_close(whole[case], single[case])
         assert_close(resumed[case], {**single[case], "losses": single[case]["losses"][1:]})
@@ -121,9 +121,9 @@ def test_the_diagnosis_is_that_of_the_whole_batch(
 
 
 @pytest.mark.parametrize("case", train_shard.CASES)
-def test_only_rounding_differs(ranks: list[tuple[Found, ...]], bank: ClipBank, case: str) -> None:
+def test_only_rounding_differs(ranks: list[tuple[Found, ...]], exact: Found, case: str) -> None:
     """In double precision: features, gradients, running statistics, with dropout and without."""
-    expected = tensors(train_shard.exact(bank, SINGLE)[case])
+    expected = tensors(exact[case])
     for *_, found in ranks:
         mine = tensors(found[case])
         assert mine.keys() == expected.keys()

@@ -1,6 +1,6 @@
-"""A rank of a pre-training: trains the cases of test_distributed.py and saves what it gives.
+"""The ranks of a pre-training: each trains the cases of test_distributed.py and saves what it finds.
 
-    train_shard.py RANK WORLD_SIZE RENDEZVOUS DATA OUT
+    train_shard.py WORLD_SIZE RENDEZVOUS DATA OUT
 
 Of each case: a step in double precision, the losses of its epochs, and its state after
 the first epoch and at the end; and the same, resumed from the states in OUT/single.pt.
@@ -8,6 +8,8 @@ the first epoch and at the end; and the same, resumed from the states in OUT/sin
 
 from __future__ import annotations
 
+import importlib
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from skelcon.pretrain import PretrainConfig, Pretraining
 from skelcon.pretrain.distributed import ProcessGroup, process_group, synchronised
 
 SGD = {"name": "sgd", "lr": 0.02, "milestones": (1,)}
+CLIPS = 24
 TREE: dict[str, Any] = {
     "encoders": {
         "img": {"channels": 4, "cooccurrence": 16, "dropout": 0.0},
@@ -31,11 +34,12 @@ TREE: dict[str, Any] = {
     },
     "contrast": {"dim": 8, "head_hidden": 8, "queue": 20, "momentum": 0.9},
     "optimiser": SGD,
-    "epochs": 3,
+    "epochs": 2,
     "batch": 6,
     "monitor": 1,
 }
 IMG = {"channels": 4, "cooccurrence": 16}
+NORMS = {"batch_norm": True, "input_norm": True}
 UNITS = {"channels": (8,), "strides": (2,)}
 CUSTOM = {
     "img": {"encoder": "stgcn", "options": UNITS},
@@ -44,16 +48,10 @@ CUSTOM = {
 TOKENS = {"encoder": "transformer", "options": {"dim": 8, "depth": 1, "heads": 2}}
 CASES: dict[str, dict[str, Any]] = {
     "seq": {"representations": ("seq",), "optimiser": {"name": "adamw", "lr": 0.001}},
-    "img": {"representations": ("img",)},
-    "img, batch norm and dropout": {
+    "img with norms and dropout": {
         "representations": ("img",),
-        "encoders": {**TREE["encoders"], "img": {**IMG, "dropout": 0.5, "batch_norm": True}},
+        "encoders": {**TREE["encoders"], "img": {**IMG, "dropout": 0.5, **NORMS}},
     },
-    "img, norm of the input": {
-        "representations": ("img",),
-        "encoders": {**TREE["encoders"], "img": {**IMG, "input_norm": True}},
-    },
-    "stg": {"representations": ("stg",)},
     "stg and seq": {"representations": ("stg", "seq")},
     "ST-GCN with dropout and CTR-GCN": {
         "representations": ("img", "stg"),
@@ -81,7 +79,8 @@ CASES: dict[str, dict[str, Any]] = {
 
 def started(bank: ClipBank, case: str, group: ProcessGroup) -> Pretraining:
     config = PretrainConfig.model_validate({**TREE, **CASES[case]})
-    return Pretraining(bank, np.arange(24), bank.layout, config, 0, group, np.arange(24) % 3)
+    groups = np.arange(CLIPS) % 3
+    return Pretraining(bank, np.arange(CLIPS), bank.layout, config, 0, group, groups)
 
 
 def train(bank: ClipBank, group: ProcessGroup, earlier: dict[str, Any] | None) -> dict[str, Any]:
@@ -108,12 +107,12 @@ def exact(bank: ClipBank, group: ProcessGroup) -> dict[str, Any]:
     found = {}
     for case, changes in CASES.items():
         config = PretrainConfig.model_validate({**TREE, **changes})
-        view = evaluation_view(bank, torch.arange(24), 0.95, config.encoders.frames).double()
+        view = evaluation_view(bank, torch.arange(CLIPS), 0.95, config.encoders.frames).double()
         torch.manual_seed(0)
         encoder = Encoder(config.representations[0], config.encoders, bank.layout, bank.num_bodies)
         synchronised(encoder.double(), group)
         features = encoder(group.shard(view))
-        aims = torch.rand(24, features.shape[1], dtype=torch.float64)
+        aims = torch.rand(CLIPS, features.shape[1], dtype=torch.float64)
         (features - group.shard(aims)).square().mean().backward()
         gradients = [p.grad for p in encoder.parameters() if p.grad is not None]
         group.all_reduce_mean(gradients)
@@ -134,16 +133,29 @@ def copied(state: Any) -> Any:
     return [copied(each) for each in state] if isinstance(state, list) else state
 
 
-def main() -> None:
-    group = ProcessGroup(int(sys.argv[1]), int(sys.argv[2]))
-    rendezvous, data, out = map(Path, sys.argv[3:])
+def run(group: ProcessGroup, rendezvous: Path, data: Path, out: Path) -> None:
+    """What one rank does."""
     torch.set_num_threads(1)
     bank = ClipBank(SkeletonDataset.open(data))
     earlier = torch.load(out / "single.pt", weights_only=True)
+    place = out / f"{group.world_size}-{group.rank}"
     with process_group(group, rendezvous, bank.device):
-        torch.save(exact(bank, group), out / f"{group.world_size}-{group.rank}-exact.pt")
-        torch.save(train(bank, group, None), out / f"{group.world_size}-{group.rank}.pt")
-        torch.save(train(bank, group, earlier), out / f"{group.world_size}-{group.rank}-resumed.pt")
+        torch.save(exact(bank, group), f"{place}-exact.pt")
+        torch.save(train(bank, group, None), f"{place}.pt")
+        torch.save(train(bank, group, earlier), f"{place}-resumed.pt")
+
+
+def main() -> None:
+    """Fork the ranks: what takes longest, torch and what its optimisers import, is there once."""
+    importlib.import_module("torch._dynamo")
+    size, places = int(sys.argv[1]), map(Path, sys.argv[2:])
+    rendezvous, data, out = places
+    ranks = []
+    for rank in range(size):
+        if not (process := os.fork()):
+            return run(ProcessGroup(rank, size), rendezvous, data, out)
+        ranks.append(process)
+    sys.exit(any(os.waitpid(rank, 0)[1] for rank in ranks))
 
 
 if __name__ == "__main__":
