@@ -32,6 +32,9 @@ GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
+UNUSED = {"dashboard.py", "log_monitor.py", "monitor.py"}
+"""Programs of Ray that nothing asks here: what serves its dashboard, which is off, what brings logs to
+the driver, and what would start further nodes. Each takes a second of a processor at the start."""
 _vital: list[psutil.Process] = []
 """Those of the Ray that this process has started; none of a cluster that it connected to."""
 
@@ -58,7 +61,7 @@ def _start(resources: Resources) -> None:
     if resources.address is not None:
         connect(resources.address, **quiet)
         return
-    with _own_process_groups(), _token():
+    with _own_processes(), _token():
         # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
         ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
@@ -93,17 +96,20 @@ def _own_token() -> str:
 
 
 @contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Processes that start in this block get a process group of their own.
+def _own_processes() -> Iterator[None]:
+    """What Ray starts in this block has a process group of its own; :data:`UNUSED` is not started.
 
     A signal to the driver's group (`timeout`, systemd, a batch scheduler, Ctrl-C) would end Ray's
-    processes before the driver has saved anything. Ray has no option for it.
+    processes before the driver has saved anything. Ray has no option for either.
     """
     original = subprocess.Popen.__init__
 
     @functools.wraps(original)
     def start(self: Any, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("process_group", 0)
+        command = args[0] if args else kwargs["args"]
+        if isinstance(command, list) and UNUSED & {Path(str(word)).name for word in command[:3]}:
+            args = (["true"], *args[1:])  # ends at once, and Ray goes on without it
         original(self, *args, **kwargs)
 
     if sys.platform != "win32":

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from skelcon import optimisers
 from skelcon.augment import evaluation_view, training_view
 from skelcon.data import ClipBank
 from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
@@ -35,11 +36,12 @@ def linear_classifier(
 ) -> nn.Linear:
     """A new classifier: weights from N(0, 0.01^2), zero bias."""
     weight = torch.randn(num_classes, inputs, generator=draws) * 0.01
-    classifier: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, num_classes, device=device)
+    with torch.random.fork_rng(devices=[]):  # for what it draws itself
+        classifier = nn.Linear(inputs, num_classes)
     with torch.no_grad():
         classifier.weight.copy_(weight)
         nn.init.zeros_(classifier.bias)
-    return classifier
+    return classifier.to(device)
 
 
 def linear_evaluation(
@@ -276,7 +278,7 @@ class SGDEvaluation(LinearEvaluation):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self.config.weight_decay != "auto"
-        self._optimiser = torch.optim.SGD(
+        self._optimiser = optimisers.SGD(
             self.classifier.parameters(),
             self.config.lr,
             momentum=self.config.momentum,

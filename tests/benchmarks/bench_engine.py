@@ -1,9 +1,12 @@
-"""What the engine costs beside the training: time of a study, memory of its driver, time of a plan.
+"""What the engine costs beside the training: its start, time of a study, memory of its driver.
 
+    python tests/benchmarks/bench_engine.py start --runs 5
     python tests/benchmarks/bench_engine.py overhead --units 24 --seconds 20
     python tests/benchmarks/bench_engine.py many --units 1000
 
-``overhead`` runs a study of so many units, each trained for about so many seconds, and prints its
+``start`` runs the built-in study of the quick preset until its first epoch has ended, several times,
+and prints the seconds since the command, and what all its processes have used of the processors by
+then. ``overhead`` runs a study of so many units, each trained for about so many seconds, and prints its
 wall time over the sum of the units' own training times divided by the number of cores. ``many``
 runs as many units as have next to nothing to do and prints the driver's resident memory when 100
 of them were done and when all were, what a unit took (early and late in the run as well), and how
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -103,6 +107,47 @@ def overhead(folder: Path, units: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def start(folder: Path, runs: int) -> dict[str, Any]:
+    """From the command to the end of the first epoch, with a new results directory each time."""
+    seconds, used = [], []
+    for run in range(runs + 1):  # the first run reads the programs from the disk
+        results = folder / f"start{run}"
+        began = time.perf_counter()
+        driver = subprocess.Popen(
+            command("augmentations", "--results", results),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while not any(path.stat().st_size for path in results.glob("units/*/metrics.jsonl")):
+            if driver.poll() is not None:
+                raise SystemExit(f"the study ended with {driver.returncode}")
+            time.sleep(0.02)
+        seconds.append(time.perf_counter() - began)
+        used.append(processor_seconds(driver.pid))
+        driver.terminate()
+        driver.wait()
+    return {
+        "runs": runs,
+        "seconds": round(statistics.median(seconds[1:]), 2),
+        "least": round(min(seconds[1:]), 2),
+        "most": round(max(seconds[1:]), 2),
+        "processor_seconds": round(statistics.median(used[1:]), 2),
+    }
+
+
+def processor_seconds(session: int) -> float:
+    """What all processes of a session have used, and those that they have waited for."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):  # it has just ended
+            continue
+        if int(fields[3]) == session:
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def many(folder: Path, units: int) -> dict[str, Any]:
     """Evaluations of random weights: nothing to train, and little to do."""
     results, file = folder / "results", study(folder, 1, 1, 1)
@@ -158,12 +203,15 @@ def resident(process: int) -> int:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("overhead", "many"))
+    parser.add_argument("what", choices=("start", "overhead", "many"))
     parser.add_argument("--units", type=int)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skelcon-bench-") as folder:
-        if asked.what == "overhead":
+        if asked.what == "start":
+            measured = start(Path(folder), asked.runs)
+        elif asked.what == "overhead":
             measured = overhead(Path(folder), asked.units or 24, asked.seconds)
         else:
             measured = many(Path(folder), asked.units or 1000)
