@@ -4,14 +4,14 @@
     python tests/benchmarks/bench_engine.py overhead --units 24 --seconds 20
     python tests/benchmarks/bench_engine.py many --units 1000
 
-``start`` runs the built-in study of the quick preset until its first epoch has ended, several times,
-and prints the seconds since the command, and what all its processes have used of the processors by
-then. ``overhead`` runs a study of so many units, each trained for about so many seconds, and prints its
-wall time over the sum of the units' own training times divided by the number of cores. ``many``
-runs as many units as have next to nothing to do and prints the driver's resident memory when 100
-of them were done and when all were, what a unit took (early and late in the run as well), and how
-long the plan of the finished study takes. Embedded data, a line of JSON each. Run nothing beside
-it.
+``start`` runs a built-in study in the quick preset until its first epoch has ended, several times,
+and prints the seconds from the command until that epoch began and ended, and the CPU seconds of all
+processes by then. ``overhead`` runs a study of so many units, each trained for about so many
+seconds, and prints its wall time over the sum of the units' own training times divided by the
+number of cores. ``many`` runs as many units as have next to nothing to do and prints the driver's
+resident memory when 100 of them were done and when all were, what a unit took (early and late in
+the run as well), and how long the plan of the finished study takes. Embedded data, a line of JSON
+each. Run nothing beside it.
 """
 
 from __future__ import annotations
@@ -108,34 +108,35 @@ def overhead(folder: Path, units: int, seconds: float) -> dict[str, Any]:
 
 
 def start(folder: Path, runs: int) -> dict[str, Any]:
-    """From the command to the end of the first epoch, with a new results directory each time."""
-    seconds, used = [], []
-    for run in range(runs + 1):  # the first run reads the programs from the disk
-        results = folder / f"start{run}"
-        began = time.perf_counter()
+    """From the command to the first epoch, with a new results directory each time."""
+    began, ended, used = [], [], []
+    for run in range(runs + 1):  # the first one reads the programs from the disk
+        results, at = folder / f"start{run}", time.perf_counter()
         driver = subprocess.Popen(
             command("augmentations", "--results", results),
             stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
-        while not any(path.stat().st_size for path in results.glob("units/*/metrics.jsonl")):
-            if driver.poll() is not None:
-                raise SystemExit(f"the study ended with {driver.returncode}")
-            time.sleep(0.02)
-        seconds.append(time.perf_counter() - began)
-        used.append(processor_seconds(driver.pid))
+        for file, seconds in (("begun.jsonl", began), ("metrics.jsonl", ended)):
+            while not any(path.stat().st_size for path in results.glob(f"units/*/{file}")):
+                if driver.poll() is not None:
+                    raise SystemExit(f"the study ended with {driver.returncode}")
+                time.sleep(0.02)
+            seconds.append(time.perf_counter() - at)
+        used.append(cpu_seconds(driver.pid))
         driver.terminate()
         driver.wait()
     return {
         "runs": runs,
-        "seconds": round(statistics.median(seconds[1:]), 2),
-        "least": round(min(seconds[1:]), 2),
-        "most": round(max(seconds[1:]), 2),
-        "processor_seconds": round(statistics.median(used[1:]), 2),
+        "begins_s": round(statistics.median(began[1:]), 2),
+        "begins_least_s": round(min(began[1:]), 2),
+        "begins_most_s": round(max(began[1:]), 2),
+        "ends_s": round(statistics.median(ended[1:]), 2),
+        "cpu_s": round(statistics.median(used[1:]), 2),
     }
 
 
-def processor_seconds(session: int) -> float:
+def cpu_seconds(session: int) -> float:
     """What all processes of a session have used, and those that they have waited for."""
     ticks = 0
     for stat in Path("/proc").glob("[0-9]*/stat"):
