@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ablation.costs import Cost, CostModel, check_disk, resolve_gpus
+from ablation.costs import Cost, CostModel, check_disk, has_room, resolve_gpus
 from ablation.events import Reporters
 from ablation.interrupts import graceful
 from ablation.job import Job
@@ -80,7 +80,7 @@ def run_job(
     costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
     costs = resolve_gpus(costs, expected, output.say)
-    cost = costs.cost(expected) if expected else None
+    cost = costs.cost(expected, count=not has_room(costs, expected)) if expected else None
     if cost is not None:
         check_disk(store.results, cost)
     store.check_writable()

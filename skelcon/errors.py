@@ -16,6 +16,10 @@ class UserError(Exception):
     """
 
 
+class MachineError(UserError):
+    """Nothing that was asked is wrong, but the machine does not do it: the command exits with 1."""
+
+
 def nearest(value: str, choices: Iterable[str]) -> str:
     """A hint for an unknown ``value``: the nearest of ``choices``, or all (at most 30) of them.
 

@@ -44,7 +44,6 @@ def run_study(request: StudyRequest) -> None:
     """Plan, run what is missing, print and export. Raises ``typer.Exit`` with 1 or 130."""
     from ablation.job import Job
     from ablation.monitor.output import output as open_output
-    from ablation.report.from_results import save_plan
     from ablation.report.questions import place_of
     from ablation.running import run_job
 
@@ -67,6 +66,8 @@ def run_study(request: StudyRequest) -> None:
         job = Job.of_plan(plan, place.directory)
 
         def report() -> bool:
+            from ablation.report.from_results import save_plan
+
             save_plan(whole, store.results, job.directory)
             return show_table(output.console, whole, store, job.directory, asked, as_json=as_json)
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ablation.store import Store
+from ablation.store.provenance import cpu_name, environment
 from ablation.store.unit_files import CHECKPOINT, CONFIG, PROVENANCE, UnitFiles
 from ablation.text import plural
 from ablation.units import EncoderSource, EvaluateUnit, PretrainUnit, Unit, read_unit
@@ -52,12 +53,10 @@ class Hardware:
     @classmethod
     def of_trial(cls, resources: Resources) -> Hardware:
         """What a trial runs on, as far as this machine can tell."""
-        from ablation.store.provenance import environment  # imports torch
-
-        names = environment()["hardware"]
-        if resources.gpus_per_trial > 0:
-            return cls("cuda", names["gpu"], ranks=max(1, int(resources.gpus_per_trial)))
-        return cls("cpu", names["cpu"], max(1, int(resources.cpus_per_trial)))
+        if resources.gpus_per_trial > 0:  # imports torch
+            name = environment()["hardware"]["gpu"]
+            return cls("cuda", name, ranks=max(1, int(resources.gpus_per_trial)))
+        return cls("cpu", cpu_name(), max(1, int(resources.cpus_per_trial)))
 
     @classmethod
     def of(cls, provenance: Json) -> Hardware:

@@ -11,10 +11,8 @@ from __future__ import annotations
 import functools
 import math
 import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ablation.costs.forecast import wall_seconds
@@ -22,9 +20,7 @@ from ablation.costs.history import Hardware, History, Rate
 from ablation.costs.sizes import written_bytes
 from ablation.store import Store
 from ablation.store.unit_files import CHECKPOINT
-from ablation.text import readable
 from ablation.units import Unit
-from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
@@ -135,9 +131,14 @@ class CostModel:
             here["GPU"] = torch.cuda.device_count()
         return self.resources.slots_of([here])
 
-    def cost(self, units: Sequence[Unit]) -> Cost:
-        """What it costs to run ``units``; what they need that is not among them is done."""
-        estimates = {unit.key: self.estimate(unit) for unit in units}
+    def cost(self, units: Sequence[Unit], *, count: bool = True) -> Cost:
+        """What it costs to run ``units``; what they need that is not among them is done.
+
+        Args:
+            units: what is to run.
+            count: how large what they write will be, which imports torch (seconds).
+        """
+        estimates = {unit.key: self.estimate(unit, count=count) for unit in units}
         each = list(estimates.values())
         known = {key: e.seconds for key, e in estimates.items() if e.seconds is not None}
         resources, slots, work = self.resources, self.slots, sum(known.values())
@@ -159,14 +160,16 @@ class CostModel:
             suggested_gpus_per_trial=gpu_share([e.rate for e in each], resources),
         )
 
-    def estimate(self, unit: Unit) -> Estimate:
+    def estimate(self, unit: Unit, *, count: bool = True) -> Estimate:
         """What ``unit`` costs, and the basis of that."""
         rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
         left = share_left(unit, self.store)
         seconds, basis = None, UNKNOWN
         if rate is not None and clips is not None:
             seconds, basis = rate.seconds * clips * left, rate.basis
-        counted, size = written_bytes(unit, self.history), self.history.size(unit)
+        counted, size = None, self.history.size(unit)
+        if count:
+            counted = written_bytes(unit, self.history)
         if size is None and counted is not None:
             size = counted.left
         checkpoint = counted.checkpoint if counted is not None else 0
@@ -229,20 +232,3 @@ def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | Non
     fit = math.floor(GPU_SHARE * total / peak)
     share = math.floor(100 / fit) / 100 if fit >= 2 else 1.0
     return share if 0 < share < resources.gpus_per_trial else None
-
-
-def check_disk(results: Path, cost: Cost) -> None:
-    """UserError if the file system of ``results`` cannot hold what would be written."""
-    existing = next(path for path in (results, *results.absolute().parents) if path.exists())
-    try:
-        total, _, free = shutil.disk_usage(existing)
-    except OSError:
-        return  # not known: the first write that fails says so
-    if not total or not os.access(existing, os.W_OK):
-        return  # it cannot be written to at all, which `Store.check_writable` reports
-    if cost.disk_bytes > free:
-        raise UserError(
-            f"the disk of --results {results} has {readable(free)} free, and the units to run "
-            f"write about {readable(cost.disk_bytes)}: free some (skelcon-ablate clean), or "
-            "choose another disk with --results"
-        )

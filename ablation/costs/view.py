@@ -235,9 +235,10 @@ def describe_start(cost: Cost) -> str | None:
         return None
     bases = {e.basis for e in cost.estimates.values() if e.seconds is not None}
     basis = bases.pop() if len(bases) == 1 else "earlier results; --plan says which"
+    disk = f", {readable(cost.disk_bytes)} of disk with checkpoints"
     return (
         f"{_bound(cost.units_of_unknown_time)} {duration(cost.seconds)} with {cost.slots} at once "
-        f"(from {basis}), {readable(cost.disk_bytes)} of disk with checkpoints."
+        f"(from {basis}){'' if cost.units_of_unknown_size else disk}."
     )
 
 

@@ -13,6 +13,11 @@ for _name, _value in {
     # Signals are ours (`ablation.interrupts`), and what a trial has not saved by then is given up.
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_FORCE_TRIAL_CLEANUP_S": "3",
+    # Workers start with the Ray of this machine, not when the driver has connected to it, and are
+    # kept until a trial takes them.
+    "RAY_enable_worker_prestart": "1",
+    "RAY_prestart_worker_first_driver": "0",
+    "RAY_idle_worker_killing_time_threshold_ms": "20000",
     # A unit that is handed out is claimed by this driver: no more of them than are about to start.
     "TUNE_MAX_PENDING_TRIALS_PG": "2",
 }.items():

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,7 @@ import ray
 from ablation.interrupts import keeping_handlers
 from ablation.scheduler.address import connect
 from ablation.scheduler.resources import Resources
-from skelcon.errors import UserError
+from skelcon.errors import MachineError
 
 RESTARTS = 5
 """How often a Ray that has died is started again."""
@@ -32,6 +33,9 @@ GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
+UNUSED = {"dashboard.py", "log_monitor.py", "monitor.py"}
+"""Programs of Ray that nothing needs here: the server of its dashboard, which is off, what copies
+logs to the driver, and what would start further nodes. Each takes a CPU for a second."""
 _vital: list[psutil.Process] = []
 """Those of the Ray that this process has started; none of a cluster that it connected to."""
 
@@ -58,10 +62,29 @@ def _start(resources: Resources) -> None:
     if resources.address is not None:
         connect(resources.address, **quiet)
         return
-    with _own_process_groups(), _token():
-        # Local, whatever RAY_ADDRESS says; with little memory for objects, as data goes by path.
-        ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
-    _vital[:] = [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+    try:
+        with _own_processes(), _token():
+            # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
+            ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
+    except Exception as error:  # of any kind: a machine that is too busy, a disk that is full
+        for process in _started():
+            _end(process)
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise SessionLostError(f"Ray did not start ({reason[:200]})") from error
+    _vital[:] = _started()
+
+
+def _started() -> list[psutil.Process]:
+    """The vital processes of a Ray that this process has started."""
+    return [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+
+
+def _end(process: psutil.Process) -> None:
+    """Kill a process and all that it has started, which are in its process group."""
+    with contextlib.suppress(psutil.Error, OSError):
+        for each in process.children(recursive=True):
+            each.kill()
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 @contextlib.contextmanager
@@ -93,17 +116,20 @@ def _own_token() -> str:
 
 
 @contextlib.contextmanager
-def _own_process_groups() -> Iterator[None]:
-    """Processes that start in this block get a process group of their own.
+def _own_processes() -> Iterator[None]:
+    """What Ray starts in this block has a process group of its own; :data:`UNUSED` is not started.
 
     A signal to the driver's group (`timeout`, systemd, a batch scheduler, Ctrl-C) would end Ray's
-    processes before the driver has saved anything. Ray has no option for it.
+    processes before the driver has saved anything. Ray has no option for either.
     """
     original = subprocess.Popen.__init__
 
     @functools.wraps(original)
     def start(self: Any, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("process_group", 0)
+        command = args[0] if args else kwargs["args"]
+        if isinstance(command, list) and UNUSED & {Path(str(word)).name for word in command[:3]}:
+            args = (["true"], *args[1:])  # ends at once, and Ray goes on without it
         original(self, *args, **kwargs)
 
     if sys.platform != "win32":
@@ -167,7 +193,7 @@ def free_resources() -> str:
 
 
 class SessionLostError(Exception):
-    """The Ray of this machine that the driver started has died."""
+    """The Ray of this machine that the driver started has died, or did not start."""
 
 
 def check_session() -> None:
@@ -177,7 +203,7 @@ def check_session() -> None:
     this machine does.)
     """
     if not all(map(_is_alive, _vital)):
-        raise SessionLostError
+        raise SessionLostError("Ray has died")
 
 
 def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
@@ -188,13 +214,16 @@ def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
         say: receives why it is started again.
 
     Raises:
-        UserError: if Ray dies time and again.
+        MachineError: if Ray dies time and again.
     """
+    reason = ""
     for _ in range(RESTARTS):
-        with contextlib.suppress(SessionLostError):
+        try:
             return session()
-        say("Ray has died and is started again")
-    raise UserError(
-        f"Ray has died {RESTARTS} times: look at its logs in /tmp/ray; run the same command to "
-        "resume"
+        except SessionLostError as error:
+            reason = str(error)
+        say(f"{reason} and is started again")
+    raise MachineError(
+        f"{reason}, {RESTARTS} times: is the machine too busy? Its logs are in /tmp/ray; run the "
+        "same command to resume"
     )

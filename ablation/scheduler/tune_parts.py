@@ -24,6 +24,14 @@ from ablation.work import OUT_OF_MEMORY
 from skelcon.config import Json
 from skelcon.errors import UserError
 
+# Tune asks for workers with a variable for PyTorch Lightning in their environment. Ray would start
+# new ones for it, in two steps, and use none of those that it has started already. (The constant is
+# private to Tune: where a version has it elsewhere, only time is lost.)
+with contextlib.suppress(ImportError, AttributeError):
+    from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
+
+    DEFAULT_ENV_VARS.clear()
+
 PENDING_SECONDS = 4.0
 """How long nothing may run before the reason is reported."""
 CATCH_UP_SECONDS = 30.0

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special
 
 from ablation.statistics.estimate import LEVEL, Estimate
 
@@ -51,7 +51,7 @@ def seeds_to_settle(difference: Estimate, tests: int = 1) -> int | None:
         future = replace(difference, seeds=seeds, of_seeds=of_seeds)
         if future.error == 0:
             return seeds
-        critical = stats.t.ppf(1 - level / 2, future.freedom_of_p)
-        if abs(future.value) / future.error >= critical + stats.norm.ppf(POWER):
+        critical = special.stdtrit(future.freedom_of_p, 1 - level / 2)
+        if abs(future.value) / future.error >= critical + special.ndtri(POWER):
             return seeds
     return None

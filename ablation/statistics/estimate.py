@@ -35,7 +35,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy import special
 
 LEVEL = 0.05
 """The risk that is taken: intervals of 95 %, false positives of 5 %."""
@@ -75,7 +75,7 @@ class Estimate:
             return None
         half = 0.0
         if self.error > 0:
-            half = float(stats.t.ppf(1 - LEVEL / 2, self._freedom)) * self.error
+            half = float(special.stdtrit(self._freedom, 1 - LEVEL / 2)) * self.error
         return self.value - half, self.value + half
 
     @property
@@ -85,7 +85,7 @@ class Estimate:
             return None
         if self.error == 0:
             return float(self.value == 0)
-        return 2 * float(stats.t.sf(abs(self.value) / self.error, self.freedom_of_p))
+        return 2 * float(special.stdtr(self.freedom_of_p, -abs(self.value) / self.error))
 
     @property
     def freedom_of_p(self) -> float:

@@ -25,7 +25,7 @@ def environment() -> Json:
     """Package versions, git revision and hardware of this process."""
     import torch
 
-    hardware: Json = {"cpu": _cpu_name(), "cores": os.cpu_count(), "gpu": None}
+    hardware: Json = {"cpu": cpu_name(), "cores": os.cpu_count(), "gpu": None}
     if torch.cuda.is_available():
         total = torch.cuda.get_device_properties(0).total_memory
         hardware |= {"gpu": torch.cuda.get_device_name(), "gpu_mib": total / 2**20}
@@ -105,6 +105,7 @@ def _revision() -> str | None:
     return None
 
 
-def _cpu_name() -> str:
+def cpu_name() -> str:
+    """The processor's name, as far as the system tells it."""
     found = _line_of("/proc/cpuinfo", r"model name[ \t]*:(.*)")
     return platform.processor() or platform.machine() if found is None else found

@@ -16,7 +16,7 @@ def prepare(threads: int) -> None:
     """Set up this process so that a unit gives the same bits in every process set up like it."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_deterministic_debug_mode("warn")  # (the other function imports torch's compiler)
     # Filling fresh memory finds reads of what was never written; here it only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()

@@ -1,6 +1,6 @@
 """What the console scripts share: exit codes, error messages, progress bars.
 
-Exit codes: 0 done, 1 a unit failed, 2 a user's mistake, 130 interrupted.
+Exit codes: 0 done, 1 a unit failed or the machine did, 2 a user's mistake, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rich.progress import (
 )
 
 from skelcon.cli.terminal import PlainConsole, line, styled
-from skelcon.errors import UserError, cannot_write, disk_error
+from skelcon.errors import MachineError, UserError, cannot_write, disk_error
 
 # Recent versions of typer contain their own click, older ones use the package.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]
@@ -71,7 +71,7 @@ def _code_of(app: typer.Typer) -> int:
         return 2
     except UserError as error:
         _complain(str(error))
-        return 2
+        return 1 if isinstance(error, MachineError) else 2
     except OSError as error:
         reason = disk_error(error)
         if reason is None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skelcon import optimisers
 from skelcon.augment import evaluation_view, training_view
 from skelcon.data import ClipBank
 from skelcon.downstream.config import FinetuneConfig
@@ -240,7 +241,7 @@ class Finetuning:
         )
         trained = (*self.encoders, self.classifier)
         parameters = [parameter for module in trained for parameter in module.parameters()]
-        self._optimiser = torch.optim.Adam(
+        self._optimiser = optimisers.Adam(
             parameters, config.lr, weight_decay=config.weight_decay, foreach=True
         )
 

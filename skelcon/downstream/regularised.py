@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skelcon import optimisers
 from skelcon.data.splits import deal as dealt
 from skelcon.downstream.config import FOLDS
 from skelcon.seeding import generator
@@ -53,7 +54,7 @@ def _fit(
     features: Tensor, labels: Tensor, weight: Tensor, bias: Tensor, weight_decay: float
 ) -> Classifier:
     weight, bias = weight.clone().requires_grad_(), bias.clone().requires_grad_()
-    optimiser = torch.optim.LBFGS(
+    optimiser = optimisers.LBFGS(
         [weight, bias],
         max_iter=ITERATIONS,
         tolerance_grad=1e-5,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,12 +18,13 @@ from skelcon.encoders.representations import InputNorm
 def spatial_graph(layout: SkeletonLayout) -> Tensor:
     """(3, V, V) fixed adjacency: self, inward and outward links, each column summing to 1 or 0."""
     V = layout.num_joints
-    adjacency = torch.zeros(3, V, V)
-    adjacency[0] = torch.eye(V)
+    # (Some operations of torch import its compiler where nothing but sizes is counted.)
+    adjacency = np.zeros((3, V, V), np.float32)
+    adjacency[0] = np.eye(V)
     for child, parent in layout.bones:
         adjacency[1, parent, child] = 1
         adjacency[2, child, parent] = 1
-    return adjacency / adjacency.sum(dim=1, keepdim=True).clamp(min=1)
+    return torch.from_numpy(adjacency / np.maximum(adjacency.sum(axis=1, keepdims=True), 1))
 
 
 def initialise(conv: nn.Conv2d, std: float | None = None) -> None:

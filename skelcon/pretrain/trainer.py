@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skelcon import optimisers
 from skelcon.augment import augmented_view
 from skelcon.contrast import ContrastResult, EpochDiagnosis, Objective
 from skelcon.data import ClipBank, SkeletonLayout
@@ -211,5 +212,5 @@ def _optimiser(contrast: Objective, config: OptimiserConfig) -> torch.optim.Opti
     ]
     if config.name == "sgd":
         momentum, decay = config.momentum, config.weight_decay
-        return torch.optim.SGD(groups, momentum=momentum, weight_decay=decay, fused=True)
-    return torch.optim.AdamW(groups, weight_decay=config.weight_decay, foreach=True)
+        return optimisers.SGD(groups, momentum=momentum, weight_decay=decay, fused=True)
+    return optimisers.AdamW(groups, weight_decay=config.weight_decay, foreach=True)

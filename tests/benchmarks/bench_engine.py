@@ -1,14 +1,17 @@
-"""What the engine costs beside the training: time of a study, memory of its driver, time of a plan.
+"""What the engine costs beside the training: its start, time of a study, memory of its driver.
 
+    python tests/benchmarks/bench_engine.py start --runs 5
     python tests/benchmarks/bench_engine.py overhead --units 24 --seconds 20
     python tests/benchmarks/bench_engine.py many --units 1000
 
-``overhead`` runs a study of so many units, each trained for about so many seconds, and prints its
-wall time over the sum of the units' own training times divided by the number of cores. ``many``
-runs as many units as have next to nothing to do and prints the driver's resident memory when 100
-of them were done and when all were, what a unit took (early and late in the run as well), and how
-long the plan of the finished study takes. Embedded data, a line of JSON each. Run nothing beside
-it.
+``start`` runs a built-in study in the quick preset until its first epoch has ended, several times,
+and prints the seconds from the command until that epoch began and ended, and the CPU seconds of all
+processes by then. ``overhead`` runs a study of so many units, each trained for about so many
+seconds, and prints its wall time over the sum of the units' own training times divided by the
+number of cores. ``many`` runs as many units as have next to nothing to do and prints the driver's
+resident memory when 100 of them were done and when all were, what a unit took (early and late in
+the run as well), and how long the plan of the finished study takes. Embedded data, a line of JSON
+each. Run nothing beside it.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -103,6 +107,48 @@ def overhead(folder: Path, units: int, seconds: float) -> dict[str, Any]:
     }
 
 
+def start(folder: Path, runs: int) -> dict[str, Any]:
+    """From the command to the first epoch, with a new results directory each time."""
+    began, ended, used = [], [], []
+    for run in range(runs + 1):  # the first one reads the programs from the disk
+        results, at = folder / f"start{run}", time.perf_counter()
+        driver = subprocess.Popen(
+            command("augmentations", "--results", results),
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for file, seconds in (("begun.jsonl", began), ("metrics.jsonl", ended)):
+            while not any(path.stat().st_size for path in results.glob(f"units/*/{file}")):
+                if driver.poll() is not None:
+                    raise SystemExit(f"the study ended with {driver.returncode}")
+                time.sleep(0.02)
+            seconds.append(time.perf_counter() - at)
+        used.append(cpu_seconds(driver.pid))
+        driver.terminate()
+        driver.wait()
+    return {
+        "runs": runs,
+        "begins_s": round(statistics.median(began[1:]), 2),
+        "begins_least_s": round(min(began[1:]), 2),
+        "begins_most_s": round(max(began[1:]), 2),
+        "ends_s": round(statistics.median(ended[1:]), 2),
+        "cpu_s": round(statistics.median(used[1:]), 2),
+    }
+
+
+def cpu_seconds(session: int) -> float:
+    """What all processes of a session have used, and those that they have waited for."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except (OSError, IndexError):  # it has just ended
+            continue
+        if int(fields[3]) == session:
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def many(folder: Path, units: int) -> dict[str, Any]:
     """Evaluations of random weights: nothing to train, and little to do."""
     results, file = folder / "results", study(folder, 1, 1, 1)
@@ -158,12 +204,15 @@ def resident(process: int) -> int:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("what", choices=("overhead", "many"))
+    parser.add_argument("what", choices=("start", "overhead", "many"))
     parser.add_argument("--units", type=int)
+    parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="skelcon-bench-") as folder:
-        if asked.what == "overhead":
+        if asked.what == "start":
+            measured = start(Path(folder), asked.runs)
+        elif asked.what == "overhead":
             measured = overhead(Path(folder), asked.units or 24, asked.seconds)
         else:
             measured = many(Path(folder), asked.units or 1000)

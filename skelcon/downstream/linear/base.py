@@ -29,11 +29,12 @@ def linear_classifier(
 ) -> nn.Linear:
     """A new classifier: weights from N(0, 0.01^2), zero bias."""
     weight = torch.randn(num_classes, inputs, generator=draws) * 0.01
-    classifier: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, num_classes, device=device)
+    with torch.random.fork_rng(devices=[]):  # for what it draws itself
+        classifier = nn.Linear(inputs, num_classes)
     with torch.no_grad():
         classifier.weight.copy_(weight)
         nn.init.zeros_(classifier.bias)
-    return classifier
+    return classifier.to(device)
 
 
 class LinearEvaluation(ABC):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from skelcon import optimisers
 from skelcon.downstream.linear.base import LinearEvaluation
 from skelcon.seeding import generator
 
@@ -24,7 +25,7 @@ class SGDEvaluation(LinearEvaluation):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         assert self.config.weight_decay != "auto"
-        self._optimiser = torch.optim.SGD(
+        self._optimiser = optimisers.SGD(
             self.classifier.parameters(),
             self.config.lr,
             momentum=self.config.momentum,
