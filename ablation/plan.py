@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablation.designs.describe import described, told_of_same_work
+from ablation.designs.describe import described, same_work_notes
 from ablation.fusion import Fusion, why_not
 from ablation.study import Study
 from ablation.study_parts import Report
@@ -227,7 +227,7 @@ def _notes_on_design(study: Study, cells: Sequence[Cell]) -> list[str]:
         column = study.columns[cell.column]
         if cell.row in runs and cell.unit is not None and column.unit == "percent":
             units.setdefault(column.label or cell.column, []).append((cell.row, cell.unit.key))
-    return [*described(study.design, [*runs.values()]), *told_of_same_work(units)]
+    return [*described(study.design, [*runs.values()]), *same_work_notes(units)]
 
 
 def _protocols(study: Study, dataset: SkeletonDataset) -> dict[str, str | None]:

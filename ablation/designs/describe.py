@@ -55,15 +55,15 @@ def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
     return next((list(runs) for runs in found.values() if len(runs) > 1), [])
 
 
-def told_of_same_work(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
+def same_work_notes(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
     """Notes on runs that are :func:`same_work`; ``columns`` has the units of each, by its label."""
     found: dict[str, list[str]] = {}
     for label, units in columns.items():
         if same := same_work(units):
             found.setdefault(and_joined(same), []).append(label)
     return [
-        f"Runs {runs} are one and the same work in {and_joined(labels)}, as nothing reads what "
-        "they differ in: what the factors do cannot be told."
+        f"Runs {runs} are the same work in {and_joined(labels)}, as nothing reads what "
+        "they differ in: no effect can be computed."
         for runs, labels in found.items()
     ]
 
