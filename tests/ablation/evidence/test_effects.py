@@ -336,10 +336,10 @@ def test_runs_that_are_the_same_work_are_not_counted_as_two(
     factors = {"use": {"levels": uses}, "noise": PAIRS["noise"]}
     plan = plan_of(dataset, tmp_path, {"kind": "grid", "factors": factors})
     assert plan.notes[1:] == (
-        "Runs crop/0.1 and crop/0.2 are one and the same work in seq, as nothing reads what they "
-        "differ in: what the factors do cannot be told.",
+        "Runs crop/0.1 and crop/0.2 are the same work in seq, as nothing reads what they "
+        "differ in: no effect can be computed.",
     )
     table = finish_as(plan, Store(tmp_path / "results"), lambda at: 0.5)
-    same = "runs crop/0.1 and crop/0.2 are one and the same work"
+    same = "runs crop/0.1 and crop/0.2 are the same work"
     assert table.effects[0].reason == same
     assert f"What matters is not said: {same}." in table.notes
