@@ -79,4 +79,6 @@ def apply(view: Tensor, matrix: Tensor, joints: Tensor) -> Tensor:
         A new (B, M, T, V, 3) tensor; absent (all zero) bodies stay zero.
     """
     moved = torch.bmm(view.flatten(1, 3), matrix.to(view)).view(view.shape)
-    return torch.where(joints[:, None, None, :, None], moved, view)
+    # Of each coordinate: a mask that is broadcast over them is slow.
+    moves = joints.repeat_interleave(view.shape[-1], dim=1)[:, None, None]
+    return torch.where(moves, moved.flatten(3), view.flatten(3)).view(view.shape)

@@ -23,12 +23,13 @@ def random_crop(
     Returns:
         start and length, each (B,) int64, with start + length <= lengths.
     """
-    ratio, place = torch.rand(2, len(lengths), generator=generator).to(lengths.device)
+    drawn = torch.rand(2, len(lengths), generator=generator)
+    ratio, place = drawn.to(lengths.device, non_blocking=True)
     ratio = config.l_min + (1 - config.l_min) * ratio
     length = (lengths * ratio).long().clamp(min=config.min_frames)
     length = torch.minimum(length, lengths)
     if config.p < 1:
-        acts = acting(config.p, len(lengths), generator).to(lengths.device)
+        acts = acting(config.p, len(lengths), generator).to(lengths.device, non_blocking=True)
         length = torch.where(acts, length, lengths)
     start = (place * (lengths - length + 1)).long()
     return torch.minimum(start, lengths - length), length

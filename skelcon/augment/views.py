@@ -10,7 +10,6 @@ from skelcon.augment.config import AUGMENTATIONS, AugmentConfig, CropConfig, has
 from skelcon.augment.strong import STRONG, where
 from skelcon.augment.temporal import centre_crop, random_crop
 from skelcon.data.bank import ClipBank
-from skelcon.data.layouts import Dimensions
 from skelcon.errors import UserError
 
 
@@ -41,9 +40,12 @@ def augmented_view(
         start, length = random_crop(lengths, config.crop, generator)
     else:
         start, length = torch.zeros_like(lengths), lengths
-    view = bank.resized(clips, start, length, size)
+    seen, bodies = bank.resized_bodies(clips, start, length, size)
     if "pose" in config.use or "jitter" in config.use:
-        view = _spatial(view, config, bank.layout.dimensions, generator)
+        matrix, joints = _spatial(len(clips), bank, config, generator)
+        of = bodies // bank.num_bodies
+        seen = spatial.apply(seen[:, None], matrix[of], joints[of])[:, 0]
+    view = bank.view(seen, bodies, len(clips))
     for name in config.others:
         if name in STRONG:
             view = STRONG[name](view, getattr(config, name), bank.layout, generator)
@@ -53,10 +55,14 @@ def augmented_view(
 
 
 def _spatial(
-    view: Tensor, config: AugmentConfig, dimensions: Dimensions, generator: torch.Generator
-) -> Tensor:
-    """Pose augmentation or joint jittering: the one in use, or the one drawn, if it acts."""
-    B, V = len(view), view.shape[3]
+    B: int, bank: ClipBank, config: AugmentConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pose augmentation or joint jittering, the one in use, or drawn, if it acts.
+
+    Returns:
+        (B, 3, 3) matrices, and (B, V) bool: the joints that they move.
+    """
+    V, dimensions = bank.num_joints, bank.layout.dimensions
     pose, jitter = "pose" in config.use, "jitter" in config.use
     matrix, joints = torch.eye(3).repeat(B, 1, 1), torch.ones(B, V, dtype=torch.bool)
     if pose:
@@ -71,7 +77,8 @@ def _spatial(
         subset &= spatial.acting(config.jitter.p, B, generator)[:, None]
         joints = torch.where(chosen[:, None], subset, joints)
         matrix = torch.where(chosen[:, None, None], random, matrix)
-    return spatial.apply(view, matrix.to(view.device), joints.to(view.device))
+    device = bank.device
+    return matrix.to(device, non_blocking=True), joints.to(device, non_blocking=True)
 
 
 def _registered(

@@ -117,15 +117,8 @@ class ClipBank:
 
     def frames(self, clips: Tensor, times: Tensor) -> Tensor:
         """The frames ``times`` (B, T) of ``clips`` (B,) as stored: (B, M, T, V, C), not turned."""
-        offset, start, count = self._blocks[:, clips]
-        inside = times[:, None, :] - start[:, :, None]
-        rows = torch.where(
-            (inside >= 0) & (inside < count[:, :, None]),
-            offset[:, :, None] + inside,
-            self._zero_row,
-        )
-        gathered = self._frames.index_select(0, rows.reshape(-1))
-        return gathered.view(*rows.shape, self.num_joints, -1)
+        bodies = self._bodies(clips)
+        return self.view(self._gathered(clips, bodies, times), bodies, len(clips))
 
     def resized(self, clips: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
         """The crop [start, start + length) of each clip, turned, and resized to ``size`` frames.
@@ -141,18 +134,56 @@ class ClipBank:
         Returns:
             (B, M, size, V, C) float32.
         """
+        return self.view(*self.resized_bodies(clips, start, length, size), len(clips))
+
+    def resized_bodies(
+        self, clips: Tensor, start: Tensor, length: Tensor, size: int
+    ) -> tuple[Tensor, Tensor]:
+        """What :meth:`resized` is made of: the bodies that are computed, and which they are.
+
+        On the CPU these are the ones that are there, and on a GPU all: the host would have to wait
+        for their number.
+
+        Returns:
+            (n, size, V, C) float32, and (n,) int64: which of the B M bodies, clip by clip.
+        """
         steps = torch.arange(size, device=self.device, dtype=torch.float32) + 0.5
         at = (steps * (length[:, None].float() / size) - 0.5).clamp_(min=0)
         lower = at.floor().long()
-        weight = (at - lower)[:, None, :, None, None]
         upper = torch.minimum(lower + 1, length[:, None] - 1)
-        first = self.frames(clips, start[:, None] + lower)
-        view = first.lerp_(self.frames(clips, start[:, None] + upper), weight)
+        bodies = self._bodies(clips)
+        of = bodies // self.num_bodies
+        first, second = (
+            self._gathered(clips, bodies, start[:, None] + times) for times in (lower, upper)
+        )
+        seen = first.lerp_(second, (at - lower)[of, :, None, None])
         turn = self._turns[self.orientation]
-        if turn is None:
-            return view
-        # A rotation commutes with the interpolation; what is absent stays zero.
-        return torch.bmm(view.flatten(1, 3), turn[clips]).view(view.shape)
+        if turn is not None:
+            # A rotation commutes with the interpolation; what is absent stays zero.
+            seen = torch.bmm(seen.flatten(1, 2), turn[clips[of]]).view(seen.shape)
+        return seen, bodies
+
+    def view(self, seen: Tensor, bodies: Tensor, clips: int) -> Tensor:
+        """(B, M, T, V, C) of B clips, with (n, T, V, C) of the ``bodies``; the rest is zero."""
+        every = clips * self.num_bodies
+        if len(seen) < every:
+            seen = seen.new_zeros(every, *seen.shape[1:]).index_copy_(0, bodies, seen)
+        return seen.view(clips, self.num_bodies, *seen.shape[1:])
+
+    def _bodies(self, clips: Tensor) -> Tensor:
+        if self.device.type != "cpu":
+            return torch.arange(len(clips) * self.num_bodies, device=self.device)
+        _, _, count = self._blocks[:, clips]
+        return count.flatten().nonzero().flatten()
+
+    def _gathered(self, clips: Tensor, bodies: Tensor, times: Tensor) -> Tensor:
+        """The frames ``times`` (B, T) of the ``bodies`` (n,) of ``clips``: (n, T, V, C)."""
+        of = bodies // self.num_bodies
+        offset, start, count = self._blocks[:, clips[of], bodies % self.num_bodies, None]
+        inside = times[of] - start
+        rows = torch.where((inside >= 0) & (inside < count), offset + inside, self._zero_row)
+        gathered = self._frames.index_select(0, rows.flatten())
+        return gathered.view(*rows.shape, self.num_joints, -1)
 
 
 def _mapped_to(

@@ -45,7 +45,9 @@ class BiGRU(nn.Module):
             return self._on_cpu(x)
         if self.stepwise:
             return self._stepwise(x)
-        _, state = self.gru(x)
+        initial = x.new_zeros(2 * self.layers, len(x), self.gru.hidden_size)
+        weights = list(self.gru.parameters())
+        _, state = _gru(x, initial, weights, self.layers, self.training, bidirectional=True)
         return torch.cat((state[-2], state[-1]), dim=1)
 
     def _stepwise(self, x: Tensor) -> Tensor:
@@ -54,10 +56,7 @@ class BiGRU(nn.Module):
             outputs = []
             for suffix in ("", "_reverse"):
                 weights = self._weights(layer, suffix)
-                out, _ = torch._VF.gru(
-                    x, initial, weights, True, 1, 0.0, self.training, False, True
-                )
-                outputs.append(out)
+                outputs.append(_gru(x, initial, weights, 1, self.training, bidirectional=False)[0])
             x = torch.cat(outputs, dim=2)
         return x[:, -1]
 
@@ -76,3 +75,29 @@ class BiGRU(nn.Module):
     def _weights(self, layer: int, suffix: str) -> list[Tensor]:
         names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
         return [getattr(self.gru, f"{name}_l{layer}{suffix}") for name in names]
+
+
+def _gru(
+    x: Tensor,
+    initial: Tensor,
+    weights: list[Tensor],
+    layers: int,
+    training: bool,
+    *,
+    bidirectional: bool,
+) -> tuple[Tensor, Tensor]:
+    """All states and the final ones, by torch; on a GPU in the precision that autocast has.
+
+    By itself autocast rounds what it gives to cuDNN's GRU to float16, also where it was asked for
+    bfloat16: small gradients would become zero.
+    """
+    options = True, layers, 0.0, training, bidirectional, True
+    kind = x.device.type
+    if kind == "cpu" or not torch.is_autocast_enabled(kind):
+        plain: tuple[Tensor, Tensor] = torch._VF.gru(x, initial, weights, *options)
+        return plain
+    dtype = torch.get_autocast_dtype(kind)
+    with torch.autocast(kind, enabled=False):
+        low, *rest = (each.to(dtype) for each in (x, initial, *weights))
+        rounded: tuple[Tensor, Tensor] = torch._VF.gru(low, rest[0], rest[1:], *options)
+    return rounded

@@ -147,7 +147,8 @@ def work_of(
 
 def measured(options: argparse.Namespace, case: str, precision: str) -> float:
     """Median milliseconds a batch."""
-    prepare(options.threads)  # as every process that trains a unit
+    threads = 1 if case == "feeder" else options.threads  # theirs has one in each worker
+    prepare(threads)  # as every process that trains a unit
     work, batches = work_of(options, case, precision)
     steps, warmup = (1, 0) if case.endswith("-kept") else (options.steps, options.warmup)
     times = []

@@ -130,6 +130,7 @@ def step_work(config: PretrainConfig, share: float = TWO_BODIES) -> Work:
                 "optimiser": config.optimiser.of([name]),
                 "batch": 1,
                 "epochs": 1,
+                "precision": "fp32",  # counted once for all
             }
         )
         text = alone.model_dump_json()

@@ -4,8 +4,9 @@
 
 torch's fake tensors run on a made-up device, "accel": no GPU is needed. Prints a JSON line a
 training (an epoch of two steps, or a linear evaluation of two epochs): `waits` are the places that
-read a number back from the device, and how often. A GRU is replaced by products of the same
-operands, as torch has none for a device that it does not know.
+read a number back from the device, and how often. Then a line for each of two precisions: `dtypes`
+are what a GRU is given under autocast. A GRU is replaced by products of the same operands, as torch
+has none for a device that it does not know.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ from torch._subclasses import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils import backend_registration
 
+from skelcon.augment import evaluation_view
 from skelcon.data import ClipBank
 from skelcon.data.synthetic import open_embedded
 from skelcon.downstream import LinearConfig
 from skelcon.downstream.linear import linear_evaluation
+from skelcon.precision import Precision, autocast
 from skelcon.pretrain import PretrainConfig, Pretraining
 
 READS = {
@@ -45,6 +48,8 @@ SMALL = {
     "stg": {"channels": [8, 16], "strides": [1, 2]},
     "seq": {"hidden": 8, "layers": 1},
 }
+DTYPES: set[str] = set()
+"""Of what the GRU was given."""
 SOURCE = str(Path(__file__).resolve().parents[2] / "skelcon")
 
 
@@ -98,6 +103,8 @@ def _gru(
 ) -> tuple[Tensor, Tensor]:
     """Shapes and operands of `torch._VF.gru`, batch first."""
     H = initial.shape[-1]
+    (dtype,) = {each.dtype for each in (x, initial, *weights)}  # cuDNN takes no mixture
+    DTYPES.add(str(dtype))
     out = torch.cat([x @ w[:H].T for w in weights if w.shape[1:] == x.shape[2:]], dim=2)
     return out, initial + sum((w.sum() for w in weights), start=initial.sum())
 
@@ -116,8 +123,6 @@ def _move(module: nn.Module, mode: FakeTensorMode) -> nn.Module:
             each._parameters[name] = moved
         for name, buffer in each.named_buffers(recurse=False):
             each._buffers[name] = _fake(buffer, mode)
-        if isinstance(each, nn.RNNBase):
-            each._flat_weights = [getattr(each, name) for name in each._flat_weights_names]
     return module
 
 
@@ -161,6 +166,15 @@ def main() -> None:
             probe, classes = LinearConfig(epochs=2, batch=8), dataset.num_classes
             linear_evaluation([encoder], there, clips, clips, classes, 16, probe, seed=0)
         print(json.dumps({"what": f"linear {name}", "waits": dict(reads.where)}), flush=True)
+    # (Of autocast this device has the switch alone.)
+    switch = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
+    switch.fallback(torch.library.fallthrough_kernel)
+    precisions: tuple[Precision, ...] = "fp32", "bf16"
+    for precision in precisions:
+        DTYPES.clear()
+        with mode, autocast(precision, there.device):
+            encoder(evaluation_view(there, clips, 0.95, 16))
+        print(json.dumps({"what": f"GRU in {precision}", "waits": {}, "dtypes": [*DTYPES]}))
 
 
 if __name__ == "__main__":

@@ -77,6 +77,7 @@ def ranks(task: Task) -> None:
         child.join(max(1.0, task.left()))
         if child.exitcode is None:
             child.kill()
+            child.join()
     if any(child.exitcode for child in children):
         task.emit(Row("two ranks", ok=False, note=f"exit codes {[c.exitcode for c in children]}"))
         return

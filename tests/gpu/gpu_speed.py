@@ -64,7 +64,7 @@ def measured_roof(task: Task) -> Roof:
         products[precision] = 2 * size**3 / seconds
         tera = products[precision] / 1e12
         task.emit(Row(f"product of {size} x {size}, {precision}", values={"TFLOP/s": tera}))
-    source = torch.randn((1 << 30) if on_gpu else (1 << 22), device=task.device)
+    source = torch.randn((1 << 28) if on_gpu else (1 << 22), device=task.device)
     target = torch.empty_like(source)
     seconds = seconds_of(lambda: target.copy_(source), task.device, 0.5)
     copies = 2 * source.numel() * source.element_size() / seconds

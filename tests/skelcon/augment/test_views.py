@@ -16,6 +16,7 @@ from skelcon.augment import (
 )
 from skelcon.augment.spatial import apply
 from skelcon.data import ClipBank
+from skelcon.data.orientation import Orientation
 
 COMBINATIONS = [use for n in range(4) for use in itertools.combinations(NAMES, n)]
 
@@ -55,6 +56,20 @@ def test_a_matrix_is_applied_to_row_vectors_of_the_selected_joints():
         x = view[b, m, t, v].double().numpy()
         expected = x @ matrix[b].double().numpy() if joints[b, v] else x
         np.testing.assert_allclose(got[b, m, t, v], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("orientation", ["as_recorded", "median"])
+def test_bodies_that_are_left_out_change_no_bit(
+    bank: ClipBank, monkeypatch: pytest.MonkeyPatch, orientation: Orientation
+):
+    """On a GPU all are computed, those that are absent as well."""
+    turned, batch = bank.oriented(orientation), torch.arange(2 * len(bank.lengths)) // 2
+    few = augmented_view(turned, batch, AugmentConfig(), 16, generator())
+    bodies = turned.num_bodies * len(batch)
+    assert len(turned.resized_bodies(batch, 0 * batch, bank.lengths[batch], 16)[1]) < bodies
+    monkeypatch.setattr(ClipBank, "_bodies", lambda *_: torch.arange(bodies))
+    assert torch.equal(few, augmented_view(turned, batch, AugmentConfig(), 16, generator()))
+    assert few.flatten(2).any(dim=2).sum() < bodies
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.3])

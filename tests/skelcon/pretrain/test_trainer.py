@@ -122,9 +122,11 @@ class Spy(ClipBank):
 
     seen: list[list[int]]
 
-    def resized(self, clips: Tensor, start: Tensor, length: Tensor, size: int) -> Tensor:
+    def resized_bodies(
+        self, clips: Tensor, start: Tensor, length: Tensor, size: int
+    ) -> tuple[Tensor, Tensor]:
         self.seen.append(clips.tolist())
-        return super().resized(clips, start, length, size)
+        return super().resized_bodies(clips, start, length, size)
 
 
 def test_an_epoch_sees_each_training_clip_once_in_a_new_order(
