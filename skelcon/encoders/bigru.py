@@ -89,7 +89,8 @@ def _gru(
     """All states and the final ones, by torch; on a GPU in the precision that autocast has.
 
     By itself autocast rounds what it gives to cuDNN's GRU to float16, also where it was asked for
-    bfloat16: small gradients would become zero.
+    bfloat16: small gradients would become zero. A cuDNN that has no GRU in bfloat16 computes in
+    float32.
     """
     options = True, layers, 0.0, training, bidirectional, True
     kind = x.device.type
@@ -97,6 +98,8 @@ def _gru(
         plain: tuple[Tensor, Tensor] = torch._VF.gru(x, initial, weights, *options)
         return plain
     dtype = torch.get_autocast_dtype(kind)
+    if dtype == torch.bfloat16 and (torch.backends.cudnn.version() or 0) < BFLOAT16_CUDNN:
+        dtype = torch.float32
     with torch.autocast(kind, enabled=False):
         low, *rest = (each.to(dtype) for each in (x, initial, *weights))
         rounded: tuple[Tensor, Tensor] = torch._VF.gru(low, rest[0], rest[1:], *options)
