@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from skelcon.encoders.options import BiGRUConfig
 from skelcon.encoders.recurrent import gru_direction
 
+BFLOAT16_CUDNN = 91_300
+"""The first cuDNN whose GRU takes bfloat16."""
 LARGE = 256
 """Units from which a CPU is faster with our own passes through a layer than with torch's."""
 

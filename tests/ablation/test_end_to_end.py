@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
 from ablation_helpers import ablate, command, in_process, processes
 
@@ -235,6 +236,9 @@ def test_ray_opens_no_port_beyond_loopback_and_is_started_again_if_it_dies(
     )
     _wait_for_checkpoint(driver, tmp_path)  # Ray is up, and so are its workers
     addresses = _listening(driver.pid) if TCP.exists() else set()
+    children = [each for each in psutil.Process(driver.pid).children() if each.status() != "zombie"]
+    # Each Python program of Ray's would take a CPU for a second.
+    assert {each.name() for each in children} == {"gcs_server", "raylet"}
     (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
     os.kill(raylet, signal.SIGKILL)
     told, _ = driver.communicate(timeout=240)

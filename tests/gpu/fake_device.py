@@ -4,9 +4,9 @@
 
 torch's fake tensors run on a made-up device, "accel": no GPU is needed. Prints a JSON line a
 training (an epoch of two steps, or a linear evaluation of two epochs): `waits` are the places that
-read a number back from the device, and how often. Then a line for each of two precisions: `dtypes`
-are what a GRU is given under autocast. A GRU is replaced by products of the same operands, as torch
-has none for a device that it does not know.
+read a number back from the device, and how often. Then a line for each of fp32, bf16, and bf16 with
+an older cuDNN: `dtypes` are what a GRU is given under autocast. A GRU is replaced by products of
+the same operands, as torch has none for a device that it does not know.
 """
 
 from __future__ import annotations
@@ -169,9 +169,10 @@ def main() -> None:
     # (Of autocast this device has the switch alone.)
     switch = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")
     switch.fallback(torch.library.fallthrough_kernel)
-    precisions: tuple[Precision, ...] = "fp32", "bf16"
-    for precision in precisions:
+    cases: tuple[tuple[Precision, int], ...] = ("fp32", 91_300), ("bf16", 91_300), ("bf16", 91_200)
+    for precision, cudnn in cases:
         DTYPES.clear()
+        torch.backends.cudnn.version = lambda cudnn=cudnn: cudnn
         with mode, autocast(precision, there.device):
             encoder(evaluation_view(there, clips, 0.95, 16))
         print(json.dumps({"what": f"GRU in {precision}", "waits": {}, "dtypes": [*DTYPES]}))
