@@ -60,8 +60,8 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
     if each.reason:
         return f"What matters{where} is not said: {each.reason}."
     if not each.basis:
-        told = f"one seed, and no run to spare{_part(plan, each)}"
-        return f"What matters{where} is not said: {told}: run more seeds."
+        alone = f"one seed, and no run to spare{_part(plan, each)}"
+        return f"What matters{where} is not said: {alone}: run more seeds."
     words = EffectWords(each)
     mattering = {name: found for name in words.names if (found := words.largest(name)) is not None}
     told = [
