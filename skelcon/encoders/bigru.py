@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -82,7 +84,7 @@ class BiGRU(nn.Module):
 def _gru(
     x: Tensor,
     initial: Tensor,
-    weights: list[Tensor],
+    weights: Sequence[Tensor],
     layers: int,
     training: bool,
     *,
