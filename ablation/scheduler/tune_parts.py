@@ -1,7 +1,4 @@
-"""What Tune is given: a searcher that hands out units, and a callback that hears how they end.
-
-Tune calls these in the driver's thread; the queue decides.
-"""
+"""What Tune is given: a searcher that hands out units, and a callback that hears how they end."""
 
 from __future__ import annotations
 
