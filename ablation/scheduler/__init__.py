@@ -16,8 +16,7 @@ for _name, _value in {
     # Workers start with the Ray of this machine, not when the driver has connected to it, and are
     # kept until a trial takes them.
     "RAY_enable_worker_prestart": "1",
-    "RAY_prestart_worker_first_driver": "0",
-    "RAY_idle_worker_killing_time_threshold_ms": "20000",
+    "RAY_idle_worker_killing_time_threshold_ms": "60000",
     # A unit that is handed out is claimed by this driver: no more of them than are about to start.
     "TUNE_MAX_PENDING_TRIALS_PG": "2",
 }.items():

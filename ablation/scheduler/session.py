@@ -6,17 +6,11 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
-import secrets
 import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -24,6 +18,7 @@ import ray
 
 from ablation.interrupts import keeping_handlers
 from ablation.scheduler.address import connect
+from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
 from skelcon.errors import MachineError
 
@@ -33,37 +28,38 @@ GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
-UNUSED = {"dashboard.py", "log_monitor.py", "monitor.py"}
-"""Programs of Ray that nothing needs here: the server of its dashboard, which is off, what copies
-logs to the driver, and what would start further nodes. Each takes a CPU for a second."""
 _vital: list[psutil.Process] = []
 """Those of the Ray that this process has started; none of a cluster that it connected to."""
 
 
 @contextlib.contextmanager
-def cluster(resources: Resources) -> Iterator[list[Mapping[str, float]]]:
+def cluster(resources: Resources, trials: int = 0) -> Iterator[list[Mapping[str, float]]]:
     """A Ray cluster: the one at ``--address``, one already connected, or one of this machine.
 
     Gives the resources of each of its nodes, as Ray names them.
+
+    Args:
+        resources: what a trial takes.
+        trials: how many there are.
     """
     for name in ("ray", "ray.tune", "ray.train", "ray.air"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if not ray.is_initialized():
             with keeping_handlers():  # Ray takes SIGTERM for itself
-                _start(resources)
+                _start(resources, trials)
             stack.callback(_shut_down)
         yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
-def _start(resources: Resources) -> None:
+def _start(resources: Resources, trials: int) -> None:
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     quiet["logging_level"] = logging.CRITICAL
     if resources.address is not None:
         connect(resources.address, **quiet)
         return
     try:
-        with _own_processes(), _token():
+        with local_ray(resources, trials):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     except Exception as error:  # of any kind: a machine that is too busy, a disk that is full
@@ -85,59 +81,6 @@ def _end(process: psutil.Process) -> None:
         for each in process.children(recursive=True):
             each.kill()
         os.killpg(process.pid, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _token() -> Iterator[None]:
-    """Where Ray cannot write the token of its session to the home directory, one of this session.
-
-    Ray's processes inherit it. It is gone from here when they run: another cluster has another one.
-    """
-    home = Path.home() / ".ray"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=home) as file:
-            file.write(bytes(1 << 10))
-        kept = True
-    except OSError:
-        kept = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if not kept:
-        os.environ["RAY_AUTH_TOKEN"] = _own_token()
-    try:
-        yield
-    finally:
-        if not kept:
-            del os.environ["RAY_AUTH_TOKEN"]
-
-
-@functools.cache  # Ray keeps the first that it sees in a process
-def _own_token() -> str:
-    return secrets.token_hex(32)
-
-
-@contextlib.contextmanager
-def _own_processes() -> Iterator[None]:
-    """What Ray starts in this block has a process group of its own; :data:`UNUSED` is not started.
-
-    A signal to the driver's group (`timeout`, systemd, a batch scheduler, Ctrl-C) would end Ray's
-    processes before the driver has saved anything. Ray has no option for either.
-    """
-    original = subprocess.Popen.__init__
-
-    @functools.wraps(original)
-    def start(self: Any, *args: Any, **kwargs: Any) -> None:
-        kwargs.setdefault("process_group", 0)
-        command = args[0] if args else kwargs["args"]
-        if isinstance(command, list) and UNUSED & {Path(str(word)).name for word in command[:3]}:
-            args = (["true"], *args[1:])  # ends at once, and Ray goes on without it
-        original(self, *args, **kwargs)
-
-    if sys.platform != "win32":
-        subprocess.Popen.__init__ = start  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        subprocess.Popen.__init__ = original  # type: ignore[method-assign]
 
 
 def _name_of(process: psutil.Process) -> str:

@@ -1,7 +1,4 @@
-"""What Tune is given: a searcher that hands out units, and a callback that hears how they end.
-
-Tune calls these in the driver's thread; the queue decides.
-"""
+"""What Tune is given: a searcher that hands out units, and a callback that hears how they end."""
 
 from __future__ import annotations
 
@@ -24,9 +21,8 @@ from ablation.work import OUT_OF_MEMORY
 from skelcon.config import Json
 from skelcon.errors import UserError
 
-# Tune asks for workers with a variable for PyTorch Lightning in their environment. Ray would start
-# new ones for it, in two steps, and use none of those that it has started already. (The constant is
-# private to Tune: where a version has it elsewhere, only time is lost.)
+# Tune sets a variable for Lightning in its workers: Ray would start new ones for it, in two steps.
+# (The constant is private to Tune: where a version has it elsewhere, only time is lost.)
 with contextlib.suppress(ImportError, AttributeError):
     from ray.tune.execution.class_cache import DEFAULT_ENV_VARS
 

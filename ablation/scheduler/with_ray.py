@@ -58,14 +58,18 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     What has ended then is no longer in ``left``: it is reported once, whatever dies.
     """
     store, resources = driver.store, driver.resources
+    if driver.interrupt.requested:  # while Ray started, in vain
+        return False
     with (
         warnings.catch_warnings(),
-        cluster(resources) as nodes,
+        cluster(resources, len(left) + (source.upcoming if source else 0)) as nodes,
         tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
         Claims(store, driver.heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
         check_fits(resources, nodes)
+        if driver.interrupt.requested:
+            return False
         # Imported here: Tune takes a second, in which Ray starts its workers.
         from ablation.scheduler.experiment import run_experiment
 

@@ -296,7 +296,7 @@ def run_population(
         record.ask()
 
     def session() -> bool:
-        with warnings.catch_warnings(), cluster(resources) as nodes:
+        with warnings.catch_warnings(), cluster(resources, len(record.trials())) as nodes:
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)

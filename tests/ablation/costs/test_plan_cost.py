@@ -16,7 +16,7 @@ from cost_helpers import HERE, finish, model_of, plan_of, pretrainings
 from rich.console import Console
 from unit_helpers import evaluation, pretraining
 
-from ablation.costs import Cost, CostModel, check_disk
+from ablation.costs import Cost, CostModel, check_disk, has_room
 from ablation.costs.history import Hardware, History, Rate
 from ablation.costs.model import share_left
 from ablation.costs.probe import probe
@@ -122,6 +122,23 @@ def test_a_full_disk_is_refused_before_anything_is_made(
     assert f"--results {results} has 1.0 kB free" in printed
     assert "kB: free some" in printed or "MB: free some" in printed
     assert not results.parent.exists()
+
+
+def test_sizes_are_counted_where_the_disk_may_be_too_small(
+    tmp_path: Path, dataset: SkeletonDataset, study_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Up to a GiB is free for each unit, and for two checkpoints of each that runs."""
+    units = pretrainings(plan_of(dataset, study_file))
+    model = model_of(Store(tmp_path), dataset, max_concurrent=1)
+    needed = (len(units) + 2) << 30
+    for free, room in ((needed, False), (needed + 1, True)):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: _Usage(10**15, 0, free))
+        assert has_room(model, units) == room
+    every = CheckpointPolicy(1.0, "all")  # may become any number of checkpoints
+    assert not has_room(model_of(Store(tmp_path), dataset, checkpoints=every), units)
+    cost = model.cost(units, count=False)
+    assert cost.units_of_unknown_size == len(units)
+    assert cost.disk_bytes == 0
 
 
 def test_an_unknown_disk_is_not_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
