@@ -47,7 +47,8 @@ def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = 
     """
     left = {unit.key: unit for unit in units}
     return restarting(
-        lambda: _run_session(left, driver, source),
+        # (It may have been interrupted while Ray started, in vain.)
+        lambda: not driver.interrupt.requested and _run_session(left, driver, source),
         lambda reason: driver.reporter.report(Waiting(reason)),
     )
 
@@ -58,8 +59,6 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     What has ended then is no longer in ``left``: it is reported once, whatever dies.
     """
     store, resources = driver.store, driver.resources
-    if driver.interrupt.requested:  # while Ray started, in vain
-        return False
     with (
         warnings.catch_warnings(),
         cluster(resources, len(left) + (source.upcoming if source else 0)) as nodes,

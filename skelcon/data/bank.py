@@ -174,7 +174,8 @@ class ClipBank:
         if self.device.type != "cpu":
             return torch.arange(len(clips) * self.num_bodies, device=self.device)
         _, _, count = self._blocks[:, clips]
-        return count.flatten().nonzero().flatten()
+        there: Tensor = count.flatten().nonzero().flatten()
+        return there
 
     def _gathered(self, clips: Tensor, bodies: Tensor, times: Tensor) -> Tensor:
         """The frames ``times`` (B, T) of the ``bodies`` (n,) of ``clips``: (n, T, V, C)."""
