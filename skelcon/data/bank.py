@@ -173,7 +173,7 @@ class ClipBank:
     def _bodies(self, clips: Tensor) -> Tensor:
         if self.device.type != "cpu":
             return torch.arange(len(clips) * self.num_bodies, device=self.device)
-        _, _, count = self._blocks[:, clips]
+        count: Tensor = self._blocks[2, clips]
         return count.flatten().nonzero().flatten()
 
     def _gathered(self, clips: Tensor, bodies: Tensor, times: Tensor) -> Tensor:

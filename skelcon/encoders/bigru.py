@@ -46,7 +46,7 @@ class BiGRU(nn.Module):
         if self.stepwise:
             return self._stepwise(x)
         initial = x.new_zeros(2 * self.layers, len(x), self.gru.hidden_size)
-        weights = list(self.gru.parameters())
+        weights: list[Tensor] = list(self.gru.parameters())
         _, state = _gru(x, initial, weights, self.layers, self.training, bidirectional=True)
         return torch.cat((state[-2], state[-1]), dim=1)
 
