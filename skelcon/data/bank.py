@@ -183,7 +183,7 @@ class ClipBank:
         inside = times[of] - start
         rows = torch.where((inside >= 0) & (inside < count), offset + inside, self._zero_row)
         gathered = self._frames.index_select(0, rows.flatten())
-        return gathered.view(*rows.shape, self.num_joints, -1)
+        return gathered.view(*rows.shape, self.num_joints, self._frames.shape[1] // self.num_joints)
 
 
 def _mapped_to(
