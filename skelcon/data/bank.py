@@ -173,9 +173,8 @@ class ClipBank:
     def _bodies(self, clips: Tensor) -> Tensor:
         if self.device.type != "cpu":
             return torch.arange(len(clips) * self.num_bodies, device=self.device)
-        _, _, count = self._blocks[:, clips]
-        there: Tensor = count.flatten().nonzero().flatten()
-        return there
+        count: Tensor = self._blocks[2, clips]
+        return count.flatten().nonzero().flatten()
 
     def _gathered(self, clips: Tensor, bodies: Tensor, times: Tensor) -> Tensor:
         """The frames ``times`` (B, T) of the ``bodies`` (n,) of ``clips``: (n, T, V, C)."""
@@ -184,7 +183,7 @@ class ClipBank:
         inside = times[of] - start
         rows = torch.where((inside >= 0) & (inside < count), offset + inside, self._zero_row)
         gathered = self._frames.index_select(0, rows.flatten())
-        return gathered.view(*rows.shape, self.num_joints, -1)
+        return gathered.view(*rows.shape, self.num_joints, self._frames.shape[1] // self.num_joints)
 
 
 def _mapped_to(

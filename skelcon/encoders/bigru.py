@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +48,7 @@ class BiGRU(nn.Module):
         if self.stepwise:
             return self._stepwise(x)
         initial = x.new_zeros(2 * self.layers, len(x), self.gru.hidden_size)
-        weights = [*self.gru.parameters()]
+        weights: list[Tensor] = list(self.gru.parameters())
         _, state = _gru(x, initial, weights, self.layers, self.training, bidirectional=True)
         return torch.cat((state[-2], state[-1]), dim=1)
 
@@ -84,7 +82,7 @@ class BiGRU(nn.Module):
 def _gru(
     x: Tensor,
     initial: Tensor,
-    weights: Sequence[Tensor],
+    weights: list[Tensor],
     layers: int,
     training: bool,
     *,
@@ -99,7 +97,7 @@ def _gru(
     options = True, layers, 0.0, training, bidirectional, True
     kind = x.device.type
     if kind == "cpu" or not torch.is_autocast_enabled(kind):
-        plain: tuple[Tensor, Tensor] = torch._VF.gru(x, initial, [*weights], *options)
+        plain: tuple[Tensor, Tensor] = torch._VF.gru(x, initial, weights, *options)
         return plain
     dtype = torch.get_autocast_dtype(kind)
     if dtype == torch.bfloat16 and (torch.backends.cudnn.version() or 0) < BFLOAT16_CUDNN:

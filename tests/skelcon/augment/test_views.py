@@ -70,6 +70,8 @@ def test_bodies_that_are_left_out_change_no_bit(
     monkeypatch.setattr(ClipBank, "_bodies", lambda *_: torch.arange(bodies))
     assert torch.equal(few, augmented_view(turned, batch, AugmentConfig(), 16, generator()))
     assert few.flatten(2).any(dim=2).sum() < bodies
+    monkeypatch.setattr(ClipBank, "_bodies", lambda *_: torch.empty(0, dtype=torch.long))
+    assert not augmented_view(turned, batch, AugmentConfig(), 16, generator()).any()
 
 
 @pytest.mark.parametrize("amplitude", [1.0, 0.3])
