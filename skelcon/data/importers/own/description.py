@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -223,11 +223,3 @@ KINDS: Mapping[str, type[Description]] = {
     "files": FilesDescription,
     "table": TableDescription,
 }
-
-
-def kind_of(values: Mapping[str, Any]) -> type[Description]:
-    """The class of a description; ``ValueError`` if it names no kind."""
-    kind = str(values.get("kind", ""))
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind '{kind}': {nearest(kind, KINDS)}")
-    return KINDS[kind]

@@ -21,7 +21,6 @@ from skelcon.errors import nearest
 LARGEST = 1 << 28
 """Bytes of a file of one clip."""
 _LONGEST_LINE = 1 << 20
-_MOST_NUMBERS = 1 << 25
 
 
 @dataclass(frozen=True)
