@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,20 @@ def in_process(*arguments: object) -> subprocess.CompletedProcess[str]:
 def command(*arguments: object) -> list[str]:
     program = "from ablation.cli import main; main()"
     return [sys.executable, "-c", program, *map(str, arguments)]
+
+
+@contextlib.contextmanager
+def in_session(words: Sequence[object], **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """A process that leads a session of its own; where the block fails nothing of it stays."""
+    process = subprocess.Popen([*map(str, words)], start_new_session=True, **options)
+    try:
+        yield process
+    except BaseException:
+        for each in (process.pid, *processes(process.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each, signal.SIGKILL)
+        process.communicate()
+        raise
 
 
 def processes(group: int) -> dict[int, str]:
