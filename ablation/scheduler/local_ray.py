@@ -20,6 +20,7 @@ UNUSED = {"dashboard.py", "log_monitor.py", "monitor.py"}
 logs to the driver, and what would start further nodes. Each takes a CPU for a second."""
 PRELOADED = "RAY_preload_python_modules"
 """The variable that names what Ray's workers import first."""
+THREADS = "OMP_NUM_THREADS"
 
 
 @contextlib.contextmanager
@@ -65,12 +66,18 @@ def _preloading(resources: Resources, trials: int) -> Iterator[None]:
     """
     at_once = min(trials, resources.max_concurrent or trials)
     small = resources.cpus_per_trial <= 1 and not resources.gpus_per_trial
-    if small and at_once >= (os.cpu_count() or 1):
-        os.environ[PRELOADED] = "ablation.scheduler.trainables,ablation.scheduler.worker"
+    if not small or at_once < (os.cpu_count() or 1):
+        yield
+        return
+    # Ray sets the threads for a trial of one CPU too, but only after such an import has read them.
+    asked = {PRELOADED: "ablation.scheduler.trainables,ablation.scheduler.worker", THREADS: "1"}
+    added = {name: value for name, value in asked.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        os.environ.pop(PRELOADED, None)
+        for name in added:
+            del os.environ[name]
 
 
 @functools.cache  # Ray keeps the first that it sees in a process
