@@ -1,10 +1,9 @@
-"""From raw files to LaTeX with Ray, as a user would: run, run again, kill, go on."""
+"""From raw files to LaTeX with Ray, as a user would: run, run again, a failure, a Ray that dies."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
-from ablation_helpers import ablate, command, in_process, processes
+from ablation_helpers import ablate, command, in_process, in_session, processes
 
 import ablation
 from ablation.store import Store
@@ -67,44 +66,36 @@ def test_from_files_to_latex(finished: tuple[Path, subprocess.CompletedProcess[s
 
 
 def test_the_same_command_again_runs_nothing_and_does_not_start_ray(
-    finished: tuple[Path, subprocess.CompletedProcess[str]], utd: Path, study_file: Path
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    utd: Path,
+    study_file: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     results, first = finished
     before = units(results)
-    program = (
-        "import sys; sys.modules['ray'] = None; from ablation.cli import main; main()"  # no Ray
-    )
-    began = time.monotonic()
-    words = [*command()[:1], "-c", program, "run", str(study_file), "--data", str(utd)]
-    again = subprocess.run(
-        [*words, "--results", str(results)], capture_output=True, text=True, check=False
-    )
+    monkeypatch.setitem(sys.modules, "ray", None)  # no Ray
+    again = in_process("run", study_file, "--data", utd, "--results", results)
     assert again.returncode == 0, again.stderr
-    assert time.monotonic() - began < 10
     assert units(results) == before
     table = first.stdout[first.stdout.index("A tiny study") :]
     assert again.stdout == table
 
 
 def test_a_new_seed_runs_that_seed_only_and_a_failure_spoils_no_other_unit(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
-    utd: Path,
-    study_file: Path,
-    tmp_path: Path,
+    finished: tuple[Path, subprocess.CompletedProcess[str]], utd: Path, study_file: Path
 ) -> None:
+    """Without Ray, as `test_failures.py` has failures with it."""
     results, _ = finished
     before = units(results)
     words = (study_file, "--data", utd, "--seeds", 2, "--results", results)
-    plan = in_process("plan", *words, "--json")
-    to_run = json.loads(plan.stdout)[0]["to_run"]
+    to_run = json.loads(in_process("plan", *words, "--json").stdout)[0]["to_run"]
     assert {unit["config"]["seed"] for unit in to_run} == {1}
     victim = next(unit for unit in to_run if unit["config"]["unit"] == "pretrain")
     # A directory where the unit's log should be: this unit cannot succeed, the others can.
     (results / "units" / victim["key"] / "metrics.jsonl").mkdir(parents=True)
-    done = ablate("run", *words, "--verbose")
-    assert done.returncode == 1
+    options: dict[str, Any] = {"in_process": True, "progress": False}
+    ablation.run(study_file, utd, seeds=2, results=results, **options)
     log = results / "units" / victim["key"] / "log.txt"
-    assert str(log) in done.stdout.replace("\n", "")
     assert log.read_text().count("Traceback") == 2  # tried, and retried once
     after = units(results)
     assert {key: at for key, at in after.items() if key in before} == before
@@ -113,9 +104,9 @@ def test_a_new_seed_runs_that_seed_only_and_a_failure_spoils_no_other_unit(
     (failed,) = frame[frame["state"] == "failed"].to_dict("records")
     assert failed["reason"].startswith("pre-training failed: IsADirectoryError")
     assert Store(results).state(victim["key"]) == "failed"
-    # Mended, what is missing runs; here without Ray.
+    # Mended, what is missing runs.
     (results / "units" / victim["key"] / "metrics.jsonl").rmdir()
-    ablation.run(study_file, utd, seeds=2, results=results, in_process=True, progress=False)
+    ablation.run(study_file, utd, seeds=2, results=results, **options)
     assert len(units(results)) == 20
 
 
@@ -128,72 +119,9 @@ def test_a_trial_that_can_never_start_is_the_users_mistake(
     assert "--cpus-per-trial 4096: the cluster has" in done.stderr
 
 
-def test_trials_share_logical_gpus(utd: Path, study_file: Path, tmp_path: Path) -> None:
-    """Half a GPU a trial on a cluster of two logical ones."""
-    program = (
-        "import ray; ray.init('local', num_cpus=2, num_gpus=2, include_dashboard=False,"
-        " _node_ip_address='127.0.0.1', log_to_driver=False);"
-        "from ablation.cli import main; main()"
-    )
-    words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--results", tmp_path)
-    options = ("--gpus-per-trial", 0.5, "--json")
-    arguments = [sys.executable, "-c", program, *map(str, (*words, *options))]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
-    assert done.returncode == 0
-    assert len(units(tmp_path)) == 4
-    # Standard output holds one document, standard error a line of JSON for each event.
-    assert json.loads(done.stdout)["study"] == "tiny"
-    lines = done.stderr[done.stderr.index("{") :]  # this program's own Ray speaks before
-    events = [json.loads(line) for line in lines.splitlines()]
-    names = [event["event"] for event in events]
-    assert (names[0], names[-1]) == ("plan", "finished")
-    assert (names.count("started"), names.count("done")) == (4, 4)
-    assert (events[0]["to_run"], events[-1]["state"]) == (4, "done")
-    assert {e["unit"] for e in events if e["event"] == "done"} == set(units(tmp_path))
-    assert [e["units_done"] for e in events if e["event"] == "done"] == [1, 2, 3, 4]
-
-
-def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
-    finished: tuple[Path, subprocess.CompletedProcess[str]],
-    utd: Path,
-    study_file: Path,
-    tmp_path: Path,
-) -> None:
-    """Each unit is done by one of them, and both print the table of the first run."""
-    first, _ = finished
-    results = tmp_path / "moved"
-    shutil.copytree(first, results)
-    arguments = ("run", study_file, "--data", utd, "--results", results, "--verbose")
-    assert in_process(*arguments).returncode == 0  # of one seed, whatever other tests have asked
-    table = (results / "tiny" / "cells.csv").read_bytes()
-    store = Store(results)
-    trained = sorted(path.parent for path in results.glob("units/*/weights.safetensors"))
-    damaged, gone = [unit for unit in trained if store.config(unit.name)["seed"] == 0][:2]
-    content = bytearray((damaged / "result.json").read_bytes())
-    content[5] ^= 1
-    (damaged / "result.json").write_bytes(content)
-    shutil.rmtree(gone)
-    drivers = [
-        subprocess.Popen(
-            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        for _ in range(2)
-    ]
-    told = [driver.communicate(timeout=240)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], told
-    assert any(f"unit {damaged.name} is damaged (result.json is not what" in text for text in told)
-    assert [path.name for path in results.glob("damaged/*-*")] == [f"{damaged.name}-1"]
-    assert (results / "tiny" / "cells.csv").read_bytes() == table
-    for unit in (damaged, gone):
-        log = (unit / "log.txt").read_text()
-        assert log.count("training started") == 1, log
-    assert not list(results.glob("drivers/*.json"))
-    assert not list(results.glob("units/*/claim"))
-
-
 def _wait_for_checkpoint(driver: subprocess.Popen[Any], results: Path) -> None:
     """Until a pre-training has a checkpoint."""
-    give_up = time.monotonic() + 120
+    give_up = time.monotonic() + 240
     while time.monotonic() < give_up:
         assert driver.poll() is None, "the study ended before it could be killed"
         if any(results.glob("units/*/checkpoint.pt")):
@@ -226,25 +154,34 @@ def test_ray_opens_no_port_beyond_loopback_and_is_started_again_if_it_dies(
     utd: Path, study_file: Path, tmp_path: Path
 ) -> None:
     words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--results", tmp_path)
-    driver = subprocess.Popen(
-        command(*words, "--set", "pretrain.epochs=200", "--retries", 0, "--max-concurrent", 1),
+    once = ("--retries", 0, "--max-concurrent", 1, "--json")
+    with in_session(
+        command(*words, "--set", "pretrain.epochs=200", *once),
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
         env={**os.environ, "RAY_ADDRESS": "127.0.0.1:1"},  # without --address it means nothing
-    )
-    _wait_for_checkpoint(driver, tmp_path)  # Ray is up, and so are its workers
-    addresses = _listening(driver.pid) if TCP.exists() else set()
-    children = [each for each in psutil.Process(driver.pid).children() if each.status() != "zombie"]
-    # Each Python program of Ray's would take a CPU for a second.
-    assert {each.name() for each in children} == {"gcs_server", "raylet"}
-    (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
-    os.kill(raylet, signal.SIGKILL)
-    told, _ = driver.communicate(timeout=240)
+    ) as driver:
+        _wait_for_checkpoint(driver, tmp_path)  # Ray is up, and so are its workers
+        addresses = _listening(driver.pid) if TCP.exists() else set()
+        started = [p for p in psutil.Process(driver.pid).children() if p.status() != "zombie"]
+        # Each Python program of Ray's would take a CPU for a second.
+        assert {each.name() for each in started} == {"gcs_server", "raylet"}
+        (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
+        os.kill(raylet, signal.SIGKILL)
+        out, told = driver.communicate(timeout=240)
     assert driver.returncode == 0, told
-    assert "Ray has died and is started again" in told
     assert len(units(tmp_path)) == 4
     assert addresses or not TCP.exists()
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert addresses <= loopback
+    # Standard output holds one document, standard error a line of JSON for each event.
+    assert json.loads(out)["study"] == "tiny"
+    events = [json.loads(line) for line in told.splitlines()]
+    reasons = [event["reason"] for event in events if event["event"] == "waiting"]
+    assert "Ray has died and is started again" in reasons
+    names = [event["event"] for event in events]
+    assert (names[0], names[-1], names.count("done")) == ("plan", "finished", 4)
+    assert (events[0]["to_run"], events[-1]["state"]) == (4, "done")
+    assert {e["unit"] for e in events if e["event"] == "done"} == set(units(tmp_path))
+    assert [e["units_done"] for e in events if e["event"] == "done"] == [1, 2, 3, 4]
