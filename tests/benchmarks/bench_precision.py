@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,8 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--preset", default="small")
-    parser.add_argument("--data", help="packed, or in a known layout; embedded if not given")
+    where = "packed, or in a known layout; embedded if not given"
+    parser.add_argument("--data", type=Path, help=where)
     parser.add_argument("--representation", default="seq")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--window", type=int, default=10, help="steps")
