@@ -163,4 +163,3 @@ def test_the_command_line_loads_a_plugin(
     assert failed.returncode == 2
     assert "did you mean 'my_plugin'" in failed.stderr
     assert "Traceback" not in failed.stderr
-
