@@ -1,4 +1,4 @@
-"""The ranks of a pre-training: each trains the cases of test_distributed.py, and saves its numbers.
+"""The ranks of a pre-training: each trains the cases of test_distributed.py and saves what it has.
 
     train_shard.py WORLD_SIZE RENDEZVOUS DATA OUT
 
