@@ -8,6 +8,7 @@ second one leaves at once.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -42,6 +43,16 @@ def handle_signals() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, raise_interrupt)
+
+
+def leave_on_signals() -> None:
+    """The command has ended: a further signal ends the process at once, and says nothing.
+
+    At its exit a process waits for Ray's own, and an exception there would only be printed.
+    """
+    for number in SIGNALS:
+        if signal.getsignal(number) is raise_interrupt:
+            signal.signal(number, lambda number, frame: os._exit(130))
 
 
 @contextlib.contextmanager

@@ -43,7 +43,7 @@ from ablation.cli.request import (
 from ablation.cli.search import search
 from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
-from ablation.interrupts import handle_signals
+from ablation.interrupts import handle_signals, leave_on_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import with_options
 from skelcon.cli.options import VersionOption
@@ -242,4 +242,7 @@ app.add_typer(cluster.app, name="cluster")
 def main() -> None:
     """The console script."""
     handle_signals()
-    run_app(app)
+    try:
+        run_app(app)
+    finally:
+        leave_on_signals()

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from ablation_helpers import in_process
-
 from ablation.store import Store
-from skelcon.downstream.tasks import TASKS
 
 TASK = '''
 from pydantic import Field
@@ -48,39 +43,43 @@ class ShuffledTask(Task[ShuffledConfig]):
     def seconds_per_clip(self, inputs, settings, steps):
         return 0.0
 '''
+PROGRAM = """
+import sys
 
+import skelcon.downstream.tasks as tasks
+from shuffled import ShuffledTask
 
-@pytest.fixture
-def shuffled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The task is there, by the one line of the registry."""
-    (tmp_path / "shuffled.py").write_text(TASK)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    task = importlib.import_module("shuffled").ShuffledTask
-    monkeypatch.setitem(TASKS, task.name, task())
-    yield
-    del sys.modules["shuffled"]
+tasks.TASKS[ShuffledTask.name] = ShuffledTask()  # the one line of the registry
+
+from ablation.cli import main
+
+main()
+"""
 
 
 def test_a_study_of_a_new_task_runs_and_fills_its_table(
-    shuffled: None, utd: Path, study_file: Path, tmp_path: Path
+    utd: Path, study_file: Path, tmp_path: Path
 ) -> None:
+    (tmp_path / "shuffled.py").write_text(TASK)
+    (tmp_path / "program.py").write_text(PROGRAM)
     text = study_file.read_text().split("paper:")[0]
     text = text.replace("  linear: {epochs: 3, crops: 1}\n", "  shuffled.times: 2\n")
-    study = tmp_path / "chance.yaml"
-    study.write_text(text.replace("title:", "task: shuffled\ntitle:", 1))
-    asked = (study, "--data", utd, "--only", "crop+jitter,random", "--results", tmp_path / "r")
+    (tmp_path / "chance.yaml").write_text(text.replace("title:", "task: shuffled\ntitle:", 1))
+    asked = ("--data", str(utd), "--only", "crop+jitter,random", "--results", "results")
 
-    def run(*words: object) -> str:
-        ended = in_process(*words)
+    def run(*words: str) -> str:
+        command = [sys.executable, "program.py", *words]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert ended.returncode == 0, ended.stderr
         return ended.stdout
 
-    (plan,) = json.loads(run("plan", *asked, "--json"))
+    (plan,) = json.loads(run("plan", "chance.yaml", *asked, "--json"))
     keys = [unit["key"] for unit in plan["to_run"]]
     assert len(keys) == 6
-    run("unit", ",".join(keys), "run", *asked)
-    store = Store(tmp_path / "r")
+    run("unit", ",".join(keys), "run", "chance.yaml", *asked)
+    store = Store(tmp_path / "results")
     results = [store.result(key) for key in keys]
     assert [result["times"] for result in results if "times" in result] == [2.0] * 4
-    assert "shuffled top-1, in percent" in run("run", *asked)
-    assert "6 done, 0 to run" in run("plan", *asked)
+    table = run("run", "chance.yaml", *asked)
+    assert "shuffled top-1, in percent" in table
+    assert "6 done, 0 to run" in run("plan", "chance.yaml", *asked)
