@@ -34,6 +34,9 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     names = known.drop_duplicates("column")["column_label"].tolist()
     several = len(names) > 1
     below = style.legend_height(names, min(3, len(names))) if several else 0
+    what = style.folded(f"{metric}, bars: {whiskers}" if whiskers else metric, 42, lines=4)
+    told = "\nfilled: best, or not significantly worse" if known["best"].any() else ""
+    below += 0.1 * what.count("\n")
     figure = style.sheet(len(labels) * height + 0.55 + below)
     axes = figure.subplots()
     at = dict(zip(rows["row"], range(len(rows)), strict=True))
@@ -66,9 +69,7 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x")
     axes.locator_params(axis="x", nbins=5)
-    beside = f", bars: {whiskers}" if whiskers else ""
-    told = "\nfilled: best, or not significantly worse" if known["best"].any() else ""
-    axes.set_xlabel(f"{metric}{beside}{told}", fontsize=style.SMALL)
+    axes.set_xlabel(what + told, fontsize=style.SMALL)
     if several:
         style.legend(figure, handles, names, columns=min(3, len(names)))
     return figure

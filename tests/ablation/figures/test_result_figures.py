@@ -122,6 +122,9 @@ def found(queries: int = 3) -> list[list[retrieval.Shown]]:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "intervals": lambda: intervals.intervals(entries(), METRIC, "95 % interval"),
     "intervals, one column": lambda: intervals.intervals(entries(columns=1), METRIC),
+    "intervals, two metrics": lambda: intervals.intervals(
+        entries(columns=2), "nearest-neighbour accuracy (%) or top-1 accuracy (%)", "95 % interval"
+    ),
     "setting": lambda: settings.along(along_frame(8), "joints", METRIC, "95 % interval"),
     "setting, levels": lambda: settings.along(along_frame(1), "x", METRIC, "", entries(columns=1)),
     "pairs": lambda: pairs.heat(matrix(), "pre-trained with", "evaluated", METRIC),
