@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,18 @@ from ablation.work import Context, UnitRun
 from skelcon.data import SkeletonDataset
 from skelcon.data.synthetic import synthesize
 
+NARROW = {
+    "img": {"channels": 4, "cooccurrence": 16},
+    "stg": {"channels": (4, 4), "strides": (1, 2)},
+    "seq": {"hidden": 4, "layers": 1},
+}
 SHORT = {
-    "pretrain": {"epochs": 1, "batch": 16, "contrast": {"queue": 32}, "encoders": {"frames": 16}},
+    "pretrain": {
+        "epochs": 1,
+        "batch": 8,
+        "contrast": {"queue": 32, "dim": 8, "head_hidden": 8},
+        "encoders.frames": 16,
+    },
     "linear": {"epochs": 2, "crops": 1, "weight_decay": 0.0},
     "finetune": {"epochs": 1},
     "mlp": {"epochs": 2, "crops": 1},
@@ -30,7 +41,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, S
     """One store for all studies, so that they share what they share; target and source data."""
     folder = tmp_path_factory.mktemp("studies")
     data = {
-        name: synthesize(folder / name, subjects=2, repetitions=1, seed=seed)
+        name: synthesize(folder / name, subjects=2, repetitions=1, cameras=2, seed=seed)
         for seed, name in enumerate(("target", "source"))
     }
     return Store(folder / "results"), data
@@ -47,6 +58,15 @@ def short(study: Study) -> Study:
     return study.model_copy(update={"rows": rows})
 
 
+def widths(study: Study) -> dict[str, Any]:
+    """Those of :data:`NARROW`, where no row has its own."""
+    own = [key for row in study.rows.values() for key in row.set]
+    names = [f"pretrain.encoders.{name}" for name in NARROW]
+    if any(key.startswith(name) for key in own for name in names):
+        return {}
+    return dict(zip(names, NARROW.values(), strict=True))
+
+
 def run_all(plan: Plan, store: Store) -> None:
     where = {each.fingerprint: each.path for each in (plan.dataset, plan.source) if each}
     for unit in plan.units.values():
@@ -61,12 +81,13 @@ def test_a_study_fills_its_table(
     name: str, places: tuple[Store, dict[str, SkeletonDataset]], tmp_path: Path
 ) -> None:
     store, data = places
+    study = short(named_study(name))
     plan = make_plan(
-        short(named_study(name)),
+        study,
         data["target"],
         preset="quick",
         seeds=(0,),
-        overrides=SHORT,
+        overrides={**SHORT, **widths(study)},
         source=data["source"],
     )
     run_all(plan, store)
