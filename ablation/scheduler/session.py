@@ -6,6 +6,7 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -100,7 +101,7 @@ def _shut_down() -> None:
         with contextlib.suppress(psutil.Error):
             workers += process.children(recursive=True)
     try:
-        ray.shutdown()
+        _disconnect()
         until = time.monotonic() + GRACE_SECONDS
         while any(map(_is_alive, workers)) and time.monotonic() < until:
             time.sleep(0.05)
@@ -109,6 +110,21 @@ def _shut_down() -> None:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         _vital.clear()
+
+
+def _disconnect() -> None:
+    """``ray.shutdown()``; meanwhile no other thread may collect what refers to Ray's objects.
+
+    Ray ends a process in which an ``ObjectRef`` is released while it shuts down.
+    """
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        ray.shutdown()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -117,6 +118,44 @@ def test_a_trial_that_can_never_start_is_the_users_mistake(
     done = in_process(*words, "--cpus-per-trial", 4096)
     assert done.returncode == 2
     assert "--cpus-per-trial 4096: the cluster has" in done.stderr
+
+
+def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
+    finished: tuple[Path, subprocess.CompletedProcess[str]],
+    utd: Path,
+    study_file: Path,
+    tmp_path: Path,
+) -> None:
+    """Each unit is done by one of them, and both print the table of the first run."""
+    first, _ = finished
+    results = tmp_path / "moved"
+    shutil.copytree(first, results)
+    arguments = ("run", study_file, "--data", utd, "--results", results, "--verbose")
+    assert in_process(*arguments).returncode == 0  # of one seed, whatever other tests have asked
+    table = (results / "tiny" / "cells.csv").read_bytes()
+    store = Store(results)
+    trained = sorted(path.parent for path in results.glob("units/*/weights.safetensors"))
+    damaged, gone = [unit for unit in trained if store.config(unit.name)["seed"] == 0][:2]
+    content = bytearray((damaged / "result.json").read_bytes())
+    content[5] ^= 1
+    (damaged / "result.json").write_bytes(content)
+    shutil.rmtree(gone)
+    drivers = [
+        subprocess.Popen(
+            command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(2)
+    ]
+    told = [driver.communicate(timeout=240)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], told
+    assert any(f"unit {damaged.name} is damaged (result.json is not what" in text for text in told)
+    assert [path.name for path in results.glob("damaged/*-*")] == [f"{damaged.name}-1"]
+    assert (results / "tiny" / "cells.csv").read_bytes() == table
+    for unit in (damaged, gone):
+        log = (unit / "log.txt").read_text()
+        assert log.count("training started") == 1, log
+    assert not list(results.glob("drivers/*.json"))
+    assert not list(results.glob("units/*/claim"))
 
 
 def _wait_for_checkpoint(driver: subprocess.Popen[Any], results: Path) -> None:

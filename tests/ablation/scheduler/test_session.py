@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import time
 from pathlib import Path
@@ -48,3 +49,34 @@ def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay(
     while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < give_up
         time.sleep(0.02)
+
+
+class Reference:
+    """In place of an ``ObjectRef``: only the garbage collector can release it."""
+
+    def __init__(self, released: list[str], name: str) -> None:
+        self.me = self
+        self.released, self.name = released, name
+
+    def __del__(self) -> None:
+        self.released.append(self.name)
+
+
+def test_nothing_is_collected_while_ray_shuts_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray ends the process in which an ``ObjectRef`` is released then, in whatever thread."""
+    released: list[str] = []
+    seen: list[list[str]] = []
+
+    def shutdown() -> None:
+        Reference(released, "meanwhile")
+        filled = [[] for _ in range(100_000)]  # enough for the collector to run, were it on
+        seen.append(released[: len(filled)])
+
+    for name, value in (("init", lambda *_, **__: None), ("shutdown", shutdown)):
+        monkeypatch.setattr(ray, name, value)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "nodes", list)
+    with cluster(Resources()):
+        Reference(released, "before")
+    assert seen == [["before"]]
+    assert gc.isenabled()
