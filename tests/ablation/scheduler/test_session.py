@@ -12,7 +12,7 @@ import pytest
 import ray
 
 from ablation.scheduler.resources import Resources
-from ablation.scheduler.session import cluster
+from ablation.scheduler.session import SessionLostError, cluster
 
 RAYLET = """#!/bin/sh
 sleep 60 >/dev/null &
@@ -22,16 +22,33 @@ wait
 """A process of Ray's name, with a worker that does not notice when it has gone."""
 
 
-def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def raylet(tmp_path: Path) -> Path:
     program = tmp_path / "raylet"
     program.write_text(RAYLET)
     program.chmod(0o755)
+    return program
+
+
+def worker_of(raylet: subprocess.Popen[str]) -> psutil.Process:
+    assert raylet.stdout is not None
+    return psutil.Process(int(raylet.stdout.readline()))
+
+
+def wait_for_end(process: psutil.Process) -> None:
+    give_up = time.monotonic() + 10
+    while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay(
+    raylet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     started: list[subprocess.Popen[str]] = []
 
     def init(*_: object, **__: object) -> None:
-        started.append(subprocess.Popen([program], stdout=subprocess.PIPE, text=True))
+        started.append(subprocess.Popen([raylet], stdout=subprocess.PIPE, text=True))
 
     def shutdown() -> None:  # Ray ends its own processes; the workers are left to notice
         started[0].kill()
@@ -43,12 +60,27 @@ def test_a_worker_that_has_not_noticed_that_ray_has_gone_does_not_stay(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "nodes", list)
     with cluster(Resources()):
-        assert started[0].stdout is not None
-        worker = psutil.Process(int(started[0].stdout.readline()))
-    give_up = time.monotonic() + 10
-    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
+        worker = worker_of(started[0])
+    wait_for_end(worker)
+
+
+def test_nothing_stays_of_a_ray_that_does_not_start(
+    raylet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[str]] = []
+    workers: list[psutil.Process] = []
+
+    def init(*_: object, **__: object) -> None:
+        started.append(subprocess.Popen([raylet], stdout=subprocess.PIPE, text=True))
+        workers.append(worker_of(started[0]))
+        raise RuntimeError("The current node timed out.")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(SessionLostError, match="timed out"), cluster(Resources()):
+        raise AssertionError("not reached")
+    wait_for_end(workers[0])
+    started[0].communicate(timeout=10)
 
 
 class Reference:
