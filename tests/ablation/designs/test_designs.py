@@ -183,32 +183,35 @@ def of(kind: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (of("gird"), "kind: no kind 'gird': did you mean 'grid'?"),
         (of("fractional"), "fractional needs runs (how many rows)"),
-        (of("grid", runs=4), "runs: not of grid"),
-        (of("fractional", runs=3), "3 runs are too few: the main effects of 2 factors need 4 at"),
+        (of("grid", runs=4), "runs (how many rows): only for fractional and sobol"),
+        (
+            of("fractional", runs=3),
+            "3 runs are too few: the main effects of 2 factors need at least 4",
+        ),
         (of("fractional", runs=9), "9 runs are too many: there are 6 combinations"),
         (of("add-one"), "factor 'encoder' has 3 levels: add-one takes two"),
-        (of("grid", base={"encoder": "img"}), "base: only of one-at-a-time"),
+        (of("grid", base={"encoder": "img"}), "base: only for one-at-a-time"),
         (of("one-at-a-time", base={"encoder": "imf"}), "no level 'imf': did you mean 'img'?"),
         (
             of("one-at-a-time", base={"encode": "img"}),
             "no factor 'encode': did you mean 'encoder'?",
         ),
         (of("grid", factor=1), "unknown key 'factor': did you mean 'factors'?"),
-        (of("grid", factors={"a": {"levels": {"x": {}}}}), "two levels at least"),
+        (of("grid", factors={"a": {"levels": {"x": {}}}}), "at least two levels"),
         (of("grid", factors={"a": {"setting": "b"}}), "give levels, or a setting with values"),
         (of("grid", factors={"a": {"values": [1, 2]}}), "give levels, or a setting with values"),
         (
             of("grid", factors={"a": {"setting": "b", "values": [1, 1]}}),
-            "level '1' stands there tw",
+            "level '1' is given twice",
         ),
-        (of("grid", factors={"a": {"setting": "b", "range": [1, 2]}}), "a range is of sobol"),
+        (of("grid", factors={"a": {"setting": "b", "range": [1, 2]}}), "a range is only for sobol"),
         (
             of("grid", factors={"a": {"levels": {"x/y": {}, "z": {}}}}),
-            "level 'x/y': a name without",
+            "level 'x/y': give a name without",
         ),
         (
             of(
@@ -223,16 +226,16 @@ def of(kind: str, **more: Any) -> dict[str, Any]:
         ({"rows": {"a": {"grid": {"pretrain.epochs": 3}}}}, "'pretrain.epochs' needs a list of va"),
         ({"rows": {"a": {"grid": []}}}, "grid: give settings, each with a list of values"),
         ({"rows": {"a": {"levels": {"b": "c"}}}}, "none: the study has no design"),
-        ({**of("grid"), "rows": {"moco/img": {}}}, "there is a row 'moco/img' already"),
+        ({**of("grid"), "rows": {"moco/img": {}}}, "row 'moco/img' exists already"),
         ({"design": 3}, "design: give a mapping"),
     ],
 )
-def test_a_wrong_design_is_told_in_one_line(
-    tmp_path: Path, wrong: dict[str, Any], told: str
+def test_an_invalid_design_is_an_error_of_one_line(
+    tmp_path: Path, wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         study_of(tmp_path, **wrong)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith(f"'{tmp_path / 'mine.yaml'}'")
     assert "\n" not in str(error.value)
 

@@ -103,7 +103,7 @@ def axes_of(factors: dict[str, tuple[str, ...]]) -> list[Axis]:
     return [Axis(n, n.upper(), n, {le: le for le in levels}) for n, levels in factors.items()]
 
 
-def test_aliases_are_told_as_the_signs_have_them() -> None:
+def test_aliases_are_those_of_the_columns_of_signs() -> None:
     two = dict.fromkeys("abcd", ("0", "1"))
     half = columns_of_runs(axes_of(two), chosen(two, 8))  # I = ABCD
     found = aliases_of(half)
