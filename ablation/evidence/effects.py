@@ -114,7 +114,7 @@ def _of_column(
     own = [cell for cell in plan.cells if cell.column == column and cell.row in used]
     same = same_work((cell.row, cell.unit.key) for cell in own if cell.unit is not None)
     if same:
-        return replace(empty, reason=f"runs {and_joined(same)} are the same work")
+        return replace(empty, reason=f"runs {and_joined(same)} have the same units")
     columns = columns_of_runs(design.axes, [levels[name] for name in used])
     axes = tuple(axis for axis in design.axes if axis.name in columns)
     cells = DesignCells.of(evidence, column, used, seeds, [levels[name] for name in used], axes)

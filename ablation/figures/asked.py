@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Plan
-from ablation.report import Table, cells_frame, make_table, printed
+from ablation.report import Table, cells_frame, make_table
 from ablation.store import Store
 from ablation.text import metric_in_words
 from ablation.units import EvaluateUnit
@@ -63,12 +62,6 @@ class Asked:
     def table(self) -> Table:
         """The study's table."""
         return make_table(self.plan, self.frame, self.store)
-
-    @functools.cached_property
-    def evidence(self) -> Evidence:
-        """The samples behind the cells of the main rows and references."""
-        shown = printed(self.plan, self.frame)
-        return evidence_of(self.plan, shown[shown["state"] != "reported"], self.store)
 
     @functools.cached_property
     def frame(self) -> pd.DataFrame:

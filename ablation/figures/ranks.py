@@ -24,7 +24,7 @@ def of_results(asked: Asked) -> Figure:
     for column in [asked.column] if asked.column else asked.plan.ranked:
         blocks = blocks_of(asked, column)
         if blocks.shape[0] > 1 and blocks.shape[1] > 1:
-            differ = significant_pairs(asked.evidence, column, list(blocks.columns))
+            differ = significant_pairs(asked.table.evidence, column, list(blocks.columns))
             labels = [asked.rows[row] for row in blocks.columns]
             differ = differ.set_axis(labels, axis=0).set_axis(labels, axis=1)
             found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), differ)

@@ -10,7 +10,7 @@ from ablation.figures import Asked
 from ablation.pages.strips import Strip, strip
 from ablation.provenance.explained import Explained, explained
 from ablation.provenance.explanation import Explainer
-from ablation.report.layout import Layout, Printed, lay_out
+from ablation.report.layout import Layout, Printed
 from ablation.report.notes import Detail
 from ablation.report.style import TableStyle
 from ablation.report.table import Table
@@ -74,7 +74,7 @@ class Grid:
 def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
     """The table of ``asked``, called ``name``; names of popovers begin with ``anchor``."""
     table = asked.table
-    layout = lay_out(table, _style(table))
+    layout = table.layout(_style(table))
     popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
     rows: list[str | None] = [*table.study.all_rows]
     rows += [None] * (len(layout.lines) - len(rows))  # reported ones have no units
@@ -87,7 +87,7 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
         ]
         made[line.kind].append(Line(line.label, tuple(cells)))
     notes = [*layout.notes, *_on_the_paper(table)]
-    explainer = Explainer(name, asked.plan, asked.store, table.entries, asked.evidence, asked.frame)
+    explainer = Explainer(name, asked.plan, asked.store, table.entries, table.evidence, asked.frame)
     return Grid(
         caption=layout.caption,
         heads=tuple((head.label, head.of_paper) for head in layout.heads),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ablation.fusion import Fusion
 from ablation.plan import Plan
-from ablation.report.table import cells_frame
+from ablation.report import cells_frame
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE, WEIGHTS
 from ablation.study import PARAMETERS

@@ -19,9 +19,9 @@ from ablation.evidence.evidence import Evidence, Where, evidence_of
 from ablation.evidence.hits import ClipHits
 from ablation.plan import Plan
 from ablation.provenance.configurations import Differing, differences
+from ablation.report import cells_frame, measured
 from ablation.report.from_results import load_plan
 from ablation.report.questions import ASKED, asked_tables, why_none
-from ablation.report.table import cells_frame, printed
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, unpaired_difference
 from ablation.store import Store
 from skelcon.errors import UserError, nearest
@@ -42,8 +42,8 @@ class Side:
         """Read a table; :class:`UserError` if it is damaged."""
         store = Store(results)
         plan = load_plan(results, name)
-        frame = printed(plan, cells_frame(plan, store))
-        return cls(plan, store, evidence_of(plan, frame[frame["state"] != "reported"], store))
+        frame = measured(plan, cells_frame(plan, store))
+        return cls(plan, store, evidence_of(plan, frame, store))
 
     def keys(self, cell: Where) -> set[str]:
         """The units that a cell's values come from."""

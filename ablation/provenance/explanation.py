@@ -17,9 +17,9 @@ from ablation.plan import Cell, Plan
 from ablation.provenance.cells import seconds_of, settings_of
 from ablation.provenance.configurations import ran
 from ablation.provenance.reproducing import Command, Commands, keys_of
+from ablation.report import cells_frame, entries_of, measured
 from ablation.report.entry import Entry, number
 from ablation.report.from_results import load_plan
-from ablation.report.table import cells_frame, entries_of, printed
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
@@ -122,7 +122,7 @@ class Explainer:
         """For a table of a results directory; :class:`UserError` if it is not there."""
         store, plan = Store(results), load_plan(results, table)
         frame = cells_frame(plan, store)
-        evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
+        evidence = evidence_of(plan, measured(plan, frame), store)
         return cls(table, plan, store, entries_of(plan, frame, evidence), evidence, frame)
 
     def explain(self, where: Where) -> Explanation:
@@ -157,7 +157,7 @@ class Explainer:
 
     @cached_property
     def _shown(self) -> pd.DataFrame:
-        return printed(self.plan, self.frame)
+        return measured(self.plan, self.frame)
 
     @cached_property
     def _commands(self) -> Commands:

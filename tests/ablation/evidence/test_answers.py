@@ -232,7 +232,7 @@ def test_a_difference_to_a_row_is_printed_with_the_interval_of_the_claim(
     make: Callable[..., Plan], tmp_path: Path
 ) -> None:
     table = answered(make(BETTER), tmp_path, {"none": 0.3, "crop+jitter": 0.9})
-    text = table_as_markdown(table, TableStyle(delta="none"))
+    text = table_as_markdown(table.layout(TableStyle(delta="none")))
     shown = [effect(each) for answer in table.answers for each in answer.comparisons]
     assert all(re.fullmatch(r"\+\d+\.\d \[\d+\.\d, \d+\.\d\]", each) for each in shown)
     assert len(shown) == 2

@@ -10,7 +10,7 @@ import pytest
 
 from ablation.evidence.budgets import Budget, budget_of
 from ablation.plan import Plan, make_plan
-from ablation.report.table import cells_frame, make_table
+from ablation.report import cells_frame, make_table
 from ablation.store import Store, write_json
 from ablation.study import Study, load_study, named_study
 from ablation.units import PretrainUnit

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ablation.plan import Plan, make_plan
+from ablation.report import cells_frame, make_table
 from ablation.report.diagnosis import Curve, describe, pretext_notes
-from ablation.report.table import cells_frame, make_table
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from ablation.study_parts import Column

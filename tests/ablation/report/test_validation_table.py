@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, export, make_table
-from ablation.report.markdown import to_markdown
 from ablation.statistics import paired_difference, standard_error
 from ablation.store import Store, write_json
 from ablation.study import load_study
@@ -143,7 +142,7 @@ def test_without_predictions_there_is_no_error_and_none_is_claimed(
     finish(plan, store, predictions=False)
     table = table_of(plan, store)
     assert all(entry.mean and entry.plus_minus is None for entry in table.entries.values())
-    assert "±" not in to_markdown(table)
+    assert "±" not in str(table)
     assert "standard error" not in table.caption
     assert not any("best" in note for note in table.notes)
 
