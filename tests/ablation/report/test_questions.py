@@ -1,4 +1,4 @@
-"""The same question grows one table, another question has another; none is lost."""
+"""The same question extends a table, a different one has a table of its own; none is replaced."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_another_question_gets_a_directory_that_says_what_differs(
     other = plan_of(study, eight, **OTHERS[word])
     found = place_of(other, tmp_path)
     assert (found.directory, found.earlier) == (tmp_path / f"tiny-{word}", None)
-    assert "has another question" in found.told
+    assert "holds a table that differs in" in found.message
     save_plan(other, tmp_path, found.directory)
     # Both are found again, with more seeds too.
     for each in (plan, other):
@@ -62,7 +62,7 @@ def test_another_question_gets_a_directory_that_says_what_differs(
         again = place_of(grown, tmp_path)
         assert again.earlier is not None
         assert again.earlier["seeds"] == [0]
-        assert not again.told
+        assert not again.message
     assert load_plan(tmp_path, f"tiny-{word}").units.keys() == other.units.keys()
 
 
@@ -89,7 +89,7 @@ def test_other_data_and_changed_rows_are_other_questions(
     changed = study.model_copy(update={"rows": {**study.rows, "none": row}})
     found = place_of(plan_of(changed, dataset), tmp_path)
     assert found.directory != tmp_path / "tiny"
-    assert "rows differs" in found.told
+    assert "differs in rows" in found.message
     column = study.columns["seq"].model_copy(update={"task": "knn"})
     changed = study.model_copy(update={"columns": {**study.columns, "seq": column}})
     assert place_of(plan_of(changed, dataset), tmp_path).directory != tmp_path / "tiny"
@@ -138,7 +138,7 @@ def test_a_wanted_name_is_taken_unless_it_holds_another_question(
     plan, other = plan_of(study, dataset), plan_of(study, dataset, preset="paper")
     save_plan(plan, tmp_path, tmp_path / "mine")
     assert place_of(plan, tmp_path, "mine").earlier is not None
-    with pytest.raises(UserError, match=r"--name mine: .* \(preset differs\)"):
+    with pytest.raises(UserError, match=r"--name mine: .* differs in preset: choose another"):
         place_of(other, tmp_path, "mine")
     assert place_of(other, tmp_path, "yours").directory == tmp_path / "yours"
 
