@@ -300,5 +300,5 @@ def test_best_is_all_but_what_is_below_it_by_holm(
         values["none", column] = dict.fromkeys(range(5), 0.0)
         values["crop+jitter", column] = with_one_sided_p(p)
     best = Evidence(values).best(plan)
-    assert all(best["crop+jitter", column] for column in ("img", "seq"))
+    assert {("crop+jitter", "img"), ("crop+jitter", "seq")} <= set(best)
     assert [column for column in ("img", "seq") if ("none", column) not in best] == apart
