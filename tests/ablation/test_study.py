@@ -54,7 +54,7 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("title: x\nrows:", "line 2: rows"),
         ("title: x\nrows: {a: {}}\ncolumns:\n  c: {downstream: [sqe]}", "line 4: columns.c"),
@@ -85,18 +85,20 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ("- 1", "must be a mapping"),
     ],
 )
-def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: str) -> None:
+def test_an_invalid_study_is_an_error_of_one_line(
+    tmp_path: Path, change: str, message: str
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(change)
     with pytest.raises(UserError) as error:
         load_study(path)
     assert "mine.yaml" in str(error.value)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ("pretrain.epoch: 1", r"unknown key 'pretrain.epoch': did you mean 'pretrain.epochs'"),
         (
@@ -107,12 +109,12 @@ def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: st
     ],
 )
 def test_a_wrong_setting_names_its_line_its_row_and_the_nearest_key(
-    tmp_path: Path, study_file: Path, wrong: str, told: str
+    tmp_path: Path, study_file: Path, wrong: str, message: str
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(study_file.read_text().replace("pretrain.augment.use: []", wrong))
     line = 1 + path.read_text().splitlines().index(f"  none: {{set: {{{wrong}}}}}")
-    with pytest.raises(UserError, match=rf"mine.yaml', line {line}: .*row 'none'.*{told}"):
+    with pytest.raises(UserError, match=rf"mine.yaml', line {line}: .*row 'none'.*{message}"):
         load_study(path).settings("none", "seq", {}, {})
 
 

@@ -193,7 +193,7 @@ def test_other_clips_are_not_fused(study: Study, dataset: SkeletonDataset, tmp_p
     np.savez(path, **{**values, "clip": values["clip"] + 1})
     frame = cells_frame(plan, store)
     reason = frame[(frame["row"] == "none") & (frame["column"] == "both")]["reason"].iloc[0]
-    assert "tested on other clips" in reason
+    assert "tested different clips" in reason
 
 
 def test_a_fusion_is_known_wherever_a_table_is(
