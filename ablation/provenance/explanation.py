@@ -1,4 +1,4 @@
-"""How a number of a table came about, from the results directory alone."""
+"""How a number of a table was computed, from the results directory alone."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Value:
-    """What one seed (and fold) gave.
+    """The value of one seed (and fold).
 
     Attributes:
-        value: a fraction or a count; None without one, then ``reason`` says why.
-        unit: the key of the evaluation; of a fusion ``key+key``.
-        pretrainings: the keys of what it evaluates.
-        seconds, pretraining_seconds: wall time.
-        peak_memory: of any of its units, in MiB.
+        value: a fraction or a count; None if missing, and then ``reason`` says why.
+        unit: the key of the evaluation; ``key+key`` of a fusion.
+        pretrainings: the keys of the pre-trainings that it evaluates.
+        seconds, pretraining_seconds: wall time of the evaluation, and of its pre-trainings.
+        peak_memory: the highest peak of its units, in MiB.
     """
 
     seed: int
@@ -58,7 +58,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that decided the number, and who set it."""
+    """A setting of the cell's units, and where its value comes from."""
 
     key: str
     value: Any
@@ -67,15 +67,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a number came about.
+    """How a number was computed.
 
     Attributes:
-        row_label, column_label: what the table prints for row and column.
+        table, row, column: the names of the cell.
+        row_label, column_label: their labels in the table.
+        metric: the metric of the column.
         entry: the number as the table prints it.
-        paper: what the paper reports, with its source; empty where it reports nothing.
-        over: what its interval is over; empty where there is none.
-        data: of each data set its facts.
+        paper: the paper's value with its source; empty if it reports none.
+        over: the samples that the interval is over; empty if there is no interval.
+        values: the value of each seed and fold.
+        settings: all settings of its units.
+        data: the facts of each data set.
         ran: versions, revision, machine and arithmetic of its units.
+        command: the command that reproduces it.
     """
 
     table: str
@@ -96,18 +101,18 @@ class Explanation:
     command: Command
 
     def to_json(self) -> Json:
-        """Plain values."""
+        """As plain values for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains the cells of a table that has been made.
+    """Explains the cells of a table.
 
     Attributes:
-        table: its name.
-        plan, store: of the table.
-        entries, evidence, frame: what it was made of.
+        table: the name of the table.
+        plan, store: its plan, and where its units are.
+        entries, evidence, frame: the entries, samples and lines that it was made from.
     """
 
     table: str
@@ -119,7 +124,7 @@ class Explainer:
 
     @classmethod
     def of(cls, results: Path, table: str) -> Explainer:
-        """For a table of a results directory; :class:`UserError` if it is not there."""
+        """The explainer of a table in a results directory; :class:`UserError` if there is none."""
         store, plan = Store(results), load_plan(results, table)
         frame = cells_frame(plan, store)
         evidence = evidence_of(plan, measured(plan, frame), store)
@@ -170,7 +175,7 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
     Args:
         results: the results directory.
         table: the name of a table in it.
-        row, column: their names, or what the table prints for them.
+        row, column: their names, or their labels in the table.
 
     Raises:
         UserError: if there is no such table, row or column.
@@ -184,7 +189,7 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
 
 
 def _paper(plan: Plan, entry: Entry) -> str:
-    """``70.1 (Table 5, x-view)``; empty where there is none, or beside synthetic data."""
+    """``70.1 (Table 5, x-view)``; empty if there is none, or beside synthetic data."""
     if plan.report is None or plan.synthetic or entry.paper is None:
         return ""
     unlike = "" if plan.like_the_paper else ", of another data set, protocol or scale"
@@ -192,7 +197,7 @@ def _paper(plan: Plan, entry: Entry) -> str:
 
 
 def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:
-    """The name of what is asked for by its name or its label."""
+    """The name of the row or column with this name or label."""
     if asked in labels:
         return asked
     for name, label in labels.items():
@@ -223,7 +228,7 @@ def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
 
 
 def _seconds(store: Store, keys: Sequence[str]) -> float | None:
-    """The wall time of all; None where that of one is not known."""
+    """The total wall time of units; None if the time of one is not known."""
     found = [seconds_of(store, key) for key in keys]
     known = [seconds for seconds in found if seconds is not None]
     return sum(known) if known and len(known) == len(found) else None
@@ -236,7 +241,7 @@ def _over(plan: Plan, evidence: Evidence, cell: Where) -> str:
         return ""
     seeds = plural(estimate.seeds, "seed")
     if hits is None:
-        return f"{seeds}, and not over the test sample: its predictions are not known"
+        return f"{seeds}, not over the test sample: its predictions are not known"
     unit = next(each.unit for each in plan.cells if (each.row, each.column) == cell and each.unit)
     kind = kind_of_groups(plan.dataset, unit.side.protocol, hits.clips)
     parts = [seeds] if estimate.seeds > 1 else []
@@ -263,7 +268,7 @@ def _facts(dataset: SkeletonDataset) -> Json:
 
 
 def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
-    """All settings that are in use, each with the last that set it."""
+    """The settings of a cell's units, each with the last source that sets it."""
     unit = next((each.unit for each in cells if each.unit is not None), None)
     if isinstance(unit, Fusion):
         about, source = plan.study.columns[where[1]], f"column {where[1]}"
@@ -282,7 +287,7 @@ def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
 
 
 def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Json]]:
-    """What sets the settings of a cell, in the order in which `Study.settings` applies it."""
+    """The sources of a cell's settings, in the order in which `Study.settings` merges them."""
     study, (row, column) = plan.study, where
     behind = study.columns[column].of or column
     names = DataNames.of(plan.dataset, plan.source)
@@ -296,7 +301,7 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
     if study.columns[behind].separate:
         layers.append((f"column {column}", {"pretrain.representations": []}))
     layers.append(("--set", plan.overrides))
-    if row in study.references:  # what makes it the reference comes last
+    if row in study.references:  # its own settings have precedence over --set
         layers += [of_row, of_column]
     nested = []
     for source, changes in layers:
@@ -307,21 +312,21 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
 
 
 def _spellings(key: str) -> list[str]:
-    """The key paths that may set a setting, the last of which wins.
+    """The key paths that may set a setting; the last one has precedence.
 
-    A view has what its own keys say and, where these are silent, what ``pretrain.augment`` has.
+    A view uses its own keys, and ``pretrain.augment`` for keys that it does not set.
     """
     common = "pretrain.augment."
     for own in ("pretrain.views.query.", "pretrain.views.key."):
         if key.startswith(own):
             return [common + key.removeprefix(own), key]
-    if key.startswith(common):  # it is the query's, and all views are alike
+    if key.startswith(common):  # all views are alike: the query's settings
         return [key, "pretrain.views.query." + key.removeprefix(common)]
     return [key]
 
 
 def _sets(tree: Json, key: str, representations: Sequence[str]) -> bool:
-    """Whether a tree of changes sets the value at a key path, maybe by representation."""
+    """Whether a tree of changes sets the value at a key path, for some representation or all."""
     found: Any = tree
     for part in key.split("."):
         if not isinstance(found, dict) or part not in found:

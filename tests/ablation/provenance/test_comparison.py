@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ablation.cli import main
 from ablation.plan import Plan, make_plan
 from ablation.provenance.comparison import CellPair, TablePair, compare_results
-from ablation.provenance.comparison_export import COLUMNS, frame_of, told
+from ablation.provenance.comparison_export import COLUMNS, frame_of, remarks
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of, estimate_of
 from ablation.store import Store, write_json
@@ -90,7 +90,7 @@ def test_cells_are_paired_by_seed_and_clip_and_corrected_together(
     assert differs["pretrain.encoders.frames"] == ("16", "32", "")
     assert differs["seeds"] == ("0, 1, 2, 3", "1, 2, 3", "")
     assert differs["--set"][:2] == ("none", "pretrain.encoders.frames=32")
-    assert told(pair) == ["4 cells paired seed by seed and clip by clip."]
+    assert remarks(pair) == ["4 cells paired seed by seed and clip by clip."]
 
 
 def test_other_seeds_leave_the_clips_and_other_clips_nothing(
@@ -110,7 +110,7 @@ def test_other_seeds_leave_the_clips_and_other_clips_nothing(
         assert found.seeds == 2
     (pair,) = compare_results(tmp_path / "a", tmp_path / "c").tables
     assert {cell.paired for cell in pair.cells} == {"unpaired"}
-    assert told(pair) == ["4 cells unpaired: not the same clips or seeds."]
+    assert remarks(pair) == ["4 cells unpaired: not the same clips or seeds."]
     differs = {each.what: each.second for each in pair.differing}
     assert dataset.fingerprint in differs["data"]
     assert "evaluated on" not in differs
@@ -136,7 +136,7 @@ def test_the_same_units_are_no_comparison_and_machines_are_named(
     pair, cells = compared(tmp_path)
     changed = cells[plan.cells[0].row, plan.cells[0].column]
     assert (changed.same_units, changed.same, changed.paired) == (True, False, "seeds")
-    assert any("1 cell of the same units with other numbers" in text for text in told(pair))
+    assert any("1 cell with the same units but other numbers" in text for text in remarks(pair))
 
 
 def test_tables_of_other_names_are_compared_by_their_directories(
