@@ -1,4 +1,4 @@
-"""A table with what a tap on each of its numbers shows."""
+"""A table with the explanation that a tap on each number shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ablation.report.style import TableStyle
 from ablation.report.table import Table
 
 KINDS = {"row": "", "reference": "References", "reported": "Reported by others"}
-"""Kinds of rows, each a group of lines that are sorted among themselves."""
+"""Kind of row -> heading of its group; lines are sorted within their group."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,12 @@ class Cell:
     """A number, or why there is none.
 
     Attributes:
-        of_paper: it stands in a column of the paper's values.
-        value: what lines are sorted by; None without a number.
-        popover: the name of its explanation; empty if there is none.
-        strip: where the number and its interval are among those of the column.
+        beside: ``±`` with its number; empty if there is none.
+        missing: why there is no number, or a dash with the mark of its footnote.
+        of_paper: whether it is in a column of the paper's values.
+        value: the number to sort by; None if missing.
+        popover: the id of its explanation; empty if there is none.
+        strip: the number and its interval, drawn on the scale of the column.
     """
 
     number: str
@@ -54,12 +56,12 @@ class Grid:
     """A table.
 
     Attributes:
-        heads: of the columns with numbers, each with whether they are the paper's.
-        groups: heading -> lines; the study's own rows have none.
-        footnotes: what dashes are for.
-        notes: without which the numbers are misread.
+        heads: label of each column of numbers, and whether they are the paper's.
+        groups: (heading, lines); the heading of the study's own rows is empty.
+        footnotes: why there are dashes.
+        notes: the notes without which numbers are misread.
         details: the other notes.
-        explanations: what the popovers show, by their names.
+        explanations: (id, contents) of the popovers.
     """
 
     caption: str
@@ -72,12 +74,12 @@ class Grid:
 
 
 def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
-    """The table of ``asked``, called ``name``; names of popovers begin with ``anchor``."""
+    """The table of ``asked``, called ``name``; the ids of popovers begin with ``anchor``."""
     table = asked.table
     layout = table.layout(_style(table))
     popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
     rows: list[str | None] = [*table.study.all_rows]
-    rows += [None] * (len(layout.lines) - len(rows))  # reported ones have no units
+    rows += [None] * (len(layout.lines) - len(rows))  # reported rows have no units
     made: dict[str, list[Line]] = {kind: [] for kind in KINDS}
     for row, line in zip(rows, layout.lines, strict=True):
         places = _places(table, layout, row)
@@ -102,7 +104,7 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
 
 
 def _style(table: Table) -> TableStyle:
-    """The paper's values beside ours where they can be compared; else a tap shows them."""
+    """The paper's values are beside ours if comparable; otherwise a tap shows them."""
     reference: Literal["hide"] | None = None if table.plan.like_the_paper else "hide"
     return TableStyle(reference=reference)
 
@@ -117,7 +119,7 @@ def _on_the_paper(table: Table) -> list[str]:
 
 
 def _places(table: Table, layout: Layout, row: str | None) -> list[Where | None]:
-    """Of each printed cell what it is in the table; None for the paper's."""
+    """The cell of the table behind each printed one; None for the paper's values."""
     columns = iter(table.study.columns)
     own = [None if head.of_paper else next(columns) for head in layout.heads]
     return [None if row is None or column is None else (row, column) for column in own]

@@ -1,15 +1,15 @@
-"""The page in short, in Markdown: for the description of a pull request."""
+"""A summary of the page in Markdown, for the description of a pull request."""
 
 from __future__ import annotations
 
 from ablation.doors import to_markdown as text
-from ablation.pages.claims import ToldClaim
+from ablation.pages.claims import PageClaim
 from ablation.pages.page import Page, Section
 from ablation.report.claims_export import EXPLAINED
 
 
 def to_markdown(page: Page) -> str:
-    """Summary, tables and claims; no explanations, figures and provenance."""
+    """Summary, tables and claims, without explanations, figures and provenance."""
     lines = [f"# {text(page.title)}", "", *map(text, page.sentences), ""]
     lines += ["| table | numbers | hold | not shown | contradicted | compute time |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
@@ -47,10 +47,10 @@ def _section(section: Section) -> list[str]:
     return lines if failed else lines[:-1]
 
 
-def _claim(claim: ToldClaim) -> str:
+def _claim(claim: PageClaim) -> str:
     weakest = claim.weakest
     what = f"{weakest.pair} {weakest.effect}, p {claim.p or '-'}" if weakest is not None else ""
     why = "; ".join(part for part in (what, claim.why) if part)
     source = f" ({claim.source})" if claim.source else ""
-    told = text(f"{claim.text}{source}")
-    return f"- {claim.mark} **{claim.verdict}**: {told}" + (f" — {text(why)}" if why else "")
+    line = f"- {claim.mark} **{claim.verdict}**: {text(f'{claim.text}{source}')}"
+    return f"{line} — {text(why)}" if why else line
