@@ -131,13 +131,6 @@ def balanced(sizes: tuple[int, ...], runs: int, seed: int) -> Codes:
     return best[np.lexsort(best.T[::-1])]
 
 
-def efficiency(codes: Codes, sizes: Sequence[int]) -> float:
-    r"""D-efficiency for main effects, :math:`\det(X^T X / n)^{1/p}`; 1 for orthogonal runs."""
-    x = _model(codes[None], [contrasts(size) for size in sizes])[0]
-    sign, value = np.linalg.slogdet(x.T @ x / len(x))
-    return float(np.exp(value / x.shape[1])) if sign > 0 else 0.0
-
-
 def _model(codes: Codes, coded: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     """(b, n, p) model matrices, mean and main effects, of b designs (b, n, factors)."""
     columns = [each[codes[:, :, number]] for number, each in enumerate(coded)]

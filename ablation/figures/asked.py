@@ -80,9 +80,9 @@ class Asked:
 
     @functools.cached_property
     def entries(self) -> pd.DataFrame:
-        """The entries of the ranked columns; see :func:`entries_of`."""
+        """The entries of the ranked columns; see :func:`entries_frame`."""
         columns = [self.column] if self.column else self.plan.ranked
-        return entries_of(self.table, self.rows, {name: self.columns[name] for name in columns})
+        return entries_frame(self.table, self.rows, {name: self.columns[name] for name in columns})
 
     @property
     def frames(self) -> SkeletonDataset:
@@ -188,7 +188,9 @@ def _distinct(labels: dict[str, str]) -> dict[str, str]:
     }
 
 
-def entries_of(table: Table, rows: Mapping[str, str], columns: Mapping[str, str]) -> pd.DataFrame:
+def entries_frame(
+    table: Table, rows: Mapping[str, str], columns: Mapping[str, str]
+) -> pd.DataFrame:
     """A line for each cell: row, label, column, column_label, mean, low, high, best, reference.
 
     ``low`` and ``high`` are the interval if the table has intervals, else mean ± spread (or error).

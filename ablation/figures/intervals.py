@@ -22,7 +22,7 @@ def intervals(entries: pd.DataFrame, metric: str, whiskers: str = "") -> Figure:
     """A line for each row, a colour and a marker for each column; the best points are filled.
 
     Args:
-        entries: as `ablation.figures.asked.entries_of` gives them.
+        entries: as `ablation.figures.asked.entries_frame` gives them.
         metric: the label of the axis of values.
         whiskers: the meaning of ``low`` and ``high``.
     """

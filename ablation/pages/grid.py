@@ -56,18 +56,15 @@ class Grid:
     """A table.
 
     Attributes:
-        heads: label of each column of numbers, and whether they are the paper's.
+        layout: its texts.
         groups: (heading, lines); the heading of the study's own rows is empty.
-        footnotes: why there are dashes.
         notes: the notes without which numbers are misread.
         details: the other notes.
         explanations: (id, contents) of the popovers.
     """
 
-    caption: str
-    heads: tuple[tuple[str, bool], ...]
+    layout: Layout
     groups: tuple[tuple[str, tuple[Line, ...]], ...]
-    footnotes: tuple[str, ...]
     notes: tuple[str, ...]
     details: tuple[str, ...]
     explanations: tuple[tuple[str, Explained], ...]
@@ -89,12 +86,10 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
         ]
         made[line.kind].append(Line(line.label, tuple(cells)))
     notes = [*layout.notes, *_on_the_paper(table)]
-    explainer = Explainer(name, asked.plan, asked.store, table.entries, table.evidence, asked.frame)
+    explainer = Explainer(name, table, asked.frame, asked.store)
     return Grid(
-        caption=layout.caption,
-        heads=tuple((head.label, head.of_paper) for head in layout.heads),
+        layout=layout,
         groups=tuple((KINDS[kind], tuple(lines)) for kind, lines in made.items() if lines),
-        footnotes=layout.footnotes,
         notes=tuple(note for note in notes if not isinstance(note, Detail)),
         details=tuple(note for note in notes if isinstance(note, Detail)),
         explanations=tuple(

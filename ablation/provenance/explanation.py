@@ -11,14 +11,13 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.evidence.evidence import Evidence, Where
 from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Cell, Plan
 from ablation.provenance.cells import seconds_of, settings_of
 from ablation.provenance.configurations import ran
 from ablation.provenance.reproducing import Command, Commands, keys_of
-from ablation.report import cells_frame, entries_of, measured
-from ablation.report.entry import Entry, number
+from ablation.report import Entry, Table, cells_frame, make_table, measured, number
 from ablation.report.from_results import load_plan
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
@@ -110,44 +109,42 @@ class Explainer:
     """Explains the cells of a table.
 
     Attributes:
-        table: the name of the table.
-        plan, store: its plan, and where its units are.
-        entries, evidence, frame: the entries, samples and lines that it was made from.
+        name: the name of the table.
+        table: the table.
+        frame: the lines that it was made from.
+        store: where its units are.
     """
 
-    table: str
-    plan: Plan
-    store: Store
-    entries: Mapping[Where, Entry]
-    evidence: Evidence
+    name: str
+    table: Table
     frame: pd.DataFrame
+    store: Store
 
     @classmethod
-    def of(cls, results: Path, table: str) -> Explainer:
+    def of(cls, results: Path, name: str) -> Explainer:
         """The explainer of a table in a results directory; :class:`UserError` if there is none."""
-        store, plan = Store(results), load_plan(results, table)
+        store, plan = Store(results), load_plan(results, name)
         frame = cells_frame(plan, store)
-        evidence = evidence_of(plan, measured(plan, frame), store)
-        return cls(table, plan, store, entries_of(plan, frame, evidence), evidence, frame)
+        return cls(name, make_table(plan, frame, store), frame, store)
 
     def explain(self, where: Where) -> Explanation:
         """Explain the cell in a row and a column."""
-        plan, store, (row, column) = self.plan, self.store, where
+        table, plan, store, (row, column) = self.table, self.table.plan, self.store, where
         cells = [each for each in plan.cells if (each.row, each.column) == where]
         shown = self._shown
         lines = shown[(shown["row"] == row) & (shown["column"] == column)]
         keys = sorted(keys_of(plan, where))
         known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
         return Explanation(
-            table=self.table,
+            table=self.name,
             row=row,
             column=column,
-            row_label=plan.study.all_rows[row].label or row,
-            column_label=plan.study.columns[column].label or column,
+            row_label=table.label(row),
+            column_label=table.column_label(column),
             metric=plan.metric(column),
-            entry=self.entries[where],
-            paper=_paper(plan, self.entries[where]),
-            over=_over(plan, self.evidence, where),
+            entry=table.entries[where],
+            paper=_paper(table, table.entries[where]),
+            over=_over(plan, table.evidence, where),
             values=tuple(
                 _value(cell, line["value"], line["reason"], store)
                 for cell, line in zip(cells, lines.to_dict("records"), strict=True)
@@ -162,11 +159,11 @@ class Explainer:
 
     @cached_property
     def _shown(self) -> pd.DataFrame:
-        return measured(self.plan, self.frame)
+        return measured(self.table.plan, self.frame)
 
     @cached_property
     def _commands(self) -> Commands:
-        return Commands(self.plan)
+        return Commands(self.table.plan)
 
 
 def explain(results: Path, table: str, row: str, column: str) -> Explanation:
@@ -181,19 +178,20 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
         UserError: if there is no such table, row or column.
     """
     explainer = Explainer.of(results, table)
-    study = explainer.plan.study
+    study = explainer.table.study
     labels = {name: each.label for name, each in study.all_rows.items()}
     row = _named(f"table '{table}' has no row", row, labels)
     heads = {name: each.label for name, each in study.columns.items()}
     return explainer.explain((row, _named(f"table '{table}' has no column", column, heads)))
 
 
-def _paper(plan: Plan, entry: Entry) -> str:
+def _paper(table: Table, entry: Entry) -> str:
     """``70.1 (Table 5, x-view)``; empty if there is none, or beside synthetic data."""
-    if plan.report is None or plan.synthetic or entry.paper is None:
+    report = table.plan.report
+    if report is None or not table.show_paper or entry.paper is None:
         return ""
-    unlike = "" if plan.like_the_paper else ", of another data set, protocol or scale"
-    return f"{number(entry.paper, entry.unit, of_paper=True)} ({plan.report.source}{unlike})"
+    unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"
+    return f"{number(entry.paper, entry.unit, of_paper=True)} ({report.source}{unlike})"
 
 
 def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:

@@ -118,7 +118,7 @@ def test_a_wrong_setting_names_its_line_its_row_and_the_nearest_key(
         load_study(path).settings("none", "seq", {}, {})
 
 
-def test_the_report_for_the_data_at_hand_is_chosen() -> None:
+def test_the_report_that_fits_the_data_is_chosen() -> None:
     study = named_study("semi-supervised")
 
     def source(*names: str) -> str:
@@ -145,9 +145,7 @@ def test_a_preset_can_depend_on_the_representations() -> None:
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_study_is_not_called_as_what_else_a_results_directory_holds(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_study_cannot_have_a_name_that_results_directories_use(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.yaml"
     file.write_text("title: x\n")
     with pytest.raises(UserError, match=f"cannot be named '{name}'.*rename the file"):

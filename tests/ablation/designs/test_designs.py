@@ -55,7 +55,7 @@ def test_a_grid_has_all_combinations_with_their_settings(tmp_path: Path) -> None
     assert (settings.objective.name, settings.representations) == ("byol", ("stg",))
 
 
-def test_names_and_units_stay_when_levels_move_or_come(
+def test_names_and_units_stay_when_levels_are_moved_or_added(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
     def units(factors: dict[str, Any]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_a_list_is_a_factor_for_each_of_its_items(tmp_path: Path) -> None:
     assert both == without | alone
 
 
-def test_levels_that_are_called_as_those_of_items_keep_their_names(tmp_path: Path) -> None:
+def test_levels_called_in_and_out_keep_their_names(tmp_path: Path) -> None:
     levels = {
         name: {"set": {"pretrain.epochs": n}} for n, name in enumerate(("in", "mid", "out"), 1)
     }
@@ -167,7 +167,7 @@ def test_a_grid_in_a_row_is_a_row_for_each_value(tmp_path: Path) -> None:
     )
 
 
-def test_design_rows_stand_beside_others_and_are_claimed_like_them(tmp_path: Path) -> None:
+def test_design_rows_and_ordinary_rows_can_be_combined_and_claimed(tmp_path: Path) -> None:
     claims = [{"text": "t", "rows": "byol/img > plain"}]
     study = study_of(
         tmp_path, {"kind": "grid", "factors": FACTORS}, rows={"plain": {}}, claims=claims
@@ -252,7 +252,7 @@ def test_a_wrong_setting_of_a_level_names_its_line(tmp_path: Path) -> None:
         study.settings("large", "c", {}, {})
 
 
-def test_what_a_factor_sets_is_not_for_the_user_to_set(
+def test_set_cannot_change_the_settings_of_a_factor(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
     study = study_of(tmp_path, {"kind": "grid", "factors": FACTORS})

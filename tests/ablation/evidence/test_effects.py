@@ -88,7 +88,7 @@ def lines_of(table: Table, folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "effects.csv", dtype={"level": str, "against": str})
 
 
-def test_effects_are_differences_of_means_and_true_ones_are_found(
+def test_effects_are_differences_of_means_and_true_effects_are_found(
     table: Table, tmp_path: Path
 ) -> None:
     lines = lines_of(table, tmp_path)
@@ -252,7 +252,7 @@ def test_leave_one_out_and_add_one_have_effects_of_their_own(
     assert alone.main[0].difference.value == pytest.approx(mean("none+crop") - mean("none"))
 
 
-def test_what_is_done_of_a_design_is_used(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_the_finished_runs_of_a_design_are_used(dataset: SkeletonDataset, tmp_path: Path) -> None:
     plan, store = plan_of(dataset, tmp_path, GRID), Store(tmp_path / "results")
     assert effects_of(plan, table_of(plan, store).evidence)[0].reason.startswith("fewer than two")
     with pytest.raises(DoesNotApplyError, match="fewer than two"):
@@ -323,7 +323,7 @@ def test_of_two_aliased_interactions_one_is_named_with_its_alias(
     assert len(labels) == 4 + 1
 
 
-def test_the_line_of_a_range_has_the_error_of_what_it_leaves(
+def test_the_slope_of_a_range_has_the_error_of_its_residuals(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     rate = {"setting": "pretrain.optimiser.lr", "range": [0.001, 0.1]}

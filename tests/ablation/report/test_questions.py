@@ -45,7 +45,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("word", OTHERS)
-def test_another_question_gets_a_directory_that_says_what_differs(
+def test_a_different_question_gets_a_directory_named_after_what_differs(
     study: Study, eight: SkeletonDataset, tmp_path: Path, word: str
 ) -> None:
     plan = plan_of(study, eight)
@@ -78,7 +78,7 @@ def make_plan_again(plan: Plan, seeds: tuple[int, ...]) -> Plan:
     )
 
 
-def test_other_data_and_changed_rows_are_other_questions(
+def test_other_data_and_changed_rows_are_different_questions(
     study: Study, dataset: SkeletonDataset, eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan = plan_of(study, dataset)
@@ -98,7 +98,7 @@ def test_other_data_and_changed_rows_are_other_questions(
     assert place_of(plan_of(more, dataset), tmp_path).directory == tmp_path / "tiny"
 
 
-def test_what_a_preset_says_of_tasks_and_encoders_that_no_cell_has_makes_no_other_question(
+def test_sections_of_a_preset_that_no_cell_uses_do_not_change_the_question(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     """As in a results directory of a version without them."""
@@ -132,7 +132,7 @@ def test_what_a_preset_says_of_tasks_and_encoders_that_no_cell_has_makes_no_othe
     assert not same_question(before(graph, "pretrain.encoders.ctrgcn"), asked(graph))
 
 
-def test_a_wanted_name_is_taken_unless_it_holds_another_question(
+def test_a_name_that_holds_a_different_question_is_an_error(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan, other = plan_of(study, dataset), plan_of(study, dataset, preset="paper")
@@ -143,7 +143,7 @@ def test_a_wanted_name_is_taken_unless_it_holds_another_question(
     assert place_of(other, tmp_path, "yours").directory == tmp_path / "yours"
 
 
-def test_a_merge_unites_a_question_and_keeps_others_apart(
+def test_a_merge_adds_up_the_same_question_and_keeps_others_separate(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     into, source = tmp_path / "into", tmp_path / "source"

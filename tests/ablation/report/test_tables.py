@@ -128,7 +128,7 @@ def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
     assert rank_correlation(line[:2]) is None  # two rows rank nothing
 
 
-def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
+def test_synthetic_data_is_named_and_has_no_paper_values_beside_it(
     plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
 ) -> None:
     made_up = make_table(replace(plan, dataset=replace(dataset, synthetic=True)), frame)
@@ -162,7 +162,7 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     assert "reported" not in set(cells_frame(synthetic, store)["state"])
 
 
-def test_a_single_row_is_the_best_of_nothing(
+def test_a_single_row_is_not_marked_as_best(
     dataset: SkeletonDataset, study_file: Path, store: Store
 ) -> None:
     study = load_study(study_file).only(("crop+jitter", "random"))
@@ -172,7 +172,7 @@ def test_a_single_row_is_the_best_of_nothing(
     assert not entry.best
 
 
-def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
+def test_notes_say_what_was_set_and_whether_the_papers_values_are_comparable(
     dataset: SkeletonDataset, study_file: Path
 ) -> None:
     study = load_study(study_file)
@@ -201,7 +201,7 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
     assert document(table, frame, [])["settings"]["set"] == {"linear": {"epochs": 2}}
 
 
-def test_a_transfer_from_made_up_data_is_called_so(
+def test_a_transfer_from_synthetic_data_says_so(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
@@ -214,7 +214,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
     assert any("(xsub, 18 clips" in note for note in table.notes)
 
 
-def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
+def test_a_column_of_parameters_is_in_millions_and_is_not_ranked(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     study = load_study(study_file)
