@@ -163,8 +163,8 @@ def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
     if not (in_process or all(map(store.is_done, plan.units))):
         check_machine(request.resources)
     place = place_of(plan, store.results, request.output.name)
-    if place.told:
-        output.say(place.told)
+    if place.message:
+        output.say(place.message)
     whole = request.grown(plan, place.earlier, output.console)
     made: list[Table] = []
 

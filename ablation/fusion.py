@@ -1,7 +1,7 @@
-"""Late fusion: a number of several evaluations, whose class scores are added up.
+"""Late fusion: cells that add up the class scores of several evaluations.
 
-A fused cell has no unit: `ablation.evidence.predictions` adds the scores up when a table is made,
-so finished units can be fused without running anything.
+A fused cell has no unit of its own: `ablation.evidence.predictions` adds up the scores when a table
+is made, so finished units can be fused without running anything.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Fusion:
 
     Attributes:
         units: the evaluations, of one task on the same clips.
-        weights: what the probabilities of each are multiplied by.
+        weights: the weight of each one's probabilities.
     """
 
     units: tuple[EvaluateUnit, ...]
@@ -26,7 +26,7 @@ class Fusion:
 
     @property
     def key(self) -> str:
-        """For tables: the keys of its evaluations, ``key+key``, or ``key*0.6+key*0.4``."""
+        """The keys of its evaluations, for tables: ``key+key``, or ``key*0.6+key*0.4``."""
         keys = [unit.key for unit in self.units]
         if len(set(self.weights)) > 1:
             keys = [f"{key}*{w:g}" for key, w in zip(keys, self.weights, strict=True)]
@@ -39,27 +39,27 @@ class Fusion:
 
     @property
     def side(self) -> Side:
-        """Which clips train, and the seed."""
+        """The training side and the seed of its evaluations."""
         return self.units[0].side
 
     @property
     def test(self) -> EvaluateOn:
-        """Which side is tested."""
+        """The side that is tested."""
         return self.units[0].test
 
     @property
     def task_name(self) -> str:
-        """For people."""
+        """What messages call it."""
         return f"a fusion of {self.units[0].task_name}"
 
     def parameters(self, sizes: Sequence[int]) -> int:
-        """How large its encoders are; a frozen one that several evaluations share counts once.
+        """The number of parameters of its encoders.
 
-        Where they share only some of their encoders these count twice, as the size of each alone is
-        not known.
+        Frozen encoders that several evaluations share count once. If evaluations share only some
+        of their encoders these count twice, as only the total size of each evaluation is known.
 
         Args:
-            sizes: of the encoders of each of :attr:`units`.
+            sizes: the number of parameters of each of :attr:`units`.
         """
         total, counted = 0, set[EncoderSource]()
         each = sorted(zip(self.units, sizes, strict=True), key=lambda own: -len(own[0].encoders))
@@ -72,7 +72,7 @@ class Fusion:
 
 
 def evaluations_of(unit: Unit | Fusion) -> tuple[Unit, ...]:
-    """The units that a cell's number is made of: its own, or all of a fusion."""
+    """The evaluations behind a cell: its unit, or all units of a fusion."""
     return unit.units if isinstance(unit, Fusion) else (unit,)
 
 

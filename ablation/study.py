@@ -1,11 +1,11 @@
-"""A study: what one table asks, read from a YAML file. A table is data: no study has code.
+"""A study: the definition of one table, read from a YAML file. No study needs code.
 
-title: Benefit of skeleton augmentation       what the table is called
+title: Benefit of skeleton augmentation       the title of the table
 reproduces: Table 5                           the table of the paper, if it is one
 protocols: [xview, xsub]                      the first that the data has is used
 task: linear                                  linear, retrieval, finetune, knn, mlp, clustering, ...
-plugins: [my_plugin.py]                       modules that it needs, looked up beside the file
-downstream: [seq]                             whose encoders are evaluated, side by side
+plugins: [my_plugin.py]                       modules that it needs, relative to the file
+downstream: [seq]                             encoders that are evaluated, side by side
 base: {key.path: value}                       settings of every cell, after the preset's
 ticks: {crop: Crop, pose: Pose}               tick columns of the printed table
 rows:
@@ -26,28 +26,28 @@ columns:
     protocol: xview                           in place of the study's choice
     task: knn                                 in place of the study's
     separate: false                           true: each representation is pre-trained alone
-    of: intra                                 another number of the units behind that column:
-    metric: parameters                        which one, in place of the study's
+    of: intra                                 another metric of the units behind that column:
+    metric: parameters                        which one; in place of the study's
     unit: millions                            percent or millions
   3s:
-    fuse: [joint, bone, motion]               the sum of the scores of the units behind these
-    weights: [0.6, 0.6, 0.4]                  of their probabilities; all alike if not set
+    fuse: [joint, bone, motion]               adds up the class scores of these columns
+    weights: [0.6, 0.6, 0.4]                  weights of their probabilities; equal if not set
 references:                                   rows beside the comparison, as rows:
   random: {label: random weights, pretrain: false}    their own settings win over --set
   nearest: {label: nearest neighbour, coordinates: true, task: retrieval}
-paper:                                        what the paper reports; the entry for the data at
-- source: Table 5, NTU RGB+D 60, x-view       hand is used, else the first
+paper:                                        what the paper reports: the entry that fits the
+- source: Table 5, NTU RGB+D 60, x-view       data is used, else the first
   data: ntu60                                 name of a data set, and its protocol
   protocol: xview
-  pretrained_on: pkummd1                      of a transfer: the source's name
+  pretrained_on: pkummd1                      name of the source, for a transfer
   values: {crop+pose: {seq: 73.8}}            percent
-  spreads: {crop+pose: {seq: 0.5}}            its ±, where it gives one
-  others: {su: {label: Su et al., values: {seq: 59.3}}}   other methods' reported rows
-claims:                                       what is said of the table (ablation/claim.py)
+  spreads: {crop+pose: {seq: 0.5}}            the ± of a value, if the paper has one
+  others: {su: {label: Su et al., values: {seq: 59.3}}}   reported rows of other methods
+claims:                                       statements about the table (ablation/claim.py)
 - {text: All three beat the rest., source: Section 4.4, rows: crop+pose+jitter > *}
 transfer: false                               true: the pre-training is on --source
 design: {kind: grid, factors: ...}            generated rows (ablation/designs/config.py)
-notes: [text]                                 what a reader must know
+notes: [text]                                 notes for readers of the table
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.designs import Design, with_generated_rows
-from ablation.study_parts import Column, Downstream, Report, Row, check_fusion
+from ablation.study_parts import Column, Downstream, Report, Row, check_fusion, check_report
 from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders import REGISTERED, Representation
@@ -75,13 +75,13 @@ from skelcon.yamlfile import YamlFile, read_yaml
 
 RESERVED: tuple[str, ...] = ("units", "search", "data", "running", "drivers", "damaged")
 RESERVED += ("skelcon", "mlflow-artifacts")
-"""What a results directory keeps beside the studies' tables."""
+"""Names of other folders of a results directory."""
 PARAMETERS = "parameters"
-"""A metric of every task: the size of its encoders."""
+"""A metric that every task has: the number of parameters of its encoders."""
 
 
 class Study(Config):
-    """One table."""
+    """The definition of one table; the module's docstring describes the fields."""
 
     name: str
     title: str
@@ -125,7 +125,7 @@ class Study(Config):
         for name in self.columns:
             self._check_column(name)
         for report in self.paper:
-            self._check_report(report)
+            check_report(report, self.rows, self.references, self.columns)
         for claim in self.claims:
             claim.check(*self._members(claim))
         return self
@@ -134,11 +134,11 @@ class Study(Config):
         factors = {axis.name for axis in self.design.axes} if self.design is not None else set()
         for name, row in self.rows.items():
             if row.levels and {*row.levels} != factors:
-                told = ", ".join(sorted(factors)) or "none: the study has no design"
-                raise ValueError(f"row '{name}': levels of the factors {told}")
+                known = ", ".join(sorted(factors)) or "none: the study has no design"
+                raise ValueError(f"row '{name}': levels of the factors {known}")
 
     def _members(self, claim: Claim) -> tuple[set[str], set[str]]:
-        """What a claim may name: what it compares, and where."""
+        """The names that a claim may compare, and the names that it may compare them in."""
         others = {name for report in self.paper for name in report.others}
         rows = {*self.all_rows, *others}
         return (rows, {*self.columns}) if claim.along_rows else ({*self.columns}, rows)
@@ -151,7 +151,7 @@ class Study(Config):
                 raise ValueError(f"unknown task '{task}': {nearest(task, TASKS)}")
         own = all(c.task or c.of or c.fuse for c in self.columns.values())
         for name, row in self.all_rows.items():
-            # A column's task that trains has no cell of theirs, and that is all.
+            # A column with a task of its own that trains encoders has a dash in such a row.
             stated = row.task or (None if own else self.task)
             if row.coordinates and stated is not None and not TASKS[stated].frozen:
                 frozen = ", ".join(task for task in TASKS if TASKS[task].frozen)
@@ -186,7 +186,7 @@ class Study(Config):
                 )
 
     def _check_subsets(self, name: str) -> None:
-        """What is fused has to be trained on as many subsets of the labels."""
+        """Fused columns must be trained on the same number of subsets of the labels."""
         for row, column in itertools.product(self.all_rows, self.columns[name].fuse):
             first = self.columns[name].fuse[0]
             own, others = self._subsets(row, first), self._subsets(row, column)
@@ -197,7 +197,7 @@ class Study(Config):
                 )
 
     def _subsets(self, row: str, column: str) -> int:
-        """How many subsets of the labels a cell is trained on, as far as the study says."""
+        """The number of subsets of the labels that a cell is trained on, by the study alone."""
         tree: Json = {}
         for changes in (self.base, self.all_rows[row].set, self.columns[column].set):
             merge(tree, changes)
@@ -206,23 +206,6 @@ class Study(Config):
         own = own if isinstance(own, dict) else {}
         known = {name: own[name] for name in ("labels", "subsets") if name in own}
         return task.predictions(task.settings().model_copy(update=known), 1)
-
-    def _check_report(self, report: Report) -> None:
-        for row in report.values:
-            if row not in self.rows:
-                raise ValueError(f"paper: unknown row '{row}'")
-        for row, columns in report.spreads.items():
-            for column in columns:
-                if column not in report.values.get(row, {}):
-                    raise ValueError(f"paper: spreads: row '{row}', column '{column}' has no value")
-        for other in report.others:
-            if other in self.all_rows:
-                raise ValueError(f"paper: others: '{other}' is a row of the study")
-        others = {name: other.values for name, other in report.others.items()}
-        for row, columns in (report.values | others).items():
-            for column in columns:
-                if column not in self.columns:
-                    raise ValueError(f"paper: row '{row}': unknown column '{column}'")
 
     @property
     def all_rows(self) -> dict[str, Row]:
@@ -236,55 +219,64 @@ class Study(Config):
         return tuple(dict.fromkeys(found))
 
     def task_of(self, row: str, column: str) -> str:
-        """What is done with the encoders of a cell: the row's task, or else the column's."""
+        """The downstream task of a cell: the row's, or else the column's."""
         return self.all_rows[row].task or self.task_of_column(column)
 
     def task_of_column(self, column: str) -> str:
-        """What a column is of: its own task (of a fusion the first one's), or the study's."""
+        """The task of a column (of a fusion, of its first column), or else the study's."""
         behind = self.columns.get(self.behind(column))
         return (behind.task if behind is not None else None) or self.task
 
     def report(self, data: str, protocol: str, source: str | None = None) -> Report | None:
-        """What the paper reports for these data, or else for the first that it names."""
+        """What the paper reports for the data, or else its first report.
+
+        Args:
+            data: name of the data set.
+            protocol: its protocol.
+            source: name of the data set of a transfer's pre-trainings.
+        """
 
         def fit(report: Report) -> int:
             if report.data != data:
                 return 0
-            return 1 + (report.protocol in (None, protocol)) + (report.pretrained_on == source)
+            matches = [report.protocol in (None, protocol), report.pretrained_on == source]
+            return 1 + matches.count(True)
 
         return max(self.paper, key=fit, default=None)
 
     def behind(self, column: str) -> str:
-        """Whose evaluations a column shows: its own, or those of another; the first of several."""
+        """The column whose units a column shows: itself, its ``of``, or the first it fuses."""
         about = self.columns[column]
         return about.of or (about.fuse or (column,))[0]
 
     def downstream_of(self, row: str, column: str) -> tuple[Representation, ...]:
-        """Whose encoders a cell evaluates; none in a row of coordinates."""
+        """The encoders that a cell evaluates; none in a row of coordinates."""
         if self.all_rows[row].coordinates:
             return ()
         of_column = self.columns[self.behind(column)].downstream
         names = self.all_rows[row].downstream or of_column or self.downstream
         assert names is not None  # checked when the study was read
-        # One order, so that the same encoders are the same unit however they are named.
+        # In a fixed order, so that the same encoders in another order are the same unit.
         return tuple(sorted(names, key=REGISTERED.names().index))
 
     def only(self, names: tuple[str, ...]) -> Study:
-        """The study with the rows ``names`` only; :class:`UserError` for an unknown one."""
+        """The study with only the rows ``names``; :class:`UserError` for an unknown one."""
         for name in names:
             if name not in self.all_rows:
                 hint = nearest(name, self.all_rows)
                 raise UserError(f"study '{self.name}' has no row '{name}': {hint}")
         rows = {name: row for name, row in self.rows.items() if name in names}
         references = {name: row for name, row in self.references.items() if name in names}
-        return self.model_copy(update={"rows": rows, "references": references})._with_its_claims()
+        return self.model_copy(
+            update={"rows": rows, "references": references}
+        )._with_possible_claims()
 
     def with_columns(self, columns: dict[str, Column]) -> Study:
-        """The study with these of its columns only."""
-        return self.model_copy(update={"columns": columns})._with_its_claims()
+        """The study with only these columns."""
+        return self.model_copy(update={"columns": columns})._with_possible_claims()
 
-    def _with_its_claims(self) -> Study:
-        """Of the claims those on what is left of rows and columns."""
+    def _with_possible_claims(self) -> Study:
+        """Without the claims about rows or columns that the study no longer has."""
         claims = []
         for claim in self.claims:
             compared, across = self._members(claim)
@@ -302,11 +294,20 @@ class Study(Config):
         representations: tuple[Representation, ...] | None = None,
         data: DataNames | None = None,
     ) -> Settings:
-        """The settings of a cell: preset, then study, row and column, then the user's.
+        """The settings of a cell.
 
-        ``representations`` replaces those that the row and the column name; ``data`` are the data
-        sets whose recipes of the preset count. Of a reference its own settings, which make it what
-        it is, come last.
+        They are merged in this order: preset, study, row, column, overrides. In a reference row
+        the settings of row and column come last, so that overrides do not change what it is.
+
+        Args:
+            row, column: the cell.
+            preset: the settings of the preset.
+            overrides: the user's ``--set``.
+            representations: in place of those that row and column name.
+            data: the data sets, for the preset's recipes by data set.
+
+        Raises:
+            UserError: for an invalid setting; it names file and line if the study has it.
         """
         own = [self.all_rows[row].set, self.columns[column].set]
         cell = [self.base, *own]
@@ -325,7 +326,7 @@ class Study(Config):
             raise UserError(f"{at}: {error}" if in_file else str(error)) from None
 
     def _line_of(self, row: str, column: str, keys: tuple[str, ...]) -> str | None:
-        """``'file', line n`` of the setting of a cell that put the value at ``keys``."""
+        """``'file', line n`` of the setting of a cell that gives the value at ``keys``."""
         if self._file is None:
             return None
         rows = (("rows", row, "set"), ("references", row, "set"))
@@ -334,7 +335,7 @@ class Study(Config):
         return next((text for text in found if text is not None), None)
 
     def _places_of(self, row: str) -> Iterator[tuple[str, ...]]:
-        """Where the file has the settings of a generated row."""
+        """The places in the file that may hold the settings of a generated row."""
         yield "rows", row.partition("/")[0], "grid"
         yield "rows", row.partition("/")[0], "set"
         for factor, level in self.all_rows[row].levels.items():
@@ -348,8 +349,8 @@ def load_study(path: Path) -> Study:
         raise UserError(f"{file.at(['name'])}: a study is named after its file")
     if path.stem in RESERVED:
         raise UserError(
-            f"'{path}': a study cannot be named '{path.stem}', as a results directory keeps "
-            "something else under that name: rename the file"
+            f"'{path}': a study cannot be named '{path.stem}', as a results directory uses that "
+            "name for other files: rename the file"
         )
     plugins = _plugins_of(file, path)
     load_plugins(plugins)
@@ -362,7 +363,7 @@ def load_study(path: Path) -> Study:
 
 
 def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
-    """The study's plugins: a file is looked up beside the study, a module's name stays as it is."""
+    """The plugins of a study: absolute paths of files beside the study, or names of modules."""
     names = file.values.get("plugins") or []
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise UserError(f"{file.at(['plugins'])}: plugins: give a list of names or files")
@@ -371,7 +372,7 @@ def _plugins_of(file: YamlFile, path: Path) -> tuple[str, ...]:
 
 
 def named_study(name: str) -> Study:
-    """The study ``name``; :class:`UserError` names the nearest for an unknown one."""
+    """The built-in study ``name``; :class:`UserError` names the nearest for an unknown one."""
     studies = known_studies()
     if name not in studies:
         raise UserError(f"unknown study '{name}': {nearest(name, studies)}")

@@ -1,11 +1,11 @@
-"""What a study is made of: rows, columns, and what is reported elsewhere.
+"""The parts of a study: rows, columns, and the numbers that the paper reports.
 
-The text of `ablation.study` describes their fields.
+The docstring of `ablation.study` describes their fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -18,7 +18,7 @@ Downstream = Annotated[tuple[Representation, ...] | None, Field(min_length=1)]
 
 
 class Row(Config):
-    """A row of a table: its settings, and whether its encoder is pre-trained at all."""
+    """A row of a table: its settings, and whether its encoders are pre-trained."""
 
     label: str | None = None
     ticks: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Row(Config):
 
 
 class Column(Config):
-    """A column of a table: its settings, and which number of the evaluation it shows."""
+    """A column of a table: its settings, and the metric that it shows."""
 
     label: str | None = None
     set: Json = Field({})
@@ -71,7 +71,7 @@ class Report(Config):
 
 
 def check_fusion(name: str, columns: Mapping[str, Column]) -> None:
-    """ValueError unless the column ``name`` fuses what can be fused."""
+    """ValueError if the ``fuse`` of the column ``name`` is invalid."""
     column = columns[name]
     given = column.model_fields_set - {"label", "fuse", "weights", "metric", "unit"}
     if given:
@@ -91,3 +91,27 @@ def check_fusion(name: str, columns: Mapping[str, Column]) -> None:
         )
     if len({columns[each].protocol for each in column.fuse}) > 1:
         raise ValueError(f"column '{name}': fuse: the columns have different protocols")
+
+
+def check_report(
+    report: Report,
+    rows: Collection[str],
+    references: Collection[str],
+    columns: Collection[str],
+) -> None:
+    """ValueError if a report names rows or columns that the study does not have."""
+    for row in report.values:
+        if row not in rows:
+            raise ValueError(f"paper: unknown row '{row}'")
+    for row, spreads in report.spreads.items():
+        for column in spreads:
+            if column not in report.values.get(row, {}):
+                raise ValueError(f"paper: spreads: row '{row}', column '{column}' has no value")
+    for other in report.others:
+        if other in rows or other in references:
+            raise ValueError(f"paper: others: '{other}' is a row of the study")
+    others = {name: other.values for name, other in report.others.items()}
+    for row, values in (report.values | others).items():
+        for column in values:
+            if column not in columns:
+                raise ValueError(f"paper: row '{row}': unknown column '{column}'")

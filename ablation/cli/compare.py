@@ -64,7 +64,7 @@ def compare(
 
 def print_pair(console: Console, pair: TablePair) -> None:
     """A table of both: what differs, then the cells, bold where they differ significantly."""
-    from ablation.provenance.comparison_export import told
+    from ablation.provenance.comparison_export import remarks
 
     line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))
     grid = Grid(header_style="bold")
@@ -87,7 +87,7 @@ def print_pair(console: Console, pair: TablePair) -> None:
         style = "bold" if cell.significant else ""
         grid.add_row(row, column, *_texts(cell), style=style)
     console.print(grid)
-    for sentence in told(pair):
+    for sentence in remarks(pair):
         say(console, styled(sentence, "dim"))
 
 

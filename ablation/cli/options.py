@@ -345,9 +345,9 @@ class OutputOptions(FormatOptions, RunOutputOptions):
 
     name: str | None = option(
         None,
-        "The table's name, its directory in the results. The same question with more seeds or "
-        "rows grows the same table.",
+        "The table's name, which is its directory in the results. More seeds or rows extend the "
+        "same table.",
         metavar="NAME",
-        show_default="the study's; of another question with what differs",
+        show_default="the study's, and what differs from a table that is there",
         parse=parse_name,
     )

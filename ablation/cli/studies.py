@@ -60,8 +60,8 @@ def run_study(request: StudyRequest) -> None:
         if not all(map(store.is_done, plan.units)):
             check_machine(request.resources)
         place = place_of(plan, store.results, asked.name)
-        if place.told:
-            output.say(place.told)
+        if place.message:
+            output.say(place.message)
         whole = request.grown(plan, place.earlier, output.console)
         job = Job.of_plan(plan, place.directory)
 

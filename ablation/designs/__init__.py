@@ -1,7 +1,7 @@
 """Rows that are generated: designs of experiments, and lists of values in a row.
 
-A design says which factors there are and which combinations of their levels are run. Its rows are
-ordinary ones that know their levels; `ablation.evidence.effects` says what each factor does.
+A design names factors and which combinations of their levels are run. Its rows are ordinary rows
+that know their levels; `ablation.evidence.effects` estimates the effect of each factor.
 """
 
 from ablation.designs.config import Axis, Design, Factor, Kind, Level

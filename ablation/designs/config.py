@@ -1,9 +1,9 @@
-"""A design as a study's file has it.
+"""The ``design:`` of a study's file.
 
-kind: fractional                    or a list of kinds, whose rows are joined
-runs: 16                            of fractional and sobol: how many rows
-seed: 0                             of the same: other rows, as good
-base: {objective: moco}             of one-at-a-time: where it starts, else from the first levels
+kind: fractional                    or a list of kinds: the study has the rows of all of them
+runs: 16                            fractional and sobol: how many rows
+seed: 0                             fractional and sobol: another seed gives other rows
+base: {objective: moco}             one-at-a-time: the base; the first level of factors not given
 factors:
   objective:
     label: Objective
@@ -20,17 +20,17 @@ factors:
   augmentations:                    a setting that is a list: each item is a factor, in or out
     setting: pretrain.augment.use
     items: [crop, pose, jitter]
-  rate:                             of sobol: a range
+  rate:                             sobol only: a range
     setting: pretrain.optimiser.lr
-    range: [0.0003, 0.01]           # of whole numbers where both ends are
+    range: [0.0003, 0.01]           # whole numbers if both ends are
     log: true
 
 ======================  ============================================================================
 grid                    all combinations
 one-at-a-time           the base, and each other level of each factor
-leave-one-out           all factors at their last level (all items in), and each at its first (out)
-add-one                 all factors at their first level (no item), and each at its last (in)
-fractional              ``runs`` combinations from which all main effects can be told
+leave-one-out           all factors at their last level (all items in), and one at its first (out)
+add-one                 all factors at their first level (no item), and one at its last (in)
+fractional              ``runs`` combinations from which all main effects can be estimated
                         (`ablation.designs.fractional`)
 sobol                   ``runs`` points of Sobol's sequence, spread evenly over ranges and levels
 ======================  ============================================================================
@@ -57,7 +57,7 @@ _NAME = re.compile(r"[^\s/,>*=+]+")
 
 
 class Level(Config):
-    """A level of a factor: what it sets. The module's text describes the fields of all of these."""
+    """A level of a factor: what it sets. The module's docstring describes the fields."""
 
     label: str | None = None
     set: Json = Field({})
@@ -65,7 +65,7 @@ class Level(Config):
 
 
 class Factor(Config):
-    """What varies: by levels, or along one setting."""
+    """A factor: named levels, or values of one setting."""
 
     label: str | None = None
     levels: dict[str, Level] = Field({})
@@ -83,29 +83,29 @@ class Factor(Config):
             raise ValueError("give levels, or a setting with values, items or a range")
         names = [value_name(value) for value in self.values] or self.items or tuple(self.levels)
         if not self.items and self.range is None and len(names) < 2:
-            raise ValueError("a factor has two levels at least")
+            raise ValueError("a factor needs at least two levels")
         for name in names:
             if not _NAME.fullmatch(name) and not self.values:
-                raise ValueError(f"level '{name}': a name without spaces and / , > * = +")
+                raise ValueError(f"level '{name}': give a name without spaces and / , > * = +")
             if list(names).count(name) > 1:
-                raise ValueError(f"level '{name}' stands there twice")
+                raise ValueError(f"level '{name}' is given twice")
         if self.range is not None and not self.range[0] < self.range[1]:
             raise ValueError(f"range {list(self.range)}: give the lower end first")
         if self.log and (self.range is None or self.range[0] <= 0):
-            raise ValueError("log is for a range above zero")
+            raise ValueError("log: only for a range above zero")
         return self
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A factor as designs and their analysis see it; of a list each item is one.
+    """A factor as designs and their analysis use it; each item of a list is an axis of its own.
 
     Attributes:
-        factor: the factor that it is of.
-        levels: name -> label, in the file's order; none of a range.
-        item: whether it is one of a list.
-        range: its ends.
-        log: whether it is spaced in logarithms.
+        factor: name of the factor in the file.
+        levels: name -> label, in the file's order; empty for a range.
+        range: its lower and upper end.
+        log: whether the range is logarithmic.
+        item: whether it is an item of a list, with the levels out and in.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Axis:
 
 
 def _kinds(given: Any) -> Any:
-    """One kind as a list of one; ValueError names the nearest for an unknown one."""
+    """One kind as a list of one; ValueError names the nearest kind for an unknown one."""
     kinds = [given] if isinstance(given, str) else given
     for kind in kinds if isinstance(kinds, list | tuple) else ():
         if kind not in get_args(Kind):
@@ -127,7 +127,7 @@ def _kinds(given: Any) -> Any:
 
 
 class Design(Config):
-    """Which combinations of which factors are run."""
+    """The factors of a study, and which of their combinations are run."""
 
     kind: Annotated[tuple[Kind, ...], BeforeValidator(_kinds)] = Field(min_length=1)
     runs: int | None = Field(None, ge=2)
@@ -137,7 +137,7 @@ class Design(Config):
 
     @functools.cached_property
     def axes(self) -> tuple[Axis, ...]:
-        """Its factors, with the items of lists as factors of their own."""
+        """The factors, with each item of a list as a factor of its own."""
         return tuple(axis for name, each in self.factors.items() for axis in _axes_of(name, each))
 
     @model_validator(mode="after")
@@ -145,15 +145,16 @@ class Design(Config):
         names = [axis.name for axis in self.axes]
         for name in names:
             if names.count(name) > 1:
-                raise ValueError(f"factor '{name}' stands there twice")
+                raise ValueError(f"factor '{name}' is given twice")
             if not _NAME.fullmatch(name):
-                raise ValueError(f"factor '{name}': a name without spaces and / , > * = +")
+                raise ValueError(f"factor '{name}': give a name without spaces and / , > * = +")
         counted = {"fractional", "sobol"} & {*self.kind}
         if bool(counted) != (self.runs is not None):
-            told = f"{min(counted)} needs runs" if counted else f"runs: not of {self.kind[0]}"
-            raise ValueError(f"{told} (how many rows)")
+            if counted:
+                raise ValueError(f"{min(counted)} needs runs (how many rows)")
+            raise ValueError("runs (how many rows): only for fractional and sobol")
         if self.base and "one-at-a-time" not in self.kind:
-            raise ValueError("base: only of one-at-a-time")
+            raise ValueError("base: only for one-at-a-time")
         self._check_axes()
         self._check_settings()
         return self
@@ -168,14 +169,16 @@ class Design(Config):
                 raise ValueError(f"base: factor '{name}' has no level '{level}': {hint}")
         for axis in self.axes:
             if axis.range is not None and self.kind != ("sobol",):
-                raise ValueError(f"factor '{axis.name}': a range is of sobol: give values")
+                raise ValueError(f"factor '{axis.name}': a range is only for sobol: give values")
             for kind in {"leave-one-out", "add-one"} & {*self.kind}:
                 if len(axis.levels) != 2:
-                    told = f"factor '{axis.name}' has {len(axis.levels)} levels"
-                    raise ValueError(f"{told}: {kind} takes two, without and with it")
+                    raise ValueError(
+                        f"factor '{axis.name}' has {len(axis.levels)} levels: {kind} takes two, "
+                        "without and with it"
+                    )
 
     def _check_settings(self) -> None:
-        """Two factors that set the same could not be told apart."""
+        """ValueError if two factors set the same key: their effects could not be separated."""
         from skelcon.settings import assignments
 
         owners: dict[str, str] = {}
@@ -197,9 +200,9 @@ class Design(Config):
 def _axes_of(name: str, factor: Factor) -> Iterator[Axis]:
     if factor.items:
         for item in factor.items:
-            told = item.replace("_", " ")
-            levels = {OUT: f"without {told}", IN: f"with {told}"}
-            yield Axis(item, told, name, levels, item=True)
+            label = item.replace("_", " ")
+            levels = {OUT: f"without {label}", IN: f"with {label}"}
+            yield Axis(item, label, name, levels, item=True)
         return
     label = factor.label or name
     if factor.range is not None:
@@ -207,13 +210,13 @@ def _axes_of(name: str, factor: Factor) -> Iterator[Axis]:
         return
     levels = {level: each.label or level for level, each in factor.levels.items()}
     for value in factor.values:  # a number says nothing without its factor
-        told = value_name(value)
-        levels[told] = f"{label} {told}" if isinstance(value, int | float) else told
+        level = value_name(value)
+        levels[level] = f"{label} {level}" if isinstance(value, int | float) else level
     yield Axis(name, label, name, levels)
 
 
 def value_name(value: Any) -> str:
-    """A value as a part of a row's name.
+    """A value as part of a row's name.
 
     >>> value_name([]), value_name(["crop", "pose"]), value_name(0.05), value_name(None)
     ('none', 'crop+pose', '0.05', 'none')

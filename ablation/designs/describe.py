@@ -1,4 +1,4 @@
-"""A design in words: how much of all combinations it runs, and what its runs cannot tell apart."""
+"""A design in words: how many of all combinations it runs, and which effects are aliased."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from ablation.designs.config import Axis, Design
-from ablation.designs.matrix import Aliases, Array, Pair, aliases_of, columns_of
+from ablation.designs.matrix import SAME, Aliases, Array, Pair, aliases_of, columns_of
 from ablation.text import and_joined, plural
 
 _MOST = 8
-"""Aliases that are spelled out."""
+"""So many aliases are listed."""
+
+_RESOLUTIONS = {
+    3: "III: main effects are aliased with two-factor interactions, and valid if these are small",
+    4: "IV: no main effect is aliased with a two-factor interaction, but these with each other",
+    5: "V: neither main effects nor two-factor interactions are aliased",
+}
 
 
 def columns_of_runs(axes: Sequence[Axis], runs: Sequence[Mapping[str, str]]) -> dict[str, Array]:
-    """Axis -> the columns of its main effect in ``runs``; none of an axis that they do not vary."""
+    """Axis -> the columns of its main effect in ``runs``; axes that do not vary are left out."""
     columns = {axis.name: columns_of(axis, [run[axis.name] for run in runs]) for axis in axes}
     return {name: each for name, each in columns.items() if each.size and each.std(axis=0).any()}
 
 
 def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
-    """Notes on a design that has these runs; the first is general, the second names aliases."""
+    """Notes on a design with these runs: kind, runs and resolution, and then the aliases."""
     names = {axis.name: axis.label for axis in design.axes}
     parts = [", ".join(design.kind), plural(len(runs), "run")]
     if all(axis.levels for axis in design.axes):
@@ -28,26 +34,19 @@ def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
     if design.kind != ("fractional",):
         return [f"Design: {', '.join(parts)} of {', '.join(names.values())}."]
     found = aliases_of(columns_of_runs(design.axes, runs))
-    mixed = {
-        3: "a main effect is mixed with interactions of two others, and right if these are small",
-        4: "no main effect is mixed with an interaction of two factors, these are with each other",
-        5: "main effects and interactions of two factors are not mixed",
-    }
-    parts.append(
-        f"resolution {('III', 'IV', 'V')[found.resolution - 3]}: {mixed[found.resolution]}"
-    )
-    first = f"Design: {', '.join(parts[:2])}, {parts[2]}."
+    resolution = _RESOLUTIONS[found.resolution]
+    first = f"Design: {', '.join(parts)}, resolution {resolution}."
     aliases = _in_words(found, names)
     return [first, f"Aliases: {aliases}."] if aliases else [first]
 
 
 def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
-    """Runs that have the same units, as none reads what they differ in; none where all differ.
+    """Runs that share a unit, because it uses no setting in which they differ; empty if none do.
 
-    They would count as several runs, whose noise is the same.
+    As separate runs they would be counted several times, with the same noise.
 
     Args:
-        units: the name of each run, and the key of each of its units.
+        units: (name of the run, key of one of its units).
     """
     found: dict[str, dict[str, None]] = {}
     for run, key in units:
@@ -56,20 +55,24 @@ def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def same_work_notes(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
-    """Notes on runs that are :func:`same_work`; ``columns`` has the units of each, by its label."""
+    """Notes on the runs that :func:`same_work` finds.
+
+    Args:
+        columns: label of a column -> (run, key) of its units.
+    """
     found: dict[str, list[str]] = {}
     for label, units in columns.items():
         if same := same_work(units):
             found.setdefault(and_joined(same), []).append(label)
     return [
-        f"Runs {runs} are the same work in {and_joined(labels)}, as nothing reads what "
-        "they differ in: no effect can be computed."
+        f"Runs {runs} have the same units in {and_joined(labels)}, as these use no setting in "
+        "which the runs differ: no effect can be estimated."
         for runs, labels in found.items()
     ]
 
 
-def main_effects_are_mixed(design: Design, runs: Sequence[Mapping[str, str]]) -> bool:
-    """Whether its runs cannot tell main effects from interactions of two other factors."""
+def main_effects_are_aliased(design: Design, runs: Sequence[Mapping[str, str]]) -> bool:
+    """Whether main effects are aliased with interactions of two other factors."""
     if design.kind != ("fractional",):
         return False
     return aliases_of(columns_of_runs(design.axes, runs)).resolution == 3
@@ -81,14 +84,15 @@ def interaction(pair: Pair, names: Mapping[str, str]) -> str:
 
 
 def _in_words(found: Aliases, names: Mapping[str, str]) -> str:
-    told = []
+    """``A = B × C; D partly A × B (0.58); A × C = B × D``."""
+    parts = []
     for name, pairs in found.main.items():
         pair, value = max(pairs.items(), key=lambda each: each[1])
-        same = [interaction(each, names) for each, value in pairs.items() if value > 0.999]
+        same = [interaction(each, names) for each, value in pairs.items() if value > SAME]
         if same:
-            told.append(f"{names[name]} = {' = '.join(same)}")
+            parts.append(f"{names[name]} = {' = '.join(same)}")
         else:
-            told.append(f"{names[name]} in part {interaction(pair, names)} ({value:.2f})")
-    told += [" = ".join(interaction(pair, names) for pair in group) for group in found.same]
-    more = [f"and {len(told) - _MOST} more"] if len(told) > _MOST else []
-    return "; ".join([*told[:_MOST], *more])
+            parts.append(f"{names[name]} partly {interaction(pair, names)} ({value:.2f})")
+    parts += [" = ".join(interaction(pair, names) for pair in group) for group in found.same]
+    more = [f"and {len(parts) - _MOST} more"] if len(parts) > _MOST else []
+    return "; ".join([*parts[:_MOST], *more])

@@ -1,18 +1,19 @@
-r"""A part of all combinations from which every main effect can be told.
+r"""A part of all combinations from which every main effect can be estimated.
 
 With factors of two levels and a power of two as the number of runs it is a regular fraction
 :math:`2^{k-p}` (Box and Hunter 1961): all combinations of m = k - p basic factors are run, and
 each of the other p columns is a product of basic ones (its generator). The generators are those of
 the highest resolution, and among these the ones with the fewest short words (minimum aberration,
-Fries and Hunter 1980). Resolution IV, with which no main effect is mixed with an interaction of two
-factors, exists for :math:`k \le 2^{m-1}`.
+Fries and Hunter 1980). Resolution IV, in which no main effect is aliased with a two-factor
+interaction, exists for :math:`k \le 2^{m-1}`.
 
-Else it is a design whose levels are balanced (each as often as any other, or once more), and that
-among such designs has a large determinant of :math:`X^T X` for the model of main effects: it is
-found by exchanging two runs' levels of a factor as long as that helps (coordinate exchange, Meyer
-and Nachtsheim 1995, that keeps the balance), from several random starts. All combinations differ.
+Otherwise levels are balanced (each occurs as often as any other, or once more), and the determinant
+of :math:`X^T X` for the model of main effects is large. Such a design is found from several random
+starts by exchanging the levels of a factor between two runs as long as the determinant grows
+(coordinate exchange, Meyer and Nachtsheim 1995, here with swaps, which keep the balance). No
+combination occurs twice.
 
-Both depend on the names of factors and levels, and not on their order in a file.
+Both depend on the names of factors and levels, not on their order in the file.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from ablation.designs.matrix import contrasts
 
 Codes = NDArray[np.int64]
 STARTS = 8
-"""Random starts of the exchange."""
+"""Random starts of the coordinate exchange."""
 _PAIRS = 200
-"""Exchanges of a factor that are compared at a time."""
+"""Swaps of a factor's levels that are compared at a time."""
 _SEARCHED = 100_000
-"""Words of all choices of products that are compared; of more, a construction is taken."""
+"""Up to so many words all choices of generators are compared; beyond, one is constructed."""
 
 
 def chosen(
@@ -42,15 +43,16 @@ def chosen(
     """``runs`` combinations of the factors' levels.
 
     Raises:
-        ValueError: for fewer runs than main effects have coefficients, or more than combinations.
+        ValueError: for fewer runs than the main effects have coefficients, or more runs than there
+            are combinations.
     """
     names = sorted(factors)
     levels = {name: sorted(factors[name]) for name in names}
     sizes = tuple(len(levels[name]) for name in names)
     needed, most = 1 + sum(size - 1 for size in sizes), math.prod(sizes)
     if runs < needed:
-        told = f"the main effects of {len(names)} factors need {needed} at least"
-        raise ValueError(f"{runs} runs are too few: {told}")
+        need = f"the main effects of {len(names)} factors need at least {needed}"
+        raise ValueError(f"{runs} runs are too few: {need}")
     if runs > most:
         raise ValueError(f"{runs} runs are too many: there are {most} combinations")
     if runs == most:
@@ -71,7 +73,7 @@ def chosen(
 def regular(factors: int, basic: int) -> Codes:
     """(2^basic, factors) of 0 and 1: a fraction of minimum aberration.
 
-    The first ``basic`` factors have all combinations.
+    The first ``basic`` factors take all of their combinations.
     """
     words = _products(basic, factors - basic)
     runs = np.arange(2**basic)
@@ -86,17 +88,17 @@ def regular(factors: int, basic: int) -> Codes:
 
 @functools.cache
 def _products(basic: int, added: int) -> tuple[int, ...]:
-    """Which basic factors (as bits) the added ones are products of."""
+    """For each added factor the basic factors, as bits, that it is the product of."""
     known = [mask for mask in range(1, 2**basic) if mask.bit_count() > 1]
     known.sort(key=lambda mask: (-(mask.bit_count() % 2), -mask.bit_count(), mask))
     if math.comb(len(known), added) * 2**added <= _SEARCHED:
         choices = itertools.combinations(known, added)
         return min(choices, key=word_lengths)
-    return tuple(known[:added])  # odd products first: resolution IV as long as there are some
+    return tuple(known[:added])  # products of an odd number come first: they give resolution IV
 
 
 def word_lengths(products: Sequence[int]) -> tuple[int, ...]:
-    """How many words of 1, 2, 3, ... factors are constant: the lower, the better."""
+    """How many products of 1, 2, 3, ... factors are constant; fewer short ones are better."""
     counts: dict[int, int] = {}
     words = [(0, 0)]
     for product in products:
@@ -112,7 +114,7 @@ def word_lengths(products: Sequence[int]) -> tuple[int, ...]:
 
 @functools.lru_cache(maxsize=32)
 def balanced(sizes: tuple[int, ...], runs: int, seed: int) -> Codes:
-    """(runs, factors) levels: balanced, distinct, and nearly D-optimal for main effects."""
+    """(runs, factors) levels: balanced, distinct, and nearly D-optimal for the main effects."""
     generator = np.random.default_rng(seed)
     coded = [contrasts(size) for size in sizes]
     best, height = None, -math.inf
@@ -123,25 +125,20 @@ def balanced(sizes: tuple[int, ...], runs: int, seed: int) -> Codes:
             best, height = codes, value
     assert best is not None
     if len(np.unique(best, axis=0)) < runs:
-        raise ValueError(f"no {runs} balanced runs that differ were found: try another number")
+        raise ValueError(
+            f"found no {runs} balanced runs that all differ: try another number of runs"
+        )
     return best[np.lexsort(best.T[::-1])]
 
 
-def efficiency(codes: Codes, sizes: Sequence[int]) -> float:
-    r"""D-efficiency for main effects, :math:`\det(X^T X / n)^{1/p}`; of orthogonal runs it is 1."""
-    x = _model(codes[None], [contrasts(size) for size in sizes])[0]
-    sign, value = np.linalg.slogdet(x.T @ x / len(x))
-    return float(np.exp(value / x.shape[1])) if sign > 0 else 0.0
-
-
 def _model(codes: Codes, coded: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(b, n, p) the mean and the main effects of b designs (b, n, factors)."""
+    """(b, n, p) model matrices, mean and main effects, of b designs (b, n, factors)."""
     columns = [each[codes[:, :, number]] for number, each in enumerate(coded)]
     return np.concatenate([np.ones((*codes.shape[:2], 1)), *columns], axis=2)
 
 
 def _heights(codes: Codes, coded: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """(b,) the logarithm of the determinant, far lower for each combination that comes twice."""
+    """(b,) logarithm of the determinant, with a large penalty for each repeated combination."""
     x = _model(codes, coded)
     moment = np.einsum("bnp,bnq->bpq", x, x) / x.shape[1]
     values = np.linalg.slogdet(moment + 1e-9 * np.eye(x.shape[2]))[1]
@@ -153,7 +150,7 @@ def _heights(codes: Codes, coded: Sequence[NDArray[np.float64]]) -> NDArray[np.f
 def _climbed(
     codes: Codes, coded: Sequence[NDArray[np.float64]], generator: np.random.Generator
 ) -> tuple[Codes, float]:
-    """Exchange two runs' levels of a factor as long as it helps."""
+    """Swap the levels of a factor between two runs as long as the determinant grows."""
     value, last = float(_heights(codes[None], coded)[0]), -math.inf
     while value > last + 1e-9:
         last = value

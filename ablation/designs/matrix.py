@@ -1,4 +1,4 @@
-"""Runs as numbers: the columns of main effects and interactions, and which of them are aliased."""
+"""The design matrix: columns of main effects and interactions, and which of them are aliased."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from ablation.designs.config import Axis
 Array = NDArray[np.float64]
 Pair = tuple[str, str]
 SAME = 0.999
-"""From this correlation on two effects are one."""
+"""Effects whose columns have at least this correlation are fully aliased."""
 _NONE = 1e-6
+"""Correlations up to this are rounding errors."""
 
 
 def contrasts(levels: int) -> Array:
-    """(levels, levels - 1) Helmert's contrasts: columns that are orthogonal to each other and to 1.
+    """(levels, levels - 1) Helmert contrasts: columns orthogonal to each other and to the mean.
 
-    Their mean square is 1, so that of all combinations the columns of all main effects have the
-    identity as their second moment; of two levels they are -1 and 1.
+    Their mean square is 1, so that over all combinations the main effects of all factors have the
+    identity as second moment. For two levels they are -1 and 1.
     """
     found = np.zeros((levels, levels - 1))
     for j in range(levels - 1):
@@ -33,7 +34,7 @@ def contrasts(levels: int) -> Array:
 
 
 def position(axis: Axis, value: str) -> float:
-    """Where a number is on a range, from -1/2 at its lower end to 1/2."""
+    """Where a number lies on a range: from -1/2 at the lower end to 1/2 at the upper one."""
     assert axis.range is not None
     at, low, high = (math.log(x) if axis.log else x for x in (float(value), *axis.range))
     return (at - low) / (high - low) - 0.5
@@ -46,7 +47,12 @@ def levels_in(axis: Axis, values: Sequence[str]) -> list[str]:
 
 
 def columns_of(axis: Axis, values: Sequence[str]) -> Array:
-    """(n, d) the main effect of a factor in runs at these levels; d levels less one, or 1."""
+    """(n, d) columns of the main effect of a factor; d is the number of levels less 1, or 1.
+
+    Args:
+        axis: the factor.
+        values: the level of each of the n runs.
+    """
     if axis.range is not None:
         return np.array([[position(axis, value)] for value in values])
     levels = levels_in(axis, values)
@@ -54,12 +60,12 @@ def columns_of(axis: Axis, values: Sequence[str]) -> Array:
 
 
 def interaction_of(a: Array, b: Array) -> Array:
-    """(n, d_a d_b) the products of the columns of two factors."""
+    """(n, d_a * d_b) products of the columns of two factors."""
     return np.asarray(np.einsum("ni,nj->nij", a, b).reshape(len(a), -1), np.float64)
 
 
 def correlation(a: Array, b: Array) -> float:
-    """The largest (canonical) correlation of what two groups of columns (n, d) can say."""
+    """The largest canonical correlation of two groups of columns (n, d)."""
     first, second = _basis(a), _basis(b)
     if not (first.size and second.size):
         return 0.0
@@ -67,7 +73,7 @@ def correlation(a: Array, b: Array) -> float:
 
 
 def _basis(columns: Array) -> Array:
-    """Orthonormal columns of the same span, without the mean."""
+    """Orthonormal columns with the same span as the centred ones."""
     centred = columns - columns.mean(axis=0)
     left, sizes, _ = np.linalg.svd(centred, full_matrices=False)
     return np.asarray(left[:, sizes > 1e-9 * max(1.0, sizes.max(initial=0))], np.float64)
@@ -75,13 +81,13 @@ def _basis(columns: Array) -> Array:
 
 @dataclass(frozen=True)
 class Aliases:
-    """What runs cannot tell apart.
+    """Which effects are aliased in some runs.
 
     Attributes:
-        resolution: 3 where a main effect is mixed with interactions of two others, 4 where such
-            interactions are mixed with each other, 5 where nothing of this is.
-        same: interactions that are one and the same effect, in groups.
-        main: main effect -> the interactions that are a part of it, with their correlation.
+        resolution: 3 if main effects are aliased with two-factor interactions, 4 if only such
+            interactions are aliased with each other, 5 if neither.
+        same: groups of interactions that are fully aliased with each other.
+        main: main effect -> the interactions that it is aliased with, with their correlation.
     """
 
     resolution: int
@@ -90,7 +96,12 @@ class Aliases:
 
 
 def mixed_with(main: Mapping[str, Array], pair: Pair) -> dict[Pair, float]:
-    """The interactions of which a part is in that of ``pair``, with their correlation."""
+    """The interactions that the one of ``pair`` is aliased with, with their correlation.
+
+    Args:
+        main: factor -> columns of its main effect.
+        pair: two of the factors.
+    """
     own = interaction_of(main[pair[0]], main[pair[1]])
     found = {
         other: correlation(own, interaction_of(main[other[0]], main[other[1]]))
@@ -101,7 +112,7 @@ def mixed_with(main: Mapping[str, Array], pair: Pair) -> dict[Pair, float]:
 
 
 def aliases_of(main: Mapping[str, Array]) -> Aliases:
-    """The aliases among runs, of which ``main`` has the columns of each factor."""
+    """The aliases in runs; ``main`` has the columns of each factor's main effect."""
     pairs = {
         pair: interaction_of(main[pair[0]], main[pair[1]])
         for pair in itertools.combinations(main, 2)
@@ -112,15 +123,16 @@ def aliases_of(main: Mapping[str, Array]) -> Aliases:
         mixed = {pair: value for pair, value in found.items() if value > _NONE}
         of_main |= {name: mixed} if mixed else {}
     groups: list[list[Pair]] = []
-    mixed_pairs = False
+    pairs_are_aliased = False
     for pair, columns in pairs.items():
         for group in groups:
             value = correlation(columns, pairs[group[0]])
-            mixed_pairs |= value > _NONE
+            pairs_are_aliased |= value > _NONE
             if value > SAME and columns.shape == pairs[group[0]].shape:
                 group.append(pair)
                 break
         else:
             groups.append([pair])
     same = tuple(tuple(group) for group in groups if len(group) > 1)
-    return Aliases(3 if of_main else 4 if mixed_pairs else 5, same, of_main)
+    resolution = 3 if of_main else 4 if pairs_are_aliased else 5
+    return Aliases(resolution, same, of_main)

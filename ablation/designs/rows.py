@@ -1,4 +1,4 @@
-"""Generated rows of a study's file: of its design, and of lists of values in a row."""
+"""The generated rows of a study's file: of its design, and of rows with a ``grid``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from skelcon.yamlfile import YamlFile
 
 
 def with_generated_rows(values: Json, file: YamlFile) -> Json:
-    """A study's ``values`` with all of its rows: ``grid`` and ``design`` are rows now.
+    """A study's ``values`` with the rows of each ``grid`` and of the ``design`` written out.
 
     Raises:
-        UserError: for a wrong design or grid; it names the line.
+        UserError: for an invalid design or grid; it names the line.
     """
     rows = values.get("rows") or {}
     if not isinstance(rows, dict):
@@ -35,12 +35,12 @@ def with_generated_rows(values: Json, file: YamlFile) -> Json:
 def _add(rows: Json, further: Json, where: str) -> None:
     for name, row in further.items():
         if name in rows:
-            raise UserError(f"{where}: there is a row '{name}' already")
+            raise UserError(f"{where}: row '{name}' exists already")
         rows[name] = row
 
 
 def _of_grid(name: str, row: Json, file: YamlFile) -> Json:
-    """``row/temperature=0.05`` for each combination of the values in a row's ``grid``."""
+    """A row ``name/temperature=0.05`` for each combination of the values in a row's ``grid``."""
     grid, where = row["grid"], file.at(["rows", str(name), "grid"])
     if not isinstance(grid, dict) or not grid:
         raise UserError(f"{where}: grid: give settings, each with a list of values")
@@ -64,7 +64,7 @@ def _of_grid(name: str, row: Json, file: YamlFile) -> Json:
 
 
 def _of_design(values: Any, file: YamlFile) -> Json:
-    """The rows of a design, each once."""
+    """The rows of a design; combinations that several kinds run are one row."""
     if not isinstance(values, Mapping):
         raise UserError(f"{file.at(['design'])}: design: give a mapping")
     design = validated(Design, values, lambda keys: file.at(["design", *keys]))
@@ -81,7 +81,7 @@ def _of_design(values: Any, file: YamlFile) -> Json:
 
 
 def settings_of(design: Design, levels: Levels) -> Json:
-    """What the row of a combination says: ``set``, ``downstream`` and ``levels``."""
+    """The keys of a combination's row: ``set``, ``downstream`` and ``levels``."""
     settings: Json = {}
     row: Json = {"set": settings, "levels": dict(levels)}
     for name, factor in design.factors.items():

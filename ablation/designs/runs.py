@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from ablation.designs.config import IN, Axis, Design, Kind
 
 Levels = Mapping[str, str]
-"""Axis -> level; of a range the number itself."""
+"""Axis -> level; for a range the number itself."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """A combination, with the name and the label of its row."""
+    """A combination of levels, with the name and the label of its row."""
 
     name: str
     label: str
@@ -25,8 +25,8 @@ class Run:
 def runs_of(design: Design, kind: Kind) -> list[Run]:
     """The runs of one kind, in the order of the table.
 
-    Names hold the levels, not their numbers: the order of levels, and with most kinds a further
-    level, changes no name that there was. (With fractional it may choose other combinations.)
+    Names are made of the names of levels: their order, and with most kinds a further level, changes
+    no existing name. (A further level may make ``fractional`` choose other combinations.)
 
     Raises:
         ValueError: for too few or too many runs.
@@ -54,7 +54,7 @@ def combinations(axes: Sequence[Axis]) -> Iterator[dict[str, str]]:
 
 
 def _joined(axes: Sequence[Axis], levels: Levels) -> Run:
-    """``moco/agcn/crop+pose``: a part for each factor, of a list what is in it."""
+    """``moco/agcn/crop+pose``: the level of each factor, or the items of a list that are in."""
     names, labels = list[str](), list[str]()
     for _, group in itertools.groupby(axes, lambda axis: axis.factor):
         own = list(group)
@@ -69,13 +69,14 @@ def _joined(axes: Sequence[Axis], levels: Levels) -> Run:
 
 
 def _around(axes: Sequence[Axis], kind: Kind, base: Mapping[str, str]) -> Iterator[Run]:
-    """Where it starts, and what differs from there in one factor."""
+    """A base, and the runs that differ from it in one factor."""
     last = -1 if kind == "leave-one-out" else 0
     start = {axis.name: [*axis.levels][last] for axis in axes} | dict(base)
-    name = {"leave-one-out": "all", "add-one": "none"}.get(kind, "base")
-    yield Run(
-        name, name if kind != "one-at-a-time" else f"base ({_joined(axes, start).label})", start
-    )
+    if kind == "one-at-a-time":
+        yield Run("base", f"base ({_joined(axes, start).label})", start)
+    else:
+        name = "all" if kind == "leave-one-out" else "none"
+        yield Run(name, name, start)
     for axis in axes:
         for level, label in axis.levels.items():
             if level == start[axis.name]:
@@ -86,14 +87,15 @@ def _around(axes: Sequence[Axis], kind: Kind, base: Mapping[str, str]) -> Iterat
             elif kind == "add-one":
                 yield Run(f"none+{axis.name}", f"only {axis.label}", levels)
             else:
-                told = label if label.startswith(axis.label) else f"{axis.label}: {label}"
-                yield Run(f"{axis.name}={level}", told, levels)
+                named = label if label.startswith(axis.label) else f"{axis.label}: {label}"
+                yield Run(f"{axis.name}={level}", named, levels)
 
 
 def _sobol(axes: Sequence[Axis], runs: int, seed: int) -> Iterator[Run]:
-    """Sobol's sequence, shifted at random (Cranley and Patterson 1976); more runs keep the first.
+    """Sobol's sequence with a random shift (Cranley and Patterson 1976).
 
-    Numbers have four digits, so that they are what the table prints.
+    More runs continue the same sequence. Numbers are rounded to the four digits that the table
+    prints.
     """
     import numpy as np
     from scipy.stats import qmc
@@ -102,12 +104,12 @@ def _sobol(axes: Sequence[Axis], runs: int, seed: int) -> Iterator[Run]:
     shift = np.random.default_rng(seed).random(len(axes))
     for number, point in enumerate((points[:runs] + shift) % 1, 1):
         levels = {axis.name: _at(axis, float(u)) for axis, u in zip(axes, point, strict=True)}
-        told = (a.levels.get(levels[a.name], f"{a.label} {levels[a.name]}") for a in axes)
-        yield Run(f"sobol-{number}", ", ".join(told), levels)
+        labels = (a.levels.get(levels[a.name], f"{a.label} {levels[a.name]}") for a in axes)
+        yield Run(f"sobol-{number}", ", ".join(labels), levels)
 
 
 def _at(axis: Axis, share: float) -> str:
-    """The level, or the number, at a share of an axis."""
+    """The level, or the number of a range, at a position from 0 to 1 along an axis."""
     if axis.range is None:
         names = [*axis.levels]
         return names[min(int(share * len(names)), len(names) - 1)]

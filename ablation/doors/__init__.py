@@ -1,9 +1,8 @@
-"""The doors of texts to LaTeX, HTML and Markdown: one function each, for whatever a user writes.
+"""Escaping of any text for LaTeX, HTML and Markdown, one function for each.
 
-Labels, titles, notes, names, paths and reasons come from files. Each function takes any ``str`` and
-gives one line that a program for the format reads back as that text, with what
-:func:`skelcon.printable.printable` says of line breaks and control characters. The door to the
-terminal is :mod:`skelcon.cli.terminal`.
+Labels, titles, notes, names, paths and reasons come from users' files. Each function takes any
+``str`` and returns one line that is rendered as that text. Line breaks and control characters are
+replaced as by :func:`skelcon.printable.printable`. For the terminal: :mod:`skelcon.cli.terminal`.
 """
 
 from ablation.doors.html import to_html

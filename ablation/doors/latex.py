@@ -1,9 +1,10 @@
-r"""Text for LaTeX: ASCII that pdflatex, lualatex and xelatex compile, with no package.
+r"""Text for LaTeX: ASCII that pdflatex, lualatex and xelatex compile without any package.
 
-Letters with accents, Greek and common signs become macros. A letter that only some font encodings
-have (``ą``, ``ð``) is one where the document's has it. Signs that stand for others (full-width
-letters, ligatures, fractions) become those. Anything else (Chinese, emoji, Cyrillic) becomes its
-code point, ``[U+4E2D]``: it is seen in print, where LaTeX would stop or leave it out.
+Letters with accents, Greek letters and common symbols become macros. Letters that only some font
+encodings have (``ą``, ``ð``) are printed if the document's encoding has them, else a substitute.
+Compatibility characters (full-width letters, ligatures, fractions) become the plain ones. Anything
+else (Chinese, emoji, Cyrillic) becomes its code point, ``[U+4E2D]``: LaTeX would stop there, or
+leave it out.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from skelcon.printable import code_point, printable
 _LETTER = re.compile(
     r"[A-Za-z]|\$\\[A-Za-z]+\$|\\(AE|ae|OE|oe|O|o|L|l|ss|i|j)\{\}|\\([^A-Za-z{}]|[bcdHruv])\{.+\}"
 )
-"""What an accent may stand on."""
+"""The pieces that may have an accent."""
 
 
 def to_latex(text: str) -> str:
     r"""Text for a paragraph, a caption or a table's cell.
 
-    A bracket or a star is in braces: after ``\\`` it would be that command's argument.
+    Brackets and stars are in braces: after ``\\`` they would be arguments of that command.
 
     >>> to_latex("50 % of [a_1], Zoë"), to_latex("--set"), to_latex("λ ≤ 中")
     ('50 \\% of {[}a\\_1{]}, Zo\\"{e}', '-\\/-set', '$\\lambda$ $\\leq$ {[}U+4E2D{]}')
@@ -37,13 +38,13 @@ def to_latex(text: str) -> str:
             piece = _spelled(code_point(character))
         if pieces and pieces[-1][-1:] + piece[:1] in LIGATURES:
             piece = r"\/" + piece  # not an empty group: lualatex makes a dash of -{}- too
-        if piece:  # (a sign that is not seen would hide what stands before it)
+        if piece:  # an empty piece would hide the one before it from the next
             pieces.append(piece)
     return " ".join("".join(pieces).split())
 
 
 def to_latex_name(text: str) -> str:
-    r"""A name for ``\label`` and ``\ref``: characters but letters, digits and ``:._+/`` are ``-``.
+    r"""A name for ``\label`` and ``\ref``: all but letters, digits and ``:._+/`` becomes ``-``.
 
     >>> to_latex_name("tab:my study (2)")
     'tab:my-study--2-'
@@ -52,14 +53,14 @@ def to_latex_name(text: str) -> str:
 
 
 def _combined(mark: str, pieces: list[str]) -> str | None:
-    """The last letter of ``pieces``, taken from there, below ``mark``; None if there is none."""
+    """``mark`` on the last letter of ``pieces``, which is removed there; None if not possible."""
     if mark in FREE and pieces and _LETTER.fullmatch(pieces[-1]):
         return _accented(mark, pieces.pop())
     return None
 
 
 def _known(character: str) -> str | None:
-    """A character in ASCII and macros; None where there is no way."""
+    """A character in ASCII and macros; None if there is no substitute."""
     if character in SIGNS:
         return SIGNS[character]
     if character.isascii():
@@ -95,6 +96,6 @@ def _spelled(text: str) -> str:
 
 
 def _where_known(made: str, macro: str, instead: str) -> str:
-    """``made`` if the font encoding has the macro: the old one, OT1, is still the default."""
+    """``made`` if the font encoding has the macro, else ``instead``; OT1 is still the default."""
     known = rf"\ifcsname\csname f@encoding\endcsname\string{macro}\endcsname"
     return rf"{known} {made}\else {instead}\fi{{}}"

@@ -1,7 +1,7 @@
-r"""What characters are in LaTeX. All of it is in the kernel and in its oldest font encoding.
+r"""Characters and their LaTeX macros. All are in the kernel and in its oldest font encoding.
 
-Symbols that LaTeX takes from further text fonts (``\texteuro``, ``\textbullet``) are left out:
-where those fonts are not installed pdflatex stops.
+Symbols that LaTeX takes from further text fonts (``\texteuro``, ``\textbullet``) are left out, as
+pdflatex stops if those fonts are not installed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SIGNS: dict[str, str] = {
     "\u00a0": "~",
     **dict.fromkeys((chr(code) for code in (0x200C, 0x200D, *range(0xFE00, 0xFE10))), ""),
 }
-"""A character -> the same; joiners and variants of emoji have nothing of their own to show."""
+"""Character -> LaTeX; joiners and variation selectors of emoji are invisible and left out."""
 
 # Text.
 SIGNS |= {
@@ -76,18 +76,18 @@ IN_SOME_FONTS: dict[str, tuple[str, str, str]] = {
     "„": (r"\quotedblbase{}", r"\quotedblbase", r",\/,"),
     "‚": (r"\quotesinglbase{}", r"\quotesinglbase", ","),
 }
-"""A character -> what it is in some font encodings, by which macro, and what in the others."""
+"""Character -> text in some font encodings, the macro that these define, and text in others."""
 
 ACCENTS: dict[str, str] = {
     **{"\u0300": r"\`", "\u0301": r"\'", "\u0302": r"\^", "\u0303": r"\~", "\u0304": r"\="},
     **{"\u0306": r"\u", "\u0307": r"\.", "\u0308": r"\"", "\u030a": r"\r", "\u030b": r"\H"},
     **{"\u030c": r"\v", "\u0323": r"\d", "\u0327": r"\c", "\u0328": r"\k", "\u0331": r"\b"},
 }
-"""A combining mark -> the macro that puts it on a letter."""
+"""Combining mark -> the macro that puts it on a letter."""
 FREE = frozenset(ACCENTS) - {"\u0327", "\u0328"}
-"""Those that fonts can put on any letter."""
+"""Marks that fonts can put on any letter."""
 ABOVE = FREE - {"\u0323", "\u0331"}
-"""Those that stand in the place of an i's dot."""
+"""Marks that replace the dot of an i."""
 
 LIGATURES = frozenset({"--", "''", "``", ",,", "?`", "!`"})
 """Pairs of characters that fonts print as one."""

@@ -7,15 +7,15 @@ import re
 from skelcon.printable import printable
 
 _MARKUP = re.compile(r"[\\`*\[<|~$]|&(?=[#A-Za-z])|(?<![^\W_])_|_(?![^\W_])")
-"""Code, emphasis, links, HTML, GitHub's mathematics; not the ``_`` inside of a name."""
+"""Code, emphasis, links, HTML, GitHub's mathematics; not a ``_`` inside a name."""
 _FIRST = re.compile(
     r"[-+](?=\s|$)|(?:-+|=+)$|#{1,6}(?=\s|$)|>|:(?=-)|(?P<number>\d{1,9})(?=[.)](?:\s|$))"
 )
-"""What makes a list, a heading, a quotation or a ruler of a line that begins with it."""
+"""The beginning of a list item, a heading, a quotation or a horizontal rule."""
 
 
 def to_markdown(text: str) -> str:
-    r"""Text for a line, a list's item or a table's cell; spaces are those that are seen.
+    r"""Text for a line, a list item or a table cell; runs of spaces become one.
 
     >>> to_markdown("|j| = 3, *a* [b]"), to_markdown("1. top_1"), to_markdown("-3.1, --set")
     ('\\|j\\| = 3, \\*a\\* \\[b]', '1\\. top_1', '-3.1, --set')

@@ -1,4 +1,4 @@
-"""What the numbers of a table rest on: seeds and tested clips, and what they say to its claims.
+"""The samples behind the numbers of a table (seeds and tested clips), and what follows from them.
 
-Below `ablation.report`: no table, no file but the predictions of units.
+Below `ablation.report`: it knows no table, and reads no file but the predictions of units.
 """

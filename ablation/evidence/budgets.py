@@ -1,4 +1,4 @@
-"""Whether what a table compares was pre-trained for the same number of steps."""
+"""Whether the rows that a table compares were pre-trained for the same number of steps."""
 
 from __future__ import annotations
 
@@ -19,19 +19,18 @@ class Budget:
 
 def budget_of(plan: Plan, unit: PretrainUnit) -> Budget:
     """The budget of one of a plan's pre-trainings."""
-    of_source = plan.source is not None and plan.source.fingerprint == unit.side.data
-    dataset = plan.source if of_source and plan.source is not None else plan.dataset
+    dataset = next(each for each in plan.datasets if each.fingerprint == unit.side.data)
     config = unit.settings
     steps = config.clips_of(len(unit.side.clips(dataset))) // config.batch
     return Budget(unit.epochs, unit.epochs * steps)
 
 
 def unequal_budgets(plan: Plan, compared: Collection[tuple[str, str]]) -> str:
-    """What differs where the main rows of a column are compared; empty if nothing does.
+    """How the budgets of the main rows of a column differ; empty if they do not.
 
     Args:
-        plan: of the table.
-        compared: (row, column) of the cells; one that is not pre-trained has no budget and is
+        plan: the table's plan.
+        compared: (row, column) of the cells. Cells that are not pre-trained have no budget and are
             left out.
     """
     study, found = plan.study, _budgets(plan)
@@ -50,12 +49,12 @@ def unequal_budgets(plan: Plan, compared: Collection[tuple[str, str]]) -> str:
 
 
 def steps_of_cells(plan: Plan) -> dict[tuple[str, str], set[int]]:
-    """(row, column) -> the numbers of steps behind it; a cell that is not pre-trained has none."""
+    """(row, column) -> the steps of its pre-trainings; cells without pre-trainings are left out."""
     return {cell: {budget.steps for budget in own} for cell, own in _budgets(plan).items()}
 
 
 def _budgets(plan: Plan) -> dict[tuple[str, str], set[Budget]]:
-    """(row, column) -> the budgets behind it; of several encoders or seeds there may be several."""
+    """(row, column) -> the budgets of its pre-trainings; encoders and seeds may differ."""
     known: dict[str, Budget] = {}
     found: dict[tuple[str, str], set[Budget]] = {}
     for cell in plan.cells:
@@ -68,7 +67,7 @@ def _budgets(plan: Plan) -> dict[tuple[str, str], set[Budget]]:
 
 
 def _described(groups: list[list[tuple[str, set[Budget]]]]) -> str:
-    """``img 30 epochs, img+seq and seq+stg 300``; steps, where epochs do not tell them apart."""
+    """``img 30 epochs, img+seq and seq+stg 300``; steps if groups have the same epochs."""
     epochs = [frozenset(b.epochs for _, each in group for b in each) for group in groups]
     by_epochs = len(set(epochs)) == len(groups)
     parts = []

@@ -1,13 +1,13 @@
-"""What is claimed of a table, and whether it is seen there: holds, not shown or contradicted.
+"""The verdict on each claim about a table: holds, not shown or contradicted.
 
-A claim is a list of comparisons of two cells, each the paired difference with its interval and
-p value (`ablation.statistics`). It *holds* if all of them have the claimed sign and a p below 5 %.
-As all must be, the largest p is the claim's, without a correction within it (an intersection-union
-test, Berger 1982). It is *contradicted* if one has the opposite sign and, corrected by Holm for the
-comparisons of the claim, such a p. Both p are corrected by Holm over the claims of the table. Else
-the claim is *not shown*; so it is, too, where a number is missing, where what is compared was not
-pre-trained for the same number of steps, and with one seed, which says nothing about other training
-runs.
+A claim is a list of comparisons of two cells, each with the paired difference, its interval and its
+p value (`ablation.statistics`). It *holds* if all differences have the claimed sign and a p value
+below 5 %. As all of them must, the p value of the claim is the largest one, without a correction
+within the claim (an intersection-union test, Berger 1982). It is *contradicted* if a difference has
+the opposite sign and a p value below 5 % after Holm's correction over the comparisons of the claim.
+Both p values are corrected by Holm over the claims of the table. Otherwise the claim is *not
+shown*: also if a number is missing, if the cells were not pre-trained for the same number of steps,
+and with one seed, which says nothing about other training runs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from ablation.claim import Claim, Comparison
 from ablation.evidence.budgets import steps_of_cells
@@ -39,8 +39,8 @@ class Compared:
     """One comparison of a claim.
 
     Attributes:
-        higher, lower: the cells; of another method's reported row there is no unit of ours.
-        difference: ``higher`` less ``lower``, as fractions; None where it cannot be known.
+        higher, lower: the cells; either may be a reported number of another method.
+        difference: ``higher`` less ``lower``, as fractions; None if a number is missing.
         same_steps: whether both were pre-trained for the same number of steps, if at all.
         reason: why there is no difference.
     """
@@ -53,7 +53,7 @@ class Compared:
 
     @property
     def p(self) -> float | None:
-        """Of the difference, not corrected; None where it has no error."""
+        """The p value of the difference, not corrected; None if it has no error."""
         return self.difference.p if self.difference is not None else None
 
     @property
@@ -63,18 +63,19 @@ class Compared:
 
     @property
     def shown(self) -> bool:
-        """Whether the difference is as claimed, by its own p value."""
+        """Whether the difference is significant and as claimed, without correction."""
         return self.as_claimed and self.p is not None and self.p < LEVEL and self.same_steps
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A claim and what the table says to it.
+    """A claim with its verdict.
 
     Attributes:
-        p: corrected; 1 where the comparisons speak for neither, None where some cannot be made.
-        further_seeds: so many more would show all comparisons that are not shown yet, if the
-            differences are what they are measured as; None where none is open or no number would.
+        p: corrected p value; 1 if no comparison is significantly against the claim, None if some
+            cannot be made.
+        further_seeds: how many more seeds would make all comparisons significant, if the measured
+            differences are the true ones; None if no more are needed, or no number is enough.
     """
 
     claim: Claim
@@ -84,20 +85,20 @@ class Answer:
 
     @property
     def verdict(self) -> Verdict:
-        """Of all comparisons together."""
+        """The verdict of all comparisons together."""
         if self.p is None or self.p >= LEVEL:
             return "not shown"
         return "holds" if all(each.as_claimed for each in self.comparisons) else "contradicted"
 
     @property
     def weakest(self) -> Compared | None:
-        """The comparison that the verdict hangs on: the lowest difference, in standard errors."""
+        """The comparison that decides the verdict: the lowest difference in standard errors."""
         known = [each for each in self.comparisons if each.difference is not None]
         return min(known, key=lambda each: _ratio(each.difference), default=None)
 
     @property
     def why(self) -> str:
-        """What stands in the way, where it is not shown."""
+        """Why the claim is not shown; empty for another verdict."""
         if self.verdict != "not shown":
             return ""
         missing = [each for each in self.comparisons if each.difference is None]
@@ -123,14 +124,14 @@ def _ratio(difference: Estimate | None) -> float:
 
 
 def answers_of(plan: Plan, evidence: Evidence) -> tuple[Answer, ...]:
-    """All claims of a plan's study, in its order; none of another metric than the study's own."""
+    """The claims of a plan's study in its order; none if another metric is shown."""
     if plan.shown is not None:
         return ()
     steps = steps_of_cells(plan)
     answers = []
     for claim in plan.study.claims:
         pairs = list(_pairs(plan, claim))
-        if pairs:  # of what the study asks here
+        if pairs:  # the study has the rows and columns of the claim
             compared = tuple(_compared(plan, evidence, steps, pair) for pair in pairs)
             answers.append(Answer(claim, compared, _p_of(compared)))
     known = [answer.p for answer in answers if answer.p is not None]
@@ -146,7 +147,7 @@ def answers_of(plan: Plan, evidence: Evidence) -> tuple[Answer, ...]:
 
 
 def _p_of(comparisons: tuple[Compared, ...]) -> float | None:
-    """The p value of a claim before it is corrected over the claims."""
+    """The p value of a claim before the correction over all claims."""
     found = [
         each.p
         for each in comparisons
@@ -165,7 +166,7 @@ def _p_of(comparisons: tuple[Compared, ...]) -> float | None:
 
 
 def _pairs(plan: Plan, claim: Claim) -> Iterator[Comparison]:
-    """The comparisons of a claim, without cells that the study does not have."""
+    """The comparisons of a claim between cells that the study has."""
     study = plan.study
     rows, columns = list(study.rows), plan.ranked
     order = (rows, columns) if claim.along_rows else (columns, rows)
@@ -208,15 +209,15 @@ def _difference(
 def _to_fixed(
     evidence: Evidence, higher: Where, lower: Where, fixed: Where, value: float
 ) -> Estimate:
-    """The difference to a number without an error, as the paper reports it."""
+    """The difference to a reported number, which has no error."""
     own = evidence.estimate(lower if fixed == higher else higher)
-    assert own is not None  # asked before
+    assert own is not None  # checked by the caller
     sign = -1.0 if fixed == higher else 1.0
     return Estimate(sign * (own.value - value), own.seeds, own.groups, own.of_seeds, own.of_groups)
 
 
 def _paper(plan: Plan, cell: Where) -> float | None:
-    """Another method's number, in percent, where the cell is one."""
+    """The reported number of another method in percent; None for our own cells."""
     if cell[0] in plan.study.all_rows or plan.report is None:
         return None
     other = plan.report.others.get(cell[0])
@@ -224,7 +225,7 @@ def _paper(plan: Plan, cell: Where) -> float | None:
 
 
 def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None:
-    """So many more seeds that each comparison would be shown; None where no number would do."""
+    """How many more seeds would make all comparisons significant; None if no number would."""
     most = 0
     for each in comparisons:
         if each.difference is None or not (each.as_claimed and each.same_steps):
@@ -238,7 +239,9 @@ def _further_seeds(comparisons: tuple[Compared, ...], claims: int) -> int | None
 
 def in_short(answers: Sequence[Answer]) -> str:
     """``2 hold, 5 not shown, 1 contradicted``."""
-    counts: Counter[str] = Counter(answer.verdict for answer in answers)
-    holds = "holds" if counts["holds"] == 1 else "hold"
-    words = {"holds": holds, "not shown": "not shown", "contradicted": "contradicted"}
-    return ", ".join(f"{counts[each]} {word}" for each, word in words.items() if counts[each])
+    counts = Counter(answer.verdict for answer in answers)
+    return ", ".join(
+        f"{counts[verdict]} {'hold' if verdict == 'holds' and counts[verdict] > 1 else verdict}"
+        for verdict in get_args(Verdict)
+        if counts[verdict]
+    )

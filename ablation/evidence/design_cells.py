@@ -1,4 +1,4 @@
-"""The cells of a column of a design, and the effects that are weighted sums of them."""
+"""The cells of one column of a design, and the effects that are weighted sums of them."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Effect:
-    """A difference between two levels of a factor; of two factors, how it differs by the other.
+    """A main effect or an interaction.
+
+    A main effect is the difference between two levels of a factor. An interaction is how much such
+    a difference changes between two levels of another factor.
 
     Attributes:
         factors: the factor, or the two that interact.
-        levels: of each the level; of a range its upper end.
-        against: of each the level that it is compared with.
+        levels: the level of each factor; for a range its upper end.
+        against: the level of each factor that it is compared with.
         difference: as a fraction.
-        p_holm: corrected; None where there is no error.
+        p_holm: corrected p value; None if there is no error.
     """
 
     factors: tuple[str, ...]
@@ -39,7 +42,7 @@ class Effect:
 
     @property
     def shown(self) -> bool:
-        """Whether it may be called an effect."""
+        """Whether it is significant: corrected p value below 5 %, and an interval without zero."""
         within = self.difference.interval
         if within is None or self.p_holm is None or self.difference.seeds < 2:
             return False
@@ -51,10 +54,13 @@ class DesignCells:
     """The cells of a column.
 
     Attributes:
-        values: (R, S).
-        clips, groups: (R, N) the hits over seeds and (N,) their groups, where all have the same.
-        whole: whether the runs are all combinations of their levels; never of a range, whose line
-            leaves something of the runs.
+        axes: the factors that vary, by name.
+        levels: factor -> the levels that occur.
+        values: (R, S) the value of each run and seed.
+        clips, groups: (R, N) the mean hits over seeds, and (N,) the groups of the clips; None if
+            the runs did not test the same clips.
+        whole: whether the runs are all combinations of their levels. Never with a range, as runs
+            differ from its line.
     """
 
     axes: Mapping[str, Axis]
@@ -74,7 +80,16 @@ class DesignCells:
         runs: Sequence[Mapping[str, str]],
         axes: Sequence[Axis],
     ) -> DesignCells:
-        """Those of some runs and seeds."""
+        """The cells of some runs and seeds.
+
+        Args:
+            evidence: the samples of the table.
+            column: the column.
+            used: the names of the runs' rows.
+            seeds: the seeds that all of these have.
+            runs: the levels of each run.
+            axes: the factors that vary.
+        """
         where = [(name, column) for name in used]
         values = np.array([[evidence.values[cell][seed] for seed in seeds] for cell in where])
         hits = [evidence.hits.get(cell) for cell in where]
@@ -93,13 +108,13 @@ class DesignCells:
         return cls({axis.name: axis for axis in axes}, levels, values, clips, groups, whole)
 
     def fit(self, *columns: Mapping[str, Array]) -> Fit:
-        """The model with a mean and these columns."""
+        """Fit the model with a mean and these columns."""
         every = [each for group in columns for each in group.values()]
         model = np.concatenate([np.ones((len(self.values), 1)), *every], axis=1)
         return fit_of(self.values, model, whole=self.whole)
 
     def main(self, columns: Mapping[str, Array], fit: Fit) -> Iterator[Effect]:
-        """Every level of a factor against every one before it."""
+        """The difference of every level of a factor to every earlier one."""
         start = 1
         for name, own in columns.items():
             for level, against, change in self._changes(name):
@@ -110,9 +125,11 @@ class DesignCells:
     def interaction(
         self, columns: Mapping[str, Array], pair: Pair, basis: str
     ) -> tuple[Effect, ...]:
-        """How each level's difference to its factor's first depends on the other's; () if unknown.
+        """The interactions of two factors, for each level of both against their first.
 
-        With the error from the runs one has to remain beyond the model.
+        Returns:
+            () if the runs cannot estimate them: the columns are linearly dependent, or the error
+            would not have the same ``basis`` as the main effects.
         """
         own = interaction_of(columns[pair[0]], columns[pair[1]])
         try:
@@ -135,7 +152,7 @@ class DesignCells:
         return f"{axis.range[0]:g}" if axis.range is not None else self.levels[name][0]
 
     def _changes(self, name: str) -> Iterator[tuple[str, str, Array]]:
-        """Level, an earlier level, and the change of the factor's columns between them."""
+        """A level, an earlier level, and the difference of the factor's columns between them."""
         axis, levels = self.axes[name], self.levels[name]
         if axis.range is not None:
             yield f"{axis.range[1]:g}", f"{axis.range[0]:g}", np.ones(1)
@@ -145,7 +162,10 @@ class DesignCells:
             yield levels[second], levels[first], codes[second] - codes[first]
 
     def _estimate(self, weights: Array, fit: Fit) -> Estimate:
-        """A weighted sum of the runs' means; ``seeds`` less 1 is the model's freedom."""
+        """A weighted sum of the runs' means.
+
+        ``seeds`` of the estimate is the degrees of freedom of the model plus 1.
+        """
         value = float(weights @ self.values.mean(axis=1))
         groups, of_groups = 0, 0.0
         if self.clips is not None:

@@ -1,10 +1,10 @@
-"""What each factor of a design does: differences between levels, and interactions of two factors.
+"""The effects of the factors of a design: main effects and two-factor interactions.
 
-Each is a weighted sum of the cells of a column (`ablation.statistics.effects`). To the variance of
-the model the part of the test groups is added, of the same sum taken clip by clip, as everywhere
+Each is a weighted sum of the cells of a column (`ablation.statistics.effects`). Its variance is the
+one of the model plus the part of the test groups, which is computed from the same sum clip by clip
 (`ablation.statistics.estimate`). p values are corrected by Holm over all main effects of the table,
-and over all of its interactions. An effect is *shown* if its p is below 5 % then, and its interval
-does not include zero.
+and over all of its interactions. An effect is *shown* if the corrected p value is below 5 % and its
+interval does not include zero.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ from ablation.text import and_joined
 
 @dataclass(frozen=True)
 class Effects:
-    """What a column of a design tells.
+    """The effects in one column of a design.
 
     Attributes:
-        kind: of the design.
+        column: the column.
+        kind: the kind of design.
         axes: the factors that vary.
         main, interactions: effects, in the order of the factors.
-        runs: how many are used, of how many.
-        seeds: that all of these have.
-        basis: what the error is taken from; "" where there is none.
-        shares: factor -> what it explains of the variance; then of runs, seeds and noise.
-        closed: pairs of factors whose interaction the runs cannot tell.
-        mixed: of an interaction that may be shown, others that the runs mix with it, and how much.
-        reason: why nothing can be told; empty if something can.
+        runs: how many runs are used, and how many there are.
+        seeds: the number of seeds that all used runs have.
+        basis: what the error is estimated from, "runs" or "seeds"; "" if there is no error.
+        shares: factor -> the share of the variance that it explains; then runs, seeds and noise.
+        closed: pairs of factors whose interaction cannot be estimated.
+        mixed: interaction with a low p value -> the interactions that it is aliased with, each with
+            their correlation.
+        reason: why there are no effects; empty if there are.
     """
 
     column: str
@@ -58,7 +60,7 @@ class Effects:
 
 
 def effects_of(plan: Plan, evidence: Evidence) -> tuple[Effects, ...]:
-    """Of each ranked column, and of each kind of its design; none of a study without a design."""
+    """The effects of each ranked column and each kind of design; none without a design."""
     if plan.study.design is None:
         return ()
     found = [
@@ -86,7 +88,7 @@ def _corrected(effects: Sequence[Effect]) -> Iterator[Effect]:
 
 
 def _blocks(plan: Plan) -> Iterator[tuple[Kind, list[str]]]:
-    """The rows of each kind."""
+    """The rows of each kind of design."""
     design, rows = plan.study.design, plan.study.rows
     assert design is not None
     own = [name for name, row in rows.items() if row.levels]
@@ -101,7 +103,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[Kind, list[str]]]:
 def _of_column(
     plan: Plan, evidence: Evidence, column: str, kind: Kind, rows: Sequence[str]
 ) -> Effects:
-    """The effects before any correction."""
+    """The effects of a column before any correction."""
     design, levels = plan.study.design, {name: plan.study.rows[name].levels for name in rows}
     assert design is not None
     used, seeds = _complete(plan, evidence, column, rows)
@@ -114,7 +116,7 @@ def _of_column(
     own = [cell for cell in plan.cells if cell.column == column and cell.row in used]
     same = same_work((cell.row, cell.unit.key) for cell in own if cell.unit is not None)
     if same:
-        return replace(empty, reason=f"runs {and_joined(same)} are the same work")
+        return replace(empty, reason=f"runs {and_joined(same)} have the same units")
     columns = columns_of_runs(design.axes, [levels[name] for name in used])
     axes = tuple(axis for axis in design.axes if axis.name in columns)
     cells = DesignCells.of(evidence, column, used, seeds, [levels[name] for name in used], axes)
@@ -151,7 +153,10 @@ def _mixed(
 def _complete(
     plan: Plan, evidence: Evidence, column: str, rows: Sequence[str]
 ) -> tuple[list[str], list[int]]:
-    """The runs that are used, and the seeds that all of them have."""
+    """The runs that can be used, and the seeds that all of them have.
+
+    These are the runs with any value, if they share a seed; else those with all seeds.
+    """
     known = {name: evidence.values.get((name, column), {}) for name in rows}
     started = [name for name in rows if known[name]]
     shared = [seed for seed in plan.seeds if started and all(seed in known[n] for n in started)]

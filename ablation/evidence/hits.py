@@ -1,4 +1,4 @@
-"""Which tested clips were right, from the predictions in the store: what errors are taken from."""
+"""Which tested clips were classified correctly, from the predictions in the store."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ METRIC = "top1"
 
 @dataclass(frozen=True)
 class ClipHits:
-    """How often each tested clip was right.
+    """Which tested clips were classified correctly, seed by seed.
 
     Attributes:
-        clips: (N,) their indices, ascending.
-        hits: (n, N) of each seed: 0 or 1, or of a fine-tuning the share of its subsets.
-        groups: (N,) as `skelcon.data.groups_of` has them.
-        seeds: (n) which ones.
+        clips: (N,) indices of the clips, ascending.
+        hits: (n, N) 0 or 1 for each seed and clip; a mean if there are several subsets of labels.
+        groups: (N,) the group of each clip, as `skelcon.data.groups_of` gives it.
+        seeds: the n seeds.
     """
 
     clips: NDArray[np.int64]
@@ -48,7 +48,7 @@ class ClipHits:
 
     @property
     def error(self) -> float | None:
-        """The standard error of :attr:`mean` over clips and groups; None of a single clip."""
+        """The standard error of :attr:`mean` over clips and groups; None for a single clip."""
         if len(self.clips) < 2:
             return None
         return standard_error(self.hits.mean(axis=0), self.groups)
@@ -59,13 +59,13 @@ class ClipHits:
         return estimate_of(self.hits, self.groups)
 
     def less(self, other: ClipHits) -> tuple[float, float] | None:
-        """The paired difference to ``other`` and its standard error; None on other clips."""
+        """The paired difference to ``other`` and its standard error; None if the clips differ."""
         if not np.array_equal(self.clips, other.clips) or len(self.clips) < 2:
             return None
         return paired_difference(self.hits.mean(axis=0), other.hits.mean(axis=0), self.groups)
 
     def difference(self, other: ClipHits) -> Estimate | None:
-        """The paired difference to ``other`` over the seeds of both; None on other clips."""
+        """The paired difference to ``other`` over the seeds of both; None if the clips differ."""
         if not np.array_equal(self.clips, other.clips):
             return None
         shared = [seed for seed in self.seeds if seed in other.seeds]
@@ -76,15 +76,15 @@ class ClipHits:
 
 
 def read_hits(store: Store, seeds: Mapping[int, Sequence[str | Fusion]]) -> ClipHits | None:
-    """Of finished evaluations, seed by seed.
+    """The hits of finished evaluations.
 
     Args:
         store: where they are.
-        seeds: of each seed the keys (or fusions) of its evaluations, such as one for each fold,
-            which test different clips.
+        seeds: seed -> the keys (or fusions) of its evaluations, one per fold. The folds of a seed
+            test different clips.
 
     Returns:
-        None where predictions, or the groups of their clips, are missing.
+        None if predictions or groups are missing, or the seeds tested different clips.
     """
     found = [_pooled(store, keys) for keys in seeds.values()]
     known = [each for each in found if each is not None]
@@ -99,7 +99,7 @@ def read_hits(store: Store, seeds: Mapping[int, Sequence[str | Fusion]]) -> Clip
 def _pooled(
     store: Store, evaluations: Sequence[str | Fusion]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64]] | None:
-    """Clips, hits and groups of all evaluations together."""
+    """Clips, hits and groups of all evaluations together; None if predictions are missing."""
     try:
         parts = [read_predictions(store, each) for each in evaluations]
     except NoPredictionsError:
@@ -112,7 +112,7 @@ def _pooled(
 
 
 def hits_of(plan: Plan, store: Store) -> dict[tuple[str, str], ClipHits]:
-    """(row, column) -> its hits, where a seed has been evaluated on all of its folds."""
+    """(row, column) -> its hits, over the seeds that are done on all of their folds."""
     found = {}
     for where, seeds in _finished(plan, store).items():
         hits = read_hits(store, seeds)
@@ -122,7 +122,7 @@ def hits_of(plan: Plan, store: Store) -> dict[tuple[str, str], ClipHits]:
 
 
 def of_other_clips(plan: Plan, store: Store, hits: Container[tuple[str, str]]) -> list[str]:
-    """The columns with cells that have no ``hits``, as each of their seeds tested other clips."""
+    """The columns with cells that have no ``hits`` because their seeds tested different clips."""
     found: dict[str, None] = {}
     for where, seeds in _finished(plan, store).items():
         if where not in hits and where[1] not in found:
@@ -134,7 +134,7 @@ def of_other_clips(plan: Plan, store: Store, hits: Container[tuple[str, str]]) -
 
 
 def _finished(plan: Plan, store: Store) -> dict[tuple[str, str], dict[int, list[str | Fusion]]]:
-    """(row, column) -> of each seed that is done on all of its folds its evaluations."""
+    """(row, column) -> seed -> its evaluations, for the seeds that are done on all folds."""
     seeds: dict[tuple[str, str], dict[int, list[Unit | Fusion]]] = {}
     for cell in plan.cells:
         if cell.unit is not None and plan.metric(cell.column) == METRIC:

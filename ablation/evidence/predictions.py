@@ -1,4 +1,4 @@
-"""The predictions of an evaluation, or of several whose class scores are added up (late fusion)."""
+"""The predictions of an evaluation, or of a late fusion of several."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Ints = NDArray[np.int64]
 
 
 class NoPredictionsError(Exception):
-    """Why there are none, in a line."""
+    """There are no predictions; the message says why in one line."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted for each tested clip.
+    """The predicted class of each tested clip.
 
     Attributes:
-        clips, groups, labels: (N,) as the evaluation has them.
-        predicted: (n, N) of each subset of the labels, most often one.
+        clips, groups, labels: (N,) index, group and true class of each clip.
+        predicted: (n, N) predicted class for each of the n subsets of the labels, usually one.
     """
 
     clips: Ints
@@ -37,13 +37,13 @@ class Predictions:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(n, N) which are right."""
+        """(n, N) whether the prediction is correct."""
         found: NDArray[np.bool_] = self.predicted == self.labels
         return found
 
 
 def read_predictions(store: Store, of: str | Fusion) -> Predictions:
-    """Of a finished evaluation, by its key, or of a fusion of finished ones.
+    """The predictions of a finished evaluation, given by its key, or of a fusion.
 
     Raises:
         NoPredictionsError: if they cannot be read, or cannot be fused.
@@ -61,14 +61,16 @@ def _fused(store: Store, keys: Sequence[str], weights: Sequence[float]) -> Predi
     for part in parts:
         same = all(np.array_equal(*pair) for pair in zip(first[:3], part[:3], strict=True))
         if not same or first[3].shape != part[3].shape:
-            raise NoPredictionsError("what is fused was tested on other clips or subsets of labels")
+            raise NoPredictionsError(
+                "the fused evaluations tested different clips or subsets of labels"
+            )
     scores = [np.exp(part[3].astype(np.float64)) for part in parts]
     total = sum(weight * each for weight, each in zip(weights, scores, strict=True))
     return Predictions(*first[:3], np.atleast_2d(np.argmax(total, axis=-1)))
 
 
 def _read(store: Store, key: str, what: str) -> tuple[Ints, Ints, Ints, NDArray[np.generic]]:
-    """Clips, groups, labels, and ``what`` is asked for."""
+    """Clips, groups, labels, and the array called ``what``."""
     path = store.files(key).path(PREDICTIONS)
     try:
         with np.load(path) as saved:
@@ -84,7 +86,7 @@ def _read(store: Store, key: str, what: str) -> tuple[Ints, Ints, Ints, NDArray[
 
 
 def fused_result(store: Store, fusion: Fusion) -> Json:
-    """The numbers of a fusion of finished evaluations, as a task would give them.
+    """The metrics of a fusion of finished evaluations, as in a unit's result.json.
 
     Raises:
         NoPredictionsError: if they cannot be fused.

@@ -1,4 +1,4 @@
-"""What is particular to a table of a cross-validation: its folds, its groups, and who is best."""
+"""Tables of a cross-validation: their folds, their groups, and the best row."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
-    """One line per cell, seed and metric, of one per fold.
+    """One line per cell, seed and metric, from one line per fold.
 
-    Each fold counts by its clips. Where a fold is missing there is no value, and the line has the
-    reason of the first that is missing.
+    The value is the mean over folds, weighted by their clips. If a fold is missing there is no
+    value, and the line has the reason of the first missing fold.
     """
     clips = tested_clips(plan)
     lines = []
@@ -39,7 +39,7 @@ def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tested_clips(plan: Plan) -> dict[str, int]:
-    """Key of each evaluation -> how many clips it tests."""
+    """Key of each evaluation -> the number of clips that it tests."""
     known: dict[object, int] = {}
     found = {}
     for cell in plan.cells:
@@ -52,7 +52,7 @@ def tested_clips(plan: Plan) -> dict[str, int]:
 
 
 def groups_in_words(plan: Plan) -> str:
-    """What is held out: ``subjects``, or ``subjects and cameras``."""
+    """The groups that are held out: ``subjects``, or ``subjects and cameras``."""
     kinds = dict[str, None]()
     for protocol in _protocols(plan):
         train = split(plan.dataset, protocol, "train")
@@ -61,13 +61,13 @@ def groups_in_words(plan: Plan) -> str:
 
 
 def fold_counts(plan: Plan) -> tuple[int, int]:
-    """How many folds its protocols have, the fewest and the most: groups may be few."""
+    """The lowest and highest number of folds of its protocols, as some have few groups."""
     counts = {unit.side.fold.of for unit in plan.units.values() if unit.side.fold is not None}
     return min(counts, default=plan.folds), max(counts, default=plan.folds)
 
 
 def folds_in_words(plan: Plan) -> str:
-    """How many folds there are: ``4 folds``, or ``2 to 4 folds`` of several protocols."""
+    """``4 folds``, or ``2 to 4 folds`` if protocols differ."""
     low, high = fold_counts(plan)
     return plural(high, "fold") if low == high else f"{low} to {high} folds"
 
@@ -78,7 +78,7 @@ def _protocols(plan: Plan) -> list[str]:
 
 
 def validation_notes(plan: Plan, hits: Mapping[tuple[str, str], ClipHits]) -> list[str]:
-    """For each column the best row, and those within one standard error of it."""
+    """A note for each column: the best row, and the rows within one standard error of it."""
     notes = []
     for column in plan.ranked:
         found = {row: hits[row, column] for row in plan.study.rows if (row, column) in hits}
@@ -93,7 +93,7 @@ def validation_notes(plan: Plan, hits: Mapping[tuple[str, str], ClipHits]) -> li
 
 
 def _apart(best: ClipHits, other: ClipHits) -> bool:
-    """Whether the best leads by more than the standard error of the paired difference."""
+    """Whether the best row is better by more than the standard error of the difference."""
     found = best.less(other)
     return found is not None and found[0] > found[1]
 

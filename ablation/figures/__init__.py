@@ -1,8 +1,8 @@
 """Figures of a study's results; a new one is a module, and a line of :data:`FIGURES`.
 
-Each module has a function that draws plain data (frames, arrays), and ``of_results``, which takes
-these from what was :class:`~ablation.figures.asked.Asked` or raises
-:class:`~ablation.figures.asked.DoesNotApplyError`. How figures look: `skelcon.figures.style`.
+Most modules have a function that draws plain data (frames, arrays), and ``of_results``, which
+collects the data of an :class:`~ablation.figures.asked.Asked` or raises
+:class:`~ablation.figures.asked.DoesNotApplyError`. `skelcon.figures.style` defines the look.
 """
 
 from __future__ import annotations
@@ -42,4 +42,4 @@ FIGURES: dict[str, Callable[[Asked], Figure]] = {
     "tsne": tsne.of_results,  # Figure 7; needs the data
     "retrieval": retrieval.of_results,  # Figure 8; needs the data
 }
-"""Name, which is that of the files too -> the figure."""
+"""Name of a figure and of its files -> the function that draws it."""

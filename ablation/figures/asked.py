@@ -1,4 +1,4 @@
-"""What a figure is made of: a study's results, and which of them the user asked for."""
+"""The input of a figure: a study's results, and the rows and columns that the user asked for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ablation.evidence.evidence import Evidence, evidence_of
 from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Plan
-from ablation.report import Table, cells_frame, make_table, printed
+from ablation.report import Table, cells_frame, make_table
 from ablation.store import Store
 from ablation.text import metric_in_words
 from ablation.units import EvaluateUnit
@@ -24,21 +23,21 @@ METRICS = {
     "top1": "top-1 accuracy (%)",
     "nn_top1": "nearest-neighbour accuracy (%)",
 }
-"""What axes call an accuracy; another metric has its name."""
+"""Metric -> label of an axis; other metrics have their names."""
 
 
 class DoesNotApplyError(Exception):
-    """Why a figure cannot be made of these results, in a line."""
+    """A figure cannot be made from these results; the message says why in one line."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A study's results, and what the user wants to see of them.
+    """A study's results, and what the user asked for.
 
     Attributes:
-        plan, store: the study and where its units are.
-        row, column, against: of figures of one row, or of two; None for their defaults.
-        data: the data set with its frames, for figures that need encoders.
+        plan, store: the study, and where its units are.
+        row, column, against: the row or rows and the column of a figure; None for a default.
+        data: the data set with its frames, for figures that run encoders.
     """
 
     plan: Plan
@@ -65,42 +64,36 @@ class Asked:
         return make_table(self.plan, self.frame, self.store)
 
     @functools.cached_property
-    def evidence(self) -> Evidence:
-        """The samples behind the cells of the main rows and references."""
-        shown = printed(self.plan, self.frame)
-        return evidence_of(self.plan, shown[shown["state"] != "reported"], self.store)
-
-    @functools.cached_property
     def frame(self) -> pd.DataFrame:
-        """The lines behind the table, a cell and seed each."""
+        """The lines of the table, one per cell, seed, fold and metric."""
         return cells_frame(self.plan, self.store)
 
     @functools.cached_property
     def rows(self) -> dict[str, str]:
-        """Row -> what it is called in print; no two alike."""
+        """Row -> its label; labels that several rows share are made unique."""
         return _distinct({row: self.table.label(row) for row in self.plan.study.all_rows})
 
     @functools.cached_property
     def columns(self) -> dict[str, str]:
-        """Column that ranks -> what it is called in print; no two alike."""
+        """Ranked column -> its label; labels that several columns share are made unique."""
         return _distinct({name: self.table.column_label(name) for name in self.plan.ranked})
 
     @functools.cached_property
     def entries(self) -> pd.DataFrame:
-        """What the table prints, of the columns that rank; see :func:`entries_of`."""
+        """The entries of the ranked columns; see :func:`entries_frame`."""
         columns = [self.column] if self.column else self.plan.ranked
-        return entries_of(self.table, self.rows, {name: self.columns[name] for name in columns})
+        return entries_frame(self.table, self.rows, {name: self.columns[name] for name in columns})
 
     @property
     def frames(self) -> SkeletonDataset:
-        """The data set with its frames; :class:`DoesNotApplyError` without."""
+        """The data set with its frames; :class:`DoesNotApplyError` if it was not given."""
         if self.data is None:
             raise DoesNotApplyError("it needs the data set itself: give --data PATH")
         return self.data
 
     @property
     def whiskers(self) -> str:
-        """What ``low`` and ``high`` of :attr:`entries` are."""
+        """The meaning of ``low`` and ``high`` in :attr:`entries`; empty if there are none."""
         known = [entry for entry in self.table.entries.values() if entry.mean is not None]
         if any(entry.interval is not None for entry in known):
             return "95 % interval"
@@ -112,7 +105,7 @@ class Asked:
 
     @property
     def metric(self) -> str:
-        """What an axis of accuracies is called."""
+        """The label of an axis of accuracies."""
         names = sorted({self.plan.metric(column) for column in self.plan.ranked})
         if len(names) > 2:
             return "value of each column (%)"
@@ -122,7 +115,7 @@ class Asked:
 
     @property
     def chosen_column(self) -> str:
-        """The one asked for, or the first with a number."""
+        """The column that the user asked for, or the first with a number."""
         found = self.column or next(iter(self.entries.dropna(subset="mean")["column"]), None)
         if found is None:
             raise DoesNotApplyError("no cell has a number yet")
@@ -130,7 +123,7 @@ class Asked:
 
     @property
     def chosen_row(self) -> str:
-        """The one asked for, or the best of the column's main rows (if any has a number)."""
+        """The row that the user asked for, or the best main row of the column with a number."""
         if self.row is not None:
             return self.row
         here = self._numbers.sort_values("mean", ascending=False, kind="stable")
@@ -138,7 +131,7 @@ class Asked:
 
     @property
     def row_against(self) -> str:
-        """The one asked for, or the row ``none``, or the first that is another one."""
+        """The row to compare with: as asked for, or ``none``, or the first other row."""
         if self.against is not None:
             return self.against
         others = [str(row) for row in self._numbers["row"] if row != self.chosen_row]
@@ -150,17 +143,17 @@ class Asked:
 
     @property
     def _numbers(self) -> pd.DataFrame:
-        """The entries of the chosen column that have one."""
+        """The entries of the chosen column that have a number."""
         known = self.entries[self.entries["column"] == self.chosen_column].dropna(subset="mean")
         if known.empty:
             raise DoesNotApplyError("no cell of the column has a number yet")
         return known
 
     def finished(self, row: str, column: str) -> list[EvaluateUnit | Fusion]:
-        """What is behind a cell and done: of each seed, and of each fold.
+        """The finished evaluations or fusions of a cell, one per seed and fold.
 
         Raises:
-            DoesNotApplyError: if there is none.
+            DoesNotApplyError: if none is finished.
         """
         found: list[EvaluateUnit | Fusion] = []
         for cell in self.plan.cells:
@@ -174,12 +167,12 @@ class Asked:
         return found
 
     def evaluations(self, row: str, column: str) -> list[EvaluateUnit]:
-        """The evaluations of what is :meth:`finished`, all of a fusion."""
+        """The finished evaluations of a cell; of a fusion all of its evaluations."""
         found = (each for unit in self.finished(row, column) for each in evaluations_of(unit))
         return [unit for unit in found if isinstance(unit, EvaluateUnit)]
 
     def name(self, row: str, column: str | None = None) -> str:
-        """What a row is called in print; with its column where there are several."""
+        """The label of a row, with the label of the column if there are several."""
         label = self.rows[row]
         if column is None or len(self.plan.ranked) < 2:
             return label
@@ -187,7 +180,7 @@ class Asked:
 
 
 def _distinct(labels: dict[str, str]) -> dict[str, str]:
-    """With the name behind a label that several have."""
+    """The labels, with the name in parentheses if several have the same label."""
     known = list(labels.values())
     return {
         name: label if known.count(label) == 1 else f"{label} ({name})"
@@ -195,10 +188,12 @@ def _distinct(labels: dict[str, str]) -> dict[str, str]:
     }
 
 
-def entries_of(table: Table, rows: Mapping[str, str], columns: Mapping[str, str]) -> pd.DataFrame:
+def entries_frame(
+    table: Table, rows: Mapping[str, str], columns: Mapping[str, str]
+) -> pd.DataFrame:
     """A line for each cell: row, label, column, column_label, mean, low, high, best, reference.
 
-    ``low`` and ``high`` are the intervals of a table that has some, else mean ± spread (or error).
+    ``low`` and ``high`` are the interval if the table has intervals, else mean ± spread (or error).
     """
     lines = []
     intervals = any(entry.interval is not None for entry in table.entries.values())

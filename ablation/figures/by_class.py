@@ -12,11 +12,11 @@ from ablation.figures.predictions import predictions_of
 from skelcon.figures import style
 
 MOST = 40
-"""Of more classes those are shown that gain most, and those that lose most."""
+"""Of more classes only those with the largest gains and losses are shown."""
 
 
 def of_results(asked: Asked) -> Figure:
-    """The row against another one."""
+    """The accuracies of the chosen row and the one it is compared with."""
     row, column = asked.chosen_row, asked.chosen_column
     against = asked.row_against
     if row == against:
@@ -29,7 +29,7 @@ def of_results(asked: Asked) -> Figure:
 
 
 def accuracies(predictions: pd.DataFrame) -> pd.Series[float]:
-    """Class -> percent of its clips that are right."""
+    """Class -> percentage of its clips that are classified correctly."""
     right = predictions["prediction"] == predictions["label"]
     return 100 * right.groupby(predictions["label"]).mean()
 
@@ -40,7 +40,7 @@ def by_class(accuracy: pd.DataFrame, row: str, against: str) -> Figure:
 
     Args:
         accuracy: class -> ``row`` and ``against``, in percent.
-        row, against: what the two are called.
+        row, against: their labels.
     """
     order = (accuracy["row"] - accuracy["against"]).sort_values(ascending=False, kind="stable")
     left_out = len(order) - MOST
@@ -69,7 +69,7 @@ def by_class(accuracy: pd.DataFrame, row: str, against: str) -> Figure:
     if left_out > 0:
         axes.axhline(MOST / 2 - 0.5, color=style.FAINT, lw=0.6)
         axes.set_title(
-            f"{left_out} classes between are left out",
+            f"{left_out} classes in between are left out",
             fontsize=style.SMALL,
             loc="right",
             color=style.FAINT,

@@ -1,4 +1,4 @@
-"""Which class is taken for which, by one row."""
+"""The confusion matrix of a row."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablation.figures.predictions import predictions_of
 from skelcon.figures import style
 
 NAMED = 30
-"""Up to so many classes are named; of more the most frequent confusions are, below."""
+"""Up to so many classes are named; with more, only the most frequent confusions."""
 LISTED = 5
 
 
@@ -26,7 +26,7 @@ def of_results(asked: Asked) -> Figure:
 
 
 def counts_of(predictions: pd.DataFrame, classes: int) -> np.ndarray:
-    """(classes, classes) how often the class of the row was taken for that of the column."""
+    """(classes, classes) how often clips of class i (row) are predicted as class j (column)."""
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (predictions["label"], predictions["prediction"]), 1)
     return counts
@@ -34,12 +34,12 @@ def counts_of(predictions: pd.DataFrame, classes: int) -> np.ndarray:
 
 @style.styled
 def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """Shares of each class, the darker the more.
+    """The share of each predicted class by true class; darker is more.
 
     Args:
-        counts: (C, C) as of :func:`counts_of`.
-        names: of the classes.
-        title: whose predictions they are.
+        counts: (C, C) as :func:`counts_of` gives them.
+        names: the names of the classes.
+        title: the label of the row.
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     classes, named = len(names), len(names) <= NAMED

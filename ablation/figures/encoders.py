@@ -1,6 +1,6 @@
-"""The encoders behind a cell, and what they make of clips. The only module here that imports torch.
+"""The encoders behind a cell, and their features. The only module here that imports torch.
 
-The frames of the data set are needed: ``--data``.
+It needs the frames of the data set (``--data``).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RATIO = 0.95
 
 
 def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, str]:
-    """The first evaluation of the chosen cell, its data, and what the cell is called.
+    """The first evaluation of the chosen cell, its data, and the label of the cell.
 
     Raises:
         DoesNotApplyError: without the frames, or without trained encoders.
@@ -34,7 +34,7 @@ def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, s
     data, column, row = asked.frames, asked.chosen_column, asked.chosen_row
     unit = asked.finished(row, column)[0]
     if isinstance(unit, Fusion):
-        what = "it is a fusion, of several encoders"
+        what = "it is a fusion of several encoders"
         raise DoesNotApplyError(f"'{asked.name(row, column)}': {what}; choose another --column")
     if any(source.pretrained is None for source in unit.encoders) or unit.task.frozen is False:
         what = "its encoders were not pre-trained, or trained further"
@@ -43,7 +43,7 @@ def evaluation_with_data(asked: Asked) -> tuple[EvaluateUnit, SkeletonDataset, s
 
 
 def untrained(unit: EvaluateUnit) -> EvaluateUnit:
-    """The same evaluation of random weights, with calibrated statistics."""
+    """The same evaluation with random weights and calibrated batch-norm statistics."""
     encoders = (
         replace(source, pretrained=None, random=source.encoders, calibrated=True)
         for source in unit.encoders
@@ -54,7 +54,7 @@ def untrained(unit: EvaluateUnit) -> EvaluateUnit:
 def features_of(
     unit: EvaluateUnit, store: Store, dataset: SkeletonDataset, clips: NDArray[np.int64]
 ) -> NDArray[np.float32]:
-    """(n, D) unit vectors: what the evaluation's encoders make of ``clips``."""
+    """(n, D) the normalised features of ``clips`` by the encoders of an evaluation."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     _, bank = bank_of(unit.side, dataset.path, device)
     context = Context({dataset.fingerprint: dataset.path}, device)

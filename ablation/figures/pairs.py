@@ -1,4 +1,4 @@
-"""Which representation gains from which partner in the pre-training (Table 6), as a heat map."""
+"""Accuracy by the representations that are pre-trained together (Table 6), as a heat map."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
 
 @style.styled
 def heat(matrix: pd.DataFrame, across: str, down: str, metric: str) -> Figure:
-    """Numbers in cells that are the darker the higher; cells without a number are empty."""
+    """Numbers in cells, darker for higher ones; cells without a number are empty."""
     values = matrix.to_numpy(float)
     figure = style.sheet(0.75 + 0.32 * len(matrix))
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What the store holds of each clip and each epoch, as tidy frames."""
+"""Predictions by clip and training curves by epoch, from the store, as tidy frames."""
 
 from __future__ import annotations
 
@@ -37,9 +37,8 @@ def predictions_of(asked: Asked, row: str, column: str) -> pd.DataFrame:
 def curves_of(asked: Asked) -> pd.DataFrame:
     """A line for each epoch of each pre-training behind the main rows.
 
-    Columns: panel (the label of the table's column; empty where all columns share their
-    pre-trainings), row (its label), run, epoch, loss, top1, chance (both NaN where the objective
-    ranks nothing).
+    Columns: panel (label of the column; empty if all columns share their pre-trainings), row
+    (label), run, epoch, loss, top1, chance (both NaN if the objective has no ranking).
     """
     shared = _shared(asked)
     seen: dict[tuple[str, str, str], None] = {}
@@ -49,7 +48,7 @@ def curves_of(asked: Asked) -> pd.DataFrame:
         if cell.column not in ([asked.column] if asked.column else asked.plan.ranked):
             continue
         panel = "" if shared else asked.columns[cell.column]
-        if len(cell.unit.needs) == 1:  # encoders trained apart have no curve in common
+        if len(cell.unit.needs) == 1:  # encoders that are trained separately have no common curve
             seen.setdefault((panel, asked.rows[cell.row], cell.unit.needs[0]))
     lines = []
     for panel, row, key in seen:

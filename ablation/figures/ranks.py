@@ -1,7 +1,7 @@
-"""Average ranks of the rows, with bars that join those without a significant difference.
+"""Average ranks of the rows, with bars that join rows without a significant difference.
 
-After the critical-difference picture of Demšar ("Statistical Comparisons of Classifiers over
-Multiple Data Sets", JMLR 2006); the rows stand below each other, as their labels are long.
+After the critical-difference diagram of Demšar ("Statistical Comparisons of Classifiers over
+Multiple Data Sets", JMLR 2006); rows are listed vertically, as their labels are long.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from skelcon.figures import style
 
 
 def of_results(asked: Asked) -> Figure:
-    """A panel for each column with two rows that were evaluated on the same blocks."""
+    """A panel for each column in which at least two rows share at least two blocks."""
     found = {}
     for column in [asked.column] if asked.column else asked.plan.ranked:
         blocks = blocks_of(asked, column)
         if blocks.shape[0] > 1 and blocks.shape[1] > 1:
-            differ = significant_pairs(asked.evidence, column, list(blocks.columns))
+            differ = significant_pairs(asked.table.evidence, column, list(blocks.columns))
             labels = [asked.rows[row] for row in blocks.columns]
             differ = differ.set_axis(labels, axis=0).set_axis(labels, axis=1)
             found[asked.columns[column]] = (blocks.set_axis(labels, axis=1), differ)
@@ -47,7 +47,7 @@ def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
 
 
 def cliques(differ: pd.DataFrame) -> list[list[int]]:
-    """The largest sets of rows (as positions) without a significant difference; of two or more.
+    """The maximal sets of two or more rows without a significant difference, as positions.
 
     Args:
         differ: (rows, rows) bool.
@@ -70,11 +70,11 @@ def cliques(differ: pd.DataFrame) -> list[list[int]]:
 
 @style.styled
 def ranks(panels: Mapping[str, tuple[pd.DataFrame, pd.DataFrame]]) -> Figure:
-    """A point for each row at its average rank, the best on top; bars at the right join rows.
+    """A point for each row at its average rank, the best on top, and bars at the right.
 
     Args:
-        panels: label -> (blocks, rows) accuracies, of which 1 is the best rank and ties share
-            theirs; and (rows, rows) whether two differ significantly.
+        panels: label -> accuracies (blocks, rows), and whether two rows differ significantly (rows,
+            rows). Rank 1 is the best; ties share the mean of their ranks.
     """
     heights = []
     for blocks, _ in panels.values():

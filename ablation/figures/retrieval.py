@@ -1,4 +1,4 @@
-"""Test clips and their nearest training clips as skeletons, right or wrong (Figure 8)."""
+"""Test clips and their nearest training clips as skeletons (Figure 8)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from skelcon.figures import style
 
 QUERIES, NEAREST, SEED = 5, 4, 0
 TIMES = (0.2, 0.5, 0.8)
-"""Of a clip, at which it is drawn."""
+"""Fractions of a clip at which it is drawn."""
 _MARK = 0.07
-"""Inches, at the top of a box, that skeletons leave free for its mark."""
+"""Inches at the top of a box that are kept free for the mark."""
 _SPACING = 0.62
 """Metres between two pictures of a clip."""
 
@@ -34,7 +34,7 @@ class Shown:
 
 
 def of_results(asked: Asked) -> Figure:
-    """Of random test clips of different classes: none is picked for its answer."""
+    """The nearest clips of random test clips, one of each class; they are not hand-picked."""
     _ = asked.frames  # asked before torch is imported
     from ablation.figures.encoders import evaluation_with_data, features_of
     from skelcon.downstream import nearest_clips
@@ -59,12 +59,12 @@ def _shown(dataset: SkeletonDataset, clip: int) -> Shown:
 
 @style.styled
 def strips(rows: Sequence[Sequence[Shown]], layout: SkeletonLayout, name: str) -> Figure:
-    """A query at the left of each row, and its nearest clips in order; frames say right or wrong.
+    """A query at the left of each row and its nearest clips in order, framed by right or wrong.
 
     Args:
-        rows: the query, then what was found.
+        rows: the query, then its nearest clips.
         layout: their skeleton.
-        name: whose features they are.
+        name: the label of the cell whose features are used.
     """
     across = max(len(row) for row in rows)
     cell, tall, foot, head = (style.WIDTH - 0.04) / across, 0.66, 0.29, 0.2
@@ -102,7 +102,7 @@ def _picture(
     corner: tuple[float, float],
     size: tuple[float, float],
 ) -> None:
-    """Three times of a clip side by side, as large as they fit in the box (inches)."""
+    """Draw a clip at three times side by side, as large as fits in the box (in inches)."""
     count = shown.points.shape[1]
     chosen = [round(time * (count - 1)) for time in TIMES]
     pictures = []

@@ -20,13 +20,13 @@ NAMES = {
     "pretrain.optimiser.lr": "learning rate",
     "finetune.labels": "share of the labels",
 }
-"""What axes call a setting; another has its key."""
+"""Setting -> label of the axis; other settings are called by their keys."""
 _WIDE = 20
-"""Of largest to smallest value, from which on the axis is logarithmic."""
+"""The axis is logarithmic from this ratio of the largest to the smallest value."""
 
 
 def of_results(asked: Asked) -> Figure:
-    """Along the setting of the rows, or else of the columns."""
+    """The curve along the setting in which rows differ, or else columns."""
     study, entries = asked.plan.study, asked.entries
     for by, sets, line, name in (
         ("row", {row: each.set for row, each in study.rows.items()}, "column", "column_label"),
@@ -47,7 +47,7 @@ def of_results(asked: Asked) -> Figure:
 
 
 def _setting(sets: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, dict[str, float]]:
-    """The one key that all set, and to different numbers; else None."""
+    """The only key in which they differ, and its numbers by name; None if there is no such key."""
     every = {name: flat(each) for name, each in sets.items()}
     keys = {key for each in every.values() for key in each}
     differ = [key for key in keys if len({repr(each.get(key)) for each in every.values()}) > 1]
@@ -68,13 +68,13 @@ def along(
     whiskers: str = "",
     levels: pd.DataFrame | None = None,
 ) -> Figure:
-    """A curve with a band for each ``line``, and level lines of references.
+    """A curve with a band for each ``line``, and horizontal lines for references.
 
     Args:
         entries: x, line, line_label, mean, low, high.
-        setting, metric: what the axes are called.
-        whiskers: what the bands are.
-        levels: label, mean, of rows that the setting does not touch; drawn beside a single curve.
+        setting, metric: the labels of the axes.
+        whiskers: the meaning of the bands.
+        levels: label and mean of the references; they are drawn if there is a single curve.
     """
     entries = entries.dropna(subset="mean")
     lines = entries["line"].unique()
@@ -114,7 +114,7 @@ def along(
 
 
 def _ticks(axes: Any, values: np.ndarray[Any, np.dtype[np.float64]]) -> None:
-    """At the values themselves, as far as their labels have room."""
+    """Set ticks at the values, as far as there is room for their labels."""
     wide = values.min() > 0 and values.max() / values.min() >= _WIDE
     if wide:
         axes.set_xscale("log")

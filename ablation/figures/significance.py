@@ -14,7 +14,8 @@ from ablation.statistics import LEVEL, adjusted
 def significant_pairs(evidence: Evidence, column: str, rows: Sequence[str]) -> pd.DataFrame:
     """Whether the paired difference of two rows is significant at 5 % after Holm's correction.
 
-    The correction is over all pairs of these rows. A difference without a known error is not.
+    The correction is over all pairs of these rows. A difference without a known error is never
+    significant.
 
     Returns:
         (rows, rows) bool.

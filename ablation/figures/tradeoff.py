@@ -15,9 +15,9 @@ from ablation.fusion import evaluations_of
 from skelcon.figures import style
 
 Cost = Callable[[Asked, str, str], float | None]
-"""Of a row and a column what it costs; None if that is not known."""
+"""(asked, row, column) -> the cost of a cell; None if it is not known."""
 _WIDE = 8
-"""Of largest to smallest value, from which on the axis is logarithmic."""
+"""The axis is logarithmic from this ratio of the largest to the smallest value."""
 
 
 def against_parameters(asked: Asked) -> Figure:
@@ -58,7 +58,7 @@ def _parameters(asked: Asked, row: str, column: str) -> float | None:
 
 
 def _minutes(asked: Asked, row: str, column: str) -> float | None:
-    """The mean over seeds of all that trains encoders behind a cell, its folds included."""
+    """The training time of a cell in minutes: all folds together, mean over seeds."""
     seconds: dict[int, float] = {}
     for unit in asked.evaluations(row, column):
         keys = [*unit.needs, *([unit.key] if unit.trains else [])]
@@ -73,11 +73,11 @@ def _minutes(asked: Asked, row: str, column: str) -> float | None:
 
 @style.styled
 def tradeoff(points: pd.DataFrame, cost: str, metric: str) -> Figure:
-    """A point for each cell; its marker is the row's, its colour the column's.
+    """A point for each cell; rows have different markers, columns different colours.
 
     Args:
         points: row, column (labels), x, y.
-        cost, metric: what the axes are called.
+        cost, metric: the labels of the axes.
     """
     rows, columns = points["row"].unique(), points["column"].unique()
     several = len(columns) > 1
@@ -88,7 +88,7 @@ def tradeoff(points: pd.DataFrame, cost: str, metric: str) -> Figure:
     for number, row in enumerate(rows):
         marker = style.MARKERS[number % len(style.MARKERS)]
         own = style.FAINT if several else str(style.distinct(number)["color"])
-        # The second time round the markers are hollow.
+        # Markers that are used a second time are hollow.
         hollow: style.Look = {"mfc": "white"} if number >= len(style.MARKERS) else {}
         handles.append(Line2D([], [], marker=marker, color=own, ls="", **hollow))
         for turn, column in enumerate(columns):

@@ -25,7 +25,7 @@ def training(curves: pd.DataFrame) -> Figure:
     """Two axes for each panel: the loss, and the top-1 of the contrast.
 
     Args:
-        curves: as `ablation.figures.predictions.curves_of` gives them. Runs of one row are its
+        curves: as `ablation.figures.predictions.curves_of` gives them. The runs of a row are its
             seeds (and folds): the line is their mean, the band ± their standard deviation.
     """
     panels, rows = curves["panel"].unique(), curves["row"].unique()
@@ -66,5 +66,5 @@ def training(curves: pd.DataFrame) -> Figure:
 
 
 def _every(epochs: int) -> int:
-    """A marker now and then tells lines apart that cross."""
+    """The distance of markers, which distinguish lines that cross."""
     return max(1, epochs // 5)

@@ -1,4 +1,4 @@
-"""t-SNE of the features of ten random classes, three draws, untrained beside trained (Figure 7)."""
+"""t-SNE of untrained and trained features of ten random classes, in three draws (Figure 7)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ CLASSES, DRAWS, SEED = 10, 3, 0
 
 @dataclass(frozen=True)
 class Draw:
-    """Some classes, as both encoders place them.
+    """The features of some classes by both encoders, in two dimensions.
 
     Attributes:
-        names: of the classes.
+        names: the names of the classes.
         labels: (n,) indices into ``names``.
         untrained, trained: (n, 2).
     """
@@ -33,7 +33,7 @@ class Draw:
 
 
 def of_results(asked: Asked) -> Figure:
-    """Of the test clips, as the encoders of the chosen cell's first seed see them."""
+    """The features of the test clips by the encoders of the chosen cell's first seed."""
     _ = asked.frames  # asked before torch is imported
     from ablation.figures.encoders import evaluation_with_data, features_of, untrained
 
@@ -53,7 +53,7 @@ def of_results(asked: Asked) -> Figure:
 
 
 def embedded(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, 2) by t-SNE of unit vectors (so that distances are those of cosines); (0, 0) of few."""
+    """(n, 2) t-SNE of unit vectors, so that distances follow the cosine; zeros for n < 4."""
     from sklearn.manifold import TSNE
 
     if len(features) < 4:
@@ -65,7 +65,7 @@ def embedded(features: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @style.styled
 def clusters(draws: Sequence[Draw], name: str) -> Figure:
-    """A column for each draw: untrained above, trained below, and the names of its classes."""
+    """A column for each draw: untrained above, trained below, then the names of its classes."""
     most = max(len(draw.names) for draw in draws)
     figure = style.sheet(2.45 + 0.115 * most)
     grid = figure.subplots(3, len(draws), squeeze=False, height_ratios=[1.05, 1.05, 0.115 * most])
@@ -100,7 +100,7 @@ def clusters(draws: Sequence[Draw], name: str) -> Figure:
 
 
 def _look(number: int) -> style.Look:
-    """Ten that differ: the last ones are hollow."""
+    """Ten different looks; the last ones are hollow."""
     colours = len(style.COLOURS) - 1
     colour = style.COLOURS[number % colours]
     return {

@@ -1,7 +1,7 @@
-"""One page of a results directory's tables, as a file that needs no network and no other file.
+"""A report on the tables of a results directory: one HTML file that needs no network.
 
-`page.py` collects what is told as plain values; `files/` has the templates, the style and the
-script. Nothing in it depends on when it was made: the same results give the same bytes.
+`page.py` collects its contents as plain values; `files/` has the templates, the style sheet and the
+script. It contains no date: the same results give the same bytes.
 """
 
 from ablation.pages.page import Page, Results, make_page, read_results

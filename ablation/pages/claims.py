@@ -1,4 +1,4 @@
-"""A table's claims as the page tells them."""
+"""The claims of a table as parts of the page."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ablation.report.entry import p_text
 from ablation.report.table import Table
 
 MARKS: dict[Verdict, str] = {"holds": "✓", "not shown": "○", "contradicted": "✗"}
-"""Verdicts, in the order in which they are counted, each with its mark."""
+"""Verdict -> mark, in the order in which verdicts are counted."""
 
 
 @dataclass(frozen=True)
-class Told:
-    """A comparison; ``reason`` says why it has no difference."""
+class PageComparison:
+    """A comparison; ``reason`` says why it has no difference, or what is wrong with it."""
 
     pair: str
     effect: str
@@ -29,11 +29,14 @@ class Told:
 
 
 @dataclass(frozen=True)
-class ToldClaim:
-    """A claim with its verdict, what that hangs on, and all that is compared.
+class PageClaim:
+    """A claim with its verdict and comparisons.
 
     Attributes:
-        others: where the differences of all comparisons are, on the scale of a strip.
+        kind: the verdict as a CSS class.
+        why: why it is not shown; empty for another verdict.
+        weakest: the comparison that decides the verdict.
+        others: the differences of all comparisons, as positions on a strip.
     """
 
     text: str
@@ -43,21 +46,21 @@ class ToldClaim:
     kind: str
     why: str
     p: str
-    weakest: Told | None
-    comparisons: tuple[Told, ...]
+    weakest: PageComparison | None
+    comparisons: tuple[PageComparison, ...]
     others: tuple[float, ...]
 
 
-def told_claims(table: Table) -> tuple[ToldClaim, ...]:
-    """All claims of a table, in its order; their effects are drawn on one scale."""
+def claims_of(table: Table) -> tuple[PageClaim, ...]:
+    """All claims of a table in its order; their differences are drawn on one scale."""
     reach = reach_of(table.answers)
-    return tuple(_told(table, answer, reach) for answer in table.answers)
+    return tuple(_claim(table, answer, reach) for answer in table.answers)
 
 
-def _told(table: Table, answer: Answer, reach: float) -> ToldClaim:
+def _claim(table: Table, answer: Answer, reach: float) -> PageClaim:
     weakest = answer.weakest
     comparisons = tuple(_comparison(table, each, reach) for each in answer.comparisons)
-    return ToldClaim(
+    return PageClaim(
         text=answer.claim.text,
         source=answer.claim.source or "",
         verdict=answer.verdict,
@@ -71,10 +74,10 @@ def _told(table: Table, answer: Answer, reach: float) -> ToldClaim:
     )
 
 
-def _comparison(table: Table, each: Compared, reach: float) -> Told:
+def _comparison(table: Table, each: Compared, reach: float) -> PageComparison:
     found = each.difference
     n = "" if found is None else str(found.seeds)
-    return Told(
+    return PageComparison(
         pair_name(table, each),
         effect(each),
         p_text(each.p),
@@ -85,6 +88,6 @@ def _comparison(table: Table, each: Compared, reach: float) -> Told:
 
 
 def counted(verdicts: Sequence[Verdict]) -> dict[Verdict, int]:
-    """How many there are of each verdict, none left out."""
+    """Verdict -> how many there are; 0 if none."""
     counts = Counter(verdicts)
     return {verdict: counts[verdict] for verdict in MARKS}

@@ -1,4 +1,4 @@
-"""What a table's units cost, and what is missing."""
+"""The costs of a table's units, and its missing cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Spent:
-    """Units of one kind; texts are empty where nothing is known."""
+    """The cost of the units of one kind; texts are empty if nothing is known."""
 
     kind: str
     done: int
@@ -30,7 +30,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Missing:
-    """Cells without a number, for one reason."""
+    """The cells without a number that have the same reason."""
 
     state: str
     cells: int
@@ -39,7 +39,7 @@ class Missing:
 
 
 def spent(units: dict[str, Unit], store: Store) -> tuple[Spent, ...]:
-    """The cost of each kind of unit; in all if there are several."""
+    """The cost of each kind of unit, and of all together if there are several kinds."""
     kinds: dict[str, list[str]] = {}
     for key, unit in units.items():
         kind = f"evaluation, {unit.task_name}" if isinstance(unit, EvaluateUnit) else "pre-training"
@@ -70,7 +70,7 @@ def _most(peaks: Iterable[dict[str, float]], name: str) -> str:
 
 
 def missing(asked: Asked) -> tuple[Missing, ...]:
-    """The cells without a number by reason, failures first; in the table's words."""
+    """The cells without a number, grouped by reason, failures first."""
     frame, table = asked.frame, asked.table
     lines = frame[frame["state"].isin(["failed", "not run", "not applicable"])]
     found = []

@@ -15,28 +15,28 @@ from skelcon.figures import style
 
 CAPTIONS = {
     "intervals": "The rows with their intervals.",
-    "setting": "Along the setting that the rows vary.",
-    "effects": "What each factor of the design does, with its 95 % interval.",
-    "pairs": "Which representation gains from which in the pre-training.",
-    "confusion": "Which class is taken for which.",
-    "classes": "Accuracy by class, of two rows.",
+    "setting": "Accuracy along the setting in which rows or columns differ.",
+    "effects": "The effects of the factors of the design, with 95 % intervals.",
+    "pairs": "Accuracy by the representations that are pre-trained together.",
+    "confusion": "Confusion matrix of the best row.",
+    "classes": "Accuracy by class for two rows.",
     "parameters": "Accuracy against the size of the encoders.",
     "time": "Accuracy against training time.",
-    "training": "Loss and top-1 of the contrast by epoch.",
+    "training": "Loss and contrast top-1 by epoch.",
     "ranks": "Average ranks, and which rows differ significantly.",
-    "tsne": "Features of some classes.",
+    "tsne": "t-SNE of the features of some classes.",
     "retrieval": "Queries and their nearest clips.",
 }
-"""What a figure shows, for who reads it and for who has it read out."""
+"""Caption and alternative text of each figure."""
 PIXELS = 200
-"""Dots per inch: twice the 96 of a style sheet, for screens that have them."""
+"""Dots per inch: about twice the 96 of CSS, for high-resolution screens."""
 SHADES = 64
-"""Colours of a picture: those of a figure and their mixtures along edges."""
+"""Colours of a PNG: few are enough for a figure and its anti-aliased edges."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A figure; ``source`` is a data URI, width and height are in pixels of the page."""
+    """A figure; ``source`` is a data URI, width and height are in CSS pixels."""
 
     name: str
     caption: str
@@ -46,7 +46,7 @@ class Drawn:
 
 
 def drawn_of(asked: Asked) -> tuple[tuple[Drawn, ...], tuple[tuple[str, str], ...]]:
-    """The figures that apply, and why the others do not."""
+    """The figures that apply, and (name, reason) of those that do not."""
     drawn, left_out = [], []
     for name, draw in FIGURES.items():
         try:
@@ -60,30 +60,28 @@ def drawn_of(asked: Asked) -> tuple[tuple[Drawn, ...], tuple[tuple[str, str], ..
 
 
 def _inlined(figure: Figure) -> str:
-    """A data URI: lines, or pixels where they take less room."""
+    """A data URI with SVG, or with PNG if that is shorter."""
     lines = f"data:image/svg+xml,{quote(_compact(figure), safe=_SAFE)}"
     pixels = f"data:image/png;base64,{base64.b64encode(_pixels(figure)).decode()}"
     return min(lines, pixels, key=len)
 
 
 _SAFE = " !$'()*+,-./:;=?@[]_{|}~"
-"""What a quoted attribute and a URI both bear."""
-
-
+"""Characters that need no escape in a data URI inside a quoted attribute."""
 _OF_FILES = r"<!--.*?-->|<metadata>.*?</metadata>|<\?xml.*?\?>|<!DOCTYPE.*?>"
 
 
 def _compact(figure: Figure) -> str:
-    """SVG without comments and metadata, in hundredths of a point."""
+    """SVG without comments and metadata, with coordinates rounded to hundredths of a point."""
     text = style.encoded(figure, "svg").decode()
     text = re.sub(_OF_FILES, "", text, flags=re.DOTALL)
     text = re.sub(r"-?\d+\.\d{3,}", lambda found: f"{float(found[0]):.2f}", text)
     text = re.sub(r"\s+", " ", text).replace("> <", "><").strip()
-    return text if "'" in text else text.replace('"', "'")  # which a URI need not escape
+    return text if "'" in text else text.replace('"', "'")  # ' needs no escape in a URI
 
 
 def _pixels(figure: Figure) -> bytes:
-    """PNG of few colours."""
+    """PNG with few colours."""
     from PIL import Image
 
     with Image.open(io.BytesIO(style.encoded(figure, "png", PIXELS))) as picture:

@@ -1,4 +1,4 @@
-"""Where numbers come from: data, code, machines and settings, as terms and what is said of them."""
+"""Where the numbers of a table come from: data, settings, code and machines, as terms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from skelcon.settings import assignments
 
 
 def origin_of(name: str, plan: Plan, store: Store) -> Facts:
-    """Data, protocol, settings, and what the units ran on."""
+    """Data, protocol, settings, and the code and machines of the units."""
     evaluated = {"test": "the test side", "validation": "held-out groups of the training side"}
     texts = {
         "Table": name,

@@ -1,4 +1,4 @@
-"""A table with what a tap on each of its numbers shows."""
+"""A table with the explanation that a tap on each number shows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ablation.figures import Asked
 from ablation.pages.strips import Strip, strip
 from ablation.provenance.explained import Explained, explained
 from ablation.provenance.explanation import Explainer
-from ablation.report.layout import Layout, Printed, lay_out
+from ablation.report.layout import Layout, Printed
 from ablation.report.notes import Detail
 from ablation.report.style import TableStyle
 from ablation.report.table import Table
 
 KINDS = {"row": "", "reference": "References", "reported": "Reported by others"}
-"""Kinds of rows, each a group of lines that are sorted among themselves."""
+"""Kind of row -> heading of its group; lines are sorted within their group."""
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,12 @@ class Cell:
     """A number, or why there is none.
 
     Attributes:
-        of_paper: it stands in a column of the paper's values.
-        value: what lines are sorted by; None without a number.
-        popover: the name of its explanation; empty if there is none.
-        strip: where the number and its interval are among those of the column.
+        beside: ``±`` with its number; empty if there is none.
+        missing: why there is no number, or a dash with the mark of its footnote.
+        of_paper: whether it is in a column of the paper's values.
+        value: the number to sort by; None if missing.
+        popover: the id of its explanation; empty if there is none.
+        strip: the number and its interval, drawn on the scale of the column.
     """
 
     number: str
@@ -54,30 +56,27 @@ class Grid:
     """A table.
 
     Attributes:
-        heads: of the columns with numbers, each with whether they are the paper's.
-        groups: heading -> lines; the study's own rows have none.
-        footnotes: what dashes are for.
-        notes: without which the numbers are misread.
+        layout: its texts.
+        groups: (heading, lines); the heading of the study's own rows is empty.
+        notes: the notes without which numbers are misread.
         details: the other notes.
-        explanations: what the popovers show, by their names.
+        explanations: (id, contents) of the popovers.
     """
 
-    caption: str
-    heads: tuple[tuple[str, bool], ...]
+    layout: Layout
     groups: tuple[tuple[str, tuple[Line, ...]], ...]
-    footnotes: tuple[str, ...]
     notes: tuple[str, ...]
     details: tuple[str, ...]
     explanations: tuple[tuple[str, Explained], ...]
 
 
 def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
-    """The table of ``asked``, called ``name``; names of popovers begin with ``anchor``."""
+    """The table of ``asked``, called ``name``; the ids of popovers begin with ``anchor``."""
     table = asked.table
-    layout = lay_out(table, _style(table))
+    layout = table.layout(_style(table))
     popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
     rows: list[str | None] = [*table.study.all_rows]
-    rows += [None] * (len(layout.lines) - len(rows))  # reported ones have no units
+    rows += [None] * (len(layout.lines) - len(rows))  # reported rows have no units
     made: dict[str, list[Line]] = {kind: [] for kind in KINDS}
     for row, line in zip(rows, layout.lines, strict=True):
         places = _places(table, layout, row)
@@ -87,12 +86,10 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
         ]
         made[line.kind].append(Line(line.label, tuple(cells)))
     notes = [*layout.notes, *_on_the_paper(table)]
-    explainer = Explainer(name, asked.plan, asked.store, table.entries, asked.evidence, asked.frame)
+    explainer = Explainer(name, table, asked.frame, asked.store)
     return Grid(
-        caption=layout.caption,
-        heads=tuple((head.label, head.of_paper) for head in layout.heads),
+        layout=layout,
         groups=tuple((KINDS[kind], tuple(lines)) for kind, lines in made.items() if lines),
-        footnotes=layout.footnotes,
         notes=tuple(note for note in notes if not isinstance(note, Detail)),
         details=tuple(note for note in notes if isinstance(note, Detail)),
         explanations=tuple(
@@ -102,7 +99,7 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
 
 
 def _style(table: Table) -> TableStyle:
-    """The paper's values beside ours where they can be compared; else a tap shows them."""
+    """The paper's values are beside ours if comparable; otherwise a tap shows them."""
     reference: Literal["hide"] | None = None if table.plan.like_the_paper else "hide"
     return TableStyle(reference=reference)
 
@@ -117,7 +114,7 @@ def _on_the_paper(table: Table) -> list[str]:
 
 
 def _places(table: Table, layout: Layout, row: str | None) -> list[Where | None]:
-    """Of each printed cell what it is in the table; None for the paper's."""
+    """The cell of the table behind each printed one; None for the paper's values."""
     columns = iter(table.study.columns)
     own = [None if head.of_paper else next(columns) for head in layout.heads]
     return [None if row is None or column is None else (row, column) for column in own]

@@ -1,4 +1,4 @@
-"""What the page tells, as plain values: a summary, and a section for each table."""
+"""The contents of the page as plain values: a summary, and a section for each table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ablation.evidence.claims import Verdict
 from ablation.figures import Asked
-from ablation.pages.claims import ToldClaim, counted, told_claims
+from ablation.pages.claims import PageClaim, claims_of, counted
 from ablation.pages.costs import Missing, Spent, missing, spent
 from ablation.pages.drawn import Drawn, drawn_of
 from ablation.pages.facts import origin_of
@@ -23,20 +23,26 @@ from ablation.report.notes import SYNTHETIC
 from ablation.report.questions import asked_tables, why_none
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
-from ablation.text import plural
+from ablation.text import and_joined, plural
 from ablation.units import Unit
 from skelcon.errors import UserError
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with all that belongs to it.
+    """A table with its claims, figures, costs and provenance.
 
     Attributes:
-        anchor: of its place on the page.
-        name: of its directory.
-        numbers: how many cells have one, of how many that can.
-        left_out: figures that are not drawn, and why.
+        anchor: its id on the page.
+        name: the name of its directory.
+        about: short facts below the title.
+        numbers: how many cells have a number, and how many are applicable.
+        verdicts: verdict -> number of claims.
+        left_out: (name, reason) of figures that are not drawn.
+        spent: costs by kind of unit.
+        missing: cells without a number, by reason.
+        origin: where the numbers come from.
+        commands: (what it does, command line).
     """
 
     anchor: str
@@ -45,7 +51,7 @@ class Section:
     about: tuple[str, ...]
     numbers: tuple[int, int]
     grid: Grid
-    claims: tuple[ToldClaim, ...]
+    claims: tuple[PageClaim, ...]
     verdicts: dict[Verdict, int]
     figures: tuple[Drawn, ...]
     left_out: tuple[tuple[str, str], ...]
@@ -57,12 +63,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """All of it.
+    """The whole page.
 
     Attributes:
-        sentences: what a reader should know after ten seconds.
-        verdicts: of all claims.
-        damaged: tables that cannot be read, and why.
+        sentences: a summary.
+        verdicts: verdict -> number of claims in all tables.
+        spent: costs of all tables by kind of unit; units that they share count once.
+        damaged: (name, reason) of tables that cannot be read.
     """
 
     title: str
@@ -75,14 +82,14 @@ class Page:
 
 @dataclass(frozen=True)
 class Results:
-    """Tables of a results directory by name, and those that cannot be read, with the reason."""
+    """The tables of a results directory, and (name, reason) of those that cannot be read."""
 
     tables: dict[str, Asked]
     damaged: tuple[tuple[str, str], ...] = ()
 
 
 def read_results(results: Path, names: Sequence[str] = ()) -> Results:
-    """The named tables, or all.
+    """The tables with the given names, or all.
 
     Raises:
         UserError: for a name that is unknown or damaged, or if there is no table at all.
@@ -102,7 +109,7 @@ def read_results(results: Path, names: Sequence[str] = ()) -> Results:
 
 
 def make_page(results: Results, *, figures: bool = True) -> Page:
-    """The page of some tables; ``figures`` are what takes most of the time."""
+    """The page of some tables; without ``figures`` it is made much faster."""
     anchors = _anchors(results.tables)
     sections = tuple(
         _section(name, anchors[name], asked, figures) for name, asked in results.tables.items()
@@ -116,7 +123,7 @@ def make_page(results: Results, *, figures: bool = True) -> Page:
     verdicts = counted([claim.verdict for section in sections for claim in section.claims])
     data = dict.fromkeys(_data_name(plan) for plan in plans)
     return Page(
-        title=f"Ablations on {_listed(data)}",
+        title=f"Ablations on {and_joined([*data])}",
         sentences=tuple(_sentences(sections, plans, verdicts, every[-1])),
         verdicts=verdicts,
         sections=sections,
@@ -130,11 +137,10 @@ def _data_name(plan: Plan) -> str:
 
 
 def _anchors(names: Iterable[str]) -> dict[str, str]:
-    """Names as parts of an address, no two alike."""
+    """Name -> unique id on the page."""
     found: dict[str, str] = {}
     for number, name in enumerate(names, 1):
         anchor = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "table"
-        # What the page itself has is called something else.
         taken = anchor in found.values() or not anchor[0].isalpha()
         found[name] = f"table-{number}-{anchor}" if taken else anchor
     return {name: f"t-{anchor}" for name, anchor in found.items()}
@@ -143,7 +149,7 @@ def _anchors(names: Iterable[str]) -> dict[str, str]:
 def _section(name: str, anchor: str, asked: Asked, figures: bool) -> Section:
     plan, table = asked.plan, asked.table
     drawn, left_out = drawn_of(asked) if figures else ((), ())
-    claims = told_claims(table)
+    claims = claims_of(table)
     known = [entry for entry in table.entries.values() if entry.mean is not None]
     never = sum(e.reason.startswith("not applicable") for e in table.entries.values())
     return Section(
@@ -193,7 +199,7 @@ def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
 def _sentences(
     sections: Sequence[Section], plans: Sequence[Plan], verdicts: dict[Verdict, int], every: Spent
 ) -> list[str]:
-    presets = _listed(dict.fromkeys(f"{plan.preset} preset" for plan in plans))
+    presets = and_joined([*dict.fromkeys(f"{plan.preset} preset" for plan in plans)])
     seeds = sorted({len(plan.seeds) for plan in plans})
     per_number = f"{seeds[0]} to {plural(seeds[-1], 'seed')}"
     per_number = plural(seeds[0], "seed") if len(seeds) == 1 else per_number
@@ -213,9 +219,3 @@ def _sentences(
         f"{plural(every.units, 'unit')}{took}."
     )
     return found
-
-
-def _listed(names: Iterable[str]) -> str:
-    """``a``, ``a and b``, ``a, b and c``."""
-    *first, last = names
-    return f"{', '.join(first)} and {last}" if first else last

@@ -1,4 +1,4 @@
-"""The page as HTML: one file, with nothing to load and nothing to run but its own script."""
+"""The page as HTML: one file that loads nothing and runs only its own script."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ PACKAGE, FILES = "ablation.pages", "files"
 def to_html(page: Page) -> str:
     """The whole document.
 
-    Every text goes through :func:`ablation.doors.to_html`. The policy in its head lets a browser
-    run this script and use this style alone, and ask the network for nothing.
+    Every text is escaped by :func:`ablation.doors.to_html`. The content security policy in its head
+    allows only this script and this style sheet, and no network access.
     """
     style, script = _own("report.css"), _own("report.js")
     policy = (
@@ -36,7 +36,7 @@ def _own(file: str) -> str:
 
 
 def _digest(text: str) -> str:
-    """As a content security policy names what it allows."""
+    """The hash by which a content security policy allows a text."""
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
@@ -45,7 +45,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader(PACKAGE, FILES),
         undefined=jinja2.StrictUndefined,
         autoescape=True,
-        finalize=_through_the_door,
+        finalize=_escaped,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -53,6 +53,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _through_the_door(value: object) -> object:
-    """What stands for a value in the document; what is markup already stays."""
+def _escaped(value: object) -> object:
+    """A value as HTML; markup stays as it is."""
     return value if isinstance(value, Markup) else Markup(doors.to_html(str(value)))

@@ -1,4 +1,4 @@
-"""Numbers with their intervals as small drawings: plain coordinates, in hundredths of a width."""
+"""Numbers with their intervals as small drawings: coordinates from 0 to 100."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ablation.statistics import Estimate
 
 @dataclass(frozen=True)
 class Strip:
-    """A point and what is around it, from 0 to 100.
+    """A point with its interval, as coordinates from 0 to 100.
 
     Attributes:
-        zero: where the value 0 is; None if it is of no interest.
+        zero: coordinate of the value 0; None if it is not drawn.
     """
 
     low: float
@@ -26,7 +26,7 @@ class Strip:
 
 
 def strip(table: Table, cell: Where) -> Strip | None:
-    """A cell among those of its column; None without an interval or a ± to draw."""
+    """A cell on the scale of its column; None if it has neither interval nor ±."""
     entry = table.entries[cell]
     own = _range_of(table, cell)
     if own is None or entry.mean is None or entry.unit != "percent":
@@ -45,14 +45,14 @@ def _range_of(table: Table, cell: Where) -> tuple[float, float] | None:
 
 
 def reach_of(answers: Iterable[Answer]) -> float:
-    """How far from zero the differences of a table and their intervals go."""
+    """The largest distance from zero of the differences of all claims and their intervals."""
     found = [each.difference for answer in answers for each in answer.comparisons]
     ends = [abs(end) for each in found if each is not None for end in _ends(each)]
     return max(ends, default=0.0)
 
 
 def effect_strip(difference: Estimate | None, reach: float) -> Strip | None:
-    """A difference with its interval, zero in the middle; None where there is none."""
+    """A difference with its interval and zero in the middle; None if there is no difference."""
     if difference is None or reach == 0:
         return None
     low, high = _ends(difference)
@@ -66,7 +66,7 @@ def _ends(difference: Estimate) -> tuple[float, float]:
 def _placed(
     low: float, point: float, high: float, start: float, end: float, zero: float | None = None
 ) -> Strip:
-    """Within a margin of 4 on both sides, so that points are whole."""
+    """Coordinates with a margin of 4 on both sides, so that points are not cut off."""
     width = end - start
 
     def at(value: float) -> float:

@@ -1,15 +1,18 @@
-"""The page in short, in Markdown: for the description of a pull request."""
+"""A summary of the page in Markdown, for the description of a pull request."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ablation.doors import to_markdown as text
-from ablation.pages.claims import ToldClaim
+from ablation.pages.claims import PageClaim
 from ablation.pages.page import Page, Section
 from ablation.report.claims_export import EXPLAINED
+from ablation.report.markdown import to_markdown as table_to_markdown
 
 
 def to_markdown(page: Page) -> str:
-    """Summary, tables and claims; no explanations, figures and provenance."""
+    """Summary, tables and claims, without explanations, figures and provenance."""
     lines = [f"# {text(page.title)}", "", *map(text, page.sentences), ""]
     lines += ["| table | numbers | hold | not shown | contradicted | compute time |"]
     lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
@@ -29,28 +32,18 @@ def to_markdown(page: Page) -> str:
 
 def _section(section: Section) -> list[str]:
     grid = section.grid
-    lines = ["", f"## {text(section.title)}", "", text(grid.caption), ""]
-    lines.append("| row | " + " | ".join(text(label) for label, _ in grid.heads) + " |")
-    lines.append("| --- |" + " ---: |" * len(grid.heads))
-    for heading, group in grid.groups:
-        for line in group:
-            cells = []
-            for cell in line.cells:
-                number = f"{cell.number} {cell.beside}".strip() or text(cell.missing)
-                cells.append(f"**{number}**" if cell.best else number)
-            label = f"*{text(line.label)}*" if heading else text(line.label)
-            lines.append(f"| {label} | {' | '.join(cells)} |")
-    lines += ["", *(f"- {text(note)}" for note in grid.notes)] if grid.notes else []
+    table = table_to_markdown(replace(grid.layout, notes=grid.notes))
+    lines = ["", f"## {text(section.title)}", "", table.rstrip()]
     lines += ["", *map(_claim, section.claims)] if section.claims else []
     failed = [each for each in section.missing if each.state != "not applicable"]
     lines += ["", *(f"- {each.state}: {text(f'{each.where}: {each.reason}')}" for each in failed)]
     return lines if failed else lines[:-1]
 
 
-def _claim(claim: ToldClaim) -> str:
+def _claim(claim: PageClaim) -> str:
     weakest = claim.weakest
     what = f"{weakest.pair} {weakest.effect}, p {claim.p or '-'}" if weakest is not None else ""
     why = "; ".join(part for part in (what, claim.why) if part)
     source = f" ({claim.source})" if claim.source else ""
-    told = text(f"{claim.text}{source}")
-    return f"- {claim.mark} **{claim.verdict}**: {told}" + (f" — {text(why)}" if why else "")
+    line = f"- {claim.mark} **{claim.verdict}**: {text(f'{claim.text}{source}')}"
+    return f"{line} — {text(why)}" if why else line

@@ -1,4 +1,4 @@
-"""Where the numbers of a table come from: `explain`, `compare` and the command that repeats them.
+"""Where numbers come from: `explain`, `compare`, and the command that reproduces them.
 
-Above `ablation.report`: tables are read from a results directory, nothing is run.
+Above `ablation.report`: it reads tables from a results directory and runs nothing.
 """

@@ -1,7 +1,7 @@
-"""Two results directories side by side: cell by cell, and what their tables differ in.
+"""Two results directories side by side: cell by cell, and how their tables differ.
 
-A difference is the second less the first. Where both tested the same clips it is paired, clip by
-clip and, over the seeds of both, seed by seed; else the variances of the two add up. The p values
+A difference is the second less the first. If both tested the same clips it is paired clip by clip
+and, over the seeds of both, seed by seed; otherwise the variances of the two add up. The p values
 of a table are corrected by Holm over its cells.
 """
 
@@ -19,9 +19,9 @@ from ablation.evidence.evidence import Evidence, Where, evidence_of
 from ablation.evidence.hits import ClipHits
 from ablation.plan import Plan
 from ablation.provenance.configurations import Differing, differences
+from ablation.report import cells_frame, measured
 from ablation.report.from_results import load_plan
 from ablation.report.questions import ASKED, asked_tables, why_none
-from ablation.report.table import cells_frame, printed
 from ablation.statistics import LEVEL, Estimate, adjusted, difference_of, unpaired_difference
 from ablation.store import Store
 from skelcon.errors import UserError, nearest
@@ -31,7 +31,7 @@ Pairing = Literal["seeds and clips", "clips", "seeds", "unpaired"]
 
 @dataclass(frozen=True)
 class Side:
-    """A table of one of the two directories, with what its cells are known by."""
+    """A table of one of the two directories, with the samples behind its cells."""
 
     plan: Plan
     store: Store
@@ -39,14 +39,14 @@ class Side:
 
     @classmethod
     def of(cls, results: Path, name: str) -> Side:
-        """Read a table; :class:`UserError` if it is damaged."""
+        """Read the table ``name``; :class:`UserError` if it is damaged."""
         store = Store(results)
         plan = load_plan(results, name)
-        frame = printed(plan, cells_frame(plan, store))
-        return cls(plan, store, evidence_of(plan, frame[frame["state"] != "reported"], store))
+        frame = measured(plan, cells_frame(plan, store))
+        return cls(plan, store, evidence_of(plan, frame, store))
 
     def keys(self, cell: Where) -> set[str]:
-        """The units that a cell's values come from."""
+        """The keys of the units behind a cell."""
         cells = (each for each in self.plan.cells if (each.row, each.column) == cell)
         return {each.unit.key for each in cells if each.unit is not None}
 
@@ -56,12 +56,13 @@ class CellPair:
     """A cell that both tables have.
 
     Attributes:
-        unit: percent or millions, as it is printed; the estimates are fractions or counts.
-        difference: the second less the first; None where one of them has no value.
-        paired: by what.
-        p: of the difference, corrected; None where it has no error, or the same units gave the
-            same numbers.
-        same_units: whether the same units are behind both.
+        unit: percent or millions, as printed; the estimates are fractions or counts.
+        first, second: the values; None if missing.
+        difference: the second less the first; None if one of them is missing.
+        paired: how they are paired.
+        p: corrected p value of the difference; None if it has no error, or if both have the same
+            units and numbers.
+        same_units: whether both come from the same units.
     """
 
     row: str
@@ -76,7 +77,7 @@ class CellPair:
 
     @property
     def same(self) -> bool:
-        """Whether there is nothing to compare: the same units with the same numbers."""
+        """Whether both have the same units and the same numbers."""
         found = self.difference
         return self.same_units and found is not None and found.value == found.error == 0
 
@@ -88,7 +89,7 @@ class CellPair:
 
 @dataclass(frozen=True)
 class TablePair:
-    """A table that both directories have; ``differing`` is what it differs in but its numbers."""
+    """A table that both directories have, and the facts other than numbers that differ."""
 
     name: str
     first: Plan
@@ -99,7 +100,7 @@ class TablePair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two results directories; the names of what only one of them has."""
+    """Two results directories; ``only_first`` and ``only_second`` are tables of one alone."""
 
     first: Path
     second: Path
@@ -109,12 +110,12 @@ class Comparison:
 
 
 def compare_results(first: Path, second: Path, name: str | None = None) -> Comparison:
-    """Compare the tables that both have, or the one called ``name``.
+    """Compare the tables that both directories have, or the one called ``name``.
 
     Args:
-        first, second: results directories, or a table's directory in one: tables of other names
-            are compared so.
-        name: of a table in both.
+        first, second: two results directories, or the directories of two tables in them, which may
+            have different names.
+        name: the name of a table in both.
 
     Raises:
         UserError: if there is nothing to compare.
@@ -142,7 +143,7 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
 
 
 def _with_cells(found: Comparison) -> Comparison:
-    """``found``; :class:`UserError` if there is not a single cell to compare."""
+    """``found``; :class:`UserError` if it has no cell to compare."""
     names = ", ".join(pair.name for pair in found.tables)
     cells = [cell for pair in found.tables for cell in pair.cells]
     if not cells:
@@ -165,7 +166,7 @@ def _pair(name: str, one: Side, other: Side) -> TablePair:
 
 
 def _corrected(cells: list[CellPair]) -> tuple[CellPair, ...]:
-    """With p values, of numbers that have an error, corrected over all of them."""
+    """The cells with p values, corrected over all differences that have an error."""
     tested = {
         number: each.difference.p
         for number, each in enumerate(cells)
@@ -191,7 +192,7 @@ def _cells(one: Side, other: Side) -> Iterator[CellPair]:
 
 
 def _difference(one: Side, other: Side, cell: Where) -> tuple[Estimate | None, Pairing]:
-    """The second less the first, and by what it is paired."""
+    """The second less the first, and how the two are paired."""
     first, second = (each.evidence.estimate(cell) for each in (one, other))
     if first is None or second is None:
         return None, "unpaired"
@@ -220,20 +221,20 @@ def _of_seeds(hits: ClipHits, seeds: list[int]) -> NDArray[np.float64]:
 
 
 def _same_clips(first: Plan, hits: ClipHits, second: Plan, others: ClipHits) -> bool:
-    """Whether the same recordings were tested, in the same groups, however they were imported."""
+    """Whether both tested the same recordings in the same groups, even if imported differently."""
     if not np.array_equal(hits.groups, others.groups):
         return False
     one, other = first.dataset, second.dataset
     if one.fingerprint == other.fingerprint:
         return np.array_equal(hits.clips, others.clips)
-    if one.synthetic or other.synthetic:  # other clips have the same names
+    if one.synthetic or other.synthetic:  # all synthetic data has the same clip names
         return False
     names = [one.clip_names[i] for i in hits.clips] == [other.clip_names[i] for i in others.clips]
     return names and np.array_equal(one.labels[hits.clips], other.labels[others.clips])
 
 
 def _same_sample(first: Plan, second: Plan) -> bool:
-    """Whether two tables test the same clips, where it is not known which of them were right."""
+    """Whether two tables without known hits test the same clips."""
     one, other = (
         (plan.dataset.fingerprint, plan.protocol, plan.evaluate_on) for plan in (first, second)
     )

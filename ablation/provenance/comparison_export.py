@@ -1,4 +1,4 @@
-"""A comparison in words, as lines of a frame and as JSON; differences in percentage points."""
+"""A comparison in words, as a frame and as JSON; differences are in percentage points."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def frame_of(comparison: Comparison) -> pd.DataFrame:
 
 
 def _values(cell: CellPair) -> dict[str, Any]:
-    """What :data:`COLUMNS` has of a cell."""
+    """The values of a cell for :data:`COLUMNS`, without the table's name."""
     scale, found = scale_of(cell), cell.difference
     within = found.interval if found is not None and cell.unit == "percent" else None
     low, high = (None, None) if within is None else (scale * end for end in within)
@@ -56,7 +56,7 @@ def _values(cell: CellPair) -> dict[str, Any]:
 
 
 def scale_of(cell: CellPair) -> float:
-    """From a fraction or a count to what is printed."""
+    """The factor from a fraction or a count to the printed number."""
     return 100.0 if cell.unit == "percent" else 1e-6
 
 
@@ -82,15 +82,15 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def told(pair: TablePair) -> list[str]:
-    """How the cells of a table are paired, and what else is to know of them."""
+def remarks(pair: TablePair) -> list[str]:
+    """How the cells of a table are paired, and whether the same units have other numbers."""
     ways = [cell.paired for cell in pair.cells if cell.difference is not None and not cell.same]
     counts = {way: ways.count(way) for way in dict.fromkeys(ways)}
     found = [f"{plural(count, 'cell')} {_WORDS[way]}." for way, count in counts.items()]
     others = sum(cell.same_units and not cell.same for cell in pair.cells)
     if others:
         found.append(
-            f"{plural(others, 'cell')} of the same units with other numbers: machines, threads or "
+            f"{plural(others, 'cell')} with the same units but other numbers: machines, threads or "
             "versions round differently."
         )
     return found

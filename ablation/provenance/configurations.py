@@ -1,4 +1,4 @@
-"""In what two tables of the same name differ: data, preset, settings, rows, versions, machines."""
+"""The facts in which two tables differ: data, preset, settings, rows, versions, machines."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from skelcon.data import SkeletonDataset
 from skelcon.settings import assignments
 
 MOST_NAMED = 4
-"""So many cells are named before they are only counted."""
+"""Up to so many cells are named; the others are counted."""
 NONE = "none"
 Facts = tuple[tuple[str, str], ...]
-"""Terms, each with what is said of it."""
+"""Terms with their values, such as ("Machine", "AMD EPYC, 2 cores")."""
 _VERSION = "version of "
 
 
@@ -32,9 +32,9 @@ class Differing:
     """A fact in which two tables differ.
 
     Attributes:
-        what: such as ``preset`` or ``pretrain.optimiser.lr``.
-        first, second: of each.
-        where: in which rows or cells; empty if everywhere.
+        what: the name of the fact, such as ``preset`` or ``pretrain.optimiser.lr``.
+        first, second: its value in each table.
+        where: the rows, columns or cells in which it differs; empty for all.
     """
 
     what: str
@@ -44,7 +44,7 @@ class Differing:
 
 
 def differences(one: tuple[Plan, Store], other: tuple[Plan, Store]) -> tuple[Differing, ...]:
-    """What differs in the questions, in the settings of cells, and in where units ran."""
+    """The differences in the questions, in the settings of cells, and in code and machines."""
     (first, first_store), (second, second_store) = one, other
     found = list(_unequal(_asked(first), _asked(second)))
     found += _settings(first, second)
@@ -85,7 +85,7 @@ def _data(dataset: SkeletonDataset) -> str:
 
 
 def _settings(first: Plan, second: Plan) -> list[Differing]:
-    """The settings in which cells of both differ, each with where it does."""
+    """The settings that differ in cells of both tables."""
     units = [_units_of(plan) for plan in (first, second)]
     cells = [cell for cell in units[0] if cell in units[1]]
     known: dict[str, Json] = {}
@@ -98,9 +98,9 @@ def _settings(first: Plan, second: Plan) -> list[Differing]:
 
 
 def _units_of(plan: Plan) -> dict[Where, Unit]:
-    """Of each cell the unit of its first seed; seeds and folds have the same settings.
+    """Cell -> the unit of its first seed; all seeds and folds have the same settings.
 
-    A fusion has none of its own: those of the columns that it adds up are told there.
+    Fusions are left out: the columns that they add up have the settings.
     """
     units: dict[Where, Unit] = {}
     for cell in plan.cells:
@@ -116,13 +116,13 @@ def _described(unit: Unit, known: dict[str, Json]) -> Json:
 
 
 def _where(some: Sequence[Where], cells: Sequence[Where]) -> str:
-    """``""`` for all, ``rows a, b`` or ``columns seq`` for whole ones, else the cells."""
+    """``rows a, b`` or ``columns seq`` if they differ as a whole, else cells; empty for all."""
     if len(some) == len(cells):
         return ""
     for axis, noun in enumerate(("row", "column")):
         names = dict.fromkeys(cell[axis] for cell in some)
         if sum(cell[axis] in names for cell in cells) == len(some):
-            return f"{noun}{'s' * (len(names) > 1)} {', '.join(names)}"
+            return f"{noun if len(names) == 1 else noun + 's'} {', '.join(names)}"
     named = ", ".join(" / ".join(cell) for cell in some[:MOST_NAMED])
     more = len(some) - MOST_NAMED
     return f"{named} and {more} more" if more > 0 else named
@@ -132,7 +132,7 @@ def _where(some: Sequence[Where], cells: Sequence[Where]) -> str:
 
 
 def ran(keys: Iterable[str], store: Store) -> Json:
-    """What the provenance of finished units says of code and machines, each fact once."""
+    """Code and machines of the finished units, from their provenance; each fact once."""
     found: dict[str, dict[str, None]] = {}
     for key in keys:
         values = store.files(key).read_or_none(PROVENANCE) if store.is_done(key) else None
@@ -142,15 +142,17 @@ def ran(keys: Iterable[str], store: Store) -> Json:
 
 
 def facts_of(found: Json) -> Facts:
-    """What :func:`ran` tells, with the versions in one line."""
+    """The facts of :func:`ran` as terms, with all versions in one."""
     versions = [
         f"{term.removeprefix(_VERSION)} {value}"
         for term, value in found.items()
         if term.startswith(_VERSION)
     ]
     others = ((term, value) for term, value in found.items() if not term.startswith(_VERSION))
-    told = ((term[0].upper() + term[1:], str(value)) for term, value in others)
-    return (*told, *((("Versions", ", ".join(versions)),) if versions else ()))
+    terms = [(term[0].upper() + term[1:], str(value)) for term, value in others]
+    if versions:
+        terms.append(("Versions", ", ".join(versions)))
+    return tuple(terms)
 
 
 def _facts(provenance: Json) -> Iterable[tuple[str, str]]:

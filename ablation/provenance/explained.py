@@ -1,4 +1,4 @@
-"""How a number came about, in the texts that the terminal and the page show."""
+"""How a number was computed, in the texts that the terminal and the page show."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class Explained:
     """A cell.
 
     Attributes:
-        row, column: what the table prints for them.
-        sentences: its interval, its spread, its place in the column, the paper's value.
-        heads, values: what each seed (and fold) gave, with its units and their time.
-        settings: those that are not the paper's defaults, with who set them.
-        defaults: how many are, such as ``31 settings``.
+        row, column: their labels in the table.
+        sentences: its interval, its spread, its rank in the column, the paper's value.
+        heads, values: a table of the value of each seed (and fold), its units and their time.
+        settings: key, value and source of each setting that is not the paper's default.
+        defaults: how many settings are, such as ``31 settings``.
         facts: versions, revision, machine and arithmetic of its units.
-        command, remarks: the shell line that computes it again, and what is to be filled in.
+        command, remarks: the shell command that reproduces it, and what has to be filled in.
     """
 
     row: str

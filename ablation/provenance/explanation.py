@@ -1,4 +1,4 @@
-"""How a number of a table came about, from the results directory alone."""
+"""How a number of a table was computed, from the results directory alone."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from ablation.evidence.evidence import Evidence, Where, evidence_of
+from ablation.evidence.evidence import Evidence, Where
 from ablation.fusion import Fusion, evaluations_of
 from ablation.plan import Cell, Plan
 from ablation.provenance.cells import seconds_of, settings_of
 from ablation.provenance.configurations import ran
 from ablation.provenance.reproducing import Command, Commands, keys_of
-from ablation.report.entry import Entry, number
+from ablation.report import Entry, Table, cells_frame, make_table, measured, number
 from ablation.report.from_results import load_plan
-from ablation.report.table import cells_frame, entries_of, printed
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import plural
@@ -35,14 +34,14 @@ DEFAULT = "default"
 
 @dataclass(frozen=True)
 class Value:
-    """What one seed (and fold) gave.
+    """The value of one seed (and fold).
 
     Attributes:
-        value: a fraction or a count; None without one, then ``reason`` says why.
-        unit: the key of the evaluation; of a fusion ``key+key``.
-        pretrainings: the keys of what it evaluates.
-        seconds, pretraining_seconds: wall time.
-        peak_memory: of any of its units, in MiB.
+        value: a fraction or a count; None if missing, and then ``reason`` says why.
+        unit: the key of the evaluation; ``key+key`` of a fusion.
+        pretrainings: the keys of the pre-trainings that it evaluates.
+        seconds, pretraining_seconds: wall time of the evaluation, and of its pre-trainings.
+        peak_memory: the highest peak of its units, in MiB.
     """
 
     seed: int
@@ -58,7 +57,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that decided the number, and who set it."""
+    """A setting of the cell's units, and where its value comes from."""
 
     key: str
     value: Any
@@ -67,15 +66,20 @@ class Setting:
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a number came about.
+    """How a number was computed.
 
     Attributes:
-        row_label, column_label: what the table prints for row and column.
+        table, row, column: the names of the cell.
+        row_label, column_label: their labels in the table.
+        metric: the metric of the column.
         entry: the number as the table prints it.
-        paper: what the paper reports, with its source; empty where it reports nothing.
-        over: what its interval is over; empty where there is none.
-        data: of each data set its facts.
+        paper: the paper's value with its source; empty if it reports none.
+        over: the samples that the interval is over; empty if there is no interval.
+        values: the value of each seed and fold.
+        settings: all settings of its units.
+        data: the facts of each data set.
         ran: versions, revision, machine and arithmetic of its units.
+        command: the command that reproduces it.
     """
 
     table: str
@@ -96,53 +100,51 @@ class Explanation:
     command: Command
 
     def to_json(self) -> Json:
-        """Plain values."""
+        """As plain values for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Explainer:
-    """Explains the cells of a table that has been made.
+    """Explains the cells of a table.
 
     Attributes:
-        table: its name.
-        plan, store: of the table.
-        entries, evidence, frame: what it was made of.
+        name: the name of the table.
+        table: the table.
+        frame: the lines that it was made from.
+        store: where its units are.
     """
 
-    table: str
-    plan: Plan
-    store: Store
-    entries: Mapping[Where, Entry]
-    evidence: Evidence
+    name: str
+    table: Table
     frame: pd.DataFrame
+    store: Store
 
     @classmethod
-    def of(cls, results: Path, table: str) -> Explainer:
-        """For a table of a results directory; :class:`UserError` if it is not there."""
-        store, plan = Store(results), load_plan(results, table)
+    def of(cls, results: Path, name: str) -> Explainer:
+        """The explainer of a table in a results directory; :class:`UserError` if there is none."""
+        store, plan = Store(results), load_plan(results, name)
         frame = cells_frame(plan, store)
-        evidence = evidence_of(plan, printed(plan, frame[frame["state"] != "reported"]), store)
-        return cls(table, plan, store, entries_of(plan, frame, evidence), evidence, frame)
+        return cls(name, make_table(plan, frame, store), frame, store)
 
     def explain(self, where: Where) -> Explanation:
         """Explain the cell in a row and a column."""
-        plan, store, (row, column) = self.plan, self.store, where
+        table, plan, store, (row, column) = self.table, self.table.plan, self.store, where
         cells = [each for each in plan.cells if (each.row, each.column) == where]
         shown = self._shown
         lines = shown[(shown["row"] == row) & (shown["column"] == column)]
         keys = sorted(keys_of(plan, where))
         known = [store.files(key).read_or_none(PROVENANCE) for key in keys if store.is_done(key)]
         return Explanation(
-            table=self.table,
+            table=self.name,
             row=row,
             column=column,
-            row_label=plan.study.all_rows[row].label or row,
-            column_label=plan.study.columns[column].label or column,
+            row_label=table.label(row),
+            column_label=table.column_label(column),
             metric=plan.metric(column),
-            entry=self.entries[where],
-            paper=_paper(plan, self.entries[where]),
-            over=_over(plan, self.evidence, where),
+            entry=table.entries[where],
+            paper=_paper(table, table.entries[where]),
+            over=_over(plan, table.evidence, where),
             values=tuple(
                 _value(cell, line["value"], line["reason"], store)
                 for cell, line in zip(cells, lines.to_dict("records"), strict=True)
@@ -157,11 +159,11 @@ class Explainer:
 
     @cached_property
     def _shown(self) -> pd.DataFrame:
-        return printed(self.plan, self.frame)
+        return measured(self.table.plan, self.frame)
 
     @cached_property
     def _commands(self) -> Commands:
-        return Commands(self.plan)
+        return Commands(self.table.plan)
 
 
 def explain(results: Path, table: str, row: str, column: str) -> Explanation:
@@ -170,29 +172,30 @@ def explain(results: Path, table: str, row: str, column: str) -> Explanation:
     Args:
         results: the results directory.
         table: the name of a table in it.
-        row, column: their names, or what the table prints for them.
+        row, column: their names, or their labels in the table.
 
     Raises:
         UserError: if there is no such table, row or column.
     """
     explainer = Explainer.of(results, table)
-    study = explainer.plan.study
+    study = explainer.table.study
     labels = {name: each.label for name, each in study.all_rows.items()}
     row = _named(f"table '{table}' has no row", row, labels)
     heads = {name: each.label for name, each in study.columns.items()}
     return explainer.explain((row, _named(f"table '{table}' has no column", column, heads)))
 
 
-def _paper(plan: Plan, entry: Entry) -> str:
-    """``70.1 (Table 5, x-view)``; empty where there is none, or beside synthetic data."""
-    if plan.report is None or plan.synthetic or entry.paper is None:
+def _paper(table: Table, entry: Entry) -> str:
+    """``70.1 (Table 5, x-view)``; empty if there is none, or beside synthetic data."""
+    report = table.plan.report
+    if report is None or not table.show_paper or entry.paper is None:
         return ""
-    unlike = "" if plan.like_the_paper else ", of another data set, protocol or scale"
-    return f"{number(entry.paper, entry.unit, of_paper=True)} ({plan.report.source}{unlike})"
+    unlike = "" if table.plan.like_the_paper else ", of another data set, protocol or scale"
+    return f"{number(entry.paper, entry.unit, of_paper=True)} ({report.source}{unlike})"
 
 
 def _named(problem: str, asked: str, labels: Mapping[str, str | None]) -> str:
-    """The name of what is asked for by its name or its label."""
+    """The name of the row or column with this name or label."""
     if asked in labels:
         return asked
     for name, label in labels.items():
@@ -223,7 +226,7 @@ def _value(cell: Cell, value: float, reason: str, store: Store) -> Value:
 
 
 def _seconds(store: Store, keys: Sequence[str]) -> float | None:
-    """The wall time of all; None where that of one is not known."""
+    """The total wall time of units; None if the time of one is not known."""
     found = [seconds_of(store, key) for key in keys]
     known = [seconds for seconds in found if seconds is not None]
     return sum(known) if known and len(known) == len(found) else None
@@ -236,7 +239,7 @@ def _over(plan: Plan, evidence: Evidence, cell: Where) -> str:
         return ""
     seeds = plural(estimate.seeds, "seed")
     if hits is None:
-        return f"{seeds}, and not over the test sample: its predictions are not known"
+        return f"{seeds}, not over the test sample: its predictions are not known"
     unit = next(each.unit for each in plan.cells if (each.row, each.column) == cell and each.unit)
     kind = kind_of_groups(plan.dataset, unit.side.protocol, hits.clips)
     parts = [seeds] if estimate.seeds > 1 else []
@@ -263,7 +266,7 @@ def _facts(dataset: SkeletonDataset) -> Json:
 
 
 def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
-    """All settings that are in use, each with the last that set it."""
+    """The settings of a cell's units, each with the last source that sets it."""
     unit = next((each.unit for each in cells if each.unit is not None), None)
     if isinstance(unit, Fusion):
         about, source = plan.study.columns[where[1]], f"column {where[1]}"
@@ -282,7 +285,7 @@ def _settings(plan: Plan, cells: Sequence[Cell], where: Where) -> list[Setting]:
 
 
 def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Json]]:
-    """What sets the settings of a cell, in the order in which `Study.settings` applies it."""
+    """The sources of a cell's settings, in the order in which `Study.settings` merges them."""
     study, (row, column) = plan.study, where
     behind = study.columns[column].of or column
     names = DataNames.of(plan.dataset, plan.source)
@@ -296,7 +299,7 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
     if study.columns[behind].separate:
         layers.append((f"column {column}", {"pretrain.representations": []}))
     layers.append(("--set", plan.overrides))
-    if row in study.references:  # what makes it the reference comes last
+    if row in study.references:  # its own settings have precedence over --set
         layers += [of_row, of_column]
     nested = []
     for source, changes in layers:
@@ -307,21 +310,21 @@ def _layers(plan: Plan, where: Where, unit: EvaluateUnit) -> list[tuple[str, Jso
 
 
 def _spellings(key: str) -> list[str]:
-    """The key paths that may set a setting, the last of which wins.
+    """The key paths that may set a setting; the last one has precedence.
 
-    A view has what its own keys say and, where these are silent, what ``pretrain.augment`` has.
+    A view uses its own keys, and ``pretrain.augment`` for keys that it does not set.
     """
     common = "pretrain.augment."
     for own in ("pretrain.views.query.", "pretrain.views.key."):
         if key.startswith(own):
             return [common + key.removeprefix(own), key]
-    if key.startswith(common):  # it is the query's, and all views are alike
+    if key.startswith(common):  # all views are alike: the query's settings
         return [key, "pretrain.views.query." + key.removeprefix(common)]
     return [key]
 
 
 def _sets(tree: Json, key: str, representations: Sequence[str]) -> bool:
-    """Whether a tree of changes sets the value at a key path, maybe by representation."""
+    """Whether a tree of changes sets the value at a key path, for some representation or all."""
     found: Any = tree
     for part in key.split("."):
         if not isinstance(found, dict) or part not in found:

@@ -1,4 +1,4 @@
-"""The shell line that computes a cell again, and what has to be known for it."""
+"""The shell command that reproduces a cell or a table, and what has to be filled in."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from skelcon.errors import UserError
 from skelcon.presets import Preset
 
 AGAIN = "reproduced"
-"""The results directory of the command: in its own all units would be found done."""
+"""The results directory of the command; in the original one all units are done already."""
 PATH, SOURCE, PRESET = "PATH", "SOURCE", "PRESET.yaml"
 
 
@@ -32,8 +32,8 @@ class Command:
     """A command for the shell.
 
     Attributes:
-        line: it can be pasted once what the remarks name is filled in.
-        remarks: what has to be filled in, and what it will not reproduce.
+        line: the command, to be pasted once the placeholders are filled in.
+        remarks: what the placeholders are, and what the command does not reproduce.
     """
 
     line: str
@@ -42,16 +42,16 @@ class Command:
 
 @dataclass(frozen=True)
 class Commands:
-    """Writes the commands that run the cells of ``plan`` again."""
+    """Writes the commands that reproduce the cells of ``plan``."""
 
     plan: Plan
 
     def of(self, cell: Where | None, ran: Iterable[dict[str, Any]]) -> Command:
-        """What runs the units of a cell, or of all.
+        """The command for a cell, or for the whole table.
 
         Args:
             cell: row and column; None for the whole table.
-            ran: the provenance of the units that are done.
+            ran: the provenance of the finished units.
         """
         words, remarks = _question(self.plan)
         if cell is not None:
@@ -68,7 +68,7 @@ class Commands:
 
     @cached_property
     def _keys_today(self) -> set[str] | None:
-        """The units that this version plans for the same rows; None for a study of a file."""
+        """The keys that this version plans for the same rows; None for a study of the user."""
         plan = self.plan
         if plan.study.name not in known_studies():
             return None
@@ -92,7 +92,7 @@ class Commands:
 
 
 def _question(plan: Plan) -> tuple[list[str], list[str]]:
-    """The words of the command up to its rows, and what is to be filled in."""
+    """The words of the command up to its rows, and the remarks on its placeholders."""
     study, built_in = plan.study, plan.study.name in known_studies()
     words = ["skelcon-ablate", *([study.name] if built_in else ["run", f"{study.name}.yaml"])]
     remarks = [] if built_in else [f"{study.name}.yaml is the file of the study."]
@@ -119,7 +119,7 @@ def _question(plan: Plan) -> tuple[list[str], list[str]]:
 
 
 def _resources(ran: Iterable[dict[str, Any]]) -> list[str]:
-    """Threads and GPUs, which may change the last bits."""
+    """Options for threads and GPUs, which may change the last bits of the numbers."""
     words: dict[str, int] = {}
     for values in ran:
         threads, ranks = int(values.get("threads", 1)), int(values.get("ranks", 1))
@@ -131,7 +131,7 @@ def _resources(ran: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def seeds_as_word(seeds: tuple[int, ...]) -> str:
-    """As ``--seeds`` takes them: ``3`` for 0, 1 and 2, else a list.
+    """Seeds as a value of ``--seeds``: ``3`` for 0, 1 and 2, else a list.
 
     >>> seeds_as_word((0, 1, 2)), seeds_as_word((0, 5)), seeds_as_word((5,))
     ('3', '0,5', '5,')
@@ -142,7 +142,7 @@ def seeds_as_word(seeds: tuple[int, ...]) -> str:
 
 
 def settings_as_words(tree: dict[str, Any]) -> list[str]:
-    """As ``--set`` takes them, whatever they are.
+    """Settings as values of ``--set``.
 
     >>> settings_as_words({"pretrain": {"monitor": None, "representations": ["img"]}})
     ['pretrain.monitor=null', 'pretrain.representations=["img"]']
@@ -161,7 +161,7 @@ def _as_yaml(value: Any) -> str:
 
 
 def keys_of(plan: Plan, cell: Where | None) -> set[str]:
-    """The units behind a cell (or behind all), its pre-trainings included."""
+    """The keys of all units behind a cell, or behind the whole table, with its pre-trainings."""
     units = (each.unit for each in plan.cells if cell in (None, (each.row, each.column)))
     return {
         key
@@ -172,5 +172,5 @@ def keys_of(plan: Plan, cell: Where | None) -> set[str]:
 
 
 def shell_compare(results: Path, name: str) -> str:
-    """The line that compares what was reproduced with what there is."""
+    """The command that compares the reproduced table with the original one."""
     return shlex.join(["skelcon-ablate", "compare", str(results / name), f"{AGAIN}/{name}"])

@@ -1,4 +1,4 @@
-"""Claims and their answers in words, as lines of a frame, as Markdown and as JSON."""
+"""Claims and their verdicts in words, as a frame, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -38,10 +38,8 @@ def pair_name(table: Table, each: Compared) -> str:
 
 
 def effect(each: Compared) -> str:
-    """``+3.1 [0.4, 5.8]`` points; empty where there is none."""
-    if each.difference is None:
-        return ""
-    return difference(each.difference)
+    """``+3.1 [0.4, 5.8]``, in percentage points; empty if there is no difference."""
+    return "" if each.difference is None else difference(each.difference)
 
 
 def frame_of(answers: Sequence[Answer]) -> pd.DataFrame:
@@ -57,7 +55,7 @@ def frame_of(answers: Sequence[Answer]) -> pd.DataFrame:
 
 
 def _values(each: Compared) -> tuple[Any, ...]:
-    """What :data:`COLUMNS` has of a comparison."""
+    """The values of a comparison for :data:`COLUMNS`."""
     pair = "/".join(each.higher), "/".join(each.lower)
     found = each.difference
     if found is None:
@@ -68,7 +66,7 @@ def _values(each: Compared) -> tuple[Any, ...]:
 
 
 def to_markdown(table: Table) -> str:
-    """The claims of a table, each with the comparison that its verdict hangs on."""
+    """The claims of a table, each with its weakest comparison, which decides the verdict."""
     lines = [f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}.", ""]
     head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", "note"]
     lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- | ---: | ---: | ---: | --- |"]
@@ -76,7 +74,7 @@ def to_markdown(table: Table) -> str:
         source = f" ({answer.claim.source})" if answer.claim.source else ""
         cells = [answer.claim.text + source, answer.verdict, *weakest_texts(table, answer)]
         lines.append("| " + " | ".join(doors.to_markdown(cell) for cell in cells) + " |")
-    return "\n".join([*lines, "", f"{EXPLAINED}", ""])
+    return "\n".join([*lines, "", EXPLAINED, ""])
 
 
 EXPLAINED = (
@@ -88,7 +86,7 @@ EXPLAINED = (
 
 
 def weakest_texts(table: Table, answer: Answer) -> list[str]:
-    """Weakest comparison, its difference, the claim's p, n, and what stands in the way."""
+    """Weakest comparison, its difference, the claim's p, n, and why it is not shown."""
     weakest = answer.weakest
     if weakest is None or weakest.difference is None:
         return ["", "", "-", "-", answer.why]

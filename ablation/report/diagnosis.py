@@ -1,7 +1,7 @@
-"""What the pre-trainings behind a column say of themselves: one line, by the rules of README.md.
+"""Notes on the pre-trainings behind each column, by the rules in ablation/README.md.
 
-Only ``metrics.jsonl`` of finished units is read, so that a table needs no data; units of earlier
-versions, which lack the figures, are left out.
+Only ``metrics.jsonl`` and ``result.json`` of finished units are read, so no data set is needed.
+Units of earlier versions, which did not record these metrics, are left out.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from skelcon.config import Json
 HARDLY_LEARNED = 0.20
 """Contrast top-1 below which the pretext was hardly learned."""
 SOLVED = 0.95
-"""Contrast top-1 above which it is nearly solved."""
+"""Contrast top-1 above which the pretext is nearly solved."""
 IMPROVING = 0.03
-"""Relative fall of the loss from the tenth of epochs before the last one to the last."""
+"""Relative decrease of the mean loss from the last tenth but one of the epochs to the last."""
 IMPROVING_EPOCHS = 20
-"""Epochs without which tenths say nothing."""
+"""With fewer epochs the tenths are not compared."""
 COLLAPSED_RANK = 2.0
 """Effective rank below which features have collapsed."""
 COLLAPSED_ALIGNMENT, COLLAPSED_UNIFORMITY = 0.01, -0.05
-"""Embeddings have collapsed if they are aligned below the one, and uniform above the other."""
+"""Embeddings have collapsed if alignment is below the one and uniformity above the other."""
 FALLEN = 0.03
-"""Monitored accuracy below its maximum by which it has fallen."""
+"""Decrease of the monitored accuracy from its maximum that is reported."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Curve:
 
     Attributes:
         row: the label of the table's row.
-        steps: optimisation steps in all.
-        last: the metrics of the last epoch; without ``top1`` where the objective ranks nothing.
-        losses: of each epoch.
-        monitored: accuracies of the nearest neighbour, that of random weights first.
+        steps: total number of optimisation steps.
+        last: the metrics of the last epoch; without ``top1`` if the objective has no ranking.
+        losses: the loss of each epoch.
+        monitored: nearest-neighbour accuracies, first of the random weights, then of each epoch.
     """
 
     row: str
@@ -85,8 +85,10 @@ def pretext_notes(plan: Plan, store: Store) -> list[str]:
 
 
 def _behind(plan: Plan, column: str) -> list[tuple[str, str]]:
-    """(row, key) of the pre-trainings of a column's main rows, each once a row; none of a fusion,
-    whose pre-trainings are those of other columns."""
+    """(row, key) of the pre-trainings behind the main rows of a column, each once per row.
+
+    Fusions are left out, as other columns have their pre-trainings.
+    """
     cells = (c for c in plan.cells if c.column == column and c.row in plan.study.rows)
     units = ((c.row, c.unit) for c in cells if c.unit and not isinstance(c.unit, Fusion))
     return list(dict.fromkeys((row, key) for row, unit in units for key in unit.needs))
@@ -105,9 +107,9 @@ def _curves(plan: Plan, store: Store, column: str) -> list[Curve]:
 
 
 def describe(curves: Sequence[Curve]) -> str:
-    """The figures, and what the rules make of them; empty without curves.
+    """The metrics of the curves and the verdicts on them; empty without curves.
 
-    A row is judged by the medians over its seeds, and named unless all rows are judged alike.
+    Each row is judged by the medians over its seeds. A verdict names its rows unless it is on all.
     """
     if not curves:
         return ""
@@ -177,7 +179,7 @@ def _collapsed(curves: Sequence[Curve]) -> bool:
 
 
 def _fall(losses: Sequence[float]) -> float | None:
-    """By which part the mean loss of the last tenth of epochs is below that of the tenth before."""
+    """Relative decrease of the mean loss from the last tenth but one of the epochs to the last."""
     if len(losses) < IMPROVING_EPOCHS:
         return None
     tenth = len(losses) // 10
@@ -208,14 +210,14 @@ def _figures(rows: dict[str, list[Curve]]) -> str:
 
 
 def _percent(curve: Curve) -> float | None:
-    """Top-1 of the contrast, in percent."""
+    """The contrast top-1 in percent."""
     return 100 * curve.last["top1"] if "top1" in curve.last else None
 
 
 def _over(
     rows: dict[str, list[Curve]], value: Callable[[Curve], float | None], unit: str = ""
 ) -> str:
-    """The median over the rows' medians, and their range if they differ; empty for none."""
+    """The median over the medians of the rows, with their range if they differ; empty if none."""
     medians = [_median(map(value, curves)) for curves in rows.values()]
     known = [median for median in medians if median is not None]
     if not known:

@@ -10,24 +10,25 @@ from rich.measure import Measurement
 from rich.table import Table as Grid
 from rich.text import Text
 
-from ablation.report.layout import Layout, Printed, lay_out
+from ablation.report.layout import Layout, Printed
 from ablation.report.markdown import mark
 from ablation.report.style import DEFAULT, TableStyle
 from ablation.report.table import Table
 from skelcon.cli.terminal import joined
 
 LABEL = 20
-"""Columns of the terminal that rows' labels have, where a table is too wide for it."""
+"""Width of the row labels, in characters, where a table is too wide for the terminal."""
 EDGE = 3
-"""What a column has beside its text: two spaces and a line."""
+"""Characters that a column takes besides its text: two spaces and a line."""
 
 
 def print_table(console: Console, table: Table, style: TableStyle = DEFAULT) -> None:
-    """The best of each column in bold, the second underlined.
+    """Print the table with the best of each column in bold, the second underlined.
 
-    What is too wide for the terminal continues below, so that no number is cut.
+    Columns for which the terminal is too narrow follow in a further table below, so that no number
+    is cut.
     """
-    layout = lay_out(table, style)
+    layout = table.layout(style)
     console.print(joined((layout.caption, "bold")))
     for grid in _grids(console, layout):
         console.print(grid)
@@ -38,7 +39,7 @@ def print_table(console: Console, table: Table, style: TableStyle = DEFAULT) -> 
 
 
 def _grids(console: Console, layout: Layout) -> list[Grid]:
-    """The table, or parts of it, each with as many columns as the terminal takes."""
+    """The table, or several with some of its columns each, as many as the terminal has room for."""
     natural: list[int | None] = [None] * len(layout.heads)
     whole = _grid(layout, range(len(layout.heads)), natural)
     unlimited = console.options.update(max_width=10_000)
@@ -76,7 +77,7 @@ def _grid(layout: Layout, columns: Sequence[int], widths: Sequence[int | None]) 
 
 
 def _width(layout: Layout, at: int) -> int:
-    """What a column's numbers need in a line, and the words of its head and reasons."""
+    """The width that a column's numbers need, and the longest word of its head and reasons."""
     cells = [line.cells[at] for line in layout.lines]
     numbers = [cell_len(_cell(cell).plain) for cell in cells if cell.number]
     words = [layout.heads[at].label, *(cell.reason for cell in cells if not cell.number)]

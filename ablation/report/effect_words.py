@@ -1,4 +1,4 @@
-"""What the effects of a design are called, and what is said of one."""
+"""The effects of a design in words."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ablation.evidence.effects import Effects
 
 
 class EffectWords:
-    """What factors and levels of some effects are called."""
+    """Names and sentences for the effects of one column of a design."""
 
     def __init__(self, each: Effects) -> None:
         self.effects = each
@@ -20,23 +20,23 @@ class EffectWords:
         self._axes: Mapping[str, Axis] = {axis.name: axis for axis in each.axes}
 
     def factor(self, factors: Sequence[str]) -> str:
-        """``Objective``, or ``Objective × Encoder``, with what is the same in these runs."""
-        parts = [" × ".join(self.names[factor] for factor in factors)]
-        return " = ".join(
-            [*parts, *(interaction(each, self.names) for each in self._same(factors))]
-        )
+        """``Objective``, or ``Objective × Encoder = ...`` with the interactions aliased with it."""
+        own = " × ".join(self.names[factor] for factor in factors)
+        aliases = [interaction(pair, self.names) for pair in self._aliases(factors)]
+        return " = ".join([own, *aliases])
 
     @property
     def shown_interactions(self) -> list[Effect]:
-        """Those that are shown, and of those that are the same in these runs the first."""
+        """The significant interactions; of several that are aliased with each other the first."""
         found: list[Effect] = []
         for effect in self.effects.interactions:
-            same = self._same(effect.factors)
-            if effect.shown and not any(other.factors in same for other in found):
+            aliases = self._aliases(effect.factors)
+            if effect.shown and not any(other.factors in aliases for other in found):
                 found.append(effect)
         return found
 
-    def _same(self, factors: Sequence[str]) -> list[Pair]:
+    def _aliases(self, factors: Sequence[str]) -> list[Pair]:
+        """The interactions that are the same effect in these runs."""
         others = self.effects.mixed.get((factors[0], factors[-1]), {})
         return [pair for pair, value in others.items() if value > SAME]
 
@@ -46,12 +46,12 @@ class EffectWords:
         return " × ".join(self.level(factor, level) for factor, level in pairs)
 
     def level(self, factor: str, level: str) -> str:
-        """Its label."""
+        """The label of a level."""
         axis = self._axes[factor]
         return axis.levels.get(level, level if axis.levels else f"{axis.label} {level}")
 
     def largest(self, factor: str) -> Effect | None:
-        """The largest difference that is shown."""
+        """The largest significant difference between levels of a factor; None if there is none."""
         own = [e for e in self.effects.main if e.factors == (factor,) and e.shown]
         return max(own, key=lambda effect: abs(effect.difference.value), default=None)
 
@@ -63,27 +63,28 @@ class EffectWords:
         return f"{names[0]} is {_size(effect)} {side} {names[1]}"
 
     def depending(self, effect: Effect) -> str:
-        """``BYOL less MoCo is 4.0 points [1.0, 7.0] higher with SEQ than with IMG``."""
+        """``BYOL minus MoCo is 4.0 points [1.0, 7.0] higher with SEQ than with IMG``."""
         one, other = effect.factors
         first = self.level(one, effect.levels[0]), self.level(one, effect.against[0])
         second = self.level(other, effect.levels[1]), self.level(other, effect.against[1])
         side = "higher" if effect.difference.value > 0 else "lower"
-        told = f"{' less '.join(first)} is {_size(effect)} {side} with {' than with '.join(second)}"
-        return told + self._doubt(effect)
+        where = " than with ".join(second)
+        return f"{' minus '.join(first)} is {_size(effect)} {side} with {where}" + self._doubt(
+            effect
+        )
 
     def _doubt(self, effect: Effect) -> str:
-        """What else an interaction may be."""
-        same = self._same(effect.factors)
-        if same:
-            others = " or ".join(interaction(pair, self.names) for pair in same)
-            return f" (or it is {others}: the runs cannot tell which)"
-        others_in_part = self.effects.mixed.get((effect.factors[0], effect.factors[-1]), {})
-        if not others_in_part:
+        """Which other interactions an interaction is aliased with."""
+        aliases = self._aliases(effect.factors)
+        if aliases:
+            names = " and ".join(interaction(pair, self.names) for pair in aliases)
+            return f" (aliased with {names})"
+        partly = self.effects.mixed.get((effect.factors[0], effect.factors[-1]), {})
+        if not partly:
             return ""
-        pair = max(others_in_part, key=others_in_part.__getitem__)
-        more = len(others_in_part) - 1
-        told = interaction(pair, self.names) + (f" and {more} more" if more else "")
-        return f" (the runs mix it in part with {told})"
+        strongest = max(partly, key=partly.__getitem__)
+        more = f" and {len(partly) - 1} more" if len(partly) > 1 else ""
+        return f" (partly aliased with {interaction(strongest, self.names)}{more})"
 
 
 def _size(effect: Effect) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from ablation import doors
-from ablation.designs.describe import described, interaction, main_effects_are_mixed
+from ablation.designs.describe import described, interaction, main_effects_are_aliased
 from ablation.evidence.effects import Effects
 from ablation.plan import Plan
 from ablation.report.effect_words import EffectWords
@@ -17,17 +17,17 @@ from ablation.text import plural
 COLUMNS: tuple[str, ...] = ("column", "design", "kind", "factor", "level", "against")
 COLUMNS += ("effect", "low", "high", "p", "p_holm", "share")
 EXPLAINED = (
-    "Each line is the difference of the level to the one that it stands against, in percentage "
-    "points over all runs of the design, with its 95 % interval over {over}. p is corrected by "
-    "Holm over the lines of its kind; bold are effects with p below 5 %. Share: of the variance of "
-    "all runs and seeds."
+    "Each line is the difference between a level and the level that it is compared with (against), "
+    "in percentage points over all runs of the design, with its 95 % interval over {over}. p is "
+    "corrected by Holm over the main effects, or over the interactions; effects with p below 5 % "
+    "are bold. Share: of the variance of all runs and seeds."
 )
 
 
 def frame_of(effects: Sequence[Effects]) -> pd.DataFrame:
     """One line per effect; the columns are :data:`COLUMNS`, effects in percentage points.
 
-    Of an interaction factor, level and against are those of both, with a colon between.
+    In an interaction, factor, level and against name both factors, separated by a colon.
     """
     lines = []
     for each in effects:
@@ -46,7 +46,7 @@ def frame_of(effects: Sequence[Effects]) -> pd.DataFrame:
 
 
 def sentences(plan: Plan, effects: Sequence[Effects]) -> list[str]:
-    """Of each column which factors matter, how much, and which cannot be told from nothing."""
+    """For each column which factors are significant and how large their effects are."""
     return [_sentence(plan, effects, each) for each in effects]
 
 
@@ -58,39 +58,51 @@ def _sentence(plan: Plan, effects: Sequence[Effects], each: Effects) -> str:
         about.append(each.kind)
     where = f" ({', '.join(about)})" if about else ""
     if each.reason:
-        return f"What matters{where} is not said: {each.reason}."
+        return f"Effects{where} are not estimated: {each.reason}."
     if not each.basis:
-        why = f"one seed, and no run to spare{_part(plan, each)}"
-        return f"What matters{where} is not said: {why}: run more seeds."
+        why = f"one seed and no residual degrees of freedom{_missing(plan, each)}"
+        return f"Effects{where} are not estimated: {why}: run more seeds."
     words = EffectWords(each)
-    mattering = {name: found for name in words.names if (found := words.largest(name)) is not None}
-    told = [
+    largest = {name: found for name in words.names if (found := words.largest(name)) is not None}
+    significant = [
         f"{words.names[name]} (explains {100 * each.shares[name]:.0f} % of the variance; "
         f"{words.compared(found)})"
-        for name, found in sorted(mattering.items(), key=lambda item: -each.shares[item[0]])
+        for name, found in sorted(largest.items(), key=lambda item: -each.shares[item[0]])
     ]
-    rest = [words.names[axis.name] for axis in each.axes if axis.name not in mattering]
     shown = words.shown_interactions
-    design, runs = plan.study.design, [r.levels for r in plan.study.rows.values() if r.levels]
-    mixed = design is not None and main_effects_are_mixed(design, runs)
-    small = ", if interactions are small" if mixed else ""
-    lead = f"Which matters{where}{small}: {', '.join(told)}"
-    if not told:
-        lead = f"{'No factor by itself' if shown else 'Nothing'} is shown to matter{where}"
-    parts = [lead, *([f"not distinguishable: {', '.join(rest)}"] if rest else [])]
-    parts += [f"interactions: {', '.join(map(words.depending, shown))}"] if shown else []
-    return f"{'; '.join(parts)}{_part(plan, each)}."
+    if significant:
+        small = ", if interactions are small" if _aliased(plan) else ""
+        parts = [f"Significant factors{where}{small}: {', '.join(significant)}"]
+    else:
+        parts = [f"No factor is significant{' by itself' if shown else ''}{where}"]
+    rest = [words.names[axis.name] for axis in each.axes if axis.name not in largest]
+    if rest and significant:
+        parts.append(f"not significant: {', '.join(rest)}")
+    if shown:
+        parts.append(f"interactions: {', '.join(map(words.depending, shown))}")
+    return f"{'; '.join(parts)}{_missing(plan, each)}."
 
 
-def _part(plan: Plan, each: Effects) -> str:
-    """`` (16 of 18 runs, 2 of 3 seeds)``, if not all that were asked are there."""
+def _aliased(plan: Plan) -> bool:
+    """Whether main effects are aliased with two-factor interactions."""
+    design = plan.study.design
+    return design is not None and main_effects_are_aliased(design, _runs(plan))
+
+
+def _runs(plan: Plan) -> list[Mapping[str, str]]:
+    """The levels of each row of the design."""
+    return [row.levels for row in plan.study.rows.values() if row.levels]
+
+
+def _missing(plan: Plan, each: Effects) -> str:
+    """`` (16 of 18 runs, 2 of 3 seeds)``; empty if all runs and seeds are used."""
     counts = {"run": each.runs, "seed": (each.seeds, len(plan.seeds))}
-    told = [f"{n} of {plural(of, what)}" for what, (n, of) in counts.items() if n != of]
-    return f" ({', '.join(told)})" if told else ""
+    parts = [f"{n} of {plural(of, what)}" for what, (n, of) in counts.items() if n != of]
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def details(effects: Sequence[Effects]) -> list[str]:
-    """Where the intervals come from, and what cannot be told."""
+    """What the intervals are over, and which interactions cannot be estimated."""
     found = dict[str, None]()
     for each in effects:
         if each.reason or not each.basis:
@@ -101,25 +113,24 @@ def details(effects: Sequence[Effects]) -> list[str]:
             f"Effects ({each.column}, {each.kind}): {rest}, {noise}; intervals over {_over(each)}."
         ] = None
         names = {axis.name: axis.label for axis in each.axes}
-        told = [interaction(pair, names) for pair in each.closed]
-        if told and each.interactions:
-            found[f"Interactions that the runs cannot tell: {', '.join(told)}."] = None
+        if each.closed and each.interactions:
+            pairs = ", ".join(interaction(pair, names) for pair in each.closed)
+            found[f"Interactions that cannot be estimated from these runs: {pairs}."] = None
     if any(not each.interactions and len(each.axes) > 1 for each in effects):
-        found["No interaction can be told from a design of this kind."] = None
+        found["Interactions cannot be estimated from a design of this kind."] = None
     return list(found)
 
 
 def _over(each: Effects) -> str:
-    first = {"runs": "runs", "seeds": "seeds"}[each.basis]
     groups = any(effect.difference.groups for effect in each.main)
-    return f"{first}, test groups and clips" if groups else first
+    return f"{each.basis}, test groups and clips" if groups else each.basis
 
 
 # -- tables -----------------------------------------------------------------------------------
 
 
 def _lines(plan: Plan, effects: Sequence[Effects]) -> list[tuple[list[str], bool]]:
-    """What :data:`HEAD` has of each effect, and whether it is shown."""
+    """The cells of each effect below :data:`HEAD`, and whether it is significant."""
     found = []
     for each in effects:
         words = EffectWords(each)
@@ -145,8 +156,7 @@ HEAD = ["column", "factor", "level", "against", "difference [95 %]", "p", "share
 
 def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
     over = dict.fromkeys(_over(each) for each in effects if each.basis)
-    design, rows = plan.study.design, plan.study.rows.values()
-    runs = [row.levels for row in rows if row.levels]
+    design, runs = plan.study.design, _runs(plan)
     about = described(design, runs) if design is not None and len(runs) > 1 else []
     return [
         *sentences(plan, effects),
@@ -156,7 +166,7 @@ def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
 
 
 def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:
-    """The effects as a table, shown ones in bold."""
+    """The effects as a table, significant ones in bold."""
     lines = [f"{doors.to_markdown(plan.study.title)}: effects."]
     lines += ["", f"| {' | '.join(HEAD)} |", "| --- | --- | --- | --- | ---: | ---: | ---: |"]
     for cells, shown in _lines(plan, effects):
@@ -169,7 +179,7 @@ def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:
 
 
 def to_latex(plan: Plan, effects: Sequence[Effects]) -> str:
-    r"""The same for ``\input``; it needs booktabs."""
+    r"""The same table for ``\input``; it needs booktabs."""
     name = doors.to_latex_name(f"tab:{plan.study.name}-effects")
     text = doors.to_latex
     lines = [r"% needs \usepackage{booktabs}", r"\begin{table*}", r"\centering"]

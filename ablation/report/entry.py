@@ -12,13 +12,13 @@ class Entry:
     """A cell over its seeds as it is printed, in percent or millions.
 
     Attributes:
-        spread: the sample standard deviation (ddof 1) of ``n`` > 1 seeds, on the test side; of
-            evaluations on several subsets of the labels that over the subsets.
+        spread: on the test side the sample standard deviation (ddof 1) over ``n`` > 1 seeds, or
+            over the subsets of the labels if there are several.
         paper, paper_spread: what the paper reports.
-        best: it is the column's highest, or not significantly lower.
-        second: it is the second of its column, by value.
-        error: of a cross-validation the standard error over clips and groups, where it is known.
-        interval: 95 % interval of the mean, where the tested clips are known.
+        best: whether it is the highest of its column, or not significantly lower.
+        second: whether it is the second highest of its column.
+        error: in a cross-validation the standard error over clips and groups, if known.
+        interval: 95 % interval of the mean, if an error is known.
     """
 
     mean: float | None
@@ -35,7 +35,7 @@ class Entry:
 
     @property
     def plus_minus(self) -> float | None:
-        """What stands behind the mean: the error of a cross-validation, else the spread."""
+        """The number behind ±: the standard error in a cross-validation, else the spread."""
         return self.spread if self.error is None else self.error
 
     @property
@@ -49,14 +49,21 @@ class Entry:
 def number(
     value: float, unit: str, digits: int = 1, *, of_paper: bool = False, signed: bool = False
 ) -> str:
-    """``61.2`` (percent) or ``0.52M`` (millions; the paper gives one digit less)."""
+    """``61.2`` (percent), or ``0.52M`` (millions, with one digit more; not for the paper's)."""
     millions = unit == "millions"
-    digits += millions and not of_paper
+    if millions and not of_paper:
+        digits += 1
     return f"{value:{'+' if signed else ''}z.{digits}f}{'M' if millions else ''}"
 
 
 def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
-    """``+4.5 [0.5, 8.4]``, in points with its interval, or ``-1.20M``; of fractions or counts."""
+    """``+4.5 [0.5, 8.4]``, in points with its interval, or ``-1.20M``.
+
+    Args:
+        found: a difference of fractions, or of counts for the unit ``millions``.
+        unit: ``percent`` or ``millions``.
+        digits: decimals in percent.
+    """
     scale = 100.0 if unit == "percent" else 1e-6
     text = number(scale * found.value, unit, digits, signed=True)
     if unit != "percent" or found.interval is None:

@@ -22,7 +22,11 @@ FORMATS = ("csv", "latex", "markdown", "json")
 
 
 def parse_formats(text: str) -> tuple[str, ...]:
-    """The formats in a comma-separated list; :class:`UserError` for an unknown one."""
+    """The formats in a comma-separated list.
+
+    Raises:
+        UserError: for an unknown format.
+    """
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in names:
         if name not in FORMATS:
@@ -38,21 +42,29 @@ def export(
     formats: Sequence[str] = FORMATS,
     style: TableStyle = DEFAULT,
 ) -> list[Path]:
-    """Write the table under ``directory``, each file whole or not at all.
+    """Write the files of a table, each one atomically.
 
-    ``style`` is of table.tex and table.md alone.
+    Args:
+        table: the table.
+        frame: as :func:`ablation.report.cells_frame` gives it.
+        provenance: the provenance of its finished units, for table.json.
+        directory: where the files go; it is created if needed.
+        formats: some of :data:`FORMATS`; cells.csv is always written.
+        style: how table.tex and table.md look.
 
     Returns:
-        What was written, cells.csv first.
+        The paths of the files, cells.csv first.
     """
     directory.mkdir(parents=True, exist_ok=True)
+    layout = table.layout(style)
     texts = {"cells.csv": frame.to_csv(index=False, lineterminator="\n")}
     if "csv" in formats:
         texts["table.csv"] = to_csv(table, frame)
     if "latex" in formats:
-        texts["table.tex"] = to_latex(table, style)
+        name = style.label if style.label is not None else f"tab:{table.study.name}"
+        texts["table.tex"] = to_latex(layout, name, standalone=style.standalone)
     if "markdown" in formats:
-        texts["table.md"] = to_markdown(table, style)
+        texts["table.md"] = to_markdown(layout)
     if table.answers:
         claims = claims_export.frame_of(table.answers)
         texts["claims.csv"] = claims.to_csv(index=False, lineterminator="\n")

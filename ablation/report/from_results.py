@@ -1,7 +1,7 @@
-"""A study's table from its results directory alone, without the data and without running.
+"""The plan of a study from its results directory alone, without the data.
 
-``<study>/study.json`` keeps what was asked, and ``data/<fingerprint>/`` the header of each data
-set: all of it but the frames.
+``<study>/study.json`` holds the question, and ``data/<fingerprint>/`` the header of each data set:
+everything but the frames.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ HEADER_FILES = ("index.npz", "meta.json")
 
 
 def save_plan(plan: Plan, results: Path, directory: Path) -> None:
-    """Keep what :func:`load_plan` needs of a study, whose ``directory`` is below ``results``."""
+    """Write what :func:`load_plan` reads; ``directory`` is the table's, below ``results``."""
     for dataset in plan.datasets:
         place = results / HEADERS / dataset.fingerprint
         _keep_header(dataset, place)
@@ -45,22 +45,22 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
 
 
 def _write(directory: Path, values: Json) -> None:
-    """The order of rows and columns is that of the table: keys are not sorted."""
+    """Write a question; keys are not sorted, as rows and columns are in the table's order."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / ASKED, json.dumps(values, indent=1, allow_nan=False) + "\n")
 
 
 def _self_contained(study: Study) -> Study:
-    """``study`` without what the paper reports for rows and columns that were not asked."""
+    """``study`` without what the paper reports for rows and columns that it does not have."""
 
-    def asked(values: dict[str, float]) -> dict[str, float]:
+    def of_columns(values: dict[str, float]) -> dict[str, float]:
         return {column: value for column, value in values.items() if column in study.columns}
 
     reports = []
     for report in study.paper:
-        rows = {row: asked(line) for row, line in report.values.items() if row in study.rows}
+        rows = {row: of_columns(line) for row, line in report.values.items() if row in study.rows}
         others = {
-            name: Reported(label=other.label, values=asked(other.values))
+            name: Reported(label=other.label, values=of_columns(other.values))
             for name, other in report.others.items()
         }
         reports.append(report.model_copy(update={"values": rows, "others": others}))
@@ -71,17 +71,17 @@ def _keep_header(dataset: SkeletonDataset, place: Path) -> None:
     if all((place / name).exists() for name in HEADER_FILES):
         return
     place.mkdir(parents=True, exist_ok=True)
-    for name in HEADER_FILES:  # the reader wants both: the last one completes it
+    for name in HEADER_FILES:  # a header is complete once the last file is there
         temporary = place / f".{name}.tmp"
         shutil.copyfile(dataset.path / name, temporary)
         temporary.replace(place / name)
 
 
 def load_plan(results: Path, name: str) -> Plan:
-    """The plan of the study ``name`` whose table was made in ``results`` before.
+    """The plan of the table called ``name`` in ``results``.
 
     Raises:
-        UserError: if the directory knows no such study, or what it keeps of it is damaged.
+        UserError: if there is no such table, or its files are damaged.
     """
     path = results / name / ASKED
     if not path.exists():
@@ -119,9 +119,10 @@ def load_plan(results: Path, name: str) -> Plan:
 
 
 def merge_studies(into: Path, source: Path) -> None:
-    """Let ``into`` know the studies of ``source`` as well.
+    """Copy the tables of one results directory into another.
 
-    Of the same question seeds and rows add up; another question under the same name is kept apart.
+    Tables with the same question are merged: the result has the seeds and rows of both. A table
+    with another question under the same name gets a name of its own.
     """
     for header in sorted((source / HEADERS).glob("*")):
         place = into / HEADERS / header.name
@@ -139,7 +140,7 @@ def merge_studies(into: Path, source: Path) -> None:
 
 
 def _united(own: Json, other: Json) -> Json:
-    """The same question with the seeds and rows of both; words as in ``own``."""
+    """The same question with the seeds and rows of both, and the labels and titles of ``own``."""
     study = dict(own["study"])
     for kind in ("rows", "references"):
         if kind in study or kind in other["study"]:

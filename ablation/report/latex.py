@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from ablation.doors import to_latex as text
 from ablation.doors import to_latex_name
-from ablation.report.layout import Layout, Line, Printed, lay_out
+from ablation.report.layout import Layout, Line, Printed
 from ablation.report.notes import Origin
-from ablation.report.style import DEFAULT, TableStyle
-from ablation.report.table import Table
 from skelcon.printable import printable
 
 COLUMN = 229.0
-"""Points: a column of the two-column article, among the narrowest of the journals'."""
+"""Width in points of a column of the two-column article class; few journals have a narrower one."""
 CHARACTER, GAP = 4.25, 8.0
-"""Points of a digit in footnote size, and between two columns."""
+"""Width in points of a digit in footnote size, and of the space between two columns."""
 WIDE = "it is wider than one column of two, and made smaller where it is wider than the text"
 SMALLER = r"""\sbox0{\skelcontable}%
 \ifdim\wd0>\linewidth \scriptsize\setlength{\tabcolsep}{2pt}\sbox0{\skelcontable}\fi
@@ -27,21 +25,27 @@ HEAD = r"""\documentclass{article}
 \begin{document}"""
 
 
-def to_latex(table: Table, style: TableStyle = DEFAULT) -> str:
-    """A float with the best of each column in bold, the second underlined.
+def to_latex(layout: Layout, name: str, *, standalone: bool = False) -> str:
+    r"""A float with the best of each column in bold, the second underlined.
 
-    It needs booktabs, and amssymb for check marks. Where the table is wider than a column of two,
-    it is a ``table*`` that fits itself to the text; a comment says so.
+    It needs booktabs, and amssymb for check marks. A table that is wider than one column of a
+    two-column article becomes a ``table*`` that fits itself to the text; a comment says so.
+
+    Args:
+        layout: the table.
+        name: for ``\label``.
+        standalone: whether to write a whole document.
     """
-    layout = lay_out(table, style)
     wide = _width(layout) > COLUMN
     float_ = "table*" if wide else "table"
-    name = to_latex_name(style.label if style.label is not None else f"tab:{table.study.name}")
     lines = [r"% needs \usepackage{booktabs} and \usepackage{amssymb}"]
     lines += [f"% {float_}: {WIDE}"] if wide else []
     lines += [f"% {printable(note)}" for note in layout.origin]
     lines += [rf"\begin{{{float_}}}", r"\centering", rf"\caption{{{text(layout.caption)}}}"]
-    lines += [rf"\label{{{name}}}", r"\par\smallskip\footnotesize\setlength{\tabcolsep}{4pt}"]
+    lines += [
+        rf"\label{{{to_latex_name(name)}}}",
+        r"\par\smallskip\footnotesize\setlength{\tabcolsep}{4pt}",
+    ]
     if wide:
         lines += [r"\def\skelcontable{%", *_tabular(layout, ""), "}%", SMALLER]
     else:
@@ -52,7 +56,7 @@ def to_latex(table: Table, style: TableStyle = DEFAULT) -> str:
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize"]
         lines += [*notes, r"\end{minipage}"]
     lines.append(rf"\end{{{float_}}}")
-    if style.standalone:
+    if standalone:
         lines = [HEAD, *lines, r"\end{document}"]
     return "\n".join(lines) + "\n"
 
@@ -62,7 +66,7 @@ def _footnote(number: int, note: str) -> str:
 
 
 def _tabular(layout: Layout, small: str) -> list[str]:
-    """``small`` chooses the size of words and of what stands beside the numbers."""
+    """``small`` is the size command for words and for the numbers in parentheses."""
     lead = len(layout.ticks) or 1
     columns = ("c" * lead if layout.ticks else "l") + "r" * len(layout.heads)
     heads = [text(tick) for tick in layout.ticks] or [""]
@@ -82,7 +86,7 @@ def _tabular(layout: Layout, small: str) -> list[str]:
 
 
 def _label(line: Line, ticks: int) -> list[str]:
-    """What stands before the cells: ticks, or a label over all of their columns."""
+    """The cells in front of the numbers: ticks, or a label over all of the tick columns."""
     if line.kind == "row" and ticks:
         return [r"$\checkmark$" if tick else "--" for tick in line.ticks]
     label = text(line.label)
@@ -106,7 +110,7 @@ def _cell(cell: Printed, small: str) -> str:
 
 
 def _width(layout: Layout) -> float:
-    """Points that the table takes, about."""
+    """The approximate width of the table in points."""
     widths = [max(len(tick), 2) for tick in layout.ticks]
     labels = [len(line.label) for line in layout.lines if line.kind != "row" or not widths]
     columns = [len(head.label) for head in layout.heads]

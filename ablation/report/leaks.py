@@ -1,7 +1,7 @@
-"""Test clips that repeat a training clip: how many a table counts, and its numbers without them.
+"""Test clips that repeat a training clip: how many there are, and the numbers without them.
 
-Which they are is found once for each data set, while its frames are at hand, and kept beside its
-header in the results directory.
+They are searched once per data set, while its frames are available, and stored beside its header in
+the results directory.
 """
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from ablation.evidence.evidence import Where
 
 FILE = "leaks.json"
-"""Protocol -> the test clips that repeat a training clip, beside a data set's header."""
+"""The file beside a data set's header: protocol -> test clips that repeat a training clip."""
 HEADERS = "data"
-"""Where a results directory keeps the headers of data sets, by fingerprint."""
+"""The folder of a results directory that holds the headers of data sets, by fingerprint."""
 FRAMES = "frames.npy"
 
 Leaks = Mapping[str, tuple[int, ...]]
 
 
 def keep_leaks(dataset: SkeletonDataset, place: Path) -> None:
-    """Find the leaking clips of ``dataset`` once; without its frames nothing is kept."""
+    """Find the leaking clips of ``dataset`` and store them, unless they are stored already.
+
+    Without the frames of the data set nothing is done.
+    """
     from skelcon.data import leaking_clips
 
     if (dataset.path / FRAMES).exists() and not (place / FILE).exists():
@@ -42,7 +45,7 @@ def keep_leaks(dataset: SkeletonDataset, place: Path) -> None:
 
 
 def read_leaks(place: Path) -> Leaks:
-    """What :func:`keep_leaks` has found; nothing where it was not asked."""
+    """What :func:`keep_leaks` has stored; empty if it has not run."""
     try:
         values = json.loads((place / FILE).read_text(encoding="utf-8"))
         return {str(protocol): tuple(map(int, clips)) for protocol, clips in values.items()}
@@ -51,7 +54,10 @@ def read_leaks(place: Path) -> Leaks:
 
 
 def without_leaks(plan: Plan, hits: Mapping[Where, ClipHits], leaks: Leaks) -> dict[Where, float]:
-    """The mean of each cell over the test clips that repeat no training clip, as a fraction."""
+    """The mean of each cell over the test clips that repeat no training clip, as a fraction.
+
+    Cells without leaking clips are left out.
+    """
     protocols = {
         (cell.row, cell.column): cell.unit.side.protocol
         for cell in plan.cells
@@ -66,7 +72,7 @@ def without_leaks(plan: Plan, hits: Mapping[Where, ClipHits], leaks: Leaks) -> d
 
 
 def leak_notes(plan: Plan, clean: Mapping[Where, float], leaks: Leaks) -> list[str]:
-    """How many test clips leak, and what the rows are without them."""
+    """How many test clips leak, and the numbers of the rows without them."""
     if not clean:
         return []
     protocols = {unit.side.protocol for unit in plan.units.values()}

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from ablation.doors import to_markdown as text
-from ablation.report.layout import Line, Printed, lay_out
-from ablation.report.style import DEFAULT, TableStyle
-from ablation.report.table import Table
+from ablation.report.layout import Layout, Line, Printed
 
 SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def to_markdown(table: Table, style: TableStyle = DEFAULT) -> str:
-    """The best of each column in bold, the second underlined; caption and notes around it."""
-    layout = lay_out(table, style)
+def to_markdown(layout: Layout) -> str:
+    """The best of each column in bold, the second underlined; caption above, notes below."""
     lines = [["row", *(text(head.label) for head in layout.heads)]]
     lines.append(["---", *["---:"] * len(layout.heads)])
     lines += [[_label(line), *map(_cell, line.cells)] for line in layout.lines]
@@ -23,7 +20,7 @@ def to_markdown(table: Table, style: TableStyle = DEFAULT) -> str:
 
 
 def mark(number: int) -> str:
-    """``¹``; nothing for 0."""
+    """The mark of a footnote: ``¹``; empty for 0."""
     return str(number or "").translate(SUPERSCRIPTS)
 
 

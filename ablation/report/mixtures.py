@@ -1,4 +1,4 @@
-"""What the units of one table must have in common to be compared, and whether they have it."""
+"""Notes on units of one table that are not comparable: other precision, device or recipe."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ablation.units import Unit
 from skelcon.config import Json
 
 Kinds = dict[str, dict[str, None]]
-"""What a fact may be, such as bf16 -> the rows that have such units."""
+"""Value of a fact, such as bf16 -> the rows with such units."""
 
 
 def mixture_notes(plan: Plan, store: Store) -> list[str]:
-    """A line for each fact in which the finished units behind the cells differ.
+    """A note for each fact in which the finished units behind the cells differ.
 
-    These are the layout family of the data, the precision of training, the arithmetic of the
+    The facts are the layout family of the data, the precision of training, the arithmetic of the
     device, and the version of the recipe.
     """
     found: dict[str, Kinds] = {}

@@ -1,17 +1,14 @@
-"""A table as a notebook shows it."""
+"""A table as HTML for a notebook."""
 
 from __future__ import annotations
 
 from ablation.doors import to_html as text
-from ablation.report.layout import Line, Printed, lay_out
+from ablation.report.layout import Layout, Line, Printed
 from ablation.report.markdown import mark
-from ablation.report.style import DEFAULT, TableStyle
-from ablation.report.table import Table
 
 
-def to_html(table: Table, style: TableStyle = DEFAULT) -> str:
+def to_html(layout: Layout) -> str:
     """The best of each column in bold, the second underlined; caption above, notes folded below."""
-    layout = lay_out(table, style)
     heads = "".join(f"<th>{text(head.label)}</th>" for head in layout.heads)
     lines = "".join(map(_line, layout.lines))
     marked = [f"{mark(n)} {text(note)}." for n, note in enumerate(layout.footnotes, 1)]

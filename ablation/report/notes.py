@@ -34,13 +34,13 @@ SYNTHETIC = "Synthetic data is for trying and testing: its numbers say nothing a
 
 
 class Detail(str):
-    """A note that may be left out of print: without it no number is misread."""
+    """A note that may be left out in print, as no number is misread without it."""
 
     __slots__ = ()
 
 
 class Origin(Detail):
-    """Where the numbers come from, for who has the file: in LaTeX a comment."""
+    """A note on where the numbers come from; a comment in LaTeX."""
 
     __slots__ = ()
 
@@ -57,13 +57,13 @@ def notes_of(
     """The notes of a table, the most general first.
 
     Args:
-        plan: what the table asks.
+        plan: the table's plan.
         entries: its cells.
         frame: the lines that it prints.
         store: where its pre-trainings are; without it there are no notes on them.
-        hits: (row, column) -> the clips that were right.
-        answers: what it says to the claims of its study.
-        effects: what the factors of its design do.
+        hits: (row, column) -> the clips that were classified correctly.
+        answers: the claims of its study, with their verdicts.
+        effects: the effects of the factors of its design.
     """
     dataset, on_test = plan.dataset, plan.evaluate_on == "test"
     notes = [
@@ -103,7 +103,7 @@ def notes_of(
 
 
 def _tasks(plan: Plan) -> list[str]:
-    """What each column is of, where they are not all of one task."""
+    """The task of each column, if there are several."""
     study, found = plan.study, dict[str, list[str]]()
     for column in plan.ranked:
         label = study.columns[column].label or column
@@ -115,7 +115,7 @@ def _tasks(plan: Plan) -> list[str]:
 
 
 def _other_clips(plan: Plan, store: Store, hits: Mapping[tuple[str, str], ClipHits]) -> list[str]:
-    """Where seeds share no sample of clips, so that no error can be taken from one."""
+    """The columns without an error over clips, as each seed tests different clips."""
     columns = of_other_clips(plan, store, hits)
     labels = and_joined([plan.study.columns[column].label or column for column in columns])
     if not columns:
@@ -127,7 +127,7 @@ def _other_clips(plan: Plan, store: Store, hits: Mapping[tuple[str, str], ClipHi
 
 
 def _precisions(plan: Plan) -> list[str]:
-    """What is not in float32."""
+    """The work that is not done in float32."""
     found: dict[str, dict[str, None]] = {}
     for unit in plan.units.values():
         precision = str(unit.options.get("precision", "fp32"))
@@ -138,7 +138,7 @@ def _precisions(plan: Plan) -> list[str]:
 
 
 def _schedules(plan: Plan) -> list[str]:
-    """How long and how fast the pre-trainings are, where they are not all alike."""
+    """Epochs and learning rates of the pre-trainings, if they differ."""
     found: dict[tuple[int, str], dict[str, None]] = {}
     for unit in plan.units.values():
         if isinstance(unit, PretrainUnit):
@@ -161,7 +161,7 @@ def _rate(lr: float | dict[str, float]) -> str:
 
 
 def _jitter(plan: Plan) -> list[str]:
-    """What |j| means on a skeleton that has not 25 joints."""
+    """How many joints |j| jitters on a skeleton with another number of joints than 25."""
     found: dict[int, int] = {}
     joints = plan.dataset.layout.num_joints
     for unit in plan.units.values():
@@ -175,7 +175,7 @@ def _jitter(plan: Plan) -> list[str]:
 
 
 def _labels(plan: Plan) -> list[str]:
-    """How many clips a share of the labels is, which is at least one of every class."""
+    """How many clips each share of the labels is."""
     found: dict[float, set[int]] = {}
     totals: set[int] = set()
     for unit in plan.units.values():
@@ -194,13 +194,13 @@ def _labels(plan: Plan) -> list[str]:
 
 
 def _range(numbers: set[int]) -> str:
-    """``27``, or ``27 to 29``: folds differ in their clips."""
+    """``27``, or ``27 to 29``, as folds differ in their clips."""
     low, high = min(numbers), max(numbers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _rank_correlations(plan: Plan, entries: Entries) -> list[str]:
-    """How far the rows are ordered as the paper's: a description, where claims are tested."""
+    """The rank correlation of the rows with the paper's: a description, not a test."""
     study, source = plan.study, plan.report.source if plan.report else ""
     found = {
         study.columns[column].label or column: rank_correlation(
@@ -216,7 +216,7 @@ def _rank_correlations(plan: Plan, entries: Entries) -> list[str]:
 
 
 def _unequal(plan: Plan, entries: Entries) -> list[str]:
-    """That rows were not trained alike, where the paper's values invite to compare them."""
+    """A warning if rows with values of the paper were trained with different budgets."""
     both = [cell for cell, e in entries.items() if e.mean is not None and e.paper is not None]
     unequal = unequal_budgets(plan, both)
     if not unequal:
@@ -224,14 +224,9 @@ def _unequal(plan: Plan, entries: Entries) -> list[str]:
     return [f"The rows are not compared: the budgets differ ({unequal})."]
 
 
-def _known(line: Sequence[Entry]) -> list[tuple[float, float]]:
-    """Our mean and the paper's value, where there are both."""
-    return [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
-
-
 def rank_correlation(line: Sequence[Entry]) -> float | None:
-    """Spearman's coefficient between our means and the paper's values; None below 3 of them."""
-    known = _known(line)
+    """Spearman's coefficient between our means and the paper's values; None for fewer than 3."""
+    known = [(e.mean, e.paper) for e in line if e.mean is not None and e.paper is not None]
     if len(known) < 3:
         return None
     ours, papers = (pd.Series(side).rank() for side in zip(*known, strict=True))

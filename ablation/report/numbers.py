@@ -1,7 +1,7 @@
 """A table's numbers for programs: table.csv and table.json.
 
-Both have the same words and units; `results/README.md` says what each is. They do not depend on how
-the table is printed.
+Both use the same names and units, described in `results/README.md`, and do not depend on the style
+in which the table is printed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import pandas as pd
 from ablation.evidence.evidence import evidence_of
 from ablation.report.claims_export import to_json as claims_to_json
 from ablation.report.entry import Entry
-from ablation.report.table import Table, printed
+from ablation.report.frame import measured
+from ablation.report.table import Table
 
 ABOUT_ROW = ("row", "label", "kind")
 _OURS = ("mean", "spread", "error", "low", "high", "n")
 OF_CELL = (*_OURS, "paper", "paper_spread", "state", "reason")
-"""What both files have of a cell, in this order."""
+"""The fields of a cell in both files, in this order."""
 IN_JSON = ("row", "column", *OF_CELL, "best", "second", "values")
 _OF_THE_STUDY = {"task", "metric", "downstream", "base", "rows", "references", "columns"}
 
 
 def to_csv(table: Table, frame: pd.DataFrame) -> str:
-    """One row a line; a column's numbers are ``<column>.mean``, ``<column>.spread``, ..."""
+    """One line per row; a column's numbers are ``<column>.mean``, ``<column>.spread``, ..."""
     columns = table.study.columns
     cells = _cells(table, frame)
     out = io.StringIO()
@@ -42,7 +43,7 @@ def to_csv(table: Table, frame: pd.DataFrame) -> str:
 def document(
     table: Table, frame: pd.DataFrame, provenance: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The table and where it comes from, as plain values for JSON."""
+    """The table and its provenance as plain values for JSON."""
     plan, study = table.plan, table.study
     metric = {column: plan.metric(column) for column in study.columns}
     return {
@@ -82,7 +83,7 @@ def document(
 
 
 def _rows(table: Table) -> Iterator[tuple[str, str, str]]:
-    """Name, label and kind of each row, those of other methods last."""
+    """Name, label and kind of each row; the rows of other methods come last."""
     for row in table.study.all_rows:
         yield row, table.label(row), "reference" if row in table.study.references else "row"
     for name, other in table.reported.items():
@@ -90,9 +91,8 @@ def _rows(table: Table) -> Iterator[tuple[str, str, str]]:
 
 
 def _cells(table: Table, frame: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    """(row, column) -> what both files have of it, and what table.json has besides."""
-    shown = printed(table.plan, frame)
-    ours = shown[shown["state"] != "reported"]
+    """(row, column) -> its fields in both files, and the further ones in table.json."""
+    ours = measured(table.plan, frame)
     seeds = evidence_of(table.plan, ours, None).values
     states = dict(_states(ours))
     cells = {}
@@ -105,11 +105,12 @@ def _cells(table: Table, frame: pd.DataFrame) -> dict[tuple[str, str], dict[str,
             "state": "done" if entry.mean is not None else states[where],
             "values": [None if value is None else scale * value for value in values],
         }
+    source = table.plan.report.source if table.plan.report is not None else ""
     for name, other in table.reported.items():
-        for column in filter(other.values.__contains__, table.study.columns):
-            source = table.plan.report.source if table.plan.report is not None else ""
-            reported = {"n": 0, "paper": other.values[column], "state": "reported"}
-            cells[name, column] = {**reported, "reason": source, "values": []}
+        for column in table.study.columns:
+            if column in other.values:
+                reported = {"n": 0, "paper": other.values[column], "state": "reported"}
+                cells[name, column] = {**reported, "reason": source, "values": []}
     return cells
 
 
@@ -127,11 +128,14 @@ def _states(frame: pd.DataFrame) -> Iterator[tuple[tuple[str, str], str]]:
 
 
 def _provenance(units: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the units were made with, each value once."""
+    """Data, versions and hardware of the units, each distinct value once."""
 
     def distinct(name: str) -> list[Any]:
-        values = [unit[name] for unit in units]
-        return [value for n, value in enumerate(values) if value not in values[:n]]
+        found: list[Any] = []
+        for unit in units:
+            if unit[name] not in found:
+                found.append(unit[name])
+        return found
 
     peaks = [unit["peak_memory"]["process_mib"] for unit in units]
     return {

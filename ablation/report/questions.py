@@ -1,8 +1,8 @@
-"""Which table of a results directory a question has.
+"""Which directory of the results a table is written to.
 
-A table is one question: a study on given data, by one protocol, preset and settings. The same
-question with more seeds or rows grows the same table; another question gets another directory, so
-that no table is lost to one that happens to be of the same study.
+A table answers one question: a study on given data, with a protocol, a preset and settings. The
+same question with more seeds or rows extends the same table. If anything else differs, the table
+gets a directory of its own, so that it does not replace another table of the same study.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ablation.canonical import digest
 from ablation.plan import Plan
-from ablation.text import plural
+from ablation.text import and_joined, plural
 from skelcon.config import Json
 from skelcon.downstream.tasks import TASKS
 from skelcon.encoders.config import BUILTIN
@@ -25,7 +25,7 @@ from skelcon.errors import UserError
 from skelcon.settings import assignments
 
 ASKED = "study.json"
-"""What was asked, in the directory of each table."""
+"""The file in the directory of each table that holds its question."""
 
 _OF_ROW = ("set", "downstream", "pretrain", "coordinates", "task")
 _OF_COLUMN: tuple[str, ...] = ("set", "downstream", "protocol", "task", "separate", "of", "metric")
@@ -34,11 +34,11 @@ _OF_STUDY = ("task", "metric", "downstream", "base", "transfer")
 _PARTS = ("rows", "references", "columns")
 _LONGEST = 60
 _SHORT = 4
-"""Digits that tell apart two questions that differ in no word."""
+"""Digits of a hash, where two questions do not differ in anything that has a name."""
 
 
 def asked(plan: Plan) -> Json:
-    """What a plan asks, as plain values: all that `from_results.load_plan` needs."""
+    """The question of a plan, as plain values: all that `from_results.load_plan` needs."""
     return {
         "study": plan.study.model_dump(mode="json", exclude_defaults=True),
         "data": plan.dataset.fingerprint,
@@ -55,7 +55,7 @@ def asked(plan: Plan) -> Json:
 
 
 def read_asked(directory: Path) -> Json | None:
-    """What was asked of the table in ``directory``; None if there is none, or it is damaged."""
+    """The question of the table in ``directory``; None if there is none, or it is damaged."""
     try:
         values = json.loads((directory / ASKED).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -64,7 +64,7 @@ def read_asked(directory: Path) -> Json | None:
 
 
 def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
-    """The tables of ``results`` by name, and what was asked of each."""
+    """The name and the question of each table in ``results``."""
     for path in sorted(results.glob(f"*/{ASKED}")):
         values = read_asked(path.parent)
         if values is not None:
@@ -72,13 +72,13 @@ def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
 
 
 def why_none(results: Path) -> str:
-    """Why ``results`` has no table that can be read again."""
+    """Why no table of ``results`` can be read: there is none, or only exported files."""
     names = sorted(path.parent.name for path in results.glob("*/cells.csv"))
     if not names:
         return f"'{results}' has no tables: run a study to make one"
     return (
-        f"'{results}' has only exported tables ({', '.join(names)}): what this reads is missing, "
-        f"NAME/{ASKED}, units/ and data/"
+        f"'{results}' has only exported tables ({', '.join(names)}): NAME/{ASKED}, units/ and "
+        "data/, which this command reads, are missing"
     )
 
 
@@ -99,7 +99,7 @@ def in_words(values: Json) -> str:
 
 
 def same_question(one: Json, other: Json) -> bool:
-    """Whether two ask the same but for seeds and rows, and for words (labels, titles, claims)."""
+    """Whether two questions differ at most in seeds, rows, and texts (labels, titles, claims)."""
     first, second = _frames(one, other)
     return first == second and all(
         _deciding(own, _OF_ROW) == _deciding(others, _OF_ROW)
@@ -108,9 +108,10 @@ def same_question(one: Json, other: Json) -> bool:
 
 
 def _frames(one: Json, other: Json) -> tuple[Json, Json]:
-    """Of two what decides every cell, without the sections of presets that no cell of them reads.
+    """The :func:`_frame` of both, without the sections of their presets that no cell uses.
 
-    Presets get sections for further tasks and encoders: tables without these are what they were.
+    A new version of skelcon may add sections for further tasks and encoders to a preset; tables
+    that do not use them stay the same question.
     """
     both = [each["study"] for each in (one, other)]
     parts = [own for study in both for part in _PARTS for own in study.get(part, {}).values()]
@@ -130,7 +131,7 @@ def _frames(one: Json, other: Json) -> tuple[Json, Json]:
 
 
 def _frame(values: Json) -> Json:
-    """What decides every cell."""
+    """The part of a question that decides the numbers of all cells."""
     study, validated = values["study"], values["evaluate_on"] == "validation"
     columns = {name: _deciding(own, _OF_COLUMN) for name, own in study["columns"].items()}
     preset = values["preset"]
@@ -156,51 +157,53 @@ def _common_rows(one: Json, other: Json) -> Iterator[tuple[Json, Json]]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a question's table is.
+    """Where a table is written.
 
     Attributes:
-        directory: of its files.
-        earlier: what was asked of it before, if it is there.
-        told: what a person should know about the choice; empty if nothing.
+        directory: the directory of its files.
+        earlier: the question of the table that is there already; None if there is none.
+        message: for the user, if the directory is not the one of the study's name; else empty.
     """
 
     directory: Path
     earlier: Json | None = None
-    told: str = ""
+    message: str = ""
 
 
 def place_of(plan: Plan, results: Path, name: str | None = None, base: str | None = None) -> Place:
     """The directory of a plan's table below ``results``.
 
-    That of the study's name, if it is free or holds the same question; else one whose name says
-    what is different.
+    It has the study's name if that is free or holds the same question. Otherwise what differs is
+    appended to the name.
 
     Args:
         plan: the question.
-        results: where tables are.
-        name: the name that the user wants.
-        base: what to start from instead of the study's name.
+        results: the results directory.
+        name: the name that the user asked for.
+        base: a name to use instead of the study's.
 
     Raises:
-        UserError: if the wanted name holds another question.
+        UserError: if the name that the user asked for holds a table with another question.
     """
     own = asked(plan)
     first = results / (name or base or plan.study.name)
     there = read_asked(first)
     if there is None or same_question(there, own):
         return Place(first, there)
-    differs = ", ".join(_differences(there, own)) or "rows"
+    holds = f"'{first}' holds a table that differs in {and_joined(_differences(there, own))}"
     if name is not None:
-        raise UserError(f"--name {name}: '{first}' has another question ({differs} differs)")
+        raise UserError(f"--name {name}: {holds}: choose another name")
     suffix = re.sub(r"[^A-Za-z0-9.=+_]+", "-", "-".join(_words(there, own)))[:_LONGEST].strip("-")
     hashed = digest({**_frame(own), "rows": _rows(own)})[:_SHORT]
     for ending in (suffix, f"{suffix}-{hashed}".lstrip("-")):
-        directory = first.with_name(f"{first.name}-{ending}")
-        found = read_asked(directory) if ending else there
-        if found is None or same_question(found, own):
-            told = "" if found else f"'{first}' has another question ({differs} differs): this "
-            return Place(directory, found, told and f"{told}table is '{directory}'")
-    return Place(directory, found)
+        if ending:
+            directory = first.with_name(f"{first.name}-{ending}")
+            found = read_asked(directory)
+            if found is None:
+                return Place(directory, None, f"{holds}: this table is written to '{directory}'")
+            if same_question(found, own):
+                return Place(directory, found)
+    raise UserError(f"{holds}: choose a name for this table with --name")
 
 
 def _rows(values: Json) -> Json:
@@ -210,14 +213,15 @@ def _rows(values: Json) -> Json:
 
 
 def _differences(one: Json, other: Json) -> list[str]:
-    """The names of what differs, in words."""
+    """What differs between two questions, in words; ``rows`` if only their settings do."""
     first, second = _frames(one, other)
     found = [name for name in second if first.get(name) != second[name]]
-    return [name.replace("_", " ") for name in found]
+    words = {"set": "--set", "shown": "metric", "evaluate_on": "--evaluate-on"}
+    return [words.get(name, name) for name in found] or ["rows"]
 
 
 def _words(there: Json, own: Json) -> list[str]:
-    """What makes ``own`` recognisable beside what is there already."""
+    """The words to append to the name of a directory: what ``own`` has that ``there`` has not."""
     first, second = _frames(there, own)
     words = []
     if first["data"] != second["data"]:

@@ -1,4 +1,4 @@
-"""What a reader must know of the recipe: a preset of the user's, and clips turned before."""
+"""Notes on the recipe: the user's preset, and the orientation of the clips."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from skelcon.settings import assignments
 
 
 def recipe_notes(plan: Plan) -> list[str]:
-    """The notes of a table on its preset and on how its clips are turned."""
+    """The notes on a table's preset and on the orientation of its clips."""
     chosen = plan.preset.chosen
     notes = [f"How the {plan.preset} preset was chosen: {chosen}."] if chosen else []
     return [*_preset(plan), *notes, *_turned_before(plan), *_never_turned(plan)]
 
 
 def _preset(plan: Plan) -> list[str]:
-    """What a preset file holds: the table is read without it."""
+    """The changes in a preset file, as a reader of the table may not have it."""
     preset = plan.preset
     if not preset.changes:
         return []
@@ -25,13 +25,13 @@ def _preset(plan: Plan) -> list[str]:
 
 
 def _turned_before(plan: Plan) -> list[str]:
-    """Data of which clips as they were recorded are asked for, and are gone."""
+    """Data whose clips should be seen as recorded, but were rotated on import."""
     asked = {unit.side.data for unit in plan.units.values() if "as_recorded" in _orientations(unit)}
     return [_note(each) for each in plan.datasets if each.fingerprint in asked and _turned(each)]
 
 
 def _never_turned(plan: Plan) -> list[str]:
-    """Data in 2D of which turned clips are asked for."""
+    """Data in 2D whose clips should be rotated."""
     asked = {
         unit.side.data: name
         for unit in plan.units.values()

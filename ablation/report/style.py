@@ -17,18 +17,18 @@ Notes = Literal["full", "short", "none"]
 
 @dataclass(frozen=True)
 class TableStyle:
-    r"""What table.tex, table.md and the terminal show of a table; the other files have everything.
+    r"""How table.tex, table.md and the terminal show a table; the other files have everything.
 
     Attributes:
-        caption: in place of the one that is made, which then is the first note.
-        label: LaTeX's, ``tab:<study>`` if None.
-        digits: decimals of our numbers in percent, one more in millions; the paper's have its own.
-        reference: where the paper's values stand: behind ours in parentheses, in columns of their
-            own, or nowhere. If None, in columns of their own where they are of our data, protocol
-            and scale, else nowhere, and a note says so.
-        delta: the row to which each cell's paired difference is printed as well, with its interval.
-        notes: all, those without which the numbers are misread, or none.
-        standalone: table.tex is a whole document.
+        caption: replaces the generated caption, which then is the first note.
+        label: for ``\label`` in LaTeX; ``tab:<study>`` if None.
+        digits: decimals of our numbers in percent, one more in millions. The paper's keep theirs.
+        reference: where the paper's values are: in parentheses behind ours (``show``), in columns
+            of their own, or hidden. If None, in columns of their own if they are for our data,
+            protocol and scale; else hidden, and a note says so.
+        delta: a row; each cell also shows its paired difference to that row, with the interval.
+        notes: all notes, those without which numbers are misread (``short``), or none.
+        standalone: whether table.tex is a whole document.
     """
 
     caption: str | None = None
@@ -40,10 +40,12 @@ class TableStyle:
     standalone: bool = False
 
     def check(self, study: Study) -> None:
-        """Raise :class:`UserError` for a row that ``study`` does not have, and an odd label."""
+        """Raise :class:`UserError` for an invalid label, or a row that ``study`` does not have."""
         if self.label is not None and to_latex_name(self.label) != self.label:
-            odd = f"--label {self.label}: LaTeX takes letters, digits and :._+/- here"
-            raise UserError(f"{odd}, such as {to_latex_name(self.label)}")
+            raise UserError(
+                f"--label {self.label}: LaTeX takes letters, digits and :._+/- here, such as "
+                f"{to_latex_name(self.label)}"
+            )
         if self.delta is not None and self.delta not in study.all_rows:
             hint = nearest(self.delta, study.all_rows)
             raise UserError(f"--delta {self.delta}: study '{study.name}' has no such row: {hint}")

@@ -1,4 +1,4 @@
-"""How sure a number is, and whether two differ: numpy and scipy, no study and no file."""
+"""Intervals, tests and power: arrays in, numbers out; knows no study and no file."""
 
 from ablation.statistics.decisions import MOST_SEEDS, POWER, adjusted, seeds_to_settle
 from ablation.statistics.errors import paired_difference, standard_error

@@ -12,15 +12,16 @@ from scipy import special
 from ablation.statistics.estimate import LEVEL, Estimate
 
 POWER = 0.8
-"""How often a difference is to be found that is as large as the one measured."""
+"""How likely a true difference of the measured size is to be found."""
 MOST_SEEDS = 100
-"""More are not proposed."""
+"""More seeds are not proposed."""
 
 
 def adjusted(p_values: Sequence[float]) -> NDArray[np.float64]:
-    """The p values after Holm's correction (1979): each may be held against the level itself.
+    """The p values after Holm's correction (1979), to be compared with the level itself.
 
-    Whatever their dependence, the chance of any false positive among them stays below the level.
+    The chance of any false positive among them stays below the level, however they depend on each
+    other.
     """
     values = np.asarray(p_values, np.float64)
     order = np.argsort(values)
@@ -31,17 +32,18 @@ def adjusted(p_values: Sequence[float]) -> NDArray[np.float64]:
 
 
 def seeds_to_settle(difference: Estimate, tests: int = 1) -> int | None:
-    """How many seeds would show this difference, if it is the true one, four times in five.
+    """How many seeds would make this difference significant, with a power of :data:`POWER`.
 
-    The variance of the seeds shrinks with their number, that of the test sample stays.
+    The measured difference is taken as the true one. The variance over seeds shrinks with their
+    number; the variance over the test sample does not.
 
     Args:
-        difference: what was measured.
-        tests: so many comparisons are corrected for (by Bonferroni, the first step of Holm).
+        difference: the measured difference.
+        tests: the number of comparisons to correct for (by Bonferroni, the first step of Holm).
 
     Returns:
-        None if :data:`MOST_SEEDS` are not enough: only a larger test sample would help, or nothing
-        is known of the seeds (there is one).
+        None if :data:`MOST_SEEDS` are not enough, so that only a larger test sample would help, or
+        if there is a single seed, from which no variance over seeds is known.
     """
     if difference.seeds < 2 or difference.value == 0:
         return None

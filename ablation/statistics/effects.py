@@ -1,21 +1,21 @@
-r"""What factors do: a linear model of the cells of a design.
+r"""Effects of factors: a linear model of the cells of a design.
 
 The value of run r with seed s is
 
 .. math:: y_{rs} = x_r^T \beta + u_r + b_s + e_{rs} ,
 
 with the columns of the effects in :math:`x_r`, a random effect :math:`u_r` of the run for what the
-model leaves out (interactions), the seed's block :math:`b_s` and the noise of a training. All runs
-have the same seeds, so that the estimates of this mixed model are those of ordinary least squares
-on the runs' means: every effect is a weighted sum of these,
-:math:`\hat\theta = \sum_r w_r \bar y_{r\cdot}`, and the seeds' blocks are gone. Its variance is
+model leaves out (interactions), the block :math:`b_s` of the seed and the noise of a training. All
+runs have the same seeds, so this mixed model has the estimates of ordinary least squares on the
+means of the runs: every effect is a weighted sum of the means,
+:math:`\hat\theta = \sum_r w_r \bar y_{r\cdot}`, in which the blocks cancel. Its variance is
 :math:`s^2 \sum_r w_r^2`, where
 
-- :math:`s^2` is the mean square of what the model leaves of the means, with R - p degrees of
-  freedom (the exact test of the mixed model; MixedLM's interval is a normal one, and its variance
-  of runs is often zero in so small designs, which makes it too sure);
-- of all combinations, or of as many runs as effects, there is no :math:`u_r` to ask for or none to
-  estimate: :math:`s^2` is that of the noise, from runs by seeds with (R - 1)(S - 1) degrees.
+- :math:`s^2` is the residual mean square of the means, with R - p degrees of freedom (the exact
+  test of the mixed model; MixedLM has normal intervals, and in so small designs often estimates a
+  variance of zero between runs, so that its intervals are too narrow);
+- for all combinations, or as many runs as effects, :math:`u_r` is zero or cannot be estimated:
+  :math:`s^2` is the variance of the noise, of runs by seeds with (R - 1)(S - 1) degrees of freedom.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Fit:
     """A fitted model.
 
     Attributes:
-        weights: (p, R) of each coefficient, on the means of the runs.
-        variance: of the mean of a run; 0 where nothing is known of it.
-        freedom: its degrees of freedom; 0 where it is not known.
-        basis: what it is taken from.
-        rest: sum of squares of the means that the model leaves.
+        weights: (p, R) weights of the runs' means in each coefficient.
+        variance: of the mean of a run; 0 if it cannot be estimated.
+        freedom: degrees of freedom of the variance; 0 if it cannot be estimated.
+        basis: whether the variance is estimated between runs or between seeds; "" if neither.
+        rest: residual sum of squares of the means.
     """
 
     weights: Array
@@ -51,21 +51,21 @@ class Fit:
 
 
 def fit_of(values: Array, model: Array, *, whole: bool = False) -> Fit:
-    """Fit a model of runs.
+    """Fit a linear model to the means of the runs.
 
     Args:
-        values: (R, S) of each run and seed.
-        model: (R, p) its columns, the mean among them, of full rank.
-        whole: whether the runs are all combinations that there are.
+        values: (R, S) the value of each run and seed.
+        model: (R, p) design matrix of full rank, with a column of ones.
+        whole: whether the runs are all possible combinations.
 
     Raises:
-        ValueError: for columns that are not independent.
+        ValueError: if the columns of the model are linearly dependent.
     """
     import statsmodels.api as sm  # takes a second
 
     runs, seeds = values.shape
     if np.linalg.matrix_rank(model) < model.shape[1]:
-        raise ValueError("the runs cannot tell all effects apart")
+        raise ValueError("the effects of these runs are linearly dependent")
     fitted = sm.OLS(values.mean(axis=1), model).fit()
     weights = np.asarray(fitted.model.pinv_wexog, np.float64)
     spare = runs - model.shape[1]
@@ -79,24 +79,24 @@ def fit_of(values: Array, model: Array, *, whole: bool = False) -> Fit:
 
 
 def noise_of(values: Array) -> float:
-    """Sum of squares of (R, S) values that neither runs nor seeds explain."""
+    """Residual sum of squares of (R, S) values after the means of runs and seeds."""
     left = values - values.mean(axis=1, keepdims=True) - values.mean(axis=0) + values.mean()
     return float((left**2).sum())
 
 
 def shares_of(values: Array, columns: Mapping[str, Array]) -> dict[str, float]:
-    """What each effect explains of the variance of all values, and what remains.
+    """The share of the variance of all values that each effect explains, and what remains.
 
-    An effect's sum of squares is what the model of all others leaves and the whole model does not
-    (type II): of orthogonal runs the shares add up to one.
+    An effect's sum of squares is of type II: by how much the residuals grow when the effect is left
+    out of the model. For orthogonal runs the shares add up to one.
 
     Args:
-        values: (R, S).
-        columns: effect -> its columns (R, d), the mean left out.
+        values: (R, S) the value of each run and seed.
+        columns: effect -> its columns (R, d), without the mean.
 
     Returns:
-        Effect -> share, and after them ``runs`` (what the model leaves of the runs' means),
-        ``seeds`` (their blocks) and ``noise``.
+        Effect -> share, and then ``runs`` (residuals of the runs' means), ``seeds`` (their blocks)
+        and ``noise``.
     """
     runs, seeds = values.shape
     total = float(((values - values.mean()) ** 2).sum())

@@ -1,20 +1,20 @@
-r"""How far a mean over tested clips may be off: its standard error over clips and groups.
+r"""The standard error of a mean over tested clips, which come in groups.
 
-Clips of one subject (or camera, setup) are alike, so that n clips of G groups tell less than n
-independent ones. The error of a mean that allows for any likeness within the groups is the
+Clips of one subject (or camera, setup) are correlated, so n clips of G groups hold less information
+than n independent ones. The standard error that allows for any correlation within the groups is the
 cluster-robust one (Liang and Zeger 1986; Cameron and Miller, "A Practitioner's Guide to
-Cluster-Robust Inference", 2015, of a regression on a constant, with their factor G / (G - 1)): with
-:math:`u_g` the sum of :math:`x_i - \bar x` over the clips i of group g,
+Cluster-Robust Inference", 2015, for a regression on a constant, with their factor G / (G - 1)).
+With :math:`u_g` the sum of :math:`x_i - \bar x` over the clips i of group g,
 
 .. math:: s^2_{groups} = \frac{G}{G - 1} \, \frac{1}{n^2} \sum_g u_g^2 .
 
-With few groups it scatters, and may come out far too small by chance. It is not taken below the
-error that independent clips have, for hits the binomial one,
+With few groups this estimate varies a lot and may by chance be far too small. The standard error is
+therefore at least the one of independent clips (for hits the binomial one),
 
 .. math:: s^2_{clips} = \frac{1}{n (n - 1)} \sum_i (x_i - \bar x)^2 .
 
-Neither knows what another set of training subjects would change: of a cross-validation the folds
-share most of their training clips.
+Neither includes the variation over training subjects: the folds of a cross-validation share most of
+their training clips.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def standard_error(hits: ArrayLike, groups: ArrayLike) -> float:
-    """The standard error of the mean of ``hits``: the larger of the two of this module's text.
+    """The standard error of the mean of ``hits``: the larger of the two in the module's docstring.
 
     Args:
-        hits: (n,) of each clip, such as 0 or 1, or their mean over seeds.
-        groups: (n,) the group of each clip; with a single one only the clips count.
+        hits: (n,) 0 or 1 for each clip, or the mean over seeds.
+        groups: (n,) the group of each clip; with a single group clips count as independent.
 
     Returns:
-        The error, in the unit of ``hits``.
+        The standard error, in the unit of ``hits``.
 
     Raises:
-        ValueError: for fewer than two clips, or of other numbers of groups.
+        ValueError: for fewer than two clips, or arrays of different shapes.
     """
     values, members = np.asarray(hits, np.float64), np.asarray(groups)
     if values.ndim != 1 or values.shape != members.shape or len(values) < 2:
@@ -51,20 +51,20 @@ def standard_error(hits: ArrayLike, groups: ArrayLike) -> float:
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, groups: ArrayLike) -> tuple[float, float]:
-    """The mean of ``a`` less that of ``b`` on the same clips, and its standard error.
+    """The mean of ``a`` less the mean of ``b`` on the same clips, and its standard error.
 
-    Clip by clip the difficulty that both share is gone: of the differences
-    :math:`a_i - b_i` the error is :func:`standard_error`.
+    The error is the :func:`standard_error` of the differences :math:`a_i - b_i`: the difficulty of
+    a clip, which both share, cancels.
 
     Args:
-        a, b: (n,) hits of two rows, clip by clip.
+        a, b: (n,) hits of two rows on the same clips.
         groups: (n,) the group of each clip.
 
     Returns:
-        Difference and error, in the unit of the hits.
+        Difference and standard error, in the unit of the hits.
 
     Raises:
-        ValueError: for fewer than two clips, or of other numbers of any.
+        ValueError: for fewer than two clips, or arrays of different shapes.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape:

@@ -1,8 +1,8 @@
 r"""A mean over seeds and tested clips with its interval, and its test against zero.
 
-Two samples are behind an accuracy, and they are crossed: n seeds, each of which is one training,
-and the tested clips, which all seeds share and which come in G groups (subjects, cameras, setups)
-of clips that are alike. With :math:`x_{si}` the hit of seed s on clip i, the seeds' part and the
+An accuracy is a mean over two crossed samples: n seeds, each of which is one training, and the
+tested clips, which all seeds share and which come in G groups (subjects, cameras, setups) of
+correlated clips. With :math:`x_{si}` the hit of seed s on clip i, the seeds' part and the
 groups' part of the variance of the mean are
 
 .. math::
@@ -11,19 +11,19 @@ groups' part of the variance of the mean are
     V_{groups} = \frac{G}{G - 1} \frac{1}{N^2} \sum_g
         \Bigl(\sum_{i \in g} (\bar x_{\cdot i} - \bar x)\Bigr)^2 ,
 
-the second being the cluster-robust variance (Liang and Zeger 1986). Their sum counts what seeds and
-groups share twice, which errs on the safe side. The 95 % interval is that of Student's t with the
-degrees of freedom of Satterthwaite (1946),
+the second being the cluster-robust variance (Liang and Zeger 1986). Their sum counts the
+interaction of seeds and groups twice, which is conservative. The 95 % interval is Student's, with
+the degrees of freedom of Satterthwaite (1946),
 
 .. math:: \nu = \frac{(V_{seeds} + V_{groups})^2}
                     {V_{seeds}^2 / (n - 1) + V_{groups}^2 / (G - 1)}.
 
-Where a variance comes out small by chance, that is too many, which matters far out in the tail,
-where corrections for many comparisons look. A p value has the harmonic mean of these and of those
-of the smaller sample, :math:`\min(n, G) - 1`, which errs on the safe side. Both are checked by
-simulation in the tests.
+Where a variance is small by chance these are too many, which matters far out in the tail, where p
+values lie that survive a correction for many comparisons. The p value uses the harmonic mean of
+:math:`\nu` and the degrees of freedom of the smaller sample, :math:`\min(n, G) - 1`, which is
+conservative. Both are checked by simulation in the tests.
 
-A bootstrap over three seeds or four subjects is too sure of itself: resampling n values gives
+A bootstrap over three seeds or four subjects gives too narrow intervals: resampling n values has
 (n - 1) / n of their variance, and no t quantile. A permutation test that swaps two rows seed by
 seed cannot go below p = 2 / 2^n, which is 6 % with five seeds.
 """
@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 LEVEL = 0.05
-"""The risk that is taken: intervals of 95 %, false positives of 5 %."""
+"""The level of all intervals (95 %) and tests (5 % false positives)."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class Estimate:
 
     Attributes:
         value: the mean.
-        seeds: n; with a single one nothing is known of other trainings, and the part is 0.
-        groups: G; 0 where no clips are known, so that the test sample's error is not in it.
-        of_seeds, of_groups: the parts of the variance of the mean.
+        seeds: n; with a single seed the variance over seeds is unknown, and ``of_seeds`` is 0.
+        groups: G; 0 if the tested clips are unknown, and then ``of_groups`` is 0.
+        of_seeds, of_groups: the parts of the variance of the mean over seeds and over groups.
     """
 
     value: float
@@ -65,12 +65,12 @@ class Estimate:
 
     @property
     def known(self) -> bool:
-        """Whether there is any sample of two or more to take an error from."""
+        """Whether a standard error can be estimated: from two or more seeds, or groups."""
         return self.seeds > 1 or self.groups > 1
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """The 95 % interval of the mean; None where no error is known."""
+        """The 95 % interval of the mean; None if no standard error is known."""
         if not self.known:
             return None
         half = 0.0
@@ -80,7 +80,7 @@ class Estimate:
 
     @property
     def p(self) -> float | None:
-        """How likely a value so far from zero is where there is none; None of no known error."""
+        """The two-sided p value of the test against zero; None if no standard error is known."""
         if not self.known:
             return None
         if self.error == 0:
@@ -89,36 +89,36 @@ class Estimate:
 
     @property
     def freedom_of_p(self) -> float:
-        """Degrees of freedom of the test; of a mean without an error infinite."""
+        """Degrees of freedom of the test; infinite if the standard error is 0."""
         samples = [freedom for _, freedom in self._parts()]
         return 2 / (1 / self._freedom + 1 / min(samples)) if samples else math.inf
 
     @property
     def _freedom(self) -> float:
-        """Satterthwaite's."""
+        """Satterthwaite's degrees of freedom."""
         return float(self.error**4 / sum(part**2 / freedom for part, freedom in self._parts()))
 
     def _parts(self) -> list[tuple[float, int]]:
-        """The parts of the variance, each with its degrees of freedom."""
+        """The parts of the variance that are known, each with its degrees of freedom."""
         parts = [(self.of_seeds, self.seeds - 1), (self.of_groups, self.groups - 1)]
         return [(part, freedom) for part, freedom in parts if part > 0 and freedom > 0]
 
 
 def estimate_of(values: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
-    """The mean of hits, and how sure it is.
+    """The mean of hits with the variance over seeds and over test groups.
 
     Args:
-        values: (n, N) of each seed and clip; without groups (n,), one value a seed.
-        groups: (N,) the group of each clip. With a single group each clip counts as one.
+        values: (n, N) hits of n seeds on N clips; without groups (n,), one value per seed.
+        groups: (N,) the group of each clip. With a single group each clip counts as a group.
 
     Raises:
-        ValueError: for no values, or other numbers of clips.
+        ValueError: if there are no values, or ``groups`` has another number of clips.
     """
     found = np.asarray(values, np.float64)
     if groups is None:
         found = found[:, None]
     if found.ndim != 2 or not found.size:
-        raise ValueError(f"hits of {found.shape}: give seeds by clips, one at least")
+        raise ValueError(f"hits of shape {found.shape}: give seeds by clips, at least one of each")
     n, clips = found.shape
     mean = found.mean()
     of_seeds = float(((found.mean(axis=1) - mean) ** 2).sum()) / (n * (n - 1)) if n > 1 else 0.0
@@ -126,7 +126,7 @@ def estimate_of(values: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
         return Estimate(float(mean), n, 0, of_seeds, 0.0)
     members = np.asarray(groups)
     if members.shape != (clips,):
-        raise ValueError(f"hits of {found.shape} in groups of {members.shape}")
+        raise ValueError(f"hits of shape {found.shape} with groups of shape {members.shape}")
     which = np.unique(members, return_inverse=True)[1]
     if which.max() == 0:
         which = np.arange(clips)
@@ -137,16 +137,16 @@ def estimate_of(values: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
 
 
 def difference_of(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -> Estimate:
-    """The mean of ``a`` less that of ``b``, paired seed by seed and clip by clip.
+    """The mean of ``a`` less the mean of ``b``, paired seed by seed and clip by clip.
 
-    What both share (a hard clip, a subject, the draws of a seed) is gone from its error.
+    What both share (a hard clip, a subject, the draws of a seed) cancels.
 
     Args:
-        a, b: as in :func:`estimate_of`, of the same seeds and clips.
+        a, b: as in :func:`estimate_of`, with the same seeds and clips.
         groups: (N,) the group of each clip.
 
     Raises:
-        ValueError: for other numbers of seeds or clips.
+        ValueError: if the numbers of seeds or clips differ.
     """
     first, second = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if first.shape != second.shape:
@@ -155,11 +155,11 @@ def difference_of(a: ArrayLike, b: ArrayLike, groups: ArrayLike | None = None) -
 
 
 def unpaired_difference(a: Estimate, b: Estimate) -> Estimate:
-    """``a`` less ``b`` of other clips, or of other seeds: nothing that they share is gone.
+    """``a`` less ``b``, where they have different clips or seeds.
 
-    The parts of the variance add up (Welch 1947); each is known as badly as in the smaller of the
-    two samples, which errs on the safe side. A part that one of them does not know (a single seed,
-    no clips) is not known of the difference either.
+    The parts of the variance add up (Welch 1947). Each has the degrees of freedom of the smaller of
+    the two samples, which is conservative. A part that is unknown for one of them (a single seed,
+    no clips) is unknown for the difference, too.
     """
     seeds, groups = min(a.seeds, b.seeds), min(a.groups, b.groups)
     return Estimate(

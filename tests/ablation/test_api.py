@@ -12,7 +12,7 @@ import torch
 import ablation
 import skelcon
 from ablation.report import Table
-from ablation.report.table import COLUMNS
+from ablation.report.frame import COLUMNS
 from ablation.study import load_study
 from skelcon.data import SkeletonDataset
 from skelcon.errors import UserError

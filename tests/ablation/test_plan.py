@@ -30,7 +30,7 @@ def test_table_5_names_21_pretrainings_and_26_evaluations(dataset: SkeletonDatas
     assert len(plan_of(dataset, seeds=(0, 1, 2)).units) == 3 * 46 + 1
 
 
-def test_a_pretraining_stands_before_what_needs_it(dataset: SkeletonDataset) -> None:
+def test_a_pretraining_comes_before_the_units_that_need_it(dataset: SkeletonDataset) -> None:
     seen: set[str] = set()
     for key, unit in plan_of(dataset).units.items():
         assert seen.issuperset(unit.needs)
@@ -78,7 +78,7 @@ def test_the_five_ablations_of_the_paper_share_31_pretrainings(dataset: Skeleton
     assert len(distinct) == 31
 
 
-def test_intra_combines_encoders_that_were_trained_apart(dataset: SkeletonDataset) -> None:
+def test_intra_combines_encoders_that_were_trained_separately(dataset: SkeletonDataset) -> None:
     plan = plan_of(dataset, named_study("rep-combinations").only(("img+stg",)))
     trained = {cell.column: list(cell.unit.needs) for cell in plan.cells if cell.unit is not None}
     assert len(set(trained["intra"])) == 2
@@ -100,7 +100,7 @@ def test_scratch_and_pretrained_see_the_same_task(dataset: SkeletonDataset) -> N
     assert plan.count("pretrain") == 1
 
 
-def test_a_column_whose_protocol_the_data_lacks_is_left_out_and_said(
+def test_columns_whose_protocol_the_data_lacks_are_left_out_with_a_note(
     dataset: SkeletonDataset,
 ) -> None:
     plan = plan_of(dataset, named_study("recognition"))
@@ -197,7 +197,7 @@ def test_the_key_of_a_cell_changes_with_each_setting_that_matters(
         {"retrieval.test_ratio": 0.5},  # of another task
     ],
 )
-def test_the_key_does_not_change_with_what_is_not_in_use(
+def test_the_key_does_not_change_with_unused_settings(
     dataset: SkeletonDataset, change: dict[str, Any]
 ) -> None:
     study = named_study("augmentations").only(("crop",))
@@ -225,7 +225,7 @@ def test_validation_shares_nothing_with_test_and_leaves_the_test_side_alone(
     assert sides == {("fit", ""), ("fit", "validation")}
 
 
-def test_seeds_are_an_axis_and_a_new_seed_asks_for_new_units_only(
+def test_a_new_seed_adds_units_and_changes_no_others(
     dataset: SkeletonDataset,
 ) -> None:
     one, two = plan_of(dataset, seeds=(0,)), plan_of(dataset, seeds=(0, 1))
@@ -233,7 +233,7 @@ def test_seeds_are_an_axis_and_a_new_seed_asks_for_new_units_only(
     assert {u.side.seed for k, u in two.units.items() if k not in one.units} == {1}
 
 
-def test_set_must_not_make_rows_alike(dataset: SkeletonDataset) -> None:
+def test_set_cannot_make_rows_equal(dataset: SkeletonDataset) -> None:
     for change in ({"pretrain": {"augment": {"use": ["crop"]}}}, {"pretrain": {"augment": 3}}):
         with pytest.raises(UserError, match=r"--set pretrain.augment.*row 'none'.*sets"):
             plan_of(dataset, overrides=change)
@@ -312,7 +312,7 @@ def test_only_what_stays_frozen_is_calibrated(dataset: SkeletonDataset) -> None:
         assert EncoderSource.from_json(values) == random[0]
 
 
-def test_another_metric_is_of_the_same_units_and_beside_no_paper_value(
+def test_another_metric_has_the_same_units_and_no_paper_values(
     dataset: SkeletonDataset,
 ) -> None:
     plan = plan_of(dataset)

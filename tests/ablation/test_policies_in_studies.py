@@ -12,7 +12,7 @@ from unit_helpers import pretraining
 from ablation.costs.history import Hardware, History, Rate
 from ablation.monitor.status import label_of
 from ablation.plan import Plan, make_plan
-from ablation.report.table import cells_frame, make_table
+from ablation.report import cells_frame, make_table
 from ablation.store import Store
 from ablation.study import load_study
 from ablation.unused import check_unused

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from ablation.plan import Plan, make_plan
+from ablation.report import cells_frame, make_table
 from ablation.report.from_results import load_plan, save_plan
-from ablation.report.layout import lay_out
 from ablation.report.numbers import document
-from ablation.report.style import DEFAULT
-from ablation.report.table import cells_frame, make_table
 from ablation.store import Store
 from ablation.study import Study, load_study, named_study
 from ablation.units import PretrainUnit
@@ -101,7 +99,7 @@ def test_recipes_by_data_set_are_like_the_paper(
         assert (options["epochs"], options["contrast"]["queue"]) == (epochs, queue)
         table = make_table(plans["paper"], cells_frame(plans["paper"], Store(tmp_path)))
         beside = "In the columns headed paper: the paper's value (Table 5)."
-        assert beside in lay_out(table, DEFAULT).notes
+        assert beside in table.layout().notes
     by_hand = make_plan(study, called(dataset, "pkummd1"), preset="paper", seeds=(0,))
     assert not by_hand.like_the_paper  # the report is of other data
 

@@ -54,7 +54,7 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ("title: x\nrows:", "line 2: rows"),
         ("title: x\nrows: {a: {}}\ncolumns:\n  c: {downstream: [sqe]}", "line 4: columns.c"),
@@ -85,18 +85,20 @@ def test_paper_preset_holds_the_papers_hyper_parameters() -> None:
         ("- 1", "must be a mapping"),
     ],
 )
-def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: str) -> None:
+def test_an_invalid_study_is_an_error_of_one_line(
+    tmp_path: Path, change: str, message: str
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(change)
     with pytest.raises(UserError) as error:
         load_study(path)
     assert "mine.yaml" in str(error.value)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         ("pretrain.epoch: 1", r"unknown key 'pretrain.epoch': did you mean 'pretrain.epochs'"),
         (
@@ -107,16 +109,16 @@ def test_a_wrong_study_is_told_in_one_line(tmp_path: Path, change: str, told: st
     ],
 )
 def test_a_wrong_setting_names_its_line_its_row_and_the_nearest_key(
-    tmp_path: Path, study_file: Path, wrong: str, told: str
+    tmp_path: Path, study_file: Path, wrong: str, message: str
 ) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(study_file.read_text().replace("pretrain.augment.use: []", wrong))
     line = 1 + path.read_text().splitlines().index(f"  none: {{set: {{{wrong}}}}}")
-    with pytest.raises(UserError, match=rf"mine.yaml', line {line}: .*row 'none'.*{told}"):
+    with pytest.raises(UserError, match=rf"mine.yaml', line {line}: .*row 'none'.*{message}"):
         load_study(path).settings("none", "seq", {}, {})
 
 
-def test_the_report_for_the_data_at_hand_is_chosen() -> None:
+def test_the_report_that_fits_the_data_is_chosen() -> None:
     study = named_study("semi-supervised")
 
     def source(*names: str) -> str:
@@ -143,9 +145,7 @@ def test_a_preset_can_depend_on_the_representations() -> None:
 
 
 @pytest.mark.parametrize("name", RESERVED)
-def test_a_study_is_not_called_as_what_else_a_results_directory_holds(
-    name: str, tmp_path: Path
-) -> None:
+def test_a_study_cannot_have_a_name_that_results_directories_use(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.yaml"
     file.write_text("title: x\n")
     with pytest.raises(UserError, match=f"cannot be named '{name}'.*rename the file"):

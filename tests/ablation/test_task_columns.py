@@ -11,10 +11,9 @@ from rich.console import Console
 from study_helpers import TINY_STUDY
 
 from ablation.plan import Plan, make_plan
-from ablation.report import Table, cells_frame, make_table
+from ablation.report import Table, cells_frame, make_table, printed
 from ablation.report.display import print_table
 from ablation.report.from_results import load_plan, save_plan
-from ablation.report.table import printed
 from ablation.store import Store, write_json
 from ablation.study import Study, load_study
 from ablation.units import EvaluateUnit

@@ -1,5 +1,5 @@
 "use strict";
-// Sorting, the choice of light or dark, and the focus of what a tap opens. All else works without.
+// Sorting, light and dark colours, and the focus of popovers. Everything else works without it.
 (() => {
   const root = document.documentElement;
 
@@ -27,7 +27,7 @@
   dark.addEventListener("change", name);
   name();
 
-  // -- sorting: each group of rows by itself, what has no number last; the third time as it was
+  // -- sorting: each group of rows by itself, missing numbers last; a third click restores the order
   function value(row, column) {
     const cell = row.cells[column];
     if (!cell) return null;
@@ -70,14 +70,14 @@
     });
   }
 
-  // -- who opens an explanation reads it; closing it leads back
+  // -- focus an explanation when it opens, so that it is read out
   for (const each of document.querySelectorAll("[popover]")) {
     each.addEventListener("toggle", (event) => {
       if (event.newState === "open") each.focus({ preventScroll: true });
     });
   }
 
-  // -- on paper nothing is folded
+  // -- print with all details open
   const folded = [...document.querySelectorAll("details")];
   addEventListener("beforeprint", () => folded.forEach((each) => (each.open = true)));
 })();

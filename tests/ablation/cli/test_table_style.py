@@ -17,9 +17,9 @@ import pytest
 
 from ablation.plan import Plan, make_plan
 from ablation.report import cells_frame, display
+from ablation.report.frame import COLUMNS
 from ablation.report.from_results import save_plan
 from ablation.report.numbers import ABOUT_ROW, IN_JSON, OF_CELL
-from ablation.report.table import COLUMNS
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from ablation.study_parts import Reported, Row

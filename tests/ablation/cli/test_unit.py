@@ -194,7 +194,7 @@ def test_a_question_grows_its_table_and_another_question_gets_another(
     assert seeds_of("tiny") == {"none": {0}, "random": {0, 1}}
     before = (results / "tiny" / "cells.csv").read_bytes()
     ended = run("--only", "random", "--set", "linear.epochs=2")
-    assert "has another question (set differs)" in ended.out
+    assert "holds a table that differs in --set" in ended.out
     assert seeds_of("tiny-linear.epochs=2") == {"random": {0}}
     assert (results / "tiny" / "cells.csv").read_bytes() == before
     run("--only", "random", name=("--name", "mine"))

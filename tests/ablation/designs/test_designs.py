@@ -55,7 +55,7 @@ def test_a_grid_has_all_combinations_with_their_settings(tmp_path: Path) -> None
     assert (settings.objective.name, settings.representations) == ("byol", ("stg",))
 
 
-def test_names_and_units_stay_when_levels_move_or_come(
+def test_names_and_units_stay_when_levels_are_moved_or_added(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
     def units(factors: dict[str, Any]) -> dict[str, str]:
@@ -92,7 +92,7 @@ def test_a_list_is_a_factor_for_each_of_its_items(tmp_path: Path) -> None:
     assert both == without | alone
 
 
-def test_levels_that_are_called_as_those_of_items_keep_their_names(tmp_path: Path) -> None:
+def test_levels_called_in_and_out_keep_their_names(tmp_path: Path) -> None:
     levels = {
         name: {"set": {"pretrain.epochs": n}} for n, name in enumerate(("in", "mid", "out"), 1)
     }
@@ -167,7 +167,7 @@ def test_a_grid_in_a_row_is_a_row_for_each_value(tmp_path: Path) -> None:
     )
 
 
-def test_design_rows_stand_beside_others_and_are_claimed_like_them(tmp_path: Path) -> None:
+def test_design_rows_and_ordinary_rows_can_be_combined_and_claimed(tmp_path: Path) -> None:
     claims = [{"text": "t", "rows": "byol/img > plain"}]
     study = study_of(
         tmp_path, {"kind": "grid", "factors": FACTORS}, rows={"plain": {}}, claims=claims
@@ -183,32 +183,35 @@ def of(kind: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("wrong", "told"),
+    ("wrong", "message"),
     [
         (of("gird"), "kind: no kind 'gird': did you mean 'grid'?"),
         (of("fractional"), "fractional needs runs (how many rows)"),
-        (of("grid", runs=4), "runs: not of grid"),
-        (of("fractional", runs=3), "3 runs are too few: the main effects of 2 factors need 4 at"),
+        (of("grid", runs=4), "runs (how many rows): only for fractional and sobol"),
+        (
+            of("fractional", runs=3),
+            "3 runs are too few: the main effects of 2 factors need at least 4",
+        ),
         (of("fractional", runs=9), "9 runs are too many: there are 6 combinations"),
         (of("add-one"), "factor 'encoder' has 3 levels: add-one takes two"),
-        (of("grid", base={"encoder": "img"}), "base: only of one-at-a-time"),
+        (of("grid", base={"encoder": "img"}), "base: only for one-at-a-time"),
         (of("one-at-a-time", base={"encoder": "imf"}), "no level 'imf': did you mean 'img'?"),
         (
             of("one-at-a-time", base={"encode": "img"}),
             "no factor 'encode': did you mean 'encoder'?",
         ),
         (of("grid", factor=1), "unknown key 'factor': did you mean 'factors'?"),
-        (of("grid", factors={"a": {"levels": {"x": {}}}}), "two levels at least"),
+        (of("grid", factors={"a": {"levels": {"x": {}}}}), "at least two levels"),
         (of("grid", factors={"a": {"setting": "b"}}), "give levels, or a setting with values"),
         (of("grid", factors={"a": {"values": [1, 2]}}), "give levels, or a setting with values"),
         (
             of("grid", factors={"a": {"setting": "b", "values": [1, 1]}}),
-            "level '1' stands there tw",
+            "level '1' is given twice",
         ),
-        (of("grid", factors={"a": {"setting": "b", "range": [1, 2]}}), "a range is of sobol"),
+        (of("grid", factors={"a": {"setting": "b", "range": [1, 2]}}), "a range is only for sobol"),
         (
             of("grid", factors={"a": {"levels": {"x/y": {}, "z": {}}}}),
-            "level 'x/y': a name without",
+            "level 'x/y': give a name without",
         ),
         (
             of(
@@ -223,16 +226,16 @@ def of(kind: str, **more: Any) -> dict[str, Any]:
         ({"rows": {"a": {"grid": {"pretrain.epochs": 3}}}}, "'pretrain.epochs' needs a list of va"),
         ({"rows": {"a": {"grid": []}}}, "grid: give settings, each with a list of values"),
         ({"rows": {"a": {"levels": {"b": "c"}}}}, "none: the study has no design"),
-        ({**of("grid"), "rows": {"moco/img": {}}}, "there is a row 'moco/img' already"),
+        ({**of("grid"), "rows": {"moco/img": {}}}, "row 'moco/img' exists already"),
         ({"design": 3}, "design: give a mapping"),
     ],
 )
-def test_a_wrong_design_is_told_in_one_line(
-    tmp_path: Path, wrong: dict[str, Any], told: str
+def test_an_invalid_design_is_an_error_of_one_line(
+    tmp_path: Path, wrong: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError) as error:
         study_of(tmp_path, **wrong)
-    assert told in str(error.value)
+    assert message in str(error.value)
     assert str(error.value).startswith(f"'{tmp_path / 'mine.yaml'}'")
     assert "\n" not in str(error.value)
 
@@ -249,7 +252,7 @@ def test_a_wrong_setting_of_a_level_names_its_line(tmp_path: Path) -> None:
         study.settings("large", "c", {}, {})
 
 
-def test_what_a_factor_sets_is_not_for_the_user_to_set(
+def test_set_cannot_change_the_settings_of_a_factor(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
     study = study_of(tmp_path, {"kind": "grid", "factors": FACTORS})

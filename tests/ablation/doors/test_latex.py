@@ -64,7 +64,7 @@ def test_a_text_of_letters_and_signs_can_be_read_back(text: str) -> None:
 @example("\\\\[1em] \\input{a} %\n$x^2$ &#_{}~")
 @example("e\u0301\u0302 a\u0328\u0301 \u0301 中文 😀 \ud800 \x1b")
 @example("-\ufe00\u2010")
-def test_what_comes_out_is_plain_ascii_with_nothing_left_open(text: str) -> None:
+def test_latex_is_plain_ascii_with_balanced_braces(text: str) -> None:
     latex = to_latex(text)
     assert latex.isascii()
     assert latex.isprintable()
@@ -80,7 +80,7 @@ def test_what_comes_out_is_plain_ascii_with_nothing_left_open(text: str) -> None
     assert not re.search(r"(?<!\{)[\[\]*]|--|''|``", outside)
 
 
-def test_what_is_beyond_the_fonts_has_a_substitute() -> None:
+def test_characters_that_fonts_lack_have_a_substitute() -> None:
     assert to_latex("中") == "{[}U+4E2D{]}"
     assert to_latex("Ж😀") == "{[}U+0416{]}{[}U+1F600{]}"
     assert to_latex("ﬁ ½ Ａ") == "fi 1/2 A"
@@ -89,7 +89,7 @@ def test_what_is_beyond_the_fonts_has_a_substitute() -> None:
     assert to_latex("ą").endswith(r"\k{a}\else {[}U+0105{]}\fi{}")
 
 
-def test_a_name_of_a_label_has_nothing_that_latex_reads() -> None:
+def test_a_label_has_no_special_characters_of_latex() -> None:
     assert to_latex_name("tab:my_study {a} é%") == "tab:my_study--a----"
 
 
@@ -165,7 +165,7 @@ def test_an_options_name_is_printed_with_its_dashes(tmp_path: Path) -> None:
 
 @PROPERTY
 @given(ANY)
-def test_it_is_one_line_and_its_spaces_are_those_that_are_seen(text: str) -> None:
+def test_the_text_is_one_line_with_single_spaces(text: str) -> None:
     latex = to_latex(text)
     assert latex == " ".join(latex.split())
     assert to_latex(printable(text)) == latex

@@ -103,7 +103,7 @@ def test_differences_and_p_values_are_those_of_the_predictions(
     assert [first, second] == pytest.approx(adjusted([max(p_values), p_values[1]]))
 
 
-def test_noise_is_not_shown_and_says_what_would_settle_it(
+def test_noise_is_not_shown_and_says_how_many_seeds_would_be_enough(
     make: Callable[..., Plan], tmp_path: Path
 ) -> None:
     plan = make({"text": "A little.", "rows": "crop+jitter > none", "within": ["seq"]}, seeds=3)
@@ -127,7 +127,7 @@ def test_one_seed_shows_nothing_however_large_the_difference(
     assert answer.why == "one seed says nothing about other training runs: run more seeds"
 
 
-def test_other_budgets_and_missing_numbers_show_nothing(
+def test_with_unequal_budgets_or_missing_numbers_a_claim_is_not_shown(
     make: Callable[..., Plan], study_file: Path, eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan = make(BETTER)
@@ -173,7 +173,7 @@ def test_every_claim_of_the_papers_tables_names_what_is_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "told"),
+    ("claim", "message"),
     [
         ({"text": "x", "rows": "none > jiter"}, "no 'jiter'"),
         ({"text": "x", "rows": "none"}, "write 'a, b > c'"),
@@ -185,11 +185,11 @@ def test_every_claim_of_the_papers_tables_names_what_is_there() -> None:
     ],
 )
 def test_a_wrong_claim_is_refused_with_its_line(
-    study_file: Path, tmp_path: Path, claim: dict[str, Any], told: str
+    study_file: Path, tmp_path: Path, claim: dict[str, Any], message: str
 ) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(f"{study_file.read_text()}\nclaims: [{json.dumps(claim)}]\n")
-    with pytest.raises(UserError, match=told) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         load_study(own)
     assert "own.yaml" in str(caught.value)
 
@@ -208,7 +208,7 @@ def test_a_chain_compares_neighbours_and_a_star_all_others(names: list[str]) -> 
     assert list(star.comparisons("abcdefg", ["r", "q"])) == expected
 
 
-def test_rows_that_are_not_asked_take_their_claims_along(study_file: Path) -> None:
+def test_rows_that_are_left_out_take_their_claims_along(study_file: Path) -> None:
     study = load_study(study_file)
     claims = (Claim(text="x", rows="crop+jitter > none"), Claim(text="y", rows="none > *"))
     study = study.model_copy(update={"claims": claims})
@@ -232,7 +232,7 @@ def test_a_difference_to_a_row_is_printed_with_the_interval_of_the_claim(
     make: Callable[..., Plan], tmp_path: Path
 ) -> None:
     table = answered(make(BETTER), tmp_path, {"none": 0.3, "crop+jitter": 0.9})
-    text = table_as_markdown(table, TableStyle(delta="none"))
+    text = table_as_markdown(table.layout(TableStyle(delta="none")))
     shown = [effect(each) for answer in table.answers for each in answer.comparisons]
     assert all(re.fullmatch(r"\+\d+\.\d \[\d+\.\d, \d+\.\d\]", each) for each in shown)
     assert len(shown) == 2
@@ -240,7 +240,7 @@ def test_a_difference_to_a_row_is_printed_with_the_interval_of_the_claim(
     assert "paired difference to none with its 95 % interval" in text
 
 
-def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
+def test_the_command_prints_the_verdicts_and_has_their_exit_code(
     make: Callable[..., Plan], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     plan = make(BETTER)
@@ -262,12 +262,12 @@ def test_the_command_prints_the_answers_and_its_exit_code_is_theirs(
     answered(plan, tmp_path / "worse", {"none": 0.9, "crop+jitter": 0.3})
 
 
-def test_an_answer_without_comparisons_hangs_on_none() -> None:
+def test_an_answer_without_comparisons_has_no_weakest_one() -> None:
     answer = Answer(Claim(text="x", rows="a > b"), ())
     assert answer.weakest is None
 
 
-def test_the_largest_p_of_its_comparisons_is_the_claims(
+def test_the_p_value_of_a_claim_is_the_largest_of_its_comparisons(
     make: Callable[..., Plan], tmp_path: Path
 ) -> None:
     (answer,) = answered(make(BETTER), tmp_path, {"none": 0.4, "crop+jitter": 0.7}).answers
@@ -291,7 +291,7 @@ def with_one_sided_p(p: float) -> dict[int, float]:
         (0.2, 1e-6, ["seq"]),
     ],
 )
-def test_best_is_all_but_what_is_below_it_by_holm(
+def test_rows_are_best_unless_significantly_below_the_highest_after_holm(
     make: Callable[..., Plan], img: float, seq: float, apart: list[str]
 ) -> None:
     plan = make()
@@ -300,5 +300,5 @@ def test_best_is_all_but_what_is_below_it_by_holm(
         values["none", column] = dict.fromkeys(range(5), 0.0)
         values["crop+jitter", column] = with_one_sided_p(p)
     best = Evidence(values).best(plan)
-    assert all(best["crop+jitter", column] for column in ("img", "seq"))
+    assert {("crop+jitter", "img"), ("crop+jitter", "seq")} <= set(best)
     assert [column for column in ("img", "seq") if ("none", column) not in best] == apart

@@ -10,7 +10,7 @@ import pytest
 
 from ablation.evidence.budgets import Budget, budget_of
 from ablation.plan import Plan, make_plan
-from ablation.report.table import cells_frame, make_table
+from ablation.report import cells_frame, make_table
 from ablation.store import Store, write_json
 from ablation.study import Study, load_study, named_study
 from ablation.units import PretrainUnit
@@ -70,20 +70,20 @@ def test_with_equal_steps_rows_are_compared(
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "budgets"),
     [
         ({"pretrain__epochs": 7}, "(none 7 epochs, crop+jitter 3)"),
         ({"pretrain__batch": 6}, "(none 9 steps, crop+jitter 6)"),
     ],
     ids=["epochs", "batch"],
 )
-def test_with_other_steps_they_are_not(
-    study: Study, dataset: SkeletonDataset, tmp_path: Path, change: dict[str, Any], told: str
+def test_with_different_steps_rows_are_not_compared(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path, change: dict[str, Any], budgets: str
 ) -> None:
     plan = make_plan(changed(study, "none", **change), dataset, preset="small", seeds=(0, 1))
     note = budget_note(plan, tmp_path)
-    assert note == f"The rows are not compared: the budgets differ {told}."
-    # Of rows that the paper does not compare nothing is said.
+    assert note == f"The rows are not compared: the budgets differ {budgets}."
+    # There is no note on rows for which the paper has no values.
     report = study.paper[0].model_copy(update={"values": {"crop+jitter": {"seq": 80.0}}})
     alone = plan.study.model_copy(update={"paper": (report,)})
     plan = make_plan(alone, dataset, preset="small", seeds=(0,))
@@ -91,7 +91,7 @@ def test_with_other_steps_they_are_not(
     assert not any("not compared" in note for note in notes)
 
 
-def test_other_batches_of_as_many_steps_are_compared(
+def test_different_batches_with_equal_steps_are_compared(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan = make_plan(
@@ -103,7 +103,7 @@ def test_other_batches_of_as_many_steps_are_compared(
     assert not budget_note(plan, tmp_path)
 
 
-def test_columns_of_other_steps_are_no_hindrance(
+def test_columns_may_differ_in_their_steps(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     seq = study.columns["seq"]

@@ -1,4 +1,4 @@
-"""Seeds that test other clips, as exemplars are drawn from them: what a table says then."""
+"""Notes on seeds that test different clips, as exemplars are drawn from the tested clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ablation.store import Store
 from ablation.study import load_study
 from skelcon.data import SkeletonDataset
 
-TOLD = "IMG and SEQ: each seed was tested on other clips "
+NOTE = "IMG and SEQ: each seed was tested on other clips "
 
 
 def plan_of(study_file: Path, data: SkeletonDataset, **changes: Any) -> Plan:
@@ -24,7 +24,7 @@ def plan_of(study_file: Path, data: SkeletonDataset, **changes: Any) -> Plan:
 
 
 def draw_exemplars(plan: Plan, store: Store, same: bool = False) -> None:
-    """Leave a tested clip out of each evaluation: another one for each seed, or the same."""
+    """Leave out a tested clip of each evaluation: the same for all seeds, or a different one."""
     for cell in plan.cells:
         assert cell.unit is not None
         path = store.directory(cell.unit.key) / "predictions.npz"
@@ -46,15 +46,15 @@ def test_a_table_says_why_it_has_no_standard_error_over_clips(
     plan, store = plan_of(study_file, eight, evaluate_on=evaluate_on), Store(tmp_path / "results")
     finish(plan, store, {})
     draw_exemplars(plan, store)
-    table, told = table_of(plan, store)
-    assert [note.startswith(TOLD) for note in told] == [True]
-    assert told[0].endswith("no standard error over clips, and intervals are over seeds alone.")
+    table, notes = table_of(plan, store)
+    assert [note.startswith(NOTE) for note in notes] == [True]
+    assert notes[0].endswith("no standard error over clips, and intervals are over seeds alone.")
     assert not table.evidence.hits
     entry = table.entries["none", "seq"]
     assert (entry.error, entry.interval is None) == (None, False)
 
 
-def test_nothing_is_said_where_all_seeds_test_the_same_clips(
+def test_there_is_no_note_if_all_seeds_test_the_same_clips(
     study_file: Path, eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan, store = plan_of(study_file, eight), Store(tmp_path / "results")
@@ -62,6 +62,6 @@ def test_nothing_is_said_where_all_seeds_test_the_same_clips(
     finish(plan, store, {})
     assert not table_of(plan, store)[1]
     draw_exemplars(plan, store, same=True)
-    table, told = table_of(plan, store)
-    assert not told
+    table, notes = table_of(plan, store)
+    assert not notes
     assert set(table.evidence.hits) == {(c.row, c.column) for c in plan.cells}

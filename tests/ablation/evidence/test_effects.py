@@ -88,7 +88,7 @@ def lines_of(table: Table, folder: Path) -> pd.DataFrame:
     return pd.read_csv(folder / "out" / "effects.csv", dtype={"level": str, "against": str})
 
 
-def test_effects_are_differences_of_means_and_true_ones_are_found(
+def test_effects_are_differences_of_means_and_true_effects_are_found(
     table: Table, tmp_path: Path
 ) -> None:
     lines = lines_of(table, tmp_path)
@@ -122,14 +122,14 @@ def test_effects_are_differences_of_means_and_true_ones_are_found(
     assert (main["share"].iloc[:3] == main["share"].iloc[0]).all()
 
 
-def test_one_sentence_says_what_matters_and_calls_nothing_else_an_effect(table: Table) -> None:
-    (said,) = (note for note in table.notes if "matter" in note)
-    assert said.startswith("Which matters: Objective (explains ")
+def test_one_sentence_names_the_significant_factors_and_no_others(table: Table) -> None:
+    (said,) = (note for note in table.notes if note.startswith("Significant"))
+    assert said.startswith("Significant factors: Objective (explains ")
     assert "VICREG is 16." in said
     assert "points [" in said
     assert "above BYOL), rate (explains" in said
-    assert "; not distinguishable: noise" in said
-    assert "; interactions: VICREG less MOCO is 1" in said
+    assert "; not significant: noise" in said
+    assert "; interactions: VICREG minus MOCO is 1" in said
     assert "higher with rate 0.02 than with rate 0.01." in said
     for effect in (*table.effects[0].main, *table.effects[0].interactions):
         low, high = effect.difference.interval or (-1, 1)
@@ -150,7 +150,7 @@ def test_files_page_and_figure_come_from_the_results_alone(
     assert {"effects.csv", "effects.md", "effects.tex"} <= {path.name for path in written}
     text = (directory / "effects.md").read_text()
     assert "| seq | Objective | BYOL | MOCO | **-" in text
-    assert "Which matters" in text
+    assert "- Significant factors: " in text
     assert (directory / "effects.tex").read_text().count(r"\\") == 1 + 5 + 5
     asked = Asked(again.plan, store)
     figure = FIGURES["effects"](asked)
@@ -164,7 +164,7 @@ def test_files_page_and_figure_come_from_the_results_alone(
     ]
     assert len(labels) == 5  # and the interaction that is shown
     page = make_page(read_results(store.results, ["mine"]))
-    assert any("Which matters" in note for note in page.sections[0].grid.notes)
+    assert any("Significant factors" in note for note in page.sections[0].grid.notes)
     assert "effects" in {drawn.name for drawn in page.sections[0].figures}
 
 
@@ -177,9 +177,8 @@ def test_an_incomplete_fraction_takes_its_error_from_the_runs(
     table = table_of(plan, store)
     (found,) = table.effects
     assert (found.basis, found.runs, found.seeds) == ("runs", (8, 8), 3)
-    assert any(
-        note.startswith("Which matters, if interactions are small: ") for note in table.notes
-    )
+    small = "Significant factors, if interactions are small: "
+    assert any(note.startswith(small) for note in table.notes)
     assert found.main[0].difference.seeds - 1 == 8 - 5
     assert any("resolution III" in note for note in plan.notes)
     assert any(note.startswith("Aliases: ") for note in plan.notes)
@@ -208,31 +207,37 @@ def test_test_groups_widen_the_intervals(dataset: SkeletonDataset, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("design", "seeds", "told"),
+    ("design", "seeds", "reason"),
     [
-        ({"kind": "one-at-a-time", "factors": FACTORS}, 1, "one seed, and no run to spare"),
+        (
+            {"kind": "one-at-a-time", "factors": FACTORS},
+            1,
+            "one seed and no residual degrees of freedom",
+        ),
         (
             {
                 "kind": "grid",
                 "factors": {"e": {"setting": "pretrain.epochs", "values": [2, 3]}},
             },
             3,
-            "is not said: the budgets differ (e 2 2 epochs, e 3 3).",
+            "are not estimated: the budgets differ (e 2 2 epochs, e 3 3).",
         ),
     ],
 )
 def test_nothing_is_called_an_effect_without_an_error_or_equal_budgets(
-    dataset: SkeletonDataset, tmp_path: Path, design: dict[str, object], seeds: int, told: str
+    dataset: SkeletonDataset, tmp_path: Path, design: dict[str, object], seeds: int, reason: str
 ) -> None:
     plan, store = plan_of(dataset, tmp_path, design, seeds), Store(tmp_path / "results")
     finish(plan, store)
     table = table_of(plan, store)
-    (said,) = (note for note in table.notes if note.startswith("What matters"))
-    assert told in said
+    (said,) = (note for note in table.notes if note.startswith("Effects are not"))
+    assert reason in said
     assert not any(effect.shown for each in table.effects for effect in each.main)
 
 
-def test_leave_one_out_and_add_one_are_told_apart(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_leave_one_out_and_add_one_have_effects_of_their_own(
+    dataset: SkeletonDataset, tmp_path: Path
+) -> None:
     items = {"setting": "pretrain.augment.use", "items": ["crop", "pose", "jitter"]}
     design = {"kind": ["leave-one-out", "add-one"], "factors": {"use": items}}
     plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
@@ -247,7 +252,7 @@ def test_leave_one_out_and_add_one_are_told_apart(dataset: SkeletonDataset, tmp_
     assert alone.main[0].difference.value == pytest.approx(mean("none+crop") - mean("none"))
 
 
-def test_what_is_done_of_a_design_is_used(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_the_finished_runs_of_a_design_are_used(dataset: SkeletonDataset, tmp_path: Path) -> None:
     plan, store = plan_of(dataset, tmp_path, GRID), Store(tmp_path / "results")
     assert effects_of(plan, table_of(plan, store).evidence)[0].reason.startswith("fewer than two")
     with pytest.raises(DoesNotApplyError, match="fewer than two"):
@@ -260,14 +265,14 @@ def test_what_is_done_of_a_design_is_used(dataset: SkeletonDataset, tmp_path: Pa
     assert any(note.endswith("(11 of 12 runs, 2 of 3 seeds).") for note in table.notes)
 
 
-def test_one_seed_of_those_that_were_asked_is_told(
+def test_with_one_of_the_seeds_done_effects_are_not_estimated(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     design = {"kind": "one-at-a-time", "factors": FACTORS}
     plan, store = plan_of(dataset, tmp_path, design), Store(tmp_path / "results")
     finish(plan_of(dataset, tmp_path, design, seeds=1), store)
-    told = "is not said: one seed, and no run to spare (1 of 3 seeds): run more seeds."
-    assert f"What matters {told}" in table_of(plan, store).notes
+    why = "one seed and no residual degrees of freedom (1 of 3 seeds): run more seeds."
+    assert f"Effects are not estimated: {why}" in table_of(plan, store).notes
 
 
 PAIRS = {
@@ -293,7 +298,7 @@ def finish_as(plan: Plan, store: Store, value: Callable[[Mapping[str, str]], flo
     return table_of(plan, store)
 
 
-def test_an_interaction_that_may_be_another_is_told_once_and_as_such(
+def test_of_two_aliased_interactions_one_is_named_with_its_alias(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     design = {"kind": "fractional", "runs": 8, "factors": PAIRS}
@@ -303,9 +308,9 @@ def test_an_interaction_that_may_be_another_is_told_once_and_as_such(
     )
     shown = [e.factors for e in table.effects[0].interactions if e.shown]
     assert shown == [("rate", "noise"), ("heat", "momentum")]  # the same column of signs
-    (said,) = (note for note in table.notes if "shown to matter" in note)
-    assert said.startswith("No factor by itself is shown to matter; ")
-    assert said.endswith("(or it is heat × momentum: the runs cannot tell which).")
+    (said,) = (note for note in table.notes if "significant by itself" in note)
+    assert said.startswith("No factor is significant by itself; ")
+    assert said.endswith("(aliased with heat × momentum).")
     assert said.count("higher with") == 1
     written = export(table, cells_frame(plan, store), [], tmp_path / "out")
     assert "effects.md" in {path.name for path in written}
@@ -318,7 +323,7 @@ def test_an_interaction_that_may_be_another_is_told_once_and_as_such(
     assert len(labels) == 4 + 1
 
 
-def test_the_line_of_a_range_has_the_error_of_what_it_leaves(
+def test_the_slope_of_a_range_has_the_error_of_its_residuals(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     rate = {"setting": "pretrain.optimiser.lr", "range": [0.001, 0.1]}
@@ -329,17 +334,17 @@ def test_the_line_of_a_range_has_the_error_of_what_it_leaves(
     assert not table.effects[0].main[0].shown
 
 
-def test_runs_that_are_the_same_work_are_not_counted_as_two(
+def test_runs_with_the_same_units_are_not_counted_as_two(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     uses = {name: {"set": {"pretrain.augment.use": [name]}} for name in ("gaussian_noise", "crop")}
     factors = {"use": {"levels": uses}, "noise": PAIRS["noise"]}
     plan = plan_of(dataset, tmp_path, {"kind": "grid", "factors": factors})
     assert plan.notes[1:] == (
-        "Runs crop/0.1 and crop/0.2 are the same work in seq, as nothing reads what they "
-        "differ in: no effect can be computed.",
+        "Runs crop/0.1 and crop/0.2 have the same units in seq, as these use no setting in which "
+        "the runs differ: no effect can be estimated.",
     )
     table = finish_as(plan, Store(tmp_path / "results"), lambda at: 0.5)
-    same = "runs crop/0.1 and crop/0.2 are the same work"
+    same = "runs crop/0.1 and crop/0.2 have the same units"
     assert table.effects[0].reason == same
-    assert f"What matters is not said: {same}." in table.notes
+    assert f"Effects are not estimated: {same}." in table.notes

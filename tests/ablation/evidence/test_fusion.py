@@ -156,7 +156,7 @@ def test_subsets_of_labels_are_fused_one_by_one(
     assert numbers["top1_std"] == pytest.approx(top1.std(ddof=1))
 
 
-def test_a_cell_of_a_missing_part_has_its_reason(
+def test_a_fusion_with_a_missing_part_has_the_reason_of_that_part(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     store, plan = Store(tmp_path / "results"), plan_of(study, dataset, seeds=(0,))
@@ -167,13 +167,13 @@ def test_a_cell_of_a_missing_part_has_its_reason(
     store.begin(lost, plan.units[lost].to_json())
     store.fail(lost, "failed: out of memory")
     frame = cells_frame(plan, store).set_index(["row", "column", "metric"])
-    told = frame.xs("top1", level="metric").loc[:, ["state", "reason"]]
-    assert tuple(told.loc["none", "both"]) == ("not run", "not run yet")
-    assert tuple(told.loc["random", "both"]) == ("failed", "failed: out of memory")
-    state, reason = told.loc["crop+jitter", "both"]
+    found = frame.xs("top1", level="metric").loc[:, ["state", "reason"]]
+    assert tuple(found.loc["none", "both"]) == ("not run", "not run yet")
+    assert tuple(found.loc["random", "both"]) == ("failed", "failed: out of memory")
+    state, reason = found.loc["crop+jitter", "both"]
     assert state == "not run"
     assert reason.startswith(f"{old} was evaluated by an older version, without scores of classes")
-    state, reason = told.loc["nearest", "both"]
+    state, reason = found.loc["nearest", "both"]
     assert state == "not applicable"
     assert reason == "not applicable: retrieval has no scores of classes to fuse"
     assert "both" not in make_table(plan, cells_frame(plan, store), store).evidence.hits
@@ -182,7 +182,9 @@ def test_a_cell_of_a_missing_part_has_its_reason(
     assert reasons.tolist() == ["not applicable: a fusion of linear has no nn_top1"]
 
 
-def test_other_clips_are_not_fused(study: Study, dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_evaluations_of_different_clips_are_not_fused(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path
+) -> None:
     store, plan = Store(tmp_path / "results"), plan_of(study, dataset, seeds=(0,))
     finish(plan, store)
     cell = next(c for c in plan.cells if (c.row, c.column) == ("none", "img"))
@@ -193,10 +195,10 @@ def test_other_clips_are_not_fused(study: Study, dataset: SkeletonDataset, tmp_p
     np.savez(path, **{**values, "clip": values["clip"] + 1})
     frame = cells_frame(plan, store)
     reason = frame[(frame["row"] == "none") & (frame["column"] == "both")]["reason"].iloc[0]
-    assert "tested on other clips" in reason
+    assert "tested different clips" in reason
 
 
-def test_a_fusion_is_known_wherever_a_table_is(
+def test_a_fusion_is_in_pages_figures_and_explanations(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     """From the results alone: the table, its cells, explain and figures; it runs nothing itself."""
@@ -223,9 +225,9 @@ def test_a_fusion_is_known_wherever_a_table_is(
     assert (line["unit"], line["pretraining"]) == (f"{seq}*3+{img}*1", "+".join(fusion.needs))
     assert (line["representation"], line["parameters"]) == ("seq+img", 20)
     export(table, cells, [], tmp_path / "files", ("csv", "json", "latex"))
-    told = Explainer.of(results, study.name).explain(("none", "weighted"))
-    assert told.values[0].unit == line["unit"]
-    assert {each.key: each.value for each in told.settings} == {
+    explanation = Explainer.of(results, study.name).explain(("none", "weighted"))
+    assert explanation.values[0].unit == line["unit"]
+    assert {each.key: each.value for each in explanation.settings} == {
         "fuse": ["seq", "img"],
         "weights": [3.0, 1.0],
     }
@@ -238,7 +240,7 @@ def test_a_fusion_is_known_wherever_a_table_is(
 
 
 @pytest.mark.parametrize(
-    ("column", "told"),
+    ("column", "message"),
     [
         ("{fuse: [img]}", "name two columns or more, each once"),
         ("{fuse: [img, img]}", "name two columns or more, each once"),
@@ -251,10 +253,12 @@ def test_a_fusion_is_known_wherever_a_table_is(
         ("{of: both, metric: parameters}", "no column 'both' to show more of"),
     ],
 )
-def test_mistakes_are_told_in_a_line(study: Study, tmp_path: Path, column: str, told: str) -> None:
+def test_mistakes_are_errors_of_one_line(
+    study: Study, tmp_path: Path, column: str, message: str
+) -> None:
     text = (tmp_path / "fused.yaml").read_text().replace("paper:", f"  extra: {column}\npaper:")
     (tmp_path / "wrong.yaml").write_text(text)
-    with pytest.raises(UserError, match=told.replace("(", r"\(")) as error:
+    with pytest.raises(UserError, match=message.replace("(", r"\(")) as error:
         load_study(tmp_path / "wrong.yaml")
     assert "\n" not in str(error.value)
 
@@ -272,12 +276,12 @@ def changed(tmp_path: Path, **of: str) -> Study:
     return load_study(tmp_path / "changed.yaml")
 
 
-def test_columns_of_other_subsets_of_the_labels_are_not_fused(
+def test_columns_with_different_subsets_of_the_labels_are_not_fused(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     some = "linear.labels: 0.4, linear.subsets: 3"
-    told = "column 'both': fuse: 'img' and 'seq' have 1 and 3 subsets of the labels"
-    with pytest.raises(UserError, match=told):
+    message = "column 'both': fuse: 'img' and 'seq' have 1 and 3 subsets of the labels"
+    with pytest.raises(UserError, match=message):
         changed(tmp_path, seq=some)
     assert changed(tmp_path, img=some, seq="linear: {labels: 0.5, subsets: 3}")
     # With all labels there are none; what --set makes of it is known when it is planned.

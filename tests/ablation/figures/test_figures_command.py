@@ -55,7 +55,7 @@ def asked_of(golden: Path, name: str = "study", **more: str) -> Asked:
     return Asked(load_plan(store.results, name), store, **more)
 
 
-def test_figures_that_apply_are_written_and_the_others_say_why(
+def test_figures_that_apply_are_written_and_the_others_have_a_reason(
     golden: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     results = golden / "results"
@@ -74,7 +74,7 @@ def test_figures_that_apply_are_written_and_the_others_say_why(
     assert written == expected
 
 
-def test_what_needs_encoders_is_drawn_with_the_data(
+def test_figures_that_need_encoders_are_drawn_with_the_data(
     golden: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -91,7 +91,7 @@ def test_what_needs_encoders_is_drawn_with_the_data(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--only", "interval"], "--only interval: did you mean 'intervals'"),
         (["--row", "crop+jiter"], "--row crop+jiter: did you mean 'crop+jitter'"),
@@ -100,17 +100,17 @@ def test_what_needs_encoders_is_drawn_with_the_data(
         (["--format", "pgn"], "unknown format 'pgn': did you mean 'png'"),
     ],
 )
-def test_a_mistake_is_one_line(
+def test_a_mistake_is_an_error_of_one_line(
     golden: Path,
     words: list[str],
-    told: str,
+    message: str,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     code, _, err = run(monkeypatch, capsys, "study", "--results", golden / "results", *words)
     assert code == 2
     (line,) = err.strip().splitlines()
-    assert told in line
+    assert message in line
 
 
 def test_other_data_is_refused(
@@ -168,7 +168,7 @@ def test_blocks_are_seeds_and_groups_and_hold_main_rows(golden: Path) -> None:
     assert 0 <= mean <= 1
 
 
-def test_unfinished_results_are_no_crash(
+def test_unfinished_results_have_figures_or_reasons(
     golden: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -280,7 +280,7 @@ def test_a_setting_of_the_rows_is_the_axis_whether_written_short_or_nested(
     assert names == [r"\$SEQ_1\$", "random"]
 
 
-def test_rows_of_one_label_are_told_apart_and_a_column_without_numbers_is_a_reason(
+def test_rows_with_the_same_label_are_distinguished_and_an_empty_column_is_a_reason(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     text = STUDY.replace("$pair_1$", "alone")
@@ -295,6 +295,6 @@ def test_rows_of_one_label_are_told_apart_and_a_column_without_numbers_is_a_reas
             FIGURES[name](empty)
 
 
-def test_chosen_names_are_checked_when_asked(golden: Path) -> None:
+def test_names_of_rows_and_columns_are_checked_at_once(golden: Path) -> None:
     with pytest.raises(UserError, match="--column sek: did you mean 'seq'"):
         asked_of(golden, column="sek")

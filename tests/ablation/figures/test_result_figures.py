@@ -158,7 +158,7 @@ def costs(ratio: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_it_is_legible_at_column_width_and_written_in_all_formats(
+def test_a_figure_is_legible_at_column_width_and_written_in_all_formats(
     name: str, tmp_path: Path
 ) -> None:
     figure = FIGURES[name]()
@@ -171,7 +171,7 @@ def test_it_is_legible_at_column_width_and_written_in_all_formats(
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("retrieval")])
-def test_its_colours_are_those_that_the_colour_blind_tell_apart(name: str) -> None:
+def test_a_figure_uses_colours_for_the_colour_blind(name: str) -> None:
     assert colours(FIGURES[name]()) <= PALETTE
 
 
@@ -202,7 +202,7 @@ def test_intervals_show_each_mean_and_interval_in_its_row() -> None:
     assert names == ["COL 0", "COL 1", "COL 2"]
 
 
-def test_a_cell_without_a_number_is_no_point_and_a_column_of_them_is_not_named() -> None:
+def test_cells_without_a_number_have_no_point_and_columns_of_them_no_label() -> None:
     frame = entries()
     frame.loc[(frame["row"] == "r2") | (frame["column"] == "c1"), ["mean", "low", "high"]] = np.nan
     figure = intervals.intervals(frame, METRIC)
@@ -222,7 +222,7 @@ def test_curves_along_a_setting_have_their_band_and_their_ticks_at_the_values() 
     assert levels == {10.0 * r for r in range(8)}
 
 
-def test_values_of_several_decades_stand_on_a_logarithmic_axis() -> None:
+def test_values_of_several_decades_have_a_logarithmic_axis() -> None:
     frame = along_frame(1).assign(x=[0.0001, 0.001, 0.01, 0.1, 1])
     figure = settings.along(frame, "learning rate", METRIC)
     assert figure.axes[0].get_xscale() == "log"
@@ -256,7 +256,7 @@ def test_of_many_classes_the_most_frequent_confusions_are_named() -> None:
     assert "1 class 0 with a long… → 3 class 2 with a long…: 20 %" in figure.axes[0].get_xlabel()
 
 
-def test_classes_stand_in_the_order_of_what_the_row_gains() -> None:
+def test_classes_are_sorted_by_the_gain_of_the_row() -> None:
     figure = FIGURES["classes"]()
     (axes,) = figure.axes
     ours = [y for _, y in sorted(points(axes, style.COLOURS[0]), reverse=True)]
@@ -269,7 +269,7 @@ def test_classes_stand_in_the_order_of_what_the_row_gains() -> None:
     assert by_class.accuracies(predictions).to_dict() == {0: 50.0, 1: 100.0}
 
 
-def test_of_very_many_classes_those_that_change_most_are_shown() -> None:
+def test_of_very_many_classes_the_largest_changes_are_shown() -> None:
     (axes,) = FIGURES["classes, 120"]().axes
     labels = [label.get_text() for label in tick_labels(axes, "y")]
     assert len(labels) == by_class.MOST
@@ -302,7 +302,7 @@ def test_training_curves_are_means_over_runs_with_their_deviation() -> None:
     assert "3 runs" in figure.axes[1].get_title("right")
 
 
-def test_a_row_whose_objective_ranks_nothing_has_its_loss_alone() -> None:
+def test_a_row_whose_objective_has_no_ranking_has_only_a_loss() -> None:
     frame = curve_frame()
     frame.loc[frame["row"] == LONG[0], ["top1", "chance"]] = np.nan
     loss, top1 = training.training(frame).axes[:2]
@@ -330,12 +330,12 @@ def test_ranks_join_rows_without_a_significant_difference_and_no_others() -> Non
     assert {tuple(np.sort(bar.get_ydata())) for bar in bars} == {(6, 7)}
 
 
-def test_cliques_are_the_largest_sets_of_which_no_two_differ() -> None:
-    told = np.ones((5, 5), bool)
+def test_cliques_are_the_largest_sets_without_a_difference() -> None:
+    differ = np.ones((5, 5), bool)
     for one, other in ((0, 1), (1, 2), (0, 2), (2, 3)):
-        told[one, other] = told[other, one] = False
-    np.fill_diagonal(told, False)
-    assert ranks.cliques(pd.DataFrame(told)) == [[0, 1, 2], [2, 3]]
+        differ[one, other] = differ[other, one] = False
+    np.fill_diagonal(differ, False)
+    assert ranks.cliques(pd.DataFrame(differ)) == [[0, 1, 2], [2, 3]]
 
 
 def test_rows_differ_by_their_paired_difference_after_a_correction() -> None:

@@ -81,7 +81,9 @@ def page(eight: SkeletonDataset, tmp_path_factory: pytest.TempPathFactory) -> Pa
 @pytest.mark.parametrize(
     ("width", "dark"), [(1280, False), (1280, True), (360, False), (360, True)]
 )
-def test_the_page_is_whole_legible_and_silent(tab: Tab, page: Path, width: int, dark: bool) -> None:
+def test_the_page_is_complete_and_legible_and_logs_no_errors(
+    tab: Tab, page: Path, width: int, dark: bool
+) -> None:
     tab.open(page, width=width, dark=dark)
     tab.ask("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
     assert tab.ask("document.documentElement.scrollWidth") <= width

@@ -38,7 +38,7 @@ def read(results: Path) -> Reader:
     return Reader(page_of(results))
 
 
-def test_every_number_stands_in_its_row_and_is_explained(results: Path, read: Reader) -> None:
+def test_every_number_is_in_its_row_and_is_explained(results: Path, read: Reader) -> None:
     store, plan = Store(results), load_plan(results, "tiny")
     table = make_table(plan, cells_frame(plan, store), store)
     shown = [" ".join(cell.split()) for cell in read.cells]
@@ -56,7 +56,7 @@ def test_every_number_stands_in_its_row_and_is_explained(results: Path, read: Re
         assert cell.unit.key[:8] in shown
 
 
-def test_what_a_user_writes_is_shown_and_nothing_of_it_is_markup(read: Reader) -> None:
+def test_texts_of_the_user_are_shown_and_escaped(read: Reader) -> None:
     for text in (
         SCRIPT,
         ODD,
@@ -74,7 +74,7 @@ def test_what_a_user_writes_is_shown_and_nothing_of_it_is_markup(read: Reader) -
     assert not [name for _, own in read.elements for name in own if name.startswith("on")]
 
 
-def test_claims_failures_and_costs_are_told(read: Reader) -> None:
+def test_the_page_has_claims_failures_and_costs(read: Reader) -> None:
     shown = " ".join(read.text.split())
     assert "Of 2 claims 1 holds, 0 not shown, 1 contradicted." in shown
     assert "✓ holds" in shown
@@ -86,7 +86,7 @@ def test_claims_failures_and_costs_are_told(read: Reader) -> None:
     assert "--preset small --seeds 5 --only crop+jitter" in shown
 
 
-def test_links_lead_somewhere_and_nothing_is_loaded(read: Reader) -> None:
+def test_links_have_targets_and_nothing_is_loaded(read: Reader) -> None:
     ids = read.values("id")
     assert len(ids) == len({*ids})
     for attribute in ("popovertarget", "aria-labelledby"):
@@ -118,7 +118,7 @@ def test_the_same_results_give_the_same_bytes_wherever_they_are(
 
 
 @pytest.mark.slow
-def test_figures_are_in_it_and_ten_such_tables_are_not_too_large(results: Path) -> None:
+def test_the_page_has_figures_and_ten_such_tables_are_not_too_large(results: Path) -> None:
     page = page_of(results, figures=True)
     read = Reader(page)
     images = [own for tag, own in read.elements if tag == "img"]
@@ -152,7 +152,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(end.value.code or 0)
 
 
-def test_the_command_writes_where_it_says(
+def test_the_command_writes_the_file_that_it_names(
     results: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -166,7 +166,7 @@ def test_the_command_writes_where_it_says(
     assert (results / "report.md").read_text().startswith("# Ablations on ")
 
 
-def test_a_table_that_cannot_be_read_is_told_and_the_others_are_there(
+def test_a_table_that_cannot_be_read_is_named_and_the_others_are_shown(
     eight: SkeletonDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -184,12 +184,12 @@ def test_a_table_that_cannot_be_read_is_told_and_the_others_are_there(
     assert "did you mean 'tiny'" in capsys.readouterr().err
 
 
-def test_no_tables_is_one_line(tmp_path: Path) -> None:
+def test_no_tables_are_an_error_of_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has no tables: run a study"):
         read_results(tmp_path)
 
 
-def test_what_reads_results_needs_neither_ray_nor_torch(results: Path, tmp_path: Path) -> None:
+def test_reading_results_imports_neither_ray_nor_torch(results: Path, tmp_path: Path) -> None:
     commands = [
         ("table", "tiny", "--results", results),
         ("claims", "tiny", "--results", results),
@@ -218,7 +218,7 @@ for words in {[[*map(str, words)] for words in commands]!r}:
     assert (tmp_path / "intervals.png").exists()
 
 
-def test_exported_tables_alone_are_told_from_results(tmp_path: Path) -> None:
+def test_exported_tables_alone_are_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "cells.csv").touch()
     with pytest.raises(UserError, match=r"only exported tables \(tiny\).*study\.json, units/"):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ablation.cli import main
 from ablation.plan import Plan, make_plan
 from ablation.provenance.comparison import CellPair, TablePair, compare_results
-from ablation.provenance.comparison_export import COLUMNS, frame_of, told
+from ablation.provenance.comparison_export import COLUMNS, frame_of, remarks
 from ablation.report.from_results import save_plan
 from ablation.statistics import adjusted, difference_of, estimate_of
 from ablation.store import Store, write_json
@@ -65,7 +65,7 @@ def compared(tmp_path: Path) -> tuple[TablePair, dict[tuple[str, str], CellPair]
     return pair, {(cell.row, cell.column): cell for cell in pair.cells}
 
 
-def test_cells_are_paired_by_seed_and_clip_and_corrected_together(
+def test_cells_are_paired_by_seed_and_clip_and_their_p_values_corrected(
     make: Callable[..., Plan], eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     longer = {"pretrain": {"encoders": {"frames": 32}}}
@@ -90,10 +90,10 @@ def test_cells_are_paired_by_seed_and_clip_and_corrected_together(
     assert differs["pretrain.encoders.frames"] == ("16", "32", "")
     assert differs["seeds"] == ("0, 1, 2, 3", "1, 2, 3", "")
     assert differs["--set"][:2] == ("none", "pretrain.encoders.frames=32")
-    assert told(pair) == ["4 cells paired seed by seed and clip by clip."]
+    assert remarks(pair) == ["4 cells paired seed by seed and clip by clip."]
 
 
-def test_other_seeds_leave_the_clips_and_other_clips_nothing(
+def test_different_seeds_are_paired_by_clip_and_different_clips_not_at_all(
     make: Callable[..., Plan], eight: SkeletonDataset, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     make("a", eight, {}, seeds=(0, 1))
@@ -110,13 +110,13 @@ def test_other_seeds_leave_the_clips_and_other_clips_nothing(
         assert found.seeds == 2
     (pair,) = compare_results(tmp_path / "a", tmp_path / "c").tables
     assert {cell.paired for cell in pair.cells} == {"unpaired"}
-    assert told(pair) == ["4 cells unpaired: not the same clips or seeds."]
+    assert remarks(pair) == ["4 cells unpaired: not the same clips or seeds."]
     differs = {each.what: each.second for each in pair.differing}
     assert dataset.fingerprint in differs["data"]
     assert "evaluated on" not in differs
 
 
-def test_the_same_units_are_no_comparison_and_machines_are_named(
+def test_the_same_units_are_not_compared_and_machines_are_named(
     make: Callable[..., Plan], eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     for where, cores in (("a", 2), ("b", 64)):
@@ -136,10 +136,10 @@ def test_the_same_units_are_no_comparison_and_machines_are_named(
     pair, cells = compared(tmp_path)
     changed = cells[plan.cells[0].row, plan.cells[0].column]
     assert (changed.same_units, changed.same, changed.paired) == (True, False, "seeds")
-    assert any("1 cell of the same units with other numbers" in text for text in told(pair))
+    assert any("1 cell with the same units but other numbers" in text for text in remarks(pair))
 
 
-def test_tables_of_other_names_are_compared_by_their_directories(
+def test_tables_with_different_names_are_compared_by_their_directories(
     make: Callable[..., Plan], eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     make("a", eight, {})
@@ -152,7 +152,7 @@ def test_tables_of_other_names_are_compared_by_their_directories(
     assert (frame["difference"] - (frame["second"] - frame["first"])).abs().max() < 1e-9
 
 
-def test_the_command_prints_both_and_its_json_has_all_of_it(
+def test_the_command_prints_a_comparison_and_writes_it_as_json(
     make: Callable[..., Plan],
     eight: SkeletonDataset,
     tmp_path: Path,
@@ -183,7 +183,7 @@ def test_the_command_prints_both_and_its_json_has_all_of_it(
     assert "did you mean 'tiny'" in err
 
 
-def test_what_cannot_be_compared_is_one_line(
+def test_tables_that_cannot_be_compared_are_an_error_of_one_line(
     make: Callable[..., Plan], eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     make("a", eight, {})

@@ -72,7 +72,7 @@ def found(plan: Plan, tmp_path: Path) -> Explanation:
     return explain(tmp_path / "r", "tiny", "none", "SEQ")
 
 
-def test_each_seed_has_its_units_and_the_number_its_interval(
+def test_an_explanation_has_the_units_of_each_seed_and_the_interval(
     found: Explanation, plan: Plan, tmp_path: Path
 ) -> None:
     cells = [each for each in plan.cells if (each.row, each.column) == ("none", "seq")]
@@ -88,7 +88,7 @@ def test_each_seed_has_its_units_and_the_number_its_interval(
     assert found.ran["arithmetic"] == "NVIDIA H200 with TF32 convolutions"
 
 
-def test_settings_name_who_set_them(found: Explanation) -> None:
+def test_settings_name_their_source(found: Explanation) -> None:
     sources = {each.key: (each.value, each.source) for each in found.settings}
     assert sources["pretrain.precision"] == ("bf16", "row none")
     assert sources["pretrain.representations"] == (["seq"], "column seq")
@@ -100,7 +100,7 @@ def test_settings_name_who_set_them(found: Explanation) -> None:
     assert "pretrain.augment.crop.l_min" not in sources  # none is used
 
 
-def test_the_settings_of_a_view_name_who_set_them(eight: SkeletonDataset, tmp_path: Path) -> None:
+def test_the_settings_of_a_view_name_their_source(eight: SkeletonDataset, tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     row = """weak-key:
     set:
@@ -176,7 +176,7 @@ def test_the_command_plans_the_same_units(
     assert any(eight.fingerprint in remark for remark in found.command.remarks)
 
 
-def test_a_cross_validation_and_what_has_changed_since(
+def test_the_command_of_a_cross_validation_and_of_a_study_that_has_changed(
     eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     study = named_study("augmentations").only(("none",))
@@ -198,7 +198,7 @@ def test_a_cross_validation_and_what_has_changed_since(
         assert found.over == ""
 
 
-def test_the_command_line_prints_it_and_names_the_nearest(
+def test_the_command_prints_an_explanation_and_names_the_nearest_row(
     plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*words: object) -> tuple[int, str, str]:

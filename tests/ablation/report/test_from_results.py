@@ -37,7 +37,7 @@ def test_a_plan_comes_back_without_the_frames(
     assert (again.seeds, again.protocol, again.study.rows) == ((0, 3), "xsub", plan.study.rows)
 
 
-def test_seeds_of_the_same_question_add_up_and_another_question_is_left(
+def test_seeds_of_the_same_question_add_up_and_a_different_one_is_kept(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     one, two, other = (tmp_path / name for name in ("one", "two", "other"))
@@ -53,7 +53,7 @@ def test_seeds_of_the_same_question_add_up_and_another_question_is_left(
     assert load_plan(empty, "tiny").seeds == (1, 2)
 
 
-def test_what_is_unknown_or_damaged_is_one_line(
+def test_unknown_and_damaged_tables_are_errors_of_one_line(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     asked(dataset, study_file, tmp_path, (0,))

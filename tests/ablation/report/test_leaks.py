@@ -1,4 +1,4 @@
-"""Test clips that repeat a training clip: found, told under the table, and left out in one line."""
+"""Test clips that repeat a training clip: they are found, noted, and can be excluded."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def leaking(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_table_says_what_leaks_and_what_it_is_without(
+def test_a_note_counts_the_leaking_clips_and_has_the_numbers_without_them(
     leaking: Path, study_file: Path, tmp_path: Path
 ) -> None:
     dataset = import_dataset(leaking, tmp_path / "packed")[0]
@@ -55,7 +55,7 @@ def test_a_table_says_what_leaks_and_what_it_is_without(
     assert f"Without them (IMG / SEQ): none {100 * clean:.1f} / " in note
 
 
-def test_without_leaks_nothing_is_said(
+def test_without_leaks_there_is_no_note(
     utd: Path, study_file: Path, tmp_path: Path, dataset: Any
 ) -> None:
     assert leaking_clips(dataset) == {}
@@ -67,7 +67,7 @@ def test_without_leaks_nothing_is_said(
     assert not any("training clip" in note for note in notes)
 
 
-def test_one_line_makes_a_clean_set(
+def test_leaking_clips_can_be_excluded_with_one_option(
     leaking: Path, tmp_path: Path, monkeypatch: Any, capsys: Any
 ) -> None:
     def skelcon(*words: object) -> int:

@@ -1,4 +1,4 @@
-"""A table says so where its units differ in what makes numbers incomparable."""
+"""Notes on units of one table that are not comparable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def plan(dataset: SkeletonDataset, study_file: Path) -> Plan:
 
 
 def differing(plan: Plan, results: Path, **of_halves: Any) -> list[str]:
-    """What the notes say, where the pre-trainings in bf16 have another provenance."""
+    """The notes of a table whose pre-trainings in bf16 have another provenance."""
     store = Store(results)
     finish(plan, store, {})
     common: dict[str, Any] = {"data": {"family": "utd-mhad"}, "device": "cpu"}
@@ -44,7 +44,7 @@ def test_precisions_are_named_with_their_rows(plan: Plan, tmp_path: Path) -> Non
     assert "their precision: fp32 (none and crop+jitter), bf16 (half precision)." in note
 
 
-def test_an_arithmetic_and_a_layout_family_are_told_apart(plan: Plan, tmp_path: Path) -> None:
+def test_different_arithmetic_and_layout_families_are_named(plan: Plan, tmp_path: Path) -> None:
     rounding = {"tf32_products": False, "tf32_convolutions": True, "deterministic": True}
     notes = differing(
         plan,
@@ -60,7 +60,7 @@ def test_an_arithmetic_and_a_layout_family_are_told_apart(plan: Plan, tmp_path: 
     assert "NVIDIA H200 with TF32 convolutions (half precision)" in arithmetic
 
 
-def test_units_alike_need_no_note(dataset: SkeletonDataset, study_file: Path, tmp_path: Path):
+def test_comparable_units_have_no_note(dataset: SkeletonDataset, study_file: Path, tmp_path: Path):
     plan = make_plan(load_study(study_file), dataset, preset="small", seeds=(0,))
     assert differing(plan, tmp_path) == []
 

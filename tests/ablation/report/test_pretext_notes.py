@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from ablation.plan import Plan, make_plan
+from ablation.report import cells_frame, make_table
 from ablation.report.diagnosis import Curve, describe, pretext_notes
-from ablation.report.table import cells_frame, make_table
 from ablation.store import Store, write_json
 from ablation.study import load_study
 from ablation.study_parts import Column
@@ -48,14 +48,14 @@ def verdict(**changes: Any) -> str:
     return describe([curve(**changes)]).partition(". ")[2]
 
 
-def test_the_figures_are_always_there() -> None:
+def test_the_metrics_are_always_in_the_note() -> None:
     assert describe([curve()]) == (
         "contrast top-1 50.0 %, chance 0.8 %, after 180 steps; effective rank 20.0."
     )
     assert describe([]) == ""
 
 
-def test_over_rows_and_seeds_the_figures_are_medians_and_the_range_of_the_rows() -> None:
+def test_metrics_are_medians_over_rows_and_seeds_with_the_range_of_the_rows() -> None:
     tops = {"a": (0.3, 0.4, 0.8), "b": (0.5,), "c": (0.6, 0.9)}
     curves = [curve(row, top1=top1) for row, values in tops.items() for top1 in values]
     assert "top-1 50.0 % (rows 40.0 to 75.0), chance" in describe(curves)
@@ -64,20 +64,20 @@ def test_over_rows_and_seeds_the_figures_are_medians_and_the_range_of_the_rows()
 
 
 def test_hardly_learned_below_a_fifth() -> None:
-    told = "The pretext was hardly learned: weaker augmentation or more steps."
-    assert verdict(top1=0.199) == told
+    expected = "The pretext was hardly learned: weaker augmentation or more steps."
+    assert verdict(top1=0.199) == expected
     assert verdict(top1=0.201) == ""
 
 
 def test_nearly_solved_above_95_percent() -> None:
-    told = "The pretext is nearly solved: stronger augmentation or a longer queue."
-    assert verdict(top1=0.951) == told
+    expected = "The pretext is nearly solved: stronger augmentation or a longer queue."
+    assert verdict(top1=0.951) == expected
     assert verdict(top1=0.949) == ""
 
 
 def test_still_improving_if_the_last_tenth_is_3_percent_below_the_one_before() -> None:
-    told = "Still improving at the last epoch: more epochs."
-    assert verdict(losses=[9.0] * 24 + [2.0] * 3 + [1.93] * 3) == told
+    expected = "Still improving at the last epoch: more epochs."
+    assert verdict(losses=[9.0] * 24 + [2.0] * 3 + [1.93] * 3) == expected
     assert verdict(losses=[9.0] * 24 + [2.0] * 3 + [1.95] * 3) == ""
     assert verdict(losses=[9.0] * 17 + [2.0, 1.8]) == ""  # too few epochs
     assert "improving" not in verdict(losses=[9.0] * 27 + [1.0] * 3, top1=0.96)  # solved
@@ -97,9 +97,11 @@ def test_still_improving_if_the_last_tenth_is_3_percent_below_the_one_before() -
 )
 def test_collapsed(last: dict[str, float], collapsed: bool) -> None:
     """And then not hardly learned as well."""
-    told = "The features have collapsed: a lower learning rate, or a norm in the encoder."
-    assert verdict(**last, top1=0.01).startswith(told if collapsed else "The pretext was hardly")
-    assert verdict(**last) == (told if collapsed else "")
+    expected = "The features have collapsed: a lower learning rate, or a norm in the encoder."
+    assert verdict(**last, top1=0.01).startswith(
+        expected if collapsed else "The pretext was hardly"
+    )
+    assert verdict(**last) == (expected if collapsed else "")
 
 
 def test_a_monitored_accuracy_that_does_not_rise_or_that_falls() -> None:
@@ -115,7 +117,7 @@ def test_a_monitored_accuracy_that_does_not_rise_or_that_falls() -> None:
     assert fell in both
 
 
-def test_rows_are_named_where_they_differ() -> None:
+def test_a_verdict_names_its_rows_unless_it_is_on_all() -> None:
     rows = {"none": 0.97, "crop": 0.5, "pose": 0.1, "jitter": 0.11, "all": 0.12}
     text = describe([curve(row, top1=top1) for row, top1 in rows.items()])
     assert "The pretext was hardly learned in pose, jitter and all: weaker" in text
@@ -126,7 +128,7 @@ def test_rows_are_named_where_they_differ() -> None:
     assert "hardly" not in describe([curve("none", top1=top1) for top1 in (0.1, 0.5, 0.6)])
 
 
-def test_lines_of_earlier_versions_say_nothing() -> None:
+def test_curves_of_earlier_versions_are_left_out() -> None:
     for missing in ("chance", "top1", "loss"):
         old = [{k: v for k, v in line.items() if k != missing} for line in lines()]
         assert Curve.of("none", 180, old) is None
@@ -137,7 +139,7 @@ def test_lines_of_earlier_versions_say_nothing() -> None:
     assert describe([found]) == "contrast top-1 50.0 %, chance 1.0 %."
 
 
-def test_an_objective_that_ranks_nothing_has_no_top1_and_is_judged_without() -> None:
+def test_an_objective_without_a_ranking_is_judged_without_top1() -> None:
     last = {"loss": 2.0, "effective_rank": 20.0}
     silent = Curve.of("byol", 180, [last])
     assert silent is not None

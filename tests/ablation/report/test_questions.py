@@ -1,4 +1,4 @@
-"""The same question grows one table, another question has another; none is lost."""
+"""The same question extends a table, a different one has a table of its own; none is replaced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ OTHERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("word", OTHERS)
-def test_another_question_gets_a_directory_that_says_what_differs(
+def test_a_different_question_gets_a_directory_named_after_what_differs(
     study: Study, eight: SkeletonDataset, tmp_path: Path, word: str
 ) -> None:
     plan = plan_of(study, eight)
@@ -54,7 +54,7 @@ def test_another_question_gets_a_directory_that_says_what_differs(
     other = plan_of(study, eight, **OTHERS[word])
     found = place_of(other, tmp_path)
     assert (found.directory, found.earlier) == (tmp_path / f"tiny-{word}", None)
-    assert "has another question" in found.told
+    assert "holds a table that differs in" in found.message
     save_plan(other, tmp_path, found.directory)
     # Both are found again, with more seeds too.
     for each in (plan, other):
@@ -62,7 +62,7 @@ def test_another_question_gets_a_directory_that_says_what_differs(
         again = place_of(grown, tmp_path)
         assert again.earlier is not None
         assert again.earlier["seeds"] == [0]
-        assert not again.told
+        assert not again.message
     assert load_plan(tmp_path, f"tiny-{word}").units.keys() == other.units.keys()
 
 
@@ -78,7 +78,7 @@ def make_plan_again(plan: Plan, seeds: tuple[int, ...]) -> Plan:
     )
 
 
-def test_other_data_and_changed_rows_are_other_questions(
+def test_other_data_and_changed_rows_are_different_questions(
     study: Study, dataset: SkeletonDataset, eight: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan = plan_of(study, dataset)
@@ -89,7 +89,7 @@ def test_other_data_and_changed_rows_are_other_questions(
     changed = study.model_copy(update={"rows": {**study.rows, "none": row}})
     found = place_of(plan_of(changed, dataset), tmp_path)
     assert found.directory != tmp_path / "tiny"
-    assert "rows differs" in found.told
+    assert "differs in rows" in found.message
     column = study.columns["seq"].model_copy(update={"task": "knn"})
     changed = study.model_copy(update={"columns": {**study.columns, "seq": column}})
     assert place_of(plan_of(changed, dataset), tmp_path).directory != tmp_path / "tiny"
@@ -98,7 +98,7 @@ def test_other_data_and_changed_rows_are_other_questions(
     assert place_of(plan_of(more, dataset), tmp_path).directory == tmp_path / "tiny"
 
 
-def test_what_a_preset_says_of_tasks_and_encoders_that_no_cell_has_makes_no_other_question(
+def test_sections_of_a_preset_that_no_cell_uses_do_not_change_the_question(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     """As in a results directory of a version without them."""
@@ -132,18 +132,18 @@ def test_what_a_preset_says_of_tasks_and_encoders_that_no_cell_has_makes_no_othe
     assert not same_question(before(graph, "pretrain.encoders.ctrgcn"), asked(graph))
 
 
-def test_a_wanted_name_is_taken_unless_it_holds_another_question(
+def test_a_name_that_holds_a_different_question_is_an_error(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     plan, other = plan_of(study, dataset), plan_of(study, dataset, preset="paper")
     save_plan(plan, tmp_path, tmp_path / "mine")
     assert place_of(plan, tmp_path, "mine").earlier is not None
-    with pytest.raises(UserError, match=r"--name mine: .* \(preset differs\)"):
+    with pytest.raises(UserError, match=r"--name mine: .* differs in preset: choose another"):
         place_of(other, tmp_path, "mine")
     assert place_of(other, tmp_path, "yours").directory == tmp_path / "yours"
 
 
-def test_a_merge_unites_a_question_and_keeps_others_apart(
+def test_a_merge_adds_up_the_same_question_and_keeps_others_separate(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
     into, source = tmp_path / "into", tmp_path / "source"

@@ -14,15 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablation.plan import Plan, make_plan
+from ablation.report import Table, cells_frame, make_table, printed
 from ablation.report.entry import Entry
 from ablation.report.export import FORMATS, export, parse_formats
+from ablation.report.frame import COLUMNS
 from ablation.report.latex import to_latex
-from ablation.report.layout import lay_out
 from ablation.report.markdown import to_markdown
 from ablation.report.notes import rank_correlation
 from ablation.report.numbers import document
-from ablation.report.style import DEFAULT, TableStyle
-from ablation.report.table import COLUMNS, Table, cells_frame, make_table, printed
+from ablation.report.style import TableStyle
 from ablation.store import Store, write_json
 from ablation.study import load_study, named_study
 from ablation.study_parts import Column, Reported, Row
@@ -99,7 +99,7 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
     table = make_table(plan, cells_frame(plan, store))
     entry = table.entries["none", "seq"]
     assert (entry.mean, entry.spread, entry.n) == (75.0, None, 1)
-    assert "±" not in "".join(to_markdown(table).splitlines()[1:])
+    assert "±" not in "".join(str(table).splitlines()[1:])
     assert "n = 1 seed" in table.caption
     assert "deviation" not in table.caption
     # One seed, and no predictions: nothing is significant, and nothing is called the best.
@@ -108,7 +108,7 @@ def test_one_seed_has_no_spread(dataset: SkeletonDataset, study_file: Path, stor
 
 
 def test_every_missing_cell_says_why(table: Table) -> None:
-    rows = [line.split(" | ") for line in to_markdown(table).splitlines() if line[:1] == "|"]
+    rows = [line.split(" | ") for line in str(table).splitlines() if line[:1] == "|"]
     assert rows[0] == ["| row", "IMG", "SEQ |"]
     assert all(all(cell.strip("| ") for cell in row) for row in rows)
     assert rows[2][1].startswith("pre-training failed")
@@ -128,15 +128,15 @@ def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
     assert rank_correlation(line[:2]) is None  # two rows rank nothing
 
 
-def test_synthetic_data_is_called_so_and_stands_beside_no_paper_value(
+def test_synthetic_data_is_named_and_has_no_paper_values_beside_it(
     plan: Plan, frame: pd.DataFrame, dataset: SkeletonDataset
 ) -> None:
     made_up = make_table(replace(plan, dataset=replace(dataset, synthetic=True)), frame)
-    for text in (made_up.caption, to_markdown(made_up), to_latex(made_up)):
+    for text in (made_up.caption, str(made_up), to_latex(made_up.layout(), "tab:made-up")):
         assert "ynthetic" in text
     shown = TableStyle(reference="show")
-    assert "(80.0)" not in to_markdown(made_up, shown)
-    assert "(80.0)" in to_markdown(make_table(plan, frame), shown)
+    assert "(80.0)" not in to_markdown(made_up.layout(shown))
+    assert "(80.0)" in to_markdown(make_table(plan, frame).layout(shown))
 
 
 def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, store: Store) -> None:
@@ -150,19 +150,19 @@ def test_rows_of_others_are_marked_as_reported_and_never_as_ours(plan: Plan, sto
     assert line["unit"] == ""
     table = make_table(plan, frame)
     assert ("su", "seq") not in table.entries
-    shown = TableStyle(reference="show")
-    text = to_markdown(table, shown)
+    layout = table.layout(TableStyle(reference="show"))
+    text = to_markdown(layout)
     assert "| *Su & al. (reported)* | –¹ | 59.3 |" in text
     assert "- ¹ not reported." in text
     assert "none of them was run here" in text
-    assert r"\textit{Su \& al. (reported)}" in to_latex(table, shown)
-    assert "Su &" not in to_markdown(table)  # of another data set than ours
+    assert r"\textit{Su \& al. (reported)}" in to_latex(layout, "tab:tiny")
+    assert "Su &" not in str(table)  # of another data set than ours
     assert any(cell["row"] == "su" for cell in document(table, frame, [])["cells"])
     synthetic = replace(plan, dataset=replace(plan.dataset, synthetic=True))
     assert "reported" not in set(cells_frame(synthetic, store)["state"])
 
 
-def test_a_single_row_is_the_best_of_nothing(
+def test_a_single_row_is_not_marked_as_best(
     dataset: SkeletonDataset, study_file: Path, store: Store
 ) -> None:
     study = load_study(study_file).only(("crop+jitter", "random"))
@@ -172,7 +172,7 @@ def test_a_single_row_is_the_best_of_nothing(
     assert not entry.best
 
 
-def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
+def test_notes_say_what_was_set_and_whether_the_papers_values_are_comparable(
     dataset: SkeletonDataset, study_file: Path
 ) -> None:
     study = load_study(study_file)
@@ -185,24 +185,23 @@ def test_a_table_tells_what_was_set_and_of_which_setting_the_papers_values_are(
 
     as_in_the_paper = table_of("paper", {})
     beside = "In the columns headed paper: the paper's value (Table 5)."
-    assert beside in lay_out(as_in_the_paper, DEFAULT).notes
+    assert beside in as_in_the_paper.layout().notes
     assert "--set" not in as_in_the_paper.caption
     for table in (table_of("small", {}), table_of("paper", {"linear": {"epochs": 2}})):
         for style, words in (
             (TableStyle(reference="show"), "so compare the order and not the numbers"),
-            (DEFAULT, "they are in table.csv only"),
+            (TableStyle(), "they are in table.csv only"),
         ):
-            assert any(words in note for note in lay_out(table, style).notes)
-        assert not any(
-            "paper's value" in n for n in lay_out(table, TableStyle(reference="hide")).notes
-        )
+            assert any(words in note for note in table.layout(style).notes)
+        hidden = table.layout(TableStyle(reference="hide"))
+        assert not any("paper's value" in note for note in hidden.notes)
     assert "changed by --set" in table.caption
     assert "Changed by --set: linear.epochs=2." in table.notes
     frame = cells_frame(table.plan, Store(Path("nowhere")))
     assert document(table, frame, [])["settings"]["set"] == {"linear": {"epochs": 2}}
 
 
-def test_a_transfer_from_made_up_data_is_called_so(
+def test_a_transfer_from_synthetic_data_says_so(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     source = synthesize(tmp_path / "source", subjects=2, repetitions=1, cameras=1)
@@ -215,7 +214,7 @@ def test_a_transfer_from_made_up_data_is_called_so(
     assert any("(xsub, 18 clips" in note for note in table.notes)
 
 
-def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
+def test_a_column_of_parameters_is_in_millions_and_is_not_ranked(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
     study = load_study(study_file)
@@ -231,13 +230,13 @@ def test_a_column_of_parameters_is_in_millions_and_ranks_nothing(
     sized = [cell for cell in plan.cells if cell.column == "size"]
     assert {c.unit for c in sized} == {c.unit for c in plan.cells if c.column == "seq"}
     table = make_table(plan, cells_frame(plan, store))
-    text = to_markdown(table, TableStyle(reference="show"))
+    text = to_markdown(table.layout(TableStyle(reference="show")))
     assert "| none | 50.0 ± 0.0 (51.0) | 50.0 ± 0.0 (50.0) | 0.52M |" in text.replace("*", "")
     assert not table.entries["none", "size"].best
 
 
 def test_markdown_has_the_best_in_bold(table: Table) -> None:
-    text = to_markdown(table, TableStyle(reference="show"))
+    text = to_markdown(table.layout(TableStyle(reference="show")))
     assert "| crop+jitter |" in text
     assert "**70.8 ± 7.2** (80.0)" in text
     assert text.startswith(table.caption)
@@ -317,9 +316,9 @@ def test_the_metric_that_is_asked_for_is_printed(finished: tuple[Plan, Store]) -
     assert not other.show_paper
     assert other.entries["none", "seq"].paper is None
     assert not any("order of the rows" in note for note in other.notes)
-    told = document(other, cells_frame(other.plan, store), [])
-    assert told["metric"] == "nn_top1"
-    cells = {(c["row"], c["column"]): c["mean"] for c in told["cells"]}
+    values = document(other, cells_frame(other.plan, store), [])
+    assert values["metric"] == "nn_top1"
+    cells = {(c["row"], c["column"]): c["mean"] for c in values["cells"]}
     assert cells["none", "seq"] == 25.0
 
 
@@ -354,6 +353,6 @@ def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
     assert "mean ± sample standard deviation over 5 random subsets (ddof = 1) of each seed" in (
         table.caption
     )
-    shown = TableStyle(reference="show")
-    assert "55.0 ± 4.1 (47.6 ± 1.0)" in to_markdown(table, shown)
-    assert r"55.0 $\pm$ 4.1 {(47.6 $\pm$ 1.0)}" in to_latex(table, shown)
+    layout = table.layout(TableStyle(reference="show"))
+    assert "55.0 ± 4.1 (47.6 ± 1.0)" in to_markdown(layout)
+    assert r"55.0 $\pm$ 4.1 {(47.6 $\pm$ 1.0)}" in to_latex(layout, "tab:2")

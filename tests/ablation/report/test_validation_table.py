@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, export, make_table
-from ablation.report.markdown import to_markdown
 from ablation.statistics import paired_difference, standard_error
 from ablation.store import Store, write_json
 from ablation.study import load_study
@@ -93,7 +92,9 @@ def test_an_entry_is_pooled_over_its_folds_with_an_error_over_clips_and_groups(
     assert "The last epoch is reported; the test side was not read." in table.notes
 
 
-def test_a_note_a_column_says_what_is_within_one_standard_error(plan: Plan, tmp_path: Path) -> None:
+def test_a_note_per_column_names_the_rows_within_one_standard_error(
+    plan: Plan, tmp_path: Path
+) -> None:
     store, dataset = Store(tmp_path), plan.dataset
     finish(plan, store)
     train = split(dataset, "xsub", "train")
@@ -136,14 +137,12 @@ def test_a_seed_counts_when_all_of_its_folds_are_done(plan: Plan, tmp_path: Path
     assert "n = 1 to 2 seeds" in table.caption
 
 
-def test_without_predictions_there_is_no_error_and_none_is_claimed(
-    plan: Plan, tmp_path: Path
-) -> None:
+def test_without_predictions_there_is_no_standard_error(plan: Plan, tmp_path: Path) -> None:
     store = Store(tmp_path)
     finish(plan, store, predictions=False)
     table = table_of(plan, store)
     assert all(entry.mean and entry.plus_minus is None for entry in table.entries.values())
-    assert "±" not in to_markdown(table)
+    assert "±" not in str(table)
     assert "standard error" not in table.caption
     assert not any("best" in note for note in table.notes)
 

@@ -52,7 +52,7 @@ def test_the_proposed_seeds_find_the_difference_four_times_in_five() -> None:
     assert (seeds_to_settle(measured, tests=10) or 0) > seeds
 
 
-def test_where_the_test_sample_is_too_small_no_number_of_seeds_helps() -> None:
+def test_with_too_small_a_test_sample_no_number_of_seeds_is_enough() -> None:
     small = Estimate(0.02, seeds=3, groups=4, of_seeds=1e-6, of_groups=1e-3)
     assert seeds_to_settle(small) is None
     assert seeds_to_settle(replace(small, of_groups=1e-6)) is not None

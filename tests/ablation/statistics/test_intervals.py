@@ -81,7 +81,7 @@ def test_interval_and_p_have_their_degrees_of_freedom() -> None:
     assert found.p == pytest.approx(2 * stats.t.sf(0.08 / error, between))
 
 
-def test_what_has_no_sample_has_no_interval() -> None:
+def test_without_a_sample_there_is_no_interval() -> None:
     one = estimate_of([0.7])
     assert (one.value, one.interval, one.p) == (0.7, None, None)
     same = difference_of([[1, 0, 1], [0, 0, 1]], [[1, 0, 1], [0, 0, 1]], [1, 1, 2])
@@ -91,12 +91,14 @@ def test_what_has_no_sample_has_no_interval() -> None:
 @pytest.mark.parametrize(
     ("hits", "groups"), [([], None), ([[]], []), ([[1, 0]], [1]), ([1, 0], [1, 2])]
 )
-def test_what_does_not_fit_is_refused(hits: list[int], groups: list[int] | None) -> None:
+def test_hits_and_groups_of_different_shapes_are_an_error(
+    hits: list[int], groups: list[int] | None
+) -> None:
     with pytest.raises(ValueError, match="hits"):
         estimate_of(hits, groups)
 
 
-def test_other_numbers_of_seeds_cannot_be_paired() -> None:
+def test_different_numbers_of_seeds_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         difference_of([0.5, 0.6], [0.5])
 
@@ -115,7 +117,7 @@ def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world
 
 
 @given(st.integers(2, 6), st.integers(2, 6))
-def test_unpaired_seeds_are_never_surer_than_a_welch_test(n: int, m: int) -> None:
+def test_an_unpaired_p_value_is_never_below_that_of_a_welch_test(n: int, m: int) -> None:
     draws = np.random.default_rng(n * 10 + m)
     a, b = draws.normal(0.7, 0.02, n), draws.normal(0.68, 0.05, m)
     found = unpaired_difference(estimate_of(a), estimate_of(b))
@@ -126,7 +128,7 @@ def test_unpaired_seeds_are_never_surer_than_a_welch_test(n: int, m: int) -> Non
     assert found.seeds == min(n, m)
 
 
-def test_an_unpaired_difference_knows_no_more_than_its_sides() -> None:
+def test_a_part_that_one_side_does_not_know_is_unknown_in_an_unpaired_difference() -> None:
     single, several = estimate_of([[1.0, 0.0, 1.0]], [0, 1, 2]), estimate_of([0.5, 0.6])
     found = unpaired_difference(single, several)
     assert (found.seeds, found.groups, found.error) == (1, 0, 0.0)

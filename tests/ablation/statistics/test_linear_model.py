@@ -67,13 +67,13 @@ def test_an_incomplete_design_has_the_estimates_and_errors_of_the_mixed_model() 
     assert found.error == pytest.approx(2 * mixed.bse[3], rel=1e-3)
 
 
-def test_of_as_many_runs_as_effects_the_error_is_the_noise_between_seeds() -> None:
+def test_with_as_many_runs_as_effects_the_error_is_the_noise_between_seeds() -> None:
     runs, draws = chosen(LEVELS, 7), np.random.default_rng(1)
     fit = fit_of(draws.random((7, 4)), model_of(runs))
     assert (fit.basis, fit.freedom, fit.rest) == ("seeds", 6 * 3, 0)
     alone = fit_of(draws.random((7, 1)), model_of(runs))
     assert (alone.basis, alone.freedom, alone.variance) == ("", 0, 0)
-    with pytest.raises(ValueError, match="cannot tell all effects apart"):
+    with pytest.raises(ValueError, match="linearly dependent"):
         fit_of(draws.random((5, 2)), model_of(runs)[:5])
 
 

@@ -47,7 +47,7 @@ def test_clips_of_a_group_of_their_own_have_the_binomial_error() -> None:
     assert standard_error(hits, [5] * 12) == pytest.approx(math.sqrt(0.75 * 0.25 / 11))
 
 
-def test_clips_that_are_all_alike_count_as_their_groups() -> None:
+def test_fully_correlated_clips_count_as_their_groups() -> None:
     """Two of four groups right altogether: as four clips."""
     hits, groups = np.repeat([0, 1, 0, 1], 50), np.repeat([3, 1, 4, 2], 50)
     assert standard_error(hits, groups) == pytest.approx(math.sqrt(0.25 / 3))
@@ -73,7 +73,7 @@ def test_the_true_accuracy_is_within_two_errors_nineteen_times_in_twenty(effect:
     assert (covered_by_clips / 600 < 0.80) == (effect > 0)
 
 
-def test_pairs_are_told_apart_where_the_two_alone_are_not() -> None:
+def test_a_paired_difference_is_significant_where_the_two_intervals_overlap() -> None:
     """Clips are hard or easy for both; the second loses one more in each group."""
     groups = np.repeat(np.arange(5), 20)
     a = np.tile(np.arange(20) < 12, 5)
@@ -84,11 +84,13 @@ def test_pairs_are_told_apart_where_the_two_alone_are_not() -> None:
 
 
 @pytest.mark.parametrize(("hits", "groups"), [([1], [1]), ([1, 0], [1]), ([[1, 0]], [[1, 2]])])
-def test_what_has_no_error_is_refused(hits: list[int], groups: list[int]) -> None:
+def test_too_few_clips_or_groups_of_another_number_are_an_error(
+    hits: list[int], groups: list[int]
+) -> None:
     with pytest.raises(ValueError, match="hits"):
         standard_error(hits, groups)
 
 
-def test_hits_of_other_clips_are_no_pair() -> None:
+def test_hits_of_different_clips_cannot_be_paired() -> None:
     with pytest.raises(ValueError, match="cannot be paired"):
         paired_difference([1, 0], [1, 0, 1], [1, 2])
