@@ -184,7 +184,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
             read as numbers along one more axis, the code points of its characters.
 
     Raises:
-        ValueError: if it is damaged, or not that of an array of numbers.
+        ValueError: if it is damaged, or an array of anything but numbers.
     """
     start = io.BytesIO(file.read(_HEADER))
     try:
@@ -202,8 +202,14 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
     except Exception as error:  # a damaged header raises errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"not a readable .npy header ({reason})") from None
-    if dtype.kind not in kinds or dtype.hasobject:
-        raise ValueError(f"holds {_brief(dtype)}, not {'text' if 'U' in kinds else 'real numbers'}")
+    wanted = "text" if "U" in kinds else "real numbers"
+    if dtype.hasobject:
+        raise ValueError(
+            f"holds Python objects, not {wanted}: save a plain array (clips of different lengths: "
+            "padded, with their lengths, or a file a clip)"
+        )
+    if dtype.kind not in kinds:
+        raise ValueError(f"holds {_brief(dtype)}, not {wanted}")
     if dtype.kind == "U":  # numpy raises SystemError for what is no character
         shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(f"{dtype.byteorder}u4")
     if not shape or any(type(n) is not int or n < 0 for n in shape):

@@ -307,7 +307,7 @@ def test_a_large_archive_takes_the_memory_of_a_clip(tmp_path: Path):
     assert len(read) == count
     for at in (0, -1):
         np.testing.assert_array_equal(read[at].coordinates, expected(2))
-    assert {bad.reason for bad in read[1:-1]} == {"nobody is present in any frame"}
+    assert {bad.reason for bad in read[1:-1]} == {"no body is present in any frame"}
 
 
 def test_absurd_headers_in_an_archive(tmp_path: Path, user_error: UserErrorOf):

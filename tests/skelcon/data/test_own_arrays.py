@@ -145,7 +145,7 @@ def test_a_bad_clip_is_skipped_and_the_others_are_not(tmp_path: Path, own: dict)
     npz = write_npz(tmp_path / "own.npz", CLIPS, x=x, y=labels)
     dataset, skipped = imported(npz, tmp_path / "out", own, max_bad=0.5)
     assert {bad.name: bad.reason.split(",")[0] for bad in skipped} == {
-        CLIPS[1].name: "nobody is present in any frame",
+        CLIPS[1].name: "no body is present in any frame",
         CLIPS[2].name: "a coordinate is not finite",
         CLIPS[3].name: "has no label",
     }
@@ -192,7 +192,7 @@ def test_arrays_that_do_not_fit_are_one_line(
 def test_objects_are_not_unpickled(tmp_path: Path, own: dict, user_error: Callable[..., str]):
     ragged = np.array([clip.values for clip in CLIPS], dtype=object)
     npz = write_npz(tmp_path / "own.npz", CLIPS, x=ragged)
-    user_error(lambda: imported(npz, tmp_path / "out", own), "own.npz", "x", "object")
+    user_error(lambda: imported(npz, tmp_path / "out", own), "own.npz", "x", "object", "lengths")
 
 
 def test_another_name_of_the_array(

@@ -286,7 +286,7 @@ def test_a_file_of_gigabytes_is_read_by_its_first_clips_alone(tmp_path: Path):
     assert len(clips) == 64
     for clip, name in zip(clips, names[:3], strict=False):
         np.testing.assert_array_equal(clip.coordinates, AGCN.expected(name))
-    assert {bad.reason for bad in [*clips[3:], *last]} == {"nobody is present in any frame"}
+    assert {bad.reason for bad in [*clips[3:], *last]} == {"no body is present in any frame"}
 
 
 def test_finding_opens_no_file(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

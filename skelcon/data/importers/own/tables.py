@@ -42,7 +42,7 @@ NO_TEXT = "\ufffd"
 
 def not_utf8(text: str) -> str:
     """What is wrong with a text that has :data:`NO_TEXT`, and the cure."""
-    return f"'{text[:40]}' is not UTF-8 text: save the file as UTF-8"
+    return f"'{text[:40]}' is not UTF-8 text: save it, or what it was made from, as UTF-8"
 
 
 def delimiter_of(header: str) -> str:
@@ -82,7 +82,7 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
         names = list(table.column_names)
         columns = [table.column(name).to_pylist() for name in names]
         rows = (
-            Row(number, dict(zip(names, map(text_of, values), strict=True)))
+            _row(number, names, list(map(text_of, values)))
             for number, values in enumerate(zip(*columns, strict=True), 1)
         )
         return names, rows
@@ -103,10 +103,15 @@ def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]
                 if len(found) == len(names)
                 else f"{len(found)} values in a table of {len(names)} columns"
             )
-            if damaged := next((text for text in found if NO_TEXT in text), None):
-                bad = not_utf8(damaged)
-                found = ["" if NO_TEXT in text else text for text in found]
-            yield Row(number, dict(zip(names, found, strict=False)), bad)
+            yield _row(number, names, found, bad)
+
+
+def _row(number: int, names: Sequence[str], values: list[str], bad: str = "") -> Row:
+    """A row whose ``values`` are good, or without the damaged texts among them."""
+    if damaged := next((text for text in values if NO_TEXT in text), None):
+        bad = not_utf8(damaged)
+        values = ["" if NO_TEXT in text else text for text in values]
+    return Row(number, dict(zip(names, values, strict=False)), bad)
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
