@@ -181,7 +181,7 @@ def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> 
         The registered layout. The same one may be registered again.
 
     Raises:
-        UserError: if it is not valid, or its name is that of another layout.
+        UserError: if it is not valid, or another layout has its name.
     """
     from skelcon.data import LAYOUTS  # which brings numpy along
 

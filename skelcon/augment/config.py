@@ -40,7 +40,7 @@ FURTHER = (
     "reverse",
     "speed",
 )
-"""Those of AimCLR and its successors: :mod:`skelcon.augment.strong`."""
+"""The augmentations of AimCLR and its successors: :mod:`skelcon.augment.strong`."""
 
 AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation",
@@ -149,7 +149,7 @@ class AugmentConfig(Config):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Those in use that are not the paper's, in the order in which they are applied."""
+        """The augmentations in use beside the paper's, in the order in which they are applied."""
         return tuple(name for name in self.use if name not in NAMES)
 
     @property

@@ -1,10 +1,10 @@
-"""Whether coordinates can be those of bodies: the order of the joints, the unit, the axis up.
+"""Whether coordinates can be bodies: the order of the joints, the unit, the axis up.
 
-A bone keeps its length while a body moves, both sides of a body are alike, and joints that are
-bones apart are closer than others. In another order of joints nothing of this is true, so that the
-order tells itself; the bones then tell the unit, and the head above the feet the axis.
+A bone keeps its length while a body moves, both sides of a body are alike, and neighbouring joints
+are closer than others. In a wrong order of the joints nothing of this holds, so the right order can
+be recognised. The lengths of the bones then show the unit, and the head above the feet the axis up.
 
-For 2D layouts all distances are those in the picture.
+Distances of 2D layouts are measured in the picture.
 """
 
 from __future__ import annotations

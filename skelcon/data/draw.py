@@ -1,9 +1,9 @@
 """A clip as a picture: a strip of skeletons, or a short animation.
 
 Seen from the front: x to the right, up is up. Up is the layout's axis, and z where the spine was
-turned to z. The Kinect's x is that of a mirror (a performer's right hand is on the right), that of
-an image is not. Coordinates that can be no metres of a person, such as pixels, are brought to that
-size.
+turned to z. With the Kinect's x a performer's right hand is on the right, as in a mirror; with an
+image's x it is on the left. Coordinates that cannot be metres of a person, such as pixels, are
+scaled to the size of one.
 """
 
 from __future__ import annotations

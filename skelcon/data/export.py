@@ -251,7 +251,7 @@ def _write_pyskl(
 
 
 def _record(dataset: SkeletonDataset, protocols: Sequence[str]) -> Record:
-    """What is told of the clips that take part in a protocol."""
+    """The record of the clips that take part in a protocol."""
     part = np.any([dataset.splits[protocol] >= 0 for protocol in protocols], axis=0)
     return Record.of(dataset, np.flatnonzero(part), protocols)
 

@@ -169,7 +169,7 @@ def split(
 def groups_of(
     dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Which clips belong together: those of one subject, camera or setup.
+    """Which clips belong together: the clips of one subject, camera or setup.
 
     The groups are what the protocol crosses (subjects, cameras, setups); where the clips have
     fewer than two of them, or they are not known, subjects, and else setups. Of the training side
@@ -229,5 +229,5 @@ def deal(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
 
 
 def sides_of(train: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """An (N,) split row from who trains; everyone else tests."""
+    """An (N,) split row: the clips of the mask ``train`` train, the others test."""
     return np.where(train, TRAIN, TEST).astype(np.int8)

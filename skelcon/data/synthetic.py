@@ -87,7 +87,7 @@ def render(take: Take, *, seed: int = 0, noise: bool = True) -> Array:
     course = move(who, action, action.keys, side, when, habit=ways[0], take=rng)
     bodies = [pose(who, course, yaw, -half)]
     if action.apart:
-        # The partner is not one of the subjects: who trains must not appear in a test clip.
+        # The partner is not one of the subjects: a training subject must not appear in a test clip.
         other, keys = performer(1000 + take.subject, seed=seed), action.partner or action.keys
         late = np.clip(when - rng.uniform(0, 0.05), 0, 1)
         course = move(other, action, keys, side, late, habit=ways[1], take=rng)

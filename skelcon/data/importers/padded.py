@@ -172,7 +172,7 @@ class PaddedSource(Source):
 
     @cached_property
     def class_names(self) -> Sequence[str]:
-        """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        """The actions of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
         if self.record is not None:
             return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
@@ -210,7 +210,7 @@ class PaddedSource(Source):
 
     @cached_property
     def _wanted(self) -> list[NDArray[np.int64]]:
-        """For each side, which of its clips are read there: those of no protocol before."""
+        """For each side, which of its clips are read there: no earlier protocol has them."""
         before: dict[str, str | None] = {}
         out = []
         for side in self.sides:
@@ -304,7 +304,7 @@ class PaddedSource(Source):
         given = None if side.lengths is None else int(side.lengths[at])
         length = self._length(clip, given)
         if not length:
-            raise ValueError("nobody is present in any frame")
+            raise ValueError("no body is present in any frame")
         most = self.record.bodies if self.record else len(clip)
         return RawClip(info, _floating(clip[:most, :length]))
 

@@ -141,7 +141,7 @@ class PartWriter:
         Args:
             number: which part.
             advance: called with the number of clips that have been read since the last call.
-            fatal: items that are skipped because whoever reads them dies.
+            fatal: items that are skipped because the process that reads them dies.
         """
         path = self._file(number)
         skipped: list[SkippedFile] = []
@@ -201,7 +201,7 @@ class PartWriter:
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
-        """Whether an option excludes a clip by its name, or that of its file or item."""
+        """Whether an option excludes a clip by its name, or by the name of its file or item."""
         names = {self.source.name_of(self.source.items[at])}
         if isinstance(found, SkippedFile):
             names.add(found.name)

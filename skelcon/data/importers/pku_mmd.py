@@ -101,7 +101,7 @@ class PkuMmd(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The videos of one phase, with their labels and the lists of who trains."""
+        """The videos of one phase, with their labels and the lists of training videos."""
         videos = find_videos(path)
         return None if videos is None else cls(path, videos)
 

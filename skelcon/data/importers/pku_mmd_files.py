@@ -1,4 +1,4 @@
-"""Finds the videos of PKU-MMD, their labels and the lists of who trains on a disk.
+"""Finds the videos of PKU-MMD, their labels, and the lists of training videos, on a disk.
 
 A video's skeletons and its labels have the same name (``0005-L.txt``; ``A10N08-L.txt`` in phase
 II) in different folders. Names do not distinguish these reliably; the first row of a file does.

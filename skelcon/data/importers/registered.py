@@ -62,7 +62,7 @@ def code_digest(source: type[Source]) -> str:
 
 
 @contextlib.contextmanager
-def faults_told(source: type[Source]) -> Iterator[None]:
+def faults_reported(source: type[Source]) -> Iterator[None]:
     """While code of an importer runs: what a user's raises becomes a :class:`UserError`."""
     try:
         yield

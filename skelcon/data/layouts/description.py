@@ -109,7 +109,7 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
 
 
 class _Joints:
-    """Joint names to indices; an unknown name is an error that tells where it stands."""
+    """Joint names to indices; an unknown name is an error that says where it stands."""
 
     def __init__(self, names: tuple[str, ...], at: Place) -> None:
         self.names, self.at = names, at

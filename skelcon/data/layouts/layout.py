@@ -32,7 +32,7 @@ class SkeletonLayout:
         centre: the point that normalisation moves to the origin.
         spine: (bottom, top) points of the line that is turned to z.
         shoulders: (right, left) points of the line that is turned to x.
-        mirror: (left, right) pairs of joints; None if ``left`` and ``right`` in their names tell.
+        mirror: (left, right) pairs of joints; None if their names say it (``left``, ``right``).
         same_as: (joint, name) pairs: what other layouts call a joint, for `joint_mapping`.
         up: the axis that points up in the files of this layout.
         unit: of the coordinates in these files. An import gives metres; ``px`` stays.
@@ -86,7 +86,7 @@ class SkeletonLayout:
 
     @property
     def mirrored(self) -> tuple[int, ...]:
-        """For each joint that of the other side; a joint of the middle is its own.
+        """For each joint its counterpart on the other side; a joint of the middle is its own.
 
         >>> layout = SkeletonLayout("tiny", ("left_hip", "hips", "right_hip"), ((0, 1), (2, 1)), 1,
         ...                         (1, 1), (2, 0))
@@ -94,7 +94,7 @@ class SkeletonLayout:
         (2, 1, 0)
 
         Raises:
-            ValueError: if the names shall tell, and a joint's other side is missing.
+            ValueError: if the names decide, and a joint has no counterpart.
         """
         if self.mirror is not None:
             other = {a: b for pair in self.mirror for a, b in (pair, pair[::-1])}

@@ -89,7 +89,7 @@ def _points(layout: SkeletonLayout) -> dict[str, Point]:
 
 
 def axes_turned(source: SkeletonLayout, target: SkeletonLayout) -> NDArray[np.float64] | None:
-    """The matrix R that brings the axes of ``source`` to those of ``target``; None if they agree.
+    """The matrix R that turns the axes of ``source`` to the axes of ``target``; None if they agree.
 
     A joint x of ``source`` is R x, with entries 0, 1 and -1. R is a rotation; in 2D it changes the
     sign of y.

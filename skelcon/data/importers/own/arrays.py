@@ -1,4 +1,4 @@
-"""Arrays of clips: one ``.npz``, or an ``.npy`` file with labels and the like beside it."""
+"""Arrays of clips: one ``.npz``, or an ``.npy`` file with its labels beside it."""
 
 from __future__ import annotations
 
@@ -301,7 +301,7 @@ class OwnArrays(OwnSource):
         }[padding if padding != "lengths" else None]
         (there,) = np.nonzero(~padded.all(axis=(0, 2, 3)))
         if not len(there):
-            raise ValueError("nobody is present in any frame")
+            raise ValueError("no body is present in any frame")
         return int(there[-1]) + 1
 
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:

@@ -1,4 +1,4 @@
-"""Axes: what the axes of somebody's array mean, and the same array as (M, T, V, C).
+"""Axes: what the axes of a user's array mean, and the same array as (M, T, V, C).
 
 N clips, M bodies, T frames, V joints, C numbers a joint. Axes in parentheses are one axis of the
 array, the last of them fastest: ``NT(MVC)`` has all numbers of a frame in a row.

@@ -1,4 +1,4 @@
-"""What is known of clips besides their coordinates, as somebody's files write it."""
+"""What is known of clips besides their coordinates, as the user's files have it."""
 
 from __future__ import annotations
 

@@ -207,7 +207,7 @@ class OwnFiles(OwnSource):
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:
-    """The files that are there, those of a clip's frames for a folder."""
+    """The files that exist; of a folder the files of its frames."""
     out: list[Path] = []
     for path in paths:
         if os.path.isdir(path):  # noqa: PTH112  (which takes a name that cannot be)
@@ -253,7 +253,7 @@ def _place(text: str, base: Path, other: Path) -> Path:
 
 
 def _clip_names(stated: Sequence[tuple[str, str]]) -> list[str]:
-    """The names of clips: those stated, else those of their files, with folders if need be.
+    """The names of clips: as stated, else as their files, with folders where files share a name.
 
     Args:
         stated: (name or nothing, path) of each.

@@ -41,7 +41,7 @@ def description_at(path: Path) -> Path | None:
 
 
 def _is_one(path: Path) -> bool:
-    """Whether a YAML file that is beside data is a description, and no layout or the like."""
+    """Whether a YAML file that is beside data is a description, and not a layout or other file."""
     values = read_yaml(path).values
     if "kind" in values:
         return True

@@ -43,7 +43,7 @@ class Described:
 
 
 class OwnSource(Source):
-    """Somebody's own files, as a description says what they are.
+    """The user's own files, as a description says what they are.
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
     """
@@ -106,7 +106,7 @@ class OwnSource(Source):
 
     @property
     def origin(self) -> dict[str, object]:
-        """What is not said by numbers: the texts of subjects and the like."""
+        """What numbers do not say: the texts of subjects, cameras and setups."""
         texts = self.catalogue.texts_of_groups()
         return {"groups": texts} if texts else {}
 
