@@ -89,7 +89,19 @@ def test_another_version_imports_the_cached_data_again(lab: Path):
     assert again.path != first.path
 
 
-def test_faults_of_a_plugin_are_told(
+def test_a_change_beside_the_plugin_imports_the_cached_data_again(tmp_path: Path, lab: Path):
+    (tmp_path / "lab_plugin.py").write_text(f"import lab_units\n{PLUGIN}")
+    (tmp_path / "lab_units.py").write_text("from lab_scale import SCALE\n")
+    (tmp_path / "lab_scale.py").write_text("SCALE = 1\n")
+    (tmp_path / "no_part_of_it.py").write_text("SCALE = 1\n")
+    first, _ = open_or_import(lab)
+    (tmp_path / "no_part_of_it.py").write_text("SCALE = 2\n")
+    assert open_or_import(lab)[0].path == first.path
+    (tmp_path / "lab_scale.py").write_text("SCALE = 2\n")
+    assert open_or_import(lab)[0].path != first.path
+
+
+def test_faults_of_a_plugin_are_reported(
     tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, user_error: Callable[..., str]
 ):
     plugin = sys.modules["lab_plugin"]
