@@ -52,6 +52,7 @@ SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
 StreamT = TypeVar("StreamT", bound="Callable[[Tensor, SkeletonLayout], Tensor]")
 TaskT = TypeVar("TaskT", bound="type[Task[Any]]")
+ComponentT = TypeVar("ComponentT")
 
 
 def register_augmentation(
@@ -73,11 +74,7 @@ def register_augmentation(
         UserError: if the name is taken or the function does not accept these.
     """
 
-    def decorate(function: AugmentationT) -> AugmentationT:
-        AUGMENTATIONS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: AUGMENTATIONS.register(name, version, function))
 
 
 def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], EncoderT]:
@@ -99,11 +96,7 @@ def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], E
         UserError: if the name is taken or the factory does not accept these.
     """
 
-    def decorate(factory: EncoderT) -> EncoderT:
-        ENCODERS.register(name, version, factory)
-        return factory
-
-    return decorate
+    return _decorator(lambda factory: ENCODERS.register(name, version, factory))
 
 
 def register_objective(name: str, *, version: str | int) -> Callable[[ObjectiveT], ObjectiveT]:
@@ -121,11 +114,7 @@ def register_objective(name: str, *, version: str | int) -> Callable[[ObjectiveT
         UserError: if the name is taken or the factory does not accept these.
     """
 
-    def decorate(factory: ObjectiveT) -> ObjectiveT:
-        OBJECTIVES.register(name, version, factory)
-        return factory
-
-    return decorate
+    return _decorator(lambda factory: OBJECTIVES.register(name, version, factory))
 
 
 def register_representation(
@@ -146,11 +135,7 @@ def register_representation(
         UserError: if the name is taken or the function does not accept a view.
     """
 
-    def decorate(function: RepresentationT) -> RepresentationT:
-        REGISTERED.register(name, version, function, encoder)
-        return function
-
-    return decorate
+    return _decorator(lambda function: REGISTERED.register(name, version, function, encoder))
 
 
 def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], StreamT]:
@@ -163,11 +148,7 @@ def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], Str
         UserError: if the name is taken or the function does not accept these.
     """
 
-    def decorate(function: StreamT) -> StreamT:
-        STREAMS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: STREAMS.register(name, version, function))
 
 
 def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> SkeletonLayout:
@@ -223,13 +204,9 @@ def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT],
         UserError: if the name is taken or the function does not accept infos.
     """
 
-    def decorate(function: ProtocolT) -> ProtocolT:
-        from skelcon.data.protocols import REGISTERED as PROTOCOLS
+    from skelcon.data.protocols import REGISTERED as PROTOCOLS  # which brings numpy along
 
-        PROTOCOLS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: PROTOCOLS.register(name, version, function))
 
 
 def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
@@ -245,9 +222,15 @@ def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
         UserError: if the name is taken, or the class is no such task.
     """
 
-    def decorate(kind: TaskT) -> TaskT:
-        add_task(name, version, kind)
-        return kind
+    return _decorator(lambda kind: add_task(name, version, kind))
+
+
+def _decorator(register: Callable[[Any], object]) -> Callable[[ComponentT], ComponentT]:
+    """A decorator that registers what it decorates, and leaves it as it is."""
+
+    def decorate(component: ComponentT) -> ComponentT:
+        register(component)
+        return component
 
     return decorate
 

@@ -36,15 +36,13 @@ from skelcon.data.writer import DatasetWriter
 from skelcon.errors import UserError
 
 GENERATOR_VERSION = 2
-"""Raised when the same seed would give other clips than before."""
+"""Increased when the same seed would give other clips than before."""
 FRAMES_PER_SECOND, MIN_FRAMES, MAX_FRAMES = 30, 30, 150
 # Cameras 1, 2, 3 as NTU numbers them, positive to the performers' left: 1 tests in cross-view.
 _CAMERA_DEGREES = (-45.0, 0.0, 45.0)
 
 CLASS_NAMES = tuple(action.name for action in ACTIONS)
 """The actions, in the order of their labels."""
-PAIR_LABELS = tuple(i for i, action in enumerate(ACTIONS) if action.apart)
-"""Labels of what two bodies perform."""
 
 
 class Take(NamedTuple):

@@ -111,6 +111,19 @@ class StoredArray:
         rows = min(self.count, self._bytes // self.header.row_bytes)
         return rows if rows == self.count or not self.header.fortran else 0
 
+    def rows_or_faults(self, start: int, stop: int) -> Iterator[NDArray[Any] | str]:
+        """The rows from ``start`` up to ``stop``; after damage, for each row why it is lost."""
+        rows, fault = self.rows(start, stop), ""
+        for _ in range(start, stop):
+            row = None
+            try:
+                row = None if fault else next(rows, None)
+            except (ValueError, OSError) as error:
+                fault = str(error)
+            if row is None and not fault:
+                fault = f"{self.where} ends before it: the file is truncated"
+            yield fault if row is None else row
+
     def rows(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """The rows from ``start`` up to ``stop``, as far as there are, read-only.
 

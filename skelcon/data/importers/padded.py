@@ -270,30 +270,22 @@ class PaddedSource(Source):
     def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
         """The wanted clips of a stretch of a side."""
         side = self.sides[item.side]
-        rows: Iterator[NDArray[Any]] = iter(())
-        fault = frames = None
         try:
             array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
                 raise ValueError(
                     f"{side.where} has {frames.joints} joints, not {self.layout.num_joints}"
                 )
-            rows = array.rows(item.start, item.stop)
         except ValueError as error:
-            fault = str(error)
-        for at in range(item.start, item.stop):
-            row = None
-            try:
-                row = None if fault else next(rows, None)
-            except (ValueError, OSError) as error:
-                fault = str(error)
-            if row is None and fault is None:
-                fault = f"{side.where} ends before it: the file is truncated"
+            places = (at for at in range(item.start, item.stop) if at in wanted)
+            yield from (SkippedFile(side.names[at], str(error)) for at in places)
+            return
+        for at, row in enumerate(array.rows_or_faults(item.start, item.stop), item.start):
             if at not in wanted:
                 continue
             try:
-                if row is None or frames is None:
-                    raise ValueError(fault)
+                if isinstance(row, str):
+                    raise ValueError(row)
                 yield self._clip(side, at, self._arranged(row, frames))
             except ValueError as error:
                 yield SkippedFile(side.names[at], str(error))

@@ -27,21 +27,12 @@ from skelcon.data.importers.own.facts import (
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import NO_TEXT, not_utf8
 from skelcon.data.importers.padding import given_length, replayed_length
+from skelcon.data.importers.sides import STRETCH, Stretch, stretches
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.errors import UserError, nearest
 
-STRETCH = 64
-"""Clips that are one item."""
 _PARTS = ("train", "val", "test")
 _MOST_TEXT = 1 << 12
-
-
-class Stretch(NamedTuple):
-    """The clips of one part (the only one, or train or test) from ``start`` up to ``stop``."""
-
-    part: int
-    start: int
-    stop: int
 
 
 class Part(NamedTuple):
@@ -241,8 +232,7 @@ class OwnArrays(OwnSource):
         out = []
         for at, part in enumerate(self.parts):
             step = STRETCH if part.array.seekable else max(part.array.count, 1)
-            stops = range(0, part.array.count, step)
-            out += [Stretch(at, start, min(start + step, part.array.count)) for start in stops]
+            out += stretches(at, part.array.count, step)
         return out
 
     def clips_in(self, item: Stretch) -> int:
@@ -251,26 +241,18 @@ class OwnArrays(OwnSource):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
-        return f"{self.parts[item.part].array.where}, clips {item.start} to {item.stop - 1}"
+        return f"{self.parts[item.side].array.where}, clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
-        part = self.parts[item.part]
-        fault = ""
-        rows: Iterator[NDArray[Any]] = part.array.rows(item.start, item.stop)
-        for at in range(item.start, item.stop):
+        part, lengths = self.parts[item.side], self._lengths[item.side]
+        rows = part.array.rows_or_faults(item.start, item.stop)
+        for at, row in enumerate(rows, item.start):
             fact = self.catalogue.facts[part.first + at]
-            row = None
             try:
-                row = None if fault else next(rows, None)
-            except (ValueError, OSError) as error:
-                fault = str(error)
-            if row is None:
-                fault = fault or f"{part.array.where} ends before it: the file is truncated"
-                yield SkippedFile(fact.name, fault)
-                continue
-            try:
-                yield self._clip(fact, row, self._lengths[item.part], at)
+                if isinstance(row, str):
+                    raise ValueError(row)
+                yield self._clip(fact, row, lengths, at)
             except ValueError as error:
                 yield SkippedFile(fact.name, str(error))
 

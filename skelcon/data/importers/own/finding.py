@@ -12,7 +12,7 @@ from skelcon.data.importers.own.description import KINDS, Description
 from skelcon.data.importers.own.files import OwnFiles, is_manifest
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.table import OwnTable
-from skelcon.data.importers.own.tables import PARQUET, TABLES, read_header, read_parquet
+from skelcon.data.importers.own.tables import TABLES, column_names
 from skelcon.errors import UserError, nearest
 from skelcon.yamlfile import YamlFile, read_yaml
 
@@ -147,12 +147,8 @@ def _kind(
     if data.suffix in (".npz", ".npy"):
         return KINDS["arrays"]
     if data.suffix in TABLES:
-        if data.suffix in PARQUET:
-            columns = list(read_parquet(data).column_names)
-        else:
-            columns, _ = read_header(data)
         keys = values.get("keys")
-        if is_manifest(data, columns) or (isinstance(keys, Mapping) and "path" in keys):
+        if is_manifest(data, column_names(data)) or (isinstance(keys, Mapping) and "path" in keys):
             values.setdefault("manifest", data.name)
             return KINDS["files"]
         return KINDS["table"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -45,11 +46,6 @@ def not_utf8(text: str) -> str:
     return f"'{text[:40]}' is not UTF-8 text: save it, or what it was made from, as UTF-8"
 
 
-def delimiter_of(header: str) -> str:
-    """What stands between the names of a header: a comma, a semicolon or a tab."""
-    return max(",;\t", key=header.count)
-
-
 def read_header(path: Path) -> tuple[list[str], str]:
     """The names of a CSV file's columns, and what stands between them; ``UserError`` if damaged."""
     try:
@@ -62,7 +58,7 @@ def read_header(path: Path) -> tuple[list[str], str]:
         raise UserError(f"'{path}' is empty")
     if NO_TEXT in first:
         raise UserError(f"'{path}', line 1: {not_utf8(first)}")
-    delimiter = delimiter_of(first)
+    delimiter = max(",;\t", key=first.count)
     names = [name.strip() for name in cells(first, delimiter)]
     if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise UserError(f"'{path}', line 1: column '{twice}' is there twice")
@@ -114,17 +110,32 @@ def _row(number: int, names: Sequence[str], values: list[str], bad: str = "") ->
     return Row(number, dict(zip(names, values, strict=False)), bad)
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns; ``UserError`` if it cannot be read."""
+    if path.suffix not in PARQUET:
+        return read_header(path)[0]
+    with _parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def read_parquet(path: Path) -> Any:
     """A Parquet file as a table of pyarrow; ``UserError`` if it cannot be read."""
+    with _parquet(path) as file:
+        table = file.read()
+        table.validate(full=True)  # also that texts are texts
+        return table
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
     try:
         from pyarrow import parquet
     except ImportError:
         raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
     try:
         check_file(path)
-        table = parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
-        table.validate(full=True)  # texts that are none, too
-        return table
+        with parquet.ParquetFile(path) as file:
+            yield file
     except Exception as error:  # a damaged file raises errors of many kinds
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
 
