@@ -173,7 +173,7 @@ class AugmentConfig(Config):
         """What determines a view: the parameters of the augmentations in use, and no others."""
         values = self.model_dump(mode="json")
         kept = {key: value for key, value in values.items() if key == "use" or key in self.use}
-        for name in NAMES:  # their p is younger than results without it
+        for name in NAMES:  # there are results from before they had a p
             if name in kept and kept[name]["p"] == 1:
                 del kept[name]["p"]
         if self.registered:

@@ -130,7 +130,7 @@ def strip(
     view = seen(clip, layout, normalisation)
     count = view.points.shape[1]
     chosen = np.unique(np.linspace(0, count - 1, min(frames, count)).round().astype(int))
-    # Every picture is as wide as the widest, around its own middle: who walks does not leave it.
+    # Every picture is as wide as the widest, around its own middle: a walking body stays inside.
     shown = [view.points[:, at].reshape(-1, 2) for at in chosen]
     ends = [points[~np.isnan(points[:, 0]), 0] for points in shown]
     middles = [(each.min() + each.max()) / 2 if len(each) else 0.0 for each in ends]

@@ -116,8 +116,8 @@ def _check_ctrgcn(dataset: SkeletonDataset, out: Path, protocols: Sequence[str])
         )
     if protocol_in(out.stem) not in (None, *protocols):
         raise UserError(
-            f"'{out.name}' is the name of {protocol_in(out.stem)}, and {protocols[0]} is to be "
-            "written: choose another name"
+            f"'{out.name}' names {protocol_in(out.stem)}, and {protocols[0]} would be written: "
+            "choose another name"
         )
     if dataset.max_bodies > BODIES:
         raise UserError(

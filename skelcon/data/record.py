@@ -71,7 +71,7 @@ class Record(Config):
         for name in names:
             if name != name.encode(errors="replace").decode():
                 raise UserError(
-                    f"'{printable(name)}' is no UTF-8, and cannot be exported: rename it"
+                    f"'{printable(name)}' is not UTF-8 and cannot be exported: rename it"
                 )
         return Record(
             name=dataset.name,

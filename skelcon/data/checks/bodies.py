@@ -99,7 +99,7 @@ def judge_bones(case: Case) -> list[Finding] | str:
         if bad:
             text = (
                 f"{counted(bad, 'clip has', 'clips have')} bones that vary by up to "
-                f"{seen[bad[0]]:.0%}: others do by {usual:.1%}; look at them (--sheet), and "
+                f"{seen[bad[0]]:.0%}, in other clips by {usual:.1%}; look at them (--sheet), and "
                 "leave out what is damaged (--exclude)"
             )
             middle = [int(dataset.lengths[clip]) // 2 for clip in bad]

@@ -1,9 +1,9 @@
 """Importers: from files in one of the known layouts to a `SkeletonDataset`.
 
 An importer is one module with a subclass of `Source`, and one line of `_BUILT_IN`. Files of any
-other layout are read as a description says (``own``). ``pipeline`` is the way of all of them: it
-reads a source in ``parts``, in several ``processes`` where that is worth it, and packs them to one
-data set.
+other layout are read as a description says (``own``). ``pipeline`` runs every import: it reads a
+source in ``parts``, in several ``processes`` where that is worth it, and packs them to one data
+set.
 """
 
 from __future__ import annotations

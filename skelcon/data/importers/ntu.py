@@ -127,7 +127,7 @@ def read_skeleton(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if 0 in data or not data.isascii():
         before = re.match(rb"[\x01-\x7f]*", data)
         assert before is not None
-        raise BadLineError("a byte that is no text", before[0].count(b"\n") + 1)
+        raise BadLineError("a byte that is not text", before[0].count(b"\n") + 1)
     try:
         return _Skeletons(data).bodies()
     except ValueError:

@@ -116,7 +116,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _not_a_number(text: str) -> NoReturn:
-    raise ValueError(f"holds {text}, which is no number")
+    raise ValueError(f"holds {text}, not a number")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class NumberError(ValueError):
 
     def __init__(self, token: bytes, index: int) -> None:
         shown = token.decode("ascii", "backslashreplace")
-        super().__init__(f"{shown!r} is no number")
+        super().__init__(f"{shown!r} is not a number")
         self.index = index
 
 

@@ -92,8 +92,8 @@ class PaddedSource(Source):
             if isinstance(side.clips, StoredArray) and side.clips.count != side.labels.count:
                 raise UserError(
                     f"'{self.path}': {side.where} holds {side.clips.count} clips, and there are "
-                    f"{side.labels.count} labels for them ({side.labels.where}): which label is "
-                    "whose is not known"
+                    f"{side.labels.count} labels for them ({side.labels.where}): they cannot "
+                    "be matched"
                 )
         return recorded(sides, self._read_record, f"{KEY} of {self._place.name}")
 

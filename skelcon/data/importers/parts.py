@@ -31,8 +31,8 @@ FARTHEST = 1e4
 class ImportOptions(Config):
     """What decides, beside the files, what is imported.
 
-    What is None is as it was where skelcon's export made the files; else clips of two bodies are
-    normalised as is usual for the source's layout.
+    Where an option is None, files that skelcon exported stay as they were; of others two bodies
+    are kept, and normalised as is usual for the layout.
     """
 
     normalisation: Normalisation | None = None
@@ -64,7 +64,7 @@ class Part:
 
 
 def keep_freed_memory() -> None:
-    """Let memory that is freed stay with the process, which soon wants as much again.
+    """Keep freed memory in the process, which soon needs as much again.
 
     glibc returns blocks of more than 128 KiB, as each file needs some, to the system, and gets
     them back page by page, until a larger block has been freed: reading takes a third longer.

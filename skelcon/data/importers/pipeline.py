@@ -1,4 +1,4 @@
-"""The way of all imports: parts, written in several processes, then one packed data set.
+"""Every import: parts, written in several processes, then one packed data set.
 
 While it runs, an import keeps its parts in a hidden directory beside the destination. However it
 is interrupted, the same import resumes with the parts that are missing. The data set itself

@@ -273,7 +273,7 @@ def read_list(path: Path) -> Sides:
     """
     try:
         if not path.is_file() or path.stat().st_size > _LONGEST_LIST:
-            raise UserError(f"'{path}' is no list of videos")
+            raise UserError(f"'{path}' is not a list of videos")
         text = path.read_bytes().decode("ascii", "replace")
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror})") from None

@@ -161,7 +161,7 @@ def _size(clips: Sequence[RawClip], layout: SkeletonLayout) -> tuple[str, list[s
         if _TALL[0] <= tall * factor <= _TALL[1]
     ]
     hint = f"is the unit {fits[0]} (--unit {fits[0]})?" if fits else "are unit and layout right?"
-    return text, [f"a body of {tall:.3g} m is no person: {hint}"]
+    return text, [f"a body of {tall:.3g} m cannot be a person: {hint}"]
 
 
 def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
@@ -183,7 +183,7 @@ def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
 def _odd(clips: Sequence[RawClip], bad: Sequence[SkippedFile]) -> Iterator[str]:
     for group in by_reason(bad):
         names = ", ".join(group.names[:_SHOWN])
-        yield f"{group.count} bad of those looked at, such as {names}: {group.reason}"
+        yield f"{group.count} of the clips looked at are bad, such as {names}: {group.reason}"
     counts: Counter[str] = Counter()
     for clip in clips:
         counts.update(clip.counts)

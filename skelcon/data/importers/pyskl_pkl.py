@@ -187,7 +187,7 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     """
     content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
+        raise ValueError("is not a pyskl pickle: a dict with 'split' and a list of 'annotations'")
     facts = _facts_of(content, path.stat().st_size)
     yield facts
     if facts.fault is not None:
@@ -315,7 +315,7 @@ def _with_confidence(keypoint: NDArray[Any], score: object) -> NDArray[np.float3
     if score is None:
         score = np.ones(keypoint.shape[:3])
     if not isinstance(score, np.ndarray) or score.dtype.kind not in "fiu":
-        raise ValueError("has a keypoint_score that is no array of numbers")
+        raise ValueError("has a keypoint_score that is not an array of numbers")
     if score.shape != keypoint.shape[:3]:
         raise ValueError(f"has keypoint_score {score.shape}, not {keypoint.shape[:3]}")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports

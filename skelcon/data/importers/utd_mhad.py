@@ -46,7 +46,7 @@ class UtdMhad(ClipFiles):
         if not 1 <= action <= len(CLASS_NAMES):
             raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
         if subject > _LARGEST_SUBJECT:
-            raise ValueError(f"subject {subject} is no subject")
+            raise ValueError(f"subject {subject} is beyond all subjects")
         return ClipInfo(name.removesuffix("_skeleton.mat"), action - 1, subject)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:

@@ -129,7 +129,7 @@ def test_clips_are_imported_in_metres(tmp_path: Path, user_error: Callable[..., 
     ("old", "new", "reason"),
     [
         ("Frames: 4", "Frames: 5", "says that it has 5 frames, and has 4"),
-        ("MOTION", "MOTIO", "no word of BVH"),
+        ("MOTION", "MOTIO", "not a keyword of BVH"),
         ("OFFSET 0 50 0", "OFFSET 0 50", "three numbers"),
         ("Zrotation", "Wrotation", "unknown channel 'Wrotation'"),
         ("}\nMOTION", "MOTION", "not closed"),

@@ -180,7 +180,7 @@ def test_nothing_to_import(tmp_path: Path, user_error: Callable[..., str], kind:
         "spaces around",
         "line ends of both kinds",
         "spaces around counts",
-        "what is not read is no number",
+        "what is not read is not a number",
     ],
 )
 def test_what_another_hand_has_done_to_the_text(change: Callable[[str], str]):

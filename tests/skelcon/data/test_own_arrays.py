@@ -60,7 +60,7 @@ def test_axes_that_may_be_others_are_asked_for():
     ("axes", "shape", "reason"),
     [
         ("NTVC", (2, 5, 7, 3), "7 is not 4 V"),
-        ("NTVC", (2, 5, 4), "has not the axes"),
+        ("NTVC", (2, 5, 4), "does not have the axes"),
         ("NT(MVC)", (2, 5, 13), "13 is not"),
     ],
 )

@@ -216,8 +216,8 @@ def test_patterns(pattern: str, name: str, fields: dict | None):
     [
         ("", "is empty", None),
         ("1 2 3\n1 2\n", "a line of 2 numbers, not 3", 2),
-        ("1 2 3\n\n1 2 x\n", "'x' is no number", 3),
-        ("x y z\n1 2 3\n", "'x' is no number (--skip-rows, if it is a head)", 1),
+        ("1 2 3\n\n1 2 x\n", "'x' is not a number", 3),
+        ("x y z\n1 2 3\n", "'x' is not a number (--skip-rows, if it is a head)", 1),
         ("1 2 3\n" * 5, "has 5 lines of 3 numbers", None),
         ("1 2 3 4\n" * 4, "has 4 lines of 4 numbers", None),
         ("0 0 0\n" * 4, "no body is present in any frame", None),

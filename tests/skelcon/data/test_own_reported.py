@@ -198,7 +198,7 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
 
     return {
         "empty": (call("empty.csv"), ("empty.csv' is empty",)),
-        "column": (call("twice.csv"), ("column 'x' is there twice",)),
+        "column": (call("twice.csv"), ("column 'x' appears twice",)),
         "manifest": (call("", manifest="no/m.csv"), ("no manifest 'no/m.csv'",)),
         "both": (call("", manifest="m.csv", files="*.txt"), ("--files --manifest: say",)),
         "axes": (call("four.npz", axes="NTXY"), ("--axes: axes 'NTXY'",)),

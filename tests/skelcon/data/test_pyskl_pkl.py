@@ -314,16 +314,16 @@ def unusable() -> dict[str, tuple[str, object]]:
         }
 
     return {
-        "a list": ("no pyskl pickle", annotations),
-        "labels": ("no pyskl pickle", (["a"], [1])),
-        "no annotations": ("no pyskl pickle", {"split": {}}),
-        "annotations that are a dict": ("no pyskl pickle", {"annotations": {}}),
+        "a list": ("not a pyskl pickle", annotations),
+        "labels": ("not a pyskl pickle", (["a"], [1])),
+        "no annotations": ("not a pyskl pickle", {"split": {}}),
+        "annotations that are a dict": ("not a pyskl pickle", {"annotations": {}}),
         "an empty list": ("no annotation with keypoints", {"annotations": []}),
         "nothing but None": ("no annotation with keypoints", {"annotations": [None] * 3}),
         "2D": ("2D keypoints", changed(np.s_[..., :2])),
         "17 joints": ("17 joints", changed(np.s_[:, :, :17])),
         "4 coordinates": ("of 1 coordinates", changed(np.s_[..., :1])),
-        "an array": ("no pyskl pickle", np.zeros(3)),
+        "an array": ("not a pyskl pickle", np.zeros(3)),
         "a path": ("pathlib", {"annotations": annotations, "x": Path("a")}),
     }
 

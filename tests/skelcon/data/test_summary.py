@@ -122,14 +122,14 @@ def test_the_summary_reads_in_pieces(write: Write, tmp_path: Path, monkeypatch: 
 
 def test_reasons_that_differ_in_numbers_and_names_are_one():
     skipped = [
-        SkippedFile("a", "frame 3: 'x' is no number"),
+        SkippedFile("a", "frame 3: 'x' is not a number"),
         SkippedFile("b", "empty"),
-        SkippedFile("c", "frame 12: '-1e' is no number", 7),
+        SkippedFile("c", "frame 12: '-1e' is not a number", 7),
         SkippedFile("d", "a coordinate is -1.5e+30 m"),
     ]
     groups = by_reason(skipped)
     assert [(group.reason, group.count, group.names) for group in groups] == [
-        ("frame 3: 'x' is no number", 2, ("a", "c")),
+        ("frame 3: 'x' is not a number", 2, ("a", "c")),
         ("empty", 1, ("b",)),
         ("a coordinate is -1.5e+30 m", 1, ("d",)),
     ]

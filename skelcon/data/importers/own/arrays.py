@@ -68,7 +68,7 @@ class OwnArrays(OwnSource):
 
     @property
     def description(self) -> ArraysDescription:
-        """What is said of the arrays."""
+        """The description of the arrays."""
         return cast(ArraysDescription, self.found.description)
 
     @cached_property
@@ -181,8 +181,8 @@ class OwnArrays(OwnSource):
             raise UserError(f"'{self.path}': {place}: {not_utf8(values[damaged])}")
         if len(values) > count or (len(values) < count and count == part.array.whole):
             raise UserError(
-                f"'{self.path}': {name} has {len(values)} entries for {count} clips: which is "
-                "whose is not known"
+                f"'{self.path}': {name} has {len(values)} entries for {count} clips: they cannot "
+                "be matched"
             )
         values += [""] * (count - len(values))
         return values if key == "name" else list(map(plain, values))
@@ -201,7 +201,9 @@ class OwnArrays(OwnSource):
             for texts in columns.values():
                 texts.extend([""] * (part.first + part.array.count - len(texts)))
         if "group" in columns and "setup" in columns:
-            raise UserError(f"'{self.path}' has both a setup and a group, which are one")
+            raise UserError(
+                f"'{self.path}' has both a setup and a group, which mean the same: rename one"
+            )
         return columns
 
     def _facts(self) -> list[ClipFacts]:
@@ -295,7 +297,7 @@ class OwnArrays(OwnSource):
             if name != fact.name
         ]
         if changed:
-            reason = "are there twice, or are no text: these clips are numbered"
+            reason = "appear twice or cannot be printed: these clips are numbered"
             yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
         used = {key + part.suffix for part in self.parts for key in self._used(part)}
         if others := sorted(set(self._members) - used):

@@ -92,7 +92,7 @@ class OwnFiles(OwnSource):
 
     @property
     def description(self) -> FilesDescription:
-        """What is said of the files."""
+        """The description of the files."""
         return cast(FilesDescription, self.found.description)
 
     @cached_property
@@ -274,9 +274,9 @@ def pattern_of(text: str) -> re.Pattern[str]:
         out += re.escape(text[at : match.start()])
         name = match[1]
         if name in names:
-            raise UserError(f"--files '{text}': '{name}' is there twice")
+            raise UserError(f"--files '{text}': '{name}' appears twice")
         if name is not None and not name.isidentifier():
-            raise UserError(f"--files '{text}': '{name}' is no name")
+            raise UserError(f"--files '{text}': '{name}' is not a name")
         names.add(name or "")
         names.discard("")
         out += f"(?P<{name}>[^/]+?)" if name else "[^/]*"

@@ -49,7 +49,7 @@ def _is_one(path: Path) -> bool:
     if "bones" not in values and (said := [key for key in values if key in others]):
         raise UserError(
             f"'{path}' says '{said[0]}' but no kind: if it is the description of the data beside "
-            f"it, say kind: {', '.join(KINDS)}; else call it otherwise"
+            f"it, say kind: {', '.join(KINDS)}; else rename it"
         )
     return False
 
@@ -85,8 +85,8 @@ def described_source(
         if others and key not in kind.model_fields:
             where = _where((key,), given, file, place)
             raise UserError(
-                f"{where}: '{key}' is said of {' and '.join(others)}; '{data}' is of kind "
-                f"{_name_of(kind)}"
+                f"{where}: '{key}' is a setting of {' and '.join(others)}, and '{data}' is of "
+                f"kind {_name_of(kind)}"
             )
     try:
         description = validated(
@@ -125,7 +125,7 @@ def _data_of(file: YamlFile, stated: Path | None) -> Path:
     found = [path for suffix in _DATA if (path := file.path.with_suffix(suffix)).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise UserError(f"'{file.path}': is it of {names}? Say data: NAME")
+        raise UserError(f"'{file.path}': which of {names} does it describe? Say data: NAME")
     return found[0] if found else folder
 
 

@@ -79,7 +79,7 @@ def _text(path: Path, how: Reading) -> NDArray[np.float64]:
 
 
 def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
-    """Rows in which a value may be empty; says in which line what is no number."""
+    """Rows in which a value may be empty; says in which line what is not a number."""
     rows: list[list[float]] = []
     for number, line in lines:
         fields = [field.strip() for field in line.split(delimiter)]
@@ -91,7 +91,7 @@ def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
                 row.append(number_of(field))
             except ValueError:
                 hint = "" if rows else " (--skip-rows, if it is a head)"
-                raise BadLineError(f"{field[:24]!a} is no number{hint}", number) from None
+                raise BadLineError(f"{field[:24]!a} is not a number{hint}", number) from None
         rows.append(row)
     return np.array(rows)
 

@@ -74,7 +74,7 @@ class OwnSource(Source):
 
     @property
     def description(self) -> Description:
-        """What is said of the files."""
+        """The description of the files."""
         return self.found.description
 
     @cached_property

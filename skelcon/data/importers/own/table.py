@@ -89,7 +89,7 @@ class OwnTable(OwnSource):
 
     @property
     def description(self) -> TableDescription:
-        """What is said of the table."""
+        """The description of the table."""
         return cast(TableDescription, self.found.description)
 
     @cached_property
@@ -228,7 +228,7 @@ class OwnTable(OwnSource):
         if len(np.unique(at)) < len(at):
             _, first = np.unique(at, return_index=True)
             twice = int(np.setdiff1d(np.arange(len(at)), first)[0])
-            raise BadLineError("a joint of a frame is there twice", rows.numbers[twice])
+            raise BadLineError("a joint of a frame appears twice", rows.numbers[twice])
         values = np.full((*shape, len(keys)), np.nan)
         values.reshape(-1, len(keys))[at] = np.stack([rows.floats(key) for key in keys], axis=-1)
         yield self.clip(fact, values, Columns(tuple(keys)))
@@ -303,7 +303,7 @@ class _Rows:
         return self._columns[self._called[key]]
 
     def floats(self, key: str) -> NDArray[np.float64]:
-        """NaN where nothing stands; :class:`BadLineError` for what is no number."""
+        """NaN where nothing stands; :class:`BadLineError` for what is not a number."""
         texts = self.texts(key)
         try:
             return np.array([number_of(text) for text in texts])

@@ -61,7 +61,7 @@ def read_header(path: Path) -> tuple[list[str], str]:
     delimiter = max(",;\t", key=first.count)
     names = [name.strip() for name in cells(first, delimiter)]
     if twice := next((name for name in names if name and names.count(name) > 1), None):
-        raise UserError(f"'{path}', line 1: column '{twice}' is there twice")
+        raise UserError(f"'{path}', line 1: column '{twice}' appears twice")
     if not all(names):
         raise UserError(f"'{path}', line 1: '{first[:60]}' are no names of columns")
     return names, delimiter
