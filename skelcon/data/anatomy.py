@@ -82,15 +82,19 @@ class Doubt:
 
 def main_bodies(dataset: SkeletonDataset, clips: Iterable[int]) -> Iterator[Array]:
     """(T, V, C) the main body of each clip, in evenly spaced frames; missing joints are NaN."""
-    layout = dataset.layout
     for offset, count in np.stack(dataset.main_blocks, axis=1)[list(clips)].tolist():
         rows = offset + np.unique(np.linspace(0, max(count - 1, 0), FRAMES).round().astype(int))
         values = dataset.frames[rows].astype(np.float64)
-        there = np.any(values != 0, axis=-1)
-        if dataset.normalisation.centre:
-            there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
-        usable = there & np.isfinite(values).all(axis=-1)
-        yield np.where(usable[..., None], values, np.nan)[..., : layout.dimensions]
+        yield seen_joints(values, dataset.layout, dataset.normalisation)
+
+
+def seen_joints(body: Array, layout: SkeletonLayout, done: Normalisation) -> Array:
+    """(T, V, C) a body (T, V, 3) after the steps ``done``; joints that are missing are NaN."""
+    there = np.any(body != 0, axis=-1)
+    if done.centre:
+        there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
+    usable = there & np.isfinite(body).all(axis=-1)
+    return np.where(usable[..., None], body, np.nan)[..., : layout.dimensions]
 
 
 def anatomy_of(dataset: SkeletonDataset) -> Anatomy:

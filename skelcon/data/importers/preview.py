@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts
+from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts, seen_joints
 from skelcon.data.importers.own.division import described
 from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.report import by_reason
@@ -172,11 +172,7 @@ def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
         frames = np.any(clip.coordinates, axis=(2, 3)).sum(axis=1)
         body = np.asarray(clip.coordinates[int(frames.argmax())], np.float64)
         rows = np.unique(np.linspace(0, len(body) - 1, FRAMES).round().astype(int))
-        body = body[rows, :, : layout.dimensions]
-        there = np.any(body != 0, axis=-1)
-        if done.centre:
-            there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
-        bodies.append(np.where(there[..., None] & np.isfinite(body), body, np.nan))
+        bodies.append(seen_joints(body[rows], layout, done))
     return doubts(anatomy_of_bodies(bodies), layout, done) if bodies else ()
 
 

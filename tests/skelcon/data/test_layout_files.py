@@ -155,7 +155,7 @@ def test_what_is_wrong_in_a_file_is_one_line(
         user_error(lambda: layout_from(str(own)), named, own)
 
 
-def test_without_pairs_the_sides_are_told_by_the_names(own: Path, user_error: Callable[..., str]):
+def test_without_pairs_the_names_give_the_sides(own: Path, user_error: Callable[..., str]):
     text = OWN.replace("arm_right", "arm_rihgt").replace("mirror:", "#")
     own.write_text(text)
     user_error(lambda: layout_from(str(own)), "line 4", "'arm_left' has no 'arm_right'", "mirror")

@@ -64,7 +64,7 @@ def test_axes_that_may_be_others_are_asked_for():
         ("NT(MVC)", (2, 5, 13), "13 is not"),
     ],
 )
-def test_axes_that_do_not_fit_are_told(axes: str, shape: tuple[int, ...], reason: str):
+def test_axes_that_do_not_fit_are_reported(axes: str, shape: tuple[int, ...], reason: str):
     with pytest.raises(ValueError, match=reason):
         Axes.parse(axes).sizes(shape, {"V": 4, "C": 3})
 
@@ -132,7 +132,7 @@ def test_an_npy_file_with_labels_beside_it(tmp_path: Path, own: dict, plain: str
     assert dataset.class_names == ACTIONS
 
 
-def test_names_that_are_there_twice_are_numbered_and_told(tmp_path: Path, own: dict):
+def test_names_that_are_there_twice_are_numbered_and_reported(tmp_path: Path, own: dict):
     npz = write_npz(tmp_path / "own.npz", CLIPS, names=np.array(["a"] * len(CLIPS)))
     dataset, _ = imported(npz, tmp_path / "out", own)
     assert dataset.clip_names[:2] == ("a", "a-2")

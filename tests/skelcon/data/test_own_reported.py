@@ -135,12 +135,12 @@ def numbered(tmp_path: Path, first: int, lost: int) -> Path:
     return tmp_path / "numbered.csv"
 
 
-def test_numbers_that_may_be_from_0_or_1_are_told(tmp_path: Path, own: dict):
+def test_numbers_that_may_be_from_0_or_1_are_reported(tmp_path: Path, own: dict):
     dataset, _ = imported(numbered(tmp_path, 1, 3), tmp_path / "out", own)
     assert (dataset.clip(0)[0, :, 3] == 0).all()
-    told = notes(tmp_path / "out")
-    assert "joints are numbered 1 to 3, without 0 and 4: taken as from 1" in told
-    assert "joints: {base: 0}" in told
+    message = notes(tmp_path / "out")
+    assert "joints are numbered 1 to 3, without 0 and 4: taken as from 1" in message
+    assert "joints: {base: 0}" in message
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -152,16 +152,16 @@ def test_a_description_says_from_which_number(tmp_path: Path, own: dict, first: 
     assert "numbered" not in notes(tmp_path / "out")
 
 
-def test_a_clip_that_a_manifest_lists_again_is_told(tmp_path: Path, own: dict):
+def test_a_clip_that_a_manifest_lists_again_is_reported(tmp_path: Path, own: dict):
     write_files(tmp_path / "clips", CLIPS)
     lines = ["path,label,subject,start,end"]
     lines += [f"clips/{clip.name}.txt,{clip.label},{clip.subject},," for clip in CLIPS]
     lines += [f"clips/{CLIPS[0].name}.txt,sit,1,0,2", lines[2]]
     (tmp_path / "m.csv").write_text("\n".join(lines))
     imported(tmp_path / "m.csv", tmp_path / "out", own)
-    told = notes(tmp_path / "out")
-    assert "1 line of the manifest list" in told
-    assert f"'{CLIPS[1].name}" in told
+    message = notes(tmp_path / "out")
+    assert "1 line of the manifest list" in message
+    assert f"'{CLIPS[1].name}" in message
 
 
 def with_confidence(path: Path) -> Path:
@@ -225,9 +225,9 @@ def test_messages_name_what_was_typed(
     tmp_path: Path, own: dict, user_error: Callable[..., str], what: str
 ):
     call, named = refusals(tmp_path, own)[what]
-    told = user_error(call, *named)
-    assert "--describe" not in told
-    assert "axes: axes: " not in told
+    message = user_error(call, *named)
+    assert "--describe" not in message
+    assert "axes: axes: " not in message
 
 
 def test_a_layout_beside_data_is_no_description(tmp_path: Path):

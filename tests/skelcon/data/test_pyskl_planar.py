@@ -85,7 +85,7 @@ def test_without_scores_all_that_is_not_at_zero_is_certain(
     assert (np.delete(confidence, 3, axis=1) == 1).all()
 
 
-def test_scores_that_do_not_fit_are_told(
+def test_scores_that_do_not_fit_are_reported(
     write: Callable[..., Path], clips: list[np.ndarray], tmp_path: Path
 ):
     annotations = [annotation(number, clip) for number, clip in enumerate(clips)]
