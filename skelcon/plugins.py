@@ -156,7 +156,7 @@ def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> 
 
     Args:
         layout: the layout, or a mapping with the keys of a layout's YAML file, or the path of one
-            (``Path(__file__).with_name("mine.yaml")`` stands beside the plugin).
+            (``Path(__file__).with_name("mine.yaml")`` is the file beside the plugin).
 
     Returns:
         The registered layout. The same one may be registered again.
@@ -178,7 +178,7 @@ def register_importer(source: SourceT) -> SourceT:
     of every import.
 
     Raises:
-        UserError: if it is no such class, or its family's name is invalid or taken.
+        UserError: if it is not such a class, or its family's name is invalid or taken.
     """
     from skelcon.data.importers.registered import register  # which brings numpy along
 
@@ -197,8 +197,8 @@ def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT],
         infos: a :class:`skelcon.data.ClipInfo` for each of the N clips: name, label, subject,
             camera and setup (-1 where unknown).
 
-    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the clips are none of
-    its kind.
+    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the protocol does
+    not apply to the clips.
 
     Raises:
         UserError: if the name is taken or the function does not accept infos.
@@ -219,7 +219,7 @@ def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
     as they are, and ``start``; what else a task may say has a default.
 
     Raises:
-        UserError: if the name is taken, or the class is no such task.
+        UserError: if the name is taken, or the class is not such a task.
     """
 
     return _decorator(lambda kind: add_task(name, version, kind))

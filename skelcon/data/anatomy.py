@@ -298,7 +298,7 @@ def _unit(anatomy: Anatomy, layout: SkeletonLayout) -> Doubt | None:
 
 
 def up_axis(anatomy: Anatomy, layout: SkeletonLayout) -> tuple[dict[str, float], str] | None:
-    """The share of the line from feet to head along each axis, and the axis of most.
+    """The share of the line from feet to head along each axis, and the axis with the largest share.
 
     None if the layout has no head or no feet, or they are not seen.
     """

@@ -97,7 +97,7 @@ def export_dataset(
 
 
 def export_target(out: Path, format: str) -> Path:
-    """What an export to ``out`` would write; ``UserError`` if ``format`` is none, or it exists."""
+    """The path that an export writes; ``UserError`` if ``format`` is unknown or it is there."""
     if format not in _WRITERS:
         raise UserError(f"unknown export format '{format}': {nearest(format, FORMATS)}")
     if format == "ctrgcn-npz" and out.suffix != ".npz":
@@ -257,7 +257,7 @@ def _record(dataset: SkeletonDataset, protocols: Sequence[str]) -> Record:
 
 
 def _write_as_they_are(file: IO[bytes], dataset: SkeletonDataset, clips: NDArray[np.int64]) -> None:
-    """All frames of each body of each clip, those without it too, one behind the other."""
+    """All frames of each body of each clip, one after the other; absent bodies are zeros."""
     joints = dataset.layout.num_joints, 3
     rows = int(dataset.lengths[clips].sum()) * dataset.max_bodies
     values = (dataset.clip(index).reshape(-1, *joints) for index in clips)

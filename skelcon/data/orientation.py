@@ -4,8 +4,8 @@ The turn is the one of `normalise`: the main body's spine to the z axis, then th
 shoulders to the x axis. What differs is where the two are taken from: from the body's first frame,
 as the paper's code does, or from their median over the frames, which one noisy frame cannot move.
 
-A clip of two dimensions is never turned: what is up in an image is known, and says who lies and who
-stands.
+A clip of two dimensions is never turned: the vertical of an image is known, and distinguishes lying
+from standing.
 """
 
 from __future__ import annotations

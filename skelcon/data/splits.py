@@ -160,7 +160,7 @@ def split(
     if most < fold.of:
         raise UserError(
             f"data set '{dataset.name}', {name}: the {most} groups of its training side cannot be "
-            f"dealt to {fold.of} folds"
+            f"divided into {fold.of} folds"
         )
     held_out: NDArray[np.bool_] = deal(groups, fold.of) == fold.index
     return train[held_out if part == "validation" else ~held_out]
@@ -200,7 +200,7 @@ def kind_of_groups(
 
 
 def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> int:
-    """How many folds the training side is dealt to: one a group, but no more than ``at_most``.
+    """How many folds the training side has: one per group, but no more than ``at_most``.
 
     Raises:
         UserError: if the training side has a single group.

@@ -16,7 +16,7 @@ from skelcon.data.checks.case import Case
 from skelcon.data.checks.finding import Finding, counted, of_clips
 
 LOOSE = 0.2
-"""The variation of bones over a clip from which on they are none. Kinects have 0.02 to 0.09."""
+"""Bones whose length varies more over a clip are reported. Kinects have 0.02 to 0.09."""
 WORSE = 3.0
 """Times as much as in other clips."""
 _EXAMPLES = 4

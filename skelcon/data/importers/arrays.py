@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from skelcon.data.importers.files import check_file
 
 LARGEST_ROW = 1 << 28
-"""Bytes: a clip that is said to have more is none."""
+"""Bytes: a larger row is damage, not a clip."""
 _HEADER = 1 << 16
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Of a member of a zip archive: its magic, and the lengths of what follows: name and extras."""
@@ -128,7 +128,7 @@ class StoredArray:
         """The rows from ``start`` up to ``stop``, as far as there are, read-only.
 
         Raises:
-            ValueError, OSError: after the last good row, if the file is damaged behind it.
+            ValueError, OSError: after the last good row, if the file is damaged there.
         """
         stop = min(stop, self.whole)
         header = self.header

@@ -93,7 +93,7 @@ def _checked_names(content: bytes, largest: int) -> list[str]:
         if unknown:
             raise ValueError(f"unknown element type {min(unknown)}")
         if of_numbers and (len(inner) != _PARTS or flags & _COMPLEX):
-            raise ValueError(f"an array of {len(inner)} elements is none of real numbers")
+            raise ValueError(f"an array of {len(inner)} elements does not hold real numbers")
         if of_numbers:
             names.append(inner[2][1].decode("latin1"))
     return names

@@ -70,7 +70,7 @@ class PaddedSource(Source):
 
     @abstractmethod
     def _frames(self, shape: tuple[int, ...]) -> Frames:
-        """What the shape of an array of clips means; ``ValueError`` if it is none."""
+        """What the shape of an array of clips means; ``ValueError`` if it cannot be one."""
 
     @abstractmethod
     def _arranged(self, stored: NDArray[Any], frames: Frames) -> NDArray[Any]:
@@ -85,7 +85,7 @@ class PaddedSource(Source):
         """All sides; their labels are read when this is first asked for.
 
         Raises:
-            UserError: if an array and its labels cannot be brought together, or cannot be read.
+            UserError: if an array and its labels cannot be matched, or cannot be read.
         """
         sides = self._sides()
         for side in sides:
@@ -301,7 +301,7 @@ class PaddedSource(Source):
         return RawClip(info, _floating(clip[:most, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
-        """What is known of a clip; ``ValueError`` if its label is none of its classes."""
+        """What is known of a clip; ``ValueError`` if its label is not one of the classes."""
         name = side.names[at]
         if at >= len(side.labels.values):
             raise ValueError("has no label: the file of labels is truncated")
@@ -350,7 +350,7 @@ class PaddedSource(Source):
         """(N,) who trains and who tests in a protocol.
 
         Clips with the same name are told apart by their order, where they are read from this
-        protocol: by the clips before and behind them, and by what is known to be lost.
+        protocol: by the clips before and after them, and by the clips that are known to be lost.
         """
         read_here = protocol == self.sides[0].protocol
         parts: dict[str, list[tuple[int, int]]] = defaultdict(list)

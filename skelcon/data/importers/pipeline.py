@@ -186,7 +186,7 @@ def _lock(directory: Path) -> IO[bytes] | None:
 
 
 def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported:
-    """The parts, one behind the other, as a data set."""
+    """The parts, one after the other, as a data set."""
     source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
     excluded, bodies = 0, BodyCounts()

@@ -151,7 +151,7 @@ def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
 
 
 def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> list[_Folder]:
-    """Folders so called beside ``path`` or its parent, with those in them: the nearest ones.
+    """Folders whose names match ``called`` beside ``path`` or its parent, and the folders in them.
 
     With ``itself`` also the folder of ``path``, and its parent. Folders with other names are not
     looked into, as they may be other data sets.

@@ -183,7 +183,7 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     """The facts of a file, then its clips.
 
     Raises:
-        ValueError: if it is no such file.
+        ValueError: if it is another kind of file.
     """
     content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):

@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Side:
-    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
+    """The training clips (``part`` 0) or test clips (1) of a protocol (None if it is not known).
 
     Attributes:
         clips: their padded coordinates, or why these cannot be read at all.

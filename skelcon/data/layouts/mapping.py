@@ -1,4 +1,4 @@
-"""Which joint of one layout stands for which of another, and how its axes are turned."""
+"""From the joints of one layout to the joints of another, and how the axes are turned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYNONYMS = {
     "mid_hip": "hip_centre",
     "pelvis": "hip_centre",
 }
-"""A joint -> what all layouts call it; ``same_as`` of a layout goes before."""
+"""A joint -> what all layouts call it; ``same_as`` of a layout has priority."""
 
 MEANS = {
     "hip_centre": ("left_hip", "right_hip"),

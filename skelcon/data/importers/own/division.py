@@ -1,4 +1,4 @@
-"""Who trains and who tests, where the files follow no protocol of the field.
+"""Training and test sides, where the files follow no protocol of the field.
 
 A *division* is what ``--split`` takes: a rule, or ``NAME=`` and a rule, NAME being the protocol's
 name (by default xsub for subjects, xview for cameras, xsetup for setups, else the rule's first
