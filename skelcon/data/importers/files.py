@@ -48,7 +48,7 @@ def read_json(path: Path, **hooks: Any) -> Any:
 
 
 def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The files in a directory whose whole names match, in any order; none if ``path`` is not one."""
+    """The files in a directory whose whole names match, in any order; none if it is a file."""
     try:
         return [Path(entry.path) for entry in os.scandir(path) if pattern.fullmatch(entry.name)]
     except OSError:  # no directory, or we may not read it
