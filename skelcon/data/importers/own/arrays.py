@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ class Part(NamedTuple):
     first: int
 
 
-class OwnArrays(OwnSource):
+class OwnArrays(OwnSource[ArraysDescription]):
     """One array of all clips, or one for each side: ``x``, or ``x_train`` and ``x_test``."""
 
     family = "arrays"
@@ -52,7 +52,7 @@ class OwnArrays(OwnSource):
     kind = ArraysDescription
 
     @classmethod
-    def of(cls, found: Described) -> OwnArrays:
+    def of(cls, found: Described[ArraysDescription]) -> OwnArrays:
         """The ``.npz`` or ``.npy`` file, and the files that ``keys`` name."""
         path = found.path
         if path.is_dir():
@@ -65,11 +65,6 @@ class OwnArrays(OwnSource):
         stated = found.description.keys.values()
         beside = [path.parent / name for name in stated if Path(name).suffix in (".npy", ".txt")]
         return cls(Described(found.description, path, found.base), [path, *beside])
-
-    @property
-    def description(self) -> ArraysDescription:
-        """The description of the arrays."""
-        return cast(ArraysDescription, self.found.description)
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +29,7 @@ from skelcon.printable import counted
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
 
-class OwnFiles(OwnSource):
+class OwnFiles(OwnSource[FilesDescription]):
     """Files of one clip each, in a directory or listed in a manifest."""
 
     family = "files"
@@ -38,16 +37,21 @@ class OwnFiles(OwnSource):
     batch = 32
     kind = FilesDescription
 
-    def __init__(self, found: Described, files: Sequence[Path], facts: Sequence[ClipFacts]) -> None:
+    def __init__(
+        self,
+        found: Described[FilesDescription],
+        files: Sequence[Path],
+        facts: Sequence[ClipFacts],
+    ) -> None:
         super().__init__(found, files)
         self._found_facts = tuple(facts)
 
     @classmethod
-    def of(cls, found: Described) -> OwnFiles:
+    def of(cls, found: Described[FilesDescription]) -> OwnFiles:
         """The files that match the pattern, or that the manifest lists."""
-        description = cast(FilesDescription, found.description)
+        description = found.description
         if description.manifest is not None:
-            return cls._listed(found, description)
+            return cls._listed(found)
         directory = found.path if found.path.is_dir() else found.path.parent
         paths, facts = _matching(directory, description.files or "")
         if not paths:
@@ -58,7 +62,8 @@ class OwnFiles(OwnSource):
         return cls(Described(description, directory, found.base), _files_of(paths), facts)
 
     @classmethod
-    def _listed(cls, found: Described, description: FilesDescription) -> OwnFiles:
+    def _listed(cls, found: Described[FilesDescription]) -> OwnFiles:
+        description = found.description
         manifest = _manifest_path(found, description.manifest or "")
         columns, rows = read_rows(manifest)
         called: dict[str, str] = {}
@@ -89,11 +94,6 @@ class OwnFiles(OwnSource):
         paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
         files = [manifest, *_files_of(paths)]
         return cls(Described(description, base, found.base), files, facts)
-
-    @property
-    def description(self) -> FilesDescription:
-        """The description of the files."""
-        return cast(FilesDescription, self.found.description)
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -234,7 +234,7 @@ def _cut(values: NDArray[np.floating], fact: ClipFacts) -> NDArray[np.floating]:
     return values[:, start:end]
 
 
-def _manifest_path(found: Described, stated: str) -> Path:
+def _manifest_path(found: Described[FilesDescription], stated: str) -> Path:
     """Where the manifest is: beside the description, or in the directory of the data."""
     directory = found.path if found.path.is_dir() else found.path.parent
     places = (found.base / stated, directory / stated, Path(stated))

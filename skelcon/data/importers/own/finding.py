@@ -16,7 +16,7 @@ from skelcon.data.importers.own.tables import TABLES, column_names
 from skelcon.errors import UserError, nearest
 from skelcon.yamlfile import YamlFile, read_yaml
 
-SOURCES: Mapping[str, type[OwnSource]] = {
+SOURCES: Mapping[str, type[OwnSource[Any]]] = {
     source.family: source for source in (OwnArrays, OwnFiles, OwnTable)
 }
 NAME = "skelcon.yaml"
@@ -56,7 +56,7 @@ def _is_one(path: Path) -> bool:
 
 def described_source(
     path: Path, options: Mapping[str, Any] | None = None, describe: Path | None = None
-) -> OwnSource | None:
+) -> OwnSource[Any] | None:
     """The source at ``path`` that a description or options describe; None if nothing does.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError
 
 NONE = "none"
+DescriptionT = TypeVar("DescriptionT", bound=Description)
 
 
 @dataclass(frozen=True)
-class Described:
+class Described(Generic[DescriptionT]):
     """A description, where its files are, and what its paths are relative to.
 
     Attributes:
@@ -37,12 +38,12 @@ class Described:
         base: the directory to which paths in the description are relative.
     """
 
-    description: Description
+    description: DescriptionT
     path: Path
     base: Path = field(default_factory=Path)
 
 
-class OwnSource(Source):
+class OwnSource(Source, Generic[DescriptionT]):
     """The user's own files, as a description says what they are.
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
@@ -50,7 +51,7 @@ class OwnSource(Source):
 
     kind: ClassVar[type[Description]]
 
-    def __init__(self, found: Described, files: Sequence[Path]) -> None:
+    def __init__(self, found: Described[DescriptionT], files: Sequence[Path]) -> None:
         super().__init__(found.path, files)
         self.found = found
 
@@ -61,7 +62,7 @@ class OwnSource(Source):
 
     @classmethod
     @abstractmethod
-    def of(cls, found: Described) -> OwnSource:
+    def of(cls, found: Described[Any]) -> OwnSource[DescriptionT]:
         """The source that a description is of.
 
         Raises:
@@ -73,7 +74,7 @@ class OwnSource(Source):
         """The facts of all clips, in the order of the data set; ``UserError`` if there are none."""
 
     @property
-    def description(self) -> Description:
+    def description(self) -> DescriptionT:
         """The description of the files."""
         return self.found.description
 

@@ -46,7 +46,7 @@ _COORDINATES = ("x", "y", "z")
 _COMMON = ("clip", "frame", "joint", *_COORDINATES)
 
 
-class OwnTable(OwnSource):
+class OwnTable(OwnSource[TableDescription]):
     """A long table, CSV or Parquet, and perhaps a manifest with a line a clip."""
 
     family = "table"
@@ -54,14 +54,14 @@ class OwnTable(OwnSource):
     batch = 16
     kind = TableDescription
 
-    def __init__(self, found: Described, files: Sequence[Path]) -> None:
+    def __init__(self, found: Described[TableDescription], files: Sequence[Path]) -> None:
         super().__init__(found, files)
         self._table: Any = None
 
     @classmethod
-    def of(cls, found: Described) -> OwnTable:
+    def of(cls, found: Described[TableDescription]) -> OwnTable:
         """The table, and its manifest."""
-        description = cast(TableDescription, found.description)
+        description = found.description
         path = found.path
         manifest = None
         if description.manifest is not None:
@@ -86,11 +86,6 @@ class OwnTable(OwnSource):
     def settings(self) -> str:
         """As of :class:`OwnSource`, and how numbers of frames and joints are read."""
         return f"{super().settings} steps"
-
-    @property
-    def description(self) -> TableDescription:
-        """The description of the table."""
-        return cast(TableDescription, self.found.description)
 
     @cached_property
     def _called(self) -> dict[str, str]:
