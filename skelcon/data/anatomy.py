@@ -43,12 +43,10 @@ class Anatomy:
 
     Attributes:
         distances: (V, V) between joints, in the unit of the data; NaN where one is never seen.
-        variation: (V, V) the median deviation of each over the frames of a clip, as a share.
         places: (V, C) relative to the median of all joints.
     """
 
     distances: Array
-    variation: Array
     places: Array
 
 
@@ -109,15 +107,11 @@ def anatomy_of_bodies(bodies: Iterable[Array]) -> Anatomy:
     return Anatomy(*(median(np.stack(each)) for each in zip(*found, strict=True)))
 
 
-def _of_clip(body: Array) -> tuple[Array, Array, Array]:
-    """Distances, variation and places of a clip (T, V, C)."""
+def _of_clip(body: Array) -> tuple[Array, Array]:
+    """Distances and places of a clip (T, V, C)."""
     apart = np.linalg.norm(body[:, :, None] - body[:, None], axis=-1)
-    distances = median(apart)
-    spread = median(np.abs(apart - distances))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variation = spread / np.where(distances > 0, distances, np.nan)
-    middles = np.moveaxis(body, 1, 0)
-    return distances, variation, median(body - median(middles)[:, None])
+    middles = median(np.moveaxis(body, 1, 0))
+    return median(apart), median(body - middles[:, None])
 
 
 def bone_variation(body: Array, layout: SkeletonLayout) -> float:

@@ -18,7 +18,6 @@ Dimensions = Literal[2, 3]
 
 LEFT, RIGHT, MIDDLE = 0, 1, 2
 _SIDES = {"left": "right", "right": "left"}
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)
@@ -126,11 +125,6 @@ class SkeletonLayout:
     def named(self, point: Point) -> str:
         """A point in words, such as ``left_hip+right_hip``."""
         return "+".join(self.joints[joint] for joint in joints_of(point))
-
-    @property
-    def metres(self) -> float | None:
-        """What the coordinates of a file are multiplied with to be metres; None for ``px``."""
-        return _METRES.get(self.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, in which optional fields appear if they are not the default.

@@ -98,8 +98,7 @@ def test_in_pictures_of_a_camera_y_points_down():
     flat = {name for name, layout in LAYOUTS.items() if layout.dimensions == 2}
     assert flat == {"coco-17", "openpose-body25", "halpe-26"}
     assert {(LAYOUTS[name].unit, LAYOUTS[name].up) for name in flat} == {("px", "-y")}
-    assert LAYOUTS["coco-17"].metres is None
-    assert (LAYOUTS["azure-kinect"].metres, LAYOUTS["mediapipe-33"].metres) == (0.001, 1.0)
+    assert (LAYOUTS["azure-kinect"].unit, LAYOUTS["mediapipe-33"].unit) == ("mm", "m")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -49,7 +49,6 @@ class OwnArrays(OwnSource[ArraysDescription]):
 
     family = "arrays"
     title = "arrays of own recordings"
-    kind = ArraysDescription
 
     @classmethod
     def of(cls, found: Described[ArraysDescription]) -> OwnArrays:

@@ -35,7 +35,6 @@ class OwnFiles(OwnSource[FilesDescription]):
     family = "files"
     title = "files of own recordings"
     batch = 32
-    kind = FilesDescription
 
     def __init__(
         self,

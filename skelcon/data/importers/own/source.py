@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,8 +48,6 @@ class OwnSource(Source, Generic[DescriptionT]):
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
     """
-
-    kind: ClassVar[type[Description]]
 
     def __init__(self, found: Described[DescriptionT], files: Sequence[Path]) -> None:
         super().__init__(found.path, files)

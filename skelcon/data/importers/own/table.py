@@ -52,7 +52,6 @@ class OwnTable(OwnSource[TableDescription]):
     family = "table"
     title = "a table of own recordings"
     batch = 16
-    kind = TableDescription
 
     def __init__(self, found: Described[TableDescription], files: Sequence[Path]) -> None:
         super().__init__(found, files)
