@@ -140,12 +140,12 @@ def _protocols(source: Source) -> tuple[list[str], list[str]]:
 
 def _size(clips: Sequence[RawClip], layout: SkeletonLayout) -> tuple[str, list[str]]:
     """How tall bodies are, and what is strange about it."""
-    axis = layout.up[-1] == "z"
+    up = "xyz".index(layout.up[-1])
     heights = []
     for clip in clips:
         main = clip.coordinates[int(np.any(clip.coordinates, axis=(1, 2, 3)).argmax())]
         frame = main[int(np.any(main, axis=(1, 2)).argmax())]
-        known = frame[np.any(frame, axis=-1)][:, 2 if axis else 1]
+        known = frame[np.any(frame, axis=-1)][:, up]
         heights.append(float(np.ptp(known)) if len(known) else 0.0)
     if not heights:
         return "", []
