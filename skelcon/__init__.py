@@ -47,17 +47,9 @@ __all__ = [
 __getattr__ = lazy_exports(
     __name__,
     {
+        **dict.fromkeys(__all__, "skelcon.plugins"),
         "embed": "skelcon.downstream",
         "load_encoder": "skelcon.pretrain",
         "preset": "skelcon.presets",
-        "register_augmentation": "skelcon.plugins",
-        "register_encoder": "skelcon.plugins",
-        "register_importer": "skelcon.plugins",
-        "register_layout": "skelcon.plugins",
-        "register_objective": "skelcon.plugins",
-        "register_protocol": "skelcon.plugins",
-        "register_representation": "skelcon.plugins",
-        "register_stream": "skelcon.plugins",
-        "register_task": "skelcon.plugins",
     },
 )

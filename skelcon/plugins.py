@@ -52,6 +52,7 @@ SourceT = TypeVar("SourceT", bound="type[Source]")
 RepresentationT = TypeVar("RepresentationT", bound="Callable[[Tensor], Tensor]")
 StreamT = TypeVar("StreamT", bound="Callable[[Tensor, SkeletonLayout], Tensor]")
 TaskT = TypeVar("TaskT", bound="type[Task[Any]]")
+ComponentT = TypeVar("ComponentT")
 
 
 def register_augmentation(
@@ -73,11 +74,7 @@ def register_augmentation(
         UserError: if the name is taken or the function does not accept these.
     """
 
-    def decorate(function: AugmentationT) -> AugmentationT:
-        AUGMENTATIONS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: AUGMENTATIONS.register(name, version, function))
 
 
 def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], EncoderT]:
@@ -99,11 +96,7 @@ def register_encoder(name: str, *, version: str | int) -> Callable[[EncoderT], E
         UserError: if the name is taken or the factory does not accept these.
     """
 
-    def decorate(factory: EncoderT) -> EncoderT:
-        ENCODERS.register(name, version, factory)
-        return factory
-
-    return decorate
+    return _decorator(lambda factory: ENCODERS.register(name, version, factory))
 
 
 def register_objective(name: str, *, version: str | int) -> Callable[[ObjectiveT], ObjectiveT]:
@@ -121,11 +114,7 @@ def register_objective(name: str, *, version: str | int) -> Callable[[ObjectiveT
         UserError: if the name is taken or the factory does not accept these.
     """
 
-    def decorate(factory: ObjectiveT) -> ObjectiveT:
-        OBJECTIVES.register(name, version, factory)
-        return factory
-
-    return decorate
+    return _decorator(lambda factory: OBJECTIVES.register(name, version, factory))
 
 
 def register_representation(
@@ -146,11 +135,7 @@ def register_representation(
         UserError: if the name is taken or the function does not accept a view.
     """
 
-    def decorate(function: RepresentationT) -> RepresentationT:
-        REGISTERED.register(name, version, function, encoder)
-        return function
-
-    return decorate
+    return _decorator(lambda function: REGISTERED.register(name, version, function, encoder))
 
 
 def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], StreamT]:
@@ -163,11 +148,7 @@ def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], Str
         UserError: if the name is taken or the function does not accept these.
     """
 
-    def decorate(function: StreamT) -> StreamT:
-        STREAMS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: STREAMS.register(name, version, function))
 
 
 def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> SkeletonLayout:
@@ -175,13 +156,13 @@ def register_layout(layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> 
 
     Args:
         layout: the layout, or a mapping with the keys of a layout's YAML file, or the path of one
-            (``Path(__file__).with_name("mine.yaml")`` stands beside the plugin).
+            (``Path(__file__).with_name("mine.yaml")`` is the file beside the plugin).
 
     Returns:
         The registered layout. The same one may be registered again.
 
     Raises:
-        UserError: if it is not valid, or its name is that of another layout.
+        UserError: if it is not valid, or another layout has its name.
     """
     from skelcon.data import LAYOUTS  # which brings numpy along
 
@@ -197,7 +178,7 @@ def register_importer(source: SourceT) -> SourceT:
     of every import.
 
     Raises:
-        UserError: if it is no such class, or its family's name is invalid or taken.
+        UserError: if it is not such a class, or its family's name is invalid or taken.
     """
     from skelcon.data.importers.registered import register  # which brings numpy along
 
@@ -216,20 +197,16 @@ def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT],
         infos: a :class:`skelcon.data.ClipInfo` for each of the N clips: name, label, subject,
             camera and setup (-1 where unknown).
 
-    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the clips are none of
-    its kind.
+    It returns (N,) integers, 0 trains, 1 tests, -1 takes no part, or None if the protocol does
+    not apply to the clips.
 
     Raises:
         UserError: if the name is taken or the function does not accept infos.
     """
 
-    def decorate(function: ProtocolT) -> ProtocolT:
-        from skelcon.data.protocols import REGISTERED as PROTOCOLS
+    from skelcon.data.protocols import REGISTERED as PROTOCOLS  # which brings numpy along
 
-        PROTOCOLS.register(name, version, function)
-        return function
-
-    return decorate
+    return _decorator(lambda function: PROTOCOLS.register(name, version, function))
 
 
 def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
@@ -242,12 +219,18 @@ def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:
     as they are, and ``start``; what else a task may say has a default.
 
     Raises:
-        UserError: if the name is taken, or the class is no such task.
+        UserError: if the name is taken, or the class is not such a task.
     """
 
-    def decorate(kind: TaskT) -> TaskT:
-        add_task(name, version, kind)
-        return kind
+    return _decorator(lambda kind: add_task(name, version, kind))
+
+
+def _decorator(register: Callable[[Any], object]) -> Callable[[ComponentT], ComponentT]:
+    """A decorator that registers what it decorates, and leaves it as it is."""
+
+    def decorate(component: ComponentT) -> ComponentT:
+        register(component)
+        return component
 
     return decorate
 

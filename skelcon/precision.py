@@ -1,7 +1,7 @@
 """The precision of a training or an evaluation: set on purpose, never what torch happens to do.
 
 ``fp32``: float32 in all operations. (By itself torch rounds the inputs of convolutions and of
-recurrent layers to TF32 on GPUs that have it, but not those of matrix products.)
+recurrent layers to TF32 on GPUs that have it, but not the inputs of matrix products.)
 
 ``tf32``: products and convolutions read their inputs with 10 bits of mantissa, on NVIDIA GPUs of
 the Ampere generation or later.

@@ -40,7 +40,7 @@ FURTHER = (
     "reverse",
     "speed",
 )
-"""Those of AimCLR and its successors: :mod:`skelcon.augment.strong`."""
+"""The augmentations of AimCLR and its successors: :mod:`skelcon.augment.strong`."""
 
 AUGMENTATIONS: Registry[Callable[..., Tensor]] = Registry(
     "augmentation",
@@ -149,7 +149,7 @@ class AugmentConfig(Config):
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Those in use that are not the paper's, in the order in which they are applied."""
+        """The augmentations in use beside the paper's, in the order in which they are applied."""
         return tuple(name for name in self.use if name not in NAMES)
 
     @property
@@ -173,7 +173,7 @@ class AugmentConfig(Config):
         """What determines a view: the parameters of the augmentations in use, and no others."""
         values = self.model_dump(mode="json")
         kept = {key: value for key, value in values.items() if key == "use" or key in self.use}
-        for name in NAMES:  # their p is younger than results without it
+        for name in NAMES:  # there are results from before they had a p
             if name in kept and kept[name]["p"] == 1:
                 del kept[name]["p"]
         if self.registered:

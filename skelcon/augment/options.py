@@ -67,7 +67,7 @@ class GaussianBlurConfig(Config):
 
 
 class JointMaskConfig(Config):
-    """Random joints become missing, in all frames (PSTL has as many; there central ones)."""
+    """Random joints become missing, in all frames (as many as in PSTL: central ones)."""
 
     p: float = Field(0.5, ge=0, le=1, description="probability for a sample of a view")
     joints: int = Field(
@@ -76,7 +76,7 @@ class JointMaskConfig(Config):
 
 
 class TemporalMaskConfig(Config):
-    """Random frames become empty (PSTL has as many; there those of much motion)."""
+    """Random frames become empty (as many as in PSTL: frames of much motion)."""
 
     p: float = Field(0.5, ge=0, le=1, description="probability for a sample of a view")
     ratio: float = Field(0.2, gt=0, lt=1, description="share of the view's frames")

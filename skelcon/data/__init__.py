@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skelcon.data.checks import Finding, Findings, check_dataset, leaking_clips
 from skelcon.data.dataset import UNKNOWN, ClipInfo, SkeletonDataset
@@ -35,6 +35,7 @@ from skelcon.data.splits import (
 )
 from skelcon.data.summary import Summary, summarise
 from skelcon.data.writer import DatasetWriter
+from skelcon.lazy import lazy_exports
 
 if TYPE_CHECKING:
     from skelcon.data.bank import ClipBank
@@ -84,11 +85,4 @@ __all__ = [
     "turns",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import `ClipBank` when it is first asked for: it brings torch along, no import needs it."""
-    if name != "ClipBank":
-        raise AttributeError(f"module 'skelcon.data' has no attribute '{name}'")
-    from skelcon.data.bank import ClipBank
-
-    return ClipBank
+__getattr__ = lazy_exports(__name__, {"ClipBank": "skelcon.data.bank"})  # which imports torch

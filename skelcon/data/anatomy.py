@@ -1,10 +1,10 @@
-"""Whether coordinates can be those of bodies: the order of the joints, the unit, the axis up.
+"""Whether coordinates can be bodies: the order of the joints, the unit, the axis up.
 
-A bone keeps its length while a body moves, both sides of a body are alike, and joints that are
-bones apart are closer than others. In another order of joints nothing of this is true, so that the
-order tells itself; the bones then tell the unit, and the head above the feet the axis.
+A bone keeps its length while a body moves, both sides of a body are alike, and neighbouring joints
+are closer than others. In a wrong order of the joints nothing of this holds, so the right order can
+be recognised. The lengths of the bones then show the unit, and the head above the feet the axis up.
 
-For 2D layouts all distances are those in the picture.
+Distances of 2D layouts are measured in the picture.
 """
 
 from __future__ import annotations
@@ -43,12 +43,10 @@ class Anatomy:
 
     Attributes:
         distances: (V, V) between joints, in the unit of the data; NaN where one is never seen.
-        variation: (V, V) the median deviation of each over the frames of a clip, as a share.
         places: (V, C) relative to the median of all joints.
     """
 
     distances: Array
-    variation: Array
     places: Array
 
 
@@ -82,15 +80,19 @@ class Doubt:
 
 def main_bodies(dataset: SkeletonDataset, clips: Iterable[int]) -> Iterator[Array]:
     """(T, V, C) the main body of each clip, in evenly spaced frames; missing joints are NaN."""
-    layout = dataset.layout
     for offset, count in np.stack(dataset.main_blocks, axis=1)[list(clips)].tolist():
         rows = offset + np.unique(np.linspace(0, max(count - 1, 0), FRAMES).round().astype(int))
         values = dataset.frames[rows].astype(np.float64)
-        there = np.any(values != 0, axis=-1)
-        if dataset.normalisation.centre:
-            there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
-        usable = there & np.isfinite(values).all(axis=-1)
-        yield np.where(usable[..., None], values, np.nan)[..., : layout.dimensions]
+        yield seen_joints(values, dataset.layout, dataset.normalisation)
+
+
+def seen_joints(body: Array, layout: SkeletonLayout, done: Normalisation) -> Array:
+    """(T, V, C) a body (T, V, 3) after the steps ``done``; joints that are missing are NaN."""
+    there = np.any(body != 0, axis=-1)
+    if done.centre:
+        there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
+    usable = there & np.isfinite(body).all(axis=-1)
+    return np.where(usable[..., None], body, np.nan)[..., : layout.dimensions]
 
 
 def anatomy_of(dataset: SkeletonDataset) -> Anatomy:
@@ -105,15 +107,11 @@ def anatomy_of_bodies(bodies: Iterable[Array]) -> Anatomy:
     return Anatomy(*(median(np.stack(each)) for each in zip(*found, strict=True)))
 
 
-def _of_clip(body: Array) -> tuple[Array, Array, Array]:
-    """Distances, variation and places of a clip (T, V, C)."""
+def _of_clip(body: Array) -> tuple[Array, Array]:
+    """Distances and places of a clip (T, V, C)."""
     apart = np.linalg.norm(body[:, :, None] - body[:, None], axis=-1)
-    distances = median(apart)
-    spread = median(np.abs(apart - distances))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        variation = spread / np.where(distances > 0, distances, np.nan)
-    middles = np.moveaxis(body, 1, 0)
-    return distances, variation, median(body - median(middles)[:, None])
+    middles = median(np.moveaxis(body, 1, 0))
+    return median(apart), median(body - middles[:, None])
 
 
 def bone_variation(body: Array, layout: SkeletonLayout) -> float:
@@ -294,7 +292,7 @@ def _unit(anatomy: Anatomy, layout: SkeletonLayout) -> Doubt | None:
 
 
 def up_axis(anatomy: Anatomy, layout: SkeletonLayout) -> tuple[dict[str, float], str] | None:
-    """The share of the line from feet to head along each axis, and the axis of most.
+    """The share of the line from feet to head along each axis, and the axis with the largest share.
 
     None if the layout has no head or no feet, or they are not seen.
     """

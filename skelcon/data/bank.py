@@ -124,7 +124,7 @@ class ClipBank:
         """The crop [start, start + length) of each clip, turned, and resized to ``size`` frames.
 
         Only the 2 x ``size`` frames that it interpolates between, linearly, are gathered. Positions
-        are those of half-pixel centres, as ``torch.nn.functional.interpolate`` has them with
+        are half-pixel centres, as in ``torch.nn.functional.interpolate`` with
         ``align_corners=False``.
 
         Args:

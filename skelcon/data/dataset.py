@@ -115,7 +115,7 @@ class SkeletonDataset:
             )
         except Exception as error:  # whatever a damaged file makes of json, numpy or zipfile
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"'{path}' is no header of a data set ({reason})") from None
+            raise UserError(f"'{path}' is not the header of a data set ({reason})") from None
 
     def __len__(self) -> int:
         return len(self.clip_names)

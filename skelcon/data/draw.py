@@ -1,9 +1,9 @@
 """A clip as a picture: a strip of skeletons, or a short animation.
 
 Seen from the front: x to the right, up is up. Up is the layout's axis, and z where the spine was
-turned to z. The Kinect's x is that of a mirror (a performer's right hand is on the right), that of
-an image is not. Coordinates that can be no metres of a person, such as pixels, are brought to that
-size.
+turned to z. With the Kinect's x a performer's right hand is on the right, as in a mirror; with an
+image's x it is on the left. Coordinates that cannot be metres of a person, such as pixels, are
+scaled to the size of one.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def strip(
     view = seen(clip, layout, normalisation)
     count = view.points.shape[1]
     chosen = np.unique(np.linspace(0, count - 1, min(frames, count)).round().astype(int))
-    # Every picture is as wide as the widest, around its own middle: who walks does not leave it.
+    # Every picture is as wide as the widest, around its own middle: a walking body stays inside.
     shown = [view.points[:, at].reshape(-1, 2) for at in chosen]
     ends = [points[~np.isnan(points[:, 0]), 0] for points in shown]
     middles = [(each.min() + each.max()) / 2 if len(each) else 0.0 for each in ends]

@@ -84,9 +84,10 @@ def places(layout: SkeletonLayout) -> NDArray[np.float64]:
         }
         joint = max(near, key=lambda each: (len(near[each]), -each))
         x, y = np.mean(near[joint], axis=0).tolist()
-        alone = len(near[joint]) == 1
-        way = _way(layout, joint) or (1 if x > 0 else -1 if x < 0 else 0)
-        found[joint] = (x + _SHORT * way * alone, y - _SHORT * alone)
+        if len(near[joint]) == 1:
+            way = _way(layout, joint) or int(np.sign(x))
+            x, y = x + _SHORT * way, y - _SHORT
+        found[joint] = (x, y)
     return np.array([found[joint] for joint in range(layout.num_joints)])
 
 

@@ -97,7 +97,7 @@ def export_dataset(
 
 
 def export_target(out: Path, format: str) -> Path:
-    """What an export to ``out`` would write; ``UserError`` if ``format`` is none, or it exists."""
+    """The path that an export writes; ``UserError`` if ``format`` is unknown or it is there."""
     if format not in _WRITERS:
         raise UserError(f"unknown export format '{format}': {nearest(format, FORMATS)}")
     if format == "ctrgcn-npz" and out.suffix != ".npz":
@@ -116,8 +116,8 @@ def _check_ctrgcn(dataset: SkeletonDataset, out: Path, protocols: Sequence[str])
         )
     if protocol_in(out.stem) not in (None, *protocols):
         raise UserError(
-            f"'{out.name}' is the name of {protocol_in(out.stem)}, and {protocols[0]} is to be "
-            "written: choose another name"
+            f"'{out.name}' names {protocol_in(out.stem)}, and {protocols[0]} would be written: "
+            "choose another name"
         )
     if dataset.max_bodies > BODIES:
         raise UserError(
@@ -251,13 +251,13 @@ def _write_pyskl(
 
 
 def _record(dataset: SkeletonDataset, protocols: Sequence[str]) -> Record:
-    """What is told of the clips that take part in a protocol."""
+    """The record of the clips that take part in a protocol."""
     part = np.any([dataset.splits[protocol] >= 0 for protocol in protocols], axis=0)
     return Record.of(dataset, np.flatnonzero(part), protocols)
 
 
 def _write_as_they_are(file: IO[bytes], dataset: SkeletonDataset, clips: NDArray[np.int64]) -> None:
-    """All frames of each body of each clip, those without it too, one behind the other."""
+    """All frames of each body of each clip, one after the other; absent bodies are zeros."""
     joints = dataset.layout.num_joints, 3
     rows = int(dataset.lengths[clips].sum()) * dataset.max_bodies
     values = (dataset.clip(index).reshape(-1, *joints) for index in clips)

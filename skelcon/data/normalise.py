@@ -64,11 +64,11 @@ class Normalisation(Config):
 
 
 CENTRED = Normalisation(spine_to_z=False, shoulders_to_x=False)
-"""What an import does unless it is told otherwise; ``Normalisation()`` is the paper's."""
+"""What an import does by default; ``Normalisation()`` is the paper's."""
 
 
 def usual_steps(layout: SkeletonLayout) -> Normalisation:
-    """What an import does unless it is told otherwise: it centres, and in 2D also scales."""
+    """What an import does by default: it centres, and in 2D also scales."""
     planar = layout.dimensions == 2 or layout.unit == "px"
     return CENTRED.model_copy(update={"scale": True}) if planar else CENTRED
 
@@ -118,7 +118,7 @@ def normalise(clip: Clip, layout: SkeletonLayout, options: Normalisation) -> Cli
     """A normalised float64 copy of ``clip`` (M, T, V, 3).
 
     The main body is the first that is ever present. Where it or its centre joint is absent,
-    the others are centred on its last position; the rotations are those of its first frame. (The
+    the others are centred on its last position; the rotations are taken from its first frame. (The
     paper's public code does not centre such frames, and its first frame is never empty, as it
     moves a body that appears late to the beginning of the clip.)
 

@@ -1,6 +1,6 @@
 """The protocol ``oneshot`` of NTU RGB+D 120: 100 classes train, the 20 others are novel.
 
-It is a plugin, since data with one more protocol are another data set::
+It is a plugin, because one more protocol changes the fingerprint of a data set::
 
     skelcon data import PATH/nturgb+d_skeletons ntu120-oneshot --plugin skelcon.data.oneshot
 

@@ -1,11 +1,11 @@
 """How a clip is turned when an encoder sees it: one rotation a clip, found once.
 
-The turn is that of `normalise`: the main body's spine to the z axis, then the line between its
+The turn is the one of `normalise`: the main body's spine to the z axis, then the line between its
 shoulders to the x axis. What differs is where the two are taken from: from the body's first frame,
 as the paper's code does, or from their median over the frames, which one noisy frame cannot move.
 
-A clip of two dimensions is never turned: what is up in an image is known, and says who lies and who
-stands.
+A clip of two dimensions is never turned: the vertical of an image is known, and distinguishes lying
+from standing.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _by_median(
 
 
 def _chunks(count: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """All clips, those of similar lengths together, so that few rows are padding."""
+    """All clips, clips of similar lengths together, so that few rows are padding."""
     order = np.argsort(count, kind="stable")
     while len(order):
         longest = int(count[order[-1]])
@@ -124,7 +124,7 @@ def _turned(vectors: Array, turn: Array) -> Array:
 
 
 def _median(vectors: Array, inside: NDArray[np.bool_]) -> Array:
-    """(N, 3): the median over T of those of ``vectors`` (N, T, 3) that are inside and not zero."""
+    """(N, 3): the median over T of the ``vectors`` (N, T, 3) that are inside and not zero."""
     known = inside & vectors.any(axis=-1)
     ordered = np.sort(np.where(known[..., None], vectors, np.inf), axis=1)
     found = known.sum(axis=1)

@@ -71,7 +71,7 @@ class Record(Config):
         for name in names:
             if name != name.encode(errors="replace").decode():
                 raise UserError(
-                    f"'{printable(name)}' is no UTF-8, and cannot be exported: rename it"
+                    f"'{printable(name)}' is not UTF-8 and cannot be exported: rename it"
                 )
         return Record(
             name=dataset.name,
@@ -135,7 +135,7 @@ class Record(Config):
         }
 
     def splits_of(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
-        """The splits for those of its clips that are ``infos``; of equal ones in their order."""
+        """The splits of the clips ``infos``; clips with equal infos keep their order."""
         places: dict[ClipInfo, list[int]] = defaultdict(list)
         for at in reversed(range(len(self.clip_names))):
             places[self.info(at, self.label[at])].append(at)

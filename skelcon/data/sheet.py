@@ -16,7 +16,7 @@ from skelcon.printable import printable
 
 COLUMNS, MOST = 4, 16
 _FRAMES = 3
-"""The frame where it can be seen, between those before and behind it."""
+"""The frame where it can be seen, between its neighbours."""
 _WIDE, _HIGH, _HEAD = 2.7, 2.1, 0.5
 """Inches of a picture, and of the lines above it."""
 _PEN = 0.9

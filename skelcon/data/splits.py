@@ -160,7 +160,7 @@ def split(
     if most < fold.of:
         raise UserError(
             f"data set '{dataset.name}', {name}: the {most} groups of its training side cannot be "
-            f"dealt to {fold.of} folds"
+            f"divided into {fold.of} folds"
         )
     held_out: NDArray[np.bool_] = deal(groups, fold.of) == fold.index
     return train[held_out if part == "validation" else ~held_out]
@@ -169,7 +169,7 @@ def split(
 def groups_of(
     dataset: SkeletonDataset, protocol: str, clips: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Which clips belong together: those of one subject, camera or setup.
+    """Which clips belong together: the clips of one subject, camera or setup.
 
     The groups are what the protocol crosses (subjects, cameras, setups); where the clips have
     fewer than two of them, or they are not known, subjects, and else setups. Of the training side
@@ -200,7 +200,7 @@ def kind_of_groups(
 
 
 def num_folds(dataset: SkeletonDataset, protocol: str, at_most: int = FOLDS) -> int:
-    """How many folds the training side is dealt to: one a group, but no more than ``at_most``.
+    """How many folds the training side has: one per group, but no more than ``at_most``.
 
     Raises:
         UserError: if the training side has a single group.
@@ -229,5 +229,5 @@ def deal(groups: NDArray[np.int64], folds: int) -> NDArray[np.int64]:
 
 
 def sides_of(train: NDArray[np.bool_]) -> NDArray[np.int8]:
-    """An (N,) split row from who trains; everyone else tests."""
+    """An (N,) split row: the clips of the mask ``train`` train, the others test."""
     return np.where(train, TRAIN, TEST).astype(np.int8)

@@ -54,7 +54,7 @@ class Summary:
     Attributes:
         normalisation: the steps that were taken.
         subjects, cameras, setups: the known ones, in order; empty if not stated.
-        bodies: number of bodies -> clips that have so many.
+        bodies: number of bodies -> number of clips with it.
         missing_joints: the share of joints that are all zeros, of those in frames in which their
             body is present. In centred data the main body's centre joint, which is zero, is there.
         empty_frames: the share of frames in which no body is present.

@@ -36,15 +36,13 @@ from skelcon.data.writer import DatasetWriter
 from skelcon.errors import UserError
 
 GENERATOR_VERSION = 2
-"""Raised when the same seed would give other clips than before."""
+"""Increased when the same seed would give other clips than before."""
 FRAMES_PER_SECOND, MIN_FRAMES, MAX_FRAMES = 30, 30, 150
 # Cameras 1, 2, 3 as NTU numbers them, positive to the performers' left: 1 tests in cross-view.
 _CAMERA_DEGREES = (-45.0, 0.0, 45.0)
 
 CLASS_NAMES = tuple(action.name for action in ACTIONS)
 """The actions, in the order of their labels."""
-PAIR_LABELS = tuple(i for i, action in enumerate(ACTIONS) if action.apart)
-"""Labels of what two bodies perform."""
 
 
 class Take(NamedTuple):
@@ -87,7 +85,7 @@ def render(take: Take, *, seed: int = 0, noise: bool = True) -> Array:
     course = move(who, action, action.keys, side, when, habit=ways[0], take=rng)
     bodies = [pose(who, course, yaw, -half)]
     if action.apart:
-        # The partner is not one of the subjects: who trains must not appear in a test clip.
+        # The partner is not one of the subjects: a training subject must not appear in a test clip.
         other, keys = performer(1000 + take.subject, seed=seed), action.partner or action.keys
         late = np.clip(when - rng.uniform(0, 0.05), 0, 1)
         course = move(other, action, keys, side, late, habit=ways[1], take=rng)

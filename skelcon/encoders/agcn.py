@@ -141,9 +141,6 @@ class AGCN(nn.Module):
         return mean_over_bodies(self._pooled, x, bodies)
 
     def _pooled(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
-        return self._units(x, weights).flatten(2).mean(dim=2)
-
-    def _units(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         for unit in self.units:
             x = unit(x, weights)
-        return x
+        return x.flatten(2).mean(dim=2)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 Gather = Callable[[Tensor], Tensor]
-"""From this process's rows to those of all processes that train together."""
+"""From the rows of this process to the rows of all processes that train together."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CountedBodies:
 
     @classmethod
     def of(cls, view: Tensor) -> CountedBodies:
-        """Those of a view (B, M, ...); an absent body is zero everywhere."""
+        """The bodies of a view (B, M, ...); an absent body is zero everywhere."""
         present = view.flatten(2).ne(0).any(dim=2)
         B, M = present.shape
         every = torch.arange(B * M, device=view.device).view(B, M)
@@ -56,7 +56,7 @@ def mean_over_bodies(
 
     Args:
         network: from (n, ...) bodies and for how many each counts, (n,) or None, to (n, F).
-        view: (B, M, ...), which tells what is absent.
+        view: (B, M, ...), which shows what is absent.
         bodies: (N, ...) the network's input, of all N.
 
     Returns:
@@ -98,7 +98,7 @@ def weighted_norm(
         norm: a batch norm; its affine parameters and its buffers are used.
         x: the rows of this process.
         weights: of these rows.
-        gather: the statistics are those of the rows of all processes.
+        gather: collects the rows of all processes, over which the statistics are taken.
     """
     normalise: Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]] = _Normalise.apply
     y, mean, variance, count = normalise(x, weights, norm.weight, norm.bias, norm.eps, gather)

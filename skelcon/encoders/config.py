@@ -102,7 +102,7 @@ PAPER = {"img": "hcn", "stg": "agcn", "seq": "bigru"}
 
 _SECTIONS = {encoder: name for name, encoder in PAPER.items()}
 _SECTIONS |= {name: name for name in BUILTIN if name not in _SECTIONS}
-"""Encoder -> where its defaults are set: those of the paper below their representation."""
+"""Encoder -> where its defaults are set: the paper's below their representation."""
 
 _OF_A_GRAPH = ("stgcn", "ctrgcn", "transformer")
 """Encoders whose input is (B, M, C, T, V)."""

@@ -30,8 +30,8 @@ COORDINATES = "coordinates"
 def _reserved() -> Sequence[str]:
     """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes.
 
-    Nor what stands beside them in keys. (Encoders may have the same name: their settings are
-    ``encoders.stgcn``, those of a representation ``encoders.custom.stgcn``.)
+    Nor a key that stands beside them. (Encoders may have the same name: their settings are
+    ``encoders.stgcn``, the settings of a representation ``encoders.custom.stgcn``.)
     """
     from torch import nn
 
@@ -116,7 +116,7 @@ class STGCNConfig(GraphConfig):
     partition: Partition = Field(
         "paper",
         description="of links, into those towards the root and away from it; `code`: as ST-GCN's "
-        "public code, which tells them apart near the root only",
+        "public code, which separates them near the root only",
     )
 
     @model_serializer(mode="wrap")

@@ -2,8 +2,8 @@
 
 torch's own backward pass adds to the gradient of the recurrent weight in each step of time: as much
 memory passes the processor in that as in the products. Here the gates' gradients of all steps are
-kept, and each weight's gradient is one product over clips and steps. Products are those of oneDNN,
-which lays a weight out once for all steps.
+kept, and each weight's gradient is one product over clips and steps. oneDNN computes the products:
+it lays a weight out once for all steps.
 
 Notation: T frames, B clips, I inputs, H units; gates r, z, n in the order of ``torch.nn.GRU``.
 """
@@ -97,7 +97,7 @@ class _Direction(torch.autograd.Function):
             before[:-1] = states[1:]
         else:
             before[1:] = states[:-1]
-        # What the gradient of a state is multiplied by for those of i_n, and of the three of b.
+        # Factors from the gradient of a state to the gradients of i_n and of the three parts of b.
         slope = (1 - z) * (1 - n.square())
         slopes = torch.stack(
             (slope * inner * r * (1 - r), (before - n) * z * (1 - z), slope * r), 2

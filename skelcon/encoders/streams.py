@@ -38,7 +38,7 @@ def streamed(view: Tensor, name: str, layout: SkeletonLayout) -> Tensor:
 
 
 def bone(view: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Each joint less its parent; that of the root is zero (2s-AGCN, Shi et al., CVPR 2019)."""
+    """Each joint less its parent; the root is zero (2s-AGCN, Shi et al., CVPR 2019)."""
     parents = list(range(layout.num_joints))
     for child, parent in layout.bones:
         parents[child] = parent
@@ -50,7 +50,7 @@ def bone(view: Tensor, layout: SkeletonLayout) -> Tensor:
 
 
 def motion(view: Tensor, layout: SkeletonLayout) -> Tensor:
-    """Each frame's next one less itself; that of the last is zero (CrosSCLR, CVPR 2021)."""
+    """The next frame less each frame; the last frame is zero (CrosSCLR, CVPR 2021)."""
     known = _there(view, layout)
     after, still_known = (torch.cat((x[:, :, 1:], x[:, :, -1:]), dim=2) for x in (view, known))
     return _difference(after, view, known & still_known, layout)
@@ -80,7 +80,7 @@ BUILTIN: dict[str, Callable[[Tensor, SkeletonLayout], Tensor]] = {
 def _there(view: Tensor, layout: SkeletonLayout) -> Tensor:
     """(B, M, T, V): which joints are known.
 
-    A joint that clips are centred on is all zeros, and is there wherever its body is: that of the
+    The joint that clips are centred on is all zeros, and is there wherever its body is: of the
     main body (`SkeletonLayout.at_origin`). Some files (frame50 npy) have each body on its root
     instead: then the usual centre moves, and the root is zero throughout.
     """

@@ -113,7 +113,7 @@ class Transformer(nn.Module):
 class TokenDecoder(nn.Module):
     """From the tokens that were seen of a body to values of all of them, as MAMP's decoder.
 
-    One learned vector stands for those that were not. Positions and blocks are the decoder's own.
+    One learned vector replaces the unseen tokens. Positions and blocks are the decoder's own.
 
     Args:
         inputs: D, the size of a seen token.

@@ -61,7 +61,8 @@ def stacked(strips: Sequence[Strip], layout: SkeletonLayout) -> Figure:
     scale = min(width / (FRAMES * cell), _TALLEST / max(heights))
     cell = width / (FRAMES * scale)
     extra = [
-        _TITLE + 0.09 * len(strip.spans) + 0.05 * (strip.colour is not None) for strip in strips
+        _TITLE + 0.09 * len(strip.spans) + (0.0 if strip.colour is None else 0.05)
+        for strip in strips
     ]
     tall = sum(heights) * scale + sum(extra) + 0.05
     figure = Figure(figsize=(style.WIDTH, tall))

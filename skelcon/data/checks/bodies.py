@@ -16,9 +16,9 @@ from skelcon.data.checks.case import Case
 from skelcon.data.checks.finding import Finding, counted, of_clips
 
 LOOSE = 0.2
-"""The variation of bones over a clip from which on they are none. Kinects have 0.02 to 0.09."""
+"""Bones whose length varies more over a clip are reported. Kinects have 0.02 to 0.09."""
 WORSE = 3.0
-"""Times that of other clips."""
+"""Times as much as in other clips."""
 _EXAMPLES = 4
 
 
@@ -72,7 +72,7 @@ def judge_up(case: Case) -> list[Finding] | str:
     shares, seen = found
     if shares[seen] > UPRIGHT:
         return f"the head is above the feet along {seen}{_judged(case)}"
-    return "nobody is upright along any axis: it cannot be judged"
+    return "no body is upright along any axis: it cannot be judged"
 
 
 def judge_bones(case: Case) -> list[Finding] | str:
@@ -99,7 +99,7 @@ def judge_bones(case: Case) -> list[Finding] | str:
         if bad:
             text = (
                 f"{counted(bad, 'clip has', 'clips have')} bones that vary by up to "
-                f"{seen[bad[0]]:.0%}: others do by {usual:.1%}; look at them (--sheet), and "
+                f"{seen[bad[0]]:.0%}, in other clips by {usual:.1%}; look at them (--sheet), and "
                 "leave out what is damaged (--exclude)"
             )
             middle = [int(dataset.lengths[clip]) // 2 for clip in bad]

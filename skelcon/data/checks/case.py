@@ -1,4 +1,4 @@
-"""What all judges are given."""
+"""What every judge gets."""
 
 from __future__ import annotations
 

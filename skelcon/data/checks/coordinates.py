@@ -50,14 +50,14 @@ def judge_files(case: Case) -> list[Finding] | str:
     if misplaced := np.flatnonzero(case.scan.misplaced).tolist():
         text = (
             f"{counted(misplaced, 'clip has', 'clips have')} a label without a class, or frames "
-            "beyond its end or that of frames.npy: index.npz is damaged; import the data again"
+            "beyond its end or the end of frames.npy: index.npz is damaged; import the data again"
         )
         found.append(of_clips("index", misplaced, dataset, text))
     return (found + fingerprint(dataset)) or "they are as they were written"
 
 
 def fingerprint(dataset: SkeletonDataset) -> list[Finding]:
-    """Whether the content is that of the fingerprint."""
+    """Whether the content matches the fingerprint."""
     if dataset.content_digest() == dataset.fingerprint:
         return []
     text = (
@@ -68,10 +68,10 @@ def fingerprint(dataset: SkeletonDataset) -> list[Finding]:
 
 
 def judge_emptiness(case: Case) -> list[Finding] | str:
-    """Clips without anybody, or without motion."""
+    """Clips without a body, or without motion."""
     dataset, found = case.dataset, []
     if zero := case.scan.zero:
-        text = f"nothing but zeros, so nobody is present: {AGAIN}"
+        text = f"nothing but zeros, so no body is present: {AGAIN}"
         text = f"{counted(zero, 'clip has', 'clips have')} {text}"
         found.append(of_clips("zero", zero, dataset, text))
     single = np.flatnonzero(dataset.lengths == 1).tolist()
@@ -80,4 +80,4 @@ def judge_emptiness(case: Case) -> list[Finding] | str:
             f"{counted(single, 'clip has', 'clips have')} a single frame: there is no motion in it"
         )
         found.append(of_clips("single-frame", single, dataset, text, "note"))
-    return found or "somebody is in every clip, for more than a frame"
+    return found or "every clip has a body, and more than one frame"

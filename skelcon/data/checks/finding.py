@@ -66,12 +66,12 @@ class Findings:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Those because of which no number should be reported from the data."""
+        """The findings with which no number should be reported from the data."""
         return tuple(one for one in self.findings if one.severity == "error")
 
     @property
     def notes(self) -> tuple[Finding, ...]:
-        """The others."""
+        """The other findings."""
         return tuple(one for one in self.findings if one.severity == "note")
 
     def to_dict(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def judge_repeats(case: Case) -> list[Finding] | str:
                 f"{_relabelled(dataset, pairs)}: they count twice"
             )
             found.append(_paired("repeat", "note", dataset, pairs, text, None))
-    return (found + _names(dataset)) or "no clip and no name is there twice"
+    return (found + _names(dataset)) or "no clip and no name appears twice"
 
 
 def _names(dataset: SkeletonDataset) -> list[Finding]:

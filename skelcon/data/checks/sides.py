@@ -100,13 +100,13 @@ def judge_groups(case: Case) -> list[Finding] | str:
             clips = int(np.isin(groups[sides == TEST], both).sum())
             text = (
                 f"{counted(both, f'{kind} has', f'{kind}s have')} clips on both sides of {name}, "
-                f"{clips} of them in test: it is no cross-{kind} protocol; split by {kind}, or "
-                "call it otherwise"
+                f"{clips} of them in test: it is not a cross-{kind} protocol; split by {kind}, or "
+                "rename the protocol"
             )
             names = tuple(f"{kind} {group}" for group in both[:SHOWN])
             found.append(Finding("group", "error", len(both), text, names, name))
     return found or (
-        f"none is on both sides of {', '.join(judged)}" if judged else "nothing states them"
+        f"none is on both sides of {', '.join(judged)}" if judged else "no groups are stated"
     )
 
 

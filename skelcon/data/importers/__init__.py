@@ -1,9 +1,9 @@
 """Importers: from files in one of the known layouts to a `SkeletonDataset`.
 
 An importer is one module with a subclass of `Source`, and one line of `_BUILT_IN`. Files of any
-other layout are read as a description says (``own``). ``pipeline`` is the way of all of them: it
-reads a source in ``parts``, in several ``processes`` where that is worth it, and packs them to one
-data set.
+other layout are read as a description says (``own``). ``pipeline`` runs every import: it reads a
+source in ``parts``, in several ``processes`` where that is worth it, and packs them to one data
+set.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from skelcon.data.importers.parts import ImportOptions
 from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
-from skelcon.data.importers.registered import FAMILIES, faults_told, register
+from skelcon.data.importers.registered import FAMILIES, faults_reported, register
 from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
@@ -123,7 +123,7 @@ def _detected(path: Path, family: str | None) -> Source:
 
 
 def _found(kind: type[Source], path: Path) -> Source | None:
-    with faults_told(kind):
+    with faults_reported(kind):
         return kind.find(path)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from skelcon.data.importers.files import check_file
 
 LARGEST_ROW = 1 << 28
-"""Bytes: a clip that is said to have more is none."""
+"""Bytes: a larger row is damage, not a clip."""
 _HEADER = 1 << 16
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 """Of a member of a zip archive: its magic, and the lengths of what follows: name and extras."""
@@ -111,11 +111,24 @@ class StoredArray:
         rows = min(self.count, self._bytes // self.header.row_bytes)
         return rows if rows == self.count or not self.header.fortran else 0
 
+    def rows_or_faults(self, start: int, stop: int) -> Iterator[NDArray[Any] | str]:
+        """The rows from ``start`` up to ``stop``; after damage, for each row why it is lost."""
+        rows, fault = self.rows(start, stop), ""
+        for _ in range(start, stop):
+            row = None
+            try:
+                row = None if fault else next(rows, None)
+            except (ValueError, OSError) as error:
+                fault = str(error)
+            if row is None and not fault:
+                fault = f"{self.where} ends before it: the file is truncated"
+            yield fault if row is None else row
+
     def rows(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """The rows from ``start`` up to ``stop``, as far as there are, read-only.
 
         Raises:
-            ValueError, OSError: after the last good row, if the file is damaged behind it.
+            ValueError, OSError: after the last good row, if the file is damaged there.
         """
         stop = min(stop, self.whole)
         header = self.header
@@ -184,7 +197,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
             read as numbers along one more axis, the code points of its characters.
 
     Raises:
-        ValueError: if it is damaged, or not that of an array of numbers.
+        ValueError: if it is damaged, or an array of anything but numbers.
     """
     start = io.BytesIO(file.read(_HEADER))
     try:
@@ -202,8 +215,14 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
     except Exception as error:  # a damaged header raises errors of many kinds
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ValueError(f"not a readable .npy header ({reason})") from None
-    if dtype.kind not in kinds or dtype.hasobject:
-        raise ValueError(f"holds {_brief(dtype)}, not {'text' if 'U' in kinds else 'real numbers'}")
+    wanted = "text" if "U" in kinds else "real numbers"
+    if dtype.hasobject:
+        raise ValueError(
+            f"holds Python objects, not {wanted}: save a plain array (clips of different lengths: "
+            "padded, with their lengths, or a file a clip)"
+        )
+    if dtype.kind not in kinds:
+        raise ValueError(f"holds {_brief(dtype)}, not {wanted}")
     if dtype.kind == "U":  # numpy raises SystemError for what is no character
         shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(f"{dtype.byteorder}u4")
     if not shape or any(type(n) is not int or n < 0 for n in shape):

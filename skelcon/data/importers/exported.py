@@ -30,7 +30,7 @@ def as_it_was(found: RawClip, record: Record, at: int | None) -> RawClip | Skipp
     """A clip with all that the record knows of it, and with all of its bodies."""
     name = found.info.name
     if at is None:
-        return SkippedFile(name, "is no clip of the export")
+        return SkippedFile(name, "is not a clip of the export")
     try:
         info = record.info(at, found.info.label)
     except ValueError as error:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 
 def check_file(path: Path, largest: int | None = None) -> None:
@@ -30,8 +32,23 @@ def text_of(path: Path) -> bytes:
     return path.read_bytes().removeprefix(codecs.BOM_UTF8)
 
 
+def read_json(path: Path, **hooks: Any) -> Any:
+    """The value in a JSON file; ``ValueError``, in one line, if it is damaged.
+
+    All numbers are floats, as large as they may be; ``hooks`` are other arguments of `json.loads`.
+    """
+    try:
+        return json.loads(path.read_bytes().decode("utf-8-sig"), parse_int=float, **hooks)
+    except UnicodeDecodeError:
+        raise ValueError("is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"is not whole JSON ({error.msg}, line {error.lineno})") from None
+    except RecursionError:
+        raise ValueError("is nested too deep") from None
+
+
 def files_named(path: Path, pattern: re.Pattern[str]) -> list[Path]:
-    """The files in a directory whose names match as a whole, in no order; none if it is no such."""
+    """The files in a directory whose whole names match, in any order; none if it is a file."""
     try:
         return [Path(entry.path) for entry in os.scandir(path) if pattern.fullmatch(entry.name)]
     except OSError:  # no directory, or we may not read it

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 # Element types of a level 5 MAT file.
 _ARRAY, _COMPRESSED, _NUMERIC = 14, 15, {1, 2, 3, 4, 5, 6, 7, 9, 12, 13}
 _NUMBERS = range(6, 16)
-"""Classes of arrays that hold numbers; others are cells, structures, texts and the like."""
+"""Classes of arrays that hold numbers; others are cells, structures and texts."""
 _COMPLEX = 0x800
+_HDF5 = b"\x89HDF\r\n\x1a\n"
 _PARTS = 4
 """Elements of an array of real numbers: its class and flags, its shape, its name, its numbers."""
 
@@ -69,6 +70,8 @@ def _checked_names(content: bytes, largest: int) -> list[str]:
 
     Element types that scipy's reader trusts blindly are refused: a wrong one ends the process.
     """
+    if content.startswith(b"MATLAB 7.3") or _HDF5 in (content[:8], content[512:520]):
+        raise ValueError("version 7.3 is HDF5: save it with -v7 in MATLAB")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if order is None:
         raise ValueError("no level 5 MAT header")
@@ -90,7 +93,7 @@ def _checked_names(content: bytes, largest: int) -> list[str]:
         if unknown:
             raise ValueError(f"unknown element type {min(unknown)}")
         if of_numbers and (len(inner) != _PARTS or flags & _COMPLEX):
-            raise ValueError(f"an array of {len(inner)} elements is none of real numbers")
+            raise ValueError(f"an array of {len(inner)} elements does not hold real numbers")
         if of_numbers:
             names.append(inner[2][1].decode("latin1"))
     return names

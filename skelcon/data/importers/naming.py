@@ -55,7 +55,7 @@ def dataset_in(path: Path) -> str | None:
 
 
 def own_name(path: Path) -> str:
-    """The name of data whose path names no known data set: that of its directory, or file."""
+    """The name of data whose path names no known data set: the name of its directory or file."""
     absolute = path.absolute()
     name = absolute.stem if absolute.suffix == ".npz" else absolute.name
     if protocol_in(name) == name.lower() and absolute.parent.name:

@@ -127,7 +127,7 @@ def read_skeleton(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     if 0 in data or not data.isascii():
         before = re.match(rb"[\x01-\x7f]*", data)
         assert before is not None
-        raise BadLineError("a byte that is no text", before[0].count(b"\n") + 1)
+        raise BadLineError("a byte that is not text", before[0].count(b"\n") + 1)
     try:
         return _Skeletons(data).bodies()
     except ValueError:
@@ -226,11 +226,12 @@ class _Skeletons:
     def _check_lengths(self, lines: NDArray[np.int64]) -> None:
         """Every joint must have its twelve numbers: a line that is short has lost some."""
         gaps = self.ends[lines] - self.ends[lines - 1]
-        returns = self.data[self.stops[0] - 1] == ord("\r")  # one gap more
-        wrong = gaps != _NUMBERS + returns
+        if self.data[self.stops[0] - 1] == ord("\r"):  # it is a gap, too
+            gaps = gaps - 1
+        wrong = gaps != _NUMBERS
         if wrong.any():
             raise BadLineError(
-                f"{gaps[wrong][0] - returns} numbers, not {_NUMBERS}", int(lines[wrong][0]) + 1
+                f"{gaps[wrong][0]} numbers, not {_NUMBERS}", int(lines[wrong][0]) + 1
             )
 
     def _positions(self, lines: NDArray[np.int64]) -> NDArray[np.float64]:

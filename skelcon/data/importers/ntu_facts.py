@@ -1,4 +1,4 @@
-"""What is known of NTU RGB+D beside its files: names, actions, and who trains.
+"""What is known of NTU RGB+D beside its files: names, actions, and the training sides.
 
 Of the data set's own page (names, actions) and of the papers of NTU RGB+D (2016) and NTU RGB+D
 120 (2019). Whatever layout the clips come in, these are the same.

@@ -19,6 +19,7 @@ from skelcon.data.importers.files import (
     folders_in,
     numbers_in,
     read_class_names,
+    read_json,
 )
 from skelcon.data.importers.source import ClipFiles, Source
 from skelcon.data.layouts import KINECT_V1_SDK
@@ -105,19 +106,7 @@ def _shown(value: object) -> str:
 def _content(path: Path) -> dict[str, Any]:
     """The object in a file, all its numbers floats; ``ValueError`` if it is damaged."""
     check_file(path, LARGEST)
-    try:
-        content = json.loads(
-            path.read_bytes().decode("utf-8-sig"),
-            parse_int=float,  # as large as it may be
-            parse_constant=_not_a_number,
-            object_pairs_hook=_without_doubles,
-        )
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not whole JSON ({error.msg}, line {error.lineno})") from None
-    except RecursionError:
-        raise ValueError("is nested too deep") from None
+    content = read_json(path, parse_constant=_not_a_number, object_pairs_hook=_without_duplicates)
     if not isinstance(content, dict):
         raise ValueError("is not a JSON object")
     for key in ("skeletons", "label"):
@@ -127,10 +116,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _not_a_number(text: str) -> NoReturn:
-    raise ValueError(f"holds {text}, which is no number")
+    raise ValueError(f"holds {text}, not a number")
 
 
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
     if len(out) != len(pairs):
         raise ValueError("has a duplicate key")

@@ -20,7 +20,7 @@ _WINDOW = 16
 _DIGITS = _WINDOW - 2
 """Behind the digit and the point."""
 _LONGEST = 100
-"""Bytes of a number: what is longer is none, and ``float`` could take long to say so."""
+"""Bytes of a number: longer text is refused, as ``float`` could take long to read it."""
 
 
 def _each(byte: int) -> np.uint64:
@@ -48,7 +48,7 @@ class NumberError(ValueError):
 
     def __init__(self, token: bytes, index: int) -> None:
         shown = token.decode("ascii", "backslashreplace")
-        super().__init__(f"{shown!r} is no number")
+        super().__init__(f"{shown!r} is not a number")
         self.index = index
 
 
@@ -58,7 +58,7 @@ def read_numbers(
     """The (N,) numbers at ``text[starts[i]:stops[i]]``.
 
     Raises:
-        NumberError: if one of them is none, the first such.
+        NumberError: names the first one that is not a number.
     """
     out = np.empty(len(starts))
     padded = text.ljust(_WINDOW)

@@ -70,7 +70,7 @@ class PaddedSource(Source):
 
     @abstractmethod
     def _frames(self, shape: tuple[int, ...]) -> Frames:
-        """What the shape of an array of clips means; ``ValueError`` if it is none."""
+        """What the shape of an array of clips means; ``ValueError`` if it cannot be one."""
 
     @abstractmethod
     def _arranged(self, stored: NDArray[Any], frames: Frames) -> NDArray[Any]:
@@ -85,15 +85,15 @@ class PaddedSource(Source):
         """All sides; their labels are read when this is first asked for.
 
         Raises:
-            UserError: if an array and its labels cannot be brought together, or cannot be read.
+            UserError: if an array and its labels cannot be matched, or cannot be read.
         """
         sides = self._sides()
         for side in sides:
             if isinstance(side.clips, StoredArray) and side.clips.count != side.labels.count:
                 raise UserError(
                     f"'{self.path}': {side.where} holds {side.clips.count} clips, and there are "
-                    f"{side.labels.count} labels for them ({side.labels.where}): which label is "
-                    "whose is not known"
+                    f"{side.labels.count} labels for them ({side.labels.where}): they cannot "
+                    "be matched"
                 )
         return recorded(sides, self._read_record, f"{KEY} of {self._place.name}")
 
@@ -172,7 +172,7 @@ class PaddedSource(Source):
 
     @cached_property
     def class_names(self) -> Sequence[str]:
-        """Those of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
+        """The actions of NTU RGB+D where the labels are its actions, else ``class 1`` and so on."""
         if self.record is not None:
             return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
@@ -210,7 +210,7 @@ class PaddedSource(Source):
 
     @cached_property
     def _wanted(self) -> list[NDArray[np.int64]]:
-        """For each side, which of its clips are read there: those of no protocol before."""
+        """For each side, which of its clips are read there: no earlier protocol has them."""
         before: dict[str, str | None] = {}
         out = []
         for side in self.sides:
@@ -270,30 +270,22 @@ class PaddedSource(Source):
     def _read(self, item: Stretch, wanted: Container[int]) -> Iterator[RawClip | SkippedFile]:
         """The wanted clips of a stretch of a side."""
         side = self.sides[item.side]
-        rows: Iterator[NDArray[Any]] = iter(())
-        fault = frames = None
         try:
             array, frames = self._array(side)
             if frames.joints != self.layout.num_joints:
                 raise ValueError(
                     f"{side.where} has {frames.joints} joints, not {self.layout.num_joints}"
                 )
-            rows = array.rows(item.start, item.stop)
         except ValueError as error:
-            fault = str(error)
-        for at in range(item.start, item.stop):
-            row = None
-            try:
-                row = None if fault else next(rows, None)
-            except (ValueError, OSError) as error:
-                fault = str(error)
-            if row is None and fault is None:
-                fault = f"{side.where} ends before it: the file is truncated"
+            places = (at for at in range(item.start, item.stop) if at in wanted)
+            yield from (SkippedFile(side.names[at], str(error)) for at in places)
+            return
+        for at, row in enumerate(array.rows_or_faults(item.start, item.stop), item.start):
             if at not in wanted:
                 continue
             try:
-                if row is None or frames is None:
-                    raise ValueError(fault)
+                if isinstance(row, str):
+                    raise ValueError(row)
                 yield self._clip(side, at, self._arranged(row, frames))
             except ValueError as error:
                 yield SkippedFile(side.names[at], str(error))
@@ -304,12 +296,12 @@ class PaddedSource(Source):
         given = None if side.lengths is None else int(side.lengths[at])
         length = self._length(clip, given)
         if not length:
-            raise ValueError("nobody is present in any frame")
+            raise ValueError("no body is present in any frame")
         most = self.record.bodies if self.record else len(clip)
         return RawClip(info, _floating(clip[:most, :length]))
 
     def _info(self, side: Side, at: int) -> ClipInfo:
-        """What is known of a clip; ``ValueError`` if its label is none of its classes."""
+        """What is known of a clip; ``ValueError`` if its label is not one of the classes."""
         name = side.names[at]
         if at >= len(side.labels.values):
             raise ValueError("has no label: the file of labels is truncated")
@@ -358,7 +350,7 @@ class PaddedSource(Source):
         """(N,) who trains and who tests in a protocol.
 
         Clips with the same name are told apart by their order, where they are read from this
-        protocol: by the clips before and behind them, and by what is known to be lost.
+        protocol: by the clips before and after them, and by the clips that are known to be lost.
         """
         read_here = protocol == self.sides[0].protocol
         parts: dict[str, list[tuple[int, int]]] = defaultdict(list)

@@ -54,6 +54,7 @@ def _period(body: Clip) -> int:
     for frame in frames[1:]:
         while border and frame != frames[border]:
             border = borders[border - 1]
-        border += frame == frames[border]
+        if frame == frames[border]:
+            border += 1
         borders.append(border)
-    return len(frames) - int(border)
+    return len(frames) - border

@@ -31,8 +31,8 @@ FARTHEST = 1e4
 class ImportOptions(Config):
     """What decides, beside the files, what is imported.
 
-    What is None is as it was where skelcon's export made the files; else clips of two bodies are
-    normalised as is usual for the source's layout.
+    Where an option is None, files that skelcon exported stay as they were; of others two bodies
+    are kept, and normalised as is usual for the layout.
     """
 
     normalisation: Normalisation | None = None
@@ -64,7 +64,7 @@ class Part:
 
 
 def keep_freed_memory() -> None:
-    """Let memory that is freed stay with the process, which soon wants as much again.
+    """Keep freed memory in the process, which soon needs as much again.
 
     glibc returns blocks of more than 128 KiB, as each file needs some, to the system, and gets
     them back page by page, until a larger block has been freed: reading takes a third longer.
@@ -141,7 +141,7 @@ class PartWriter:
         Args:
             number: which part.
             advance: called with the number of clips that have been read since the last call.
-            fatal: items that are skipped because whoever reads them dies.
+            fatal: items that are skipped because the process that reads them dies.
         """
         path = self._file(number)
         skipped: list[SkippedFile] = []
@@ -201,7 +201,7 @@ class PartWriter:
         yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
-        """Whether an option excludes a clip by its name, or that of its file or item."""
+        """Whether an option excludes a clip by its name, or by the name of its file or item."""
         names = {self.source.name_of(self.source.items[at])}
         if isinstance(found, SkippedFile):
             names.add(found.name)

@@ -1,4 +1,4 @@
-"""The way of all imports: parts, written in several processes, then one packed data set.
+"""Every import: parts, written in several processes, then one packed data set.
 
 While it runs, an import keeps its parts in a hidden directory beside the destination. However it
 is interrupted, the same import resumes with the parts that are missing. The data set itself
@@ -28,7 +28,7 @@ from skelcon.data.anatomy import doubts_about
 from skelcon.data.dataset import FORMAT_VERSION, SkeletonDataset
 from skelcon.data.importers.parts import ImportOptions, PartWriter, keep_freed_memory
 from skelcon.data.importers.processes import WorkersEndError, write_parts
-from skelcon.data.importers.registered import code_digest, faults_told
+from skelcon.data.importers.registered import code_digest, faults_reported
 from skelcon.data.importers.report import ImportReport, notes_on_sides
 from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
@@ -37,7 +37,7 @@ from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
 
 IMPORT_VERSION = 2
-"""Raised when the same files would give other coordinates than before."""
+"""Increased when the same files would give other coordinates than before."""
 MAX_BAD = 0.05
 """Lost clips, as a share of all, that an import survives."""
 PARALLEL_BYTES = 64 << 20
@@ -93,7 +93,7 @@ def run_import(
             "--bodies as-listed"
         )
     source.exclude = options.exclude
-    with faults_told(type(source)):
+    with faults_reported(type(source)):
         source.check()
     directory = destination.with_name(f".{destination.name}.importing")
     writer = PartWriter(directory, source, options)
@@ -161,7 +161,7 @@ def _keep_parts_of(directory: Path, recipe: str) -> None:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Make ``directory`` and hold its lock; waits for whoever holds it.
+    """Make ``directory`` and hold its lock; waits for the process that holds it.
 
     (`filelock` would leave its file behind, or let two in where the first removes the directory.)
     """
@@ -173,7 +173,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def _lock(directory: Path) -> IO[bytes] | None:
-    """The lock, held; None if whoever held it before has removed the directory meanwhile."""
+    """The lock, held; None if the process that held it has removed the directory."""
     path = directory / "lock"
     directory.mkdir(exist_ok=True)
     with contextlib.ExitStack() as files, contextlib.suppress(FileNotFoundError):
@@ -186,7 +186,7 @@ def _lock(directory: Path) -> IO[bytes] | None:
 
 
 def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported:
-    """The parts, one behind the other, as a data set."""
+    """The parts, one after the other, as a data set."""
     source, options = writer.source, writer.options
     skipped: list[SkippedFile] = []
     excluded, bodies = 0, BodyCounts()
@@ -223,14 +223,14 @@ def _assemble(writer: PartWriter, destination: Path, max_bad: float) -> Imported
             place = destination.with_name(f"{destination.name}.{REPORT}")
             place.write_text(json.dumps(report.to_dict(), indent=1) + "\n", encoding="utf-8")
             raise UserError(f"{failure}; all are listed in '{place}'")
-        with faults_told(type(source)):
+        with faults_reported(type(source)):
             own = source.splits(dataset.infos)
-            told_of = tuple(source.notes(dataset.infos))
+            own_notes = tuple(source.notes(dataset.infos))
         splits = with_registered(_own_splits(source, own, clips), dataset.infos)
-        told = ", ".join(f"{number:,} {what}" for what, number in counts.items())
+        counted = ", ".join(f"{number:,} {what}" for what, number in counts.items())
         notes = (
-            *((Note("joints", told),) if told else ()),
-            *told_of,
+            *((Note("joints", counted),) if counted else ()),
+            *own_notes,
             *_no_sides(source),
             *notes_on_sides(splits),
         )

@@ -2,7 +2,7 @@
 
 A skeleton file has a row a frame: 150 numbers, 2 bodies x 25 joints x (x, y, z) in metres, in the
 joints' order of NTU RGB+D, an absent body zeros. A label file has rows ``class,start,end,
-confidence``. Nothing official says from where frames are counted. Here a clip is the frames
+confidence``. No official source says whether frames count from 0 or 1. Here a clip is the frames
 ``start`` to ``end`` - 1, counted from 0, as most public code cuts it, since some actions of phase
 II start at 0; AimCLR and its descendants count from 1 and take one frame more at the beginning.
 """
@@ -101,7 +101,7 @@ class PkuMmd(Source):
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
-        """The videos of one phase, with their labels and the lists of who trains."""
+        """The videos of one phase, with their labels and the lists of training videos."""
         videos = find_videos(path)
         return None if videos is None else cls(path, videos)
 
@@ -208,7 +208,7 @@ def _cut(row: str, frames: int) -> tuple[int, int, int]:
     if len(values) != 4 or "_" in row or not all(map(math.isfinite, values)):
         raise ValueError(f"{shown} is not class,start,end,confidence")
     if not all(value.is_integer() for value in values[:3]):
-        raise ValueError(f"{shown} has a class or a frame that is no whole number")
+        raise ValueError(f"{shown} has a class or a frame that is not a whole number")
     number, start, end = (int(value) for value in values[:3])
     if not 1 <= number <= len(CLASS_NAMES):
         raise ValueError(f"class {values[0]:g} is not one of 1 to {len(CLASS_NAMES)}")

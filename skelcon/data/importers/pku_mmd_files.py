@@ -1,4 +1,4 @@
-"""Finds the videos of PKU-MMD, their labels and the lists of who trains on a disk.
+"""Finds the videos of PKU-MMD, their labels, and the lists of training videos, on a disk.
 
 A video's skeletons and its labels have the same name (``0005-L.txt``; ``A10N08-L.txt`` in phase
 II) in different folders. Names do not distinguish these reliably; the first row of a file does.
@@ -151,7 +151,7 @@ def _matching(pattern: re.Pattern[str], names: Iterable[str]) -> list[str]:
 
 
 def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> list[_Folder]:
-    """Folders so called beside ``path`` or its parent, with those in them: the nearest ones.
+    """Folders whose names match ``called`` beside ``path`` or its parent, and the folders in them.
 
     With ``itself`` also the folder of ``path``, and its parent. Folders with other names are not
     looked into, as they may be other data sets.
@@ -273,7 +273,7 @@ def read_list(path: Path) -> Sides:
     """
     try:
         if not path.is_file() or path.stat().st_size > _LONGEST_LIST:
-            raise UserError(f"'{path}' is no list of videos")
+            raise UserError(f"'{path}' is not a list of videos")
         text = path.read_bytes().decode("ascii", "replace")
     except OSError as error:
         raise UserError(f"'{path}' cannot be read ({error.strerror})") from None

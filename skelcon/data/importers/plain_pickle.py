@@ -55,7 +55,7 @@ def load_plain(path: Path) -> Any:
     OrderedDict a dict, and strings of Python 2 are read as Latin-1.
 
     Raises:
-        ValueError: if the file is no whole pickle, or asks for anything else; in one line.
+        ValueError: if the file is not a whole pickle, or asks for anything else; in one line.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -67,7 +67,7 @@ def load_plain(path: Path) -> Any:
             raise
         except Exception as error:  # a damaged pickle raises errors of many kinds
             reason = _shown(str(error) or type(error).__name__, 200)
-            raise ValueError(f"no whole pickle ({reason})") from None
+            raise ValueError(f"not a whole pickle ({reason})") from None
 
 
 class _PlainUnpickler(pickle.Unpickler):

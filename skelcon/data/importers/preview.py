@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts
+from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts, seen_joints
 from skelcon.data.importers.own.division import described
 from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.report import by_reason
@@ -140,12 +140,12 @@ def _protocols(source: Source) -> tuple[list[str], list[str]]:
 
 def _size(clips: Sequence[RawClip], layout: SkeletonLayout) -> tuple[str, list[str]]:
     """How tall bodies are, and what is strange about it."""
-    axis = layout.up[-1] == "z"
+    up = "xyz".index(layout.up[-1])
     heights = []
     for clip in clips:
         main = clip.coordinates[int(np.any(clip.coordinates, axis=(1, 2, 3)).argmax())]
         frame = main[int(np.any(main, axis=(1, 2)).argmax())]
-        known = frame[np.any(frame, axis=-1)][:, 2 if axis else 1]
+        known = frame[np.any(frame, axis=-1)][:, up]
         heights.append(float(np.ptp(known)) if len(known) else 0.0)
     if not heights:
         return "", []
@@ -161,7 +161,7 @@ def _size(clips: Sequence[RawClip], layout: SkeletonLayout) -> tuple[str, list[s
         if _TALL[0] <= tall * factor <= _TALL[1]
     ]
     hint = f"is the unit {fits[0]} (--unit {fits[0]})?" if fits else "are unit and layout right?"
-    return text, [f"a body of {tall:.3g} m is no person: {hint}"]
+    return text, [f"a body of {tall:.3g} m cannot be a person: {hint}"]
 
 
 def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
@@ -172,18 +172,14 @@ def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
         frames = np.any(clip.coordinates, axis=(2, 3)).sum(axis=1)
         body = np.asarray(clip.coordinates[int(frames.argmax())], np.float64)
         rows = np.unique(np.linspace(0, len(body) - 1, FRAMES).round().astype(int))
-        body = body[rows, :, : layout.dimensions]
-        there = np.any(body != 0, axis=-1)
-        if done.centre:
-            there[:, list(layout.at_origin)] |= there.any(axis=1, keepdims=True)
-        bodies.append(np.where(there[..., None] & np.isfinite(body), body, np.nan))
+        bodies.append(seen_joints(body[rows], layout, done))
     return doubts(anatomy_of_bodies(bodies), layout, done) if bodies else ()
 
 
 def _odd(clips: Sequence[RawClip], bad: Sequence[SkippedFile]) -> Iterator[str]:
     for group in by_reason(bad):
         names = ", ".join(group.names[:_SHOWN])
-        yield f"{group.count} bad of those looked at, such as {names}: {group.reason}"
+        yield f"{group.count} of the clips looked at are bad, such as {names}: {group.reason}"
     counts: Counter[str] = Counter()
     for clip in clips:
         counts.update(clip.counts)

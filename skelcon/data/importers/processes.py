@@ -78,7 +78,7 @@ def write_parts(writer: PartWriter, numbers: Iterable[int], workers: int) -> Gen
     skipped.
 
     Raises:
-        WorkersEndError: if workers end before they read a file.
+        WorkersEndError: if workers end before they have read a file.
     """
     waiting = deque(numbers)
     fatal: dict[int, set[int]] = {}

@@ -3,7 +3,7 @@
 A dict of ``split`` (``xsub_train``, ``xsub_val``, ...: names of clips) and ``annotations``, a list
 of dicts with ``frame_dir`` (the clip's name), ``label``, ``keypoint`` (M, T, V, C), in half or
 single precision, and ``total_frames``. Files made by hand may hold None entries. In 2D
-(``ntu60_hrnet.pkl``) keypoints are those of COCO, C = 2, and ``keypoint_score`` (M, T, V) is their
+(``ntu60_hrnet.pkl``) keypoints are of COCO, C = 2, and ``keypoint_score`` (M, T, V) is their
 confidence.
 """
 
@@ -110,7 +110,7 @@ class PysklPkl(Source):
 
     @property
     def class_names(self) -> Sequence[str]:
-        """Those of NTU; without them there are as many classes as labels."""
+        """NTU's actions; without NTU's names as many classes as labels."""
         return self._facts.class_names
 
     @property
@@ -183,11 +183,11 @@ def _contents(path: Path) -> Iterator[_Facts | RawClip | SkippedFile]:
     """The facts of a file, then its clips.
 
     Raises:
-        ValueError: if it is no such file.
+        ValueError: if it is another kind of file.
     """
     content = load_plain(path)
     if not isinstance(content, dict) or not isinstance(content.get("annotations"), list):
-        raise ValueError("is no pyskl pickle: a dict with 'split' and a list of 'annotations'")
+        raise ValueError("is not a pyskl pickle: a dict with 'split' and a list of 'annotations'")
     facts = _facts_of(content, path.stat().st_size)
     yield facts
     if facts.fault is not None:
@@ -249,7 +249,7 @@ def _layout(annotations: list[dict[Any, Any]], stated: object, size: int) -> Ske
         return _IN_2D
     if coordinates == 2:
         raise ValueError(
-            f"holds 2D keypoints of {joints} joints; known are those of {_IN_2D.name}, such as "
+            f"holds 2D keypoints of {joints} joints; known are {_IN_2D.name}, such as "
             "ntu60_hrnet.pkl, and 3D ones, such as ntu60_3danno.pkl"
         )
     layout = layout_of(joints, stated)
@@ -315,7 +315,7 @@ def _with_confidence(keypoint: NDArray[Any], score: object) -> NDArray[np.float3
     if score is None:
         score = np.ones(keypoint.shape[:3])
     if not isinstance(score, np.ndarray) or score.dtype.kind not in "fiu":
-        raise ValueError("has a keypoint_score that is no array of numbers")
+        raise ValueError("has a keypoint_score that is not an array of numbers")
     if score.shape != keypoint.shape[:3]:
         raise ValueError(f"has keypoint_score {score.shape}, not {keypoint.shape[:3]}")
     with np.errstate(over="ignore"):  # what overflows is refused by all imports

@@ -22,7 +22,7 @@ Sides = dict[str, dict[str, frozenset[str]]]
 def sides_in(split: object) -> tuple[Sides, tuple[str, ...]]:
     """What the entries of ``split`` say that are sides of a protocol, and the names of the others.
 
-    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are those of
+    A protocol may have a name of its own; plain ``train``, ``val`` and ``test`` are the sides of
     ``own``.
     """
     sides: Sides = {}
@@ -47,8 +47,8 @@ def plain_name(name: str) -> str:
 
 
 def _train_and_test(sides: Mapping[str, frozenset[str]]) -> tuple[frozenset[str], frozenset[str]]:
-    nobody: frozenset[str] = frozenset()
-    return sides.get("train", nobody), sides.get("test") or sides.get("val", nobody)
+    none: frozenset[str] = frozenset()
+    return sides.get("train", none), sides.get("test") or sides.get("val", none)
 
 
 def row_of(sides: Mapping[str, frozenset[str]], names: Sequence[str]) -> NDArray[np.int8]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from skelcon.data.importers.source import Source
@@ -51,18 +52,56 @@ def file_of(source: type[Source]) -> str | None:
 
 
 def code_digest(source: type[Source]) -> str:
-    """Of the files of a user's importer and of its bases; empty for one that is built in."""
+    """Of the code of a user's importer; empty for one that is built in.
+
+    It covers the files of the class and of its bases, and the modules beside them that they import.
+    """
     digest = hashlib.sha256()
     users = [kind for kind in source.__mro__ if issubclass(kind, Source) and is_users(kind)]
-    for kind in users:
+    files = [Path(file_of(kind) or "") for kind in users]
+    for kind, file in zip(users, files, strict=True):
         digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
-        with contextlib.suppress(OSError):
-            digest.update(Path(file_of(kind) or "").read_bytes())
+        digest.update(_content(file))
+    for file in _imported_beside(files):
+        digest.update(file.name.encode() + _content(file))
     return digest.hexdigest() if users else ""
 
 
+def _imported_beside(files: Sequence[Path]) -> list[Path]:
+    """The modules in the directories of ``files`` that these import, and what those import."""
+    known = dict.fromkeys(files)
+    waiting = [*known]
+    while waiting:
+        file = waiting.pop()
+        for name in _names_imported(file):
+            beside = file.with_name(f"{name.rpartition('.')[2]}.py")
+            if beside not in known and beside.is_file():
+                known[beside] = None
+                waiting.append(beside)
+    return sorted(known.keys() - set(files))
+
+
+def _names_imported(file: Path) -> Iterator[str]:
+    try:
+        tree = ast.parse(_content(file))
+    except (SyntaxError, ValueError):  # changed since it was imported
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (each.name for each in node.names)
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def _content(file: Path) -> bytes:
+    """The content of a file; empty if it cannot be read."""
+    with contextlib.suppress(OSError):
+        return file.read_bytes()
+    return b""
+
+
 @contextlib.contextmanager
-def faults_told(source: type[Source]) -> Iterator[None]:
+def faults_reported(source: type[Source]) -> Iterator[None]:
     """While code of an importer runs: what a user's raises becomes a :class:`UserError`."""
     try:
         yield

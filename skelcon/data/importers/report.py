@@ -116,7 +116,7 @@ def by_reason(skipped: Sequence[SkippedFile]) -> list[SkippedGroup]:
 def notes_on_sides(splits: Mapping[str, NDArray[np.integer]]) -> Iterator[Note]:
     """What is missing of the protocols of a data set."""
     if not splits:
-        yield Note("splits", "there are none: nothing says who trains and who tests")
+        yield Note("splits", "there are none: no clip is assigned to training or test")
     for protocol, sides in splits.items():
         if missing := empty_side(sides):
             yield Note("splits", f"{protocol} has no {missing} clip: nothing can be run on it")

@@ -41,7 +41,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Side:
-    """Who trains (``part`` 0) or tests (1) in a protocol (None if nothing says which it is).
+    """The training clips (``part`` 0) or test clips (1) of a protocol (None if it is not known).
 
     Attributes:
         clips: their padded coordinates, or why these cannot be read at all.
@@ -127,10 +127,9 @@ def places_of(sides: Sequence[Side]) -> list[tuple[int, int]]:
     return [places[clip] for clip in sorted(places)]
 
 
-def stretches(side: int, count: int) -> list[Stretch]:
-    """All of ``count`` clips."""
-    starts = range(0, count, STRETCH)
-    return [Stretch(side, at, min(at + STRETCH, count)) for at in starts]
+def stretches(side: int, count: int, step: int = STRETCH) -> list[Stretch]:
+    """All of ``count`` clips, in stretches of ``step``."""
+    return [Stretch(side, at, min(at + step, count)) for at in range(0, count, step)]
 
 
 def runs(places: Sequence[tuple[int, int]]) -> Iterator[Stretch]:

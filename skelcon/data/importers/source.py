@@ -39,7 +39,7 @@ class RawClip:
 
     ``file`` is its name in a report, if that is not the clip's name. Where a file lists the bodies
     of each frame in any order, ``ids`` (M, T) are which they are, -1 where it does not say.
-    ``counts`` are what an import adds up and tells (``frames interpolated``).
+    ``counts`` are what an import adds up and reports (``frames interpolated``).
     """
 
     info: ClipInfo
@@ -193,14 +193,14 @@ class Source(ABC):
         """Protocol -> an (N,) row for the clips that were read: 0 trains, 1 tests, -1 neither."""
 
     def notes(self, infos: Sequence[ClipInfo]) -> Iterator[Note]:
-        """What else to tell of the import of these clips; here the files that are not used."""
+        """What else to report of the import of these clips; here the files that are not used."""
         yield from self.unused_files()
 
-    def unused_files(self, told: Iterable[Path] = ()) -> Iterator[Note]:
-        """The files in the folders of this source that are neither used nor ``told``."""
+    def unused_files(self, reported: Iterable[Path] = ()) -> Iterator[Note]:
+        """The files in the folders of this source that are neither used nor ``reported``."""
         if not self.path.is_dir():
             return
-        used = {*self.files, *told}
+        used = {*self.files, *reported}
         others = [
             file.name
             for folder in sorted({file.parent for file in self.files})

@@ -1,13 +1,13 @@
 """Bodies followed over the frames of a clip, phantoms dropped, and the rest ranked.
 
-A sensor lists the bodies of a frame in any order, and lists things that are no bodies. Here a body
-is followed by the ids of the file where these can be used, and by least motion of its centre where
-not; what was lost and found again near by is one body. Phantoms are told by the rules, and with the
-thresholds, of the public preprocessing of NTU RGB+D (of HCN's authors, and CTR-GCN's after them):
+A sensor lists the bodies of a frame in any order, and lists things that are not bodies. Here a body
+is followed by the ids of the file where these can be used, else by least motion of its centre. A
+body that is lost and found again near by is one body. Phantoms are found by the rules and
+thresholds of the public preprocessing of NTU RGB+D (HCN's authors, and CTR-GCN's after them):
 
 - ``short``: seen in at most 11 frames, and in less than half as many as the body seen longest;
 - ``wide``: wider than 0.8 of its height in 69.8 % of its frames or more, while another is not;
-- ``motion``: the variance of its joints is not within 0.09 and 2 m², while that of another is.
+- ``motion``: the variance of its joints is not within 0.09 and 2 m², while another body's is.
 
 A clip never loses its last body. What is left is ranked by presence times motion.
 """
@@ -142,7 +142,7 @@ def _reach(unseen: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _followed(centres: Clip, present: NDArray[np.bool_]) -> Ids:
-    """(M, T) ids by least motion: of each frame the bodies are dealt to those of the last ones."""
+    """(M, T) ids by least motion: the bodies of a frame are assigned to the bodies seen last."""
     from scipy.optimize import linear_sum_assignment  # takes a moment that others need not spend
 
     ids = np.full(present.shape, -1, np.int64)

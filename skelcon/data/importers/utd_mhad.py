@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +37,8 @@ class UtdMhad(ClipFiles):
     def find(cls, path: Path) -> Source | None:
         """The clips' files in a directory, by action, subject and trial."""
         found = files_named(path, _NAME)
-        return (
-            cls(path, sorted(found, key=lambda file: numbers_in(file.name, _NAME)))
-            if found
-            else None
-        )
+        found.sort(key=lambda file: numbers_in(file.name, _NAME))
+        return cls(path, found) if found else None
 
     def info(self, name: str) -> ClipInfo:
         """Action and subject of a file's name."""
@@ -50,7 +46,7 @@ class UtdMhad(ClipFiles):
         if not 1 <= action <= len(CLASS_NAMES):
             raise ValueError(f"action {action} is not one of 1 to {len(CLASS_NAMES)}")
         if subject > _LARGEST_SUBJECT:
-            raise ValueError(f"subject {subject} is no subject")
+            raise ValueError(f"subject {subject} is beyond all subjects")
         return ClipInfo(name.removesuffix("_skeleton.mat"), action - 1, subject)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
@@ -61,18 +57,12 @@ class UtdMhad(ClipFiles):
     def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
         """(1, T, 20, 3) metres."""
         check_file(path, LARGEST)
-        values = _variable(path)
+        values = read_mat(path, "d_skel", LARGEST).get("d_skel")
+        if values is None:
+            raise ValueError("has no variable d_skel")
         if values.ndim != 3 or values.shape[:2] != (20, 3) or not values.shape[2]:
             raise ValueError(f"d_skel has shape {values.shape}, not (20, 3, T)")
         if not np.issubdtype(values.dtype, np.number) or np.iscomplexobj(values):
             raise ValueError(f"d_skel holds {values.dtype}, not real numbers")
         clip: NDArray[np.float64] = np.asarray(values, np.float64).transpose(2, 0, 1)[None]
         return clip
-
-
-def _variable(path: Path) -> NDArray[Any]:
-    """The array d_skel of a file; ``ValueError`` if the file is damaged."""
-    values = read_mat(path, "d_skel", LARGEST).get("d_skel")
-    if values is None:
-        raise ValueError("has no variable d_skel")
-    return values

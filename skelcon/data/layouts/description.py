@@ -82,7 +82,7 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
                 "another joint"
             )
     if read.dimensions == 2 and read.up not in ("y", "-y"):
-        raise UserError(f"{at(('up',))}: up: '{read.up}' is no axis of 2D: y and -y are valid")
+        raise UserError(f"{at(('up',))}: up: '{read.up}' is not an axis of 2D: y and -y are valid")
     mirror = None if read.mirror is None else joints.pairs("mirror", read.mirror)
     if mirror is None:
         joints.check_sides()
@@ -109,7 +109,7 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
 
 
 class _Joints:
-    """Joint names to indices; an unknown name is an error that tells where it stands."""
+    """Joint names to indices; an unknown name is an error that says where it stands."""
 
     def __init__(self, names: tuple[str, ...], at: Place) -> None:
         self.names, self.at = names, at

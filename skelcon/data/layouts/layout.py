@@ -18,7 +18,6 @@ Dimensions = Literal[2, 3]
 
 LEFT, RIGHT, MIDDLE = 0, 1, 2
 _SIDES = {"left": "right", "right": "left"}
-_METRES = {"m": 1.0, "cm": 0.01, "mm": 0.001}
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class SkeletonLayout:
         centre: the point that normalisation moves to the origin.
         spine: (bottom, top) points of the line that is turned to z.
         shoulders: (right, left) points of the line that is turned to x.
-        mirror: (left, right) pairs of joints; None if ``left`` and ``right`` in their names tell.
+        mirror: (left, right) pairs of joints; None if their names say it (``left``, ``right``).
         same_as: (joint, name) pairs: what other layouts call a joint, for `joint_mapping`.
         up: the axis that points up in the files of this layout.
         unit: of the coordinates in these files. An import gives metres; ``px`` stays.
@@ -86,7 +85,7 @@ class SkeletonLayout:
 
     @property
     def mirrored(self) -> tuple[int, ...]:
-        """For each joint that of the other side; a joint of the middle is its own.
+        """For each joint its counterpart on the other side; a joint of the middle is its own.
 
         >>> layout = SkeletonLayout("tiny", ("left_hip", "hips", "right_hip"), ((0, 1), (2, 1)), 1,
         ...                         (1, 1), (2, 0))
@@ -94,7 +93,7 @@ class SkeletonLayout:
         (2, 1, 0)
 
         Raises:
-            ValueError: if the names shall tell, and a joint's other side is missing.
+            ValueError: if the names decide, and a joint has no counterpart.
         """
         if self.mirror is not None:
             other = {a: b for pair in self.mirror for a, b in (pair, pair[::-1])}
@@ -126,11 +125,6 @@ class SkeletonLayout:
     def named(self, point: Point) -> str:
         """A point in words, such as ``left_hip+right_hip``."""
         return "+".join(self.joints[joint] for joint in joints_of(point))
-
-    @property
-    def metres(self) -> float | None:
-        """What the coordinates of a file are multiplied with to be metres; None for ``px``."""
-        return _METRES.get(self.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able description, in which optional fields appear if they are not the default.

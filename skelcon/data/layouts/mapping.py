@@ -1,4 +1,4 @@
-"""Which joint of one layout stands for which of another, and how its axes are turned."""
+"""From the joints of one layout to the joints of another, and how the axes are turned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SYNONYMS = {
     "mid_hip": "hip_centre",
     "pelvis": "hip_centre",
 }
-"""A joint -> what all layouts call it; ``same_as`` of a layout goes before."""
+"""A joint -> what all layouts call it; ``same_as`` of a layout has priority."""
 
 MEANS = {
     "hip_centre": ("left_hip", "right_hip"),
@@ -89,7 +89,7 @@ def _points(layout: SkeletonLayout) -> dict[str, Point]:
 
 
 def axes_turned(source: SkeletonLayout, target: SkeletonLayout) -> NDArray[np.float64] | None:
-    """The matrix R that brings the axes of ``source`` to those of ``target``; None if they agree.
+    """The matrix R that turns the axes of ``source`` to the axes of ``target``; None if they agree.
 
     A joint x of ``source`` is R x, with entries 0, 1 and -1. R is a rotation; in 2D it changes the
     sign of y.

@@ -42,7 +42,7 @@ class Layouts(Mapping[str, SkeletonLayout]):
         """Add a layout, or the one in a mapping or in a YAML file; the same one again is no error.
 
         Raises:
-            UserError: if it is not valid, or its name is that of another layout.
+            UserError: if it is not valid, or another layout has its name.
         """
         if isinstance(layout, SkeletonLayout):
             # read again, so that what code made is as valid as what a file says
@@ -56,7 +56,7 @@ class Layouts(Mapping[str, SkeletonLayout]):
         """The layout in a YAML file, which is not registered.
 
         Raises:
-            UserError: if it is not valid, or its name is that of another layout.
+            UserError: if it is not valid, or another layout has its name.
         """
         return self._free(described(path), f"'{path}': ")
 

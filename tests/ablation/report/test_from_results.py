@@ -65,7 +65,7 @@ def test_unknown_and_damaged_tables_are_errors_of_one_line(
     (tmp_path / "other-name").rename(tmp_path / "tiny")
     (header,) = tmp_path.glob("data/*/index.npz")
     header.write_bytes(b"")
-    with pytest.raises(UserError, match="is no header of a data set"):
+    with pytest.raises(UserError, match="is not the header of a data set"):
         load_plan(tmp_path, "tiny")
     (tmp_path / "tiny" / "study.json").write_text('{"study": {}}')
     with pytest.raises(UserError, match=r"study\.json' is damaged"):

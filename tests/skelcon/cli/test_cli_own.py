@@ -75,7 +75,7 @@ def test_a_dry_run_tells_draws_and_imports_nothing(run: Run, raw: Path, here: Pa
     assert facts["classes"] == "2 of 3 to 4 clips: class 1, class 2"
     assert "msr-action3d: 20 joints, 3D; bodies: 1 in 6 clips" in facts["layout"]
     assert "1.5" in facts["size"]
-    assert "a01_s04_e01.txt: nobody is present" in printed
+    assert "a01_s04_e01.txt: no body is present" in printed
     assert "--split group:subject" in printed
     assert not (here / "out").exists()
     with Image.open(here / "out.png") as picture:

@@ -139,9 +139,9 @@ def refusal(unpickled: Callable[[bytes], Any]) -> Callable[[bytes], str]:
     def refusal(content: bytes) -> str:
         with pytest.raises(ValueError, match=r".") as caught:
             unpickled(content)
-        told = str(caught.value)
-        assert told.isprintable()
-        assert len(told) < 300
-        return told
+        message = str(caught.value)
+        assert message.isprintable()
+        assert len(message) < 300
+        return message
 
     return refusal

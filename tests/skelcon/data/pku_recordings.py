@@ -72,10 +72,10 @@ def write_source(folder: Path) -> Path:
 
 
 def check_clips(dataset: SkeletonDataset, labels: Mapping[str, Sequence[Row]]) -> None:
-    told = [(video, at, *row) for video, rows in labels.items() for at, row in enumerate(rows, 1)]
-    assert dataset.clip_names == tuple(f"{video}-{at:03d}" for video, at, *_ in told)
-    assert dataset.labels.tolist() == [number - 1 for _, _, number, *_ in told]
-    for at, (video, _, _, start, end, _) in enumerate(told):
+    listed = [(video, at, *row) for video, rows in labels.items() for at, row in enumerate(rows, 1)]
+    assert dataset.clip_names == tuple(f"{video}-{at:03d}" for video, at, *_ in listed)
+    assert dataset.labels.tolist() == [number - 1 for _, _, number, *_ in listed]
+    for at, (video, _, _, start, end, _) in enumerate(listed):
         expected = np.zeros((dataset.max_bodies, end - start, 25, 3), np.float32)
         frames = values_of(video)[start:end].astype(np.float32).reshape(-1, 2, 25, 3)
         expected[: frames.shape[1]] = frames.transpose(1, 0, 2, 3)

@@ -129,7 +129,7 @@ def test_clips_are_imported_in_metres(tmp_path: Path, user_error: Callable[..., 
     ("old", "new", "reason"),
     [
         ("Frames: 4", "Frames: 5", "says that it has 5 frames, and has 4"),
-        ("MOTION", "MOTIO", "no word of BVH"),
+        ("MOTION", "MOTIO", "not a keyword of BVH"),
         ("OFFSET 0 50 0", "OFFSET 0 50", "three numbers"),
         ("Zrotation", "Wrotation", "unknown channel 'Wrotation'"),
         ("}\nMOTION", "MOTION", "not closed"),
@@ -137,7 +137,7 @@ def test_clips_are_imported_in_metres(tmp_path: Path, user_error: Callable[..., 
         ("Time: 0.0333\n", "Time: 0.0333\n1 2\n", "2 values, not the 15"),
     ],
 )
-def test_damage_is_told(tmp_path: Path, old: str, new: str, reason: str):
+def test_damage_is_reported(tmp_path: Path, old: str, new: str, reason: str):
     whole = text(motion())
     assert old in whole
     file = tmp_path / "clip.bvh"

@@ -331,12 +331,12 @@ def test_errors_come_first_and_names_end(made: Callable[..., SkeletonDataset]):
     assert [len(one.names) for one in findings.findings] == [10, 0, 10]
     assert findings.errors == findings.findings[:2]
     assert findings.notes == findings.findings[2:]
-    told = findings.to_dict()
-    assert told["ok"] is False
-    assert told["findings"] == tuple(map(asdict, findings.findings))
+    values = findings.to_dict()
+    assert values["ok"] is False
+    assert values["findings"] == tuple(map(asdict, findings.findings))
 
 
-def test_progress_is_told_of_all_clips(made: Callable[..., SkeletonDataset]):
+def test_progress_counts_all_clips(made: Callable[..., SkeletonDataset]):
     calls: list[tuple[int, int]] = []
     check_dataset(made(), lambda done, total: calls.append((done, total)))
     assert calls[-1] == (12, 12)

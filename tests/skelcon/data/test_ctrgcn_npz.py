@@ -275,8 +275,8 @@ def test_other_kinds_of_arrays(save: Save, tmp_path: Path, dtype: str):
     )
     assert skipped == []
     for at in range(6):
-        told = expected(at).astype("f2" if dtype == "f2" else "f4").astype(np.float32)
-        np.testing.assert_array_equal(dataset.clip(at), told)
+        clip = expected(at).astype("f2" if dtype == "f2" else "f4").astype(np.float32)
+        np.testing.assert_array_equal(dataset.clip(at), clip)
 
 
 def test_a_large_archive_takes_the_memory_of_a_clip(tmp_path: Path):
@@ -307,7 +307,7 @@ def test_a_large_archive_takes_the_memory_of_a_clip(tmp_path: Path):
     assert len(read) == count
     for at in (0, -1):
         np.testing.assert_array_equal(read[at].coordinates, expected(2))
-    assert {bad.reason for bad in read[1:-1]} == {"nobody is present in any frame"}
+    assert {bad.reason for bad in read[1:-1]} == {"no body is present in any frame"}
 
 
 def test_absurd_headers_in_an_archive(tmp_path: Path, user_error: UserErrorOf):
@@ -397,7 +397,7 @@ def test_more_labels_than_any_data_set_has(tmp_path: Path, user_error: UserError
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for key, shape in (("x_train", (1 << 26, 1, 60)), ("y_train", (1 << 26,))):
             header = io.BytesIO()
-            told = {"descr": "|i1", "fortran_order": False, "shape": shape}
-            np.lib.format.write_array_header_1_0(header, told)
+            header_of = {"descr": "|i1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, header_of)
             archive.writestr(f"{key}.npy", header.getvalue() + bytes(1 << 20))
     user_error(lambda: import_dataset(path, tmp_path / "set"), path, "no data set has as many")

@@ -68,20 +68,20 @@ def is_mapped(values: np.ndarray | None) -> bool:
 @settings(max_examples=25, deadline=None)
 @given(sources())
 def test_what_is_written_is_what_is_opened(write: Write, source: tuple):
-    told, given_clips, splits = source
+    infos, given_clips, splits = source
     with tempfile.TemporaryDirectory() as folder:
-        closed = write(Path(folder) / "set", told, given_clips, splits)
+        closed = write(Path(folder) / "set", infos, given_clips, splits)
         opened = SkeletonDataset.open(str(Path(folder) / "set"))
         bodies = max(len(clip) for clip in given_clips)
         for dataset in (closed, opened):
-            assert len(dataset) == len(told)
+            assert len(dataset) == len(infos)
             assert dataset.max_bodies == bodies
             assert dataset.lengths.tolist() == [clip.shape[1] for clip in given_clips]
-            assert dataset.labels.tolist() == [info.label for info in told]
+            assert dataset.labels.tolist() == [info.label for info in infos]
             for name in COLUMNS:
-                values = [getattr(info, name) for info in told]
+                values = [getattr(info, name) for info in infos]
                 assert dataset.columns[name].tolist() == values
-            assert dataset.clip_names == tuple(info.name for info in told)
+            assert dataset.clip_names == tuple(info.name for info in infos)
             assert dataset.class_names == ("sit", "stand", "jump")
             assert set(dataset.splits) == set(splits)
             for name, row in splits.items():
@@ -103,28 +103,28 @@ def test_what_is_written_is_what_is_opened(write: Write, source: tuple):
 def test_the_fingerprint_knows_each_coordinate_label_and_side(
     write: Write, source: tuple, data: st.DataObject
 ):
-    told, given_clips, splits = source
-    at = data.draw(st.integers(0, len(told) - 1))
+    infos, given_clips, splits = source
+    at = data.draw(st.integers(0, len(infos) - 1))
     clip = given_clips[at].copy()
     place = tuple(data.draw(st.integers(0, size - 1)) for size in clip.shape)
     clip[place] = np.nextafter(clip[place], np.float32(np.inf))
     if not clip.any():
         clip[place] = 1
     moved = [*given_clips[:at], clip, *given_clips[at + 1 :]]
-    label = replace(told[at], label=(told[at].label + 1) % 3)
-    labelled = [*told[:at], label, *told[at + 1 :]]
-    sides = {"xsub": np.zeros(len(told), int), **splits}
+    label = replace(infos[at], label=(infos[at].label + 1) % 3)
+    labelled = [*infos[:at], label, *infos[at + 1 :]]
+    sides = {"xsub": np.zeros(len(infos), int), **splits}
     other = {**sides, "xsub": sides["xsub"].copy()}
     other["xsub"][at] = (other["xsub"][at] + 2) % 3 - 1
     with tempfile.TemporaryDirectory() as folder:
-        base = write(Path(folder) / "a", told, given_clips, sides).fingerprint
-        assert write(Path(folder) / "b", told, given_clips, sides, name="b").fingerprint == base
-        assert write(Path(folder) / "a", told, moved, sides).fingerprint != base
+        base = write(Path(folder) / "a", infos, given_clips, sides).fingerprint
+        assert write(Path(folder) / "b", infos, given_clips, sides, name="b").fingerprint == base
+        assert write(Path(folder) / "a", infos, moved, sides).fingerprint != base
         assert write(Path(folder) / "a", labelled, given_clips, sides).fingerprint != base
-        assert write(Path(folder) / "a", told, given_clips, other).fingerprint != base
+        assert write(Path(folder) / "a", infos, given_clips, other).fingerprint != base
 
 
-TOLD = (ClipInfo("one", 0, 1, 2, 3), ClipInfo("two", 2, 4, 5, 6))
+INFOS = (ClipInfo("one", 0, 1, 2, 3), ClipInfo("two", 2, 4, 5, 6))
 
 
 def two_clips() -> list[np.ndarray]:
@@ -147,10 +147,10 @@ def two_clips() -> list[np.ndarray]:
         {"layout": {"centre": 1}},
         {"layout": {"spine": (1, 0)}},
         {"layout": {"shoulders": (2, 3)}},
-        {"infos": (replace(TOLD[0], name="uno"), TOLD[1])},
-        {"infos": (replace(TOLD[0], subject=9), TOLD[1])},
-        {"infos": (replace(TOLD[0], camera=9), TOLD[1])},
-        {"infos": (replace(TOLD[0], setup=9), TOLD[1])},
+        {"infos": (replace(INFOS[0], name="uno"), INFOS[1])},
+        {"infos": (replace(INFOS[0], subject=9), INFOS[1])},
+        {"infos": (replace(INFOS[0], camera=9), INFOS[1])},
+        {"infos": (replace(INFOS[0], setup=9), INFOS[1])},
         {"clips": two_clips()[::-1]},
         {"splits": {}},
         {"splits": {"xview": np.array([0, 1])}},
@@ -161,7 +161,7 @@ def two_clips() -> list[np.ndarray]:
 def test_the_fingerprint_knows_all_that_decides_a_number(
     write: Write, tiny: SkeletonLayout, tmp_path: Path, change: dict
 ):
-    base = {"infos": TOLD, "clips": two_clips(), "splits": {"xsub": np.array([0, 1])}}
+    base = {"infos": INFOS, "clips": two_clips(), "splits": {"xsub": np.array([0, 1])}}
     if "layout" in change:
         change = {"layout": replace(tiny, **change["layout"])}
     first = write(tmp_path / "first", **base)
@@ -171,8 +171,8 @@ def test_the_fingerprint_knows_all_that_decides_a_number(
 
 
 def test_the_fingerprint_is_of_the_content_alone(write: Write, tmp_path: Path):
-    first = write(tmp_path / "first", TOLD, two_clips())
-    second = write(tmp_path / "deep" / "down" / "second", TOLD, two_clips(), name="other name")
+    first = write(tmp_path / "first", INFOS, two_clips())
+    second = write(tmp_path / "deep" / "down" / "second", INFOS, two_clips(), name="other name")
     assert first.fingerprint == second.fingerprint
     assert (first.name, second.name) == ("tried", "other name")
     moved = first.path.rename(tmp_path / "moved")
@@ -180,7 +180,7 @@ def test_the_fingerprint_is_of_the_content_alone(write: Write, tmp_path: Path):
 
 
 def test_the_digest_tells_a_flipped_bit(write: Write, tmp_path: Path):
-    dataset = write(tmp_path / "set", TOLD, two_clips())
+    dataset = write(tmp_path / "set", INFOS, two_clips())
     frames = np.lib.format.open_memmap(tmp_path / "set" / "frames.npy", mode="r+")
     frames[3, 2, 1] = np.nextafter(frames[3, 2, 1], np.float32(9))
     del frames
@@ -191,8 +191,8 @@ def test_the_digest_tells_a_flipped_bit(write: Write, tmp_path: Path):
 
 def test_the_header_is_kept(write: Write, tiny: SkeletonLayout, tmp_path: Path):
     options = Normalisation(centre=False)
-    told = {"normalisation": options, "synthetic": True, "family": "some family"}
-    write(tmp_path / "set", TOLD, **told)
+    header = {"normalisation": options, "synthetic": True, "family": "some family"}
+    write(tmp_path / "set", INFOS, **header)
     dataset = SkeletonDataset.open(tmp_path / "set")
     assert dataset.layout == tiny
     assert dataset.normalisation == options
@@ -202,7 +202,7 @@ def test_the_header_is_kept(write: Write, tiny: SkeletonLayout, tmp_path: Path):
 
 
 def test_nothing_on_disk_is_pickled(write: Write, tmp_path: Path):
-    write(tmp_path / "set", TOLD, splits={"xsub": np.array([0, 1])})
+    write(tmp_path / "set", INFOS, splits={"xsub": np.array([0, 1])})
     assert {file.name for file in (tmp_path / "set").iterdir()} == {
         "frames.npy",
         "index.npz",
@@ -216,7 +216,7 @@ def test_nothing_on_disk_is_pickled(write: Write, tmp_path: Path):
 
 @pytest.mark.parametrize("index", [2, 99])
 def test_a_clip_that_is_not_there(write: Write, tmp_path: Path, index: int):
-    dataset = write(tmp_path / "set", TOLD)
+    dataset = write(tmp_path / "set", INFOS)
     with pytest.raises(IndexError):
         dataset.clip(index)
 
@@ -247,7 +247,7 @@ def refused() -> dict[str, tuple[ClipInfo, np.ndarray]]:
 def test_the_writer_refuses(tiny: SkeletonLayout, tmp_path: Path, write: Write, case: str):
     info, clip = refused()[case]
     with pytest.raises(ValueError, match=r"\w"):
-        write(tmp_path / "set", [TOLD[0], info], [two_clips()[0], clip])
+        write(tmp_path / "set", [INFOS[0], info], [two_clips()[0], clip])
     assert list(tmp_path.iterdir()) == []
 
 
@@ -264,14 +264,14 @@ def test_a_refused_clip_leaves_no_trace_in_the_others(
         family="made",
         normalisation=Normalisation(),
     ) as writer:
-        writer.add(TOLD[0], first)
+        writer.add(INFOS[0], first)
         with pytest.raises(ValueError, match=r"\w"):
             writer.add(*refused()[case])
-        writer.add(TOLD[1], second)
-        assert writer.infos == TOLD
+        writer.add(INFOS[1], second)
+        assert writer.infos == INFOS
         dataset = writer.close({})
     assert dataset.fingerprint == dataset.content_digest()
-    assert dataset.fingerprint == write(tmp_path / "other", TOLD, two_clips()).fingerprint
+    assert dataset.fingerprint == write(tmp_path / "other", INFOS, two_clips()).fingerprint
 
 
 def test_no_clips_are_refused(write: Write, tmp_path: Path, user_error: Callable[..., str]):
@@ -285,7 +285,7 @@ def test_a_block_that_raises_changes_nothing(
     write: Write, tiny: SkeletonLayout, tmp_path: Path, error: type[BaseException], before: bool
 ):
     if before:
-        write(tmp_path / "set", TOLD, two_clips())
+        write(tmp_path / "set", INFOS, two_clips())
         kept = {file.name: file.read_bytes() for file in (tmp_path / "set").iterdir()}
 
     def half() -> None:
@@ -297,7 +297,7 @@ def test_a_block_that_raises_changes_nothing(
             family="made",
             normalisation=Normalisation(),
         ) as writer:
-            writer.add(TOLD[0], two_clips()[0])
+            writer.add(INFOS[0], two_clips()[0])
             raise error("stop")
 
     with pytest.raises(error):
@@ -311,9 +311,9 @@ def test_a_block_that_raises_changes_nothing(
 
 
 def test_an_older_data_set_is_replaced_whole(write: Write, tmp_path: Path):
-    old = write(tmp_path / "set", TOLD, two_clips())
+    old = write(tmp_path / "set", INFOS, two_clips())
     (tmp_path / "set" / "import-report.json").write_text("{}")
-    new = write(tmp_path / "set", TOLD[:1])
+    new = write(tmp_path / "set", INFOS[:1])
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
     assert not (tmp_path / "set" / "import-report.json").exists()
     assert len(SkeletonDataset.open(tmp_path / "set")) == 1
@@ -324,7 +324,7 @@ def test_an_older_data_set_is_replaced_whole(write: Write, tmp_path: Path):
 
 def test_a_file_in_the_way_is_replaced(write: Write, tmp_path: Path):
     (tmp_path / "set").write_text("a file")
-    write(tmp_path / "set", TOLD)
+    write(tmp_path / "set", INFOS)
     assert len(SkeletonDataset.open(tmp_path / "set")) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
 
@@ -333,16 +333,16 @@ def test_a_link_in_the_way_leaves_nothing_beside_it(write: Write, tmp_path: Path
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "kept").write_text("mine")
     (tmp_path / "set").symlink_to(tmp_path / "elsewhere")
-    write(tmp_path / "set", TOLD)
+    write(tmp_path / "set", INFOS)
     assert len(SkeletonDataset.open(tmp_path / "set")) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "set"]
     assert (tmp_path / "elsewhere" / "kept").read_text() == "mine"
 
 
 def test_what_an_interrupted_replacement_left_does_not_stop_the_next(write: Write, tmp_path: Path):
-    write(tmp_path / "set", TOLD)
+    write(tmp_path / "set", INFOS)
     for name in (".set.old", ".set.tmp", ".set.abcdefgh"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "frames.npy").write_text("left over")
-    write(tmp_path / "set", TOLD[:1])
+    write(tmp_path / "set", INFOS[:1])
     assert len(SkeletonDataset.open(tmp_path / "set")) == 1

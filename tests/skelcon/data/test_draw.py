@@ -182,5 +182,7 @@ def test_other_commands_do_not_wait_for_matplotlib():
         "import sys, skelcon.cli; early = 'matplotlib' in sys.modules; import skelcon.data.draw; "
         "print(early, 'matplotlib.pyplot' in sys.modules)"
     )
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.split() == ["False", "False"]
+    printed = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert printed.stdout.split() == ["False", "False"]

@@ -264,7 +264,7 @@ def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format
 
 
 @pytest.mark.parametrize(
-    ("told", "protocol"),
+    ("stated", "protocol"),
     [
         (["xview"], "xview"),
         (["Cross-Setup"], "xsetup"),
@@ -277,19 +277,19 @@ def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format
     ],
 )
 def test_the_protocol_that_an_archive_tells(
-    made: Made, tmp_path: Path, told: object, protocol: str
+    made: Made, tmp_path: Path, stated: object, protocol: str
 ):
     (out,) = export_dataset(made("own"), tmp_path / "own.npz", "ctrgcn-npz")
     with np.load(out) as arrays:
         kept = {name: arrays[name] for name in arrays.files if name != "skelcon"}
-        np.savez(tmp_path / "other.npz", **{**kept, "protocol": np.array(told)})
+        np.savez(tmp_path / "other.npz", **{**kept, "protocol": np.array(stated)})
     back, skipped = import_dataset(tmp_path / "other.npz", tmp_path / "back", RAW)
     assert skipped == []
     assert list(back.splits) == [protocol]
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_progress_is_told(made: Made, tmp_path: Path, format: str):
+def test_progress_is_reported(made: Made, tmp_path: Path, format: str):
     done = []
     dataset = made("own")
     export_dataset(dataset, tmp_path / "out", format, progress=lambda *counts: done.append(counts))
@@ -354,8 +354,8 @@ def test_what_cannot_be_exported(made: Made, write: Write, tmp_path: Path, user_
     ntu, own, out = made("ntu"), made("own"), tmp_path / "out"
     before = sorted(tmp_path.iterdir())
 
-    def refused(told: tuple[str, ...], *arguments: Any) -> None:
-        user_error(lambda: export_dataset(*arguments), *told)
+    def refused(named: tuple[str, ...], *arguments: Any) -> None:
+        user_error(lambda: export_dataset(*arguments), *named)
         assert sorted(tmp_path.iterdir()) == before
 
     refused(("pyskl-pk'", "did you mean 'pyskl-pkl'"), ntu, out, "pyskl-pk")

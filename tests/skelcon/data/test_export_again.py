@@ -237,7 +237,7 @@ def spoiled(out: Path, format: str, change: Callable[[str], str]) -> None:
 
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "named"),
     [
         (lambda text: text[:-9], "damaged"),
         (lambda text: "[1]", "damaged"),
@@ -252,12 +252,12 @@ def spoiled(out: Path, format: str, change: Callable[[str], str]) -> None:
         ),
     ],
 )
-def test_a_damaged_record_is_told_and_no_clip_is_lost(
+def test_a_damaged_record_is_reported_and_no_clip_is_lost(
     made: Callable[..., SkeletonDataset],
     tmp_path: Path,
     format: str,
     change: Callable[[str], str],
-    told: str,
+    named: str,
 ):
     # (a layout that is known by its number of joints)
     rng = np.random.default_rng(0)
@@ -268,7 +268,7 @@ def test_a_damaged_record_is_told_and_no_clip_is_lost(
     spoiled(out, format, change)
     back, skipped = import_dataset(out, tmp_path / "back", NO, max_bad=0.2)
     assert [type(one) for one in skipped] == [SkippedFile]
-    assert re.search(told, skipped[0].reason)
+    assert re.search(named, skipped[0].reason)
     assert "read as any other" in skipped[0].reason
     assert sorted(back.clip_names) == sorted(dataset.clip_names)
     assert back.family == format

@@ -24,7 +24,7 @@ def clip_of(seed: int, frames: int = 6) -> np.ndarray:
     return rng.normal((0, 0, 3), (0.1, 0.4, 0.1), (1, frames, 25, 3)).astype(np.float32)
 
 
-def told(source: Path, place: Path, **options: object) -> tuple[SkeletonDataset, dict[str, str]]:
+def noted(source: Path, place: Path, **options: object) -> tuple[SkeletonDataset, dict[str, str]]:
     """The data set, and the notes of its import: what each is about and names, to its text.
 
     That the noise which stands for bodies is none is left out.
@@ -97,7 +97,7 @@ def test_labels_and_lists_of_videos_that_are_not_there(tmp_path: Path):
     (source / "cross_subject_v2.txt").write_text(
         "Training videos:\nA01N01-L, A01N09-R\nValidation videos:\nA01N02-L"
     )
-    dataset, notes = told(source, tmp_path / "set")
+    dataset, notes = noted(source, tmp_path / "set")
     assert len(dataset) == 7
     assert notes == {
         "labels A01N03-L.txt": "1 label file without skeletons, 3 clips lost",
@@ -114,27 +114,27 @@ def test_files_that_are_not_used_are_listed(tmp_path: Path):
     (source / "S001C001P001R001A001.skeleton.bak").write_text("x")
     (source / "readme.txt").write_text("x")
     (source / ".hidden").write_text("x")
-    _, notes = told(source, tmp_path / "set")
+    _, notes = noted(source, tmp_path / "set")
     assert notes == {
         "files S001C001P001R001A001.skeleton.bak,readme.txt": "2 files of the folder not used"
     }
 
 
-def test_one_name_that_makes_another_data_set_is_told(tmp_path: Path):
+def test_one_name_that_makes_another_data_set_is_reported(tmp_path: Path):
     strange = "S001C001P001R001A061"
     source = write_ntu(tmp_path / "ntu", [*NTU_NAMES, strange])
-    dataset, notes = told(source, tmp_path / "set")
+    dataset, notes = noted(source, tmp_path / "set")
     assert dataset.name == "ntu120"
     assert "NTU RGB+D 120" in notes[f"names {strange}"]
     assert "--exclude" in notes[f"names {strange}"]
-    dataset, notes = told(source, tmp_path / "set", exclude={strange})
+    dataset, notes = noted(source, tmp_path / "set", exclude={strange})
     assert (dataset.name, dataset.num_classes) == ("ntu60", 60)
     assert not any(key.startswith("names") for key in notes)
 
 
 def test_the_larger_data_set_itself_is_nothing_odd(tmp_path: Path):
     names = [f"S018C001P001R001A{a:03d}" for a in range(55, 71)]
-    _, notes = told(write_ntu(tmp_path / "ntu", names), tmp_path / "set")
+    _, notes = noted(write_ntu(tmp_path / "ntu", names), tmp_path / "set")
     assert not any(key.startswith("names") for key in notes)
 
 
@@ -144,29 +144,29 @@ def test_a_second_array_of_a_known_kind_is_listed(tmp_path: Path):
         clips = np.concatenate([clip_of(at) for at in range(2)]).reshape(2, 6, 75)
         values[f"x_{part}"], values[f"y_{part}"] = clips, np.array([0, 1])
     np.savez(tmp_path / "mine_xsub.npz", **values)  # type: ignore[arg-type]
-    _, notes = told(tmp_path / "mine_xsub.npz", tmp_path / "set")
+    _, notes = noted(tmp_path / "mine_xsub.npz", tmp_path / "set")
     (text,) = notes.values()
     assert list(notes) == ["arrays seen,x_val,y_val"]
     assert "not used" in text
 
 
-def test_a_protocol_that_no_name_says_is_told(tmp_path: Path):
+def test_a_protocol_that_no_name_says_is_reported(tmp_path: Path):
     values = {f"x_{part}": clip_of(0).reshape(1, 6, 75) for part in ("train", "test")}
     labels = {f"y_{part}": np.array([0]) for part in ("train", "test")}
     np.savez(tmp_path / "mine.npz", **values, **labels)  # type: ignore[arg-type]
-    dataset, notes = told(tmp_path / "mine.npz", tmp_path / "set")
+    dataset, notes = noted(tmp_path / "mine.npz", tmp_path / "set")
     assert list(dataset.splits) == ["xsub"]
     assert "called xsub" in notes["splits "]
 
 
-def test_names_on_both_sides_of_arrays_are_told(tmp_path: Path):
+def test_names_on_both_sides_of_arrays_are_reported(tmp_path: Path):
     folder = tmp_path / "data" / "xsub"
     folder.mkdir(parents=True)
     for part, names in (("train", ["a", "b"]), ("val", ["b", "c"])):
         clips = np.concatenate([clip_of(at) for at in range(2)]).transpose(0, 3, 1, 2)[..., None]
         np.save(folder / f"{part}_data.npy", clips)
         (folder / f"{part}_label.pkl").write_bytes(pickle.dumps((names, [0, 1])))
-    _, notes = told(folder, tmp_path / "set")
+    _, notes = noted(folder, tmp_path / "set")
     assert notes == {"splits b": "1 name on both sides of xsub"}
 
 
@@ -185,7 +185,7 @@ def write_pickle(path: Path, names: list[str], splits: object) -> Path:
 def test_a_file_whose_splits_have_their_own_names(tmp_path: Path):
     splits = {"train": ["a"], "val": ["b"], "Sub1_train": ["b"], "sub1_val": ["a"], 7: ["a"]}
     path = write_pickle(tmp_path / "mine.pkl", ["a", "b"], {**splits, "all": ["a"], "x_val": "a"})
-    dataset, notes = told(path, tmp_path / "set")
+    dataset, notes = noted(path, tmp_path / "set")
     rows = {name: row.tolist() for name, row in dataset.splits.items()}
     assert rows == {"own": [0, 1], "sub1": [1, 0]}
     assert notes == {
@@ -197,7 +197,7 @@ def test_a_file_whose_splits_have_their_own_names(tmp_path: Path):
 
 def test_the_official_ones_do_not_replace_a_files_own(tmp_path: Path):
     splits = {"split1_train": NTU_NAMES[:1], "split1_val": NTU_NAMES[1:2]}
-    dataset, notes = told(
+    dataset, notes = noted(
         write_pickle(tmp_path / "mine.pkl", NTU_NAMES[:2], splits), tmp_path / "set"
     )
     assert set(dataset.splits) == {"xsub", "xview", "split1"}
@@ -211,7 +211,7 @@ def test_what_is_odd_in_a_known_split(tmp_path: Path):
         "xsub_val": ["d"],
         "xsub_test": ["b.skeleton", "c"],
     }
-    dataset, notes = told(
+    dataset, notes = noted(
         write_pickle(tmp_path / "mine.pkl", ["a", "b", "c", "d"], splits), tmp_path / "set"
     )
     assert dataset.splits["xsub"].tolist() == [0, 1, 1, -1]
@@ -225,21 +225,21 @@ def test_what_is_odd_in_a_known_split(tmp_path: Path):
 
 def test_a_file_with_nothing_odd_has_no_notes(tmp_path: Path):
     splits = {"xsub_train": ["a"], "xsub_val": ["b"]}
-    _, notes = told(write_pickle(tmp_path / "mine.pkl", ["a", "b"], splits), tmp_path / "set")
+    _, notes = noted(write_pickle(tmp_path / "mine.pkl", ["a", "b"], splits), tmp_path / "set")
     assert notes == {}
 
 
 @pytest.mark.parametrize("wrong", [["a"], "xsub", 3])
-def test_a_split_that_is_none_is_told(tmp_path: Path, wrong: object):
+def test_a_split_that_is_none_is_reported(tmp_path: Path, wrong: object):
     path = write_pickle(tmp_path / "mine.pkl", ["a", "b"], wrong)
-    _, notes = told(path, tmp_path / "set")
+    _, notes = noted(path, tmp_path / "set")
     assert "splits split" in notes
 
 
 # To the reader.
 
 
-def test_what_is_told_is_printed_and_in_info(
+def test_what_is_reported_is_printed_and_in_info(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     def run(*words: object) -> str:

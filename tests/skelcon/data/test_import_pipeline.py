@@ -104,11 +104,11 @@ def test_an_import_goes_on_where_it_was_interrupted(
     done = len(list((place.parent / ".set.importing").glob("*.json")))
     assert 1 <= done < PARTS
     reads.clear()
-    told: list[tuple[int, int]] = []
-    dataset = imported(source, place, progress=lambda *counts: told.append(counts), workers=1)
+    calls: list[tuple[int, int]] = []
+    dataset = imported(source, place, progress=lambda *counts: calls.append(counts), workers=1)
     assert len(reads) == len(list(source.iterdir())) - done * Ntu.batch
-    assert told[0][0] == done * Ntu.batch
-    assert told[-1] == (told[0][1],) * 2
+    assert calls[0][0] == done * Ntu.batch
+    assert calls[-1] == (calls[0][1],) * 2
     assert dataset.fingerprint == fingerprint
 
 
@@ -168,20 +168,20 @@ def test_an_import_goes_on_where_it_was_killed(source: Path, tmp_path: Path, fin
         assert int(process.stdout.readline()) > 0
         process.kill()
     assert [path.name for path in place.parent.iterdir()] == [".set.importing"]
-    told: list[int] = []
-    dataset = imported(source, place, progress=lambda done, _: told.append(done), workers=1)
-    assert told[0] >= Ntu.batch
+    calls: list[int] = []
+    dataset = imported(source, place, progress=lambda done, _: calls.append(done), workers=1)
+    assert calls[0] >= Ntu.batch
     assert dataset.fingerprint == fingerprint
 
 
 def test_several_processes_give_the_same_data_set(source: Path, tmp_path: Path, fingerprint: str):
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     dataset = imported(
-        source, tmp_path / "sets" / "set", workers=2, progress=lambda *counts: told.append(counts)
+        source, tmp_path / "sets" / "set", workers=2, progress=lambda *counts: calls.append(counts)
     )
     assert dataset.fingerprint == fingerprint
-    assert told == sorted(told)
-    assert told[-1][0] == told[-1][1]
+    assert calls == sorted(calls)
+    assert calls[-1][0] == calls[-1][1]
 
 
 def test_a_worker_that_is_killed_once_costs_nothing(source: Path, tmp_path: Path, fingerprint: str):

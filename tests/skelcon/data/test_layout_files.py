@@ -98,8 +98,7 @@ def test_in_pictures_of_a_camera_y_points_down():
     flat = {name for name, layout in LAYOUTS.items() if layout.dimensions == 2}
     assert flat == {"coco-17", "openpose-body25", "halpe-26"}
     assert {(LAYOUTS[name].unit, LAYOUTS[name].up) for name in flat} == {("px", "-y")}
-    assert LAYOUTS["coco-17"].metres is None
-    assert (LAYOUTS["azure-kinect"].metres, LAYOUTS["mediapipe-33"].metres) == (0.001, 1.0)
+    assert (LAYOUTS["azure-kinect"].unit, LAYOUTS["mediapipe-33"].unit) == ("mm", "m")
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -155,7 +154,7 @@ def test_what_is_wrong_in_a_file_is_one_line(
         user_error(lambda: layout_from(str(own)), named, own)
 
 
-def test_without_pairs_the_sides_are_told_by_the_names(own: Path, user_error: Callable[..., str]):
+def test_without_pairs_the_names_give_the_sides(own: Path, user_error: Callable[..., str]):
     text = OWN.replace("arm_right", "arm_rihgt").replace("mirror:", "#")
     own.write_text(text)
     user_error(lambda: layout_from(str(own)), "line 4", "'arm_left' has no 'arm_right'", "mirror")

@@ -1,4 +1,4 @@
-"""What becomes of joints that are missing, and of those that nobody is sure of."""
+"""What is done with joints that are missing, and with joints of little confidence."""
 
 import numpy as np
 import pytest
@@ -83,7 +83,7 @@ def test_units_become_metres():
 
 
 def test_nobody_is_no_clip():
-    with pytest.raises(ValueError, match="nobody"):
+    with pytest.raises(ValueError, match="no body"):
         Treatment()(np.full((1, 3, 2, 3), NAN))
 
 

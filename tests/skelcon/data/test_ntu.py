@@ -180,7 +180,7 @@ def test_nothing_to_import(tmp_path: Path, user_error: Callable[..., str], kind:
         "spaces around",
         "line ends of both kinds",
         "spaces around counts",
-        "what is not read is no number",
+        "what is not read is not a number",
     ],
 )
 def test_what_another_hand_has_done_to_the_text(change: Callable[[str], str]):
@@ -244,7 +244,7 @@ def test_numbers_are_what_python_reads(values: list[str]):
 @pytest.mark.parametrize(
     "bad", ["0.5x", "x", "1.2.3", "0.12:4567", "0./2", "1.é", "9" * 101, "--1"]
 )
-def test_what_is_no_number_is_told(bad: str, at: int):
+def test_what_is_no_number_is_reported(bad: str, at: int):
     tokens = [b"0.25"] * 10_000
     tokens[at] = bad.encode()
     stops = np.cumsum([len(token) + 1 for token in tokens]) - 1
@@ -340,9 +340,9 @@ def test_bad_files_are_listed_and_lose_no_good_one(source: Path, tmp_path: Path)
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW, max_bad=1)
     assert dataset.clip_names == tuple(sorted(NAMES))
     assert dataset.name == "ntu60"
-    assert {told.name: told.line for told in skipped} == bad
+    assert {each.name: each.line for each in skipped} == bad
     assert len(skipped) == len(bad)
-    assert all(told.reason and "\n" not in told.reason for told in skipped)
+    assert all(each.reason and "\n" not in each.reason for each in skipped)
 
 
 def test_mutations_end_in_a_clip_or_a_reason():
@@ -422,7 +422,7 @@ def test_what_is_read_of_a_mutation_is_what_a_plain_reader_reads():
     assert agreed > 50
 
 
-def test_a_line_is_told_in_the_report(source: Path, tmp_path: Path):
+def test_a_line_is_in_the_report(source: Path, tmp_path: Path):
     bad = SkippedFile("S003C001P001R001A001.skeleton", "24 joints, not 25", 4)
     (source / bad.name).write_text(BAD["24 joints"][0])  # type: ignore[arg-type]
     _, skipped = import_dataset(source, tmp_path / "set", RAW, max_bad=1)

@@ -19,7 +19,7 @@ TRAINING_120 = (
 )
 
 
-def told(subject: int = 1, camera: int = 1, setup: int = 1) -> ClipInfo:
+def clip_info(subject: int = 1, camera: int = 1, setup: int = 1) -> ClipInfo:
     return ClipInfo("x", 0, subject, camera, setup)
 
 
@@ -83,7 +83,9 @@ def test_which_of_the_two_data_sets():
     ("name", "training", "subjects"), [("ntu60", TRAINING_60, 40), ("ntu120", TRAINING_120, 106)]
 )
 def test_the_subjects_that_train(name: str, training: str, subjects: int):
-    sides = protocols([told(subject=number) for number in range(1, subjects + 1)], name)["xsub"]
+    sides = protocols([clip_info(subject=number) for number in range(1, subjects + 1)], name)[
+        "xsub"
+    ]
     assert sides.dtype == np.int8
     expected = {int(number) for number in training.split()}
     assert len(expected) == subjects // 2
@@ -92,19 +94,23 @@ def test_the_subjects_that_train(name: str, training: str, subjects: int):
 
 
 def test_the_cameras_and_setups_that_train():
-    assert protocols([told(camera=at) for at in (1, 2, 3)], "ntu60")["xview"].tolist() == [1, 0, 0]
-    setups = protocols([told(setup=at) for at in range(1, 33)], "ntu120")["xsetup"]
+    assert protocols([clip_info(camera=at) for at in (1, 2, 3)], "ntu60")["xview"].tolist() == [
+        1,
+        0,
+        0,
+    ]
+    setups = protocols([clip_info(setup=at) for at in range(1, 33)], "ntu120")["xsetup"]
     assert setups.tolist() == [1, 0] * 16
-    assert set(protocols([told()], "ntu60")) == {"xsub", "xview"}
-    assert set(protocols([told()], "ntu120")) == {"xsub", "xsetup"}
+    assert set(protocols([clip_info()], "ntu60")) == {"xsub", "xview"}
+    assert set(protocols([clip_info()], "ntu120")) == {"xsub", "xsetup"}
 
 
 def test_what_is_not_known_takes_no_part():
-    rows = protocols([told(), told(subject=UNKNOWN), told(camera=UNKNOWN)], "ntu60")
+    rows = protocols([clip_info(), clip_info(subject=UNKNOWN), clip_info(camera=UNKNOWN)], "ntu60")
     assert rows["xsub"].tolist() == [0, -1, 0]
     assert rows["xview"].tolist() == [1, 1, -1]
     assert protocols([ClipInfo("x", 0)], "ntu60") == {}
-    assert set(protocols([told(subject=UNKNOWN)], "ntu120")) == {"xsetup"}
+    assert set(protocols([clip_info(subject=UNKNOWN)], "ntu120")) == {"xsetup"}
 
 
 @pytest.fixture

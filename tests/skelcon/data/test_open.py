@@ -176,7 +176,7 @@ def test_nothing_is_there(tmp_path: Path, user_error: Callable[..., str], kind: 
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
-def test_another_format_version_is_told(
+def test_another_format_version_is_reported(
     packed: Path, user_error: Callable[..., str], version: object
 ):
     header(lambda meta: meta.update(format=version))(packed)
@@ -219,11 +219,11 @@ def test_no_pickle_is_ever_loaded(
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_flipped_bits_open_or_are_told(packed: Path, user_error: Callable[..., str], name: str):
+def test_flipped_bits_open_or_are_reported(packed: Path, user_error: Callable[..., str], name: str):
     """Whatever the damage to one file, it opens or is a `UserError` of one line."""
     content = (packed / name).read_bytes()
     rng = np.random.default_rng(0)
-    told = []
+    messages = []
     for _ in range(250):
         damaged = bytearray(content)
         # Where headers are: the beginning, and the end of a zip file.
@@ -236,5 +236,5 @@ def test_flipped_bits_open_or_are_told(packed: Path, user_error: Callable[..., s
         with contextlib.suppress(UserError):
             SkeletonDataset.open(packed)
             continue
-        told.append(user_error(lambda: SkeletonDataset.open(packed), packed))
-    assert len(told) > 20
+        messages.append(user_error(lambda: SkeletonDataset.open(packed), packed))
+    assert len(messages) > 20

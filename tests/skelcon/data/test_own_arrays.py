@@ -60,11 +60,11 @@ def test_axes_that_may_be_others_are_asked_for():
     ("axes", "shape", "reason"),
     [
         ("NTVC", (2, 5, 7, 3), "7 is not 4 V"),
-        ("NTVC", (2, 5, 4), "has not the axes"),
+        ("NTVC", (2, 5, 4), "does not have the axes"),
         ("NT(MVC)", (2, 5, 13), "13 is not"),
     ],
 )
-def test_axes_that_do_not_fit_are_told(axes: str, shape: tuple[int, ...], reason: str):
+def test_axes_that_do_not_fit_are_reported(axes: str, shape: tuple[int, ...], reason: str):
     with pytest.raises(ValueError, match=reason):
         Axes.parse(axes).sizes(shape, {"V": 4, "C": 3})
 
@@ -132,7 +132,7 @@ def test_an_npy_file_with_labels_beside_it(tmp_path: Path, own: dict, plain: str
     assert dataset.class_names == ACTIONS
 
 
-def test_names_that_are_there_twice_are_numbered_and_told(tmp_path: Path, own: dict):
+def test_names_that_are_there_twice_are_numbered_and_reported(tmp_path: Path, own: dict):
     npz = write_npz(tmp_path / "own.npz", CLIPS, names=np.array(["a"] * len(CLIPS)))
     dataset, _ = imported(npz, tmp_path / "out", own)
     assert dataset.clip_names[:2] == ("a", "a-2")
@@ -145,7 +145,7 @@ def test_a_bad_clip_is_skipped_and_the_others_are_not(tmp_path: Path, own: dict)
     npz = write_npz(tmp_path / "own.npz", CLIPS, x=x, y=labels)
     dataset, skipped = imported(npz, tmp_path / "out", own, max_bad=0.5)
     assert {bad.name: bad.reason.split(",")[0] for bad in skipped} == {
-        CLIPS[1].name: "nobody is present in any frame",
+        CLIPS[1].name: "no body is present in any frame",
         CLIPS[2].name: "a coordinate is not finite",
         CLIPS[3].name: "has no label",
     }
@@ -192,7 +192,7 @@ def test_arrays_that_do_not_fit_are_one_line(
 def test_objects_are_not_unpickled(tmp_path: Path, own: dict, user_error: Callable[..., str]):
     ragged = np.array([clip.values for clip in CLIPS], dtype=object)
     npz = write_npz(tmp_path / "own.npz", CLIPS, x=ragged)
-    user_error(lambda: imported(npz, tmp_path / "out", own), "own.npz", "x", "object")
+    user_error(lambda: imported(npz, tmp_path / "out", own), "own.npz", "x", "object", "lengths")
 
 
 def test_another_name_of_the_array(

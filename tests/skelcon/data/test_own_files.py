@@ -216,11 +216,11 @@ def test_patterns(pattern: str, name: str, fields: dict | None):
     [
         ("", "is empty", None),
         ("1 2 3\n1 2\n", "a line of 2 numbers, not 3", 2),
-        ("1 2 3\n\n1 2 x\n", "'x' is no number", 3),
-        ("x y z\n1 2 3\n", "'x' is no number (--skip-rows, if it is a head)", 1),
+        ("1 2 3\n\n1 2 x\n", "'x' is not a number", 3),
+        ("x y z\n1 2 3\n", "'x' is not a number (--skip-rows, if it is a head)", 1),
         ("1 2 3\n" * 5, "has 5 lines of 3 numbers", None),
         ("1 2 3 4\n" * 4, "has 4 lines of 4 numbers", None),
-        ("0 0 0\n" * 4, "nobody is present in any frame", None),
+        ("0 0 0\n" * 4, "no body is present in any frame", None),
         ("1 2 1e9\n" * 4, "a coordinate is not finite, or beyond", None),
     ],
 )
@@ -235,6 +235,17 @@ def test_a_bad_file_is_skipped_with_its_line(
     assert bad.name == f"{CLIPS[0].name}.txt"
     assert bad.reason.startswith(reason)
     assert bad.line == line
+
+
+def test_a_mat_file_of_version_7_3_says_how_to_save_it(tmp_path: Path, own: dict):
+    folder = write_each(tmp_path / "clips", ".mat", lambda p, x: scipy.io.savemat(p, {"d": x}))
+    header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM"
+    content = header.ljust(512, b"\0") + b"\x89HDF\r\n\x1a\n" + bytes(2000)
+    (folder / f"{CLIPS[0].name}.mat").write_bytes(content)
+    options = {**own, "files": f"{FILES}.mat"}
+    _, (bad,) = imported(folder, tmp_path / "out", options, max_bad=0.5)
+    assert bad.name == f"{CLIPS[0].name}.mat"
+    assert "7.3 is HDF5: save it with -v7" in bad.reason
 
 
 @pytest.mark.parametrize(

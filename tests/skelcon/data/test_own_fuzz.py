@@ -167,7 +167,7 @@ def mutate(folder: Path, rounds: int, seed: int) -> Counter[str]:
     return outcomes
 
 
-def test_damage_is_told_and_costs_no_other_clip(tmp_path: Path):
+def test_damage_is_reported_and_costs_no_other_clip(tmp_path: Path):
     """SKELCON_FUZZ=10000 asks for so many damages (a quarter of an hour)."""
     rounds = int(os.environ.get("SKELCON_FUZZ", "100"))
     outcomes = mutate(tmp_path, rounds, seed=rounds)

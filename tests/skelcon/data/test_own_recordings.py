@@ -140,15 +140,15 @@ def test_texts_become_numbers_that_the_header_explains(
     assert dataset.splits["xsub"][:4].tolist() == [0, 1, 1, 0]
 
 
-def test_without_a_split_the_choices_are_told(
+def test_without_a_split_the_choices_are_reported(
     tmp_path: Path, clips: list[Made], layout: str, monkeypatch: pytest.MonkeyPatch
 ):
     manifest = write_manifest(tmp_path / "all.csv", clips, "clips")
     write_files(tmp_path / "clips", clips)
     source = described_source(manifest, {"layout": layout, "rows": "joint"})
-    with pytest.raises(Exception, match="who trains") as told:
+    with pytest.raises(Exception, match="who trains") as caught:
         import_dataset(source, tmp_path / "out")
-    lines = [" ".join(line.split()) for line in str(told.value).splitlines()]
+    lines = [" ".join(line.split()) for line in str(caught.value).splitlines()]
     half = "6 / 6 clips train / test, 3 / 3 of 3 classes"
     assert f"--split group:subject {half}, 2 / 2 subjects" in lines
     assert f"--split column:side {half}" in lines

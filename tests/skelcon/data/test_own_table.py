@@ -106,7 +106,7 @@ def test_joints_that_are_called_otherwise(tmp_path: Path, own: dict, plain: str)
     [
         (5, "x", "much", "x is 'much', no number"),
         (5, "joint", "tob", "unknown joint 'tob': did you mean 'top'?"),
-        (5, "joint", "0", "a joint of a frame is there twice"),
+        (5, "joint", "0", "a joint of a frame appears twice"),
         (5, "frame", "", "has no frame"),
         (5, "frame", "1000000", "its 7 frames go from 0 to 1e+06"),
         (5, "label", "other", "has two labels"),

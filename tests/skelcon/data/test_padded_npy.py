@@ -40,8 +40,8 @@ def test_both_protocols_are_joined_by_the_clips_names(layout: Layout, tmp_path: 
     for at, name in enumerate(dataset.clip_names):
         np.testing.assert_array_equal(dataset.clip(at), layout.expected(name), err_msg=name)
         assert dataset.labels[at] == int(name[-3:]) - 1
-        told = [dataset.columns[column][at] for column in ("setup", "camera", "subject")]
-        assert told == [int(name[1:4]), int(name[5:8]), int(name[9:12])]
+        expected = [dataset.columns[column][at] for column in ("setup", "camera", "subject")]
+        assert expected == [int(name[1:4]), int(name[5:8]), int(name[9:12])]
         for protocol in ("xsub", "xview"):
             assert dataset.splits[protocol][at] == int(not trains(name, protocol))
     assert sorted(dataset.splits) == ["xsub", "xview"]
@@ -78,8 +78,8 @@ def test_a_directory_that_tells_no_protocol(tmp_path: Path):
     STGCN.protocol(tmp_path, "xview").rename(tmp_path / "clips")
     dataset, _ = import_dataset(tmp_path / "clips", tmp_path / "set", RAW)
     for protocol in ("xsub", "xview"):
-        told = [int(not trains(name, protocol)) for name in dataset.clip_names]
-        assert dataset.splits[protocol].tolist() == told
+        expected = [int(not trains(name, protocol)) for name in dataset.clip_names]
+        assert dataset.splits[protocol].tolist() == expected
     STGCN.write(tmp_path / "mine", "train", ["one A001", "two A003"], suffix="")
     STGCN.write(tmp_path / "mine", "val", ["six A003"], suffix="")
     dataset, _ = import_dataset(tmp_path / "mine", tmp_path / "other", RAW)
@@ -117,8 +117,8 @@ def test_frames_that_are_centred_are_not_centred_again(tmp_path: Path):
         assert not clip[0, :, centre].any()
         assert clip[0, :, 21 - centre].all()
         far = np.linalg.norm(clip[0, :, 3] - clip[0, :, 20], axis=-1)
-        told = np.linalg.norm(values[0, :, :, 3, 0] - values[0, :, :, 20, 0], axis=0)
-        np.testing.assert_allclose(far, told, rtol=1e-5)
+        expected = np.linalg.norm(values[0, :, :, 3, 0] - values[0, :, :, 20, 0], axis=0)
+        np.testing.assert_allclose(far, expected, rtol=1e-5)
 
 
 def test_lengths_that_a_file_tells_win(tmp_path: Path):
@@ -286,7 +286,7 @@ def test_a_file_of_gigabytes_is_read_by_its_first_clips_alone(tmp_path: Path):
     assert len(clips) == 64
     for clip, name in zip(clips, names[:3], strict=False):
         np.testing.assert_array_equal(clip.coordinates, AGCN.expected(name))
-    assert {bad.reason for bad in [*clips[3:], *last]} == {"nobody is present in any frame"}
+    assert {bad.reason for bad in [*clips[3:], *last]} == {"no body is present in any frame"}
 
 
 def test_finding_opens_no_file(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

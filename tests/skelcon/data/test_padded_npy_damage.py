@@ -37,7 +37,7 @@ def layout(request: pytest.FixtureRequest) -> Layout:
 
 
 @pytest.mark.parametrize("fault", ["too few", "text", "truncated", "fractions", "nan", "a link"])
-def test_a_bad_file_of_lengths_is_told_and_not_needed(tmp_path: Path, fault: str):
+def test_a_bad_file_of_lengths_is_reported_and_not_needed(tmp_path: Path, fault: str):
     AGCN.write(tmp_path / "xsub", "train", NAMES[:20], num_frame=True)
     path = tmp_path / "xsub" / "train_num_frame.npy"
     whole = path.read_bytes()
@@ -204,8 +204,8 @@ def test_names_that_stand_more_than_once(tmp_path: Path):
     STGCN.write(tmp_path / "xsub", "train", [NAMES[2], NAMES[8], NAMES[2], *NAMES[:2]])
     STGCN.write(tmp_path / "xsub", "val", [NAMES[2], *NAMES[3:6], NAMES[9]])
     dataset, _ = import_dataset(tmp_path, tmp_path / "set", RAW)
-    told = [NAMES[2], NAMES[8], NAMES[2], *NAMES[:2], NAMES[2], *NAMES[3:6], NAMES[9]]
-    assert dataset.clip_names == tuple(told)
+    expected = [NAMES[2], NAMES[8], NAMES[2], *NAMES[:2], NAMES[2], *NAMES[3:6], NAMES[9]]
+    assert dataset.clip_names == tuple(expected)
     assert dataset.splits["xsub"].tolist() == [0] * 5 + [1] * 5
     assert dataset.splits["xview"].tolist() == [0, 1, 0, 0, 0, 1, 0, 0, 0, 1]
 
@@ -271,7 +271,7 @@ def test_mutations_of_one_side_never_lose_the_other(tmp_path: Path):
     for name in ("data_joint.npy", "num_frame.npy", "label.pkl"):
         shutil.copy(place / f"train_{name}", place / f"val_{name}")
     whole = (place / "train_data_joint.npy").read_bytes()
-    told: list[str] = []
+    messages: list[str] = []
     for at in range(24):
         content = bytearray(whole)
         for _ in range(3):
@@ -280,10 +280,10 @@ def test_mutations_of_one_side_never_lose_the_other(tmp_path: Path):
         try:
             dataset, skipped = import_dataset(place, tmp_path / "set", max_bad=1)
         except UserError as error:
-            told.append(str(error))
+            messages.append(str(error))
             continue
         assert len(dataset) + len(skipped) == 10
         assert (dataset.splits["xsub"] == 1).sum() == 5
         report = json.loads((dataset.path / "import-report.json").read_text())
         assert len(report["skipped"]) == len(skipped)
-    assert all("labels for them" in line for line in told)  # the header told another number
+    assert all("labels for them" in line for line in messages)  # the header says another number

@@ -196,7 +196,7 @@ BAD_LISTS = {
 
 
 @pytest.mark.parametrize("what", BAD_LISTS)
-def test_a_damaged_list_is_told_before_the_import(
+def test_a_damaged_list_is_reported_before_the_import(
     source: Path, tmp_path: Path, user_error: UserErrorOf, what: str
 ):
     (source / "Split/cross-subject.txt").write_text(BAD_LISTS[what])

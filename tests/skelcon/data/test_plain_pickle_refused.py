@@ -126,8 +126,8 @@ def test_what_is_no_plain_data_is_refused_by_name(
     refusal: Callable[[bytes], str], tmp_path: Path, case: str
 ):
     named, content = bombs(tmp_path / "ran")[case]
-    told = refusal(content)
-    assert named in told
+    message = refusal(content)
+    assert named in message
     assert not (tmp_path / "ran").exists()
 
 
@@ -326,7 +326,7 @@ def test_an_array_that_holds_itself(unpickled: Load):
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_every_truncation_is_told(refusal: Callable[[bytes], str], protocol: int):
+def test_every_truncation_is_reported(refusal: Callable[[bytes], str], protocol: int):
     content = pickle.dumps({"a": [1, "b", (2.5, None)], "c": np.arange(3)}, protocol)
     for end in range(0, len(content), 3):
         refusal(content[:end])

@@ -278,13 +278,13 @@ def bad_annotations() -> dict[str, tuple[str, str, Any]]:
 def test_a_bad_annotation_is_skipped_and_listed(
     write_pickle: WritePickle, tmp_path: Path, case: str
 ):
-    name, told, annotation = bad_annotations()[case]
+    name, named, annotation = bad_annotations()[case]
     content = ntu_content()
     content["annotations"] += [annotation, annotation_of("S008C001P008R001A008", 7)]
     dataset, skipped = import_dataset(write_pickle(content), tmp_path / "set", RAW)
     (bad,) = skipped
     assert bad.name == name
-    assert told in bad.reason
+    assert named in bad.reason
     assert "\n" not in bad.reason
     assert dataset.clip_names == (*(ntu_name(*take) for take in TAKES), "S008C001P008R001A008")
     assert dataset.name == "ntu60"
@@ -314,16 +314,16 @@ def unusable() -> dict[str, tuple[str, object]]:
         }
 
     return {
-        "a list": ("no pyskl pickle", annotations),
-        "labels": ("no pyskl pickle", (["a"], [1])),
-        "no annotations": ("no pyskl pickle", {"split": {}}),
-        "annotations that are a dict": ("no pyskl pickle", {"annotations": {}}),
+        "a list": ("not a pyskl pickle", annotations),
+        "labels": ("not a pyskl pickle", (["a"], [1])),
+        "no annotations": ("not a pyskl pickle", {"split": {}}),
+        "annotations that are a dict": ("not a pyskl pickle", {"annotations": {}}),
         "an empty list": ("no annotation with keypoints", {"annotations": []}),
         "nothing but None": ("no annotation with keypoints", {"annotations": [None] * 3}),
         "2D": ("2D keypoints", changed(np.s_[..., :2])),
         "17 joints": ("17 joints", changed(np.s_[:, :, :17])),
         "4 coordinates": ("of 1 coordinates", changed(np.s_[..., :1])),
-        "an array": ("no pyskl pickle", np.zeros(3)),
+        "an array": ("not a pyskl pickle", np.zeros(3)),
         "a path": ("pathlib", {"annotations": annotations, "x": Path("a")}),
     }
 
@@ -332,11 +332,11 @@ def unusable() -> dict[str, tuple[str, object]]:
 def test_a_file_that_is_no_data_set(
     write_pickle: WritePickle, tmp_path: Path, user_error: UserErrorOf, case: str
 ):
-    told, content = unusable()[case]
+    named, content = unusable()[case]
     path = write_pickle(content)
     source = detect(path)
-    user_error(lambda: import_dataset(source, tmp_path / "set"), path, told)
-    user_error(lambda: open_or_import(path), path, told)
+    user_error(lambda: import_dataset(source, tmp_path / "set"), path, named)
+    user_error(lambda: open_or_import(path), path, named)
     assert not (tmp_path / "set").exists()
 
 

@@ -85,7 +85,7 @@ def test_without_scores_all_that_is_not_at_zero_is_certain(
     assert (np.delete(confidence, 3, axis=1) == 1).all()
 
 
-def test_scores_that_do_not_fit_are_told(
+def test_scores_that_do_not_fit_are_reported(
     write: Callable[..., Path], clips: list[np.ndarray], tmp_path: Path
 ):
     annotations = [annotation(number, clip) for number, clip in enumerate(clips)]
@@ -96,5 +96,5 @@ def test_scores_that_do_not_fit_are_told(
     _, skipped = import_dataset(source, tmp_path / "set", max_bad=0.9)
     reasons = [each.reason for each in skipped]
     assert "keypoint_score (1, 7, 17), not (1, 8, 17)" in reasons[0]
-    assert "no array of numbers" in reasons[1]
+    assert "not an array of numbers" in reasons[1]
     assert "not finite" in reasons[2]

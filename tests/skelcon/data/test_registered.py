@@ -89,7 +89,19 @@ def test_another_version_imports_the_cached_data_again(lab: Path):
     assert again.path != first.path
 
 
-def test_faults_of_a_plugin_are_told(
+def test_a_change_beside_the_plugin_imports_the_cached_data_again(tmp_path: Path, lab: Path):
+    (tmp_path / "lab_plugin.py").write_text(f"import lab_units\n{PLUGIN}")
+    (tmp_path / "lab_units.py").write_text("from lab_scale import SCALE\n")
+    (tmp_path / "lab_scale.py").write_text("SCALE = 1\n")
+    (tmp_path / "no_part_of_it.py").write_text("SCALE = 1\n")
+    first, _ = open_or_import(lab)
+    (tmp_path / "no_part_of_it.py").write_text("SCALE = 2\n")
+    assert open_or_import(lab)[0].path == first.path
+    (tmp_path / "lab_scale.py").write_text("SCALE = 2\n")
+    assert open_or_import(lab)[0].path != first.path
+
+
+def test_faults_of_a_plugin_are_reported(
     tmp_path: Path, lab: Path, monkeypatch: pytest.MonkeyPatch, user_error: Callable[..., str]
 ):
     plugin = sys.modules["lab_plugin"]
@@ -108,10 +120,10 @@ def test_faults_of_a_plugin_are_told(
     user_error(lambda: import_dataset(lab, tmp_path / "out"), "coordinates() must give (M, T, 20")
     monkeypatch.setattr(plugin.Lab, "coordinates", read)
     monkeypatch.setattr(plugin.Lab, "splits", lambda self, infos: infos[99])
-    told = "importer 'lab' of 'lab_plugin'"
-    user_error(lambda: import_dataset(lab, tmp_path / "out", max_bad=0.5), told, "IndexError")
+    where = "importer 'lab' of 'lab_plugin'"
+    user_error(lambda: import_dataset(lab, tmp_path / "out", max_bad=0.5), where, "IndexError")
     monkeypatch.setattr(plugin.Lab, "find", classmethod(lambda cls, path: path.nothing))
-    user_error(lambda: detect(lab), told, "AttributeError")
+    user_error(lambda: detect(lab), where, "AttributeError")
 
 
 @pytest.mark.parametrize(
@@ -162,15 +174,15 @@ def test_parts_that_other_code_of_a_plugin_has_read_are_not_used(tmp_path: Path,
         """How many clips the parts that are there spare the next import."""
         source = detect(lab)
         source.batch = 4  # type: ignore[misc]
-        told: list[int] = []
+        calls: list[int] = []
 
         def progress(done: int, of: int) -> None:
-            told.append(done)
+            calls.append(done)
             stop(done, of)
 
         with pytest.raises(KeyboardInterrupt):
             import_dataset(source, tmp_path / "out", progress=progress, workers=1)
-        return told[0]
+        return calls[0]
 
     assert [restarted(), restarted()] == [0, 4]
     plugin = tmp_path / "lab_plugin.py"
@@ -187,7 +199,7 @@ def test_parts_that_other_code_of_a_plugin_has_read_are_not_used(tmp_path: Path,
         ("boom", ("12",)),
     ],
 )
-def test_a_protocol_that_does_not_answer_is_told(
+def test_a_protocol_that_does_not_answer_is_reported(
     tmp_path: Path, registries: None, user_error: Callable[..., str], answer: object, named: tuple
 ):
     skelcon.register_protocol("mine", version=1)(lambda infos: answer)
@@ -196,7 +208,7 @@ def test_a_protocol_that_does_not_answer_is_told(
     user_error(lambda: imported(npz, tmp_path / "out", own), "protocol 'mine'", *named)
 
 
-def test_a_protocol_that_fails_or_clashes_is_told(
+def test_a_protocol_that_fails_or_clashes_is_reported(
     tmp_path: Path, registries: None, user_error: Callable[..., str]
 ):
     own = {"layout": write_layout(tmp_path / "layouts"), "split": "mine=subject:odd"}

@@ -89,7 +89,7 @@ def test_the_first_protocol_that_there_is_is_chosen(make: Make, user_error: Call
     assert choose_protocol(dataset, ["Cross-Setup"]) == "xsetup"
     user_error(lambda: choose_protocol(dataset, ["cross-view"]), "'tried'", "xview", "xsetup, xsub")
     user_error(lambda: split(dataset, "xview", "train"), "xview", "xsetup", "xsub")
-    # A misspelt name is told, even where another would do.
+    # A misspelt name is reported, even where another would do.
     user_error(lambda: choose_protocol(dataset, ["xsub", "xveiw"]), "'xveiw'")
 
 

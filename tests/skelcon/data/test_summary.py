@@ -26,29 +26,29 @@ def test_what_is_written_is_counted(write: Write, tmp_path: Path):
     clips = [ones(2, 4), ones(1, 10), ones(1, 21), ones(2, 7)]
     splits = {"xsub": np.array([0, 1, 0, 1]), "xview": np.array([0, -1, -1, 1])}
     dataset = write(tmp_path / "set", infos, clips, splits, normalisation=RAW)
-    told = summarise(dataset)
-    assert (told.name, told.family, told.layout, told.joints) == ("tried", "made", "tiny", 4)
-    assert told.path == str(dataset.path)
-    assert told.clips == 4
-    assert (told.classes.count, told.classes.smallest, told.classes.largest) == (
+    found = summarise(dataset)
+    assert (found.name, found.family, found.layout, found.joints) == ("tried", "made", "tiny", 4)
+    assert found.path == str(dataset.path)
+    assert found.clips == 4
+    assert (found.classes.count, found.classes.smallest, found.classes.largest) == (
         3,
         ("jump", 0),
         ("sit", 3),
     )
-    assert (told.subjects, told.cameras, told.setups) == ((1, 2, 3), (1, 2), ())
-    assert (told.lengths.min, told.lengths.median, told.lengths.max) == (4, 8.5, 21)
-    assert told.lengths.total == 42
-    assert told.bodies == {1: 2, 2: 2}
-    assert told.missing_joints == 0
-    assert [(s.protocol, s.train, s.test, s.neither) for s in told.protocols] == [
+    assert (found.subjects, found.cameras, found.setups) == ((1, 2, 3), (1, 2), ())
+    assert (found.lengths.min, found.lengths.median, found.lengths.max) == (4, 8.5, 21)
+    assert found.lengths.total == 42
+    assert found.bodies == {1: 2, 2: 2}
+    assert found.missing_joints == 0
+    assert [(s.protocol, s.train, s.test, s.neither) for s in found.protocols] == [
         ("xsub", 2, 2, 0),
         ("xview", 1, 1, 2),
     ]
-    assert told.normalisation == ()
-    assert told.fingerprint == dataset.fingerprint
-    assert told.bytes == sum(file.stat().st_size for file in dataset.path.iterdir())
-    assert not told.synthetic
-    assert told.to_dict()["classes"]["largest"] == ("sit", 3)
+    assert found.normalisation == ()
+    assert found.fingerprint == dataset.fingerprint
+    assert found.bytes == sum(file.stat().st_size for file in dataset.path.iterdir())
+    assert not found.synthetic
+    assert found.to_dict()["classes"]["largest"] == ("sit", 3)
 
 
 @pytest.mark.parametrize(
@@ -122,14 +122,14 @@ def test_the_summary_reads_in_pieces(write: Write, tmp_path: Path, monkeypatch: 
 
 def test_reasons_that_differ_in_numbers_and_names_are_one():
     skipped = [
-        SkippedFile("a", "frame 3: 'x' is no number"),
+        SkippedFile("a", "frame 3: 'x' is not a number"),
         SkippedFile("b", "empty"),
-        SkippedFile("c", "frame 12: '-1e' is no number", 7),
+        SkippedFile("c", "frame 12: '-1e' is not a number", 7),
         SkippedFile("d", "a coordinate is -1.5e+30 m"),
     ]
     groups = by_reason(skipped)
     assert [(group.reason, group.count, group.names) for group in groups] == [
-        ("frame 3: 'x' is no number", 2, ("a", "c")),
+        ("frame 3: 'x' is not a number", 2, ("a", "c")),
         ("empty", 1, ("b",)),
         ("a coordinate is -1.5e+30 m", 1, ("d",)),
     ]

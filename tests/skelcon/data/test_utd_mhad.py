@@ -265,7 +265,7 @@ def test_a_disk_that_is_full_is_no_fault_of_the_file(
 
 
 @pytest.mark.parametrize("reading", [True, False])
-def test_whether_the_data_or_its_cache_is_at_fault_is_told(
+def test_whether_the_data_or_its_cache_is_at_fault_is_reported(
     source: Path,
     cache: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -26,7 +26,9 @@ class Plain(AGCN):
     """Every body by itself, by torch's own batch norm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        out = self._units(self.norm(x).reshape(-1, *x.shape[2:]).contiguous())
+        out = self.norm(x).reshape(-1, *x.shape[2:]).contiguous()
+        for unit in self.units:
+            out = unit(out)
         return out.view(*x.shape[:2], out.shape[1], -1).mean(dim=(1, 3))
 
 

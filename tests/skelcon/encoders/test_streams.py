@@ -187,7 +187,7 @@ def test_a_registered_stream(registered: None, tmp_path: Path, monkeypatch: pyte
         load_encoders(tmp_path / "w")
 
 
-def test_mistakes_are_told_in_a_line(monkeypatch: pytest.MonkeyPatch):
+def test_mistakes_are_reported_in_a_line(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(UserError, match=r"unknown stream 'bones': did you mean 'bone'"):
         resolve([{"pretrain.encoders.stream": "bones"}], "test")
     with pytest.raises(ValueError, match="bone is built in"):

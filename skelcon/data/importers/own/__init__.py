@@ -1,1 +1,1 @@
-"""Somebody's own recordings: arrays, files or tables, as a description says what they are."""
+"""The user's own recordings: arrays, files or tables, read as a description says."""

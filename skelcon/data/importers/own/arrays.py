@@ -1,4 +1,4 @@
-"""Arrays of clips: one ``.npz``, or an ``.npy`` file with labels and the like beside it."""
+"""Arrays of clips: one ``.npz``, or an ``.npy`` file with its labels beside it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,21 +27,12 @@ from skelcon.data.importers.own.facts import (
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.tables import NO_TEXT, not_utf8
 from skelcon.data.importers.padding import given_length, replayed_length
+from skelcon.data.importers.sides import STRETCH, Stretch, stretches
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.errors import UserError, nearest
 
-STRETCH = 64
-"""Clips that are one item."""
 _PARTS = ("train", "val", "test")
 _MOST_TEXT = 1 << 12
-
-
-class Stretch(NamedTuple):
-    """The clips of one part (the only one, or train or test) from ``start`` up to ``stop``."""
-
-    part: int
-    start: int
-    stop: int
 
 
 class Part(NamedTuple):
@@ -53,15 +44,14 @@ class Part(NamedTuple):
     first: int
 
 
-class OwnArrays(OwnSource):
+class OwnArrays(OwnSource[ArraysDescription]):
     """One array of all clips, or one for each side: ``x``, or ``x_train`` and ``x_test``."""
 
     family = "arrays"
     title = "arrays of own recordings"
-    kind = ArraysDescription
 
     @classmethod
-    def of(cls, found: Described) -> OwnArrays:
+    def of(cls, found: Described[ArraysDescription]) -> OwnArrays:
         """The ``.npz`` or ``.npy`` file, and the files that ``keys`` name."""
         path = found.path
         if path.is_dir():
@@ -74,11 +64,6 @@ class OwnArrays(OwnSource):
         stated = found.description.keys.values()
         beside = [path.parent / name for name in stated if Path(name).suffix in (".npy", ".txt")]
         return cls(Described(found.description, path, found.base), [path, *beside])
-
-    @property
-    def description(self) -> ArraysDescription:
-        """What is said of the arrays."""
-        return cast(ArraysDescription, self.found.description)
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
@@ -190,8 +175,8 @@ class OwnArrays(OwnSource):
             raise UserError(f"'{self.path}': {place}: {not_utf8(values[damaged])}")
         if len(values) > count or (len(values) < count and count == part.array.whole):
             raise UserError(
-                f"'{self.path}': {name} has {len(values)} entries for {count} clips: which is "
-                "whose is not known"
+                f"'{self.path}': {name} has {len(values)} entries for {count} clips: they cannot "
+                "be matched"
             )
         values += [""] * (count - len(values))
         return values if key == "name" else list(map(plain, values))
@@ -210,7 +195,9 @@ class OwnArrays(OwnSource):
             for texts in columns.values():
                 texts.extend([""] * (part.first + part.array.count - len(texts)))
         if "group" in columns and "setup" in columns:
-            raise UserError(f"'{self.path}' has both a setup and a group, which are one")
+            raise UserError(
+                f"'{self.path}' has both a setup and a group, which mean the same: rename one"
+            )
         return columns
 
     def _facts(self) -> list[ClipFacts]:
@@ -241,8 +228,7 @@ class OwnArrays(OwnSource):
         out = []
         for at, part in enumerate(self.parts):
             step = STRETCH if part.array.seekable else max(part.array.count, 1)
-            stops = range(0, part.array.count, step)
-            out += [Stretch(at, start, min(start + step, part.array.count)) for start in stops]
+            out += stretches(at, part.array.count, step)
         return out
 
     def clips_in(self, item: Stretch) -> int:
@@ -251,26 +237,18 @@ class OwnArrays(OwnSource):
 
     def name_of(self, item: Stretch) -> str:
         """What a stretch is called where it is bad as a whole."""
-        return f"{self.parts[item.part].array.where}, clips {item.start} to {item.stop - 1}"
+        return f"{self.parts[item.side].array.where}, clips {item.start} to {item.stop - 1}"
 
     def read(self, item: Stretch) -> Iterator[RawClip | SkippedFile]:
         """The clips of a stretch; after damage in the array all that follow are skipped."""
-        part = self.parts[item.part]
-        fault = ""
-        rows: Iterator[NDArray[Any]] = part.array.rows(item.start, item.stop)
-        for at in range(item.start, item.stop):
+        part, lengths = self.parts[item.side], self._lengths[item.side]
+        rows = part.array.rows_or_faults(item.start, item.stop)
+        for at, row in enumerate(rows, item.start):
             fact = self.catalogue.facts[part.first + at]
-            row = None
             try:
-                row = None if fault else next(rows, None)
-            except (ValueError, OSError) as error:
-                fault = str(error)
-            if row is None:
-                fault = fault or f"{part.array.where} ends before it: the file is truncated"
-                yield SkippedFile(fact.name, fault)
-                continue
-            try:
-                yield self._clip(fact, row, self._lengths[item.part], at)
+                if isinstance(row, str):
+                    raise ValueError(row)
+                yield self._clip(fact, row, lengths, at)
             except ValueError as error:
                 yield SkippedFile(fact.name, str(error))
 
@@ -301,7 +279,7 @@ class OwnArrays(OwnSource):
         }[padding if padding != "lengths" else None]
         (there,) = np.nonzero(~padded.all(axis=(0, 2, 3)))
         if not len(there):
-            raise ValueError("nobody is present in any frame")
+            raise ValueError("no body is present in any frame")
         return int(there[-1]) + 1
 
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
@@ -313,7 +291,7 @@ class OwnArrays(OwnSource):
             if name != fact.name
         ]
         if changed:
-            reason = "are there twice, or are no text: these clips are numbered"
+            reason = "appear twice or cannot be printed: these clips are numbered"
             yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
         used = {key + part.suffix for part in self.parts for key in self._used(part)}
         if others := sorted(set(self._members) - used):

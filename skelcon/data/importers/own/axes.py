@@ -1,4 +1,4 @@
-"""Axes: what the axes of somebody's array mean, and the same array as (M, T, V, C).
+"""Axes: what the axes of a user's array mean, and the same array as (M, T, V, C).
 
 N clips, M bodies, T frames, V joints, C numbers a joint. Axes in parentheses are one axis of the
 array, the last of them fastest: ``NT(MVC)`` has all numbers of a frame in a row.
@@ -38,7 +38,7 @@ class Axes:
     def parse(text: str) -> Axes:
         """The axes that ``text`` names; ``ValueError`` if it names none."""
         if not _TEXT.fullmatch(text):
-            raise ValueError(f"axes '{text}' are no letters of N, M, T, V, C, such as 'NTVC'")
+            raise ValueError(f"axes '{text}' must be letters of N, M, T, V, C, such as 'NTVC'")
         groups = tuple(found.strip("()") for found in re.findall(r"\([A-Z]+\)|[A-Z]", text))
         letters = "".join(groups)
         if len(set(letters)) != len(letters):
@@ -69,7 +69,7 @@ class Axes:
         """
         shown = "x".join(map(str, shape))
         if len(shape) != len(self.groups):
-            raise ValueError(f"an array {shown} has not the axes {self}")
+            raise ValueError(f"an array {shown} does not have the axes {self}")
         sizes = dict(known)
         for group, size in zip(self.groups, shape, strict=True):
             unknown = [letter for letter in group if letter not in sizes]
@@ -79,7 +79,9 @@ class Axes:
             given = math.prod(sizes[letter] for letter in group if letter not in unknown)
             if len(unknown) > 1 or not given or size % given or (not unknown and size != given):
                 parts = " x ".join(f"{sizes[x]} {x}" if x in sizes else x for x in group)
-                raise ValueError(f"an array {shown} has not the axes {self}: {size} is not {parts}")
+                raise ValueError(
+                    f"an array {shown} does not have the axes {self}: {size} is not {parts}"
+                )
             if unknown:
                 sizes[unknown[0]] = size // given
         return {"M": 1, **sizes}

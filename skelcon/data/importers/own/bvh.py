@@ -112,8 +112,8 @@ def _hierarchy(lines: Sequence[Sequence[str]]) -> tuple[list[Joint], int]:
                 raise ValueError("two of its joints have one name, or one has none")
             return joints, number
         elif key not in ("", "HIERARCHY"):
-            raise BadLineError(f"{words[0][:20]!a} is no word of BVH", number)
-    raise ValueError("has no MOTION: is no whole BVH file")
+            raise BadLineError(f"{words[0][:20]!a} is not a keyword of BVH", number)
+    raise ValueError("has no MOTION: the BVH file is not complete")
 
 
 def _three(words: Sequence[str], number: int) -> tuple[float, float, float]:
@@ -138,7 +138,7 @@ def _motion(lines: Sequence[Sequence[str]], at: int, channels: int) -> NDArray[n
         try:
             row = [float(word) for word in words]
         except ValueError:
-            raise BadLineError("a value is no number", number) from None
+            raise BadLineError("a value is not a number", number) from None
         if len(row) != channels:
             raise BadLineError(f"{len(row)} values, not the {channels} of its channels", number)
         rows.append(row)

@@ -1,4 +1,4 @@
-"""The numbers of a joint, and what becomes of joints that are missing."""
+"""The numbers of a joint, and the treatment of joints that are missing."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ CONFIDENCES = (CONFIDENCE, "visibility", "score", "likelihood", "presence")
 """What files call it."""
 IGNORED = "_"
 MOST_EMPTY = 0.2
-"""The share of a clip's frames that may have nobody without a note."""
+"""A larger share of frames without a body is noted."""
 NAMES = ("x", "y", "z", CONFIDENCE, IGNORED)
+MARKED = "joints at exactly -1 in all coordinates (taken as seen: write NaN or zeros if missing)"
+"""A usual mark of missing joints, which may also be a place: it is counted and not changed."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Treatment:
     Attributes:
         dimensions: 2 or 3. In 2D the third number is the confidence: 1 where there is none.
         scale: metres of one of the file's units.
-        missing: what becomes of a frame in which a joint is missing.
+        missing: what is done with a frame in which a joint is missing.
         min_confidence: a joint with less is missing.
     """
 
@@ -95,7 +97,8 @@ class Treatment:
         Raises:
             ValueError: if the clip is rejected, or nothing is left of it.
         """
-        out = np.asarray(values, np.float32).astype(np.float64) * self.scale
+        numbers = np.asarray(values, np.float32)
+        out = numbers.astype(np.float64) * self.scale
         known = ~np.isnan(out).any(axis=-1) & np.any(out != 0, axis=-1)
         counts: dict[str, int] = {}
         if confidence is not None:
@@ -106,12 +109,13 @@ class Treatment:
                 certain &= confidence >= self.min_confidence
                 _count(counts, "joints of too little confidence", (known & ~certain).sum())
             known &= certain
+        _count(counts, MARKED, (known & (numbers == -1).all(axis=-1)).sum())
         if self.dimensions == 2:
             third = np.ones(out.shape[:-1]) if confidence is None else np.asarray(confidence)
             out = np.concatenate([out, third[..., None].astype(np.float32)], axis=-1)
         out[~known] = 0
         if not known.any():
-            raise ValueError("nobody is present in any frame")
+            raise ValueError("no body is present in any frame")
         gaps = gaps_of(known)
         frames: NDArray[np.bool_] = np.any(gaps, axis=(0, 2))
         _count(counts, "clips with missing joints", bool(frames.any()))
@@ -129,10 +133,10 @@ class Treatment:
         elif self.missing == "interpolate":
             interpolate(out, known, gaps)
             _count(counts, "frames interpolated", frames.sum())
-        nobody = int((~np.any(out, axis=(0, 2, 3))).sum())
-        if nobody > MOST_EMPTY * out.shape[1]:
-            _count(counts, f"clips with nobody in more than {MOST_EMPTY:.0%} of their frames", 1)
-            _count(counts, "frames of these with nobody", nobody)
+        empty = int((~np.any(out, axis=(0, 2, 3))).sum())
+        if empty > MOST_EMPTY * out.shape[1]:
+            _count(counts, f"clips with no body in more than {MOST_EMPTY:.0%} of their frames", 1)
+            _count(counts, "frames of these clips without a body", empty)
         return Treated(out, counts)
 
 

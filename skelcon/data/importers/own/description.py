@@ -1,4 +1,4 @@
-"""Descriptions: what somebody's files are, as a small YAML file or options say it."""
+"""Descriptions: what the user's files are, as options or a small YAML file say."""
 
 from __future__ import annotations
 
@@ -62,7 +62,8 @@ class Description(Config):
     name: str | None = Field(None, description="the data set's name in tables")
     data: str | None = Field(None, description="the files' path, relative to the description")
     unit: Literal["m", "cm", "mm", "px"] | None = Field(
-        None, description="of the coordinates, which become metres (px stay); the layout's"
+        None,
+        description="of the coordinates, which become metres (px stay); by default the layout's",
     )
     columns: Annotated[tuple[str, ...] | None, BeforeValidator(_listed)] = Field(
         None, description="the numbers of a joint: x, y, z, confidence, and _ for any other"
@@ -127,7 +128,7 @@ class ArraysDescription(Description):
 
     kind: Literal["arrays"] = "arrays"
     axes: str | None = Field(
-        None, description="NTVC, NMTVC, NCTVM, NT(MVC) or the like; by default what alone fits"
+        None, description="NTVC, NMTVC, NCTVM, NT(MVC), ...; by default the only one that fits"
     )
     padding: Literal["zero", "nan", "replay", "lengths"] | None = Field(
         None, description="how clips end; by default at their length, or before absent frames"
@@ -161,12 +162,12 @@ class FilesDescription(Description):
         None, description="a line of text is one joint, or all joints of a frame"
     )
     axes: str | None = Field(None, description="as TVC, VCT or T(MVC), in place of rows")
-    bodies: int | None = Field(None, ge=1, description="in every frame; 1 if it is not to be seen")
+    bodies: int | None = Field(None, ge=1, description="in every frame; by default as the axes say")
     skip_rows: int = Field(0, ge=0, description="lines of text before the numbers")
     skip_columns: int = Field(0, ge=0, description="numbers of a line before the coordinates")
-    variable: str | None = Field(None, description="of .mat and .npz files; by default the only")
+    variable: str | None = Field(None, description="of .mat and .npz; by default the only one")
     path: str | None = Field(None, description="of the frames in .json, such as frames.*.joints")
-    joints: Texts = Field({}, description="layout's joint -> that of a BVH file, where they differ")
+    joints: Texts = Field({}, description="layout's joint -> its name in BVH, if that differs")
 
     @model_validator(mode="after")
     def _one_way(self) -> FilesDescription:

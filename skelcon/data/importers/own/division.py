@@ -1,4 +1,4 @@
-"""Who trains and who tests, where the files follow no protocol of the field.
+"""Training and test sides, where the files follow no protocol of the field.
 
 A *division* is what ``--split`` takes: a rule, or ``NAME=`` and a rule, NAME being the protocol's
 name (by default xsub for subjects, xview for cameras, xsetup for setups, else the rule's first
@@ -106,7 +106,7 @@ class Division:
         values = [fact.get(key) for fact in facts]
         if not any(values):
             known = [each for each in FIELDS if any(fact.get(each) for fact in facts)]
-            has = f"known: {', '.join(known)}" if known else "neither is any other group"
+            has = f"known: {', '.join(known)}" if known else "and no other group is"
             raise UserError(f"--split '{self.rule}': the clips' {field} is not known ({has})")
         return values
 
@@ -119,7 +119,7 @@ class Division:
         odd_ones = (value for value, n in zip(values, numbers, strict=True) if value and n is None)
         if wrong := next(odd_ones, None):
             raise UserError(
-                f"--split '{self.rule}': {field} '{wrong}' is no number: take group:{field}"
+                f"--split '{self.rule}': {field} '{wrong}' is not a number: take group:{field}"
             )
         wanted = 1 if which == "odd" else 0
         return _sides([None if number is None else number % 2 == wanted for number in numbers])
@@ -161,7 +161,7 @@ class Division:
         except ValueError:
             share = 0.0
         if not 0 < share < 1:
-            raise UserError(f"--split '{self.rule}': '{argument}' is no share between 0 and 1")
+            raise UserError(f"--split '{self.rule}': '{argument}' is not a share between 0 and 1")
         draws = np.random.default_rng(SEED)
         labels = np.array([fact.get("label") for fact in facts])
         row = np.full(len(facts), TEST, np.int8)

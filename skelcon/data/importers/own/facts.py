@@ -1,4 +1,4 @@
-"""What is known of clips besides their coordinates, as somebody's files write it."""
+"""What is known of clips besides their coordinates, as the user's files have it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def whole_number(text: str) -> int | None:
 
 
 def sort_key(text: str) -> tuple[bool, int, str]:
-    """Sorts whole numbers by value, and other texts behind them."""
+    """Sorts whole numbers by value, and other texts after them."""
     number = _WHOLE.fullmatch(text)
     return (number is None, int(text) if number and "." not in text else 0, text)
 
@@ -138,7 +138,7 @@ class Catalogue:
         return ClipInfo(fact.name, self.labels.index(label), **numbers)
 
     def texts_of_groups(self) -> dict[str, dict[str, int]]:
-        """The numbers of the groups whose texts are none, for the data set's header."""
+        """The numbers of the groups whose texts are not numbers, for the data set's header."""
         return {
             group: codes
             for group, codes in self.codes.items()
@@ -170,7 +170,7 @@ def facts_from(
 
 
 def unique(names: Sequence[str]) -> list[str]:
-    """``names`` without doubles: a name that is there again, or is none, gets a number.
+    """``names`` without duplicates: a name that repeats, or cannot be printed, gets a number.
 
     >>> unique(["a", "b", "a", ""])
     ['a', 'b', 'a-2', 'clip-00003']

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,24 +29,28 @@ from skelcon.printable import counted
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
 
-class OwnFiles(OwnSource):
+class OwnFiles(OwnSource[FilesDescription]):
     """Files of one clip each, in a directory or listed in a manifest."""
 
     family = "files"
     title = "files of own recordings"
     batch = 32
-    kind = FilesDescription
 
-    def __init__(self, found: Described, files: Sequence[Path], facts: Sequence[ClipFacts]) -> None:
+    def __init__(
+        self,
+        found: Described[FilesDescription],
+        files: Sequence[Path],
+        facts: Sequence[ClipFacts],
+    ) -> None:
         super().__init__(found, files)
         self._found_facts = tuple(facts)
 
     @classmethod
-    def of(cls, found: Described) -> OwnFiles:
+    def of(cls, found: Described[FilesDescription]) -> OwnFiles:
         """The files that match the pattern, or that the manifest lists."""
-        description = cast(FilesDescription, found.description)
+        description = found.description
         if description.manifest is not None:
-            return cls._listed(found, description)
+            return cls._listed(found)
         directory = found.path if found.path.is_dir() else found.path.parent
         paths, facts = _matching(directory, description.files or "")
         if not paths:
@@ -58,7 +61,8 @@ class OwnFiles(OwnSource):
         return cls(Described(description, directory, found.base), _files_of(paths), facts)
 
     @classmethod
-    def _listed(cls, found: Described, description: FilesDescription) -> OwnFiles:
+    def _listed(cls, found: Described[FilesDescription]) -> OwnFiles:
+        description = found.description
         manifest = _manifest_path(found, description.manifest or "")
         columns, rows = read_rows(manifest)
         called: dict[str, str] = {}
@@ -89,11 +93,6 @@ class OwnFiles(OwnSource):
         paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
         files = [manifest, *_files_of(paths)]
         return cls(Described(description, base, found.base), files, facts)
-
-    @property
-    def description(self) -> FilesDescription:
-        """What is said of the files."""
-        return cast(FilesDescription, self.found.description)
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -207,7 +206,7 @@ class OwnFiles(OwnSource):
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:
-    """The files that are there, those of a clip's frames for a folder."""
+    """The files that exist; of a folder the files of its frames."""
     out: list[Path] = []
     for path in paths:
         if os.path.isdir(path):  # noqa: PTH112  (which takes a name that cannot be)
@@ -234,7 +233,7 @@ def _cut(values: NDArray[np.floating], fact: ClipFacts) -> NDArray[np.floating]:
     return values[:, start:end]
 
 
-def _manifest_path(found: Described, stated: str) -> Path:
+def _manifest_path(found: Described[FilesDescription], stated: str) -> Path:
     """Where the manifest is: beside the description, or in the directory of the data."""
     directory = found.path if found.path.is_dir() else found.path.parent
     places = (found.base / stated, directory / stated, Path(stated))
@@ -253,7 +252,7 @@ def _place(text: str, base: Path, other: Path) -> Path:
 
 
 def _clip_names(stated: Sequence[tuple[str, str]]) -> list[str]:
-    """The names of clips: those stated, else those of their files, with folders if need be.
+    """The names of clips: as stated, else as their files, with folders where files share a name.
 
     Args:
         stated: (name or nothing, path) of each.
@@ -274,9 +273,9 @@ def pattern_of(text: str) -> re.Pattern[str]:
         out += re.escape(text[at : match.start()])
         name = match[1]
         if name in names:
-            raise UserError(f"--files '{text}': '{name}' is there twice")
+            raise UserError(f"--files '{text}': '{name}' appears twice")
         if name is not None and not name.isidentifier():
-            raise UserError(f"--files '{text}': '{name}' is no name")
+            raise UserError(f"--files '{text}': '{name}' is not a name")
         names.add(name or "")
         names.discard("")
         out += f"(?P<{name}>[^/]+?)" if name else "[^/]*"

@@ -12,11 +12,11 @@ from skelcon.data.importers.own.description import KINDS, Description
 from skelcon.data.importers.own.files import OwnFiles, is_manifest
 from skelcon.data.importers.own.source import Described, OwnSource
 from skelcon.data.importers.own.table import OwnTable
-from skelcon.data.importers.own.tables import PARQUET, TABLES, read_header, read_parquet
+from skelcon.data.importers.own.tables import TABLES, column_names
 from skelcon.errors import UserError, nearest
 from skelcon.yamlfile import YamlFile, read_yaml
 
-SOURCES: Mapping[str, type[OwnSource]] = {
+SOURCES: Mapping[str, type[OwnSource[Any]]] = {
     source.family: source for source in (OwnArrays, OwnFiles, OwnTable)
 }
 NAME = "skelcon.yaml"
@@ -41,7 +41,7 @@ def description_at(path: Path) -> Path | None:
 
 
 def _is_one(path: Path) -> bool:
-    """Whether a YAML file that is beside data is a description, and no layout or the like."""
+    """Whether a YAML file that is beside data is a description, and not a layout or other file."""
     values = read_yaml(path).values
     if "kind" in values:
         return True
@@ -49,14 +49,14 @@ def _is_one(path: Path) -> bool:
     if "bones" not in values and (said := [key for key in values if key in others]):
         raise UserError(
             f"'{path}' says '{said[0]}' but no kind: if it is the description of the data beside "
-            f"it, say kind: {', '.join(KINDS)}; else call it otherwise"
+            f"it, say kind: {', '.join(KINDS)}; else rename it"
         )
     return False
 
 
 def described_source(
     path: Path, options: Mapping[str, Any] | None = None, describe: Path | None = None
-) -> OwnSource | None:
+) -> OwnSource[Any] | None:
     """The source at ``path`` that a description or options describe; None if nothing does.
 
     Args:
@@ -85,8 +85,8 @@ def described_source(
         if others and key not in kind.model_fields:
             where = _where((key,), given, file, place)
             raise UserError(
-                f"{where}: '{key}' is said of {' and '.join(others)}; '{data}' is of kind "
-                f"{_name_of(kind)}"
+                f"{where}: '{key}' is a setting of {' and '.join(others)}, and '{data}' is of "
+                f"kind {_name_of(kind)}"
             )
     try:
         description = validated(
@@ -125,7 +125,7 @@ def _data_of(file: YamlFile, stated: Path | None) -> Path:
     found = [path for suffix in _DATA if (path := file.path.with_suffix(suffix)).is_file()]
     if len(found) > 1:
         names = " and ".join(path.name for path in found)
-        raise UserError(f"'{file.path}': is it of {names}? Say data: NAME")
+        raise UserError(f"'{file.path}': which of {names} does it describe? Say data: NAME")
     return found[0] if found else folder
 
 
@@ -147,12 +147,8 @@ def _kind(
     if data.suffix in (".npz", ".npy"):
         return KINDS["arrays"]
     if data.suffix in TABLES:
-        if data.suffix in PARQUET:
-            columns = list(read_parquet(data).column_names)
-        else:
-            columns, _ = read_header(data)
         keys = values.get("keys")
-        if is_manifest(data, columns) or (isinstance(keys, Mapping) and "path" in keys):
+        if is_manifest(data, column_names(data)) or (isinstance(keys, Mapping) and "path" in keys):
             values.setdefault("manifest", data.name)
             return KINDS["files"]
         return KINDS["table"]

@@ -73,4 +73,4 @@ def _bodies(
         if values.shape[-1] == joints * size or values.shape[-2:] == (joints, size):
             return values.reshape(-1, joints, size)
     shown = "x".join(map(str, values.shape))
-    raise ValueError(f"an array {shown} is no frame of bodies of {joints} joints")
+    raise ValueError(f"an array {shown} is not a frame of bodies of {joints} joints")

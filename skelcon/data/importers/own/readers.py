@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray, archive_members
-from skelcon.data.importers.files import check_file
+from skelcon.data.importers.files import check_file, read_json
 from skelcon.data.importers.mat import read_mat
 from skelcon.data.importers.own.columns import CONFIDENCE, CONFIDENCES
 from skelcon.data.importers.source import BadLineError
@@ -80,7 +79,7 @@ def _text(path: Path, how: Reading) -> NDArray[np.float64]:
 
 
 def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
-    """Rows in which a value may be empty; says in which line what is no number."""
+    """Rows in which a value may be empty; says in which line what is not a number."""
     rows: list[list[float]] = []
     for number, line in lines:
         fields = [field.strip() for field in line.split(delimiter)]
@@ -92,7 +91,7 @@ def _by_line(lines: Any, delimiter: str | None) -> NDArray[np.float64]:
                 row.append(number_of(field))
             except ValueError:
                 hint = "" if rows else " (--skip-rows, if it is a head)"
-                raise BadLineError(f"{field[:24]!a} is no number{hint}", number) from None
+                raise BadLineError(f"{field[:24]!a} is not a number{hint}", number) from None
         rows.append(row)
     return np.array(rows)
 
@@ -143,16 +142,8 @@ def _mat(path: Path, how: Reading) -> NDArray[Any]:
 
 
 def _json(path: Path, how: Reading) -> NDArray[np.float64]:
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"), parse_int=float)
-    except UnicodeDecodeError:
-        raise ValueError("is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"is not whole JSON ({error.msg}, line {error.lineno})") from None
-    except RecursionError:
-        raise ValueError("is nested too deep") from None
     keys = how.path.split(".") if how.path else []
-    return array_of(_at(content, keys), how.columns)
+    return array_of(_at(read_json(path), keys), how.columns)
 
 
 def _at(value: Any, keys: Sequence[str]) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +25,11 @@ from skelcon.data.normalise import Normalisation
 from skelcon.errors import UserError
 
 NONE = "none"
+DescriptionT = TypeVar("DescriptionT", bound=Description)
 
 
 @dataclass(frozen=True)
-class Described:
+class Described(Generic[DescriptionT]):
     """A description, where its files are, and what its paths are relative to.
 
     Attributes:
@@ -37,20 +38,18 @@ class Described:
         base: the directory to which paths in the description are relative.
     """
 
-    description: Description
+    description: DescriptionT
     path: Path
     base: Path = field(default_factory=Path)
 
 
-class OwnSource(Source):
-    """Somebody's own files, as a description says what they are.
+class OwnSource(Source, Generic[DescriptionT]):
+    """The user's own files, as a description says what they are.
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
     """
 
-    kind: ClassVar[type[Description]]
-
-    def __init__(self, found: Described, files: Sequence[Path]) -> None:
+    def __init__(self, found: Described[DescriptionT], files: Sequence[Path]) -> None:
         super().__init__(found.path, files)
         self.found = found
 
@@ -61,7 +60,7 @@ class OwnSource(Source):
 
     @classmethod
     @abstractmethod
-    def of(cls, found: Described) -> OwnSource:
+    def of(cls, found: Described[Any]) -> OwnSource[DescriptionT]:
         """The source that a description is of.
 
         Raises:
@@ -73,8 +72,8 @@ class OwnSource(Source):
         """The facts of all clips, in the order of the data set; ``UserError`` if there are none."""
 
     @property
-    def description(self) -> Description:
-        """What is said of the files."""
+    def description(self) -> DescriptionT:
+        """The description of the files."""
         return self.found.description
 
     @cached_property
@@ -106,7 +105,7 @@ class OwnSource(Source):
 
     @property
     def origin(self) -> dict[str, object]:
-        """What is not said by numbers: the texts of subjects and the like."""
+        """What numbers do not say: the texts of subjects, cameras and setups."""
         texts = self.catalogue.texts_of_groups()
         return {"groups": texts} if texts else {}
 

@@ -46,22 +46,21 @@ _COORDINATES = ("x", "y", "z")
 _COMMON = ("clip", "frame", "joint", *_COORDINATES)
 
 
-class OwnTable(OwnSource):
+class OwnTable(OwnSource[TableDescription]):
     """A long table, CSV or Parquet, and perhaps a manifest with a line a clip."""
 
     family = "table"
     title = "a table of own recordings"
     batch = 16
-    kind = TableDescription
 
-    def __init__(self, found: Described, files: Sequence[Path]) -> None:
+    def __init__(self, found: Described[TableDescription], files: Sequence[Path]) -> None:
         super().__init__(found, files)
         self._table: Any = None
 
     @classmethod
-    def of(cls, found: Described) -> OwnTable:
+    def of(cls, found: Described[TableDescription]) -> OwnTable:
         """The table, and its manifest."""
-        description = cast(TableDescription, found.description)
+        description = found.description
         path = found.path
         manifest = None
         if description.manifest is not None:
@@ -86,11 +85,6 @@ class OwnTable(OwnSource):
     def settings(self) -> str:
         """As of :class:`OwnSource`, and how numbers of frames and joints are read."""
         return f"{super().settings} steps"
-
-    @property
-    def description(self) -> TableDescription:
-        """What is said of the table."""
-        return cast(TableDescription, self.found.description)
 
     @cached_property
     def _called(self) -> dict[str, str]:
@@ -228,7 +222,7 @@ class OwnTable(OwnSource):
         if len(np.unique(at)) < len(at):
             _, first = np.unique(at, return_index=True)
             twice = int(np.setdiff1d(np.arange(len(at)), first)[0])
-            raise BadLineError("a joint of a frame is there twice", rows.numbers[twice])
+            raise BadLineError("a joint of a frame appears twice", rows.numbers[twice])
         values = np.full((*shape, len(keys)), np.nan)
         values.reshape(-1, len(keys))[at] = np.stack([rows.floats(key) for key in keys], axis=-1)
         yield self.clip(fact, values, Columns(tuple(keys)))
@@ -303,7 +297,7 @@ class _Rows:
         return self._columns[self._called[key]]
 
     def floats(self, key: str) -> NDArray[np.float64]:
-        """NaN where nothing stands; :class:`BadLineError` for what is no number."""
+        """NaN where nothing stands; :class:`BadLineError` for what is not a number."""
         texts = self.texts(key)
         try:
             return np.array([number_of(text) for text in texts])

@@ -126,9 +126,7 @@ def index_of_csv(path: Path, names: Mapping[str, Sequence[str]]) -> Index:
             if at_frame is not None and at_frame < len(found):
                 steps.add(name, found[at_frame])
             before = name
-    if len(damaged) > 1:  # a single line is damage, and costs its clip
-        number, text = damaged[0]
-        raise UserError(f"'{path}', line {number}: {not_utf8(text)}")
+    _refuse(path, damaged)
     return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)
 
 
@@ -140,6 +138,15 @@ def index_of_parquet(
     labels = table[columns[_place(names["clip"], columns, "clip", path)]]
     joints = table[columns[_place(names["joint"], columns, "joint", path)]]
     at_frame = _find(names["frame"], columns)
+    places = {_find(words, columns) for key, words in names.items() if key not in _MEASURED}
+    damaged = sorted(
+        (number, text)
+        for place in places
+        if place is not None
+        for number, text in enumerate(table[columns[place]], 1)
+        if NO_TEXT in text
+    )
+    _refuse(path, damaged)
     clips: dict[str, Lines] = {}
     unread: list[int] = []
     rows: dict[str, list[int]] = defaultdict(list)
@@ -156,3 +163,10 @@ def index_of_parquet(
             else:
                 lines.runs.append([0, number, 1])
     return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)
+
+
+def _refuse(path: Path, damaged: Sequence[tuple[int, str]]) -> None:
+    """:class:`UserError` if texts of several lines are not UTF-8; a single one costs its clip."""
+    if len(damaged) > 1:
+        number, text = damaged[0]
+        raise UserError(f"'{path}', line {number}: {not_utf8(text)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -42,12 +43,7 @@ NO_TEXT = "\ufffd"
 
 def not_utf8(text: str) -> str:
     """What is wrong with a text that has :data:`NO_TEXT`, and the cure."""
-    return f"'{text[:40]}' is not UTF-8 text: save the file as UTF-8"
-
-
-def delimiter_of(header: str) -> str:
-    """What stands between the names of a header: a comma, a semicolon or a tab."""
-    return max(",;\t", key=header.count)
+    return f"'{text[:40]}' is not UTF-8 text: save it, or what it was made from, as UTF-8"
 
 
 def read_header(path: Path) -> tuple[list[str], str]:
@@ -62,10 +58,10 @@ def read_header(path: Path) -> tuple[list[str], str]:
         raise UserError(f"'{path}' is empty")
     if NO_TEXT in first:
         raise UserError(f"'{path}', line 1: {not_utf8(first)}")
-    delimiter = delimiter_of(first)
+    delimiter = max(",;\t", key=first.count)
     names = [name.strip() for name in cells(first, delimiter)]
     if twice := next((name for name in names if name and names.count(name) > 1), None):
-        raise UserError(f"'{path}', line 1: column '{twice}' is there twice")
+        raise UserError(f"'{path}', line 1: column '{twice}' appears twice")
     if not all(names):
         raise UserError(f"'{path}', line 1: '{first[:60]}' are no names of columns")
     return names, delimiter
@@ -82,7 +78,7 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
         names = list(table.column_names)
         columns = [table.column(name).to_pylist() for name in names]
         rows = (
-            Row(number, dict(zip(names, map(text_of, values), strict=True)))
+            _row(number, names, list(map(text_of, values)))
             for number, values in enumerate(zip(*columns, strict=True), 1)
         )
         return names, rows
@@ -103,23 +99,43 @@ def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]
                 if len(found) == len(names)
                 else f"{len(found)} values in a table of {len(names)} columns"
             )
-            if damaged := next((text for text in found if NO_TEXT in text), None):
-                bad = not_utf8(damaged)
-                found = ["" if NO_TEXT in text else text for text in found]
-            yield Row(number, dict(zip(names, found, strict=False)), bad)
+            yield _row(number, names, found, bad)
 
 
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> Any:
+def _row(number: int, names: Sequence[str], values: list[str], bad: str = "") -> Row:
+    """A row whose ``values`` are good, or without the damaged texts among them."""
+    if damaged := next((text for text in values if NO_TEXT in text), None):
+        bad = not_utf8(damaged)
+        values = ["" if NO_TEXT in text else text for text in values]
+    return Row(number, dict(zip(names, values, strict=False)), bad)
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns; ``UserError`` if it cannot be read."""
+    if path.suffix not in PARQUET:
+        return read_header(path)[0]
+    with _parquet(path) as file:
+        return list(file.schema_arrow.names)
+
+
+def read_parquet(path: Path) -> Any:
     """A Parquet file as a table of pyarrow; ``UserError`` if it cannot be read."""
+    with _parquet(path) as file:
+        table = file.read()
+        table.validate(full=True)  # also that texts are texts
+        return table
+
+
+@contextlib.contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
     try:
         from pyarrow import parquet
     except ImportError:
         raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
     try:
         check_file(path)
-        table = parquet.ParquetFile(path).read(columns=None if columns is None else list(columns))
-        table.validate(full=True)  # texts that are none, too
-        return table
+        with parquet.ParquetFile(path) as file:
+            yield file
     except Exception as error:  # a damaged file raises errors of many kinds
         raise UserError(f"'{path}' cannot be read: {_reason(error)}") from None
 

@@ -1,4 +1,4 @@
-"""What would be wrong without a word in own recordings is told, or an error."""
+"""What would go wrong silently in own recordings is reported, or an error."""
 
 import json
 from collections.abc import Callable
@@ -66,13 +66,23 @@ def test_a_frame_that_lacks_among_steps_stays_a_gap(tmp_path: Path, own: dict):
 
 
 def test_clips_with_nobody_in_many_frames_are_counted(tmp_path: Path, own: dict, plain: str):
-    assert "nobody" not in notes(tmp_path / "out")
+    assert "no body" not in notes(tmp_path / "out")
     values = padded([clip for clip in CLIPS if len(clip.values) >= 4])
     values[:3, 1:3] = 0
     kept = [clip for clip in CLIPS if len(clip.values) >= 4]
     imported(write_npz(tmp_path / "x.npz", kept, x=values), tmp_path / "out", own)
-    assert "3 clips with nobody in more than 20% of their frames" in notes(tmp_path / "out")
-    assert "6 frames of these with nobody" in notes(tmp_path / "out")
+    assert "3 clips with no body in more than 20% of their frames" in notes(tmp_path / "out")
+    assert "6 frames of these clips without a body" in notes(tmp_path / "out")
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_joints_at_minus_one_are_counted_and_kept(tmp_path: Path, own: dict, marked: bool):
+    values = padded(CLIPS)
+    values[:, 1, 2] = -1 if marked else -1.5
+    dataset, _ = imported(write_npz(tmp_path / "x.npz", CLIPS, x=values), tmp_path / "out", own)
+    assert (f"{len(CLIPS)} joints at exactly -1" in notes(tmp_path / "out")) is marked
+    joint, centre = (dataset.clip(0)[0, 1, at] for at in (2, 0))
+    np.testing.assert_allclose(joint - centre, values[0, 1, 2] - values[0, 1, 0], rtol=1e-6)
 
 
 @pytest.mark.parametrize("column", ["clip", "label"])
@@ -82,9 +92,27 @@ def test_texts_that_are_not_utf8_are_refused(
     path = tmp_path / "latin.csv"
     changed = table().assign(**{column: table()[column].str.replace("sit", "t\xeat\xe9")})
     path.write_bytes(changed.to_csv(index=False).encode("latin-1"))
-    user_error(
-        lambda: imported(path, tmp_path / "out", own), "latin.csv", "line 2", "save the file as UTF"
-    )
+    user_error(lambda: imported(path, tmp_path / "out", own), "latin.csv", "line 2", "as UTF-8")
+
+
+@pytest.mark.parametrize("column", ["clip", "label"])
+def test_texts_of_parquet_that_were_no_utf8_are_refused(
+    tmp_path: Path, own: dict, user_error: Callable[..., str], column: str
+):
+    path = tmp_path / "latin.parquet"
+    changed = table().assign(**{column: table()[column].str.replace("sit", "t\ufffdt")})
+    changed.to_parquet(path)
+    user_error(lambda: imported(path, tmp_path / "out", own), "latin.parquet", "line 1", "as UTF-8")
+
+
+def test_a_line_of_a_parquet_manifest_that_was_no_utf8_costs_its_clip(tmp_path: Path, own: dict):
+    write_files(tmp_path / "clips", CLIPS)
+    rows = [(f"clips/{clip.name}.txt", clip.label, clip.subject) for clip in CLIPS]
+    rows[0] = (rows[0][0], "s\ufffdt", 1)
+    listed = pd.DataFrame(rows, columns=["path", "label", "subject"])
+    listed.to_parquet(tmp_path / "m.parquet")
+    _, (bad,) = imported(tmp_path / "m.parquet", tmp_path / "out", own, max_bad=0.5)
+    assert "line 1 of 'm.parquet'" in bad.reason
 
 
 def test_a_line_of_a_manifest_that_is_not_utf8_costs_its_clip(tmp_path: Path, own: dict):
@@ -95,7 +123,7 @@ def test_a_line_of_a_manifest_that_is_not_utf8_costs_its_clip(tmp_path: Path, ow
     (tmp_path / "m.csv").write_bytes("\n".join(lines).encode("latin-1"))
     dataset, (bad,) = imported(tmp_path / "m.csv", tmp_path / "out", own, max_bad=0.5)
     assert "line 2 of 'm.csv'" in bad.reason
-    assert "save the file as UTF-8" in bad.reason
+    assert "as UTF-8" in bad.reason
     assert dataset.class_names == ("sit", "stand", "wave")
 
 
@@ -107,12 +135,12 @@ def numbered(tmp_path: Path, first: int, lost: int) -> Path:
     return tmp_path / "numbered.csv"
 
 
-def test_numbers_that_may_be_from_0_or_1_are_told(tmp_path: Path, own: dict):
+def test_numbers_that_may_be_from_0_or_1_are_reported(tmp_path: Path, own: dict):
     dataset, _ = imported(numbered(tmp_path, 1, 3), tmp_path / "out", own)
     assert (dataset.clip(0)[0, :, 3] == 0).all()
-    told = notes(tmp_path / "out")
-    assert "joints are numbered 1 to 3, without 0 and 4: taken as from 1" in told
-    assert "joints: {base: 0}" in told
+    message = notes(tmp_path / "out")
+    assert "joints are numbered 1 to 3, without 0 and 4: taken as from 1" in message
+    assert "joints: {base: 0}" in message
 
 
 @pytest.mark.parametrize("first", [0, 1])
@@ -124,16 +152,16 @@ def test_a_description_says_from_which_number(tmp_path: Path, own: dict, first: 
     assert "numbered" not in notes(tmp_path / "out")
 
 
-def test_a_clip_that_a_manifest_lists_again_is_told(tmp_path: Path, own: dict):
+def test_a_clip_that_a_manifest_lists_again_is_reported(tmp_path: Path, own: dict):
     write_files(tmp_path / "clips", CLIPS)
     lines = ["path,label,subject,start,end"]
     lines += [f"clips/{clip.name}.txt,{clip.label},{clip.subject},," for clip in CLIPS]
     lines += [f"clips/{CLIPS[0].name}.txt,sit,1,0,2", lines[2]]
     (tmp_path / "m.csv").write_text("\n".join(lines))
     imported(tmp_path / "m.csv", tmp_path / "out", own)
-    told = notes(tmp_path / "out")
-    assert "1 line of the manifest list" in told
-    assert f"'{CLIPS[1].name}" in told
+    message = notes(tmp_path / "out")
+    assert "1 line of the manifest list" in message
+    assert f"'{CLIPS[1].name}" in message
 
 
 def with_confidence(path: Path) -> Path:
@@ -170,7 +198,7 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
 
     return {
         "empty": (call("empty.csv"), ("empty.csv' is empty",)),
-        "column": (call("twice.csv"), ("column 'x' is there twice",)),
+        "column": (call("twice.csv"), ("column 'x' appears twice",)),
         "manifest": (call("", manifest="no/m.csv"), ("no manifest 'no/m.csv'",)),
         "both": (call("", manifest="m.csv", files="*.txt"), ("--files --manifest: say",)),
         "axes": (call("four.npz", axes="NTXY"), ("--axes: axes 'NTXY'",)),
@@ -197,9 +225,9 @@ def test_messages_name_what_was_typed(
     tmp_path: Path, own: dict, user_error: Callable[..., str], what: str
 ):
     call, named = refusals(tmp_path, own)[what]
-    told = user_error(call, *named)
-    assert "--describe" not in told
-    assert "axes: axes: " not in told
+    message = user_error(call, *named)
+    assert "--describe" not in message
+    assert "axes: axes: " not in message
 
 
 def test_a_layout_beside_data_is_no_description(tmp_path: Path):
