@@ -18,6 +18,9 @@ from ablation.scheduler.resources import Resources
 UNUSED = {"dashboard.py", "log_monitor.py", "monitor.py"}
 """Programs of Ray that nothing needs here: the server of its dashboard, which is off, what copies
 logs to the driver, and what would start further nodes. Each takes a CPU for a second."""
+AGENTS = {"--dashboard_agent_command": "--grpc-port=0", "--runtime_env_agent_command": "-port=0"}
+"""Arguments of the raylet that start an agent -> what says that the raylet waits for its port."""
+AGENT = str(Path(__file__).with_name("ray_agent.py"))
 PRELOADED = "RAY_preload_python_modules"
 """The variable that names what Ray's workers import first."""
 THREADS = "OMP_NUM_THREADS"
@@ -100,6 +103,8 @@ def _own_processes() -> Iterator[None]:
         command = args[0] if args else kwargs["args"]
         if isinstance(command, list) and UNUSED & {Path(str(word)).name for word in command[:3]}:
             args = (["true"], *args[1:])  # ends at once, and Ray goes on without it
+        elif isinstance(command, list) and args:
+            args = ([with_quick_agent(word) for word in command], *args[1:])
         original(self, *args, **kwargs)
 
     if sys.platform != "win32":
@@ -108,3 +113,15 @@ def _own_processes() -> Iterator[None]:
         yield
     finally:
         subprocess.Popen.__init__ = original  # type: ignore[method-assign]
+
+
+def with_quick_agent(word: str) -> str:
+    """An argument of a command; one that starts an agent of Ray starts :data:`AGENT` instead."""
+    name, _, line = word.partition("=")
+    words = line.split(" ")
+    waits = name in AGENTS and AGENTS[name] in line and "--session-dir=" in line
+    # (Where a path has a space, its quotes are Ray's affair.)
+    if not waits or {*'"\t '} & {*AGENT} or '"' in line or sys.platform != "linux":
+        return word
+    script = next(index for index, each in enumerate(words) if each.endswith(".py"))
+    return f"{name}={' '.join([*words[:script], AGENT, *words[script:]])}"
