@@ -16,8 +16,8 @@ import os
 import socket
 import sys
 import time
+from pathlib import Path
 
-DASHBOARD_AGENT = os.path.join("dashboard", "agent.py")
 DASHBOARD_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port")
 RUNTIME_ENV_PORT = "runtime_env_agent_port"
 DELAY_SECONDS = 10.0
@@ -27,10 +27,10 @@ POLL_SECONDS = 0.5
 
 def write_port(values: dict[str, str], name: str, port: int) -> None:
     """Write a port where the raylet looks for it, whole or not at all."""
-    path = os.path.join(values["session-dir"], f"{name}_{values['node-id']}")
-    with open(f"{path}.new", "w", encoding="ascii") as file:
-        file.write(str(port))
-    os.replace(f"{path}.new", path)
+    path = Path(values["session-dir"], f"{name}_{values['node-id']}")
+    unfinished = path.with_suffix(".new")
+    unfinished.write_text(str(port))
+    unfinished.replace(path)
 
 
 def wait(raylet: int, seconds: float) -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     raylet = int(os.environ.get("RAY_RAYLET_PID") or os.getppid())
     agent, *arguments = sys.argv[1:]
     values = dict(each[2:].split("=", 1) for each in arguments if "=" in each)
-    if agent.endswith(DASHBOARD_AGENT):
+    if Path(agent).parts[-2:] == ("dashboard", "agent.py"):
         for name in DASHBOARD_PORTS:
             write_port(values, name, -1)
         wait(raylet, float("inf"))
