@@ -29,6 +29,8 @@ GRACE_SECONDS = 5.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
+_failed: list[str] = []
+"""Why Ray did not start in this process, each time."""
 _vital: list[psutil.Process] = []
 """Those of the Ray that this process has started; none of a cluster that it connected to."""
 
@@ -60,13 +62,15 @@ def _start(resources: Resources, trials: int) -> None:
         connect(resources.address, **quiet)
         return
     try:
-        with local_ray(resources, trials):
+        # After a failure with Ray's own agents: another version may wait for more of them.
+        with local_ray(resources, trials, stand_ins=not _failed):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     except Exception as error:  # of any kind: a machine that is too busy, a disk that is full
         for process in _started():
             _end(process)
         reason = " ".join(str(error).split()) or type(error).__name__
+        _failed.append(reason)
         raise SessionLostError(f"Ray did not start ({reason[:200]})") from error
     _vital[:] = _started()
 

@@ -8,7 +8,7 @@ random weights are estimated on clips, as a training would have done.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections import Counter
 
 import torch
 from torch import Tensor, nn
@@ -44,68 +44,81 @@ def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> Non
     draws = generator(seed, "calibration")
     order = torch.randperm(len(clips), generator=draws)[:CLIPS]
     chosen = clips[order.to(clips.device)]
-    start = draws.get_state()
-
-    def views() -> Iterator[Tensor]:
-        draws.set_state(start)  # each layer sees the same crops
-        for some in torch.split(chosen, BATCH):
-            yield training_view(bank, some, CROP, encoder.frames, draws)
-
+    parts = torch.split(chosen, BATCH)
+    views = [training_view(bank, some, CROP, encoder.frames, draws) for some in parts]
     mode = encoder.training
     encoder.eval()
     try:
         with computing("fp32", bank.device):
-            for norm in _norms(encoder, next(views())):
-                with _inputs_of(norm) as moments:
-                    for view in views():
-                        encoder(view)
-                _set(norm, *moments)
+            calls = [_calls(encoder, view) for view in views]
+            for norm in calls[0]:
+                moments = _Moments(norm)
+                for view, calls_of_view in zip(views, calls, strict=True):
+                    moments.add(encoder, view, calls_of_view[norm])
+                moments.set()
     finally:
         encoder.train(mode)
 
 
-def _set(norm: _BatchNorm, count: Tensor, total: Tensor, squares: Tensor) -> None:
-    mean = total / count
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    norm.running_mean.copy_(mean)
-    norm.running_var.copy_((squares - count * mean.square()) / (count - 1).clamp(min=1))
-
-
-def _norms(encoder: Encoder, view: Tensor) -> list[_BatchNorm]:
-    """The batch norms with statistics that a view passes, in the order in which it does."""
-    order: dict[_BatchNorm, None] = {}
+def _calls(encoder: Encoder, view: Tensor) -> Counter[_BatchNorm]:
+    """How often a view passes each batch norm with statistics, in the order in which it does."""
+    calls: Counter[_BatchNorm] = Counter()
     norms = [each for each in encoder.modules() if isinstance(each, _BatchNorm)]
     with contextlib.ExitStack() as stack:
         for norm in norms:
             if norm.running_mean is not None:
-                hook = norm.register_forward_pre_hook(lambda norm, _: order.setdefault(norm))
+                hook = norm.register_forward_pre_hook(lambda norm, _: calls.update([norm]))
                 stack.callback(hook.remove)
         if norms:
             encoder(view)
-    return list(order)
+    return calls
 
 
-@contextlib.contextmanager
-def _inputs_of(norm: _BatchNorm) -> Iterator[list[Tensor]]:
-    """Number, sum and sum of squares of each channel that ``norm`` is given, in float64."""
-    assert norm.running_mean is not None
-    zero = torch.zeros((), dtype=torch.float64, device=norm.running_mean.device)
-    moments = [zero, zero, zero]
+class _LastInputError(Exception):
+    """A batch norm has been given the last of its inputs: what follows is not needed."""
 
-    def add(norm: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
-        x, weights = (*inputs, None)[:2]
-        assert x is not None
+
+class _Moments:
+    """Number, sum and sum of squares of each channel that a batch norm is given, in float64."""
+
+    def __init__(self, norm: _BatchNorm) -> None:
+        assert norm.running_mean is not None
+        zero = torch.zeros((), dtype=torch.float64, device=norm.running_mean.device)
+        self._norm, self._count, self._total, self._squares = norm, zero, zero, zero
+
+    def add(self, encoder: Encoder, view: Tensor, calls: int) -> None:
+        """Add a view, which passes the norm ``calls`` times; the encoder is left after the last."""
+        left = calls
+
+        def add(norm: nn.Module, inputs: tuple[Tensor | None, ...]) -> None:
+            nonlocal left
+            x, weights = (*inputs, None)[:2]
+            assert x is not None
+            self._add(x, weights)
+            left -= 1
+            if not left:
+                raise _LastInputError
+
+        hook = self._norm.register_forward_pre_hook(add)
+        try:
+            with contextlib.suppress(_LastInputError):
+                encoder(view)
+        finally:
+            hook.remove()
+
+    def _add(self, x: Tensor, weights: Tensor | None) -> None:
         values = x.double().movedim(1, 0).flatten(1)  # (channels, values)
         # A row may stand for several (`skelcon.encoders.bodies`).
         counts = x.new_ones(len(x)) if weights is None else weights
         each = counts.double().repeat_interleave(values.shape[1] // len(x))
-        moments[0] = moments[0] + each.sum()
-        moments[1] = moments[1] + (each * values).sum(dim=1)
-        moments[2] = moments[2] + (each * values.square()).sum(dim=1)
+        self._count = self._count + each.sum()
+        self._total = self._total + (each * values).sum(dim=1)
+        self._squares = self._squares + (each * values.square()).sum(dim=1)
 
-    hook = norm.register_forward_pre_hook(add)
-    try:
-        yield moments
-    finally:
-        hook.remove()
+    def set(self) -> None:
+        """Make the mean and the unbiased variance of all that was added the norm's statistics."""
+        norm, count, mean = self._norm, self._count, self._total / self._count
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_((self._squares - count * mean.square()) / (count - 1).clamp(min=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import Any
 
 import pytest
@@ -12,15 +13,21 @@ from ablation.scheduler.resources import Resources
 from ablation.scheduler.session import RESTARTS, cluster, restarting
 from skelcon.cli.console import run_app
 
+AGENT = "--runtime_env_agent_command=python agent/main.py --runtime-env-agent-port=0"
+"""How the raylet is to start an agent of Ray's own."""
+
 
 class Starts:
     """In place of ``ray.init``: fails so often."""
 
     def __init__(self, failures: int) -> None:
         self.failures, self.calls = failures, 0
+        self.own_agents: list[bool] = []
 
     def __call__(self, *_: Any, **__: Any) -> None:
         self.calls += 1
+        given = subprocess.run(["echo", AGENT], capture_output=True, check=True, text=True).stdout
+        self.own_agents.append(given.strip() == AGENT)
         if self.calls <= self.failures:
             raise Exception("The current node\ntimed out.")  # what Ray itself raises
 
@@ -35,6 +42,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "nodes", list)
+    monkeypatch.setattr("ablation.scheduler.session._failed", [])
     return []
 
 
@@ -43,6 +51,7 @@ def test_it_is_started_again(said: list[str], monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ray, "init", starts)
     assert restarting(session, said.append)
     assert starts.calls == 2
+    assert starts.own_agents == [False, True]  # another version may wait for more of them
     assert said == ["Ray did not start (The current node timed out.) and is started again"]
 
 

@@ -1,6 +1,6 @@
 """Batch-norm statistics of random weights: those of a pass over the clips."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
@@ -83,6 +83,21 @@ def test_the_statistics_are_those_of_a_pass_over_the_clips(
         assert norm.running_var is not None
         np.testing.assert_allclose(norm.running_mean, rows.mean(axis=1), rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(norm.running_var, rows.var(axis=1, ddof=1), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["img", "stg"])
+def test_a_pass_ends_at_the_batch_norm_that_is_estimated(
+    small_bank: ClipBank, small_layout: SkeletonLayout, name: str
+) -> None:
+    """What follows it does not count, and takes time."""
+    encoder = new(name, small_layout)
+    norms = [m for m in encoder.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
+    passed: Counter[nn.Module] = Counter()
+    for norm in norms:
+        norm.register_forward_pre_hook(lambda norm, _: passed.update([norm]))
+    calibrate(encoder, small_bank, CLIPS, seed=5)
+    # In the first pass, in the pass that estimates it, and in those for the norms behind it.
+    assert sorted(passed.values()) == [number + 2 for number in range(len(norms))]
 
 
 def test_the_seed_decides_and_nothing_else(small_bank: ClipBank, small_layout: SkeletonLayout):
