@@ -13,8 +13,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch.nn import functional
 
 from skelcon.downstream.config import ClusteringConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.result import EvaluationResult
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.seeding import derive
 
 

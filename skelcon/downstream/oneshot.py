@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skelcon.data.importers.ntu_facts import EXEMPLARS
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 from skelcon.seeding import generator
 
 

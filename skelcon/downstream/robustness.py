@@ -74,22 +74,24 @@ class _Corrupted(LinearEvaluation):
         """
         assert isinstance(self.config, RobustnessConfig)
         result = super()._evaluated(top1_train)
+        planar = self.inputs.bank.layout.dimensions == 2
         for kind, severities in self.config.severities.items():
-            if severities and not (kind == "camera" and self.bank.layout.dimensions == 2):
+            if severities and not (kind == "camera" and planar):
                 hits = [self._top1(kind, severity) for severity in severities]
                 result.metrics[f"top1_{kind}"] = statistics.fmean(hits)
         return result
 
     def _top1(self, kind: str, severity: float) -> float:
-        draws = generator(self.seed, f"robustness {kind} {severity}")
+        inputs, bank = self.inputs, self.inputs.bank
+        draws = generator(inputs.seed, f"robustness {kind} {severity}")
 
         def view(clips: Tensor) -> Tensor:
-            seen = evaluation_view(self.bank, clips, self.config.test_ratio, self._frames)
-            return KINDS[kind](seen, severity, self.bank, draws)
+            seen = evaluation_view(bank, clips, self.config.test_ratio, inputs.frames)
+            return KINDS[kind](seen, severity, bank, draws)
 
-        features = self._extract(self._test, view)
+        features = self._extract(inputs.test, view)
         predicted = self.classifier(self._normed(features)).argmax(dim=1)
-        return scored(self._test, self.bank.labels[self._test], predicted).metrics["top1"]
+        return scored(inputs.test, bank.labels[inputs.test], predicted).metrics["top1"]
 
 
 class RobustSGD(_Corrupted, SGDEvaluation):

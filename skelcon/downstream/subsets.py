@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from skelcon.downstream.finetune import labelled_subset
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.result import EvaluationResult, scored
 from skelcon.downstream.tasks.base import Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.pretrain import EpochMetrics
 
 

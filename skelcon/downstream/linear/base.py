@@ -6,19 +6,18 @@ import functools
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skelcon.augment import evaluation_view, training_view
-from skelcon.data import ClipBank
+from skelcon.augment import training_view
 from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.features import extract
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.neighbours import nearest_labels
 from skelcon.downstream.result import EvaluationResult, scored, scores_of
-from skelcon.encoders import Encoder
 from skelcon.precision import computing
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator
@@ -43,40 +42,28 @@ class LinearEvaluation(ABC):
     Each crop of the training clips passes through the encoders once; kept ones stay on the device.
     A crop's draw is derived from the seed and the crop's number, and an epoch's order from the seed
     and the epoch's: :meth:`state_dict` between two epochs is all that an exact resume needs, and
-    crops are drawn again. The arguments are those of :func:`linear_evaluation`.
+    crops are drawn again.
+
+    Args:
+        inputs: the clips, and frozen encoders.
+        config: the classifier's training.
 
     Attributes:
         epoch: how many epochs have been run.
-        encoders: as given; they stay as they are.
         classifier: what is trained.
     """
 
     task = "linear"
 
-    def __init__(
-        self,
-        encoders: Sequence[Encoder],
-        bank: ClipBank,
-        train: Tensor,
-        test: Tensor,
-        num_classes: int,
-        frames: int,
-        config: LinearConfig,
-        seed: int,
-        groups: Tensor | None = None,
-    ) -> None:
-        self.bank, self.config, self.seed = bank, config, seed
-        self.encoders, self._frames = list(encoders), frames
-        self._train, self._test = train, test
-        self._labels = bank.labels[train]
-        self._groups = torch.zeros_like(train) if groups is None else groups
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        self.inputs, self.config = inputs, config
+        self._labels = inputs.bank.labels[inputs.train]
         self._kept: dict[int, Tensor] = {}
         self._norm: tuple[Tensor, Tensor] | None = None
         self._result: EvaluationResult | None = None
         self.epoch = 0
-        self._num_classes = num_classes
         self.classifier = self._new_classifier(
-            sum(encoder.feature_size for encoder in encoders), num_classes
+            sum(encoder.feature_size for encoder in inputs.encoders)
         )
 
     @property
@@ -89,10 +76,10 @@ class LinearEvaluation(ABC):
         """Whether the last epoch has been run."""
         return self.epoch >= self.epochs
 
-    def _new_classifier(self, features: int, num_classes: int) -> nn.Module:
-        """What is trained, at its start."""
-        draws = generator(self.seed, "linear")
-        return linear_classifier(features, num_classes, draws, self.bank.device)
+    def _new_classifier(self, features: int) -> nn.Module:
+        """What is trained, at its start, on so many features."""
+        inputs, draws = self.inputs, generator(self.inputs.seed, "linear")
+        return linear_classifier(features, inputs.num_classes, draws, inputs.bank.device)
 
     @abstractmethod
     def _fit(self) -> tuple[float, float, float]:
@@ -104,7 +91,7 @@ class LinearEvaluation(ABC):
         Raises:
             FloatingPointError: if a feature, the loss or the classifier is not finite.
         """
-        with computing("fp32", self.bank.device):  # but for what the encoders do
+        with computing("fp32", self.inputs.bank.device):  # but for what the encoders do
             return self._run_epoch()
 
     def _run_epoch(self) -> EpochMetrics:
@@ -124,7 +111,7 @@ class LinearEvaluation(ABC):
             loss=loss,
             top1=top1,
             lr=lr,
-            samples_per_s=len(self._train) / seconds,
+            samples_per_s=len(self._labels) / seconds,
             seconds=seconds,
         )
 
@@ -165,26 +152,24 @@ class LinearEvaluation(ABC):
         self._norm = state["norm"]
         found = state["result"]
         if found is not None:
-            labels = self.bank.labels[self._test]
+            test = self.inputs.test
+            labels = self.inputs.bank.labels[test]
             kept = (found[name].to(labels.device) for name in ("predictions", "scores"))
-            result = scored(self._test, labels, *kept)
+            result = scored(test, labels, *kept)
             result.metrics.update(found["metrics"])
             self._result = result
 
     def _extract(self, clips: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-        return extract(self.encoders, clips, view, precision=self.config.precision)
+        return extract(self.inputs.encoders, clips, view, precision=self.config.precision)
 
     def _as_tested(self, clips: Tensor) -> Tensor:
         """(n, D) features of the central part of ``clips``."""
-        ratio = self.config.test_ratio
-        return self._extract(
-            clips, lambda some: evaluation_view(self.bank, some, ratio, self._frames)
-        )
+        return self.inputs.features(clips, self.config.test_ratio, self.config.precision)
 
     @functools.cached_property
     def _gallery(self) -> Tensor:
         """(n, D) features of the training clips, seen as those of the test side are."""
-        return self._as_tested(self._train)
+        return self._as_tested(self.inputs.train)
 
     def _crop(self, number: int) -> Tensor:
         """(n, D) features of a crop of each training clip."""
@@ -192,11 +177,11 @@ class LinearEvaluation(ABC):
             return self._gallery
         if number in self._kept:
             return self._kept[number]
-        draws = generator(self.seed, f"linear crop {number}")
-        crop = self.config.crop
+        inputs, crop = self.inputs, self.config.crop
+        draws = generator(inputs.seed, f"linear crop {number}")
         features = self._extract(
-            self._train,
-            lambda some: training_view(self.bank, some, crop, self._frames, draws),
+            inputs.train,
+            lambda some: training_view(inputs.bank, some, crop, inputs.frames, draws),
         )
         if self.config.crops is not None:
             self._kept[number] = features
@@ -212,11 +197,12 @@ class LinearEvaluation(ABC):
     @torch.no_grad()
     def _evaluated(self, top1_train: float) -> EvaluationResult:
         """Classifier and nearest neighbour on the test side."""
-        tested, labels = self._as_tested(self._test), self.bank.labels[self._test]
+        test = self.inputs.test
+        tested, labels = self._as_tested(test), self.inputs.bank.labels[test]
         logits = self.classifier(self._normed(tested))
         nearest = nearest_labels(tested, self._gallery, self._labels)
-        result = scored(self._test, labels, logits.argmax(dim=1), scores_of(logits))
-        result.metrics["nn_top1"] = scored(self._test, labels, nearest).metrics["top1"]
+        result = scored(test, labels, logits.argmax(dim=1), scores_of(logits))
+        result.metrics["nn_top1"] = scored(test, labels, nearest).metrics["top1"]
         result.metrics["top1_train"] = top1_train
         return result
 

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS
+from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear.base import LinearEvaluation, standardisation
 from skelcon.downstream.regularised import deal, fit_path, hits_on_path
 from skelcon.downstream.result import EvaluationResult
@@ -26,8 +27,8 @@ class RegularisedEvaluation(LinearEvaluation):
     any weight decay; the fit is by L-BFGS.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        super().__init__(inputs, config)
         self._hits = torch.zeros(len(WEIGHT_DECAYS), dtype=torch.long)
 
     def _fit(self) -> tuple[float, float, float]:
@@ -39,13 +40,13 @@ class RegularisedEvaluation(LinearEvaluation):
         return loss, top1, 1.0  # the first step that L-BFGS tries
 
     def _validate(self, fold: int) -> tuple[float, float]:
-        held_out = deal(self._groups, self._labels, self.seed).eq(fold)
+        held_out = deal(self.inputs.groups, self._labels, self.inputs.seed).eq(fold)
         count = int(held_out.sum())
         if count in (0, len(held_out)):  # there are fewer groups than folds
             return 0.0, 0.0
         features, labels, (shift, scale) = self._part(~held_out)
         tested = (self._gallery[held_out] - shift) * scale
-        classifiers = fit_path(features, labels, self._num_classes, WEIGHT_DECAYS)
+        classifiers = fit_path(features, labels, self.inputs.num_classes, WEIGHT_DECAYS)
         hits, loss = hits_on_path(classifiers, tested, self._labels[held_out])
         self._hits += hits
         return loss, int(hits.max()) / count
@@ -53,7 +54,7 @@ class RegularisedEvaluation(LinearEvaluation):
     def _train_all(self) -> tuple[float, float]:
         features, labels, self._norm = self._part(torch.ones_like(self._labels, dtype=torch.bool))
         path = WEIGHT_DECAYS[: self._chosen + 1]
-        weight, bias = fit_path(features, labels, self._num_classes, path)[-1]
+        weight, bias = fit_path(features, labels, self.inputs.num_classes, path)[-1]
         assert isinstance(self.classifier, nn.Linear)
         with torch.no_grad():
             self.classifier.weight.copy_(weight)

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from skelcon import optimisers
+from skelcon.downstream.config import LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear.base import LinearEvaluation
 from skelcon.seeding import generator
 
@@ -22,14 +24,14 @@ class SGDEvaluation(LinearEvaluation):
     (:attr:`LinearConfig.block`); loss and accuracy are the last one's.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        assert self.config.weight_decay != "auto"
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        super().__init__(inputs, config)
+        assert config.weight_decay != "auto"
         self._optimiser = optimisers.SGD(
             self.classifier.parameters(),
-            self.config.lr,
-            momentum=self.config.momentum,
-            weight_decay=self.config.weight_decay,
+            config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
         )
 
     def _fit(self) -> tuple[float, float, float]:
@@ -42,10 +44,10 @@ class SGDEvaluation(LinearEvaluation):
             lr = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
             for group in self._optimiser.param_groups:
                 group["lr"] = lr
-            draws = generator(self.seed, f"linear epoch {epoch}")
-            order = torch.randperm(len(self._train), generator=draws).to(self.bank.device)
+            draws = generator(self.inputs.seed, f"linear epoch {epoch}")
+            order = torch.randperm(len(features), generator=draws).to(features.device)
             totals = self._one_epoch(features, torch.split(order, config.batch))
-        loss, top1 = (totals / len(self._train)).tolist()
+        loss, top1 = (totals / len(self._labels)).tolist()
         return loss, top1, lr
 
     def _one_epoch(self, features: Tensor, batches: Sequence[Tensor]) -> Tensor:

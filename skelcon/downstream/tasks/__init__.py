@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import EncoderSize, Evaluation, OneGo, Task, completed
 from skelcon.downstream.tasks.clustering import ClusteringTask
 from skelcon.downstream.tasks.finetune import FinetuneTask
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.knn import KNNTask
 from skelcon.downstream.tasks.linear import LinearTask
 from skelcon.downstream.tasks.mlp import MLPTask

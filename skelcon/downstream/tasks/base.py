@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from skelcon.config import Config, Json
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.data.layouts import Dimensions

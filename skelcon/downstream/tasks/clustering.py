@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skelcon.downstream.config import ClusteringConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class ClusteringTask(Task[ClusteringConfig]):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skelcon.downstream.config import FinetuneConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     FORWARD,
@@ -13,7 +14,6 @@ from skelcon.downstream.tasks.base import (
     Evaluation,
     Task,
 )
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class FinetuneTask(Task[FinetuneConfig]):
@@ -50,16 +50,7 @@ class FinetuneTask(Task[FinetuneConfig]):
         """A fine-tuning at its first epoch."""
         from skelcon.downstream.finetune import Finetuning
 
-        return Finetuning(
-            inputs.encoders,
-            inputs.bank,
-            inputs.train,
-            inputs.test,
-            inputs.num_classes,
-            inputs.frames,
-            settings,
-            inputs.seed,
-        )
+        return Finetuning(inputs, settings)
 
     def seconds_per_clip(self, inputs: Inputs, settings: FinetuneConfig, steps: int) -> float:
         """The median of ``steps`` steps on one batch."""

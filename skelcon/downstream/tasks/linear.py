@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     EncoderSize,
@@ -14,10 +15,6 @@ from skelcon.downstream.tasks.base import (
     Task,
     completed,
 )
-from skelcon.downstream.tasks.inputs import Inputs
-
-if TYPE_CHECKING:
-    from skelcon.downstream.linear import LinearEvaluation
 
 CLASSIFIER_EPOCHS = 5
 """Epochs of the classifier that are timed."""
@@ -84,33 +81,17 @@ class LinearTask(Task[LinearConfig]):
     def start(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """A linear evaluation at its first epoch."""
         if settings.all_labelled:
-            return self.one(inputs, settings)
+            return self.whole(inputs, settings)
         from skelcon.downstream.subsets import SubsetEvaluation
 
         share, subsets = settings.labels, settings.draws
-        return SubsetEvaluation(inputs, share, subsets, lambda part: self.one(part, settings))
+        return SubsetEvaluation(inputs, share, subsets, lambda part: self.whole(part, settings))
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
-        """An evaluation on all of the training clips, labelled as they are."""
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """An evaluation that uses the labels of all training clips of ``inputs``."""
         from skelcon.downstream.linear import kind_of
 
-        return self.made(kind_of(settings), inputs, settings)
-
-    def made(
-        self, kind: type[LinearEvaluation], inputs: Inputs, settings: LinearConfig
-    ) -> LinearEvaluation:
-        """An evaluation of that kind."""
-        return kind(
-            inputs.encoders,
-            inputs.bank,
-            inputs.train,
-            inputs.test,
-            inputs.num_classes,
-            inputs.frames,
-            settings,
-            inputs.seed,
-            inputs.groups,
-        )
+        return kind_of(settings)(inputs, settings)
 
     def seconds_per_clip(self, inputs: Inputs, settings: LinearConfig, steps: int) -> float:
         """From a part of the clips: what a pass of the encoders takes, and what a classifier."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skelcon.downstream.config import LinearConfig, MLPConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import FLOAT_BYTES, EncoderSize, Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import SUBSETS, LinearTask
 
 
@@ -25,10 +25,11 @@ class MLPTask(LinearTask):
         assert isinstance(settings, MLPConfig)
         features = sum(each.features for each in encoders)
         weights = (features + 1) * settings.hidden + (settings.hidden + 1) * num_classes
-        return FLOAT_BYTES * ((1 + (settings.momentum > 0)) * weights + 2 * features)
+        kept = 2 * weights if settings.momentum > 0 else weights
+        return FLOAT_BYTES * (kept + 2 * features)
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """With a hidden layer."""
         from skelcon.downstream.mlp import MLPEvaluation
 
-        return self.made(MLPEvaluation, inputs, settings)
+        return MLPEvaluation(inputs, settings)

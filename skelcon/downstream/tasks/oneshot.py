@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skelcon.downstream.config import OneShotConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.downstream.result import EvaluationResult

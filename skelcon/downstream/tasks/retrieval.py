@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skelcon.downstream.config import RetrievalConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class RetrievalTask(Task[RetrievalConfig]):
@@ -20,8 +20,4 @@ class RetrievalTask(Task[RetrievalConfig]):
         """A retrieval; it runs in one go."""
         from skelcon.downstream.neighbours import retrieval
 
-        return OneGo(
-            lambda: retrieval(
-                inputs.encoders, inputs.bank, inputs.train, inputs.test, inputs.frames, settings
-            )
-        )
+        return OneGo(lambda: retrieval(inputs, settings))

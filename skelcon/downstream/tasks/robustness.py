@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import CORRUPTIONS, LinearConfig, RobustnessConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import LinearTask
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ class RobustnessTask(LinearTask):
             return "clips in 2D are not turned"
         return f"{self.name}.{kind} is empty"
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """With the corruptions."""
         from skelcon.downstream.robustness import RobustRegularised, RobustSGD
 
         kind = RobustRegularised if settings.weight_decay == "auto" else RobustSGD
-        return self.made(kind, inputs, settings)
+        return kind(inputs, settings)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 from skelcon.pretrain import EpochMetrics
 
 WARM_UP = 1
