@@ -10,9 +10,9 @@ from rich.console import Console
 
 from ablation.catalogue import known_studies
 from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
-from ablation.cli.request import open_data
 from ablation.cli.studies import table_name
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import DATA
 from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError, nearest

@@ -33,7 +33,6 @@ from ablation.cli.options import (
 )
 from ablation.cli.report import report
 from ablation.cli.request import (
-    open_data,
     open_results,
     open_study,
     plan_study,
@@ -46,6 +45,7 @@ from ablation.cli.units import unit
 from ablation.interrupts import handle_signals, leave_on_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import VersionOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest

@@ -22,6 +22,7 @@ from ablation.cli.options import (
     StudyOptions,
 )
 from skelcon.cli.flatten import with_options
+from skelcon.cli.opening import open_data
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -57,21 +58,6 @@ def open_study_file(path: Path) -> Study:
     if str(path) in known_studies() and not path.exists():
         raise UserError(f"'{path}' is a built-in study: run skelcon-ablate {path}")
     return load_study(path)
-
-
-def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> SkeletonDataset:
-    """A packed data set, or an import of a known layout; the embedded data without a path."""
-    from skelcon.cli.console import progress_bar
-    from skelcon.cli.data_view import told
-    from skelcon.data import open_or_import
-    from skelcon.data.synthetic import open_embedded
-
-    if path is None:
-        return open_embedded(embedded_seed)
-    with progress_bar(console, "reading the data") as progress:
-        dataset, _ = open_or_import(path, progress)
-    told(console, dataset, path)
-    return dataset
 
 
 def open_results(results: Path) -> tuple[Store, Mirror | None]:

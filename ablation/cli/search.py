@@ -17,9 +17,10 @@ from ablation.cli.options import (
     SettingOptions,
     completes,
 )
-from ablation.cli.request import check_used, open_data, open_results
+from ablation.cli.request import check_used, open_results
 from ablation.cli.studies import check_machine, run_options
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 

@@ -22,7 +22,7 @@ from ablation.cli.options import (
     SettingOptions,
     parse_names,
 )
-from ablation.cli.request import check_used, open_data
+from ablation.cli.request import check_used
 from ablation.cli.units import document, done_before, print_results
 from ablation.interrupts import handle_signals
 from ablation.store import Store
@@ -40,6 +40,7 @@ from ablation.units import (
 from ablation.unused import check_contrast
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.program import app
 from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, echo
 from skelcon.data import (

@@ -1,4 +1,4 @@
-"""Downstream tasks: what trained encoders are evaluated by, most of them frozen, and fine-tuning.
+"""Downstream tasks: the evaluation of trained encoders, frozen or fine-tuned.
 
 The tasks that settings and studies name are in :mod:`skelcon.downstream.tasks`.
 """

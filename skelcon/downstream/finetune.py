@@ -31,15 +31,15 @@ from skelcon.seeding import generator, seeded_globally
 
 
 def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Tensor:
-    """Which clips keep their label: the same share of each class, one clip at least.
+    """Which clips keep their label: the same share of each class, at least one clip.
 
-    The draw depends on the arguments alone: everything that is trained with the same seed sees the
-    same clips. A larger share contains a smaller one.
+    The draw depends only on the arguments: all trainings with the same seed see the same clips. A
+    larger share contains a smaller one.
 
     Args:
         labels: (n,) int64 classes of the training clips.
-        share: in (0, 1]; a class of c clips keeps max(1, round(share * c)) of them.
-        seed: the unit's seed.
+        share: in (0, 1]; a class of c clips keeps max(1, round(share * c)).
+        seed: the evaluation's seed.
         subset: the number of the draw.
 
     Returns:
@@ -58,18 +58,18 @@ def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Ten
 class Finetuning:
     """A fine-tuning in progress; call :meth:`run_epoch` until :attr:`done`, then :meth:`result`.
 
-    The subsets of labelled clips follow one another; each starts from the given weights and a new
-    classifier. The randomness of an epoch is derived from the seed, the subset and the epoch's
+    The subsets of labelled clips are trained on in turn, each from the given weights and with a
+    new classifier. The randomness of an epoch is derived from the seed, the subset and the epoch's
     number, so that :meth:`state_dict` between two epochs is all that an exact resume needs.
 
     Args:
         inputs: the clips, and the encoders' initial weights: copies are trained, all their
             parameters.
-        config: the training, and the share of labels.
+        config: the training, the share of labels and the number of subsets.
 
     Attributes:
         epoch: how many epochs have been run, of all subsets together.
-        encoders, classifier: what is being trained.
+        encoders, classifier: the networks that are trained.
     """
 
     def __init__(self, inputs: Inputs, config: FinetuneConfig) -> None:
@@ -93,8 +93,8 @@ class Finetuning:
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the labelled clips in a new random order.
 
-        A last batch of a single clip is left out (unless it is the only one): batch norm has no
-        statistics of one clip.
+        A last batch of a single clip is left out, unless it is the only one: batch norm needs at
+        least two clips.
         """
         with computing(self.config.precision, self.inputs.bank.device):
             return self._run_epoch()
@@ -150,7 +150,7 @@ class Finetuning:
         )
 
     def result(self) -> EvaluationResult:
-        """The last epoch of each subset on the test side.
+        """The result on the test side, after the last epoch of each subset.
 
         Returns:
             The means over the subsets: ``top1`` on the test side, ``top1_train`` on the last

@@ -1,4 +1,4 @@
-"""A classifier with a hidden layer on a frozen encoder: what is there, but not linearly."""
+"""A classifier with a hidden layer on a frozen encoder: finds what is not linearly separable."""
 
 from __future__ import annotations
 

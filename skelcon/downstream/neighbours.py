@@ -27,7 +27,7 @@ def retrieval(inputs: Inputs, config: RetrievalConfig) -> EvaluationResult:
         ``top1`` on the test side; also as ``nn_top1``, which linear evaluation calls it.
     """
     labels = inputs.bank.labels
-    with computing("fp32", inputs.bank.device):  # but for what the encoders do
+    with computing("fp32", inputs.bank.device):  # all but the encoders
         queries, gallery = (
             inputs.features(clips, config.test_ratio, config.precision)
             for clips in (inputs.test, inputs.train)
@@ -66,8 +66,7 @@ def vote(
         k: how many vote.
         temperature: a row with the cosine similarity s has the weight :math:`e^{s/\tau}` (as in
             Wu et al. 2018, Unsupervised feature learning via non-parametric instance
-            discrimination). None: all have one vote, and of equally many the nearest row's label
-            wins.
+            discrimination). None: each has one vote; the nearest row decides a tie.
 
     Returns:
         (n,) labels.
@@ -94,7 +93,7 @@ def nearest_clips(
     """The rows of ``gallery`` (n, D) most similar to ``query`` (D,), nearest first.
 
     Returns:
-        The rows, and their cosine similarities, each (min(k, n),). Equal ones are in row order.
+        The rows, and their cosine similarities, each (min(k, n),). Ties are in row order.
     """
     unit = functional.normalize(torch.from_numpy(gallery), dim=1)
     cosines = unit @ functional.normalize(torch.from_numpy(query), dim=0)

@@ -1,4 +1,4 @@
-"""What both kinds of linear evaluation have: crops, features, the test side, and their state."""
+"""The common part of both kinds of linear evaluation: crops, features, test side and state."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def linear_classifier(
 ) -> nn.Linear:
     """A new classifier: weights from N(0, 0.01^2), zero bias."""
     weight = torch.randn(num_classes, inputs, generator=draws) * 0.01
-    with torch.random.fork_rng(devices=[]):  # for what it draws itself
+    with torch.random.fork_rng(devices=[]):  # for the initial weights that nn.Linear draws
         classifier = nn.Linear(inputs, num_classes)
     with torch.no_grad():
         classifier.weight.copy_(weight)
@@ -39,10 +39,10 @@ def linear_classifier(
 class LinearEvaluation(ABC):
     """A linear evaluation in progress: call :meth:`run_epoch` until :attr:`done`.
 
-    Each crop of the training clips passes through the encoders once; kept ones stay on the device.
-    A crop's draw is derived from the seed and the crop's number, and an epoch's order from the seed
-    and the epoch's: :meth:`state_dict` between two epochs is all that an exact resume needs, and
-    crops are drawn again.
+    Each crop of the training clips passes through the encoders once; features that are used again
+    stay on the device. The randomness of a crop is derived from the seed and the crop's number, and
+    the order of an epoch from the seed and the epoch's number: :meth:`state_dict` between two
+    epochs is all that an exact resume needs, which draws the same crops again.
 
     Args:
         inputs: the clips, and frozen encoders.
@@ -50,7 +50,7 @@ class LinearEvaluation(ABC):
 
     Attributes:
         epoch: how many epochs have been run.
-        classifier: what is trained.
+        classifier: the network that is trained.
     """
 
     task = "linear"
@@ -68,7 +68,7 @@ class LinearEvaluation(ABC):
 
     @property
     def epochs(self) -> int:
-        """Epochs in all: those of the classifier in blocks, or folds and the last fit."""
+        """Blocks of the classifier's epochs, or folds and the last fit."""
         return self.config.blocks
 
     @property
@@ -77,21 +77,21 @@ class LinearEvaluation(ABC):
         return self.epoch >= self.epochs
 
     def _new_classifier(self, features: int) -> nn.Module:
-        """What is trained, at its start, on so many features."""
+        """The classifier of so many features, before its training."""
         inputs, draws = self.inputs, generator(self.inputs.seed, "linear")
         return linear_classifier(features, inputs.num_classes, draws, inputs.bank.device)
 
     @abstractmethod
     def _fit(self) -> tuple[float, float, float]:
-        """The work of an epoch: its loss, its accuracy and its learning rate."""
+        """Do the work of an epoch; returns its loss, accuracy and learning rate."""
 
     def run_epoch(self) -> EpochMetrics:
-        """Run one epoch; the last evaluates on the test side as well.
+        """Run one epoch; after the last one, evaluate on the test side.
 
         Raises:
             FloatingPointError: if a feature, the loss or the classifier is not finite.
         """
-        with computing("fp32", self.inputs.bank.device):  # but for what the encoders do
+        with computing("fp32", self.inputs.bank.device):  # all but the encoders
             return self._run_epoch()
 
     def _run_epoch(self) -> EpochMetrics:
@@ -116,7 +116,7 @@ class LinearEvaluation(ABC):
         )
 
     def result(self) -> EvaluationResult:
-        """The last epoch on the test side.
+        """The result on the test side, after the last epoch.
 
         Returns:
             ``top1`` on the test side, ``nn_top1`` of the nearest training clip by cosine, and
@@ -168,7 +168,7 @@ class LinearEvaluation(ABC):
 
     @functools.cached_property
     def _gallery(self) -> Tensor:
-        """(n, D) features of the training clips, seen as those of the test side are."""
+        """(n, D) features of the central part of the training clips."""
         return self._as_tested(self.inputs.train)
 
     def _crop(self, number: int) -> Tensor:
@@ -188,7 +188,7 @@ class LinearEvaluation(ABC):
         return features
 
     def _normed(self, features: Tensor) -> Tensor:
-        """Standardised (if that is asked) by the first features that this is called with."""
+        """Standardised (if configured) by the first features that this is called with."""
         if self._norm is None:
             self._norm = standardisation(features, self.config.standardise)
         shift, scale = self._norm
@@ -212,6 +212,6 @@ def standardisation(features: Tensor, standardise: bool) -> tuple[Tensor, Tensor
     if not standardise:
         return torch.zeros_like(features[0]), torch.ones_like(features[0])
     shift = features.mean(dim=0)
-    # (of a single labelled clip there is none)
+    # A single labelled clip has no deviation.
     deviation = features.std(dim=0) if len(features) > 1 else torch.zeros_like(shift)
     return shift, torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)

@@ -17,14 +17,14 @@ from skelcon.downstream.result import EvaluationResult
 class RegularisedEvaluation(LinearEvaluation):
     """The weight decay is chosen by cross-validation over groups of training clips.
 
-    Each of the first epochs is a fold: classifiers of all weight decays of
-    :data:`~skelcon.downstream.config.WEIGHT_DECAYS` are fitted without its groups, and evaluated on
-    them as on the test side. The last epoch fits all training clips with the weight decay of the
-    most hits, the stronger of equal ones, which is the metric ``weight_decay``. The test side
-    chooses nothing.
+    Each of the first epochs is a fold: classifiers with all of
+    :data:`~skelcon.downstream.config.WEIGHT_DECAYS` are fitted without the fold's groups, and
+    tested on them. The last epoch fits all training clips with the weight decay that has the most
+    hits, or the strongest of several such; it is the metric ``weight_decay``. The test side chooses
+    nothing.
 
-    On features of many dimensions SGD with the paper's learning rate of 0.1 does not converge, with
-    any weight decay; the fit is by L-BFGS.
+    The fit is by L-BFGS: on features of many dimensions SGD with the paper's learning rate of 0.1
+    does not converge, whatever the weight decay.
     """
 
     def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
@@ -32,7 +32,7 @@ class RegularisedEvaluation(LinearEvaluation):
         self._hits = torch.zeros(len(WEIGHT_DECAYS), dtype=torch.long)
 
     def _fit(self) -> tuple[float, float, float]:
-        """A fold's smallest loss and best accuracy; in the last epoch those of the training."""
+        """Smallest loss and best accuracy on a fold; in the last epoch, on the training clips."""
         if self.epoch < FOLDS:
             loss, top1 = self._validate(self.epoch)
         else:
@@ -64,12 +64,14 @@ class RegularisedEvaluation(LinearEvaluation):
 
     @property
     def _chosen(self) -> int:
-        """Which weight decay has the most hits; the grid starts with the strongest."""
+        """The position of the weight decay with the most hits; the strongest comes first."""
         return int(self._hits.argmax())
 
     def _part(self, chosen: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """All crops of the ``chosen`` (n,) training clips, their labels, and how they are
-        standardised: by the first crop of the same clips."""
+        """Standardised crops of the ``chosen`` (n,) training clips, their labels, shift and scale.
+
+        Shift and scale are those of the clips' first crop.
+        """
         crops = [self._crop(number)[chosen] for number in range(max(1, self.config.crops or 0))]
         shift, scale = standardisation(crops[0], self.config.standardise)
         features = torch.cat([(crop - shift) * scale for crop in crops])
@@ -81,7 +83,7 @@ class RegularisedEvaluation(LinearEvaluation):
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the hits so far."""
+        """The state of every linear evaluation, and the hits so far."""
         return {**super().state_dict(), "hits": self._hits.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

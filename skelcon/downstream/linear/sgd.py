@@ -20,8 +20,8 @@ from skelcon.seeding import generator
 class SGDEvaluation(LinearEvaluation):
     """Plain SGD on random crops, as in the paper.
 
-    Where crops are kept an epoch of this evaluation is a block of the classifier's
-    (:attr:`LinearConfig.block`); loss and accuracy are the last one's.
+    Where crops are kept, an epoch of this evaluation is a block of the classifier's epochs
+    (:attr:`LinearConfig.block`); loss and accuracy are those of the last one.
     """
 
     def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
@@ -51,7 +51,7 @@ class SGDEvaluation(LinearEvaluation):
         return loss, top1, lr
 
     def _one_epoch(self, features: Tensor, batches: Sequence[Tensor]) -> Tensor:
-        """A step on each of ``batches``; the sum of the losses and the hits of their clips."""
+        """A step on each of ``batches``; returns the sums of losses and hits over their clips."""
         totals = torch.zeros(2, dtype=torch.float64, device=features.device)
         for some in batches:
             labels = self._labels[some]
@@ -65,7 +65,7 @@ class SGDEvaluation(LinearEvaluation):
         return totals
 
     def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the optimiser."""
+        """The state of every linear evaluation, and the optimiser."""
         return {**super().state_dict(), "optimiser": self._optimiser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -27,16 +27,16 @@ class FinetuneTask(Task[FinetuneConfig]):
     scores = True
 
     def epochs(self, settings: FinetuneConfig) -> int:
-        """Those of all subsets together."""
+        """Epochs of all subsets together."""
         return settings.subsets * settings.epochs
 
     def clips_seen(self, settings: FinetuneConfig, train: int, test: int) -> float:
-        """Of each subset the labelled clips in each epoch, and the test side once, forward only."""
+        """Of each subset the labelled clips in each epoch, and a forward pass of the test side."""
         labelled = max(1, round(settings.labels * train))
         return float(settings.subsets * (settings.epochs * labelled + FORWARD * test))
 
     def predictions(self, settings: FinetuneConfig, test: int) -> int:
-        """Those of each subset."""
+        """A prediction for each test clip and subset."""
         return settings.subsets * test
 
     def checkpoint_bytes(

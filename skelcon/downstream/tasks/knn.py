@@ -22,7 +22,7 @@ class KNNTask(Task[KNNConfig]):
     draws = False
 
     def start(self, inputs: Inputs, settings: KNNConfig) -> Evaluation:
-        """A vote; it runs in one go."""
+        """A vote, in one go."""
         return OneGo(lambda: _evaluated(inputs, settings))
 
 
@@ -32,7 +32,7 @@ def _evaluated(inputs: Inputs, settings: KNNConfig) -> EvaluationResult:
     from skelcon.precision import computing
 
     labels = inputs.bank.labels
-    with computing("fp32", inputs.bank.device):  # but for what the encoders do
+    with computing("fp32", inputs.bank.device):  # all but the encoders
         tested, gallery = (
             inputs.features(clips, settings.test_ratio, settings.precision)
             for clips in (inputs.test, inputs.train)

@@ -20,14 +20,14 @@ CLASSIFIER_EPOCHS = 5
 """Epochs of the classifier that are timed."""
 
 SUBSETS = ("top1_std", "labelled")
-"""What is known where a share of the clips is labelled, or several are drawn."""
+"""Further metrics where only a share of the clips is labelled, or several draws are made."""
 
 
 class LinearTask(Task[LinearConfig]):
     """Linear evaluation, on all or on a share of the labels.
 
     Attributes:
-        timed_without: settings of the timed evaluation; what they leave out is counted.
+        timed_without: settings that make the timed evaluation short; the rest is extrapolated.
     """
 
     name = "linear"
@@ -40,9 +40,9 @@ class LinearTask(Task[LinearConfig]):
     scores = True
 
     def resolved(self, settings: LinearConfig) -> Json:
-        """Without the options of SGD where the weight decay is chosen: there is none then.
+        """Without the options of SGD if the weight decay is chosen, as there is no SGD then.
 
-        Share and subsets are part of it where not all clips are labelled.
+        Share and number of subsets are included only if not all clips are labelled.
         """
         values = super().resolved(settings)
         if settings.weight_decay == "auto":
@@ -61,19 +61,19 @@ class LinearTask(Task[LinearConfig]):
         return 1
 
     def clips_seen(self, settings: LinearConfig, train: int, test: int) -> float:
-        """Of each subset each pass over the labelled clips, and those over the test side."""
+        """The passes over the labelled clips and over the test side, of all subsets."""
         labelled = _labelled(settings, train)
         once = settings.passes * labelled + self.tests(settings) * test
         return float(settings.draws * once)
 
     def predictions(self, settings: LinearConfig, test: int) -> int:
-        """Those of each subset."""
+        """A prediction for each test clip and subset."""
         return settings.draws * test
 
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
     ) -> int:
-        """The classifier and its momentum, and what standardises the features."""
+        """The classifier, its momentum, and the shift and scale of the features."""
         features = sum(each.features for each in encoders)
         momentum = 1 if settings.momentum > 0 and settings.weight_decay != "auto" else 0
         return FLOAT_BYTES * ((1 + momentum) * (features + 1) * num_classes + 2 * features)
@@ -94,7 +94,7 @@ class LinearTask(Task[LinearConfig]):
         return kind_of(settings)(inputs, settings)
 
     def seconds_per_clip(self, inputs: Inputs, settings: LinearConfig, steps: int) -> float:
-        """From a part of the clips: what a pass of the encoders takes, and what a classifier."""
+        """Measured on a part of the clips: the encoders' passes, and the classifier's training."""
         from skelcon.downstream.tasks.timing import part_of, timed
 
         part = part_of(inputs)

@@ -21,7 +21,7 @@ class MLPTask(LinearTask):
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
     ) -> int:
-        """Both layers and their momentum, and what standardises the features."""
+        """Both layers, their momentum, and the shift and scale of the features."""
         assert isinstance(settings, MLPConfig)
         features = sum(each.features for each in encoders)
         weights = (features + 1) * settings.hidden + (settings.hidden + 1) * num_classes
@@ -29,7 +29,7 @@ class MLPTask(LinearTask):
         return FLOAT_BYTES * (kept + 2 * features)
 
     def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
-        """With a hidden layer."""
+        """As of `LinearTask`, with a hidden layer."""
         from skelcon.downstream.mlp import MLPEvaluation
 
         return MLPEvaluation(inputs, settings)

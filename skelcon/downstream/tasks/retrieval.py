@@ -17,7 +17,7 @@ class RetrievalTask(Task[RetrievalConfig]):
     draws = False
 
     def start(self, inputs: Inputs, settings: RetrievalConfig) -> Evaluation:
-        """A retrieval; it runs in one go."""
+        """A retrieval, in one go."""
         from skelcon.downstream.neighbours import retrieval
 
         return OneGo(lambda: retrieval(inputs, settings))
