@@ -344,7 +344,7 @@ def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> No
         (("slurm", "--array", "augmentations", "--track", "wandb"), "--track"),
         (("slurm", "--at-once", 2, "augmentations"), "--at-once: leave it out here"),
         (("slurm", "augmentations", "--track", "nonsense"), "--track nonsense"),
-        (("slurm", "augmentations", "--probe", 3), "--probe 3: measures for a plan"),
+        (("slurm", "augmentations", "--probe", 3), "--probe 3: only with --plan"),
         (("slurm", "augmentations", "--data", "a\nrm b"), "no control characters"),
         (("ray-up", "--hosts", "a,b", "--region", "x", "augmentations"), "--region: leave it out"),
         (("ray-up", "--ssh-user", "me", "--nfs", "h:/", "augmentations"), "--ssh-user: leave it"),
