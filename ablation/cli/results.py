@@ -186,7 +186,7 @@ def clean(
 
     store = Store(results)
     if not store.units.is_dir():
-        raise UserError(f"'{results}' has no units: give a results directory (--results)")
+        raise UserError(f"'{results}' holds no units: give a results directory (--results)")
     items, busy_paths = find(store, keep_failed, started)
     busy = [path.name for path in busy_paths]
     if not as_json:

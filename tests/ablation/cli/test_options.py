@@ -94,7 +94,7 @@ def test_plugins_of_the_command_and_of_the_study_are_loaded_by_each_worker(
     assert request.resources.plugins == ("of_command_x", str(tmp_path / "of_study_x.py"))
 
 
-DIFFERING = {"--results", "--json", "--only", "--format"}
+DIFFERING = {"--results", "--json", "--format", "--only", "--out"}
 """Options whose help differs between commands, as what they accept does."""
 
 

@@ -336,7 +336,7 @@ def test_results_at_a_uri_need_no_file_system(printed: Callable[..., str]) -> No
         (("slurm", "augmentations", "--sed", 1), "--sed"),
         (("slurm", "augmentations", "--address", "auto"), "--address: leave it out"),
         (("slurm", "augmentations", "--gpus-per-trial", 1), "a node has 0; give --gpus-per-node"),
-        (("ray-up", "augmentations"), "name one for the results as HOST:/PATH"),
+        (("ray-up", "augmentations"), "give one for the results as HOST:/PATH"),
         (("ray-up", "--hosts", "head", "augmentations"), "at least one more machine"),
         (("kuberay", "augmentations"), "--image"),
         (("slurm", "--array", "augmentations", "--results", "gs://b/x"), "'gs://b/x' is"),
