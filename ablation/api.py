@@ -1,7 +1,7 @@
-"""Studies and their results from Python: the commands' work, with frames and tables to look at.
+"""Studies and their results from Python: the work of the commands, returning tables and frames.
 
-What a study finds done is not run again, and what is run here the commands find done. The nearest
-neighbour of Table 5 trains nothing:
+Units are shared with the commands: none is run twice. The nearest neighbour of Table 5 trains
+nothing:
 
 >>> import ablation, tempfile
 >>> results = tempfile.mkdtemp()
@@ -13,18 +13,18 @@ Table('augmentations': 1 row, 3 columns, n = 1 seed, synthetic, quick preset)
 >>> table.entries["nearest", "seq"].n
 1
 
-A line of cells.csv, with what is behind its value:
+A line of cells.csv, with further columns about its value:
 
 >>> cells = ablation.load_cells(results, "augmentations")
 >>> cells.loc[0, ["row", "column", "metric", "state", "representation"]].tolist()
 ['nearest', 'img', 'top1', 'done', 'coordinates']
 
-A figure is matplotlib's:
+A figure of matplotlib:
 
 >>> len(ablation.figure(results, "augmentations", "intervals").axes)
 1
 
-And two results directories side by side:
+Two results directories compared:
 
 >>> ablation.compare(results, results)[["row", "column", "difference"]].values.tolist()[0]
 ['nearest', 'img', 0.0]
@@ -75,31 +75,34 @@ def run(
     in_process: bool = False,
     progress: bool = True,
 ) -> Table:
-    """Run what is missing of a study, as ``skelcon-ablate STUDY`` does; its files are written too.
+    """Run what is missing of a study and write the table's files, as ``skelcon-ablate STUDY`` does.
 
     Args:
         study: a built-in study's name, the path of a YAML file, or a study.
         data: a packed data set, any layout that can be imported, or the embedded data if None.
-        preset: ``quick``, ``small``, ``paper``, ``authors`` or a file; if not set as for the data.
-        seeds: so many, or which.
+        preset: ``quick``, ``small``, ``paper``, ``authors`` or a file; None: ``quick`` for
+            synthetic data, else ``small``.
+        seeds: how many seeds, or a list of them.
         results: the results directory.
-        protocol: who trains and who tests; the study's first that the data has if not set.
-        source: the data of a transfer's pre-trainings.
-        evaluate_on: ``validation`` is a cross-validation, which leaves the test side alone.
-        folds: of the cross-validation.
+        protocol: who trains and who tests; None: the study's first that the data has.
+        source: the data to pre-train on, for a study of transfer.
+        evaluate_on: ``validation`` is a cross-validation on the training side, which does not read
+            the test side.
+        folds: the folds of the cross-validation.
         settings: what ``--set`` changes, as ``{"pretrain.epochs": 3}``.
         only: only these rows.
-        name: the table's, if not the study's.
-        cpus_per_trial, gpus_per_trial, max_concurrent: what a trial takes of the machine.
+        name: the table's name, if it is not the study's.
+        cpus_per_trial, gpus_per_trial: the resources of a trial.
+        max_concurrent: at most this many trials at once.
         in_process: one unit after another in this process, without Ray.
-        progress: show that it is alive.
+        progress: print messages and progress.
 
     Returns:
-        The table, with the rows and seeds that it had before. A unit that failed is a cell with a
-        reason.
+        The table, including the rows and seeds that it had before. The cell of a unit that failed
+        has a reason instead of a value.
 
     Raises:
-        UserError: for what is unknown or impossible, as on the command line.
+        UserError: for a user's mistake, as on the command line.
         KeyboardInterrupt: after Ctrl-C; what has been trained is kept, and the same call resumes.
     """
     from ablation.cli.options import OutputOptions, PlanOptions, ResourceOptions, parse_name
@@ -144,54 +147,24 @@ def _chosen(
 
 
 def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
-    """The run sequence of `ablation.running` for a request; gives the table."""
-    from ablation.cli.request import open_results
-    from ablation.cli.studies import check_machine, run_options
-    from ablation.job import Job
+    """Run a request and write the table's files, as its command does."""
+    from ablation.cli.studies import run_plan, write_table
     from ablation.monitor.output import Output
-    from ablation.report.from_results import save_plan
-    from ablation.report.questions import place_of
-    from ablation.running import RunOptions, run_job
     from skelcon.cli.console import INTERRUPTED
     from skelcon.cli.terminal import PipeSafeConsole
 
     output = Output(PipeSafeConsole(quiet=not progress))
-    store, mirror = open_results(request.output.results)
-    plan = request.make_plan(output.console)
-    if mirror is not None:
-        mirror.fetch(plan.units)
-    if not (in_process or all(map(store.is_done, plan.units))):
-        check_machine(request.resources)
-    place = place_of(plan, store.results, request.output.name)
-    if place.message:
-        output.say(place.message)
-    whole = request.grown(plan, place.earlier, output.console)
-    made: list[Table] = []
+    plan, store, mirror = request.open_plan(output.console)
+    tables: list[Table] = []
 
-    def report() -> bool:
-        save_plan(whole, store.results, place.directory)
-        made.append(_exported(whole, store, place.directory))
+    def report(whole: Plan, directory: Path) -> bool:
+        tables.append(write_table(whole, store, directory, request.output).table)
         return False
 
-    options = run_options(request.resources, request.output, plan.preset)
-    if in_process:
-        options = RunOptions(request.resources, in_process=True)
-    job = Job.of_plan(plan, place.directory)
-    if run_job(job, store, options, output, report, mirror) == INTERRUPTED:
+    code = run_plan(request, plan, store, mirror, output, report, in_process=in_process)
+    if code == INTERRUPTED:
         raise KeyboardInterrupt
-    return made[-1]
-
-
-def _exported(plan: Plan, store: Store, directory: Path) -> Table:
-    """The table of what there is, and its files."""
-    from ablation.report import cells_frame, make_table
-    from ablation.report.export import export
-
-    frame = cells_frame(plan, store)
-    table = make_table(plan, frame, store)
-    provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    export(table, frame, provenance, directory)
-    return table
+    return tables[-1]
 
 
 def _study(study: Location | Study) -> Study:
@@ -220,16 +193,16 @@ def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
     return parse_seeds(",".join(map(str, seeds)) + ",")
 
 
-# -- what is there ----------------------------------------------------------------------------
+# -- results ----------------------------------------------------------------------------------
 
 
 def load_table(results: Location, study: str, metric: str | None = None) -> Table:
-    """A table of a results directory; needs no data and runs nothing. Notebooks show it as such.
+    """A table of a results directory; needs no data and runs nothing. A notebook shows it.
 
     Args:
         results: the results directory.
-        study: the table's name there: that of its study, if it was not given another.
-        metric: another number of the task than the study's, such as ``nn_top1``.
+        study: the table's name there: the study's name, if no other was given.
+        metric: another metric of the task, such as ``nn_top1``.
 
     Raises:
         UserError: if there is no such table or metric.
@@ -242,12 +215,12 @@ def load_table(results: Location, study: str, metric: str | None = None) -> Tabl
 
 
 def load_cells(results: Location, study: str) -> pd.DataFrame:
-    """The lines of a table's cells.csv, one per cell, seed (and fold) and metric, and more.
+    """The lines of a table's cells.csv, one per cell, seed (and fold) and metric.
 
-    Beside each value stand the encoder's representation, its number of ``parameters``, the wall
-    time of the evaluation and its pre-training, the file of the pre-trained ``weights`` (a line is
-    what :func:`skelcon.load_encoder` takes), and a column for each setting that rows or columns of
-    the study differ in, such as ``pretrain.optimiser.lr``. Values are fractions.
+    Further columns are the encoder's representation, its number of ``parameters``, the wall times
+    of the evaluation and its pre-training, the files of the pre-trained ``weights``
+    (:func:`skelcon.load_encoder` takes such a line), and each setting in which rows or columns of
+    the study differ, such as ``pretrain.optimiser.lr``. Values are fractions.
 
     Args:
         results: the results directory.
@@ -278,9 +251,9 @@ def figure(
         study: the table's name there.
         kind: ``intervals``, ``setting``, ``effects``, ``pairs``, ``confusion``, ``classes``,
             ``parameters``, ``time``, ``training``, ``ranks``, ``tsne`` or ``retrieval``.
-        row: of ``confusion``, ``classes``, ``tsne`` and ``retrieval``; the column's best if None.
-        column: of the same, the first if None; the other figures show it alone.
-        against: the row that ``classes`` compares with.
+        row: for ``confusion``, ``classes``, ``tsne`` and ``retrieval``; None: the column's best.
+        column: for the same figures, None: the first; the others are restricted to it.
+        against: the row with which ``classes`` compares ``row``.
         data: the table's data set, which ``tsne`` and ``retrieval`` need.
 
     Raises:
@@ -311,15 +284,16 @@ def _plan(results: Location, study: str) -> tuple[Plan, Store]:
 
 
 def compare(first: Location, second: Location, study: str | None = None) -> pd.DataFrame:
-    """Two results directories side by side, as ``skelcon-ablate compare`` has them.
+    """Compare two results directories, as ``skelcon-ablate compare`` does.
 
-    ``difference`` is the second less the first in percentage points, ``low`` and ``high`` its 95 %
-    interval, ``p`` corrected by Holm over the cells of the table, ``paired`` by what it is paired.
-    ``frame.attrs["differs"]`` lists for each table what else differs.
+    Columns of the frame: ``difference`` is the second minus the first in percentage points, ``low``
+    and ``high`` are its 95 % interval, ``p`` is corrected by Holm over the cells of the table, and
+    ``paired`` says how values are paired. ``frame.attrs["differs"]`` lists for each table what else
+    differs.
 
     Args:
         first, second: results directories, or the directories of two tables.
-        study: a table that both have; all of them if not set.
+        study: a table that both have; None: all of them.
 
     Raises:
         UserError: if they have no table in common.

@@ -1,4 +1,4 @@
-"""Numbers, times and sizes as people read them."""
+"""Numbers, times, sizes and names as text for people."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 
 KEY_DIGITS = 8
-"""How many digits of a unit's key people see; commands take as many for the whole key."""
+"""How many digits of a unit's key are shown; commands accept them in place of the key."""
 
 
 def short_key(key: str) -> str:
-    """The digits of a unit's key that people see; files and JSON have all of them."""
+    """The digits of a unit's key that are shown; files and JSON have the whole key."""
     return key[:KEY_DIGITS]
 
 
@@ -55,7 +55,7 @@ METRICS = {
 
 
 def metric_in_words(name: str) -> str:
-    """What people call a number of an evaluation.
+    """The name of a metric in tables and sentences.
 
     >>> metric_in_words("top1"), metric_in_words("top1_train")
     ('top-1', 'top-1_train')
@@ -64,9 +64,11 @@ def metric_in_words(name: str) -> str:
 
 
 def and_joined(names: Sequence[str]) -> str:
-    """As a list in a sentence.
+    """A list in a sentence.
 
     >>> and_joined(["a"]), and_joined(["a", "b", "c"])
     ('a', 'a, b and c')
     """
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

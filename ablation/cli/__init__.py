@@ -1,4 +1,4 @@
-"""The commands: those of ``skelcon-ablate``, and of ``skelcon`` the trainer for one model."""
+"""The commands of ``skelcon-ablate``, and those of ``skelcon`` that train and evaluate."""
 
 from ablation.cli.program import main
 

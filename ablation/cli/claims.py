@@ -1,4 +1,4 @@
-"""``claims``: what a study's YAML says of its table, and whether the results show it."""
+"""``claims``: what a study's YAML claims of its table, and whether the results show it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import typer
 from rich.console import Console, Group, RenderableType
 from rich.table import Table as Grid
 
-from ablation.cli.options import JsonOption, ResultsOption
-from ablation.cli.studies import TableArgument, table_name
+from ablation.cli.options import JsonOption, ResultsOption, TableArgument
+from ablation.cli.studies import table_name
 from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
@@ -27,14 +27,15 @@ def claims(
     study: TableArgument,
     results: ResultsOption = Path("results"),
     every: Annotated[
-        bool, typer.Option("--all", help="Every comparison of each claim, not the weakest alone.")
+        bool,
+        typer.Option("--all", help="Print every comparison of each claim, not only the weakest."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is claimed of a study's table: holds, not shown or contradicted.
+    """Test the claims about a study's table: holds, not shown or contradicted.
 
-    Works from the results; needs no data, runs nothing. Exit code 0 if all
-    claims hold, 1 if not.
+    Reads the results only; needs no data, runs nothing. Exit code 0 if all claims
+    hold, 1 if not.
     """
     from ablation.report import cells_frame, make_table
     from ablation.report.claims_export import to_json
@@ -45,7 +46,9 @@ def claims(
     plan = load_plan(store.results, table_name(study))
     table = make_table(plan, cells_frame(plan, store), store)
     if not table.answers:
-        raise UserError(f"study '{plan.study.name}' claims nothing of these rows: see its 'claims'")
+        raise UserError(
+            f"study '{plan.study.name}' has no claim about these rows: see its 'claims'"
+        )
     if as_json:
         typer.echo(
             json.dumps({"caption": table.caption, "claims": to_json(table.answers)}, indent=1)
@@ -57,7 +60,7 @@ def claims(
 
 
 def print_claims(console: Console, table: Table, every: bool) -> None:
-    """Each claim with its verdict, and the comparison that it hangs on or all of them."""
+    """Each claim with its verdict, and its weakest comparison, or all of them."""
     from ablation.evidence.claims import in_short
     from ablation.report.claims_export import EXPLAINED
 

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 STUDY_LAST = {"allow_interspersed_args": False}
 SHARED = "/shared"
-"""Where machines of a cloud and pods mount what they share."""
+"""Where machines of a cloud, and pods, mount their shared file system."""
 
 
 def _activation() -> str:
@@ -35,12 +35,12 @@ def _activation() -> str:
     return f"source {shlex.quote(str(activate))}" if activate.exists() else ""
 
 
-WORDS = "The study's command, as you would run it, after the template's own options."
-WordsArgument = Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]...", help=WORDS)]
+WORDS = "The study's command as you would run it, after the options of the template."
+WordsArgument = Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]", help=WORDS)]
 SetupOption = Annotated[
     str,
     typer.Option(
-        help="A line of shell that makes skelcon-ablate available on a node.",
+        help="A shell command that makes skelcon-ablate available on a node.",
         default_factory=_activation,
         show_default="activates the virtual environment of this command",
     ),
@@ -62,7 +62,7 @@ class NodeSizeOptions(NodeOptions):
     gpus_per_node: int = option(0, "GPUs of a node.", min=0)
 
     def checked(self, request: StudyRequest) -> dict[str, int]:
-        """As templates name them; :class:`UserError` if no node could start a trial."""
+        """The values of the template; :class:`UserError` if no node could start a trial."""
         trial = request.resources
         for name, wanted, has in (
             ("cpus", trial.cpus_per_trial, self.cpus_per_node),
@@ -80,20 +80,20 @@ class SlurmOptions:
     """What is requested from SLURM."""
 
     array: bool = option(False, "Print an array of independent jobs without Ray.", "--array")
-    at_once: int | None = option(None, "Of an array: at most this many jobs.", min=1)
-    time: str = option("24:00:00", "Limit of a job, as SLURM writes it.")
-    partition: str | None = option(None, "Where the job is queued.", show_default="SLURM's")
-    account: str | None = option(None, "Which account is charged.", show_default="SLURM's")
+    at_once: int | None = option(None, "At most this many jobs of an array at once.", min=1)
+    time: str = option("24:00:00", "Time limit of a job, in SLURM's notation.")
+    partition: str | None = option(None, "The partition of the job.", show_default="SLURM's")
+    account: str | None = option(None, "The account that is charged.", show_default="SLURM's")
 
 
 @group("Amazon's cloud")
 class CloudOptions:
     """Machines of Amazon's cloud."""
 
-    instance_type: str = option("g5.xlarge", "Amazon's name of a worker.")
-    region: str = option("us-west-2", "Amazon's name of the place.")
+    instance_type: str = option("g5.xlarge", "Amazon's instance type of a worker.")
+    region: str = option("us-west-2", "Amazon's region.")
     nfs: str | None = option(
-        None, "The file system for the results, such as an EFS.", metavar="HOST:/PATH"
+        None, "The NFS file system for the results, such as an EFS.", metavar="HOST:/PATH"
     )
 
 
@@ -103,11 +103,11 @@ class HostOptions:
 
     hosts: str | None = option(
         None,
-        "Machines that are reached by SSH.",
+        "Your own machines, reached by SSH.",
         metavar="HEAD,HOST[,HOST...]",
         show_default="machines of Amazon's cloud",
     )
-    ssh_user: str | None = option(None, "Who logs in.", show_default="you")
+    ssh_user: str | None = option(None, "The user who logs in.", show_default="you")
 
 
 @app.command(name="slurm", context_settings=STUDY_LAST)
@@ -119,7 +119,7 @@ def slurm_script(
     slurm: SlurmOptions,
     setup: SetupOption,
 ) -> None:
-    """A script for sbatch: a study with Ray on several nodes, or an array of jobs without.
+    """A script for sbatch: a study with Ray on several nodes, or an array of jobs.
 
     \b
     skelcon-ablate cluster slurm --nodes 4 augmentations --data PATH > job.sh
@@ -134,13 +134,13 @@ def slurm_script(
         **vars(slurm),
     }
     if slurm.array:
-        why = "the jobs of an --array take what a trial takes (--cpus-per-trial, --gpus-per-trial)"
+        why = "a job of an --array takes --cpus-per-trial and --gpus-per-trial"
         _refuse(context, why, "nodes", "cpus_per_node", "gpus_per_node")
         trial, groups = request.resources, _groups(request)
         cpus, gpus = math.ceil(trial.cpus_per_trial), math.ceil(trial.gpus_per_trial)
         text = render("slurm-array.sh.j2", **job, groups=groups, cpus=cpus, gpus=gpus)
     else:
-        _refuse(context, "only an --array has a number of jobs at once", "at_once")
+        _refuse(context, "it is for --array", "at_once")
         text = render("slurm.sh.j2", **job, **nodes.checked(request))
     typer.echo(text, nl=False)
 
@@ -188,7 +188,7 @@ def ray_up_file(
         machines = {"head": head, "workers": workers, "user": user}
         text = render("ray-up-hosts.yaml.j2", words=words, setup=setup, **machines)
     else:
-        _refuse(context, "only your own machines (--hosts) take it", "ssh_user", "setup")
+        _refuse(context, "it is for your own machines (--hosts)", "ssh_user", "setup")
         _check_shared(request, cloud.nfs)
         root = Path(__file__).parents[2]
         sources = str(root) if (root / "pyproject.toml").exists() else "/path/of/skelcon"
@@ -208,7 +208,7 @@ def kuberay_file(
         str, typer.Option(help="The PersistentVolumeClaim that all pods share.")
     ] = "skelcon",
     memory: Annotated[
-        str, typer.Option(help="Memory of a node, as Kubernetes writes it.")
+        str, typer.Option(help="Memory of a node, in Kubernetes' notation.")
     ] = "32Gi",
 ) -> None:
     """A RayJob for Kubernetes with KubeRay.
@@ -224,18 +224,18 @@ def kuberay_file(
 
 
 def _read(context: typer.Context, words: Sequence[str]) -> tuple[StudyRequest, list[str]]:
-    """What the study's command asks, and its words as they can be run."""
+    """The request of the study's command, and the command's words."""
     for value in (*context.params.values(), *words, str(Path.cwd())):
         if isinstance(value, str) and not value.isprintable():
             raise UserError(f"{value!r}: a template takes no control characters, such as a newline")
     request = read_request(words)
     if request.resources.address is not None:
-        raise UserError("--address: leave it out, the template fills in that of its cluster")
+        raise UserError("--address: leave it out, the template fills in its cluster's address")
     return request, command_words(words)
 
 
 def _refuse(context: typer.Context, why: str, *names: str) -> None:
-    """UserError for the first of these options that was given: it would be ignored."""
+    """UserError for the first of these options that was given, as it would be ignored."""
     for name in names:
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
@@ -249,7 +249,6 @@ def _check_shared(request: StudyRequest, nfs: str | None) -> None:
     at_uri = uri_of(request.output.results) is not None and nfs is None
     if not at_uri and (nfs is None or not re.fullmatch(r"[^\s:]+:/\S*", nfs)):
         raise UserError(
-            f"--nfs {nfs or '...'}: machines of a cloud share no file system of their own, so name "
-            "one for the results as HOST:/PATH (or your own machines with --hosts, "
-            "or --results at a URI)"
+            f"--nfs {nfs or '...'}: machines of a cloud share no file system: give one for the "
+            "results as HOST:/PATH (or a URI with --results, or your own machines with --hosts)"
         )

@@ -27,7 +27,7 @@ def compare(
     study: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             help="A table that both have.",
             show_default="all of them",
             autocompletion=completes(known_studies),
@@ -35,11 +35,11 @@ def compare(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Two results directories side by side: numbers, and what else differs.
+    """Compare two results directories: the numbers, and what else differs.
 
-    For each table that both have: cell by cell the means, their paired
-    difference and its interval, and what differs in data, settings, versions
-    and machines. Needs no data, runs nothing.
+    For each table that both have: the means of each cell, their paired difference
+    with its interval, and differences in data, settings, versions and machines.
+    Needs no data, runs nothing.
 
     \b
     skelcon-ablate compare results other/results augmentations
@@ -63,7 +63,7 @@ def compare(
 
 
 def print_pair(console: Console, pair: TablePair) -> None:
-    """A table of both: what differs, then the cells, bold where they differ significantly."""
+    """A table that both have: what differs, then the cells; significant differences are bold."""
     from ablation.provenance.comparison_export import remarks
 
     line(console, styled(f"\n{pair.name}: {pair.first.study.title}", "bold"))
@@ -72,7 +72,7 @@ def print_pair(console: Console, pair: TablePair) -> None:
         grid.add_column(head, overflow="fold")
     for each in pair.differing:
         grid.add_row(each.what, each.first, each.second, each.where)
-    console.print(grid if pair.differing else "Nothing differs but the units' numbers.")
+    console.print(grid if pair.differing else "Only the numbers of the units differ.")
     if not pair.cells:
         line(console, "No cell is in both.")
         return

@@ -1,4 +1,4 @@
-"""``explain``: how a number of a table came about."""
+"""``explain``: where a number of a table comes from."""
 
 from __future__ import annotations
 
@@ -10,9 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table as Grid
 
-from ablation.catalogue import known_studies
-from ablation.cli.figures import TABLE
-from ablation.cli.options import JsonOption, ResultsOption, completes
+from ablation.cli.options import JsonOption, ResultsOption, TableArgument
 from ablation.cli.studies import table_name
 from ablation.text import duration, plural, readable
 from skelcon.cli.terminal import PlainConsole, line, say, styled
@@ -25,22 +23,15 @@ MIB = 2**20
 
 
 def explain(
-    study: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME",
-            help=TABLE,
-            autocompletion=completes(known_studies),
-        ),
-    ],
+    study: TableArgument,
     row: Annotated[str, typer.Argument(metavar="ROW", help="A row's name or label.")],
     column: Annotated[str, typer.Argument(metavar="COLUMN", help="A column's name or label.")],
     results: ResultsOption = Path("results"),
     as_json: JsonOption = False,
 ) -> None:
-    """How a number of a table came about, and the command that reproduces it.
+    """Show where a number of a table comes from, and how to reproduce it.
 
-    Each seed's value with its units, the settings and who set them, data,
+    Each seed's value with its units, the settings and what set them, data,
     versions, machine, time and memory. Needs no data, runs nothing.
 
     \b
@@ -60,12 +51,12 @@ def print_explanation(console: Console, found: Explanation, results: Path) -> No
     from ablation.provenance.explained import explained
     from ablation.provenance.reproducing import shell_compare
 
-    def tell(text: str, style: str = "") -> None:
+    def print_text(text: str, style: str = "") -> None:
         say(console, styled(text, style))
 
     texts = explained(found)
-    tell(f"{found.row} / {found.column} of {found.table}: {texts.number}", "bold")
-    tell(" ".join(texts.sentences) or "No interval is known.")
+    print_text(f"{found.row} / {found.column} of {found.table}: {texts.number}", "bold")
+    print_text(" ".join(texts.sentences) or "No interval is known.")
     grid = Grid(header_style="bold")
     for head in texts.heads:
         left = head in ("evaluation", "pre-training")
@@ -74,14 +65,14 @@ def print_explanation(console: Console, found: Explanation, results: Path) -> No
         grid.add_row(*cells)
     console.print(grid)
     if any(each.value is not None for each in found.values):
-        tell(_spent(found))
-    tell("\nSettings, and what set them", "bold")
+        print_text(_spent(found))
+    print_text("\nSettings, and what set them", "bold")
     grid = Grid.grid(padding=(0, 2))
     for key, value, source in texts.settings:
         grid.add_row(f"  {key}", value, source)
     console.print(grid)
-    tell(f"  and {texts.defaults} at the paper's defaults (--json has them)", "dim")
-    tell("\nData, code and machine", "bold")
+    print_text(f"  and {texts.defaults} at the paper's defaults (--json has them)", "dim")
+    print_text("\nData, code and machine", "bold")
     grid = Grid.grid(padding=(0, 2))
     for facts in found.data:
         grid.add_row("  Data", _data(facts))
@@ -89,13 +80,13 @@ def print_explanation(console: Console, found: Explanation, results: Path) -> No
     for what, text in texts.facts:
         grid.add_row(f"  {what}", text)
     console.print(grid)
-    tell("\nTo reproduce it", "bold")
-    # As one line, whatever the width: it is to be copied.
+    print_text("\nTo reproduce it", "bold")
+    # One line, whatever the width, so that it can be copied.
     line(console, f"  {texts.command}")
     if all(each.unit for each in found.values):
         line(console, f"  {shell_compare(results, found.table)}")
     for remark in texts.remarks:
-        tell(f"  {remark}", "dim")
+        print_text(f"  {remark}", "dim")
 
 
 def _data(facts: Json) -> str:

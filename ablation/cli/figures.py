@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 
-from ablation.catalogue import known_studies
-from ablation.cli.options import FILES, ONLY, ResultsOption, completes, parse_names
-from ablation.cli.request import open_data
+from ablation.cli.options import FORMATS, ResultsOption, TableArgument, parse_names
 from ablation.cli.studies import table_name
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import DATA
 from skelcon.cli.terminal import PlainConsole, line, styled
 from skelcon.errors import UserError, nearest
@@ -21,49 +20,53 @@ if TYPE_CHECKING:
     from ablation.plan import Plan
     from skelcon.data import SkeletonDataset
 
-TABLE = "A table's name, as list --results shows it (a study's, if it is the only one)."
-
 
 @group("Figures")
 class FigureOptions:
     """Which figures, and of what."""
 
-    only: tuple[str, ...] = option((), ONLY, metavar="NAME[,NAME]", parse=parse_names)
+    only: tuple[str, ...] = option(
+        (), "Only these figures.", metavar="NAME[,NAME]", parse=parse_names
+    )
     formats: tuple[str, ...] = option(
         ("png", "svg", "pdf"),
-        FILES,
+        FORMATS,
         "--format",
         metavar="NAME[,NAME]",
         show_default="png,svg,pdf",
         parse="skelcon.figures.style:parse_formats",
     )
     row: str | None = option(
-        None, "Of confusion, classes, tsne and retrieval.", show_default="the column's best"
+        None,
+        "The row for confusion, classes, tsne and retrieval.",
+        show_default="the column's best",
     )
     column: str | None = option(
-        None, "Of the same, their column; the other figures show it alone.", show_default="first"
+        None,
+        "The column for the same figures; the others are restricted to it.",
+        show_default="the first; all",
     )
     against: str | None = option(
-        None, "The row that classes compares with.", show_default="none, else the first"
+        None,
+        "The row with which classes compares --row.",
+        show_default="the row none, else the first",
     )
     data: Path | None = option(None, DATA, exists=True, show_default="no tsne and retrieval")
 
 
 @group("Output")
 class FigureOutput:
-    """Where results are, and where figures go."""
+    """Where the results are, and where the figures are written."""
 
     results: ResultsOption = Path("results")
     out: Path | None = option(
-        None, "Where the files go.", file_okay=False, show_default="RESULTS/NAME/figures"
+        None, "Where the files are written.", file_okay=False, show_default="RESULTS/NAME/figures"
     )
 
 
 @with_options
 def figures(
-    study: Annotated[
-        str, typer.Argument(metavar="NAME", help=TABLE, autocompletion=completes(known_studies))
-    ],
+    study: TableArgument,
     options: FigureOptions,
     output: FigureOutput,
 ) -> None:
@@ -83,7 +86,7 @@ def figures(
     tsne         features of ten random classes (Figure 7); needs --data
     retrieval    queries and their nearest clips (Figure 8); needs --data
 
-    One that does not apply to the study says why.
+    For a figure that does not apply to the study the reason is printed.
     """
     from ablation.figures import FIGURES, Asked, DoesNotApplyError
     from ablation.report.from_results import load_plan
@@ -114,11 +117,11 @@ def figures(
 
 
 def frames_of(plan: Plan, path: Path, console: Console) -> SkeletonDataset:
-    """The study's data set at ``path``; :class:`UserError` for another one."""
+    """The data set at ``path``; :class:`UserError` if it is not the table's."""
     data = open_data(path, console)
     if data.fingerprint != plan.dataset.fingerprint:
         raise UserError(
-            f"--data {path}: its fingerprint is {data.fingerprint}, but the study was made on "
+            f"--data {path}: its fingerprint is {data.fingerprint}, but the table was made from "
             f"{plan.dataset.name}, {plan.dataset.fingerprint}"
         )
     return data

@@ -1,8 +1,8 @@
 """Every option that more than one command takes: parsed once, kept in frozen groups.
 
-Nothing heavy is imported here, as ``--help`` reads this module: choices are spelled out, and mypy
-compares them with those of the modules that use them. What depends on the data or the study (a
-protocol, a row) is checked there.
+``--help`` reads this module, so nothing heavy is imported here: choices are spelled out, and mypy
+compares them with the choices of the modules that use them. Values that depend on the data or the
+study, such as a protocol or a row, are checked later.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from ablation.catalogue import known_studies
 from ablation.report.style import Notes, Reference, TableStyle
 from skelcon.cli.flatten import group, option
 from skelcon.cli.options import PLUGIN, PROTOCOLS, DataOption
@@ -25,16 +26,16 @@ if TYPE_CHECKING:
 
 PRESETS = ("quick", "small", "paper", "authors")
 FOLDS_HELP = (
-    "Folds of a cross-validation over the groups (subjects, cameras or setups) of the training "
-    "side; one for each group where there are fewer."
+    "Folds of the cross-validation; as many as there are groups (subjects, cameras or setups), if "
+    "these are fewer."
 )
-ONLY = "Only these rows; of figures, only these."
-FILES = "Which files are written."
+FORMATS = "The formats of the files."
+PROTOCOL = f"Who trains and who tests: {PROTOCOLS}; or an alias, such as cross_subject or CV."
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
 
 
-# -- what is parsed at the edge ---------------------------------------------------------------
+# -- parsers ----------------------------------------------------------------------------------
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -63,11 +64,11 @@ def parse_settings(texts: Sequence[str]) -> Json:
 
 
 def parse_name(text: str) -> str:
-    """``text``, if it can be the name of a directory of a results directory."""
+    """``text``, if it can be the name of a table's directory; else ``UserError``."""
     from ablation.study import RESERVED
 
     if not text or text.startswith(".") or text in RESERVED or {"/", "\\"} & {*text}:
-        raise UserError(f"--name {text}: give the name of a new or known table, such as mine-1")
+        raise UserError(f"--name {text}: give a name for the table, such as mine-1")
     return text
 
 
@@ -77,24 +78,32 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def completes(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """What completes the beginning of one of ``names``."""
+    """Shell completion of ``names``."""
     return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
 # -- single options ---------------------------------------------------------------------------
 
-RESULTS = "The results directory. What runs units, and plan, take a URI as well."
+RESULTS = "The results directory."
 ResultsOption = Annotated[Path, typer.Option(file_okay=False, help=RESULTS)]
-JSON = (
-    "Print one JSON document instead of text. A command that runs units writes events to standard "
-    "error meanwhile, one JSON object a line, or the live view if that is a terminal."
-)
+RESULTS_OR_URI = "The results directory, or its URI, such as s3://BUCKET/PATH."
+ResultsOrURIOption = Annotated[Path, typer.Option(file_okay=False, help=RESULTS_OR_URI)]
+JSON = "Print one JSON document instead of text."
 JsonOption = Annotated[bool, typer.Option("--json", help=JSON)]
+JSON_AND_EVENTS = (
+    f"{JSON} While units run, events go to standard error, one JSON object a line (or the live "
+    "view, if it is a terminal)."
+)
+JsonAndEventsOption = Annotated[bool, typer.Option("--json", help=JSON_AND_EVENTS)]
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-OF_PRETRAINING = "0, or the pre-training's"
-SeedOption = Annotated[
-    int | None,
-    typer.Option(min=0, help="The seed of all randomness.", show_default=OF_PRETRAINING),
+SEED = "The seed of all randomness."
+TableArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="A table's name, as list --results prints it; a study's name, if it has one table.",
+        autocompletion=completes(known_studies),
+    ),
 ]
 
 
@@ -108,9 +117,9 @@ class DataOptions:
     data: DataOption = None
     protocol: str | None = option(
         None,
-        f"Who trains and who tests: {PROTOCOLS}; aliases such as cross_subject or CV are fine.",
+        PROTOCOL,
         metavar="NAME",
-        show_default="the study's; of one model, its pre-training's or the data's first",
+        show_default="the pre-training's, or the first that the data has",
     )
 
 
@@ -118,23 +127,21 @@ class DataOptions:
 class StudyDataOptions(DataOptions):
     """The data of a study."""
 
+    protocol: str | None = option(
+        None, PROTOCOL, metavar="NAME", show_default="the study's first that the data has"
+    )
     source: Path | None = option(
         None,
-        "The data to pre-train on, in a study of transfer.",
+        "The data to pre-train on, for a study of transfer.",
         exists=True,
         show_default="embedded synthetic data of other subjects",
     )
     evaluate_on: EvaluateOn = option(
         "test",
-        "validation is a cross-validation over the groups (subjects, cameras or setups) of the "
-        "training side, and leaves the test side alone: for choosing settings.",
+        "The test side, or validation, for choosing settings: a cross-validation over the groups "
+        "(subjects, cameras or setups) of the training side, without reading the test side.",
     )
-    folds: int | None = option(
-        None,
-        FOLDS_HELP,
-        min=2,
-        show_default="5",
-    )
+    folds: int | None = option(None, FOLDS_HELP, min=2, show_default="5")
 
 
 @group("Settings")
@@ -143,9 +150,9 @@ class PresetOptions:
 
     preset: str | None = option(
         None,
-        "The scale: minutes on synthetic data, real data on a laptop, the paper's own "
-        "hyper-parameters, or what its public code does everywhere; or a YAML file with a recipe.",
-        metavar=f"{'|'.join(PRESETS)}|FILE",
+        "The scale: quick (minutes on synthetic data), small (real data on a laptop), paper (the "
+        "paper's own hyper-parameters), authors (those of its public code), or a YAML file.",
+        metavar="NAME|FILE",
         show_default="quick for synthetic data, else small",
         autocompletion=completes(lambda: PRESETS),
     )
@@ -153,12 +160,12 @@ class PresetOptions:
 
 @group("Settings")
 class SettingOptions(PresetOptions):
-    """And the settings, a tree of what ``--set`` changes, and plugins with their components."""
+    """And the changes of ``--set``, as a tree of settings, and plugins."""
 
     settings: Json = option(
         dict,
-        "Change a setting everywhere, such as pretrain.optimiser.lr=0.001. Repeatable; 'skelcon "
-        "settings' lists all.",
+        "Change a setting for everything that runs, such as pretrain.optimiser.lr=0.001. "
+        "Repeatable; 'skelcon settings' lists all.",
         "--set",
         metavar="KEY.PATH=VALUE",
         parse=parse_settings,
@@ -173,12 +180,12 @@ class StudyOptions(SettingOptions):
 
     seeds: tuple[int, ...] = option(
         (0,),
-        "A number of seeds (3 is 0, 1 and 2), or a list (5, is the one seed 5).",
+        "How many seeds (3 means 0, 1 and 2), or a list such as 0,5,7 (or 5, for the seed 5 only).",
         metavar="N|N,N,...",
         show_default="1",
         parse=parse_seeds,
     )
-    only: tuple[str, ...] = option((), ONLY, metavar="ROW[,ROW]", parse=parse_names)
+    only: tuple[str, ...] = option((), "Only these rows.", metavar="ROW[,ROW]", parse=parse_names)
 
 
 @group("Resources")
@@ -188,8 +195,8 @@ class TrialOptions:
     cpus_per_trial: float = option(1, "CPU cores, and torch threads, of a trial.")
     gpus_per_trial: float = option(
         0,
-        "GPUs of a trial: 0.25 shares one, 2 and more train one model together, auto is one, or "
-        "the fraction that similar units needed.",
+        "GPUs of a trial: 0.25 shares one; 2 or more train one model together; auto is one, or the "
+        "fraction that similar units needed.",
         metavar="N|auto",
         show_default="0",
         parse="ablation.costs:parse_gpus",
@@ -199,13 +206,13 @@ class TrialOptions:
     )
     address: str | None = option(
         None,
-        "A running Ray cluster of which this machine is a node.",
+        "The address of a running Ray cluster; this machine has to be one of its nodes.",
         metavar="auto|HOST:PORT",
         show_default="Ray starts on this machine",
     )
 
     def resources(self, plugins: tuple[str, ...] = ()) -> Resources:
-        """These, checked; ``plugins`` are loaded by each worker."""
+        """The resources, checked; each worker loads ``plugins``."""
         from ablation.scheduler.resources import Resources
 
         cpus, gpus = self.cpus_per_trial, self.gpus_per_trial
@@ -216,7 +223,7 @@ class TrialOptions:
 
 @group("Resources")
 class ResourceOptions(TrialOptions):
-    """And what is done about failures and checkpoints."""
+    """And how failures and checkpoints are handled."""
 
     retries: int = option(1, "How often a unit that fails is retried.", min=0)
     fail_fast: bool = option(False, "Stop at the first unit that fails for good.", "--fail-fast")
@@ -224,20 +231,19 @@ class ResourceOptions(TrialOptions):
         None,
         "Training time between two checkpoints.",
         metavar="SECONDS",
-        show_default="as often as it costs little",
+        show_default="chosen so that checkpoints take little time",
     )
-    keep: Keep = option("none", "Which checkpoints stay in a unit's directory when it is done.")
+    keep: Keep = option("none", "Which checkpoints stay in a unit's directory after it is done.")
 
     def resources(self, plugins: tuple[str, ...] = ()) -> Resources:
-        """These, checked; ``plugins`` are loaded by each worker."""
+        """The resources, checked; each worker loads ``plugins``."""
         from ablation.work.checkpoints import CheckpointPolicy
 
-        of_trial, policy = (
-            super().resources(plugins),
-            CheckpointPolicy(self.checkpoint_every, self.keep),
-        )
         resources = replace(
-            of_trial, retries=self.retries, fail_fast=self.fail_fast, checkpoints=policy
+            super().resources(plugins),
+            retries=self.retries,
+            fail_fast=self.fail_fast,
+            checkpoints=CheckpointPolicy(self.checkpoint_every, self.keep),
         )
         resources.check()
         return resources
@@ -245,12 +251,12 @@ class ResourceOptions(TrialOptions):
 
 @group("Plan")
 class ProbeOptions:
-    """How a plan's costs are found."""
+    """How the costs of a plan are estimated."""
 
     probe: int | None = option(
         None,
-        "In a plan: train this many steps of each kind of unit of which there is no earlier "
-        "result, and estimate from those.",
+        "In a plan: run this many steps of each kind of unit without an earlier result, and "
+        "estimate the time from them.",
         min=1,
         metavar="STEPS",
     )
@@ -272,19 +278,27 @@ class ResultsOptions:
 
 
 @group("Output")
-class RunOutputOptions(ResultsOptions):
+class ResultsOrURIOptions(ResultsOptions):
+    """The same, where results may be at a URI."""
+
+    results: ResultsOrURIOption = Path("results")
+
+
+@group("Output")
+class RunOutputOptions(ResultsOrURIOptions):
     """And what is printed, asked and tracked while units run."""
 
+    as_json: JsonAndEventsOption = False
     trackers: tuple[str, ...] = option(
         (),
-        "Trackers beside TensorBoard, which get a run of each unit.",
+        "Further trackers beside TensorBoard; each unit becomes a run there.",
         "--track",
         metavar="wandb,mlflow",
         parse="ablation.tracking.trackers:parse_trackers",
     )
     yes: YesOption = False
     verbose: bool = option(
-        False, "Print a line for each start and end, on a terminal too.", "--verbose"
+        False, "Print a line when a unit starts or ends, also on a terminal.", "--verbose"
     )
 
 
@@ -294,23 +308,26 @@ class StyleOptions(TableStyle):
 
     caption: str | None = option(
         None,
-        "In place of the caption that is made, which becomes the first note.",
+        "Replaces the generated caption, which becomes the first note.",
         metavar="TEXT",
     )
-    label: str | None = option(None, "LaTeX's.", metavar="TEXT", show_default="tab:STUDY")
-    digits: int = option(1, "Decimals of our numbers.", min=0, max=6)
+    label: str | None = option(
+        None, "The label in table.tex.", metavar="TEXT", show_default="tab:STUDY"
+    )
+    digits: int = option(1, "Decimals of the measured numbers.", min=0, max=6)
     reference: Reference | None = option(
         None,
-        "Where the paper's values stand: behind ours in parentheses, in columns of their own, or "
-        "in table.csv and table.json alone.",
-        show_default="own-column where they are of our data, protocol and scale, else hide and a "
-        "note",
+        "Where the paper's values are printed: in parentheses beside the measured ones, in columns "
+        "of their own, or only in table.csv and table.json.",
+        show_default="own-column if they are for the same data, protocol and scale, else hide",
     )
     delta: str | None = option(
         None, "Print each cell's difference to this row as well.", metavar="ROW"
     )
     notes: Notes = option(
-        "full", "short: those without which the numbers are misread.", show_default=True
+        "full",
+        "short: only notes without which the numbers would be misread.",
+        show_default=True,
     )
     standalone: bool = option(
         False, "Make table.tex a document that compiles by itself.", "--standalone"
@@ -319,18 +336,18 @@ class StyleOptions(TableStyle):
 
 @group("Table")
 class FormatOptions:
-    """Which number a table shows (the study's if None), its files (all if None) and its look."""
+    """The metric of a table (the study's if None), its files (all if None) and its style."""
 
     metric: str | None = option(
         None,
-        "Which number is printed: top1, nn_top1 (the nearest neighbour on the same features) or "
-        "another of the task's. cells.csv has them all.",
+        "Which metric is printed: top1, nn_top1 (a nearest neighbour on the same features) or "
+        "another of the task. cells.csv has them all.",
         metavar="NAME",
-        show_default="the study's, top1",
+        show_default="the study's, else top1",
     )
     formats: tuple[str, ...] | None = option(
         None,
-        FILES,
+        FORMATS,
         "--format",
         metavar="NAME[,NAME]",
         show_default="csv,latex,markdown,json",
@@ -341,13 +358,12 @@ class FormatOptions:
 
 @group("Output")
 class OutputOptions(FormatOptions, RunOutputOptions):
-    """And what the table is called."""
+    """And the name of the table."""
 
     name: str | None = option(
         None,
-        "The table's name, which is its directory in the results. More seeds or rows extend the "
-        "same table.",
+        "The table's name, and its directory in the results. More seeds or rows extend a table.",
         metavar="NAME",
-        show_default="the study's, and what differs from a table that is there",
+        show_default="the study's; with what differs, if data or settings do",
         parse=parse_name,
     )

@@ -1,7 +1,8 @@
 """``skelcon-ablate``: plan, run, aggregate and export ablation tables.
 
-Only what ``--help`` shows is imported here; each command imports what it does. Help is shown on 80
-columns, and typer keeps the lines of all paragraphs but the first: they have 77 characters at most.
+Only what ``--help`` needs is imported here; each command imports what it works with. Help has to
+fit 80 columns, and typer keeps the line breaks of all paragraphs but the first: lines of such
+paragraphs have at most 77 characters.
 """
 
 from __future__ import annotations
@@ -22,10 +23,9 @@ from ablation.cli.compare import compare
 from ablation.cli.explain import explain
 from ablation.cli.figures import figures
 from ablation.cli.options import (
-    RESULTS,
     JsonOption,
     ProbeOptions,
-    ResultsOptions,
+    ResultsOrURIOptions,
     StudyDataOptions,
     StudyOptions,
     TrialOptions,
@@ -33,7 +33,6 @@ from ablation.cli.options import (
 )
 from ablation.cli.report import report
 from ablation.cli.request import (
-    open_data,
     open_results,
     open_study,
     plan_study,
@@ -46,6 +45,7 @@ from ablation.cli.units import unit
 from ablation.interrupts import handle_signals, leave_on_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import VersionOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
@@ -66,7 +66,7 @@ skelcon-ablate augmentations --seeds 3 --plan  what would run, and its cost
 skelcon-ablate status                          what runs, from another shell
 """
 STUDIES = "Names of studies, or YAML files."
-FILES = "Studies of your own, listed as well."
+FILES = "Studies of your own, to be listed too."
 
 
 class StudyGroup(TyperGroup):
@@ -83,7 +83,7 @@ class StudyGroup(TyperGroup):
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """As click's, and an unknown name is answered with the nearest."""
+        """As click's; for an unknown name :class:`UserError` has the nearest."""
         names = self.list_commands(ctx)
         if args and not args[0].startswith("-") and args[0] not in names:
             raise UserError(f"unknown study or command '{args[0]}': {nearest(args[0], names)}")
@@ -123,15 +123,14 @@ def _root(version: VersionOption = False) -> None:
 
 @app.command(name="list")
 def list_studies(
-    files: Annotated[
-        list[Path] | None, typer.Argument(metavar="[FILE.yaml]...", help=FILES)
-    ] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE.yaml", help=FILES)] = None,
     results: Annotated[
-        Path | None, typer.Option(file_okay=False, help=RESULTS, show_default=False)
+        Path | None,
+        typer.Option(file_okay=False, help="List the tables of this results directory instead."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The studies and searches there are, with the paper's tables; or the tables of results."""
+    """List the studies and searches, with the paper's tables; or the tables of results."""
     if results is not None:
         _list_tables(results, as_json)
         return
@@ -152,7 +151,7 @@ def list_studies(
 
 
 def _list_tables(results: Path, as_json: bool) -> None:
-    """The tables of a results directory: their names, and what each asks."""
+    """The tables of a results directory: name and study, data and settings of each."""
     from ablation.report.questions import asked_tables, in_words, why_none
 
     tables = dict(asked_tables(results))
@@ -194,18 +193,18 @@ def _searches() -> list[Json]:
 def plan(
     studies: Annotated[
         list[str],
-        typer.Argument(metavar="STUDY...", help=STUDIES, autocompletion=completes(known_studies)),
+        typer.Argument(metavar="STUDY", help=STUDIES, autocompletion=completes(known_studies)),
     ],
     data: StudyDataOptions,
     options: StudyOptions,
     trial: TrialOptions,
     probe: ProbeOptions,
-    output: ResultsOptions,
+    output: ResultsOrURIOptions,
 ) -> None:
-    """What would run, what is cached, and what it costs; runs nothing.
+    """Show what would run, what is done already, and the cost; runs nothing.
 
     Several studies share their units. Time and disk are estimated from similar
-    finished units; --probe measures what has none.
+    finished units; --probe measures kinds of units without any.
     """
     from ablation.monitor.output import output as open_output
     from skelcon.plugins import load_plugins
@@ -214,15 +213,15 @@ def plan(
     store, mirror = open_results(output.results)
     load_plugins(options.plugins)
     opened = [open_study(name) for name in studies]
-    with open_output(as_json=output.as_json, events=False) as seen:
-        dataset = open_data(data.data, seen.console)
+    with open_output(as_json=output.as_json, events=False) as shown:
+        dataset = open_data(data.data, shown.console)
         plans = []
         for study in opened:
             of_study = data if study.transfer else replace(data, source=None)
-            plans.append(plan_study(study, dataset, of_study, options, seen.console))
+            plans.append(plan_study(study, dataset, of_study, options, shown.console))
             if mirror is not None:
                 mirror.fetch(plans[-1].units)
-        show_plans(plans, store, resources, seen, output.as_json, probe.probe)
+        show_plans(plans, store, resources, shown, output.as_json, probe.probe)
 
 
 app.command()(run_function(run_study))

@@ -14,7 +14,7 @@ from ablation.cli.studies import table_name
 from skelcon.cli.terminal import echo
 from skelcon.errors import cannot_write
 
-NAMES = "Tables, as list --results shows them; all if none is named."
+NAMES = "Tables, as list --results prints them."
 
 
 class ReportFormat(StrEnum):
@@ -27,26 +27,31 @@ class ReportFormat(StrEnum):
 def report(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help=NAMES, autocompletion=completes(known_studies)),
+        typer.Argument(
+            metavar="NAME",
+            help=NAMES,
+            show_default="all tables",
+            autocompletion=completes(known_studies),
+        ),
     ] = None,
     results: ResultsOption = Path("results"),
     out: Annotated[
         Path | None,
         typer.Option(
-            dir_okay=False, help="Where the files go.", show_default="RESULTS/report.html or .md"
+            dir_okay=False, help="The file to write.", show_default="RESULTS/report.html or .md"
         ),
     ] = None,
     form: Annotated[
-        ReportFormat, typer.Option("--format", help="Which files are written.")
+        ReportFormat, typer.Option("--format", help="The format of the file.")
     ] = ReportFormat.HTML,
     figures: Annotated[
         bool, typer.Option("--figures/--no-figures", help="Draw the figures that apply.")
     ] = True,
 ) -> None:
-    """Tables, claims, figures, costs and provenance as one file; runs nothing.
+    """Write tables, claims, figures, costs and provenance as one file; runs nothing.
 
-    The page needs no network and no other file. A tap on a number shows how it
-    came about. The same results give the same bytes.
+    The page needs no network and no other file. A tap on a number shows where it
+    comes from. The same results give the same bytes.
     """
     from ablation.pages import make_page, read_results, to_html, to_markdown
     from ablation.store import write_atomically

@@ -1,7 +1,7 @@
-"""What was asked of a study on the command line: read once, frozen, and shared by the commands.
+"""The request of a study's command line: parsed once, frozen, and shared by the commands.
 
 ``skelcon-ablate STUDY``, ``run FILE``, ``plan``, ``unit KEY STUDY`` and ``cluster slurm STUDY`` all
-work on a :class:`StudyRequest`. Studies, data sets and results are opened here as well.
+work on a :class:`StudyRequest`. Studies and results are opened here as well.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from ablation.cli.options import (
     StudyOptions,
 )
 from skelcon.cli.flatten import with_options
+from skelcon.cli.opening import open_data
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from skelcon.config import Json
     from skelcon.data import SkeletonDataset
 
-# -- what a command names ---------------------------------------------------------------------
+# -- studies and results ----------------------------------------------------------------------
 
 
 def open_study(name: str) -> Study:
@@ -51,7 +52,7 @@ def open_study(name: str) -> Study:
 
 
 def open_study_file(path: Path) -> Study:
-    """The study of a YAML file; for a built-in study's name :class:`UserError` says how it runs."""
+    """The study of a YAML file; :class:`UserError` for the name of a built-in study."""
     from ablation.study import load_study
 
     if str(path) in known_studies() and not path.exists():
@@ -59,23 +60,8 @@ def open_study_file(path: Path) -> Study:
     return load_study(path)
 
 
-def open_data(path: Path | None, console: Console, embedded_seed: int = 0) -> SkeletonDataset:
-    """A packed data set, or an import of a known layout; the embedded data without a path."""
-    from skelcon.cli.console import progress_bar
-    from skelcon.cli.data_view import told
-    from skelcon.data import open_or_import
-    from skelcon.data.synthetic import open_embedded
-
-    if path is None:
-        return open_embedded(embedded_seed)
-    with progress_bar(console, "reading the data") as progress:
-        dataset, _ = open_or_import(path, progress)
-    told(console, dataset, path)
-    return dataset
-
-
 def open_results(results: Path) -> tuple[Store, Mirror | None]:
-    """The store of a results directory; of a URI its local copy, and the mirror that fills it."""
+    """The store of a results directory; of a URI the local store, and the mirror that fills it."""
     from ablation.store import Store, uri_of
 
     uri = uri_of(results)
@@ -105,7 +91,7 @@ class RequestOptions:
 
 @dataclass(frozen=True)
 class StudyRequest(RequestOptions):
-    """A study, and what was asked of it; ``resources`` name the plugins that a worker loads."""
+    """A study and its options; ``resources`` name the plugins that a worker loads."""
 
     study: Study
     resources: Resources
@@ -117,12 +103,20 @@ class StudyRequest(RequestOptions):
 
         probe, plugins = asked.planning.probe, asked.options.plugins
         if probe is not None and not asked.planning.plan:
-            raise UserError(f"--probe {probe}: measures for a plan, give --plan as well")
+            raise UserError(f"--probe {probe}: only with --plan")
         resources = asked.trial.resources()
         load_plugins(plugins)
         study = open_it()
         plugins = tuple(dict.fromkeys((*plugins, *study.plugins)))
         return cls(**vars(asked), study=study, resources=replace(resources, plugins=plugins))
+
+    def open_plan(self, console: Console) -> tuple[Plan, Store, Mirror | None]:
+        """The plan, and the store and its mirror, from which finished units were fetched."""
+        store, mirror = open_results(self.output.results)
+        plan = self.make_plan(console)
+        if mirror is not None:
+            mirror.fetch(plan.units)
+        return plan, store, mirror
 
     def make_plan(self, console: Console) -> Plan:
         """Open the data and plan; :class:`UserError` for what the data does not have."""
@@ -131,8 +125,8 @@ class StudyRequest(RequestOptions):
         self.output.style.check(plan.study)
         return plan.showing(self.output.metric)
 
-    def grown(self, plan: Plan, earlier: Json | None, console: Console) -> Plan:
-        """``plan`` with the seeds and rows that its table has had before."""
+    def extended(self, plan: Plan, earlier: Json | None, console: Console) -> Plan:
+        """``plan`` with the seeds and rows that its table had before."""
         if earlier is None:
             return plan
         before = earlier["study"].get("rows", {}) | earlier["study"].get("references", {})
@@ -152,7 +146,7 @@ def plan_study(
     options: StudyOptions,
     console: Console,
 ) -> Plan:
-    """The plan of a study on ``dataset``; a source is opened if the study transfers."""
+    """The plan of a study on ``dataset``; opens the source of a study of transfer."""
     from ablation.plan import check_batches, make_plan
     from ablation.unused import check_unused
     from skelcon.data import FOLDS
@@ -162,10 +156,10 @@ def plan_study(
     if data.folds is not None and data.evaluate_on != "validation":
         raise UserError(f"--folds {data.folds}: only with --evaluate-on validation")
     source = None
-    if study.transfer:  # from embedded data of other subjects, if no other is given
+    if study.transfer:  # by default from embedded data of other subjects
         source = open_data(data.source, console, embedded_seed=1)
     elif data.source is not None:
-        raise UserError(f"--source {data.source}: study '{study.name}' transfers nothing")
+        raise UserError(f"--source {data.source}: study '{study.name}' is no study of transfer")
     plan = make_plan(
         study.only(options.only) if options.only else study,
         dataset,
@@ -193,14 +187,14 @@ def check_used(settings: Json, used: Sequence[str]) -> None:
         for asked in [f"{name}.{each}" for each in values] if registered else [name]:
             if name in Settings.model_fields and asked not in sections:
                 words = " and ".join(sections)
-                raise UserError(f"--set {asked}...: not used here, only {words}")
+                raise UserError(f"--set {asked}...: not used here, only settings of {words}")
 
 
-# -- the commands that make a request ---------------------------------------------------------
+# -- from a command to a request --------------------------------------------------------------
 
 
 def run_function(then: Callable[[StudyRequest], None]) -> Callable[..., None]:
-    """The function of ``run FILE``, which gives its request to ``then``."""
+    """The function of ``run FILE``, which calls ``then`` with its request."""
 
     @with_options
     def run(file: FileArgument, options: RequestOptions) -> None:
@@ -211,7 +205,7 @@ def run_function(then: Callable[[StudyRequest], None]) -> Callable[..., None]:
 
 
 def study_function(name: str, then: Callable[[StudyRequest], None]) -> Callable[..., None]:
-    """The function of a built-in study's command, which gives its request to ``then``."""
+    """The function of a built-in study's command, which calls ``then`` with its request."""
 
     @with_options
     def run(options: RequestOptions) -> None:
@@ -227,9 +221,10 @@ def command_words(words: Sequence[str]) -> list[str]:
 
 
 def read_request(words: Sequence[str]) -> StudyRequest:
-    """What a study's command asks, as another command's last words; nothing of it is run.
+    """The request of a study's command that was given to another command; nothing is run.
 
-    ``words`` are the study's name, a YAML file, or ``run`` and a file; then options.
+    Args:
+        words: the study's name, a YAML file, or ``run`` and a file; then options.
     """
     name, *rest = command_words(words)
     requests: list[StudyRequest] = []
@@ -245,5 +240,5 @@ def read_request(words: Sequence[str]) -> StudyRequest:
         command.invoke(context)
     (request,) = requests
     if request.planning.plan:
-        raise UserError("--plan: leave it out here; skelcon-ablate plan says what would run")
+        raise UserError("--plan: leave it out here; use skelcon-ablate plan")
     return request

@@ -25,11 +25,9 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 2.0
 STYLES = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
-WORDS = {"abandoned": "left"}
-"""What a unit does, where people read another word than scripts."""
-KEY = "A unit's key, or its first digits."
-FOLLOW = "Continue until the unit is done or has failed, or Ctrl-C."
-INTO = "Another directory that takes them all instead."
+KEY = "A unit's key, or the first digits of it."
+FOLLOW = "Continue until the unit is done or has failed, or until Ctrl-C."
+INTO = "Copy the units of all directories into this one instead."
 
 
 def complete_key(context: typer.Context, incomplete: str) -> list[str]:
@@ -48,7 +46,7 @@ def status(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What is done, running, failed or left, and the studies that run, from any shell."""
+    """Show what is done, running, failed or abandoned, from any shell."""
     from ablation.monitor.status import status_of
     from ablation.store import Store
 
@@ -91,7 +89,7 @@ def _head(now: Status) -> str:
 
 def _parts(unit: UnitStatus) -> list[str]:
     """State, key, label, epoch, loss, speed, and time or reason, as far as they are known."""
-    parts = [WORDS.get(unit.doing, unit.doing), short_key(unit.key), unit.label]
+    parts = [unit.doing, short_key(unit.key), unit.label]
     if unit.epochs:
         parts.append(f"epoch {unit.epoch}/{unit.epochs}")
     if unit.loss is not None:
@@ -120,7 +118,7 @@ def _lines(now: Status) -> list[str]:
 
 
 def _shown(now: Status, width: int) -> RenderableType:
-    """What the live views of the studies show, and what has failed or was left."""
+    """The live views of the studies that run, then failed and abandoned units."""
     from ablation.monitor.screen import head, running_grid, table_grid
 
     parts: list[RenderableType] = [styled(_head(now), "bold")]
@@ -143,7 +141,7 @@ def _shown(now: Status, width: int) -> RenderableType:
 
 
 def logs(
-    key: Annotated[str, typer.Argument(help=KEY, autocompletion=complete_key)],
+    key: Annotated[str, typer.Argument(metavar="KEY", help=KEY, autocompletion=complete_key)],
     results: ResultsOption = Path("results"),
     following: Annotated[bool, typer.Option("--follow", "-f", help=FOLLOW)] = False,
 ) -> None:
@@ -169,19 +167,19 @@ def logs(
 def clean(
     results: ResultsOption = Path("results"),
     keep_failed: Annotated[
-        bool, typer.Option("--keep-failed", help="Leave the units that failed, with their logs.")
+        bool, typer.Option("--keep-failed", help="Keep failed units, with their logs.")
     ] = False,
     started: Annotated[
         bool,
-        typer.Option("--started", help="Also delete units that were started and not finished."),
+        typer.Option("--started", help="Also delete units that were started but not finished."),
     ] = False,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Delete failed units, leftovers and what no study finds; asks before it does.
+    """Delete failed units, leftovers, and units that no study needs; asks first.
 
-    Finished units that a study can use, and units that a process works on, are
-    never deleted, nor anything outside units/.
+    Never deletes finished units that a study needs, units that a process works
+    on, or anything outside units/.
     """
     from ablation.store import Store
     from ablation.store.housekeeping import delete, find
@@ -208,7 +206,7 @@ def clean(
     elif items:
         echo(f"Deleted {len(gone)}, {readable(_bytes(gone))}.")
     for item in left:
-        echo(f"left '{item.path}': it is in use or has changed", err=True)
+        echo(f"kept '{item.path}': it is in use or has changed", err=True)
 
 
 def _bytes(items: Sequence[Item]) -> int:
@@ -225,22 +223,25 @@ def _print_items(items: Sequence[Item], busy: Sequence[str]) -> None:
         for item in members:
             echo(f"  {item.path}  {readable(item.size)}")
     if busy:
-        echo(f"left alone, as a process works on them: {', '.join(busy)}")
+        echo(f"kept, as a process works on them: {', '.join(busy)}")
     total = readable(_bytes(items))
     echo(f"{len(items)} to delete, {total}." if items else "Nothing to delete.")
 
 
 def merge(
     directories: Annotated[
-        list[Path], typer.Argument(help="Results directories; the first takes the others' units.")
+        list[Path],
+        typer.Argument(
+            metavar="DIR", help="Results directories; units are copied into the first one."
+        ),
     ],
     into: Annotated[Path | None, typer.Option(file_okay=False, help=INTO)] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Copy finished units of one results directory into another.
+    """Copy the finished units of results directories into another one.
 
-    Exit code 1 if a unit has other numbers in both (the first's are kept) or is
-    damaged.
+    Exit code 1 if a unit is damaged, or has different numbers in two directories
+    (then those of the target are kept).
     """
     from ablation.report.from_results import merge_studies
     from ablation.store import Store
@@ -249,7 +250,7 @@ def merge(
     target = Store(into or directories[0])
     sources = directories if into else directories[1:]
     if not sources:
-        raise UserError("give two results directories at least, or --into")
+        raise UserError("give at least two results directories, or --into")
     wrong = False
     documents = []
     for path in sources:
@@ -268,7 +269,7 @@ def merge(
 def _print_merged(merged: Merged, source: Path, target: Path) -> None:
     copied, there = len(merged.copied), len(merged.there)
     echo(f"{source}: {copied} copied to {target}, {there} already there")
-    kept = f"other numbers in '{source}'; those of '{target}' are kept"
+    kept = f"'{source}' has different numbers; those of '{target}' are kept"
     notes = [(key, kept) for key in merged.conflicts]
     notes += [(key, f"not copied, {why}") for key, why in merged.damaged]
     notes += [(key, f"not copied, a process works on it in '{target}'") for key in merged.busy]

@@ -9,17 +9,18 @@ import typer
 from ablation.catalogue import headline, known_spaces
 from ablation.cli.options import (
     FOLDS_HELP,
+    SEED,
     DataOptions,
     EvaluateOn,
     ResourceOptions,
     RunOutputOptions,
-    SeedOption,
     SettingOptions,
     completes,
 )
-from ablation.cli.request import check_used, open_data, open_results
+from ablation.cli.request import check_used, open_results
 from ablation.cli.studies import check_machine, run_options
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 
@@ -29,12 +30,12 @@ Algorithm = Literal["optuna", "random"]
 
 @group("Search")
 class SearchOptions:
-    """What replaces the choices of a search's file."""
+    """Choices that override those of the search's file."""
 
     trials: int | None = option(
         None,
-        "How many trials in all, the default among them; a larger number continues from the "
-        "trials that have ended.",
+        "How many trials in all, including the default settings; a larger number extends an "
+        "earlier search.",
         min=1,
         show_default="the search's",
     )
@@ -47,19 +48,14 @@ class SearchOptions:
     algorithm: Algorithm | None = option(
         None, "What suggests a trial's values.", show_default="the search's"
     )
-    folds: int | None = option(
-        None,
-        FOLDS_HELP,
-        min=2,
-        show_default="the search's, 5",
-    )
-    seed: SeedOption = None
+    folds: int | None = option(None, FOLDS_HELP, min=2, show_default="the search's, else 5")
+    seed: int | None = option(None, SEED, min=0, show_default="the search's, else 0")
     confirm: int = option(
-        0, "At the end train the best and the default with this many other seeds.", min=0
+        0, "At the end, train the best and the default settings with this many other seeds.", min=0
     )
     confirm_on: EvaluateOn = option(
         "validation",
-        "Where they are compared; test reports the test side, once, after everything is chosen.",
+        "Where they are compared; test reads the test side, once, after everything was chosen.",
     )
 
 
@@ -74,14 +70,15 @@ def search(
         str | None,
         typer.Argument(
             metavar="SPACE",
-            help="A search's name, or its YAML file; without it the searches are listed.",
+            help="A search's name, or its YAML file.",
+            show_default="list the searches",
             autocompletion=completes(known_spaces),
         ),
     ] = None,
 ) -> None:
     """Search hyper-parameters by cross-validation on the training side; resumable.
 
-    It ends with a preset file, for --preset of every other command.
+    It ends with a preset file, for --preset of the other commands.
     """
     if space is None:
         for name, path in known_spaces().items():
@@ -99,8 +96,8 @@ def search(
     chosen = named_space(space).chosen(**changes)
     if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:
         raise UserError(
-            f"--max-concurrent {limits.max_concurrent}: the members of pbt wait for each other and "
-            "take turns; --cpus-per-trial says how many fit at once"
+            f"--max-concurrent {limits.max_concurrent}: not with pbt, whose members wait for each "
+            "other; set how many fit at once with --cpus-per-trial"
         )
     check_used(settings.settings, ("pretrain", chosen.task))
     check_machine(limits)

@@ -1,7 +1,7 @@
-"""``skelcon``: to the data tool and the trained encoders' commands, the trainer for one model.
+"""The commands of ``skelcon`` that train and evaluate one model, added to the data tool's.
 
-``skelcon pretrain`` and ``skelcon evaluate`` are one unit of work each, with the configuration and
-in the store of the studies: what they have done a study finds done, and the other way round.
+``skelcon pretrain`` and ``skelcon evaluate`` run one unit of work each, with the configuration and
+in the store of the studies: a study finds their units done, and they find a study's units done.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ablation.cli.options import (
+    SEED,
     DataOptions,
     PresetOptions,
     ResultsOptions,
-    SeedOption,
     SettingOptions,
     parse_names,
 )
-from ablation.cli.request import check_used, open_data
+from ablation.cli.request import check_used
 from ablation.cli.units import document, done_before, print_results
 from ablation.interrupts import handle_signals
 from ablation.store import Store
@@ -40,6 +40,7 @@ from ablation.units import (
 from ablation.unused import check_contrast
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import group, option, with_options
+from skelcon.cli.opening import open_data
 from skelcon.cli.program import app
 from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, echo
 from skelcon.data import (
@@ -65,7 +66,7 @@ if TYPE_CHECKING:
     from skelcon.encoders import Encoder
 
 NAME = "skelcon"
-"""What status calls a run of one model, and the directory of its curves."""
+"""The name of a run of one model in ``status``, and the directory of its curves."""
 PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 
 
@@ -73,11 +74,13 @@ PREFERRED = ("xview", *(name for name in PROTOCOLS if name != "xview"))
 class DeviceOptions:
     """Where one unit runs."""
 
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto is the GPU if there is one.")
-    threads: int = option(1, "CPU threads; as many give the same bits as a study's trial.", min=1)
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto is a GPU if there is one.")
+    threads: int = option(
+        1, "CPU threads; the same bits as in a study need the same --cpus-per-trial.", min=1
+    )
 
     def resources(self, plugins: tuple[str, ...]) -> Resources:
-        """What the unit takes of this machine; :class:`UserError` for a missing device."""
+        """The resources of the unit; :class:`UserError` for a missing device."""
         import torch
 
         from ablation.scheduler.resources import Resources
@@ -97,12 +100,12 @@ def list_settings(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="The values for a data set of that name, such as pkummd2.",
+            help="Print the values for a data set of that name, such as pkummd2.",
             show_default="any other data set",
         ),
     ] = None,
 ) -> None:
-    """Print every setting as --set and studies name it, with its value in a preset, or the paper's.
+    """Print every setting by its key, with its value in a preset (by default the paper's).
 
     \b
     skelcon settings --preset small
@@ -124,9 +127,9 @@ def pretrain(
     options: SettingOptions,
     device: DeviceOptions,
     output: ResultsOptions,
-    seed: SeedOption = None,
+    seed: Annotated[int, typer.Option(min=0, help=SEED)] = 0,
 ) -> None:
-    """Pre-train the encoders of one configuration; resumes if it was interrupted.
+    """Pre-train the encoders of one configuration; resumes after an interruption.
 
     \b
     skelcon pretrain --set pretrain.representations=\\[seq,stg]
@@ -138,7 +141,6 @@ def pretrain(
     protocol = choose_protocol(dataset, [data.protocol] if data.protocol else PREFERRED)
     require_sides(dataset, protocol, "train")
     check_batch(config, len(split(dataset, protocol, "train")), f"'{dataset.name}', {protocol}")
-    seed = seed or 0
     side = Side.of(dataset, protocol, "train", seed, dataset.layout, dataset.max_bodies)
     label = f"pre-training {'+'.join(config.representations)}, seed {seed}"
     unit = PretrainUnit.of(side, config, label)
@@ -151,29 +153,31 @@ def pretrain(
 def evaluate(
     weights: Annotated[
         Path,
-        typer.Argument(help="What skelcon pretrain or a study left in units/, or a weights file."),
+        typer.Argument(help="The directory of a pre-training in units/, or a weights file."),
     ],
     data: DataOptions,
     options: SettingOptions,
     device: DeviceOptions,
     output: ResultsOptions,
     task: Annotated[
-        str, typer.Option(metavar="|".join(TASKS), help="What is done with the encoders.")
+        str, typer.Option(metavar="NAME", help=f"The downstream task: {', '.join(TASKS)}.")
     ] = "linear",
     representation: Annotated[
         str,
         typer.Option(
             metavar="NAME[,NAME]",
-            help="Whose encoder, or several side by side (seq,stg); may be left out where there is "
-            "one.",
+            help="The encoder, or several whose features are concatenated (seq,stg).",
+            show_default="the only one",
         ),
     ] = "",
-    seed: SeedOption = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help=SEED, show_default="the pre-training's, else 0")
+    ] = None,
 ) -> None:
     """Evaluate pre-trained encoders: linear classification, neighbours, fine-tuning, clusters, ...
 
-    On the test side; encoders that a study trained for one fold of a cross-validation are evaluated
-    on the groups that the fold holds out.
+    On the test side. Encoders that a study trained for one fold of a
+    cross-validation are evaluated on the groups that the fold holds out.
     """
     load_plugins(options.plugins)
     resources = device.resources(options.plugins)
@@ -193,13 +197,14 @@ def evaluate(
 
 
 class _Weights:
-    """Trained encoders in a file, and the finished unit that trained them, if one did.
+    """Trained encoders in a file, and the finished unit that trained them, if there is one.
 
     Attributes:
-        names: the representations that are evaluated, in the order in which studies have them.
-        key: of the unit, else the file's SHA-256. Where the weights lie is no part of an
-            evaluation's key: they may be another store's.
-        encoders: as an evaluation names them.
+        file: the weights file.
+        names: the representations that are evaluated, in the order of studies.
+        key: the unit's key, else the file's SHA-256. The path of the file is no part of an
+            evaluation's key: it may be in another results directory.
+        encoders: the encoders in the form that an evaluation takes.
     """
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
@@ -209,8 +214,8 @@ class _Weights:
         loaded, _ = load_encoders(self.file)
         if not names and len(loaded) > 1:
             raise UserError(
-                f"'{self.file}' holds several encoders: say which with --representation "
-                f"({', '.join(loaded)}, or {','.join(loaded)} for their features side by side)"
+                f"'{self.file}' has several encoders: choose with --representation "
+                f"({', '.join(loaded)}, or {','.join(loaded)} to concatenate their features)"
             )
         for name in names:
             if name not in loaded:
@@ -228,12 +233,12 @@ class _Weights:
         self.encoders = tuple(sources)
 
     def trained_on(self, dataset: SkeletonDataset) -> PretrainUnit | None:
-        """The pre-training, if it is known and was on the same data."""
+        """The pre-training, if it is known and used the same data."""
         unit = self.unit
         return unit if unit is not None and unit.side.data == dataset.fingerprint else None
 
     def skeleton(self, dataset: SkeletonDataset) -> tuple[SkeletonLayout, int]:
-        """Layout and number of bodies of what they see; ``UserError`` if the data lacks joints."""
+        """Layout and number of bodies of their views; ``UserError`` if the data lacks joints."""
         layout = self._encoder.layout
         if common_layout(dataset.layout, layout) != layout:
             raise UserError(
@@ -244,7 +249,7 @@ class _Weights:
 
 
 def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
-    """The finished pre-training that made ``file``, if one did."""
+    """The finished pre-training that wrote ``file``, if there is one."""
     directory = file.resolve().parent
     store = Store(directory.parent.parent)
     if file.name != weights_file or not store.is_done(directory.name):
@@ -259,7 +264,7 @@ def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
 def _choose_side(
     trained: PretrainUnit | None, dataset: SkeletonDataset, asked: str | None
 ) -> tuple[str, EvaluateOn]:
-    """The protocol of an evaluation (of a pre-training on the same data, its own) and the side."""
+    """Protocol and side of an evaluation; those of the pre-training, if it used the same data."""
     if trained is None:
         protocol = choose_protocol(dataset, [asked] if asked else PREFERRED)
         require_sides(dataset, protocol)
@@ -268,8 +273,8 @@ def _choose_side(
     chosen = choose_protocol(dataset, [asked or own])
     if chosen != own:
         raise UserError(
-            f"--protocol {chosen}: the encoders were pre-trained on the training side of "
-            f"{own} of the same data, which holds clips that {chosen} tests"
+            f"--protocol {chosen}: the encoders were pre-trained on the training side of {own} of "
+            f"the same data, which has test clips of {chosen}; give --protocol {own}"
         )
     if trained.side.train != "train":
         return chosen, "validation"

@@ -1,79 +1,110 @@
-"""What a study's command, ``plan`` and ``table`` do: run what is missing, print and export."""
+"""A study's command, ``plan`` and ``table``: run what is missing, print and export."""
 
 from __future__ import annotations
 
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 from rich.console import Console
 
-from ablation.catalogue import known_studies
-from ablation.cli.options import FormatOptions, ResultsOptions, RunOutputOptions, completes
-from ablation.cli.request import StudyRequest, open_results
+from ablation.cli.options import (
+    FormatOptions,
+    ResultsOptions,
+    RunOutputOptions,
+    TableArgument,
+)
+from ablation.cli.request import StudyRequest
 from skelcon.cli.flatten import with_options
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import cannot_write
 from skelcon.printable import printable
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ablation.monitor.output import Output
     from ablation.plan import Plan
+    from ablation.report.table import Table
     from ablation.running import RunOptions
     from ablation.scheduler.resources import Resources
     from ablation.store import Store
+    from ablation.store.mirror import Mirror
+    from skelcon.config import Json
     from skelcon.presets import Preset
 
-TableArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="NAME",
-        help="A table's name, as list --results shows it (a study's, if it is the only one).",
-        autocompletion=completes(known_studies),
-    ),
-]
 DEVICES = ("nvidia[0-9]*", "nvidiactl", "dxg", "kfd", "mxcd", "dri/renderD*")
 """Files in /dev of every kind of GPU that Ray knows."""
 
 
 def run_study(request: StudyRequest) -> None:
     """Plan, run what is missing, print and export. Raises ``typer.Exit`` with 1 or 130."""
-    from ablation.job import Job
     from ablation.monitor.output import output as open_output
-    from ablation.report.questions import place_of
-    from ablation.running import run_job
 
     asked, planning, name = request.output, request.planning, request.study.name
     as_json, events = asked.as_json, not planning.plan
     with open_output(as_json=as_json, verbose=asked.verbose, events=events, study=name) as output:
-        store, mirror = open_results(asked.results)
-        plan = request.make_plan(output.console)
-        if mirror is not None:
-            mirror.fetch(plan.units)
+        plan, store, mirror = request.open_plan(output.console)
         if planning.plan:
             show_plans([plan], store, request.resources, output, as_json, planning.probe)
             return
+
+        def report(whole: Plan, directory: Path) -> bool:
+            return show_table(output.console, whole, store, directory, asked, as_json=as_json)
+
+        if code := run_plan(request, plan, store, mirror, output, report):
+            raise typer.Exit(code)
+
+
+def run_plan(
+    request: StudyRequest,
+    plan: Plan,
+    store: Store,
+    mirror: Mirror | None,
+    output: Output,
+    report: Callable[[Plan, Path], bool],
+    *,
+    in_process: bool = False,
+) -> int:
+    """Run what is missing of a request's plan, then report its table.
+
+    Args:
+        request: the request.
+        plan, store, mirror: what :meth:`StudyRequest.open_plan` returned.
+        output: where messages and progress go.
+        report: shows a table, given its plan (with the rows and seeds that the table had before)
+            and its directory; returns whether a cell has failed.
+        in_process: without Ray, one unit after another.
+
+    Returns:
+        The exit code.
+    """
+    from ablation.job import Job
+    from ablation.report.from_results import save_plan
+    from ablation.report.questions import place_of
+    from ablation.running import RunOptions, run_job
+
+    if in_process:
+        options = RunOptions(request.resources, in_process=True)
+    else:
+        options = run_options(request.resources, request.output, plan.preset)
         if not all(map(store.is_done, plan.units)):
             check_machine(request.resources)
-        place = place_of(plan, store.results, asked.name)
-        if place.message:
-            output.say(place.message)
-        whole = request.grown(plan, place.earlier, output.console)
-        job = Job.of_plan(plan, place.directory)
+    place = place_of(plan, store.results, request.output.name)
+    if place.message:
+        output.say(place.message)
+    whole = request.extended(plan, place.earlier, output.console)
 
-        def report() -> bool:
-            from ablation.report.from_results import save_plan
+    def save_and_report() -> bool:
+        save_plan(whole, store.results, place.directory)
+        return report(whole, place.directory)
 
-            save_plan(whole, store.results, job.directory)
-            return show_table(output.console, whole, store, job.directory, asked, as_json=as_json)
-
-        options = run_options(request.resources, asked, plan.preset)
-        if code := run_job(job, store, options, output, report, mirror):
-            raise typer.Exit(code)
+    job = Job.of_plan(plan, place.directory)
+    return run_job(job, store, options, output, save_and_report, mirror)
 
 
 def show_plans(
@@ -97,14 +128,14 @@ def show_plans(
     show_plan(output.console, found, as_json, model, probe)
 
 
-# -- what is refused or asked before anything runs --------------------------------------------
+# -- checks before anything runs --------------------------------------------------------------
 
 
 def check_machine(resources: Resources) -> None:
     """Raise :class:`UserError` if no trial could ever start on this machine.
 
-    Ray would say it after seconds. Where it may have more than is seen here (a cluster, variables
-    of the environment, a device whose driver only Ray asks), it is Ray that answers.
+    Ray itself takes seconds to report it. Where Ray may have more than can be seen here (a cluster,
+    environment variables, a device whose driver only Ray queries), the check is left to Ray.
     """
     from ablation.costs import AutoGpus
     from ablation.scheduler.resources import check_fits
@@ -120,14 +151,14 @@ def check_machine(resources: Resources) -> None:
 
 
 def _may_have_gpus() -> bool:
-    """Whether Ray could find a GPU; without importing what would ask the driver."""
+    """Whether Ray could find a GPU, decided without importing a library that queries drivers."""
     if sys.platform != "linux" or os.environ.get("CUDA_VISIBLE_DEVICES"):
         return True
     return any(any(Path("/dev").glob(pattern)) for pattern in DEVICES)
 
 
 def run_options(resources: Resources, asked: RunOutputOptions, preset: Preset) -> RunOptions:
-    """How units run with Ray; the paper's scale on the CPU is asked about."""
+    """How units run with Ray; asks for confirmation of the paper's scale on the CPU."""
     from ablation.running import RunOptions
 
     return RunOptions(
@@ -142,7 +173,7 @@ def confirm_cpu(preset: Preset, resources: Resources, yes: bool) -> None:
     if yes or not preset.at_paper_scale or resources.gpus_per_trial or not sys.stdin.isatty():
         return
     question = f"The {preset} preset without --gpus-per-trial trains on the CPU. Continue?"
-    typer.confirm(printable(question), abort=True, err=True)  # standard output may be a document's
+    typer.confirm(printable(question), abort=True, err=True)  # standard output may be JSON
 
 
 # -- the table --------------------------------------------------------------------------------
@@ -154,9 +185,9 @@ def table(
     output: ResultsOptions,
     files: FormatOptions,
 ) -> None:
-    """Make a study's table and its files again from the results; needs no data, runs nothing.
+    """Make a table and its files again from the results; needs no data, runs nothing.
 
-    After a merge, on another machine, or with other files:
+    After a merge, on another machine, or with another style:
 
     \b
     skelcon-ablate table augmentations --results DIR
@@ -192,25 +223,44 @@ def show_table(
 
     With ``as_json`` one JSON document is printed on standard output in place of the table.
     """
-    from ablation.report import cells_frame, display, export, make_table
+    from ablation.report import display
+    from ablation.report.export import to_json
 
-    frame = cells_frame(plan, store)
-    made = make_table(plan, frame, store)
+    written = write_table(plan, store, directory, files)
+    if as_json:
+        typer.echo(to_json(written.table, written.cells, written.provenance))
+    else:
+        display.print_table(console, written.table, files.style)
+        names = ", ".join(path.name for path in written.files)
+        line(console, f"Written to {directory}: {names}")
+    return bool((written.cells["state"] == "failed").any())
+
+
+class Written(NamedTuple):
+    """A table, its cells and the provenance of their units, and the files that were written."""
+
+    table: Table
+    cells: pd.DataFrame
+    provenance: list[Json]
+    files: list[Path]
+
+
+def write_table(plan: Plan, store: Store, directory: Path, files: FormatOptions) -> Written:
+    """Aggregate what the store has, and write the table's files."""
+    from ablation.report import cells_frame, make_table
+    from ablation.report.export import FORMATS, export
+
+    cells = cells_frame(plan, store)
+    table = make_table(plan, cells, store)
     provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    formats = export.FORMATS if files.formats is None else files.formats
+    formats = FORMATS if files.formats is None else files.formats
     try:
-        written = export.export(made, frame, provenance, directory, formats, files.style)
+        paths = export(table, cells, provenance, directory, formats, files.style)
     except OSError as error:
         raise cannot_write(directory, error) from None
-    if as_json:
-        typer.echo(export.to_json(made, frame, provenance))
-    else:
-        display.print_table(console, made, files.style)
-        names = ", ".join(path.name for path in written)
-        line(console, f"Written to {directory}: {names}")
-    return bool((frame["state"] == "failed").any())
+    return Written(table, cells, provenance, paths)
 
 
 def table_name(text: str) -> str:
-    """The name of a table, or of that of a study's file."""
+    """The name of a table; for the path of a study's file, the study's name."""
     return Path(text).stem if text.endswith((".yaml", ".yml")) else text

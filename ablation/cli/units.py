@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from skelcon.config import Json
 
 
-KEYS = "Keys, or their first digits."
-COMMAND = "The study's command, as you would run it."
+KEYS = "Keys, or the first digits of them."
+COMMAND = "The study's command as you would run it."
 _PERCENT = ("top1", "contrast_top1", "nn_top1", "chance", "nmi", "ari")
-"""How the names of what people see in percent begin."""
+"""Metrics whose names start so are printed in percent."""
 
 
 def unit(
     keys: Annotated[str, typer.Argument(metavar="KEY[,KEY...]", help=KEYS)],
-    words: Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]...", help=COMMAND)],
+    words: Annotated[list[str], typer.Argument(metavar="STUDY [OPTIONS]", help=COMMAND)],
 ) -> None:
     """Run units of a study in this process, without Ray, such as one job of an array.
 
-    What a unit needs is run first if it is missing; what another process works
-    on is waited for. Finished units are not run again. skelcon-ablate plan STUDY
-    --json lists the keys, and skelcon-ablate cluster slurm --array prints the
-    script of an array.
+    Units that they need and that are missing are run first; a unit that another
+    process works on is waited for. Finished units are not run again. The keys are
+    listed by skelcon-ablate plan STUDY --json; skelcon-ablate cluster slurm
+    --array prints the script of an array.
 
     \b
     skelcon-ablate unit 3f2a9c01 augmentations --data PATH --seeds 3
@@ -84,8 +84,8 @@ def check_without_ray(request: StudyRequest) -> None:
     for option, value in given.items():
         if value is not None:
             raise UserError(
-                f"{option}: leave it out here, it is for the study's own command (units run "
-                "without Ray, one after another, and make no table)"
+                f"{option}: leave it out here, it is for the study's own command (units run here "
+                "one after another, without Ray and without a table)"
             )
 
 
@@ -97,8 +97,8 @@ def find_units(plan: Plan, keys: str) -> list[Unit]:
         if len(found) != 1 or not text:
             why = f"{len(found)} keys start with it" if found else "no key starts with it"
             raise UserError(
-                f"unit '{text}' of study '{plan.study.name}' on {plan.dataset.name}: {why}; the "
-                f"options have to be those of its plan ({len(plan.units)} units)"
+                f"unit '{text}' of study '{plan.study.name}' on {plan.dataset.name}: {why} (of "
+                f"{len(plan.units)}); give the same options as for its plan"
             )
         chosen += found
     return chosen
@@ -108,7 +108,7 @@ def find_units(plan: Plan, keys: str) -> list[Unit]:
 
 
 def done_before(units: Sequence[Unit], store: Store) -> set[str]:
-    """Keys of those that need not run."""
+    """The keys of the units that are done already."""
     keys = (unit.key for unit in units)
     return {key for key in keys if store.is_done(key) and store.damage(key) is None}
 
@@ -120,7 +120,7 @@ def document(unit: Unit, store: Store) -> Json:
 
 
 def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None:
-    """Finished units, for people; ``before``: keys of those that did not run."""
+    """Finished units, for people; ``before``: the keys of units that were done already."""
     for unit in units:
         echo(f"{unit.label}{' (done before)' if unit.key in before else ''}")
         for name, value in _shown(unit, store).items():
@@ -130,7 +130,7 @@ def print_results(units: Sequence[Unit], store: Store, before: set[str]) -> None
 
 
 def _shown(unit: Unit, store: Store) -> Json:
-    """A unit's result; a pre-training's top-1, among its negatives, is no recognition rate."""
+    """A unit's result; the top-1 of a pre-training, among its negatives, is ``contrast_top1``."""
     result = store.result(unit.key)
     if unit.kind != "pretrain":
         return result

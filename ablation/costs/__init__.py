@@ -1,4 +1,4 @@
-"""What units will cost: time, memory and disk, from finished units or from a few steps now."""
+"""What units will cost: time, memory and disk, from finished units or from a few measured steps."""
 
 from ablation.costs.disk import check_disk, has_room
 from ablation.costs.gpus import AutoGpus, parse_gpus, resolve_gpus

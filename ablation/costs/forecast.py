@@ -1,7 +1,6 @@
-"""How long the units that are left will take: estimates, corrected by what the run observes.
+"""How long the remaining units will take: estimates, corrected by the observed speed of the run.
 
-The one place where an ETA is computed: `plan` knows estimates only, a running study observes the
-speed of its units as well.
+Every ETA is computed here: `plan` has estimates only, a running study observes its units as well.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from ablation.events import Progressed
 from ablation.units import Unit
 
 Kind = tuple[str, ...]
-"""Units of one kind take about as long an epoch: task and representations."""
+"""Task and representations: the epochs of such units take about equally long."""
 
 SHORT = 1.0
-"""Seconds that an evaluation of which nothing is known is expected to take."""
+"""Expected seconds of an evaluation about which nothing is known."""
 
 
 def wall_seconds(
     units: Iterable[Unit], seconds: Mapping[str, float], slots: int, running: Collection[str] = ()
 ) -> float:
-    """When the last of ``units`` ends if ``slots`` trials run at once, as the queue hands out.
+    """Seconds until the last of ``units`` ends, if ``slots`` trials run at once.
 
-    Units that are ready start in their order, evaluations first.
+    As in the queue, units that are ready start in their order, evaluations first.
 
     Args:
-        units: those that are left; what they need that is not among them is done.
-        seconds: key -> what a unit takes, or what is left of it; 0 for units that are not there.
+        units: the remaining units; needed units that are not among them are done.
+        seconds: key -> the seconds (or remaining seconds) of a unit; 0 if it is missing.
         slots: how many trials run at once.
-        running: keys of the units that run already.
+        running: the keys of units that run already.
     """
     by_key = {unit.key: unit for unit in units}
     order = {
@@ -65,11 +64,12 @@ def wall_seconds(
 
 @dataclass
 class Pace:
-    """How far a running unit is, and how fast.
+    """The progress and the speed of a running unit.
 
     Attributes:
-        started: when it started here, by `time.monotonic`.
-        first, last: (time, epoch) of the first and the last report of its epoch.
+        unit: the unit.
+        started: when it started in this run, by `time.monotonic`.
+        first, last: (time, epoch) of the first and of the last report.
     """
 
     unit: Unit
@@ -81,36 +81,36 @@ class Pace:
 
     @property
     def epoch(self) -> int:
-        """Epochs that are done."""
+        """How many epochs are done."""
         return self.last[1] if self.last else 0
 
     @property
     def elapsed(self) -> float:
-        """Seconds since it started here."""
+        """Seconds since it started in this run."""
         return time.monotonic() - self.started
 
     def observe(self, event: Progressed) -> None:
-        """Some epochs are done."""
+        """Take note of a report."""
         self.last = time.monotonic(), event.epoch
-        # Epochs before the first report may have been trained by an earlier run.
+        # An earlier run may have trained the epochs before the first report.
         self.first = self.first or self.last
         self.loss, self.samples_per_s = event.loss, event.samples_per_s
 
     @property
     def epoch_seconds(self) -> float | None:
-        """Seconds an epoch, between the first and the last report."""
+        """Seconds per epoch, between the first and the last report; None if not known yet."""
         if self.first is None or self.last is None or self.last[1] <= self.first[1]:
             return None
         return (self.last[0] - self.first[0]) / (self.last[1] - self.first[1])
 
     @property
     def total(self) -> float | None:
-        """Seconds that all its epochs take at this speed."""
+        """Seconds of all its epochs at this speed; None if not known yet."""
         each = self.epoch_seconds
         return None if each is None else each * self.unit.epochs
 
     def left(self, estimate: float | None) -> float | None:
-        """Seconds that are left; ``estimate`` is of the whole unit, until its speed is known."""
+        """Remaining seconds; ``estimate``, for the whole unit, is used until its speed is known."""
         each, epochs = self.epoch_seconds, self.unit.epochs
         if each is None and estimate is not None and epochs:
             each = estimate / epochs
@@ -121,9 +121,9 @@ class Pace:
 
 
 class _Means:
-    """Seconds in the mean: of an epoch of each kind of unit, and of a training or other unit.
+    """Mean seconds of an epoch for each kind of unit, and of a whole unit that trains or does not.
 
-    (Of all trainings by unit, as other representations need other numbers of epochs.)
+    For other kinds the mean is over whole units, as they differ in their numbers of epochs.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class _Means:
             self._sums[what] = total + seconds, count + number
 
     def of(self, what: Kind | bool) -> float | None:
-        """Of an epoch of a kind, or of a unit that trains, or does not; None without any."""
+        """Mean seconds of an epoch of a kind, or of a unit that trains or not; None without any."""
         total, count = self._sums.get(what, (0.0, 0))
         return total / count if count else None
 
@@ -145,12 +145,15 @@ def _kind(unit: Unit) -> Kind:
 
 
 class Forecast:
-    """The time that the units of a run take. Not safe for several threads.
+    """The time that the units of a run take. Not thread-safe.
 
-    What a unit takes is known, from the best on: from its own speed, from units of its kind in
-    this run (finished ones, or else running ones), from the estimate of the cost model (key ->
-    seconds), from all other units of this run. Without ``slots``, the most trials that have been
-    seen at once count as such.
+    The time of a unit is taken from the first of these that is known: its own speed, units of its
+    kind in this run (finished, else running ones), the estimate of the cost model, all other units
+    of this run.
+
+    Args:
+        estimates: key -> seconds, from the cost model.
+        slots: how many trials run at once; None: as many as have been seen at once.
     """
 
     def __init__(self, estimates: Mapping[str, float], slots: int | None) -> None:
@@ -159,11 +162,11 @@ class Forecast:
         self._paces: Mapping[str, Pace] = {}
 
     def ended(self, pace: Pace) -> None:
-        """A unit is done; what it took counts for the others of its kind."""
+        """A unit is done; its time counts for other units of its kind."""
         self._ended.add(pace.unit, pace.total or pace.elapsed)
 
     def update(self, paces: Mapping[str, Pace]) -> None:
-        """These units run now: to be called before anything is asked."""
+        """The units that run now; has to be called before the remaining time is read."""
         self._paces, self._running = paces, _Means()
         self._most = max(self._most, len(paces))
         for pace in paces.values():
@@ -171,12 +174,12 @@ class Forecast:
                 self._running.add(pace.unit, pace.total)
 
     def left(self, unit: Unit) -> float | None:
-        """Seconds that ``unit`` still takes; None if nothing is known."""
+        """Remaining seconds of ``unit``; None if nothing is known."""
         pace, whole = self._paces.get(unit.key), self._whole(unit)
         return whole if pace is None else pace.left(whole)
 
     def remaining(self, units: Sequence[Unit], upcoming: int = 0) -> float | None:
-        """Seconds until ``units``, which run or are to run, are done; None if one is not known.
+        """Seconds until ``units``, which run or wait, are done; None if one of them is unknown.
 
         ``upcoming`` is how many more units a search will ask for.
         """
@@ -192,7 +195,7 @@ class Forecast:
         return wall + upcoming * statistics.fmean(known) / slots if known else None
 
     def _whole(self, unit: Unit) -> float | None:
-        """What all of ``unit`` takes."""
+        """Seconds of the whole ``unit``."""
         each = self._mean(_kind(unit))
         if each is not None:
             return each * (unit.epochs or 1)
@@ -202,6 +205,6 @@ class Forecast:
         return SHORT if mean is None and not unit.trains else mean
 
     def _mean(self, what: Kind | bool) -> float | None:
-        """As the units that have ended took, or else those that run."""
+        """The mean of the units that have ended, else of those that run."""
         mean = self._ended.of(what)
         return self._running.of(what) if mean is None else mean

@@ -1,4 +1,4 @@
-"""How many GPUs a trial takes: a share of one, one, several that train together, or ``auto``."""
+"""How many GPUs a trial takes: a share of one, one, several that train one model, or ``auto``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class AutoGpus(float):
 
 
 def parse_gpus(text: str) -> float:
-    """``0.25``, ``2`` or ``auto``, as ``--gpus-per-trial`` has it; UserError for anything else."""
+    """The value of ``--gpus-per-trial``, such as ``0.25``, ``2`` or ``auto``; else UserError."""
     if text == "auto":
         return AutoGpus(1)
     try:
@@ -29,11 +29,11 @@ def parse_gpus(text: str) -> float:
 
 
 def resolve_gpus(model: CostModel, units: Sequence[Unit], say: Callable[[str], None]) -> CostModel:
-    """``model`` with a number of GPUs instead of ``auto``, and checked for ``units``.
+    """``model`` with a number of GPUs in place of ``auto``, and checked for ``units``.
 
-    ``auto`` becomes no GPU where torch (or the cluster at ``--address``) has none, else the share
-    of one in which the largest peak of like finished units fits, or a whole one. ``say`` receives
-    what was chosen, and why.
+    ``auto`` becomes 0 if torch (or the cluster at ``--address``) has no GPU; else the share of a
+    GPU that has room for the largest peak of similar finished units, or 1 if there are none.
+    ``say`` receives the choice and its reason.
 
     Raises:
         UserError: if a pre-training's batch cannot be divided among the GPUs.
@@ -62,5 +62,5 @@ def _choose(model: CostModel, units: Sequence[Unit]) -> tuple[float, str]:
         return 0.0, "no GPU, as torch sees none here"
     share = model.cost(units).suggested_gpus_per_trial
     if share is None:
-        return 1.0, "a whole GPU, as no finished unit shows that a part of one would do"
+        return 1.0, "a whole GPU, as no finished unit shows that a part of one is enough"
     return share, f"{share:g} of a GPU, by the peak memory of similar units"

@@ -1,8 +1,8 @@
-"""Finished units: the evidence for what units that have not run will cost.
+"""Finished units, from which the cost of other units is estimated.
 
-A unit's seconds are taken per clip that passes through its encoders, so that units with other
-numbers of epochs and clips are evidence too. Units that differ in the seed alone, on the same
-hardware, are preferred; what else a unit differs in is said with the number.
+Seconds are per clip that passes through the encoders, so that units with other numbers of epochs
+and clips can be used too. Units on the same hardware that differ only in the seed are preferred;
+other differences are named with the estimate.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from skelcon.data import Fold, Part, SkeletonDataset
 
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, UserError)
-"""What reading a finished unit may raise: a UserError if its task's plugin is not loaded."""
+"""Errors of reading a finished unit: a UserError if its task's plugin is not loaded."""
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What the speed of a unit depends on: a GPU by its name, or a CPU by name and threads.
+    """The hardware of a unit: a GPU by its name, or a CPU by name and threads.
 
     Attributes:
         device: ``cpu`` or ``cuda``.
-        name: None for a GPU that is not known, such as a cluster's.
+        name: None for an unknown GPU, such as a cluster's.
         threads: torch threads, on a CPU.
-        ranks: among how many GPUs a pre-training is divided.
+        ranks: how many GPUs train one model.
     """
 
     device: str
@@ -52,7 +52,7 @@ class Hardware:
 
     @classmethod
     def of_trial(cls, resources: Resources) -> Hardware:
-        """What a trial runs on, as far as this machine can tell."""
+        """The hardware of a trial, as far as this machine knows it."""
         if resources.gpus_per_trial > 0:  # imports torch
             name = environment()["hardware"]["gpu"]
             return cls("cuda", name, ranks=max(1, int(resources.gpus_per_trial)))
@@ -60,7 +60,7 @@ class Hardware:
 
     @classmethod
     def of(cls, provenance: Json) -> Hardware:
-        """What a finished unit ran on."""
+        """The hardware of a finished unit."""
         names = provenance["hardware"]
         if str(provenance["device"]).startswith("cuda"):
             return cls("cuda", names["gpu"], ranks=int(provenance.get("ranks", 1)))
@@ -83,11 +83,12 @@ class Match(IntEnum):
 
 @dataclass(frozen=True, order=True)
 class Difference:
-    """What a finished unit differs in from the one that is estimated; the first field weighs most.
+    """How a finished unit differs from the unit that is estimated; the first field weighs most.
 
     Attributes:
+        match: what the two have in common.
         hardware, data: whether it ran on other hardware, or on another data set.
-        options: whether it has the same encoders with other options, such as an augmentation.
+        options: whether it has the same encoders but other options, such as an augmentation.
     """
 
     match: Match = Match.ENCODERS
@@ -102,7 +103,7 @@ class Difference:
 
 
 class Traits(NamedTuple):
-    """What a unit's cost per clip depends on, as text that can be compared; the closest first."""
+    """What a unit's cost per clip depends on, as comparable texts, the most specific first."""
 
     whole: str
     encoders: str
@@ -125,7 +126,7 @@ class Traits(NamedTuple):
         )
 
     def compare(self, other: Traits) -> Difference | None:
-        """What the two differ in; None if they have nothing in common."""
+        """How the two differ; None if they have nothing in common."""
         pairs = zip(DIFFERENCES, self, other, strict=True)
         return next((found for found, mine, theirs in pairs if mine == theirs), None)
 
@@ -136,7 +137,7 @@ DIFFERENCES = (
     Difference(Match.REPRESENTATIONS),
     Difference(Match.TASK),
 )
-"""What units differ in that share the first, the second, ... of their traits."""
+"""How units differ that share the first, the second, ... of their traits."""
 
 
 def _text(*values: Any) -> str:
@@ -144,15 +145,15 @@ def _text(*values: Any) -> str:
 
 
 def probe_key(unit: Unit) -> tuple[str, str]:
-    """Units of one key share a measurement: what one step, or an evaluation, costs them."""
+    """Units with the same key have the same measurement, of a step or of an evaluation."""
     traits = Traits.of(unit)
     return (traits.encoders if unit.trains else traits.whole), unit.side.data
 
 
 def encoders_of(unit: Unit) -> list[tuple[str, Json]]:
-    """(representation, configuration of its encoder) of what clips pass through."""
+    """(representation, configuration) of each encoder that clips pass through."""
     if isinstance(unit, PretrainUnit):
-        # (A stream is another input of the same encoder, and costs next to nothing.)
+        # Without the stream: it costs next to nothing.
         encoders = unit.options["encoders"].items()
         own = {name: each for name, each in encoders if not name.startswith("stream")}
         return [(name, own) for name in unit.representations]
@@ -166,7 +167,7 @@ def _own(source: EncoderSource) -> Json:
 
 
 def _only(encoders: Json, representation: str) -> Json:
-    """The part of an encoders' configuration that is of one representation."""
+    """The part of an encoders' configuration that one representation uses."""
     common = (representation, "frames", "orientation")
     own = {name: value for name, value in encoders.items() if name in common}
     custom = encoders.get("custom", {})
@@ -176,7 +177,7 @@ def _only(encoders: Json, representation: str) -> Json:
 
 
 def _with_each_encoder(unit: Unit) -> list[Unit]:
-    """The unit as it would be with each of its encoders alone."""
+    """Copies of the unit, each with one of its encoders only."""
     if isinstance(unit, EvaluateUnit):
         return [replace(unit, encoders=(source,)) for source in unit.encoders]
     parts = {name: _only(unit.options["encoders"], name) for name in unit.representations}
@@ -188,12 +189,13 @@ def _with_each_encoder(unit: Unit) -> list[Unit]:
 
 @dataclass(frozen=True)
 class FinishedUnit:
-    """What a finished unit was and what it cost.
+    """A finished unit and its cost.
 
     Attributes:
+        seconds: its wall time.
         data: the name of its data set.
         size: bytes of its directory, without a checkpoint.
-        gpu_mib, gpu_total_mib: the peak of its GPU's memory, and all of it; None on a CPU.
+        gpu_mib, gpu_total_mib: peak and total memory of its GPU; None on a CPU.
     """
 
     unit: Unit
@@ -208,7 +210,7 @@ class FinishedUnit:
 
     @classmethod
     def read(cls, directory: Path) -> FinishedUnit | None:
-        """Of a unit's directory; None if it is not finished or not one of this version's."""
+        """Read a unit's directory; None if it is not finished, or not readable by this version."""
         files = UnitFiles(directory)
         with contextlib.suppress(*_UNREADABLE):
             config = files.read_or_none(CONFIG) if files.is_done else None
@@ -225,7 +227,7 @@ class FinishedUnit:
                 hardware=hardware,
                 data=str(provenance["data"]["name"]),
                 size=sum(path.stat().st_size for path in kept),
-                # The peak of one of several ranks is that of a part of a batch.
+                # The peak of one of several ranks is for a part of a batch only.
                 gpu_mib=peak.get("gpu_mib") if on_gpu and hardware.ranks == 1 else None,
                 gpu_total_mib=provenance["hardware"].get("gpu_mib") if on_gpu else None,
                 files=files,
@@ -235,10 +237,11 @@ class FinishedUnit:
 
 @dataclass(frozen=True)
 class Rate:
-    """Seconds for each clip that passes, and the basis of that number.
+    """Seconds per clip that passes through the encoders, and the basis of the estimate.
 
     Attributes:
-        difference: of the finished units that it is taken from.
+        basis: where it comes from, in words.
+        difference: how the finished units behind it differ from the estimated one.
     """
 
     seconds: float
@@ -249,7 +252,7 @@ class Rate:
 
 
 class History:
-    """The finished units of a store, and the data sets that are known: what units cost, by them."""
+    """Estimates from the finished units of a store, whose clips are counted in known data sets."""
 
     def __init__(
         self, finished: Iterable[FinishedUnit], datasets: Iterable[SkeletonDataset]
@@ -262,7 +265,7 @@ class History:
 
     @classmethod
     def read(cls, store: Store, datasets: Iterable[SkeletonDataset]) -> History:
-        """All finished units of ``store``; what cannot be read is left out."""
+        """All finished units of ``store``; those that cannot be read are left out."""
         directories = sorted(store.units.iterdir()) if store.units.is_dir() else []
         found = (FinishedUnit.read(each) for each in directories if not each.name.startswith("."))
         return cls((unit for unit in found if unit is not None), datasets)
@@ -287,11 +290,11 @@ class History:
         return None if sides is None else unit.clips_seen(*sides)
 
     def add_measurement(self, unit: Unit, hardware: Hardware, rate: Rate) -> None:
-        """What a unit, and all that share its :func:`probe_key`, was measured to cost."""
+        """Add the measured rate of a unit, for all units with its :func:`probe_key`."""
         self._measured[(*probe_key(unit), hardware)] = rate
 
     def rate(self, unit: Unit, hardware: Hardware) -> Rate | None:
-        """What a clip costs in ``unit``: as measured, or in the most similar finished units."""
+        """The measured rate of ``unit``, or the rate of the most similar finished units, if any."""
         measured = self._measured.get((*probe_key(unit), hardware))
         if measured is not None:
             return measured
@@ -306,7 +309,7 @@ class History:
         return self._rates[known]
 
     def size(self, unit: Unit) -> int | None:
-        """Bytes that units with the same encoders left in the median."""
+        """The median bytes of finished units with the same encoders, if any."""
         return self._sizes.get(Traits.of(unit).encoders)
 
     @functools.cached_property
@@ -317,7 +320,7 @@ class History:
         return {encoders: int(statistics.median(sizes)) for encoders, sizes in found.items()}
 
     def _sum_of_parts(self, unit: Unit, data: str | None, hardware: Hardware) -> Rate | None:
-        """Of a unit of several encoders: what each costs alone, nearly the cost of all together."""
+        """For several encoders: the sum of the rates of each alone, nearly their common rate."""
         parts = [
             self._nearest(Traits.of(each), data, hardware) for each in _with_each_encoder(unit)
         ]
@@ -335,7 +338,7 @@ class History:
         for finished in self.finished:
             difference = traits.compare(finished.traits)
             if difference is None or finished.hardware.device != hardware.device:
-                continue  # the time on a GPU says nothing about a CPU
+                continue  # seconds on a GPU do not help for a CPU
             others = finished.hardware != hardware, finished.data != data
             difference = replace(difference, hardware=others[0], data=others[1])
             groups[difference].append(finished)
@@ -343,20 +346,20 @@ class History:
         return next((rate for rate in rates if rate is not None), None)
 
     def _clips_of(self, finished: FinishedUnit) -> float | None:
-        """Clips that passed: counted if the data is known, else what the training logged."""
+        """Clips that passed: counted if the data set is known, else as the training logged them."""
         with contextlib.suppress(*_UNREADABLE):
             counted = self.clips_seen(finished.unit)
             if counted is not None:
                 return counted
             if not finished.unit.trains:
-                return None  # an epoch of a classifier says nothing of its encoders
+                return None  # the epochs of a classifier do not count the encoders' clips
             logged = finished.files.metrics()
             load = finished.unit.load if isinstance(finished.unit, PretrainUnit) else 1.0
             return load * sum(line["samples_per_s"] * line["seconds"] for line in logged) or None
         return None
 
     def _rate_of(self, members: Sequence[FinishedUnit], difference: Difference) -> Rate | None:
-        """The median of units that differ in the same; None if their clips are not known."""
+        """The median rate of units with the same difference; None if their clips are not known."""
         counted = [(finished, self._clips_of(finished)) for finished in members]
         rates = [finished.seconds / clips for finished, clips in counted if clips]
         if not rates:

@@ -1,9 +1,9 @@
-"""What units cost: time, GPU-hours and disk, each number with its basis. Knows nothing of Ray.
+"""What units cost: time, GPU-hours and disk, each with the basis of the estimate. Without Ray.
 
-A unit's seconds are taken from earlier results (`ablation.costs.history`) or from a measurement
-(`ablation.costs.probe`); the time of all is that of running them in the available slots, each after
-what it needs (`ablation.costs.forecast`). A unit of which nothing is known makes the total a lower
-bound.
+The seconds of a unit are taken from earlier results (`ablation.costs.history`) or from a
+measurement (`ablation.costs.probe`). The total time is that of running all units in the available
+slots, each after the units that it needs (`ablation.costs.forecast`). With an unknown unit the
+total is a lower bound.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown: no similar unit"
 
 CONTEXT_MIB = 1024.0
-"""What a process takes of a GPU beside its tensors: the context and the allocator's slack."""
+"""GPU memory of a process beside its tensors: the context, and unused memory of the allocator."""
 
 GPU_SHARE = 0.9
-"""How much of a GPU's memory trials that share it may plan with."""
+"""The part of a GPU's memory that is divided among trials."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What one unit costs; None for what is unknown.
+    """What one unit costs; None for an unknown value.
 
     Attributes:
-        seconds: of its trial, without what its checkpoint holds.
-        basis: where that number comes from.
+        seconds: of its trial, without the epochs that its checkpoint has.
+        basis: where this estimate comes from.
         left: the share that is still to run, less than 1 for a unit with a checkpoint.
-        size: bytes that it leaves.
+        size: bytes of its files when it is done.
         checkpoint: bytes of its checkpoint while it runs.
     """
 
@@ -61,15 +61,15 @@ class Cost:
     """What units cost together. ``plan --json`` prints the fields from ``slots`` on.
 
     Attributes:
-        estimates: key -> what that unit costs.
-        known: key -> its seconds, where they are known.
-        slots: how many trials run at once; None if that is not known.
-        seconds: from the first start to the last end; a lower bound if some are unknown; None if
-            nothing or the slots are not known.
-        trial_seconds: of all trials, one after another.
-        disk_bytes: what will be written and stay, and the checkpoints of those that run at once;
-            a lower bound if some are unknown.
-        suggested_gpus_per_trial: by the peak memory of similar units.
+        estimates: key -> what the unit costs.
+        known: key -> the seconds of the unit, where they are known.
+        slots: how many trials run at once; None if not known.
+        seconds: from the first start to the last end; a lower bound if some units are unknown; None
+            if all are, or if the slots are not known.
+        trial_seconds: the sum over all trials.
+        disk_bytes: the files that stay, and the checkpoints of units that run at once; a lower
+            bound if some units are unknown.
+        suggested_gpus_per_trial: from the peak memory of similar units.
     """
 
     estimates: Mapping[str, Estimate]
@@ -90,9 +90,10 @@ class CostModel:
     """Estimates what units cost, from earlier results and for given resources.
 
     Attributes:
-        history: the finished units of ``store``, which are the evidence.
-        resources: what a trial takes.
-        nodes: those of the cluster at ``--address``, if it was asked; otherwise it runs
+        store: the results directory.
+        history: the finished units of ``store``.
+        resources: of a trial.
+        nodes: of the cluster at ``--address``, if they were queried; otherwise the cluster runs
             ``--max-concurrent`` trials at once, or an unknown number.
     """
 
@@ -109,17 +110,17 @@ class CostModel:
         resources: Resources,
         nodes: Sequence[Mapping[str, float]] | None = None,
     ) -> CostModel:
-        """Read the evidence: the finished units of ``store``, whose clips are of ``datasets``."""
+        """Read the finished units of ``store``, whose clips are counted in ``datasets``."""
         return cls(store, History.read(store, datasets), resources, nodes)
 
     @functools.cached_property
     def hardware(self) -> Hardware:
-        """What a trial runs on."""
+        """The hardware of a trial."""
         return Hardware.of_trial(self.resources)
 
     @property
     def slots(self) -> int | None:
-        """How many trials run at once; None if that is not known."""
+        """How many trials run at once; None if not known."""
         if self.nodes is not None:
             return self.resources.slots_of(self.nodes)
         if self.resources.address is not None:
@@ -132,11 +133,11 @@ class CostModel:
         return self.resources.slots_of([here])
 
     def cost(self, units: Sequence[Unit], *, count: bool = True) -> Cost:
-        """What it costs to run ``units``; what they need that is not among them is done.
+        """What it costs to run ``units``; needed units that are not among them are done.
 
         Args:
-            units: what is to run.
-            count: how large what they write will be, which imports torch (seconds).
+            units: the units to run.
+            count: also count the size of their files, for which torch is imported (seconds).
         """
         estimates = {unit.key: self.estimate(unit, count=count) for unit in units}
         each = list(estimates.values())
@@ -161,7 +162,7 @@ class CostModel:
         )
 
     def estimate(self, unit: Unit, *, count: bool = True) -> Estimate:
-        """What ``unit`` costs, and the basis of that."""
+        """What ``unit`` costs, and the basis of the estimate."""
         rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
         left = share_left(unit, self.store)
         seconds, basis = None, UNKNOWN
@@ -182,12 +183,12 @@ class CostModel:
 
     def _disk_bytes(self, estimates: Sequence[Estimate], slots: int) -> int:
         at_once = sorted((e.checkpoint for e in estimates), reverse=True)[:slots]
-        # A checkpoint is replaced by renaming a whole new one: for a moment there are two.
+        # Two each, as a new checkpoint is whole before it replaces the old one.
         written = sum(e.size or 0 for e in estimates) + 2 * sum(at_once)
         return written + sum(self._kept(e) * e.checkpoint for e in estimates)
 
     def _kept(self, estimate: Estimate) -> int:
-        """How many of a training's checkpoints stay, as far as its time is known."""
+        """How many checkpoints of a training stay, as far as its time is known."""
         policy = self.resources.checkpoints
         if policy.keep == "all" and policy.every and estimate.seconds:
             return math.ceil(estimate.seconds / policy.every) + 1
@@ -195,7 +196,7 @@ class CostModel:
 
 
 def nodes_of_cluster(resources: Resources) -> list[dict[str, float]] | None:
-    """What each node of the cluster at ``--address`` has; None without one."""
+    """The resources of each node of the cluster at ``--address``; None without one."""
     if resources.address is None:
         return None
     from ablation.scheduler.session import cluster  # imports Ray: only where it is needed anyway
@@ -205,7 +206,7 @@ def nodes_of_cluster(resources: Resources) -> list[dict[str, float]] | None:
 
 
 def share_left(unit: Unit, store: Store) -> float:
-    """How much of ``unit`` is to run: all, or what a checkpoint leaves, by its logged epochs."""
+    """The share of ``unit`` that is to run: 1, or less with a checkpoint, by the logged epochs."""
     files = store.files(unit.key)
     if not files.has(CHECKPOINT) or not unit.epochs:
         return 1.0
@@ -215,10 +216,10 @@ def share_left(unit: Unit, store: Store) -> float:
 def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:
     """A smaller ``--gpus-per-trial`` that the measured peak memory allows, or None.
 
-    1/n for the largest n of trials whose peaks fit into one GPU together, the smallest of those
-    that were measured and of this machine's.
+    1/n for the largest number n of trials that fit into one GPU together: the smallest GPU of those
+    in the measurements and on this machine.
     """
-    if not 0 < resources.gpus_per_trial <= 1:  # several are for speed, not for memory
+    if not 0 < resources.gpus_per_trial <= 1:  # several GPUs are for speed, not for memory
         return None
     known = [rate for rate in rates if rate is not None and rate.gpu_mib and rate.gpu_total_mib]
     if not known or None in rates:

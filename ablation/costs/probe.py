@@ -1,7 +1,7 @@
-"""Measures what units cost by doing a little of them now: a few steps, thrown away.
+"""Measures the cost of units by a few steps of them, whose results are discarded.
 
-Nothing is written to the store. What is measured has the unit's encoders with random weights, its
-batch and its data on the device that trials would have; only the number of clips is less.
+Nothing is written to the store. A measurement uses the unit's encoders with random weights, its
+batch, its data and the device of trials, but fewer clips.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from skelcon.errors import UserError
 from skelcon.pretrain import Pretraining
 
 BUSY = 0.8
-"""With less than this share of a core a measurement on the CPU is called disturbed."""
+"""With less than this share of a core, a measurement on the CPU is called disturbed."""
 
 
 def probe(
@@ -35,10 +35,13 @@ def probe(
     steps: int,
     progress: Callable[[Unit, int, int], None] = lambda unit, done, total: None,
 ) -> None:
-    """Measure each kind of unit that earlier results do not cover, for the model's history.
+    """Measure each kind of unit that earlier results do not cover, and add it to the history.
 
-    Of so many ``steps``, after one that does not count, the median is taken. ``progress`` is called
-    before each unit, with how many were measured, and of how many.
+    Args:
+        model: the model whose history is extended.
+        units: the units to run.
+        steps: the median of so many steps is taken, after one for warm-up.
+        progress: called before each measurement with the unit, how many are done, and of how many.
 
     Raises:
         UserError: if trials would run on a GPU and this machine has none.
@@ -46,8 +49,8 @@ def probe(
     hardware, chosen = model.hardware, _one_of_each(filter(model.needs_probe, units))
     if chosen and hardware.device == "cuda" and not torch.cuda.is_available():
         raise UserError(
-            f"--probe {steps}: trials would run on {hardware}, and torch sees none "
-            "here; measure there, or leave --gpus-per-trial out"
+            f"--probe {steps}: trials would run on {hardware}, but torch sees none here; "
+            "measure on such a machine, or leave --gpus-per-trial out"
         )
     prepare(max(1, int(model.resources.cpus_per_trial)))
     banks: dict[object, ClipBank] = {}
@@ -89,7 +92,7 @@ def _measure(
         basis += " on one GPU"
     basis += " measured now"
     if not on_gpu:
-        disturbed = ", while other processes had the CPU" if share < BUSY else ""
+        disturbed = ", while other processes used the CPU" if share < BUSY else ""
         return Rate(seconds, basis + disturbed)
     peak = torch.cuda.max_memory_allocated() / 2**20
     total = torch.cuda.get_device_properties(0).total_memory / 2**20
@@ -97,7 +100,7 @@ def _measure(
 
 
 def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps: int) -> float:
-    """Seconds for each of the clips that `Unit.clips_seen` counts, measured."""
+    """Measured seconds for each of the clips that `Unit.clips_seen` counts."""
     side = unit.side
     train = side.clips(dataset)
     if isinstance(unit, PretrainUnit):

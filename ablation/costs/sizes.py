@@ -1,4 +1,4 @@
-"""How large what a unit writes will be, counted from its configuration; nothing is trained."""
+"""The size of a unit's files, counted from its configuration without training anything."""
 
 from __future__ import annotations
 
@@ -21,26 +21,28 @@ EPOCH_BYTES = 350
 PREDICTION_BYTES = 12
 """A test clip's prediction in predictions.npz, compressed."""
 SCORE_BYTES = 4
-"""Its score of a class."""
+"""A test clip's score of one class there."""
 FLOAT_BYTES = 4
 
 
 class Size(NamedTuple):
-    """Bytes that a unit leaves, and bytes of its checkpoint while it runs."""
+    """Bytes of the files that a unit leaves, and of its checkpoint while it runs."""
 
     left: int
     checkpoint: int
 
 
 def written_bytes(unit: Unit, history: History) -> Size | None:
-    """What ``unit`` writes; None if its data is not known, or an encoder cannot be counted."""
+    """The size of the files of ``unit``; None if its data or an encoder's size is not known."""
     dataset, sides = history.datasets.get(unit.side.data), history.sides(unit)
     if dataset is None or sides is None:
         return None
     left = TEXT_BYTES + EPOCH_BYTES * unit.epochs
     if not isinstance(unit, PretrainUnit):
-        of_clip = PREDICTION_BYTES + SCORE_BYTES * unit.task.scores * dataset.num_classes
-        left += of_clip * unit.task.predictions(unit.settings, sides[1])
+        per_clip = PREDICTION_BYTES
+        if unit.task.scores:
+            per_clip += SCORE_BYTES * dataset.num_classes
+        left += per_clip * unit.task.predictions(unit.settings, sides[1])
         if not unit.epochs:
             return Size(left, 0)
     sizes = _encoder_sizes(unit, dataset)
@@ -56,7 +58,7 @@ def written_bytes(unit: Unit, history: History) -> Size | None:
 
 
 def _training_bytes(unit: PretrainUnit, size: EncoderSize) -> int:
-    """What a checkpoint of the paper's contrast holds for one of its encoders."""
+    """Bytes in a checkpoint of the paper's contrast for one of its encoders."""
     contrast, moments = unit.options["contrast"], _moments(unit)
     hidden = contrast["head_hidden"] or size.features
     head = (size.features + 1) * hidden + (hidden + 1) * contrast["dim"]
@@ -66,13 +68,13 @@ def _training_bytes(unit: PretrainUnit, size: EncoderSize) -> int:
 
 
 def _objective_bytes(unit: PretrainUnit, layout: SkeletonLayout, bodies: int) -> int | None:
-    """What a checkpoint of any other objective holds; None if it cannot be built."""
+    """Bytes of a checkpoint of any other objective; None if it cannot be built."""
     import torch
 
     from skelcon.encoders import Encoder
 
     config = unit.settings
-    with contextlib.suppress(Exception):  # a registered one may do anything when it is built
+    with contextlib.suppress(Exception):  # a plugin's objective may raise anything
         with torch.device("meta"):
             encoders = {
                 name: Encoder(name, config.encoders, layout, bodies)
@@ -94,7 +96,7 @@ def _moments(unit: PretrainUnit) -> int:
 
 
 def _encoder_sizes(unit: Unit, dataset: SkeletonDataset) -> list[EncoderSize] | None:
-    """Of each of the unit's encoders; None if one of them cannot be counted."""
+    """The sizes of the unit's encoders; None if one of them is not known."""
     layout, bodies = _seen(unit, dataset)
     sizes = [_size(name, json.dumps(own), layout, bodies) for name, own in encoders_of(unit)]
     counted = [size for size in sizes if size is not None]
@@ -111,13 +113,13 @@ def _seen(unit: Unit, dataset: SkeletonDataset) -> tuple[SkeletonLayout, int]:
 
 @functools.lru_cache(maxsize=256)
 def _size(name: str, config: str, layout: SkeletonLayout, bodies: int) -> EncoderSize | None:
-    """None if it cannot be built from its configuration: a file of weights, or a plugin's whim."""
+    """The size of an encoder; None if it cannot be built from its configuration alone."""
     import torch
 
     from skelcon.downstream.tasks import EncoderSize
     from skelcon.encoders import Encoder, EncodersConfig
 
-    with contextlib.suppress(Exception):  # a registered encoder may do anything when it is built
+    with contextlib.suppress(Exception):  # a plugin's encoder may raise anything
         with torch.device("meta"):
             encoder = Encoder(name, EncodersConfig.model_validate_json(config), layout, bodies)
         weights = sum(t.numel() * t.element_size() for t in encoder.state_dict().values())

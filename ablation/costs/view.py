@@ -1,4 +1,4 @@
-"""What ``plan`` prints: a table for people, JSON for scripts, each number with its basis."""
+"""What ``plan`` prints: a table for people, JSON for scripts; each estimate with its basis."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROBE_HINT = 5
 
 SHORT_BOUND = 60.0
-"""Seconds below which a lower bound of a study's time is not worth a line when it starts."""
+"""A lower bound of a study's time below this is not printed when it starts."""
 
 
 def show_plan(
@@ -36,10 +36,14 @@ def show_plan(
     model: CostModel,
     probe_steps: int | None = None,
 ) -> None:
-    """Print what each plan asks, which units are missing and what they cost; together, if several.
+    """Print the size of each plan, which units are missing, and their cost in all.
 
-    Each plan comes with its units that are to run. ``probe_steps`` of what is not known are
-    measured first, if given. With ``as_json`` one document goes to standard output.
+    Args:
+        console: where to print.
+        plans: each plan with its units that are to run.
+        as_json: print one JSON document on standard output instead.
+        model: estimates the cost.
+        probe_steps: first measure so many steps of units whose cost is not known.
     """
     units = {key: unit for plan, _ in plans for key, unit in plan.units.items()}
     to_run = list({unit.key: unit for _, missing in plans for unit in missing}.values())
@@ -106,12 +110,12 @@ def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
         for key, each in cost.estimates.items()
     ]
     done = counts_of(plan, missing)
-    del done["to_run"]  # the units themselves
+    del done["to_run"]  # the document lists these units themselves
     return {**about, **done, "cost": _cost_json(cost), "to_run": to_run}
 
 
 def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:
-    """How much a study asks, how much of it is done, and how much is to run."""
+    """How large a study is, how much of it is done, and how much is to run."""
     return {
         "rows": len(plan.study.all_rows),
         "cells": len(plan.cells),
@@ -141,7 +145,7 @@ def _cost_json(cost: Cost) -> Json:
 
 
 def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
-    """(kind, basis) -> the estimates of such units; their seconds are all known or all unknown."""
+    """(kind, basis) -> estimates, of which the seconds are either all known or all unknown."""
     groups = defaultdict(list)
     for estimate in cost.estimates.values():
         groups[kind_name(estimate.unit), estimate.basis].append(estimate)
@@ -157,7 +161,7 @@ def _bytes(group: Sequence[Estimate]) -> int:
 
 
 def kind_name(unit: Unit) -> str:
-    """``pre-training SEQ+STG`` or ``linear SEQ``; ``linear STG (ctrgcn)`` of a chosen encoder."""
+    """Such as ``pre-training SEQ+STG`` or, with a chosen encoder, ``linear STG (ctrgcn)``."""
     if isinstance(unit, PretrainUnit):
         name, built = "pre-training", [unit.options["encoders"]]
     else:
@@ -169,9 +173,9 @@ def kind_name(unit: Unit) -> str:
 
 
 def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
-    """A line for each kind of unit and basis, and below them what the letters stand for.
+    """A line for each kind of unit and basis; below, what the letters for bases stand for.
 
-    It takes 80 columns at most; kinds that are done have no time.
+    At most 80 columns wide; kinds that are done have no time.
     """
     done = Counter(kind_name(unit) for unit in units if unit.key not in cost.estimates)
     groups = _groups(cost)
@@ -191,7 +195,7 @@ def print_kinds(console: Console, units: Sequence[Unit], cost: Cost) -> None:
             letter = letters.setdefault(text, _letter(len(letters)))
             table.add_row(*first, *_values(basis, group), letter)
             first = ("", "")
-    # Whole in a pipe too, which rich takes for a terminal of 80 columns.
+    # Not cut in a pipe either, which rich takes for a terminal of 80 columns.
     unlimited = console.options.update(max_width=10_000)
     table.width = Measurement.get(console, unlimited, table).maximum
     console.print(table, crop=False)
@@ -206,7 +210,7 @@ def _letter(number: int) -> str:
 
 
 def _values(basis: str, group: Sequence[Estimate]) -> tuple[str, ...]:
-    """To run, each, all, disk."""
+    """The columns to run, each, all and disk."""
     number, size = len(group), readable(_bytes(group)) if _bytes(group) else "?"
     if basis == UNKNOWN:
         return str(number), "?", "?", size
@@ -218,7 +222,7 @@ def _values(basis: str, group: Sequence[Estimate]) -> tuple[str, ...]:
 
 
 def describe(plan: Plan, missing: Sequence[Unit]) -> str:
-    """How much a study asks, how much of it is done, and how much is to run."""
+    """How large a study is, how much of it is done, and how much is to run, in a sentence."""
     counts = counts_of(plan, missing)
     data = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
     return (
@@ -230,7 +234,7 @@ def describe(plan: Plan, missing: Sequence[Unit]) -> str:
 
 
 def describe_start(cost: Cost) -> str | None:
-    """How long units will take that are about to run; None if too little is known."""
+    """How long the units will take that start now; None if too little is known."""
     if cost.seconds is None or (cost.units_of_unknown_time and cost.seconds < SHORT_BOUND):
         return None
     bases = {e.basis for e in cost.estimates.values() if e.seconds is not None}
@@ -243,7 +247,7 @@ def describe_start(cost: Cost) -> str | None:
 
 
 def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
-    """Time, GPU-hours and disk of what is to run, in a line, and how to know more."""
+    """Time, GPU-hours and disk of the units to run, and how to estimate them better."""
     at_least = "at least " if cost.units_of_unknown_size else ""
     parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk with checkpoints"]
     say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
@@ -254,12 +258,12 @@ def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
             f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
         )
     elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
-        say(console, f"plan --probe {PROBE_HINT} measures what the table above knows roughly.")
+        say(console, f"plan --probe {PROBE_HINT} measures what is rough in the table above.")
     if cost.suggested_gpus_per_trial is not None:
         say(
             console,
-            f"Similar units took so little of a GPU's memory that --gpus-per-trial "
-            f"{cost.suggested_gpus_per_trial:g} would do.",
+            f"Similar units needed so little GPU memory that --gpus-per-trial "
+            f"{cost.suggested_gpus_per_trial:g} is enough.",
         )
 
 

@@ -1,6 +1,6 @@
 """What the console scripts share: exit codes, error messages, progress bars.
 
-Exit codes: 0 done, 1 a unit failed or the machine did, 2 a user's mistake, 130 interrupted.
+Exit codes: 0 done, 1 a unit or the machine failed, 2 a user's mistake, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _code_of(app: typer.Typer) -> int:
     except (KeyboardInterrupt, typer.Abort):
         _complain(RESUME)
         return 130
-    if code == INTERRUPTED and not isinstance(code, ReportedCode):  # of typer itself, on Ctrl-C
+    if code == INTERRUPTED and not isinstance(code, ReportedCode):  # typer's own, on Ctrl-C
         _complain(RESUME)
     return code if isinstance(code, int) else 0
 
@@ -112,7 +112,7 @@ def setting_hint(error: Exception) -> str | None:
 
 
 def _value_of(option: str) -> str:
-    """What was typed as the value of ``option``."""
+    """The value that was typed for ``option``."""
     for word, following in zip(sys.argv, [*sys.argv[1:], "VALUE"], strict=True):
         if word == option:
             return following
@@ -138,7 +138,7 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
 
 @contextmanager
 def can_write(out: Path) -> Iterator[None]:
-    """Make the directory of ``out``; an error of that or of writing becomes one line."""
+    """Make the directory of ``out``; an error of this or of writing becomes one line."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield

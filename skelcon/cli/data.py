@@ -17,7 +17,7 @@ from skelcon.cli.data_export import export
 from skelcon.cli.data_layouts import layouts
 from skelcon.cli.data_own import OwnOptions, dry_run, source_of
 from skelcon.cli.flatten import with_options
-from skelcon.cli.opening import described, opened, report_json
+from skelcon.cli.opening import described, open_data, opened, report_json
 from skelcon.cli.options import (
     FORMATS,
     BodyOrder,
@@ -45,7 +45,9 @@ STEPS = ("centre", "spine-to-z", "shoulders-to-x", "scale")
 PICTURES = (".png", ".gif", ".mp4")
 SourceArgument = Annotated[
     Path,
-    typer.Argument(exists=True, help="A file or directory: a known layout, or own recordings."),
+    typer.Argument(
+        exists=True, help="A file or directory in a known layout, or recordings of your own."
+    ),
 ]
 PackedArgument = Annotated[Path, typer.Argument(help="The packed data set to write (a directory).")]
 FormatOption = Annotated[
@@ -70,8 +72,8 @@ BodiesOption = Annotated[
     int | None,
     typer.Option(
         min=1,
-        help="How many bodies of a clip are kept: those that move most.",
-        show_default="2; all of an export of skelcon",
+        help="How many bodies of a clip are kept: those with the most motion.",
+        show_default="2; all for an export of skelcon",
     ),
 ]
 BodyOrderOption = Annotated[
@@ -85,20 +87,23 @@ BodyOrderOption = Annotated[
 NormaliseOption = Annotated[
     str | None,
     typer.Option(
-        help=f"Some of {','.join(STEPS)}, or none, or paper (the first three). Encoders turn "
-        "centred clips themselves (encoders.orientation); 2D ones are never turned.",
-        show_default="centre, in 2D centre,scale; an export of skelcon stays as it was",
+        help=f"Steps such as centre,scale, of {', '.join(STEPS)}; or none, or paper (the first "
+        "three). Encoders turn centred clips themselves (encoders.orientation); clips in 2D are "
+        "never turned.",
+        show_default="centre; in 2D centre,scale; none for an export of skelcon",
     ),
 ]
 DryRunOption = Annotated[
     bool,
-    typer.Option("--dry-run", help="Look at some clips, tell what would become of them, draw one."),
+    typer.Option(
+        "--dry-run", help="Read some clips, print how they would be imported, and draw one."
+    ),
 ]
 MaxBadOption = Annotated[
     float, typer.Option(min=0, max=1, help="The share of clips that may be skipped.")
 ]
 WorkersOption = Annotated[
-    int | None, typer.Option(min=1, help="Processes.", show_default="number of cores")
+    int | None, typer.Option(min=1, help="Number of processes.", show_default="number of cores")
 ]
 
 
@@ -120,8 +125,8 @@ def import_(
 ) -> None:
     """Import SOURCE to the packed data set OUT; bad files are skipped, counted and listed.
 
-    SOURCE is in a known layout, or recordings of your own that options or a
-    description beside them describe:
+    SOURCE is in a known layout, or has recordings of your own, described by
+    options or by a YAML file beside them:
 
     \b
     skelcon data import msr_action3d msr --layout msr-action3d \\
@@ -159,11 +164,11 @@ def import_(
     if report is not None:
         view.imported(console, report, out)
     if exclude and report is not None:
-        _tell_excluded(console, report.excluded, exclude)
+        _print_excluded(console, report.excluded, exclude)
     view.summary(console, summarise(dataset))
 
 
-def _tell_excluded(console: PlainConsole, count: int, lists: Sequence[Path]) -> None:
+def _print_excluded(console: PlainConsole, count: int, lists: Sequence[Path]) -> None:
     where = ", ".join(f"'{path}'" for path in lists)
     if count:
         line(console, f"{count:,} clips left out, as listed in {where}")
@@ -217,11 +222,10 @@ def show(
     if out is not None and (out.suffix not in PICTURES or out.is_dir()):
         raise UserError(f"--out '{out}' must be a file that ends in {', '.join(PICTURES)}")
     from skelcon.data.draw import animate, strip
-    from skelcon.data.synthetic import open_embedded
     from skelcon.plugins import load_plugins
 
     load_plugins(plugins or ())
-    dataset = open_embedded() if data is None else opened(data)[0]
+    dataset = open_data(data, PlainConsole(stderr=True))
     index = index_of(dataset, clip)
     name = dataset.clip_names[index]
     stem = re.sub(r"[^\w.+-]+", "_", name).strip(".")[:100] or str(index)
@@ -253,7 +257,7 @@ def synthesize(
     subjects: Annotated[int, typer.Option(min=2, help="Number of subjects.")] = 8,
     seed: Annotated[int, typer.Option(help="The same seed gives the same data set.")] = 0,
 ) -> None:
-    """Make synthetic clips by forward kinematics, to try things out and for tests.
+    """Make synthetic clips by forward kinematics, for trying things out and for tests.
 
     OUT must not exist yet.
     """
@@ -314,7 +318,7 @@ def _steps(text: str) -> Normalisation:
 
 
 def _names(files: Sequence[Path]) -> frozenset[str]:
-    """The clips of ``--exclude``: any line may be one, as the official lists begin with prose."""
+    """The clips of ``--exclude``. Any line may be a name: the official lists begin with prose."""
     lines: list[str] = []
     for file in files:
         lines += file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
@@ -322,14 +326,14 @@ def _names(files: Sequence[Path]) -> frozenset[str]:
 
 
 def index_of(dataset: SkeletonDataset, clip: str) -> int:
-    """The clip of that name, or else of that number."""
+    """The number of the clip with that name, or else that number."""
     if clip in dataset.clip_names:
         return dataset.clip_names.index(clip)
     if clip.isdecimal():
         if int(clip) < len(dataset):
             return int(clip)
         raise UserError(
-            f"data set '{dataset.name}' has no clip {clip}: valid: 0 to {len(dataset) - 1}"
+            f"data set '{dataset.name}' has no clip {clip}: valid are 0 to {len(dataset) - 1}"
         )
     hint = nearest(clip, dataset.clip_names)
     raise UserError(f"data set '{dataset.name}' has no clip '{clip}': {hint}")

@@ -43,10 +43,10 @@ def check(
     plugins: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Judge a data set: joint order, unit, jumps, leaks, balance and more, a line each.
+    """Check a data set: joint order, unit, jumps, leaks, balance and more, one line each.
 
-    The exit code is 1 if there is an error, and 0 if there are only notes. A set
-    without test clips that leak:
+    The exit code is 1 if there is an error, and 0 if there are only notes. To
+    leave out the test clips that repeat a training clip:
 
     \b
     skelcon data check PATH --write-exclude leaks.txt

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from skelcon.cli.console import progress_bar
-from skelcon.cli.data_view import told
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import PROTOCOLS, ExportFormat
 from skelcon.cli.terminal import PlainConsole, echo, line
 
@@ -24,7 +24,7 @@ def export(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"{PROTOCOLS}: write this one only. ctrgcn-npz holds one.",
+            help=f"Write this protocol only: {PROTOCOLS}. ctrgcn-npz holds one.",
             show_default=False,
         ),
     ] = None,
@@ -33,18 +33,16 @@ def export(
 
     Coordinates are written as they are in the data set; for agcn-npy they are
     normalised first. An import of OUT gives the same data set again. OUT must
-    not exist, and is written whole or not at all.
+    not exist; if the export fails, nothing is left there.
     """
-    from skelcon.data import Normalisation, open_or_import
+    from skelcon.data import Normalisation
     from skelcon.data.export import export_dataset, export_target
 
     export_target(out, format)  # before an import, which may take minutes
     console = PlainConsole(stderr=True)
-    with progress_bar(console, "importing") as progress:
-        dataset, _ = open_or_import(path, progress)
+    dataset = open_data(path, console)
     with progress_bar(console, "exporting") as progress:
         written = export_dataset(dataset, out, format, protocol, progress)
-    told(console, dataset, path)
     missing = Normalisation().without(dataset.normalisation)
     taken = [step.replace("_", "-") for step, wanted in missing if wanted]
     if format == "agcn-npy" and taken:

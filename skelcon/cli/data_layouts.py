@@ -64,7 +64,7 @@ def layouts(
             echo(to_yaml(layout).rstrip())
         return
     if out is not None:
-        raise UserError(f"--out '{out}': say which layout is drawn: {', '.join(LAYOUTS)}")
+        raise UserError(f"--out '{out}': name the layout to draw: {', '.join(LAYOUTS)}")
     if as_json:
         echo(json.dumps([plain(each) for each in LAYOUTS.values()], indent=1))
         return
@@ -82,10 +82,10 @@ def _sides(layout: SkeletonLayout) -> str:
         for left, right in enumerate(layout.mirrored)
         if left != right and layout.side(left) == 0
     ]
-    told = f"left and right: {', '.join(pairs)}"
+    text = f"left and right: {', '.join(pairs)}"
     if not pairs:
-        told = "no joint is left or right: if the body has sides, say mirror: [[left, right], ...]"
-    rows = textwrap.wrap(told, 76, break_long_words=False, break_on_hyphens=False)
+        text = "no joint is left or right: if the body has sides, add mirror: [[left, right], ...]"
+    rows = textwrap.wrap(text, 76, break_long_words=False, break_on_hyphens=False)
     return "\n".join(f"# {row}" for row in rows)
 
 

@@ -28,18 +28,18 @@ def _keys(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, name = text.partition("=")
         if not (equals and key and name):
-            raise UserError(f"--key '{text}': write what it is and what the files call it: label=y")
+            raise UserError(f"--key '{text}': give KEY=NAME, such as label=action")
         out[key.strip()] = name.strip()
     return out
 
 
 @group("Own recordings")
 class OwnOptions:
-    """What files of one's own are; a description beside them says the same."""
+    """Options that describe recordings; a description file has the same keys."""
 
     describe: Path | None = option(
         None,
-        "A description of the files (YAML). Options win over it.",
+        "A description of the files (YAML). Options override it.",
         metavar="FILE.yaml",
         exists=True,
         dir_okay=False,
@@ -53,31 +53,32 @@ class OwnOptions:
     )
     files: str | None = option(
         None,
-        "A file a clip: their names, such as 'a{label}_s{subject}_*.txt'.",
+        "For one file per clip: the pattern of their names, such as a{label}_s{subject}.txt.",
         metavar="PATTERN",
         show_default=False,
     )
     manifest: str | None = option(
-        None, "A CSV or Parquet file with a line a clip.", metavar="FILE", show_default=False
+        None, "A CSV or Parquet file with one line per clip.", metavar="FILE", show_default=False
     )
     columns: str | None = option(
         None,
-        "The numbers of a joint; _ is ignored.",
+        "The numbers of a joint in their order; _ for one that is ignored.",
         metavar="x,y,z,confidence",
         show_default="the coordinates",
     )
     rows: Literal["joint", "frame"] | None = option(
-        None, "A line of text is one joint, or all joints of a frame.", show_default=False
+        None, "Whether a line of text has one joint, or all joints of a frame.", show_default=False
     )
     axes: str | None = option(
         None,
-        "Of arrays: NTVC, NMTVC, NCTVM, NT(MVC) or the like; without N in a file a clip.",
+        "The axes of arrays, such as NTVC, NMTVC, NCTVM or NT(MVC); without N if each file has one "
+        "clip.",
         metavar="LETTERS",
-        show_default="what alone fits",
+        show_default="the only ones that fit",
     )
     keys: dict[str, str] = option(
         dict,
-        "What the files call the label, subject, x, ...: label=action. Repeatable.",
+        "The files' own name for the label, subject, x, ..., such as label=action. Repeatable.",
         "--key",
         parse=_keys,
         repeated=True,
@@ -85,7 +86,7 @@ class OwnOptions:
         show_default=False,
     )
     unit: Literal["m", "cm", "mm", "px"] | None = option(
-        None, "Of the coordinates.", show_default="the layout's"
+        None, "The unit of the coordinates.", show_default="the layout's"
     )
     split: tuple[str, ...] = option(
         tuple,
@@ -98,17 +99,21 @@ class OwnOptions:
     )
     missing: Literal["absent", "interpolate", "drop", "reject"] | None = option(
         None,
-        "Joints that are missing (NaN or zeros): leave them, interpolate, drop the frame, or "
-        "reject the clip.",
+        "What to do about missing joints (NaN or zeros): leave them absent, interpolate, drop the "
+        "frame, or reject the clip.",
         show_default="absent",
     )
     min_confidence: float | None = option(
-        None, "A joint with less confidence is missing.", show_default=False
+        None, "Joints with a lower confidence count as missing.", show_default=False
     )
     padding: Literal["zero", "nan", "replay", "lengths"] | None = option(
-        None, "How the clips of an array end.", show_default="before zeros and NaN, or by lengths"
+        None,
+        "What follows the end of a clip in an array.",
+        show_default="zeros or NaN; with lengths, these",
     )
-    skip_rows: int | None = option(None, "Lines of text before the numbers.", show_default="0")
+    skip_rows: int | None = option(
+        None, "Lines of text before the numbers, to be skipped.", show_default="0"
+    )
     variable: str | None = option(
         None, "The array in a .mat or .npz file of one clip.", show_default="the only one"
     )
@@ -119,19 +124,19 @@ class OwnOptions:
         show_default=False,
     )
     name: str | None = option(
-        None, "The data set's name in tables.", show_default="that of the files"
+        None, "The data set's name in tables.", show_default="the name of the files"
     )
 
     @property
     def values(self) -> dict[str, Any]:
-        """What was given, with the keys of a description."""
+        """The options that were given, by the keys of a description."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
         del given["describe"]
         return {name: value for name, value in given.items() if value not in (None, {}, ())}
 
 
 def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
-    """What is at ``path``: as options describe it, or of a known layout."""
+    """The source at ``path``, as the options describe it, or in a known layout."""
     from skelcon.data import detect
     from skelcon.data.importers.own.description import KINDS
     from skelcon.data.importers.own.finding import described_source
@@ -143,7 +148,7 @@ def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
         if family not in KINDS:
             given = next(iter(values), "describe").replace("_", "-")
             raise UserError(
-                f"--{given} describes files of one's own, --format {family} is another layout: "
+                f"--{given} describes recordings of your own, not --format {family}: "
                 f"{nearest(family, KINDS)}"
             )
         values["kind"] = family
@@ -153,7 +158,7 @@ def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
 
 
 def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
-    """Print what an import would make of the files, and draw the first clip beside ``out``."""
+    """Print how the files would be imported, and draw the first clip beside ``out``."""
     from skelcon.data.importers.preview import preview
 
     found = preview(source)
@@ -161,7 +166,7 @@ def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
         for number, row in enumerate(text.splitlines()):
             line(console, joined((f"  {name if not number else '':<{_LABEL}}", "dim"), row))
     if found.first is None:
-        echo("nothing was imported: no clip of those looked at is good")
+        echo("nothing was imported: none of the clips that were read is good")
         raise typer.Exit(1)
     from skelcon.data.draw import strip
 
@@ -178,7 +183,7 @@ def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
 def _lines(found: Preview) -> list[tuple[str, str]]:
     """The facts of a preview, each under its name."""
     facts = [
-        ("clips", f"{found.clips:,}; {counted(found.read, 'clip')} looked at"),
+        ("clips", f"{found.clips:,}; {counted(found.read, 'clip')} read"),
         ("classes", found.classes),
         ("groups", found.groups),
         ("layout", found.layout),

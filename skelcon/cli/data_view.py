@@ -32,7 +32,7 @@ _SKIPPED = 10
 
 
 def summary(console: Console, data: Summary, source: str | None = None) -> None:
-    """A data set in some twenty lines; ``source`` is what it was imported from."""
+    """A data set in about twenty lines; ``source`` is what it was imported from."""
     line(console, styled(data.name + (" (synthetic)" if data.synthetic else ""), "bold"))
     smallest, largest = data.classes.smallest, data.classes.largest
     sizes = f"{smallest[1]:,} clips each"
@@ -110,7 +110,7 @@ def findings(console: Console, found: Findings) -> None:
 
 
 def _verdict(console: Console, verdict: Verdict) -> None:
-    """What is about what: of findings, which follow, only the first words."""
+    """A verdict in a line; of notes and errors, whose texts follow, only the first words."""
     word = "-" if verdict.state == "not judged" else verdict.state
     text = verdict.text
     if verdict.state in ("note", "error"):
@@ -155,7 +155,7 @@ def skipped(console: Console, report: ImportReport | None) -> None:
 
 
 def imported(console: Console, report: ImportReport, out: Path) -> None:
-    """What an import to ``out`` left out, did to bodies, and found odd."""
+    """What an import to ``out`` skipped, how it treated bodies, and what it found odd."""
     from skelcon.data.writer import REPORT
 
     for bad in report.skipped[:_SKIPPED]:
@@ -167,7 +167,7 @@ def imported(console: Console, report: ImportReport, out: Path) -> None:
     _bodies_and_notes(console, report)
 
 
-def told(console: Console, dataset: SkeletonDataset, path: Path) -> None:
+def import_warnings(console: Console, dataset: SkeletonDataset, path: Path) -> None:
     """One line for what the import of ``path`` lost, and one for what it found odd."""
     from skelcon.data.importers.report import read_report
 
@@ -202,7 +202,7 @@ def _bodies_and_notes(console: Console, report: ImportReport) -> None:
 
 
 def _word(note: Note) -> str:
-    """What contradicts the layout is worse than other notes."""
+    """A note that contradicts the layout is a warning."""
     from skelcon.data.anatomy import DOUBTS
 
     return "warning" if note.about in DOUBTS else "note"
@@ -224,7 +224,7 @@ def _folded(console: Console, text: str, indent: int) -> list[str]:
 
 
 def _wrapped(console: Console, text: str, style: str = "") -> None:
-    """Words under a heading."""
+    """Indented text under a heading."""
     for row in _folded(console, text, 2):
         line(console, styled(f"  {row}", style))
 
@@ -236,7 +236,7 @@ def _listed(console: Console, names: list[str], count: int) -> None:
 
 
 def _size(count: int) -> str:
-    """Bytes, in the largest unit (1000 of the next) that leaves one or more."""
+    """Bytes in the largest unit (powers of 1000) of which there is at least one."""
     value, units = float(count), ["bytes", "kB", "MB", "GB", "TB"]
     while value >= 1000 and len(units) > 1:
         value /= 1000
@@ -245,7 +245,7 @@ def _size(count: int) -> str:
 
 
 def _ranges(numbers: tuple[int, ...]) -> str:
-    """``8: 1-3, 5, 7-10``; of many runs only the ends."""
+    """``8: 1-3, 5, 7-10``; with many runs only the first and the last number."""
     if not numbers:
         return "unknown"
     runs: list[list[int]] = []

@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from skelcon.cli.data import index_of
-from skelcon.cli.opening import opened
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import DataOption
-from skelcon.cli.terminal import echo
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
 
 
@@ -26,7 +26,7 @@ def figures(
     formats: Annotated[
         str, typer.Option("--format", metavar="NAME[,NAME]", help="Some of png, svg and pdf.")
     ] = "png,svg,pdf",
-    seed: Annotated[int, typer.Option(min=0, help="Of what the augmentations draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of the augmentations.")] = 0,
 ) -> None:
     """Draw what augmentations do to a clip (Figures 2, 3 and 4 of the paper).
 
@@ -35,10 +35,9 @@ def figures(
     jitter   two views with jittered joints (eq. 2)
     crop     two parts, resized to one length (eq. 3)
 
-    And with --only, two views each: flip, rotation, axis_mask, gaussian_noise, gaussian_blur,
-    joint_mask, temporal_mask, reverse and speed.
+    With --only also flip, rotation, axis_mask, gaussian_noise, gaussian_blur,
+    joint_mask, temporal_mask, reverse and speed, two views each.
     """
-    from skelcon.data.synthetic import open_embedded
     from skelcon.figures import style
     from skelcon.figures.augmentations import FIGURES
 
@@ -47,7 +46,7 @@ def figures(
     for name in names:
         if name not in FIGURES:
             raise UserError(f"--only {name}: {nearest(name, FIGURES)}")
-    dataset = open_embedded() if data is None else opened(data)[0]
+    dataset = open_data(data, PlainConsole(stderr=True))
     index = index_of(dataset, clip)
     for name in names:
         written = style.save(FIGURES[name](dataset, index, seed), out, name, kinds)

@@ -1,4 +1,4 @@
-"""Options in groups: a frozen dataclass as a command's parameter becomes options of the command.
+"""Groups of options: a frozen dataclass as a command's parameter becomes options of the command.
 
     @group("Output")
     class Output:
@@ -8,7 +8,7 @@
     @with_options
     def status(output: Output) -> None: ...
 
-Typer has no such groups: it would need the same option written at every command.
+Typer has no such groups: every command would have to repeat the options.
 """
 
 from __future__ import annotations
@@ -48,14 +48,15 @@ def option(
     repeated: bool = False,
     **how: Any,
 ) -> Any:
-    """A field of a group; one whose type has typer's annotation needs it only to be parsed.
+    """A field of a group. A field with typer's own annotation needs it only for ``parse``.
 
     Args:
-        default: the field's value if nothing is typed; a function makes a new one.
+        default: the field's value if nothing is typed, or a function that makes it.
         text: the option's help.
-        names: of the option, if not that of the field.
-        parse: makes the field's value of what was typed, or of a list if the option is
-            ``repeated``; as ``module:function`` it is imported when it is needed.
+        names: the option's names, if they differ from the field's.
+        parse: from what was typed (a list if the option is ``repeated``) to the field's value; as
+            ``module:function`` it is imported when it is needed.
+        repeated: whether the option may be given several times.
         how: further arguments of :func:`typer.Option`.
     """
     made = {"default_factory": default} if callable(default) else {"default": default}
@@ -111,7 +112,7 @@ def _options(of: Any) -> list[inspect.Parameter]:
 
 
 def _make(of: Any, values: dict[str, Any]) -> Any:
-    """The group of what was typed; its options are taken from ``values``."""
+    """A group from the typed ``values``, from which its options are removed."""
     hints = hints_of(of, include_extras=True)
     given = {}
     for each in fields(of):
@@ -121,6 +122,6 @@ def _make(of: Any, values: dict[str, Any]) -> Any:
         value, parse = values.pop(each.name), each.metadata.get("parse")
         if parse is None:
             given[each.name] = value
-        elif value is not None and value != []:  # else nothing was typed
+        elif value is not None and value != []:  # otherwise nothing was typed
             given[each.name] = (resolve_name(parse) if isinstance(parse, str) else parse)(value)
     return of(**given)

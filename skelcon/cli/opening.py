@@ -1,10 +1,12 @@
-"""A data set that a command is given, and what its import left out."""
+"""Opens the data set of a command, and describes what its import left out."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from skelcon.cli.console import progress_bar
 from skelcon.cli.terminal import PlainConsole, line
@@ -14,6 +16,23 @@ from skelcon.printable import counted
 if TYPE_CHECKING:
     from skelcon.data import SkeletonDataset, Source
     from skelcon.data.importers.report import ImportReport
+
+
+def open_data(path: Path | None, console: Console, *, embedded_seed: int = 0) -> SkeletonDataset:
+    """The data set at ``path``, imported if necessary; the embedded one without a path.
+
+    ``console`` shows the progress of an import, and then a warning about what it lost.
+    """
+    from skelcon.cli.data_view import import_warnings
+    from skelcon.data import open_or_import
+    from skelcon.data.synthetic import open_embedded
+
+    if path is None:
+        return open_embedded(embedded_seed)
+    with progress_bar(console, "importing") as progress:
+        dataset, _ = open_or_import(path, progress)
+    import_warnings(console, dataset, path)
+    return dataset
 
 
 def described(source: Source) -> str:

@@ -30,18 +30,18 @@ FORMATS = (
     "files",
     "table",
 )
-"""What an import reads: the built-in ones of :data:`skelcon.data.importers.FAMILIES`."""
+"""The layouts that an import reads: the built-in :data:`skelcon.data.importers.FAMILIES`."""
 
 
 class BodyOrder(StrEnum):
-    """What an import does about bodies: :data:`skelcon.data.importers.bodies.Bodies`."""
+    """How an import treats bodies: :data:`skelcon.data.importers.bodies.Bodies`."""
 
     TRACKED = "tracked"
     AS_LISTED = "as-listed"
 
 
 class ExportFormat(StrEnum):
-    """What an export writes: the names of :data:`skelcon.data.export.FORMATS`."""
+    """The layouts that an export writes: the names of :data:`skelcon.data.export.FORMATS`."""
 
     CTRGCN_NPZ = "ctrgcn-npz"
     AGCN_NPY = "agcn-npy"
@@ -49,13 +49,14 @@ class ExportFormat(StrEnum):
 
 
 DATA = (
-    "A packed data set, or files in a known layout or with a description (imported once, then "
-    "cached)."
+    "A packed data set, or files in a known layout or with a description; imported once, then "
+    "cached."
 )
 PathArgument = Annotated[
     Path,
     typer.Argument(
-        exists=True, help="A packed data set, or a known layout (imported once, then cached)."
+        exists=True,
+        help="A packed data set, or files in a known layout; imported once, then cached.",
     ),
 ]
 DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]

@@ -13,7 +13,7 @@ from skelcon.cli.options import VersionOption
 app = typer.Typer(
     help="Skeleton-contrastive action representation learning, one model at a time: data sets, "
     "pre-training, evaluation, features.\n\n"
-    "skelcon-ablate makes ablation tables.",
+    "For ablation tables see skelcon-ablate.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,

@@ -1,8 +1,8 @@
-"""The door of texts to the terminal: nothing in them is markup, an emoji's name or a control.
+"""Prints any text to the terminal as it is: no markup, no emoji names, no control characters.
 
-A label, a name, a path or a reason may be anything. rich would read ``[x]`` as a style and ``:x:``
-as an emoji. The consoles here read neither, so a ``str`` may stand wherever rich takes one; a text
-with a style is made by :func:`shown`.
+A label, a name, a path or a reason may be any text. rich would read ``[x]`` as a style and ``:x:``
+as an emoji. The consoles here read neither, so a ``str`` may be used wherever rich takes one; for a
+text with a style see :func:`styled`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class PlainConsole(Console):
 
 
 class PipeSafeConsole(PlainConsole):
-    """Goes quiet when its reader exits, so that the work is finished all the same."""
+    """Becomes quiet when the reader of a pipe exits, so that the work is still finished."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich, which would end the process."""
@@ -46,13 +46,13 @@ def styled(text: str, style: str = "", **how: Any) -> Text:
 
 
 def joined(*parts: str | tuple[str, str]) -> Text:
-    """Texts, each with a style of its own or without one, in one line."""
+    """Texts in one line, each with its own style or none."""
     pairs = [(part, "") if isinstance(part, str) else part for part in parts]
     return Text.assemble(*((printable(text), style) for text, style in pairs))
 
 
 def say(console: Console, text: str | Text) -> None:
-    """Print lines: wrapped between words on a terminal, each as one line elsewhere."""
+    """Print lines, wrapped between words on a terminal only."""
     text = styled(text) if isinstance(text, str) else text
     console.print(text, soft_wrap=not console.is_terminal)
 

@@ -11,7 +11,7 @@ import typer
 from rich.table import Table
 
 from skelcon.cli.console import can_write, progress_bar
-from skelcon.cli.data_view import told
+from skelcon.cli.opening import open_data
 from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.config import Json
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from skelcon.data import SkeletonDataset
     from skelcon.encoders import Encoder
-
-__all__ = ["DataOption", "PluginOption", "embed", "import_weights", "retrieve"]
 
 WeightsArgument = Annotated[
     Path, typer.Argument(help="A weights.safetensors, or a directory that holds one.")
@@ -48,7 +46,7 @@ def embed(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"{PROTOCOLS}: adds the array 'split' (0 trains, 1 tests, -1 neither).",
+            help=f"Add the array 'split' (0 trains, 1 tests, -1 neither) of {PROTOCOLS}.",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +69,7 @@ def embed(
     _check_suffix(out, ".npz")
     console = PlainConsole(stderr=True)
     encoder = load_encoder(weights, representation)
-    dataset = _opened(console, data)
+    dataset = open_data(data, console)
     arrays: dict[str, NDArray[np.generic]] = {}
     if protocol is not None:
         arrays["split"] = dataset.splits[choose_protocol(dataset, [protocol])]
@@ -86,7 +84,7 @@ def embed(
 
 def retrieve(
     weights: WeightsArgument,
-    query: Annotated[str, typer.Option(help="The name of a clip of the data set.")],
+    query: Annotated[str, typer.Option(help="The name of a clip.")],
     data: DataOption = None,
     representation: RepresentationOption = None,
     plugins: PluginOption = None,
@@ -94,7 +92,7 @@ def retrieve(
     protocol: Annotated[
         str | None,
         typer.Option(
-            help=f"{PROTOCOLS}: its training side is searched.",
+            help=f"Whose training side is searched: {PROTOCOLS}.",
             show_default="the first that the data set has",
         ),
     ] = None,
@@ -111,7 +109,7 @@ def retrieve(
     load_plugins(plugins or ())
     console = PlainConsole(stderr=True)
     encoder = load_encoder(weights, representation)
-    dataset = _opened(console, data)
+    dataset = open_data(data, console)
     if query not in dataset.clip_names:
         hint = nearest(query, dataset.clip_names)
         raise UserError(f"data set '{dataset.name}' has no clip '{query}': {hint}")
@@ -158,7 +156,9 @@ def _print_nearest(answer: Json, searched: int) -> None:
 
 
 def import_weights(
-    checkpoint: Annotated[Path, typer.Argument(help="What the public code of a paper has saved.")],
+    checkpoint: Annotated[
+        Path, typer.Argument(help="A checkpoint that the public code of a paper wrote.")
+    ],
     out: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
     source: Annotated[
         str | None,
@@ -172,8 +172,8 @@ def import_weights(
     stream: Annotated[
         str | None,
         typer.Option(
-            help="joint, bone or motion: what it was trained on, or which of several to take.",
-            show_default="joint, if the file does not tell",
+            help="joint, bone or motion: what it was trained on, or which of several to use.",
+            show_default="as the file says, else joint",
         ),
     ] = None,
     frames: Annotated[
@@ -187,9 +187,10 @@ def import_weights(
 ) -> None:
     """Convert a checkpoint of public code to weights of skelcon.
 
-    It keeps the query encoders of a contrast, or the encoder of a masked autoencoder, and
-    drops key encoders, decoders, queues and projection heads. No code in the checkpoint
-    is run. skelcon's README lists the sources and how their clips are imported.
+    It keeps the query encoders of a contrast, or the encoder of a masked
+    autoencoder, and drops key encoders, decoders, queues and projection heads.
+    No code in the checkpoint is run. skelcon's README lists the sources and how
+    their clips are imported.
     """
     from skelcon.pretrain.foreign import import_weights as converted
 
@@ -202,20 +203,7 @@ def import_weights(
             f"{encoder.frames} frames, {encoder.layout.num_joints} joints"
         )
     if found.clips:
-        echo(f"clips as {found.title} has them: {found.clips}")
-
-
-def _opened(console: PlainConsole, data: Path | None) -> SkeletonDataset:
-    """The data set of ``--data``; reports on stderr how many files an import skipped."""
-    from skelcon.data import open_or_import
-    from skelcon.data.synthetic import open_embedded
-
-    if data is None:
-        return open_embedded()
-    with progress_bar(console, "importing") as progress:
-        dataset, _ = open_or_import(data, progress)
-    told(console, dataset, data)
-    return dataset
+        echo(f"{found.title} was trained on these clips: {found.clips}")
 
 
 def _embedded(
@@ -224,7 +212,7 @@ def _embedded(
     dataset: SkeletonDataset,
     clips: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """Features, on a GPU if there is one."""
+    """The features of ``clips``, or of all; computed on a GPU if there is one."""
     import torch
 
     from skelcon.downstream import embed as features_of

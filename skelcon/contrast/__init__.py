@@ -1,4 +1,4 @@
-"""Contrast: what turns two views of a clip into a loss, over one or more representations."""
+"""Pre-training objectives: from two views of a clip to a loss, over one or more representations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Barlow Twins: the cross-correlation of two views is to be the identity (Zbontar et al. 2021)."""
+"""Barlow Twins: the cross-correlation of two views becomes the identity (Zbontar et al. 2021)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from skelcon.contrast.objective import JointEmbedding
 from skelcon.encoders import Encoder
 
 EPSILON = 1e-5
-"""Added to variances, as torch's batch norm does, which the paper's code uses."""
+"""Added to variances, as in torch's batch norm, which the paper's code uses."""
 
 
 def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
@@ -21,7 +21,7 @@ def barlow_twins(first: Tensor, second: Tensor, off_diagonal: float) -> Tensor:
 
     Args:
         first, second: (B, D) of any scale; row i of both is of clip i.
-        off_diagonal: lambda, the weight of what is off the diagonal.
+        off_diagonal: lambda, the weight of the values off the diagonal.
     """
     one, other = (
         (z - z.mean(dim=0)) / (z.var(dim=0, correction=0) + EPSILON).sqrt() for z in (first, second)
@@ -41,7 +41,7 @@ class BarlowTwins(JointEmbedding):
         dim: size of the embedding; 8192 in the paper.
         hidden: hidden units of the projection head; the feature size if not set.
         off_diagonal: lambda of eq. 1.
-        scale: of the loss; 0.024 in the paper's code, whose optimiser is indifferent to it.
+        scale: of the loss; 0.024 in the paper's code.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""BYOL: predict what a slower copy sees in the other view; no negatives (Grill et al. 2020)."""
+"""BYOL: predict the projections of a slower copy; no negatives (Grill et al. 2020)."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def regression_loss(prediction: Tensor, target: Tensor) -> Tensor:
 class BYOL(Objective):
     """An online network with a predictor, and a target network that follows it (section 3.1).
 
-    The loss is symmetrised over the views. The target's momentum stays what it is: in the paper
-    it rises to 1. Its buffers are its own, and it runs in training mode.
+    The loss is symmetrised over the views. The target's momentum is constant; in the paper it
+    rises to 1. The target has buffers of its own and runs in training mode.
 
     Args:
         encoders: representation -> its encoder.
@@ -63,7 +63,7 @@ class BYOL(Objective):
         self._momentum = momentum
 
     def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
-        """Each online network predicts the targets of the other view; the target follows."""
+        """Each online network predicts the target of the other view; the targets are updated."""
         views = (query_view, key_view, *extra)
         seen = [self.embed(view) for view in views]
         with torch.no_grad():

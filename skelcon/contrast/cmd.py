@@ -18,13 +18,13 @@ from skelcon.encoders import Encoder
 def neighbour_divergence(
     teacher: Tensor, student: Tensor, neighbours: int, temperatures: tuple[float, float]
 ) -> Tensor:
-    """KL of the teacher's distribution over its nearest neighbours from the student's over them.
+    """KL(teacher || student) of their distributions over the teacher's nearest neighbours.
 
     Args:
         teacher: (B, K) similarities of keys to a queue; no gradient reaches them.
         student: (B, K) similarities of another representation's queries to its own queue, whose
             rows are of the same clips.
-        neighbours: how many there are.
+        neighbours: how many of the teacher's nearest neighbours count.
         temperatures: of the teacher and of the student.
 
     Returns:
@@ -37,10 +37,10 @@ def neighbour_divergence(
 
 
 class MutualDistillation(MomentumContrast):
-    """Momentum contrast in each representation, and its neighbours as a target for each other one.
+    """Momentum contrast in each representation, whose neighbours are targets for the others.
 
-    The neighbours of a clip are among the negatives. Encoders, heads, queues and their temperature
-    are those of ``pretrain.contrast``; two representations or more.
+    The neighbours of a clip are among the negatives. Heads, queues and their temperature are set
+    in ``pretrain.contrast``; it needs two representations or more.
 
     Args:
         encoders: representation -> its query encoder.

@@ -23,6 +23,6 @@ class ContrastConfig(Config):
     )
     extra: Literal["infonce", "distribution"] = Field(
         "infonce",
-        description="what views.extra meet: infonce: the keys (eq. 5); distribution: the query's "
-        "similarities to them (AimCLR)",
+        description="what views.extra are compared with: infonce: the keys (eq. 5); distribution: "
+        "the query's similarities to them (AimCLR)",
     )

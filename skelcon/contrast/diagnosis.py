@@ -1,7 +1,8 @@
-"""What a contrast has learned, read from its own embeddings and features, without a label.
+"""What a pre-training has learned, measured on its embeddings and features, without labels.
 
-Notation: B clips of a batch, D the size of an embedding, F that of a feature. All is computed on
-the device that trains, in no gradient, and nothing waits for the device before :meth:`values`.
+Notation: B clips of a batch, D the size of an embedding, F the size of a feature. All is computed
+on the device that trains, without gradient; nothing waits for the device before
+:meth:`EpochDiagnosis.values`.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ def effective_rank(features: Tensor) -> Tensor:
     """exp of the entropy of the normalised singular values: Roy & Vetterli 2007, definition 1.
 
     Of the features minus their mean, so between 1 (all lie on a line, or in a point) and
-    min(B - 1, F) (they spread alike in all directions). Singular values that the rounding of the
-    features alone would give count as zero.
+    min(B - 1, F) (they spread equally in all directions). Singular values no larger than the
+    rounding of the features count as zero.
 
     Args:
         features: (B, F).
@@ -93,12 +94,12 @@ class EpochDiagnosis:
 
     @property
     def sums(self) -> list[Tensor]:
-        """What several processes replace by the mean over them, in place."""
+        """Several processes replace these, in place, by their mean over the processes."""
         return [self._alignment, self._potentials]
 
     @torch.no_grad()
     def add(self, result: ContrastResult) -> None:
-        """A step."""
+        """Add a step."""
         queries, keys = result.queries, result.keys
         distances = [alignment(queries[query], keys[key]) for query, key in self._pairs]
         self._alignment += torch.stack(distances).mean()
@@ -109,12 +110,12 @@ class EpochDiagnosis:
         """``alignment``, ``uniformity`` and ``effective_rank`` of the epoch; waits for the device.
 
         Alignment is the mean over steps and pairs. Uniformity is the logarithm of the mean
-        potential over the steps, effective rank that of the last step's features before the
-        projection head; of several representations each is the worst one's: the largest
-        uniformity, the smallest rank. None for what is not a finite number.
+        potential over the steps. The effective rank is that of the last step's features, before
+        the projection head. With several representations the worst one counts: the largest
+        uniformity, the smallest rank. A value that is not finite becomes None.
 
         Args:
-            gather: from this process's rows of features to those of all processes.
+            gather: from this process's rows of features to the rows of all processes.
         """
         if not self._steps:
             return dict.fromkeys(("alignment", "uniformity", "effective_rank"))

@@ -1,4 +1,4 @@
-"""Masked motion prediction: how what is hidden of a body moves (MAMP, Mao et al. 2023)."""
+"""Masked motion prediction: the motion of hidden parts of a body (MAMP, Mao et al. 2023)."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from skelcon.errors import UserError
 class MaskedMotion(Objective):
     """Hide most tokens of each body, and predict the motion in them; a mean over both views.
 
-    An encoder that gives tokens sees the others alone, and a transformer decoder predicts from
-    what it made of them, as in the paper. Any other sees the whole view with zeros, as of missing
-    joints, in place of what is hidden, and an MLP predicts from its feature. That is no paper's:
-    SimMIM's way of masking with MAMP's target. Absent bodies have no part in it.
+    An encoder of tokens sees only the tokens that are not hidden, and a transformer decoder
+    predicts from its outputs, as in the paper. Any other encoder sees the whole view with zeros (as
+    for missing joints) where tokens are hidden, and an MLP predicts from its feature: this combines
+    SimMIM's masking with MAMP's target and is in no paper. Absent bodies do not count.
 
     In several processes the loss is the mean over the bodies of all of them.
 
     Args:
         encoders: the representation -> its encoder.
-        generator: not used: what is hidden is drawn anew in each step.
+        generator: not used; each step draws which tokens are hidden.
         ratio: the share of tokens that is hidden.
-        choice: ``motion``, what moves is hidden more often, or ``random``.
-        temperature: of ``motion``; the lower, the more it counts. Tau of the paper's code.
-        depth: blocks of the decoder; 3 on NTU RGB+D 60 and else 5 in the paper's code.
+        choice: ``motion`` (what moves more is hidden more often) or ``random``.
+        temperature: of ``motion``; the lower, the more motion counts. Tau in the paper's code.
+        depth: blocks of the decoder; in the paper's code 3 on NTU RGB+D 60, otherwise 5.
         dim: its channels, and the hidden units of the MLP; the feature size if not set.
-        segment: frames of a token, of an encoder without tokens of its own.
+        segment: frames of a token, for an encoder without tokens of its own.
     """
 
     most: ClassVar[int | None] = 1
@@ -70,7 +70,7 @@ class MaskedMotion(Objective):
         self.predictors = nn.ModuleDict({self._name: predictor})
 
     def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
-        """The mean of the error of both views; embeddings are the features of what was seen."""
+        """The mean error of both views; features take the place of embeddings."""
         first_loss, first = self._predict(query_view)
         second_loss, second = self._predict(key_view)
         loss = (first_loss + second_loss) / 2
@@ -78,7 +78,7 @@ class MaskedMotion(Objective):
         return self.result([loss], named, {self._name: second}, named)
 
     def _predict(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        """The error of a view, and the features (B, F) of what was seen of it."""
+        """The error of a view, and the features (B, F) of the visible part."""
         present = view.flatten(2).ne(0).any(dim=2)  # (B, M)
         bodies = view[present]  # (N, T, V, C)
         target = motion_target(bodies, self._segment)
@@ -90,7 +90,7 @@ class MaskedMotion(Objective):
         predict = self._from_tokens if self.encoder(self._name).segment else self._from_feature
         predicted, features = predict(view, present, hidden)
         error = masked_error(predicted.float(), target, hidden)
-        # Processes have different numbers of bodies; the mean over them is what is trained.
+        # Processes differ in their numbers of bodies; what is trained is the mean over all bodies.
         counts = self.gather(present.sum().to(error)[None])
         return error.sum() * len(counts) / counts.sum().clamp(min=1), features
 

@@ -1,7 +1,7 @@
-"""What masked prediction is made of: tokens of a body, which of them are hidden, and their target.
+"""Parts of masked prediction: the tokens of a body, which of them are hidden, and their target.
 
-Of MAMP (Mao et al. 2023, "Masked Motion Predictors ..."); where the choice of what is hidden leaves
-a question open, it is answered as in its authors' public code.
+After MAMP (Mao et al. 2023, "Masked Motion Predictors ..."), and its authors' public code where the
+paper does not say how hidden tokens are chosen.
 
 Notation: N bodies, T frames, V joints, C coordinates, S = T / segment segments, L = S V tokens,
 P = segment C values of a token. Tokens are in the order of the segments, in each of the joints.
@@ -17,7 +17,7 @@ EPSILON = 1e-6
 
 
 def motion(bodies: Tensor) -> Tensor:
-    """What each frame (N, T, V, C) is short of the next; of the last frame zero."""
+    """The next frame minus each frame (N, T, V, C); zero for the last frame."""
     return bodies.diff(dim=1, append=bodies[:, -1:])
 
 
@@ -36,7 +36,7 @@ def frames_of(hidden: Tensor, segment: int, joints: int) -> Tensor:
 
 
 def motion_target(bodies: Tensor, segment: int) -> Tensor:
-    """The :func:`motion` in each token, less its mean and over its deviation: (N, L, P)."""
+    """The :func:`motion` in each token, minus its mean, divided by its deviation: (N, L, P)."""
     values = tokens_of(motion(bodies), segment)
     centred = values - values.mean(dim=2, keepdim=True)
     variance = centred.square().sum(dim=2, keepdim=True) / (values.shape[2] - 1)
@@ -44,16 +44,16 @@ def motion_target(bodies: Tensor, segment: int) -> Tensor:
 
 
 def motion_odds(bodies: Tensor, segment: int, temperature: float) -> Tensor:
-    """Log-probabilities (N, L) by which tokens are drawn to be hidden: more where more moves.
+    """Log-probabilities (N, L) with which tokens are hidden; larger for tokens that move more.
 
-    A softmax over the intensities of a body's tokens, of which the largest is 1 / temperature. An
-    intensity is the mean absolute difference from the joint's token before; the first has the
-    second's.
+    A softmax over the intensities of a body's tokens, the largest scaled to 1 / temperature.
+    An intensity is the mean absolute difference from the joint's previous token; the first token
+    has that of the second.
 
     Args:
         bodies: (N, T, V, C).
         segment: frames of a token.
-        temperature: the lower, the more does motion count; tau in the paper.
+        temperature: the lower, the more motion counts; tau in the paper.
     """
     N, T, V, _ = bodies.shape
     values = tokens_of(bodies, segment).unflatten(1, (T // segment, V))

@@ -81,12 +81,12 @@ class MomentumContrast(Objective):
     def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
         """The loss of a step on views (B, M, T, V, C) of the same clips; updates the keys.
 
-        The queues stay as they are until :meth:`after_backward`: the backward pass needs them. Each
-        of the ``extra`` views is one more query for the same keys and queues; they add the mean of
-        their losses.
+        The queues do not change until :meth:`after_backward`, as the backward pass needs them. Each
+        ``extra`` view is one more query for the same keys and queues; the mean of their losses is
+        added.
 
         Returns:
-            The summed loss over the pairs, the mean top-1 of the contrast, and what they are of.
+            The sum of the pairs' losses, the mean top-1 of the contrast, embeddings and features.
         """
         features, queries = self.embed(query_view)
         others = [self.embed(view)[1] for view in extra]
@@ -119,7 +119,7 @@ class MomentumContrast(Objective):
     def further_losses(
         self, queries: Mapping[str, Tensor], keys: Mapping[str, Tensor]
     ) -> list[Tensor]:
-        """What is added to the loss: nothing. Queries have a gradient, keys have none."""
+        """Losses that a subclass adds; here none. Queries have a gradient, keys have none."""
         return []
 
     def _loss_of_extra(self, logits: Tensor, of_query: Tensor) -> Tensor:
@@ -137,7 +137,7 @@ class MomentumContrast(Objective):
         """Replace the oldest negatives of each representation by ``keys`` (B, D).
 
         Args:
-            keys: those of a step; in distributed training those of the whole batch.
+            keys: the keys of a step; in distributed training of the whole batch.
         """
         for name, rows in keys.items():
             self._branch(name).enqueue(rows, self.pointer)

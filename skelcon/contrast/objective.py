@@ -1,6 +1,6 @@
-"""An objective: what makes a loss of two views of the same clips, or more.
+"""An objective: the loss of two or more views of the same clips, and the networks behind it.
 
-Notation: B clips of a batch, D the size of an embedding, F that of a feature.
+Notation: B clips of a batch, D the size of an embedding, F the size of a feature.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Embedded = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class ContrastResult:
-    """The loss of a step, and what it is of.
+    """The loss of a step, with embeddings and features.
 
     Attributes:
-        loss: with gradient; the mean over the processes is what is trained.
-        top1: how often the positive had the highest similarity; None where nothing is ranked.
+        loss: with gradient; its mean over the processes is minimised.
+        top1: how often the positive had the highest similarity; None if nothing is ranked.
         queries, keys: (B, D) the embeddings of each representation in the first and the second
             view, of unit length.
         features: (B, F) what the encoders gave to their projection heads in the first view.
-        chance: ``top1`` of embeddings that know nothing.
+        chance: ``top1`` of random embeddings.
 
     Embeddings and features are without gradient.
     """
@@ -57,9 +57,9 @@ class Branch(nn.Module):
 class Objective(nn.Module, ABC):
     """The networks and the loss of a pre-training.
 
-    What a subclass adds for each representation, such as predictors, it keeps in an
-    ``nn.ModuleDict`` by the representation's name: its parameters are trained at the rate of that
-    representation, unless they require no gradient.
+    A subclass keeps further networks, such as predictors, in an ``nn.ModuleDict`` by the
+    representation's name: their parameters are trained at the rate of that representation, unless
+    they require no gradient.
 
     Args:
         branches: representation -> its networks.
@@ -67,13 +67,13 @@ class Objective(nn.Module, ABC):
     Attributes:
         pairs: the (first, second) representations whose views meet: one with itself
             (intra-skeleton), or each of several with every other one (inter-skeleton).
-        takes_extra: whether :meth:`forward` accepts further views, which each meet the key view.
-        gather: from the rows of this process to those of all processes, with gradient: what a loss
-            over the whole batch has to be made of. All processes have to call it alike.
+        takes_extra: whether :meth:`forward` accepts further views, each compared with the key view.
+        gather: from the rows of this process to the rows of all processes, with gradient; a loss
+            over the whole batch has to use it. All processes have to call it equally often.
         draw: uniform random numbers (B, ...) for the rows of this process, on the CPU: each process
             draws those of all rows and takes its own.
-        fewest, most: how many representations it takes; without a limit if None.
-        joints_only: whether encoders have to see joints, and no other stream.
+        fewest, most: how many representations it takes; no limit if None.
+        joints_only: whether encoders have to see joints and no other stream.
     """
 
     takes_extra: ClassVar[bool] = False
@@ -93,11 +93,11 @@ class Objective(nn.Module, ABC):
     def forward(self, query_view: Tensor, key_view: Tensor) -> ContrastResult:
         """The loss of a step on two views (B, M, T, V, C) of the same clips, rows of a batch.
 
-        With ``takes_extra`` it also accepts further ones, ``*extra``.
+        With ``takes_extra`` it also accepts further views, ``*extra``.
         """
 
     def after_backward(self, result: ContrastResult) -> None:
-        """What has to follow the backward pass of a step, before the optimiser's."""
+        """Called after the backward pass of a step, before the optimiser's step."""
 
     def encoder(self, representation: str) -> Encoder:
         """The encoder of ``representation`` that is kept, without its projection head."""
@@ -144,7 +144,7 @@ class Objective(nn.Module, ABC):
             first, second: embeddings of the two views, of any length.
             features: of the first view.
             hits: the share of rows of each pair whose positive had the highest similarity.
-            chance: that share of embeddings that know nothing.
+            chance: that share for random embeddings.
         """
         queries, keys = (
             {
@@ -163,7 +163,7 @@ class Objective(nn.Module, ABC):
 class JointEmbedding(Objective):
     """All views pass the same networks, with gradient, and a loss compares two batches of rows.
 
-    The loss is of the whole batch: several processes gather it.
+    The loss is over the whole batch, which several processes gather.
 
     Args:
         encoders: representation -> its encoder.
@@ -182,13 +182,13 @@ class JointEmbedding(Objective):
 
     @abstractmethod
     def compare(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Loss and top-1, if it has one, of embeddings (B, D) of the same clips."""
+        """The loss of embeddings (B, D) of the same clips, and the top-1 if it has one."""
 
     def chance(self, batch: int) -> float | None:
-        """``top1`` of embeddings that know nothing, in a batch of so many clips."""
+        """``top1`` of random embeddings, in a batch of so many clips."""
 
     def forward(self, query_view: Tensor, key_view: Tensor, *extra: Tensor) -> ContrastResult:
-        """The sum of the loss over all pairs; of further views the mean of theirs is added."""
+        """The sum of the loss over all pairs, plus the mean loss of the further views."""
         seen = [self.embed(view) for view in (query_view, key_view, *extra)]
         losses, hits = [], []
         with torch.autocast(query_view.device.type, enabled=False):
@@ -200,16 +200,17 @@ class JointEmbedding(Objective):
                 for one, other in self.pairs:
                     loss, hit = self.compare(rows[at][one], rows[1][other])
                     losses.append(weight * loss)
-                    hits += [hit] if hit is not None and at == 0 else []
+                    if hit is not None and at == 0:
+                        hits.append(hit)
         (features, first), (_, second) = seen[:2]
         chance = self.chance(len(next(iter(rows[0].values()))))
         return self.result(losses, first, second, features, hits=hits, chance=chance)
 
 
 def meet_the_key(views: int) -> list[tuple[int, float]]:
-    """Which of the views meet the key view, the second, and the weights of their losses.
+    """Positions of the views that are compared with the second, the key view, and their weights.
 
-    The first, the query, has 1; further ones share another 1.
+    The first, the query, has the weight 1; further views share another 1.
 
     >>> meet_the_key(4)
     [(0, 1.0), (2, 0.5), (3, 0.5)]
@@ -233,14 +234,15 @@ def mlp(inputs: int, hidden: int | None, outputs: int, layers: int = 2) -> nn.Se
     sizes = [inputs, *[hidden or inputs] * (layers - 1), outputs]
     parts: list[nn.Module] = []
     for i, (size, following) in enumerate(pairwise(sizes)):
-        parts += [nn.BatchNorm1d(size), nn.ReLU()] if i else []
+        if i:
+            parts += [nn.BatchNorm1d(size), nn.ReLU()]
         # A bias in front of a batch norm does nothing.
         parts.append(nn.Linear(size, following, bias=i == layers - 1))
     return nn.Sequential(*parts)
 
 
 def momentum_copy(module: nn.Module) -> nn.Module:
-    """A copy that no optimiser trains; :func:`momentum_update` lets it follow."""
+    """A copy that no optimiser trains; :func:`momentum_update` updates it."""
     return copy.deepcopy(module).requires_grad_(False)
 
 

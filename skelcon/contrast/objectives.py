@@ -1,4 +1,4 @@
-"""Which objective a pre-training has, and its options; modules are imported when they are used."""
+"""The settings of an objective, and the registry; an objective's module is imported on use."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ BUILTIN = {
 """Name -> module and class of the other built-in objectives."""
 
 WITHOUT_TOKENS = ("hcn", "agcn", "bigru", "stgcn", "ctrgcn")
-"""Encoders for which ``masked`` has segments of its own."""
+"""Encoders without tokens: ``masked`` has its own segments for them."""
 
 TAKES = ("encoders", "generator")
-"""The positional arguments of an objective; what follows are its options."""
+"""The positional arguments of an objective; the others are its options."""
 
 WITH_QUEUES = (MOCO, "cmd")
-"""Those whose heads and queues are as `ContrastConfig` says, which is an argument of theirs."""
+"""Objectives with the heads and queues of `ContrastConfig`, which is an argument of theirs."""
 
 OBJECTIVES: Registry[ObjectiveFactory] = Registry("objective", TAKES, (MOCO, *BUILTIN))
 """The objectives that plugins have registered, in addition to :data:`BUILTIN`."""
@@ -51,7 +51,7 @@ ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.known)]
 
 
 class ObjectiveConfig(Config):
-    """What turns the views of a clip into a loss."""
+    """The objective of a pre-training."""
 
     name: ObjectiveName = Field(
         MOCO, description=f"{MOCO} (the paper), {', '.join(BUILTIN)} or a registered one"
@@ -75,11 +75,11 @@ class ObjectiveConfig(Config):
 
     @property
     def has_queues(self) -> bool:
-        """Whether ``pretrain.contrast`` has settings of it."""
+        """Whether settings in ``pretrain.contrast`` apply to it."""
         return self.name in WITH_QUEUES
 
     def check(self, representations: Sequence[str], encoders: EncodersConfig) -> None:
-        """ValueError if it does not take so many representations, or such a stream or frames."""
+        """ValueError if it does not fit the number of representations, the stream or the frames."""
         if self.name == MOCO:
             return
         made = self._component().function
@@ -88,8 +88,8 @@ class ObjectiveConfig(Config):
         if number < fewest or (most is not None and number > most):
             limit = f"at least {fewest}" if number < fewest else f"at most {most}"
             raise ValueError(
-                f"objective '{self.name}' takes {limit} of them, not {number} ({which}): set "
-                "pretrain.representations"
+                f"pretrain.representations: objective '{self.name}' takes {limit}, not {number} "
+                f"({which})"
             )
         if encoders.stream != "joint" and getattr(made, "joints_only", False):
             raise ValueError(
@@ -109,7 +109,7 @@ class ObjectiveConfig(Config):
     def takes_extra(self) -> bool:
         """Whether it takes views beside query and key.
 
-        A registered one may inherit that it does, and have a ``forward`` of its own that does not.
+        A registered objective may inherit ``takes_extra`` and yet have a ``forward`` without them.
         """
         if self.name == MOCO:
             return True
@@ -131,7 +131,7 @@ class ObjectiveConfig(Config):
         encoders: Mapping[str, Encoder],
         generator: torch.Generator,
     ) -> Objective:
-        """The objective on ``encoders``; ``contrast`` are settings of those with queues.
+        """The objective on ``encoders``; ``contrast`` are the settings of objectives with queues.
 
         Raises:
             UserError: if a registered one is no `skelcon.contrast.Objective`, or has parameters

@@ -25,7 +25,7 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 
     Returns:
         (2 B, 1 + 2 B); the loss (eq. 1) is the cross-entropy with the positive in column 0. The
-        row itself and the second place of its positive are minus infinity.
+        columns of the row itself and of its positive are minus infinity.
     """
     B = len(first)
     rows = functional.normalize(torch.cat((first, second)), dim=1)
@@ -39,7 +39,7 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
 class SimCLR(JointEmbedding):
     """NT-Xent over the two views of a batch (algorithm 1).
 
-    Of two representations the rows are those of both, so that negatives are of both as well.
+    With two representations the rows are of both, and so are the negatives.
 
     Args:
         encoders: representation -> its encoder.

@@ -30,7 +30,7 @@ def variance_and_covariance(embeddings: Tensor) -> tuple[Tensor, Tensor]:
 def vicreg(
     first: Tensor, second: Tensor, invariance: float, variance: float, covariance: float
 ) -> Tensor:
-    """Eq. 6, as algorithm 1 of the paper has it: the invariance is a mean over clips and D.
+    """Eq. 6, as in algorithm 1 of the paper: the invariance is a mean over clips and D.
 
     Args:
         first, second: (B, D) of any scale; row i of both is of clip i.
@@ -43,7 +43,7 @@ def vicreg(
 
 
 class VICReg(JointEmbedding):
-    """The sum of three terms, none of which compares clips with each other (eq. 6).
+    """The sum of three terms, none of which compares different clips (eq. 6).
 
     Args:
         encoders: representation -> its encoder.

@@ -1,4 +1,4 @@
-"""Downstream tasks: what trained encoders are evaluated by, most of them frozen, and fine-tuning.
+"""Downstream tasks: the evaluation of trained encoders, frozen or fine-tuned.
 
 The tasks that settings and studies name are in :mod:`skelcon.downstream.tasks`.
 """
@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from skelcon.downstream.embedding import embed
     from skelcon.downstream.features import extract
     from skelcon.downstream.finetune import Finetuning, labelled_subset
-    from skelcon.downstream.linear import linear_evaluation
+    from skelcon.downstream.inputs import Inputs
     from skelcon.downstream.neighbours import nearest_clips, retrieval
     from skelcon.downstream.result import EvaluationResult, scored
     from skelcon.downstream.tasks.base import OneGo, Task
-    from skelcon.downstream.tasks.inputs import Inputs
 
 __all__ = [
     "ClusteringConfig",
@@ -48,7 +47,6 @@ __all__ = [
     "embed",
     "extract",
     "labelled_subset",
-    "linear_evaluation",
     "nearest_clips",
     "retrieval",
     "scored",
@@ -59,14 +57,13 @@ __getattr__ = lazy_exports(
     {
         "EvaluationResult": "skelcon.downstream.result",
         "Finetuning": "skelcon.downstream.finetune",
-        "Inputs": "skelcon.downstream.tasks.inputs",
+        "Inputs": "skelcon.downstream.inputs",
         "OneGo": "skelcon.downstream.tasks.base",
         "Task": "skelcon.downstream.tasks.base",
         "calibrate": "skelcon.downstream.calibration",
         "embed": "skelcon.downstream.embedding",
         "extract": "skelcon.downstream.features",
         "labelled_subset": "skelcon.downstream.finetune",
-        "linear_evaluation": "skelcon.downstream.linear",
         "nearest_clips": "skelcon.downstream.neighbours",
         "retrieval": "skelcon.downstream.neighbours",
         "scored": "skelcon.downstream.result",

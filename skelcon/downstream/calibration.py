@@ -1,8 +1,8 @@
 """Batch-norm statistics of an encoder that was not trained.
 
-A new network has running means of 0 and variances of 1, which is another network than any trained
-one: its layers see inputs of any scale. To compare weights and nothing else, the statistics of
-random weights are estimated on clips, as a training would have done.
+A new network has running means of 0 and variances of 1, whatever the scale of its layers' inputs.
+To compare random with trained weights and nothing else, the statistics of random weights are
+estimated on clips, as a training would have done.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from skelcon.precision import computing
 from skelcon.seeding import generator
 
 CLIPS = 1024
-"""How many clips are used at most: a number of them for each layer passes through the encoder."""
+"""How many clips are used at most; they pass through the encoder once for each batch norm."""
 CROP = CropConfig(l_min=0.5)
 """As the training crops of a linear evaluation (A.1)."""
 BATCH = 256
@@ -31,15 +31,15 @@ BATCH = 256
 def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> None:
     """Set the batch-norm statistics of ``encoder`` to those of one random crop of each clip.
 
-    Layer by layer, each in evaluation mode when those behind it are estimated: afterwards the
-    inputs of every batch norm have, over all crops and in evaluation mode, exactly its running
-    mean and (unbiased) variance.
+    Layer by layer; a layer is in evaluation mode while the layers behind it are estimated.
+    Afterwards the inputs of every batch norm have, over all crops and in evaluation mode, exactly
+    its running mean and (unbiased) variance.
 
     Args:
-        encoder: on the bank's device; its mode stays as it is. What has no batch norm is unchanged.
+        encoder: on the bank's device; its mode does not change, nor an encoder without batch norm.
         bank: the clips.
-        clips: (n,) int64, of the training side; of more than :data:`CLIPS` a random part is used.
-        seed: of the crops and the part.
+        clips: (n,) int64, of the training side; if more than :data:`CLIPS`, a random part is used.
+        seed: of the crops and the random part.
     """
     draws = generator(seed, "calibration")
     order = torch.randperm(len(clips), generator=draws)[:CLIPS]
@@ -61,7 +61,7 @@ def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> Non
 
 
 def _calls(encoder: Encoder, view: Tensor) -> Counter[_BatchNorm]:
-    """How often a view passes each batch norm with statistics, in the order in which it does."""
+    """How often a view passes each batch norm with running statistics, in the order of passing."""
     calls: Counter[_BatchNorm] = Counter()
     norms = [each for each in encoder.modules() if isinstance(each, _BatchNorm)]
     with contextlib.ExitStack() as stack:
@@ -79,7 +79,7 @@ class _LastInputError(Exception):
 
 
 class _Moments:
-    """Number, sum and sum of squares of each channel that a batch norm is given, in float64."""
+    """Number, sum and sum of squares of each channel of a batch norm's inputs, in float64."""
 
     def __init__(self, norm: _BatchNorm) -> None:
         assert norm.running_mean is not None

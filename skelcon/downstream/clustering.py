@@ -1,4 +1,4 @@
-"""Clustering: k-means of features that no label has shaped, compared with the classes."""
+"""Clustering: k-means of the features of frozen encoders, compared with the classes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from torch.nn import functional
 
 from skelcon.downstream.config import ClusteringConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.result import EvaluationResult
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.seeding import derive
 
 
@@ -22,10 +22,10 @@ def clustering(inputs: Inputs, config: ClusteringConfig) -> EvaluationResult:
     """K-means of the test side, on features of unit length, with a cluster for each of its classes.
 
     Returns:
-        ``top1``, the share of clips whose cluster is matched to their class
-        (:func:`matched_classes`), which is what they are predicted to be; ``nmi``, the mutual
+        ``top1``, the share of clips whose cluster is matched to their class; ``nmi``, the mutual
         information of clusters and classes divided by the mean of their entropies; and ``ari``,
-        the adjusted Rand index, which is 0 for clusters at random and may be negative.
+        the adjusted Rand index, about 0 for random clusters and possibly negative. A clip's
+        prediction is the class that its cluster is matched to (:func:`matched_classes`).
     """
     features = inputs.features(inputs.test, config.test_ratio, config.precision)
     points = functional.normalize(features, dim=1).cpu().numpy()
@@ -37,7 +37,7 @@ def clustering(inputs: Inputs, config: ClusteringConfig) -> EvaluationResult:
         random_state=derive(inputs.seed, "clustering") % 2**32,
     )
     with warnings.catch_warnings():
-        # Collapsed features have fewer distinct points than clusters: then clusters stay empty.
+        # Of collapsed features, which have fewer distinct points than clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters = means.fit_predict(points)
     predicted = matched_classes(clusters, labels)
@@ -50,9 +50,9 @@ def clustering(inputs: Inputs, config: ClusteringConfig) -> EvaluationResult:
 
 
 def matched_classes(clusters: NDArray[np.integer], labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The class of each clip's cluster, where each cluster is given a class of its own.
+    """The class of each clip's cluster, where each cluster is matched to one class.
 
-    Of all one-to-one assignments it is the one with the most right clips (Hungarian method).
+    The one-to-one matching with the most correct clips (Hungarian method).
 
     Args:
         clusters: (n,) below the number of distinct ``labels``.

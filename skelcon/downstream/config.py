@@ -16,13 +16,13 @@ BLOCK = 10
 milliseconds."""
 
 FOLDS = 5
-"""Folds of the cross-validation that chooses a weight decay, where there are as many groups."""
+"""Folds of the cross-validation that chooses a weight decay; fewer if there are fewer groups."""
 
 WEIGHT_DECAYS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0001, 0.0)
 """What ``linear.weight_decay: auto`` chooses from, the strongest first."""
 
 CORRUPTIONS = ("noise", "missing", "camera", "speed")
-"""What happens to the test clips of ``robustness``."""
+"""How the test clips of ``robustness`` are corrupted."""
 
 _MIN_FRAMES = "no training crop is shorter than this (64 in the authors' code)"
 _LABELS = "share of the training clips of each class that are labelled"
@@ -30,7 +30,7 @@ _SUBSETS = "random draws of the labelled clips; each is trained on from the star
 
 
 class LinearConfig(Config):
-    """Training of the linear classifier; defaults are A.1's, where silent the authors' code's."""
+    """Training of the linear classifier; defaults are those of A.1, else of the authors' code."""
 
     epochs: int = Field(80, ge=1, description="passes over the training clips")
     lr: float = Field(0.1, gt=0, description="learning rate of SGD")
@@ -48,8 +48,8 @@ class LinearConfig(Config):
     crops: int | None = Field(
         None,
         ge=0,
-        description="random crops of each training clip, taken in turn; a fresh one each epoch "
-        "if not set; 0: the central part that is tested, instead of crops",
+        description="random crops of each training clip, used in turn; not set: a new one each "
+        "epoch; 0: the central part that is tested, instead of crops",
     )
     standardise: bool = Field(
         default=False,
@@ -68,7 +68,7 @@ class LinearConfig(Config):
 
     @property
     def crop(self) -> CropConfig:
-        """Of a training view."""
+        """The crop of a training view."""
         return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
 
     @property
@@ -79,7 +79,7 @@ class LinearConfig(Config):
 
     @property
     def all_labelled(self) -> bool:
-        """Whether it is trained on all training clips: of these there is one draw."""
+        """Whether it is trained on all training clips: then there is one draw only."""
         return self.labels == 1.0
 
     @property
@@ -89,12 +89,12 @@ class LinearConfig(Config):
 
     @property
     def block(self) -> int:
-        """How many epochs of the classifier stand between two checkpoints."""
+        """How many epochs of the classifier there are between two checkpoints."""
         return 1 if self.crops is None else BLOCK
 
     @property
     def blocks(self) -> int:
-        """How many such blocks there are; with ``auto`` each fold is one, and the last fit."""
+        """How many blocks there are; with ``auto`` one for each fold and one for the last fit."""
         return FOLDS + 1 if self.weight_decay == "auto" else -(-self.epochs // self.block)
 
 
@@ -105,20 +105,20 @@ class MLPConfig(LinearConfig):
     lr: float = Field(
         0.01,
         gt=0,
-        description="learning rate of SGD (with the linear's 0.1 thousands of features diverge)",
+        description="learning rate of SGD (with 0.1, as in linear, thousands of features diverge)",
     )
     weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="of SGD")
 
 
 Severities = tuple[Annotated[float, Field(gt=0)], ...]
-"""From mild to strong; with none the corruption is left out."""
+"""From mild to strong; empty leaves the corruption out."""
 
 
 class RobustnessConfig(LinearConfig):
-    """A linear evaluation whose classifier also meets test clips that are not as they were.
+    """A linear evaluation whose classifier is also tested on corrupted clips.
 
-    The training is that of ``linear``; clips are corrupted after they were turned as the encoder
-    sees them.
+    It is trained as in ``linear``. Clips are corrupted after they were turned to the encoder's
+    orientation.
     """
 
     noise: Severities = Field(
@@ -134,7 +134,8 @@ class RobustnessConfig(LinearConfig):
     )
     speed: tuple[Annotated[float, Field(gt=1)], ...] = Field(
         (1.25, 1.5, 2.0),
-        description="so much faster or slower about the clip's middle; the ends are held",
+        description="factors by which clips are faster or slower about their middle; the first and "
+        "the last pose are held",
     )
 
     @property
@@ -158,29 +159,31 @@ class KNNConfig(RetrievalConfig):
     k: int = Field(20, ge=1, description="training clips that vote; at most all of them")
     temperature: Annotated[float, Field(gt=0)] | None = Field(
         0.07,
-        description="a vote counts exp(cosine similarity / temperature); not set: all count alike",
+        description="a vote counts exp(cosine similarity / temperature); not set: each counts 1",
     )
 
 
 class OneShotConfig(RetrievalConfig):
-    """Nearest exemplar, of which each class has one."""
+    """Nearest exemplar; each class has one."""
 
     classes: int | None = Field(
-        None, ge=2, description="of the test side, evenly spaced; all if not set"
+        None, ge=2, description="how many of the test side, evenly spaced; all if not set"
     )
 
 
 class ClusteringConfig(Config):
     """k-means of the test side."""
 
-    restarts: int = Field(10, ge=1, description="starts; the one with the least distances counts")
-    iterations: int = Field(300, ge=1, description="of a start, at most")
+    restarts: int = Field(
+        10, ge=1, description="random starts; the one with the smallest distances counts"
+    )
+    iterations: int = Field(300, ge=1, description="at most, of each start")
     test_ratio: float = Field(0.95, gt=0, le=1, description="the central part of a clip")
     precision: Precision = Field("fp32", description=f"of the encoders: {PRECISION}")
 
 
 class FinetuneConfig(Config):
-    """Joint training of encoder and classifier by Adam; defaults are A.1's, batch the code's."""
+    """Joint training of encoder and classifier by Adam; defaults as for `LinearConfig`."""
 
     epochs: int = Field(50, ge=1, description="passes over the labelled clips")
     lr: float = Field(1e-4, gt=0, description="learning rate of Adam")
@@ -196,7 +199,7 @@ class FinetuneConfig(Config):
 
     @property
     def crop(self) -> CropConfig:
-        """Of a training view."""
+        """The crop of a training view."""
         return CropConfig(l_min=self.l_min, min_frames=self.min_frames)
 
     def lr_at(self, epoch: int) -> float:

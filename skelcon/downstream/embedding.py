@@ -32,10 +32,10 @@ def embed(
     Args:
         encoder: frozen, as :func:`skelcon.load_encoder` returns it.
         dataset: with the joints that the encoder takes, or joints that can be mapped to them.
-        clips: (n,) which of them; all, in file order, by default.
+        clips: (n,) which clips; by default all, in file order.
         ratio: the part of a clip that is used (A.1: 0.95).
         batch: clips of a pass.
-        progress: called with the number of clips done, and of all.
+        progress: called with the number of clips that are done, and of all clips.
 
     Returns:
         (n, feature_size) float32.

@@ -21,8 +21,8 @@ def extract(
 ) -> Tensor:
     """Features of ``clips`` in the order given, the encoders' features concatenated.
 
-    The encoders are in evaluation mode meanwhile, and their state does not change: no
-    gradient, no dropout, no update of batch-norm statistics.
+    The encoders run in evaluation mode, and their state does not change: no gradient, no dropout,
+    no update of batch-norm statistics.
 
     Args:
         encoders: frozen encoders on the clips' device.

@@ -11,7 +11,7 @@ import copy
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,28 +20,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from skelcon import optimisers
-from skelcon.augment import evaluation_view, training_view
-from skelcon.data import ClipBank
+from skelcon.augment import training_view
 from skelcon.downstream.config import FinetuneConfig
-from skelcon.downstream.features import extract
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear import linear_classifier
 from skelcon.downstream.result import EvaluationResult, scored, scores_of
-from skelcon.encoders import Encoder
 from skelcon.precision import autocast, computing
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator, seeded_globally
 
 
 def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Tensor:
-    """Which clips keep their label: the same share of each class, one clip at least.
+    """Which clips keep their label: the same share of each class, at least one clip.
 
-    The draw depends on the arguments alone: everything that is trained with the same seed sees the
-    same clips. A larger share contains a smaller one.
+    The draw depends only on the arguments: all trainings with the same seed see the same clips. A
+    larger share contains a smaller one.
 
     Args:
         labels: (n,) int64 classes of the training clips.
-        share: in (0, 1]; a class of c clips keeps max(1, round(share * c)) of them.
-        seed: the unit's seed.
+        share: in (0, 1]; a class of c clips keeps max(1, round(share * c)).
+        seed: the evaluation's seed.
         subset: the number of the draw.
 
     Returns:
@@ -60,40 +58,23 @@ def labelled_subset(labels: Tensor, share: float, seed: int, subset: int) -> Ten
 class Finetuning:
     """A fine-tuning in progress; call :meth:`run_epoch` until :attr:`done`, then :meth:`result`.
 
-    The subsets of labelled clips follow one another; each starts from the given weights and a new
-    classifier. The randomness of an epoch is derived from the seed, the subset and the epoch's
+    The subsets of labelled clips are trained on in turn, each from the given weights and with a
+    new classifier. The randomness of an epoch is derived from the seed, the subset and the epoch's
     number, so that :meth:`state_dict` between two epochs is all that an exact resume needs.
 
     Args:
-        encoders: the initial weights; copies are trained, all their parameters. The features of
-            several are concatenated (Table 10).
-        bank: the clips, on the device that trains, turned as the encoders see them.
-        train, test: (n,) int64 clips of the two sides.
-        num_classes: the number of classes.
-        frames: T, the frames of a view.
-        config: the training, and the share of labels.
-        seed: the unit's seed.
+        inputs: the clips, and the encoders' initial weights: copies are trained, all their
+            parameters.
+        config: the training, the share of labels and the number of subsets.
 
     Attributes:
         epoch: how many epochs have been run, of all subsets together.
-        encoders, classifier: what is being trained.
+        encoders, classifier: the networks that are trained.
     """
 
-    def __init__(
-        self,
-        encoders: Sequence[Encoder],
-        bank: ClipBank,
-        train: Tensor,
-        test: Tensor,
-        num_classes: int,
-        frames: int,
-        config: FinetuneConfig,
-        seed: int,
-    ) -> None:
-        self.bank, self.config, self.seed = bank, config, seed
-        self._initial = copy.deepcopy(list(encoders))
-        self._train, self._test = train, test
-        self._num_classes, self._frames = num_classes, frames
+    def __init__(self, inputs: Inputs, config: FinetuneConfig) -> None:
+        self.inputs, self.config = inputs, config
+        self._initial = copy.deepcopy(list(inputs.encoders))
         self._logits: list[Tensor] = []
         self._top1_train: list[float] = []
         self.epoch = 0
@@ -112,20 +93,21 @@ class Finetuning:
     def run_epoch(self) -> EpochMetrics:
         """Train one epoch over the labelled clips in a new random order.
 
-        A last batch of a single clip is left out (unless it is the only one): batch norm has no
-        statistics of one clip.
+        A last batch of a single clip is left out, unless it is the only one: batch norm needs at
+        least two clips.
         """
-        with computing(self.config.precision, self.bank.device):
+        with computing(self.config.precision, self.inputs.bank.device):
             return self._run_epoch()
 
     def _run_epoch(self) -> EpochMetrics:
-        config, device = self.config, self.bank.device
+        config, bank = self.config, self.inputs.bank
         started = time.perf_counter()
         subset, epoch = divmod(self.epoch, config.epochs)
         lr = config.lr_at(epoch)
         for group in self._optimiser.param_groups:
             group["lr"] = lr
-        draws = generator(self.seed, f"finetune {subset} epoch {epoch}")
+        seed, device = self.inputs.seed, bank.device
+        draws = generator(seed, f"finetune {subset} epoch {epoch}")
         order = torch.randperm(len(self._clips), generator=draws).to(device)
         batches = torch.split(self._clips[order], config.batch)
         if len(batches) > 1 and len(batches[-1]) == 1 and config.batch > 1:
@@ -134,10 +116,10 @@ class Finetuning:
         hits = torch.zeros((), device=device, dtype=torch.long)
         for encoder in self.encoders:
             encoder.train()
-        with seeded_globally(self.seed, f"finetune {subset} dropout {epoch}"):
+        with seeded_globally(seed, f"finetune {subset} dropout {epoch}"):
             for clips in batches:
-                labels = self.bank.labels[clips]
-                view = training_view(self.bank, clips, config.crop, self._frames, draws)
+                labels = bank.labels[clips]
+                view = training_view(bank, clips, config.crop, self.inputs.frames, draws)
                 with autocast(config.precision, device):
                     features = [encoder(view) for encoder in self.encoders]
                     logits = self.classifier(torch.cat(features, dim=1))
@@ -168,7 +150,7 @@ class Finetuning:
         )
 
     def result(self) -> EvaluationResult:
-        """The last epoch of each subset on the test side.
+        """The result on the test side, after the last epoch of each subset.
 
         Returns:
             The means over the subsets: ``top1`` on the test side, ``top1_train`` on the last
@@ -183,10 +165,10 @@ class Finetuning:
             raise RuntimeError(
                 f"{self.epochs - self.epoch} of {self.epochs} epochs are left to run"
             )
-        labels = self.bank.labels[self._test].cpu()
+        test = self.inputs.test
+        labels = self.inputs.bank.labels[test].cpu()
         runs = [
-            scored(self._test, labels, logits.argmax(dim=1), scores_of(logits))
-            for logits in self._logits
+            scored(test, labels, logits.argmax(dim=1), scores_of(logits)) for logits in self._logits
         ]
         top1 = [run.metrics["top1"] for run in runs]
         metrics = {
@@ -225,18 +207,18 @@ class Finetuning:
 
     def _start_subset(self) -> None:
         """Set up the current subset, or the last one if all are done."""
-        config, device = self.config, self.bank.device
+        config, inputs, device = self.config, self.inputs, self.inputs.bank.device
         subset = min(self.epoch, self.epochs - 1) // config.epochs
-        labels = self.bank.labels[self._train]
-        self._clips = self._train[labelled_subset(labels, config.labels, self.seed, subset)]
+        labels = inputs.bank.labels[inputs.train]
+        self._clips = inputs.train[labelled_subset(labels, config.labels, inputs.seed, subset)]
         # A copied GRU has its weights scattered in memory; `to` makes them contiguous.
         self.encoders = [
             copy.deepcopy(encoder).requires_grad_().to(device) for encoder in self._initial
         ]
         self.classifier = linear_classifier(
             sum(encoder.feature_size for encoder in self.encoders),
-            self._num_classes,
-            generator(self.seed, f"finetune {subset} classifier"),
+            inputs.num_classes,
+            generator(inputs.seed, f"finetune {subset} classifier"),
             device,
         )
         trained = (*self.encoders, self.classifier)
@@ -247,10 +229,8 @@ class Finetuning:
 
     def _tested(self) -> Tensor:
         """(n, classes) logits of the test clips, on the CPU."""
-        ratio, frames = self.config.test_ratio, self._frames
-        features = extract(
-            self.encoders, self._test, lambda some: evaluation_view(self.bank, some, ratio, frames)
-        )
+        trained = replace(self.inputs, encoders=self.encoders)
+        features = trained.features(trained.test, self.config.test_ratio)
         with torch.no_grad():
             logits: Tensor = self.classifier(features)
         return logits.cpu()

@@ -1,4 +1,4 @@
-"""A classifier with a hidden layer on a frozen encoder: what is there, but not linearly."""
+"""A classifier with a hidden layer on a frozen encoder: finds what is not linearly separable."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ class MLPEvaluation(SGDEvaluation):
 
     task = "mlp"
 
-    def _new_classifier(self, features: int, num_classes: int) -> nn.Module:
+    def _new_classifier(self, features: int) -> nn.Module:
         """Hidden weights from N(0, 2 / features), output weights from N(0, 0.01^2), zero biases."""
         assert isinstance(self.config, MLPConfig)
-        draws, hidden = generator(self.seed, "mlp"), self.config.hidden
-        first = linear_classifier(features, hidden, draws, self.bank.device)
+        inputs, hidden = self.inputs, self.config.hidden
+        draws, device = generator(inputs.seed, "mlp"), inputs.bank.device
+        first = linear_classifier(features, hidden, draws, device)
         with torch.no_grad():
             first.weight.mul_(100 * math.sqrt(2 / features))
-        last = linear_classifier(hidden, num_classes, draws, self.bank.device)
+        last = linear_classifier(hidden, inputs.num_classes, draws, device)
         return nn.Sequential(first, nn.ReLU(), last)

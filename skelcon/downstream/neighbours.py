@@ -2,57 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from skelcon.augment import evaluation_view
-from skelcon.data import ClipBank
 from skelcon.downstream.config import RetrievalConfig
-from skelcon.downstream.features import extract
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.result import EvaluationResult, scored
-from skelcon.encoders import Encoder
 from skelcon.precision import computing
 
 
-def retrieval(
-    encoders: Sequence[Encoder],
-    bank: ClipBank,
-    train: Tensor,
-    test: Tensor,
-    frames: int,
-    config: RetrievalConfig,
-) -> EvaluationResult:
-    """Give each ``test`` clip the class of its nearest ``train`` clip; nothing is trained.
+def retrieval(inputs: Inputs, config: RetrievalConfig) -> EvaluationResult:
+    """Give each test clip the class of its nearest training clip; nothing is trained.
 
     (The authors' retrieval runs with dropout and batch statistics on; here both are off.)
 
     Args:
-        encoders: frozen; of several the features are concatenated.
-        bank: the clips, turned as the encoders see them.
-        train, test: (n,) int64 clips of the two sides.
-        frames: T, the frames of a view.
+        inputs: the clips of both sides, and frozen encoders.
         config: which part of a clip is used.
 
     Returns:
         ``top1`` on the test side; also as ``nn_top1``, which linear evaluation calls it.
     """
-
-    def seen(clips: Tensor) -> Tensor:
-        return extract(
-            encoders,
-            clips,
-            lambda some: evaluation_view(bank, some, config.test_ratio, frames),
-            precision=config.precision,
+    labels = inputs.bank.labels
+    with computing("fp32", inputs.bank.device):  # all but the encoders
+        queries, gallery = (
+            inputs.features(clips, config.test_ratio, config.precision)
+            for clips in (inputs.test, inputs.train)
         )
-
-    with computing("fp32", bank.device):  # but for what the encoders do
-        predicted = nearest_labels(seen(test), seen(train), bank.labels[train])
-    result = scored(test, bank.labels[test], predicted)
+        predicted = nearest_labels(queries, gallery, labels[inputs.train])
+    result = scored(inputs.test, labels[inputs.test], predicted)
     result.metrics["nn_top1"] = result.metrics["top1"]
     return result
 
@@ -85,8 +66,7 @@ def vote(
         k: how many vote.
         temperature: a row with the cosine similarity s has the weight :math:`e^{s/\tau}` (as in
             Wu et al. 2018, Unsupervised feature learning via non-parametric instance
-            discrimination). None: all have one vote, and of equally many the nearest row's label
-            wins.
+            discrimination). None: each has one vote; the nearest row decides a tie.
 
     Returns:
         (n,) labels.
@@ -113,7 +93,7 @@ def nearest_clips(
     """The rows of ``gallery`` (n, D) most similar to ``query`` (D,), nearest first.
 
     Returns:
-        The rows, and their cosine similarities, each (min(k, n),). Equal ones are in row order.
+        The rows, and their cosine similarities, each (min(k, n),). Ties are in row order.
     """
     unit = functional.normalize(torch.from_numpy(gallery), dim=1)
     cosines = unit @ functional.normalize(torch.from_numpy(query), dim=0)

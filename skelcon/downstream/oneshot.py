@@ -1,4 +1,4 @@
-"""Which clip stands for a class that is known from one clip alone."""
+"""The exemplars of one-shot recognition: the one clip from which a class is known."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import torch
 from torch import Tensor
 
 from skelcon.data.importers.ntu_facts import EXEMPLARS
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 from skelcon.seeding import generator
 
 
 def exemplars(inputs: Inputs, classes: int | None) -> tuple[Tensor, Tensor]:
     """An exemplar of each class, and the clips that are compared with them.
 
-    Of a class without training clips it is the official one of NTU RGB+D 120, if that is among the
-    test clips, and otherwise drawn from these by the seed; it is not tested. Of a class with
-    training clips it is drawn from them.
+    The exemplar of a class with training clips is drawn from them. Of a class without, it is the
+    official one of NTU RGB+D 120 if that is among the test clips, and otherwise drawn from the test
+    clips; it is not tested then.
 
     Args:
         inputs: the clips of both sides.

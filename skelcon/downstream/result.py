@@ -18,8 +18,8 @@ class EvaluationResult:
         metrics: name -> value; accuracies are fractions.
         clips, labels: (n,) int64 over the test clips, in file order.
         predictions: (n,) int64; (subsets, n) from a task that ran on several subsets.
-        scores: (n, classes) float32 logarithms of the probabilities of the classes, or (subsets, n,
-            classes); None of a task without.
+        scores: (n, classes) float32 log-probabilities of the classes, or (subsets, n, classes);
+            None if the task has none.
     """
 
     metrics: dict[str, float]
@@ -44,8 +44,8 @@ def scored(
 
 
 def scores_of(logits: Tensor) -> Tensor:
-    """What is kept of logits (n, classes): log-probabilities, in float32.
+    """Log-probabilities of logits (n, classes), in float32.
 
-    (In float16 classes that an encoder hardly tells apart would be equal.)
+    In float16 the scores of classes that an encoder hardly separates would be equal.
     """
     return functional.log_softmax(logits.float(), dim=1)

@@ -1,4 +1,4 @@
-"""A linear classifier on clips that are not as they were trained on: noise, missing joints, ..."""
+"""A linear classifier on corrupted test clips: noise, missing joints, ..."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ Corruption = Callable[[Tensor, float, ClipBank, torch.Generator], Tensor]
 
 
 def noise(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
-    """Each coordinate of a joint that is present gets a normal draw of that standard deviation."""
+    """Add normal noise of that standard deviation to each coordinate of a joint that is present."""
     config = GaussianNoiseConfig(p=1, std=severity)
     return strong.gaussian_noise(view, config, bank.layout, draws)
 
 
 def missing(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
-    """That share of the joints is missing in all bodies and frames: one at least, and never all."""
+    """That share of the joints is missing in all bodies and frames: at least one, never all."""
     B, V = len(view), view.shape[3]
     lost = subset(B, V, max(1, min(V - 1, round(severity * V))), draws)
     return view.masked_fill(lost.to(view.device)[:, None, None, :, None], 0)
 
 
 def camera(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
-    """A turn by so many degrees about the vertical axis, to the left or to the right."""
+    """Turn by so many degrees about the vertical axis, to the left or to the right."""
     angle = _sides(len(view), draws) * math.radians(severity)
     return torch.bmm(view.flatten(1, 3), strong.turn(bank.up_axis, angle).to(view)).view(view.shape)
 
 
 def speed(view: Tensor, severity: float, bank: ClipBank, draws: torch.Generator) -> Tensor:
-    """So many times faster, or slower, about the middle; the first and the last pose are held."""
+    """So many times faster or slower, about the middle; the first and the last pose are held."""
     rate = torch.exp(_sides(len(view), draws) * math.log(severity))
     return strong.at_rate(view, rate, bank.layout)
 
@@ -62,34 +62,36 @@ stays absent."""
 
 
 class _Corrupted(LinearEvaluation):
-    """With the accuracy on corrupted test clips beside that on the clips as they are."""
+    """Also measures the accuracy on corrupted test clips."""
 
     task = "robustness"
 
     @torch.no_grad()
     def _evaluated(self, top1_train: float) -> EvaluationResult:
-        """``top1_noise`` and the others: each the mean over the severities.
+        """Adds ``top1_noise`` and so on, each the mean over the severities.
 
-        Clips in 2D are not turned: there is no depth.
+        Clips in 2D cannot be turned.
         """
         assert isinstance(self.config, RobustnessConfig)
         result = super()._evaluated(top1_train)
+        planar = self.inputs.bank.layout.dimensions == 2
         for kind, severities in self.config.severities.items():
-            if severities and not (kind == "camera" and self.bank.layout.dimensions == 2):
+            if severities and not (kind == "camera" and planar):
                 hits = [self._top1(kind, severity) for severity in severities]
                 result.metrics[f"top1_{kind}"] = statistics.fmean(hits)
         return result
 
     def _top1(self, kind: str, severity: float) -> float:
-        draws = generator(self.seed, f"robustness {kind} {severity}")
+        inputs, bank = self.inputs, self.inputs.bank
+        draws = generator(inputs.seed, f"robustness {kind} {severity}")
 
         def view(clips: Tensor) -> Tensor:
-            seen = evaluation_view(self.bank, clips, self.config.test_ratio, self._frames)
-            return KINDS[kind](seen, severity, self.bank, draws)
+            seen = evaluation_view(bank, clips, self.config.test_ratio, inputs.frames)
+            return KINDS[kind](seen, severity, bank, draws)
 
-        features = self._extract(self._test, view)
+        features = self._extract(inputs.test, view)
         predicted = self.classifier(self._normed(features)).argmax(dim=1)
-        return scored(self._test, self.bank.labels[self._test], predicted).metrics["top1"]
+        return scored(inputs.test, bank.labels[inputs.test], predicted).metrics["top1"]
 
 
 class RobustSGD(_Corrupted, SGDEvaluation):

@@ -11,22 +11,22 @@ import numpy as np
 import torch
 
 from skelcon.downstream.finetune import labelled_subset
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.result import EvaluationResult, scored
 from skelcon.downstream.tasks.base import Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.pretrain import EpochMetrics
 
 
 class SubsetEvaluation:
-    """Evaluations that follow one another, each on its own draw of the labelled clips.
+    """Evaluations in turn, each on its own draw of the labelled clips.
 
-    The draws are those of fine-tuning with the same seed (:func:`labelled_subset`).
+    Fine-tuning with the same seed uses the same draws (:func:`labelled_subset`).
 
     Args:
-        inputs: what is evaluated; of its training clips a share is labelled.
+        inputs: what is evaluated; a share of its training clips is labelled.
         share: of the clips of each class, in (0, 1].
         subsets: how many draws.
-        start: an evaluation of one draw's inputs, at its start.
+        start: from the inputs of one draw to an evaluation at its start.
 
     Attributes:
         epoch: how many epochs have been run, of all draws together.
@@ -43,7 +43,7 @@ class SubsetEvaluation:
 
     @property
     def epochs(self) -> int:
-        """Of all draws together; each has as many."""
+        """Epochs of all draws together; each draw has equally many."""
         return self._subsets * self._current.epochs
 
     @property
@@ -62,7 +62,7 @@ class SubsetEvaluation:
         return metrics
 
     def result(self) -> EvaluationResult:
-        """Of each draw on the test side.
+        """The result on the test side, after the last draw.
 
         Returns:
             The means over the draws of all metrics, and ``labelled``, the number of labelled clips.
@@ -89,7 +89,7 @@ class SubsetEvaluation:
         return replace(first, metrics=metrics, predictions=predictions, scores=scores)
 
     def state_dict(self) -> dict[str, Any]:
-        """What is done, and the state of the current draw's evaluation."""
+        """The results so far, and the state of the current draw's evaluation."""
         done = []
         for result in self._results:
             arrays = {"predictions": result.predictions, "scores": result.scores}

@@ -17,7 +17,7 @@ from skelcon.errors import UserError
 from skelcon.precision import PRECISION, Precision
 
 DEFAULT_RATE = "default"
-"""Names the rate of a representation that has none of its own."""
+"""The key of the rate for representations that have none of their own."""
 
 
 class OptimiserConfig(Config):
@@ -26,8 +26,8 @@ class OptimiserConfig(Config):
     name: Literal["sgd", "adamw"] = Field("sgd", description="sgd (the paper) or adamw")
     lr: PositiveFloat | dict[str, PositiveFloat] = Field(
         0.01,
-        description="learning rate: of all, or of each representation by its name, and of those "
-        "without one by 'default'",
+        description="learning rate: one number, or a mapping from representations to theirs, in "
+        "which 'default' is for all others",
     )
     momentum: float = Field(0.9, ge=0, lt=1, description="of sgd (the authors' code)")
     weight_decay: float = Field(1e-4, ge=0, description="on all parameters")
@@ -50,7 +50,7 @@ class OptimiserConfig(Config):
         return lr * warm * math.prod(0.1 for at in self.milestones if epoch >= at)
 
     def of(self, representations: Sequence[str]) -> OptimiserConfig:
-        """With the rates of these representations only; a single number, if they are all alike.
+        """With the rates of these representations only; a single number if they are all equal.
 
         >>> OptimiserConfig(lr={"img": 0.1, "seq": 0.2, "stg": 0.1}).of(["img", "stg"]).lr
         0.1
@@ -88,15 +88,15 @@ class PretrainConfig(Config):
         1.0,
         gt=0,
         le=1,
-        description="share of the training clips that pre-train, drawn by the seed without their "
-        "labels",
+        description="share of the training clips that is used, drawn by the seed without looking "
+        "at labels",
     )
     precision: Precision = Field("fp32", description=PRECISION)
     monitor: int | None = Field(
         None,
         ge=1,
-        description="every so many epochs, log the accuracy of a nearest neighbour across the "
-        "groups of the training clips; trains the same weights",
+        description="log the accuracy of a nearest neighbour across the groups of the training "
+        "clips every so many epochs; the weights stay the same",
     )
 
     @model_validator(mode="before")
@@ -119,7 +119,7 @@ class PretrainConfig(Config):
     def _with_its_own_rates(
         cls, optimiser: OptimiserConfig, info: ValidationInfo
     ) -> OptimiserConfig:
-        names = info.data.get("representations")  # none where they are wrong themselves
+        names = info.data.get("representations")  # None if they are invalid
         return optimiser.of(names) if names else optimiser
 
     @model_validator(mode="after")
@@ -133,7 +133,7 @@ class PretrainConfig(Config):
             encoder = self.encoders.chosen(name).component.name
             if encoder == "hcn" and self.encoders.frames % 16:
                 raise ValueError(
-                    f"encoders.frames must be a multiple of 16 for {name} (HCN halves it)"
+                    f"encoders.frames must be a multiple of 16 for {name}: HCN halves them 4 times"
                 )
         return self
 
@@ -141,8 +141,8 @@ class PretrainConfig(Config):
     def _takes_its_views(self) -> Self:
         if self.views.extra and not self.objective.takes_extra:
             raise ValueError(
-                f"views.extra: objective '{self.objective.name}' takes a query and a key view "
-                f"alone; {MOCO}, for one, takes more"
+                f"views.extra: objective '{self.objective.name}' takes only a query and a key "
+                f"view; {MOCO} takes more"
             )
         return self
 
@@ -152,11 +152,11 @@ class PretrainConfig(Config):
         return self.views.policies(self.augment)
 
     def clips_of(self, train: int) -> int:
-        """How many of ``train`` training clips pre-train."""
+        """How many of ``train`` training clips are used."""
         return share_of(train, self.share)
 
     def resolved(self) -> dict[str, Any]:
-        """All that determines the outcome: everything in use, in full, and nothing else."""
+        """Everything that determines the outcome: each option that is used, and no other."""
         values = self.model_dump(mode="json")
         query, key, *extra = (policy.resolved() for policy in self.policies)
         if query == key and not extra:
@@ -187,17 +187,17 @@ class PretrainConfig(Config):
 
 
 def share_of(clips: int, share: float) -> int:
-    """How many of ``clips`` a share of them is; one at least."""
+    """How many clips a share of ``clips`` is; at least one."""
     return max(1, round(share * clips))
 
 
 def check_batch(config: PretrainConfig, clips: int, where: str = "") -> None:
-    """:class:`UserError` if a batch takes more than the ``clips`` of which a share pre-trains.
+    """:class:`UserError` if a batch is larger than the number of clips that are used.
 
     Args:
-        config: of the pre-training.
-        clips: of the training side.
-        where: whose clips they are, such as ``'ntu60', xview``.
+        config: the pre-training's, with its share.
+        clips: how many the training side has.
+        where: data set and protocol for the message, such as ``'ntu60', xview``.
     """
     trained = config.clips_of(clips)
     if trained < config.batch:

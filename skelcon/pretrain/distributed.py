@@ -7,7 +7,7 @@ of floating-point sums differs. All ranks hold the same parameters, statistics a
 bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
 
 A registered encoder that looks across a batch by other means than torch's batch norm and dropout
-modules sees the rows of its rank alone, and so does an objective that does not call its ``gather``.
+modules sees only the rows of its rank; so does an objective that does not call its ``gather``.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TIMEOUT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """The processes that train one model, seen from one; use it inside :func:`process_group`.
+    """The processes that train one model, as one of them sees it, inside :func:`process_group`.
 
     Attributes:
         rank: which process this is, from 0.
@@ -60,7 +60,7 @@ class ProcessGroup:
         return torch.cat(parts)
 
     def gather(self, rows: Tensor) -> Tensor:
-        """As :meth:`all_gather`, with gradient: of what each rank makes of all rows."""
+        """As :meth:`all_gather`, with gradient."""
         gathered: Callable[[Tensor, ProcessGroup], Tensor] = _Gathered.apply
         return rows if self.world_size == 1 else gathered(rows, self)
 
@@ -124,7 +124,7 @@ def process_group(
         group: the rank and the world size of this process; every rank must call.
         rendezvous: a file that does not exist yet, the same for all ranks.
         device: where this process trains.
-        timeout: seconds after which a collective fails that a rank does not take part in.
+        timeout: seconds that a collective waits for a rank that does not take part.
     """
     loopback = next((n for _, n in socket.if_nameindex() if n.startswith("lo")), "lo")
     for library in ("GLOO", "NCCL"):
@@ -143,11 +143,9 @@ def process_group(
 
 
 def synchronised(model: nn.Module, group: ProcessGroup) -> nn.Module:
-    """Let what looks across a batch in ``model``, layers and losses, look across all ranks'.
+    """Let layers and losses of ``model`` that look across a batch look across all ranks, in place.
 
-    In place.
-
-    Parameters, buffers and their names stay what they are.
+    Parameters, buffers and their names stay the same.
     """
     if group.world_size > 1:
         if isinstance(model, Objective):
@@ -170,12 +168,12 @@ def _synchronise(module: nn.Module, group: ProcessGroup, distinct: _SyncBodies |
 
 
 class _SyncBodies(DistinctBodies):
-    """One absent body for all ranks; keeps where the rows that are computed belong.
+    """One absent body for all ranks; remembers which rows of the whole batch a rank computes.
 
     Each rank that has an absent body computes it, as the last row of the whole batch.
 
     Attributes:
-        rows: (n,) where this rank's rows are in the whole batch; None if all are computed.
+        rows: (n,) the positions of this rank's rows in the whole batch; None if all are computed.
         total: rows of the whole batch, those of absent bodies counted once.
         weights: (n,) the weight of each row; over all ranks they sum to ``total``.
     """
@@ -227,7 +225,7 @@ class _SyncDropout(nn.Module):
         return x * mask
 
     def _drawn(self, x: Tensor, total: int) -> Tensor:
-        """By torch's own functions: a GPU has other ways to draw than the CPU."""
+        """By torch's own functions, as a GPU draws in another way than the CPU."""
         if self._whole:
             return torch.dropout(x.new_ones(total, *x.shape[1:]), self._p, train=True)
         ones = x.new_ones(total, x.shape[1], *[1] * (x.dim() - 2))

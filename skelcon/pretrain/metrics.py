@@ -9,17 +9,17 @@ from dataclasses import dataclass
 class EpochMetrics:
     """One epoch: means over its clips, and its speed in clips per second.
 
-    In a pre-training a clip is seen in all its views, and ``top1`` is the contrast's: how often
-    the key of the same clip is the most similar; None where the objective ranks nothing. The fields
-    with a default are of pre-trainings alone, and None where there is no number.
+    In a pre-training ``top1`` is the contrast's: how often the key of the same clip is the most
+    similar; None if the objective ranks nothing. The fields with a default are for pre-trainings
+    only, and None where there is no number.
 
     Attributes:
-        lr: the learning rate; of several the highest.
-        chance: ``top1`` of embeddings that know nothing.
+        lr: the learning rate; if there are several, the highest.
+        chance: ``top1`` of random embeddings.
         alignment, uniformity, effective_rank: see :mod:`skelcon.contrast.diagnosis`.
         nn_top1: how often the nearest training clip of another group has the clip's own label;
-            of several representations the mean (see ``pretrain.monitor``).
-        nn_top1_start: the same before the first step, in the first epoch.
+            the mean over the representations (see ``pretrain.monitor``).
+        nn_top1_start: the same before the first step; only in the first epoch.
     """
 
     epoch: int

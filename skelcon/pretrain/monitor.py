@@ -1,4 +1,4 @@
-"""A nearest neighbour among the clips that train, while they train: the test side is never read."""
+"""The accuracy of a nearest neighbour among the training clips, measured during training."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def accuracy_across_groups(features: Tensor, labels: Tensor, groups: Tensor) -> 
 class Monitor:
     """Measures encoders by :func:`accuracy_across_groups`; draws nothing and changes nothing.
 
-    In distributed training every rank has to call it, as encoders may talk to the other ranks in
-    each pass; all of them see all clips.
+    The test side is never read. In distributed training every rank has to call it, with all clips:
+    encoders may communicate with the other ranks in each pass.
 
     Args:
         bank: the clips.
-        clips: (n,) int64 which of them train, on their device.
+        clips: (n,) int64 the training clips, on the bank's device.
         groups: (n,) the subject, camera or setup of each.
         frames: T, the frames of a view.
     """
@@ -68,8 +68,8 @@ class Monitor:
 
         Args:
             encoders: those of a training in progress.
-            calibrate: estimate the statistics of batch norms anew, on the same clips and in
-                copies. Encoders that have seen no clip are other networks without that.
+            calibrate: estimate the batch-norm statistics on the same clips first, in copies: for
+                encoders before their first step, whose statistics describe no data.
         """
         found = [self._of(_calibrated(e, self._views()) if calibrate else e) for e in encoders]
         return sum(found) / len(found)

@@ -1,4 +1,4 @@
-"""How a training in progress is shown: a bar where something can be redrawn, else a few lines."""
+"""Shows a training in progress: a bar on a terminal or in a notebook, else a few lines."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ if TYPE_CHECKING:
     from skelcon.pretrain.metrics import EpochMetrics
 
 LINES = 10
-"""About so many lines where there is no terminal and no notebook."""
+"""About how many lines, without a terminal and a notebook."""
 
 
 @contextlib.contextmanager
 def shown(
     epochs: int, done: int = 0, console: Console | None = None
 ) -> Iterator[Callable[[EpochMetrics], None]]:
-    """Show a training in this block; gives what takes the metrics of each epoch.
+    """Show a training while this block runs; yields a function to call with each epoch's metrics.
 
     Args:
-        epochs: how many there are.
-        done: how many have been run before.
-        console: where; standard output if not set.
+        epochs: how many there are in all.
+        done: how many were run before.
+        console: where to show it; standard output if not set.
     """
     console = console or rich.get_console()
     if not (console.is_terminal or console.is_jupyter):
@@ -48,16 +48,16 @@ def shown(
 
         yield line
         return
-    # The spinner turns and the time runs while an epoch takes its minutes.
+    # Spinner and time show that it is alive while an epoch takes minutes.
     columns = SpinnerColumn(), TextColumn("epoch"), MofNCompleteColumn(), BarColumn()
-    text = TextColumn("{task.fields[found]}")
+    text = TextColumn("{task.fields[metrics]}")
     with Progress(
         *columns, TimeElapsedColumn(), TimeRemainingColumn(), text, console=console
     ) as bar:
-        task = bar.add_task("", total=epochs, completed=done, found="starting")
+        task = bar.add_task("", total=epochs, completed=done, metrics="starting")
 
         def redraw(metrics: EpochMetrics) -> None:
-            bar.update(task, completed=metrics.epoch + 1, found=_in_words(metrics))
+            bar.update(task, completed=metrics.epoch + 1, metrics=_in_words(metrics))
 
         yield redraw
 

@@ -1,4 +1,4 @@
-"""Self-supervised pre-training; interrupted and resumed it gives the same bits."""
+"""Self-supervised pre-training; resumed after an interruption it gives the same bits."""
 
 from __future__ import annotations
 
@@ -33,16 +33,17 @@ class Pretraining:
 
     Args:
         bank: the clips, on the device that trains.
-        clips: (n,) the training side, of which ``config.share`` trains.
+        clips: (n,) the training side, of which the share ``config.share`` is used.
         layout: their skeleton.
         config: the pre-training.
         seed: the unit's seed.
-        group: the processes that train it together; every rank makes this same call.
-        groups: (n,) the subject, camera or setup of each clip, for ``config.monitor``: without at
-            least two of them nothing is monitored.
+        group: the processes that train it together; every rank makes the same call.
+        groups: (n,) the subject, camera or setup of each clip, for ``config.monitor``: with fewer
+            than two of them nothing is monitored.
 
     Raises:
-        UserError: if there are fewer clips than a batch needs, or a batch cannot be divided.
+        UserError: if there are fewer clips than a batch needs, or if a batch cannot be divided
+            among the processes.
     """
 
     def __init__(
@@ -93,10 +94,10 @@ class Pretraining:
         return len(self._clips) // self.config.batch
 
     def run(self, *, progress: bool = False) -> list[EpochMetrics]:
-        """Train all epochs that are left; gives the metrics of each.
+        """Train all epochs that are left; returns the metrics of each.
 
         Args:
-            progress: show that it is alive: a bar on a terminal and in a notebook, else some lines.
+            progress: show a bar on a terminal or in a notebook, else some lines.
         """
         found: list[EpochMetrics] = []
         with shown(self.epochs, self.epoch) if progress else contextlib.nullcontext() as show:
@@ -193,7 +194,7 @@ class Pretraining:
 
 
 def _drawn(clips: int, config: PretrainConfig, seed: int) -> NDArray[np.int64]:
-    """(m,) positions of the clips that train, ascending; a larger share contains a smaller one."""
+    """(m,) ascending positions of the clips that are used; larger shares contain smaller ones."""
     order = torch.randperm(clips, generator=generator(seed, "share"))
     found: NDArray[np.int64] = order[: config.clips_of(clips)].sort().values.numpy()
     return found

@@ -28,7 +28,7 @@ def save_encoders(
     layout: SkeletonLayout,
     bodies: int,
 ) -> None:
-    """Write query encoders, without their projection heads, whole or not at all."""
+    """Write query encoders, without their projection heads; the file is whole or not there."""
     tensors = {
         f"{name}.{key}": value.detach().cpu().contiguous()
         for name, encoder in encoders.items()
@@ -55,7 +55,7 @@ def save_encoders(
 def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     """The encoders in a file of :func:`save_encoders`, on the CPU, and their configuration.
 
-    Plugins that they need must be loaded before: a file of weights never runs code by itself.
+    Plugins that they need must be loaded before: a weights file never runs code.
 
     Raises:
         UserError: if the file is missing, is not a weights file of skelcon, or needs a plugin that
@@ -72,7 +72,12 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
     _check_plugins(path, header.get("plugins", []))
     try:
         return _built(header, tensors)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:  # its header does not fit
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # the header does not fit the code
         reason = " ".join(str(error).split())
         raise UserError(
             f"'{path}' has weights that this version of skelcon cannot use ({reason})"
@@ -83,7 +88,7 @@ class Cell(Protocol):
     """A line of a table's cells (`ablation.load_cells`): a pandas Series, or a mapping."""
 
     def __getitem__(self, name: str, /) -> Any:
-        """``weights`` are the files of what was pre-trained, by representation."""
+        """``weights`` maps representations to the weights files of their pre-trainings."""
 
 
 def load_encoder(path: Path | str | Cell, representation: str | None = None) -> Encoder:
@@ -95,13 +100,12 @@ def load_encoder(path: Path | str | Cell, representation: str | None = None) -> 
 
     Args:
         path: a ``weights.safetensors``, a directory that holds one, or a line of
-            ``ablation.load_cells``: then the encoder that its value was measured with.
+            ``ablation.load_cells``, which names the encoder that its value was measured with.
         representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
 
     Raises:
-        UserError: if the file is missing or is not a weights file of skelcon, or does not hold the
-            representation, or holds several and none is given, or nothing was pre-trained for the
-            line.
+        UserError: if the file is missing or is no weights file of skelcon; if it does not hold the
+            representation, or holds several and none is given; or if the line has no pre-training.
     """
     if not isinstance(path, (str, Path)):
         path, representation = _of_cell(path, representation)
@@ -123,7 +127,7 @@ def _of_cell(cell: Cell, representation: str | None) -> tuple[str, str]:
     weights: Mapping[str, str] | None = cell["weights"]
     where = f"row '{cell['row']}', column '{cell['column']}'"
     if not weights:
-        raise UserError(f"{where}: nothing was pre-trained for it, there are no weights")
+        raise UserError(f"{where}: nothing was pre-trained for it, so there are no weights")
     if representation is None and len(weights) > 1:
         raise UserError(f"{where} has several encoders: choose one of {', '.join(weights)}")
     name = representation or next(iter(weights))
@@ -150,7 +154,7 @@ def _built(
 
 
 def _check_plugins(path: Path, needed: Sequence[Mapping[str, str]]) -> None:
-    """UserError unless the registered components that a file needs are loaded, in its version."""
+    """UserError unless the registered components that a file needs are loaded in its version."""
     registries: dict[str, Registry[Any]] = {r.kind: r for r in (ENCODERS, REGISTERED, STREAMS)}
     for need in needed:
         what, registry = f"{need['kind']} '{need['name']}'", registries[need["kind"]]

@@ -140,7 +140,7 @@ def test_a_figure_is_matplotlibs_or_says_why_there_is_none(
         ("interval", {}, "unknown figure 'interval': did you mean 'intervals'"),
         ("tsne", {}, "tsne does not apply to 'tiny': it needs the data set itself"),
         ("confusion", {"row": "nome"}, "did you mean 'none'"),
-        ("tsne", {"data": eight}, "the study was made on"),
+        ("tsne", {"data": eight}, "the table was made from"),
     ):
         with pytest.raises(UserError, match=message):
             ablation.figure(results, "tiny", kind, **how)

@@ -248,7 +248,7 @@ columns:
     reasons = printed(plan, cells_frame(plan, store)).set_index("column")["reason"].to_dict()
     assert reasons == {
         "noise": "",
-        "camera": "not applicable: clips in 2D are not turned",
+        "camera": "not applicable: clips in 2D cannot be turned",
         "speed": "not applicable: robustness.speed is empty",
         "spread": "not applicable: linear does not measure top1_std with these settings",
     }

@@ -47,6 +47,7 @@ from skelcon.data import (
     SkeletonDataset,
     open_or_import,
 )
+from skelcon.downstream import Inputs
 from skelcon.downstream.linear import LinearEvaluation, kind_of
 from skelcon.encoders import Encoder, bigru
 from skelcon.presets import preset_tree, resolve_with_preset
@@ -129,10 +130,11 @@ def work_of(
         return Pretraining(bank, clips, dataset.layout, config, seed).run_epoch, 1
     encoders = [Encoder(config.representations[0], config.encoders, dataset.layout, 2)]
     linear = settings.of("linear")
-    arguments = (chosen, chosen[:1], dataset.num_classes, config.encoders.frames, linear, seed)
+    frames, groups = config.encoders.frames, torch.zeros_like(chosen)
+    inputs = Inputs(encoders, bank, chosen, chosen[:1], dataset.num_classes, frames, seed, groups)
 
     def evaluation() -> LinearEvaluation:
-        return kind_of(linear)(encoders, bank, *arguments)
+        return kind_of(linear)(inputs, linear)
 
     if not case.endswith("-kept"):
         return evaluation().run_epoch, 4

@@ -28,8 +28,9 @@ from torch.utils import backend_registration
 from skelcon.augment import evaluation_view
 from skelcon.data import ClipBank
 from skelcon.data.synthetic import open_embedded
-from skelcon.downstream import LinearConfig
-from skelcon.downstream.linear import linear_evaluation
+from skelcon.downstream import Inputs, LinearConfig
+from skelcon.downstream.linear import SGDEvaluation
+from skelcon.downstream.tasks import completed
 from skelcon.precision import Precision, autocast
 from skelcon.pretrain import PretrainConfig, Pretraining
 
@@ -164,7 +165,8 @@ def main() -> None:
         with mode, _Reads() as reads:
             clips = torch.arange(16, device=there.device)
             probe, classes = LinearConfig(epochs=2, batch=8), dataset.num_classes
-            linear_evaluation([encoder], there, clips, clips, classes, 16, probe, seed=0)
+            inputs = Inputs([encoder], there, clips, clips, classes, 16, 0, torch.zeros_like(clips))
+            completed(SGDEvaluation(inputs, probe))
         print(json.dumps({"what": f"linear {name}", "waits": dict(reads.where)}), flush=True)
     # (Of autocast this device has the switch alone.)
     switch = torch.library.Library("_", "IMPL", "AutocastPrivateUse1")

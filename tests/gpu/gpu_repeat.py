@@ -10,8 +10,7 @@ import torch
 from gpu_cases import CASES, CLASSES, Task, bank_of, digest, precisions, pretrain_config
 from gpu_page import Row
 
-from skelcon.downstream import FinetuneConfig, LinearConfig
-from skelcon.downstream.finetune import Finetuning
+from skelcon.downstream import FinetuneConfig, Finetuning, Inputs, LinearConfig
 from skelcon.downstream.linear import kind_of
 from skelcon.encoders import Encoder
 from skelcon.pretrain import Pretraining
@@ -73,15 +72,16 @@ def _encoder(task: Task, name: str) -> Encoder:
 def _linear(task: Task, name: str, config: LinearConfig) -> Callable[[], _Training]:
     bank, (train, test), encoder = bank_of(task, 64), _sides(task), _encoder(task, name)
     groups = train % 8
-    return lambda: kind_of(config)(
-        [encoder], bank, train, test, CLASSES, encoder.frames, config, 1, groups
-    )
+    inputs = Inputs([encoder], bank, train, test, CLASSES, encoder.frames, 1, groups)
+    return lambda: kind_of(config)(inputs, config)
 
 
 def _finetuning(task: Task, name: str) -> Callable[[], _Training]:
     bank, (train, test), encoder = bank_of(task, 64), _sides(task), _encoder(task, name)
     config = FinetuneConfig(epochs=EPOCHS, batch=16)
-    return lambda: Finetuning([encoder], bank, train, test, CLASSES, encoder.frames, config, 1)
+    groups = torch.zeros_like(train)
+    inputs = Inputs([encoder], bank, train, test, CLASSES, encoder.frames, 1, groups)
+    return lambda: Finetuning(inputs, config)
 
 
 def _check(task: Task, what: str, start: Callable[[], _Training]) -> None:

@@ -59,7 +59,8 @@ import numpy as np
 import torch
 from skelcon.data import ClipBank, split
 from skelcon.data.synthetic import open_embedded
-from skelcon.downstream import LinearConfig, linear_evaluation
+from skelcon.downstream import Inputs, LinearConfig
+from skelcon.downstream.tasks import completed, task
 from skelcon.pretrain import PretrainConfig, Pretraining
 
 dataset = open_embedded()
@@ -72,8 +73,9 @@ training = Pretraining(bank, np.arange(16), bank.layout, config, seed=0)
 training.run_epoch()
 train, test = (torch.from_numpy(split(dataset, "xsub", part)[:20]) for part in ("train", "test"))
 evaluation = LinearConfig(epochs=1, weight_decay=0.0)
-linear_evaluation([training.contrast.encoder("stg")], bank, train, test, dataset.num_classes, 16,
-                  evaluation, 0)
+encoders, groups = [training.contrast.encoder("stg")], torch.zeros_like(train)
+inputs = Inputs(encoders, bank, train, test, dataset.num_classes, 16, 0, groups)
+completed(task("linear").start(inputs, evaluation))
 print(*({"torch._dynamo", "torch._inductor", "sympy"} & {*sys.modules}))
 """
 

@@ -17,8 +17,7 @@ from skelcon.data import (
     split,
     summarise,
 )
-from skelcon.downstream.config import RetrievalConfig
-from skelcon.downstream.neighbours import retrieval
+from skelcon.downstream import Inputs, RetrievalConfig, retrieval
 from skelcon.encoders import COORDINATES, Encoder, EncodersConfig
 from skelcon.pretrain import PretrainConfig, Pretraining
 
@@ -83,19 +82,20 @@ def test_two_epochs_of_each_representation_and_its_features(
     after = list(training.contrast.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
     encoder = Encoder(representation, config.encoders, dataset.layout, bank.num_bodies).eval()
-    result = retrieval([encoder], bank, *sides(dataset), 16, RetrievalConfig())
+    result = retrieval(inputs_of(dataset, encoder), RetrievalConfig())
     assert 0 <= result.metrics["top1"] <= 1
 
 
 def test_the_coordinates_themselves_tell_actions_apart(dataset: SkeletonDataset):
     config = EncodersConfig(frames=16)
     flat = Encoder(COORDINATES, config, dataset.layout, dataset.max_bodies)
-    bank = ClipBank(dataset).oriented(config.orientation)
-    result = retrieval([flat], bank, *sides(dataset), 16, RetrievalConfig())
+    result = retrieval(inputs_of(dataset, flat), RetrievalConfig())
     assert result.metrics["top1"] > 0.25  # chance, of four actions
 
 
-def sides(dataset: SkeletonDataset) -> list[torch.Tensor]:
-    return [
+def inputs_of(dataset: SkeletonDataset, encoder: Encoder) -> Inputs:
+    train, test = (
         torch.from_numpy(np.asarray(split(dataset, "xsub", side))) for side in ("train", "test")
-    ]
+    )
+    groups = torch.zeros_like(train)
+    return Inputs([encoder], ClipBank(dataset), train, test, dataset.num_classes, 16, 0, groups)

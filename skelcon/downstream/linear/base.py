@@ -1,4 +1,4 @@
-"""What both kinds of linear evaluation have: crops, features, the test side, and their state."""
+"""The common part of both kinds of linear evaluation: crops, features, test side and state."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import functools
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from skelcon.augment import evaluation_view, training_view
-from skelcon.data import ClipBank
+from skelcon.augment import training_view
 from skelcon.downstream.config import LinearConfig
 from skelcon.downstream.features import extract
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.neighbours import nearest_labels
 from skelcon.downstream.result import EvaluationResult, scored, scores_of
-from skelcon.encoders import Encoder
 from skelcon.precision import computing
 from skelcon.pretrain import EpochMetrics
 from skelcon.seeding import generator
@@ -29,7 +28,7 @@ def linear_classifier(
 ) -> nn.Linear:
     """A new classifier: weights from N(0, 0.01^2), zero bias."""
     weight = torch.randn(num_classes, inputs, generator=draws) * 0.01
-    with torch.random.fork_rng(devices=[]):  # for what it draws itself
+    with torch.random.fork_rng(devices=[]):  # for the initial weights that nn.Linear draws
         classifier = nn.Linear(inputs, num_classes)
     with torch.no_grad():
         classifier.weight.copy_(weight)
@@ -40,48 +39,36 @@ def linear_classifier(
 class LinearEvaluation(ABC):
     """A linear evaluation in progress: call :meth:`run_epoch` until :attr:`done`.
 
-    Each crop of the training clips passes through the encoders once; kept ones stay on the device.
-    A crop's draw is derived from the seed and the crop's number, and an epoch's order from the seed
-    and the epoch's: :meth:`state_dict` between two epochs is all that an exact resume needs, and
-    crops are drawn again. The arguments are those of :func:`linear_evaluation`.
+    Each crop of the training clips passes through the encoders once; features that are used again
+    stay on the device. The randomness of a crop is derived from the seed and the crop's number, and
+    the order of an epoch from the seed and the epoch's number: :meth:`state_dict` between two
+    epochs is all that an exact resume needs, which draws the same crops again.
+
+    Args:
+        inputs: the clips, and frozen encoders.
+        config: the classifier's training.
 
     Attributes:
         epoch: how many epochs have been run.
-        encoders: as given; they stay as they are.
-        classifier: what is trained.
+        classifier: the network that is trained.
     """
 
     task = "linear"
 
-    def __init__(
-        self,
-        encoders: Sequence[Encoder],
-        bank: ClipBank,
-        train: Tensor,
-        test: Tensor,
-        num_classes: int,
-        frames: int,
-        config: LinearConfig,
-        seed: int,
-        groups: Tensor | None = None,
-    ) -> None:
-        self.bank, self.config, self.seed = bank, config, seed
-        self.encoders, self._frames = list(encoders), frames
-        self._train, self._test = train, test
-        self._labels = bank.labels[train]
-        self._groups = torch.zeros_like(train) if groups is None else groups
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        self.inputs, self.config = inputs, config
+        self._labels = inputs.bank.labels[inputs.train]
         self._kept: dict[int, Tensor] = {}
         self._norm: tuple[Tensor, Tensor] | None = None
         self._result: EvaluationResult | None = None
         self.epoch = 0
-        self._num_classes = num_classes
         self.classifier = self._new_classifier(
-            sum(encoder.feature_size for encoder in encoders), num_classes
+            sum(encoder.feature_size for encoder in inputs.encoders)
         )
 
     @property
     def epochs(self) -> int:
-        """Epochs in all: those of the classifier in blocks, or folds and the last fit."""
+        """Blocks of the classifier's epochs, or folds and the last fit."""
         return self.config.blocks
 
     @property
@@ -89,22 +76,22 @@ class LinearEvaluation(ABC):
         """Whether the last epoch has been run."""
         return self.epoch >= self.epochs
 
-    def _new_classifier(self, features: int, num_classes: int) -> nn.Module:
-        """What is trained, at its start."""
-        draws = generator(self.seed, "linear")
-        return linear_classifier(features, num_classes, draws, self.bank.device)
+    def _new_classifier(self, features: int) -> nn.Module:
+        """The classifier of so many features, before its training."""
+        inputs, draws = self.inputs, generator(self.inputs.seed, "linear")
+        return linear_classifier(features, inputs.num_classes, draws, inputs.bank.device)
 
     @abstractmethod
     def _fit(self) -> tuple[float, float, float]:
-        """The work of an epoch: its loss, its accuracy and its learning rate."""
+        """Do the work of an epoch; returns its loss, accuracy and learning rate."""
 
     def run_epoch(self) -> EpochMetrics:
-        """Run one epoch; the last evaluates on the test side as well.
+        """Run one epoch; after the last one, evaluate on the test side.
 
         Raises:
             FloatingPointError: if a feature, the loss or the classifier is not finite.
         """
-        with computing("fp32", self.bank.device):  # but for what the encoders do
+        with computing("fp32", self.inputs.bank.device):  # all but the encoders
             return self._run_epoch()
 
     def _run_epoch(self) -> EpochMetrics:
@@ -124,12 +111,12 @@ class LinearEvaluation(ABC):
             loss=loss,
             top1=top1,
             lr=lr,
-            samples_per_s=len(self._train) / seconds,
+            samples_per_s=len(self._labels) / seconds,
             seconds=seconds,
         )
 
     def result(self) -> EvaluationResult:
-        """The last epoch on the test side.
+        """The result on the test side, after the last epoch.
 
         Returns:
             ``top1`` on the test side, ``nn_top1`` of the nearest training clip by cosine, and
@@ -165,26 +152,24 @@ class LinearEvaluation(ABC):
         self._norm = state["norm"]
         found = state["result"]
         if found is not None:
-            labels = self.bank.labels[self._test]
+            test = self.inputs.test
+            labels = self.inputs.bank.labels[test]
             kept = (found[name].to(labels.device) for name in ("predictions", "scores"))
-            result = scored(self._test, labels, *kept)
+            result = scored(test, labels, *kept)
             result.metrics.update(found["metrics"])
             self._result = result
 
     def _extract(self, clips: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-        return extract(self.encoders, clips, view, precision=self.config.precision)
+        return extract(self.inputs.encoders, clips, view, precision=self.config.precision)
 
     def _as_tested(self, clips: Tensor) -> Tensor:
         """(n, D) features of the central part of ``clips``."""
-        ratio = self.config.test_ratio
-        return self._extract(
-            clips, lambda some: evaluation_view(self.bank, some, ratio, self._frames)
-        )
+        return self.inputs.features(clips, self.config.test_ratio, self.config.precision)
 
     @functools.cached_property
     def _gallery(self) -> Tensor:
-        """(n, D) features of the training clips, seen as those of the test side are."""
-        return self._as_tested(self._train)
+        """(n, D) features of the central part of the training clips."""
+        return self._as_tested(self.inputs.train)
 
     def _crop(self, number: int) -> Tensor:
         """(n, D) features of a crop of each training clip."""
@@ -192,18 +177,18 @@ class LinearEvaluation(ABC):
             return self._gallery
         if number in self._kept:
             return self._kept[number]
-        draws = generator(self.seed, f"linear crop {number}")
-        crop = self.config.crop
+        inputs, crop = self.inputs, self.config.crop
+        draws = generator(inputs.seed, f"linear crop {number}")
         features = self._extract(
-            self._train,
-            lambda some: training_view(self.bank, some, crop, self._frames, draws),
+            inputs.train,
+            lambda some: training_view(inputs.bank, some, crop, inputs.frames, draws),
         )
         if self.config.crops is not None:
             self._kept[number] = features
         return features
 
     def _normed(self, features: Tensor) -> Tensor:
-        """Standardised (if that is asked) by the first features that this is called with."""
+        """Standardised (if configured) by the first features that this is called with."""
         if self._norm is None:
             self._norm = standardisation(features, self.config.standardise)
         shift, scale = self._norm
@@ -212,11 +197,12 @@ class LinearEvaluation(ABC):
     @torch.no_grad()
     def _evaluated(self, top1_train: float) -> EvaluationResult:
         """Classifier and nearest neighbour on the test side."""
-        tested, labels = self._as_tested(self._test), self.bank.labels[self._test]
+        test = self.inputs.test
+        tested, labels = self._as_tested(test), self.inputs.bank.labels[test]
         logits = self.classifier(self._normed(tested))
         nearest = nearest_labels(tested, self._gallery, self._labels)
-        result = scored(self._test, labels, logits.argmax(dim=1), scores_of(logits))
-        result.metrics["nn_top1"] = scored(self._test, labels, nearest).metrics["top1"]
+        result = scored(test, labels, logits.argmax(dim=1), scores_of(logits))
+        result.metrics["nn_top1"] = scored(test, labels, nearest).metrics["top1"]
         result.metrics["top1_train"] = top1_train
         return result
 
@@ -226,6 +212,6 @@ def standardisation(features: Tensor, standardise: bool) -> tuple[Tensor, Tensor
     if not standardise:
         return torch.zeros_like(features[0]), torch.ones_like(features[0])
     shift = features.mean(dim=0)
-    # (of a single labelled clip there is none)
+    # A single labelled clip has no deviation.
     deviation = features.std(dim=0) if len(features) > 1 else torch.zeros_like(shift)
     return shift, torch.where(deviation > 1e-6, 1 / deviation.clamp(min=1e-6), 0)

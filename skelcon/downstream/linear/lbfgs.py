@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS
+from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear.base import LinearEvaluation, standardisation
 from skelcon.downstream.regularised import deal, fit_path, hits_on_path
 from skelcon.downstream.result import EvaluationResult
@@ -16,22 +17,22 @@ from skelcon.downstream.result import EvaluationResult
 class RegularisedEvaluation(LinearEvaluation):
     """The weight decay is chosen by cross-validation over groups of training clips.
 
-    Each of the first epochs is a fold: classifiers of all weight decays of
-    :data:`~skelcon.downstream.config.WEIGHT_DECAYS` are fitted without its groups, and evaluated on
-    them as on the test side. The last epoch fits all training clips with the weight decay of the
-    most hits, the stronger of equal ones, which is the metric ``weight_decay``. The test side
-    chooses nothing.
+    Each of the first epochs is a fold: classifiers with all of
+    :data:`~skelcon.downstream.config.WEIGHT_DECAYS` are fitted without the fold's groups, and
+    tested on them. The last epoch fits all training clips with the weight decay that has the most
+    hits, or the strongest of several such; it is the metric ``weight_decay``. The test side chooses
+    nothing.
 
-    On features of many dimensions SGD with the paper's learning rate of 0.1 does not converge, with
-    any weight decay; the fit is by L-BFGS.
+    The fit is by L-BFGS: on features of many dimensions SGD with the paper's learning rate of 0.1
+    does not converge, whatever the weight decay.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        super().__init__(inputs, config)
         self._hits = torch.zeros(len(WEIGHT_DECAYS), dtype=torch.long)
 
     def _fit(self) -> tuple[float, float, float]:
-        """A fold's smallest loss and best accuracy; in the last epoch those of the training."""
+        """Smallest loss and best accuracy on a fold; in the last epoch, on the training clips."""
         if self.epoch < FOLDS:
             loss, top1 = self._validate(self.epoch)
         else:
@@ -39,13 +40,13 @@ class RegularisedEvaluation(LinearEvaluation):
         return loss, top1, 1.0  # the first step that L-BFGS tries
 
     def _validate(self, fold: int) -> tuple[float, float]:
-        held_out = deal(self._groups, self._labels, self.seed).eq(fold)
+        held_out = deal(self.inputs.groups, self._labels, self.inputs.seed).eq(fold)
         count = int(held_out.sum())
         if count in (0, len(held_out)):  # there are fewer groups than folds
             return 0.0, 0.0
         features, labels, (shift, scale) = self._part(~held_out)
         tested = (self._gallery[held_out] - shift) * scale
-        classifiers = fit_path(features, labels, self._num_classes, WEIGHT_DECAYS)
+        classifiers = fit_path(features, labels, self.inputs.num_classes, WEIGHT_DECAYS)
         hits, loss = hits_on_path(classifiers, tested, self._labels[held_out])
         self._hits += hits
         return loss, int(hits.max()) / count
@@ -53,7 +54,7 @@ class RegularisedEvaluation(LinearEvaluation):
     def _train_all(self) -> tuple[float, float]:
         features, labels, self._norm = self._part(torch.ones_like(self._labels, dtype=torch.bool))
         path = WEIGHT_DECAYS[: self._chosen + 1]
-        weight, bias = fit_path(features, labels, self._num_classes, path)[-1]
+        weight, bias = fit_path(features, labels, self.inputs.num_classes, path)[-1]
         assert isinstance(self.classifier, nn.Linear)
         with torch.no_grad():
             self.classifier.weight.copy_(weight)
@@ -63,12 +64,14 @@ class RegularisedEvaluation(LinearEvaluation):
 
     @property
     def _chosen(self) -> int:
-        """Which weight decay has the most hits; the grid starts with the strongest."""
+        """The position of the weight decay with the most hits; the strongest comes first."""
         return int(self._hits.argmax())
 
     def _part(self, chosen: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
-        """All crops of the ``chosen`` (n,) training clips, their labels, and how they are
-        standardised: by the first crop of the same clips."""
+        """Standardised crops of the ``chosen`` (n,) training clips, their labels, shift and scale.
+
+        Shift and scale are those of the clips' first crop.
+        """
         crops = [self._crop(number)[chosen] for number in range(max(1, self.config.crops or 0))]
         shift, scale = standardisation(crops[0], self.config.standardise)
         features = torch.cat([(crop - shift) * scale for crop in crops])
@@ -80,7 +83,7 @@ class RegularisedEvaluation(LinearEvaluation):
         return result
 
     def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the hits so far."""
+        """The state of every linear evaluation, and the hits so far."""
         return {**super().state_dict(), "hits": self._hits.clone()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from skelcon import optimisers
+from skelcon.downstream.config import LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear.base import LinearEvaluation
 from skelcon.seeding import generator
 
@@ -18,18 +20,18 @@ from skelcon.seeding import generator
 class SGDEvaluation(LinearEvaluation):
     """Plain SGD on random crops, as in the paper.
 
-    Where crops are kept an epoch of this evaluation is a block of the classifier's
-    (:attr:`LinearConfig.block`); loss and accuracy are the last one's.
+    Where crops are kept, an epoch of this evaluation is a block of the classifier's epochs
+    (:attr:`LinearConfig.block`); loss and accuracy are those of the last one.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        assert self.config.weight_decay != "auto"
+    def __init__(self, inputs: Inputs, config: LinearConfig) -> None:
+        super().__init__(inputs, config)
+        assert config.weight_decay != "auto"
         self._optimiser = optimisers.SGD(
             self.classifier.parameters(),
-            self.config.lr,
-            momentum=self.config.momentum,
-            weight_decay=self.config.weight_decay,
+            config.lr,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
         )
 
     def _fit(self) -> tuple[float, float, float]:
@@ -42,14 +44,14 @@ class SGDEvaluation(LinearEvaluation):
             lr = config.lr * math.prod(0.1 for at in config.milestones if epoch >= at)
             for group in self._optimiser.param_groups:
                 group["lr"] = lr
-            draws = generator(self.seed, f"linear epoch {epoch}")
-            order = torch.randperm(len(self._train), generator=draws).to(self.bank.device)
+            draws = generator(self.inputs.seed, f"linear epoch {epoch}")
+            order = torch.randperm(len(features), generator=draws).to(features.device)
             totals = self._one_epoch(features, torch.split(order, config.batch))
-        loss, top1 = (totals / len(self._train)).tolist()
+        loss, top1 = (totals / len(self._labels)).tolist()
         return loss, top1, lr
 
     def _one_epoch(self, features: Tensor, batches: Sequence[Tensor]) -> Tensor:
-        """A step on each of ``batches``; the sum of the losses and the hits of their clips."""
+        """A step on each of ``batches``; returns the sums of losses and hits over their clips."""
         totals = torch.zeros(2, dtype=torch.float64, device=features.device)
         for some in batches:
             labels = self._labels[some]
@@ -63,7 +65,7 @@ class SGDEvaluation(LinearEvaluation):
         return totals
 
     def state_dict(self) -> dict[str, Any]:
-        """As of every linear evaluation, with the optimiser."""
+        """The state of every linear evaluation, and the optimiser."""
         return {**super().state_dict(), "optimiser": self._optimiser.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -1,18 +1,18 @@
-"""The downstream tasks: what is asked of trained encoders, one module a task.
+"""The downstream tasks, one module each.
 
 To add a task, write a module like the ones here and add an instance to :data:`ALL`. Its settings
-are then a field of :class:`skelcon.settings.Settings`, under its name. Those of a plugin's task are
-in ``tasks.<name>``.
+are then a field of :class:`skelcon.settings.Settings`, under its name. The settings of a plugin's
+task are in ``tasks.<name>``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import EncoderSize, Evaluation, OneGo, Task, completed
 from skelcon.downstream.tasks.clustering import ClusteringTask
 from skelcon.downstream.tasks.finetune import FinetuneTask
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.knn import KNNTask
 from skelcon.downstream.tasks.linear import LinearTask
 from skelcon.downstream.tasks.mlp import MLPTask
@@ -61,7 +61,7 @@ TASKS: dict[str, Task[Any]] = {each.name: each for each in ALL}
 """Every task by its name: the built-in ones, then those that plugins have registered."""
 
 CUSTOM = "tasks"
-"""Where the settings of registered tasks are."""
+"""The key under which the settings of registered tasks are."""
 
 REGISTERED: Registry[type[Task[Any]]] = Registry(
     "task", (), tuple(TASKS), reserved=("pretrain", CUSTOM)

@@ -1,4 +1,4 @@
-"""What a downstream task is: its settings, its numbers, its cost, and how it runs.
+"""What a downstream task is: its settings, its metrics, its cost, and how it runs.
 
 Importing a task does not import torch: what plans an evaluation only needs its settings. Its
 algorithm is imported when an evaluation starts.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
 from skelcon.config import Config, Json
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.data.layouts import Dimensions
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SettingsT = TypeVar("SettingsT", bound=Config)
 
 FORWARD = 1 / 3
-"""What a clip costs that only passes forward, next to one that is trained on."""
+"""The cost of a forward pass of a clip, relative to a training step on it."""
 
 FLOAT_BYTES = 4
 
@@ -33,7 +33,7 @@ class EncoderSize:
 
     Attributes:
         weights: bytes of its parameters and buffers.
-        parameters: how many numbers it trains.
+        parameters: how many trainable values it has.
         features: the size of its feature.
     """
 
@@ -66,15 +66,15 @@ class Evaluation(Protocol):
         ...
 
     def result(self) -> EvaluationResult:
-        """The numbers, when :attr:`done`; of a task that runs in one go this does all the work."""
+        """The result, once :attr:`done`; for a task that runs in one go this does all the work."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """What an exact resume between two epochs needs: tensors and plain values."""
+        """The state between two epochs, for an exact resume: tensors and plain values."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Resume from where :meth:`state_dict` was taken."""
+        """Resume from a :meth:`state_dict`."""
         ...
 
 
@@ -91,7 +91,7 @@ class OneGo:
 
     @property
     def epochs(self) -> int:
-        """None."""
+        """0."""
         return 0
 
     @property
@@ -100,7 +100,7 @@ class OneGo:
         return True
 
     def run_epoch(self) -> EpochMetrics:
-        """There is none to run."""
+        """Raises RuntimeError: there is none to run."""
         raise RuntimeError("this evaluation runs in one go: call result()")
 
     def result(self) -> EvaluationResult:
@@ -108,15 +108,15 @@ class OneGo:
         return self._evaluate()
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing is kept."""
+        """Empty."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Nothing was kept."""
+        """Does nothing."""
 
 
 def completed(evaluation: Evaluation) -> EvaluationResult:
-    """The result of ``evaluation``, after the epochs that are left to run."""
+    """Run the epochs of ``evaluation`` that are left; returns its result."""
     while not evaluation.done:
         evaluation.run_epoch()
     return evaluation.result()
@@ -128,12 +128,12 @@ class Task(ABC, Generic[SettingsT]):
     Attributes:
         name: what settings, studies and ``--task`` call it.
         settings: the class of its settings.
-        metrics: the numbers that its result may have.
-        values: those of them that are no fractions of clips, so that no table prints them.
-        scales: those of its settings that change how many clips it sees, not what one costs.
+        metrics: the names of the metrics that its result may have.
+        values: the metrics that are not fractions of clips: no table prints them.
+        scales: the settings that change how many clips it sees, but not the cost of one.
         frozen: whether the encoders are not trained.
         draws: whether its result depends on the seed, apart from the encoders' weights.
-        scores: whether its result has a score of each class for each clip, for late fusion.
+        scores: whether its result has the scores of all classes for each clip, for late fusion.
         version: of a registered task; part of the key of its evaluations.
     """
 
@@ -148,7 +148,7 @@ class Task(ABC, Generic[SettingsT]):
     version: str | None = None
 
     def options_of(self, settings: SettingsT) -> Json:
-        """What is hashed of an evaluation: :meth:`resolved`, and a registered task's version."""
+        """The part of a key: :meth:`resolved`, and the version of a registered task."""
         values = self.resolved(settings)
         return values if self.version is None else {**values, "version": self.version}
 
@@ -164,9 +164,9 @@ class Task(ABC, Generic[SettingsT]):
         return self.settings.model_validate(values)
 
     def resolved(self, settings: SettingsT) -> Json:
-        """All of ``settings`` that determines the outcome, as plain JSON values: what is hashed.
+        """The settings that determine the outcome, as plain JSON values; they are hashed.
 
-        Of a task with frozen encoders the precision is part of it where it is not the default.
+        For frozen encoders the precision is among them only if it is not the default.
         """
         values: Json = settings.model_dump(mode="json")
         if self.frozen and values.get("precision") == "fp32":
@@ -174,20 +174,20 @@ class Task(ABC, Generic[SettingsT]):
         return values
 
     def epochs(self, settings: SettingsT) -> int:
-        """Epochs with a checkpoint between them; 0 if the task runs in one go."""
+        """Epochs, between which there are checkpoints; 0 if the task runs in one go."""
         return 0
 
     def clips_seen(self, settings: SettingsT, train: int, test: int) -> float:
-        """How many clips pass through the encoders; one that is not trained on may count less.
+        """How many clips pass through the encoders; a clip that is not trained on may count less.
 
         Args:
             settings: the task's.
-            train, test: the clips of the two sides.
+            train, test: the numbers of clips of the two sides.
         """
         return float(train + test)
 
     def predictions(self, settings: SettingsT, test: int) -> int:
-        """How many predictions the result has, on ``test`` clips."""
+        """How many predictions the result has for ``test`` clips."""
         return test
 
     def why_without(self, metric: str, settings: SettingsT, dimensions: Dimensions) -> str:
@@ -203,7 +203,7 @@ class Task(ABC, Generic[SettingsT]):
     def checkpoint_bytes(
         self, settings: SettingsT, encoders: Sequence[EncoderSize], num_classes: int
     ) -> int:
-        """How large a checkpoint is; 0 of a task that runs in one go."""
+        """Bytes of a checkpoint; 0 if the task runs in one go."""
         return 0
 
     @abstractmethod
@@ -213,12 +213,12 @@ class Task(ABC, Generic[SettingsT]):
     def seconds_per_clip(self, inputs: Inputs, settings: SettingsT, steps: int) -> float:
         """Seconds for each of the clips that :meth:`clips_seen` counts, measured now.
 
-        By default those of an evaluation of a part of the clips.
+        By default from an evaluation of a part of the clips.
 
         Args:
             inputs: as for :meth:`start`; some of their clips are used.
             settings: the task's.
-            steps: optimisation steps that are timed, of a task that trains encoders.
+            steps: optimisation steps that are timed, for a task that trains encoders.
         """
         from skelcon.downstream.tasks.timing import part_of, timed
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from skelcon.downstream.config import ClusteringConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class ClusteringTask(Task[ClusteringConfig]):
-    """As many clusters as classes; no label is used to find them, and no training clip."""
+    """As many clusters as classes, found without labels and without training clips."""
 
     name = "clustering"
     settings = ClusteringConfig
@@ -20,7 +20,7 @@ class ClusteringTask(Task[ClusteringConfig]):
         return float(test)
 
     def start(self, inputs: Inputs, settings: ClusteringConfig) -> Evaluation:
-        """A clustering; it runs in one go."""
+        """A clustering, in one go."""
         from skelcon.downstream.clustering import clustering
 
         return OneGo(lambda: clustering(inputs, settings))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from skelcon.downstream.config import FinetuneConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     FORWARD,
@@ -13,7 +14,6 @@ from skelcon.downstream.tasks.base import (
     Evaluation,
     Task,
 )
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class FinetuneTask(Task[FinetuneConfig]):
@@ -27,16 +27,16 @@ class FinetuneTask(Task[FinetuneConfig]):
     scores = True
 
     def epochs(self, settings: FinetuneConfig) -> int:
-        """Those of all subsets together."""
+        """Epochs of all subsets together."""
         return settings.subsets * settings.epochs
 
     def clips_seen(self, settings: FinetuneConfig, train: int, test: int) -> float:
-        """Of each subset the labelled clips in each epoch, and the test side once, forward only."""
+        """Of each subset the labelled clips in each epoch, and a forward pass of the test side."""
         labelled = max(1, round(settings.labels * train))
         return float(settings.subsets * (settings.epochs * labelled + FORWARD * test))
 
     def predictions(self, settings: FinetuneConfig, test: int) -> int:
-        """Those of each subset."""
+        """A prediction for each test clip and subset."""
         return settings.subsets * test
 
     def checkpoint_bytes(
@@ -50,16 +50,7 @@ class FinetuneTask(Task[FinetuneConfig]):
         """A fine-tuning at its first epoch."""
         from skelcon.downstream.finetune import Finetuning
 
-        return Finetuning(
-            inputs.encoders,
-            inputs.bank,
-            inputs.train,
-            inputs.test,
-            inputs.num_classes,
-            inputs.frames,
-            settings,
-            inputs.seed,
-        )
+        return Finetuning(inputs, settings)
 
     def seconds_per_clip(self, inputs: Inputs, settings: FinetuneConfig, steps: int) -> float:
         """The median of ``steps`` steps on one batch."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skelcon.downstream.config import KNNConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.downstream.result import EvaluationResult
@@ -22,7 +22,7 @@ class KNNTask(Task[KNNConfig]):
     draws = False
 
     def start(self, inputs: Inputs, settings: KNNConfig) -> Evaluation:
-        """A vote; it runs in one go."""
+        """A vote, in one go."""
         return OneGo(lambda: _evaluated(inputs, settings))
 
 
@@ -32,7 +32,7 @@ def _evaluated(inputs: Inputs, settings: KNNConfig) -> EvaluationResult:
     from skelcon.precision import computing
 
     labels = inputs.bank.labels
-    with computing("fp32", inputs.bank.device):  # but for what the encoders do
+    with computing("fp32", inputs.bank.device):  # all but the encoders
         tested, gallery = (
             inputs.features(clips, settings.test_ratio, settings.precision)
             for clips in (inputs.test, inputs.train)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import LinearConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import (
     FLOAT_BYTES,
     EncoderSize,
@@ -14,23 +15,19 @@ from skelcon.downstream.tasks.base import (
     Task,
     completed,
 )
-from skelcon.downstream.tasks.inputs import Inputs
-
-if TYPE_CHECKING:
-    from skelcon.downstream.linear import LinearEvaluation
 
 CLASSIFIER_EPOCHS = 5
 """Epochs of the classifier that are timed."""
 
 SUBSETS = ("top1_std", "labelled")
-"""What is known where a share of the clips is labelled, or several are drawn."""
+"""Further metrics where only a share of the clips is labelled, or several draws are made."""
 
 
 class LinearTask(Task[LinearConfig]):
     """Linear evaluation, on all or on a share of the labels.
 
     Attributes:
-        timed_without: settings of the timed evaluation; what they leave out is counted.
+        timed_without: settings that make the timed evaluation short; the rest is extrapolated.
     """
 
     name = "linear"
@@ -43,9 +40,9 @@ class LinearTask(Task[LinearConfig]):
     scores = True
 
     def resolved(self, settings: LinearConfig) -> Json:
-        """Without the options of SGD where the weight decay is chosen: there is none then.
+        """Without the options of SGD if the weight decay is chosen, as there is no SGD then.
 
-        Share and subsets are part of it where not all clips are labelled.
+        Share and number of subsets are included only if not all clips are labelled.
         """
         values = super().resolved(settings)
         if settings.weight_decay == "auto":
@@ -64,19 +61,19 @@ class LinearTask(Task[LinearConfig]):
         return 1
 
     def clips_seen(self, settings: LinearConfig, train: int, test: int) -> float:
-        """Of each subset each pass over the labelled clips, and those over the test side."""
+        """The passes over the labelled clips and over the test side, of all subsets."""
         labelled = _labelled(settings, train)
         once = settings.passes * labelled + self.tests(settings) * test
         return float(settings.draws * once)
 
     def predictions(self, settings: LinearConfig, test: int) -> int:
-        """Those of each subset."""
+        """A prediction for each test clip and subset."""
         return settings.draws * test
 
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
     ) -> int:
-        """The classifier and its momentum, and what standardises the features."""
+        """The classifier, its momentum, and the shift and scale of the features."""
         features = sum(each.features for each in encoders)
         momentum = 1 if settings.momentum > 0 and settings.weight_decay != "auto" else 0
         return FLOAT_BYTES * ((1 + momentum) * (features + 1) * num_classes + 2 * features)
@@ -84,36 +81,20 @@ class LinearTask(Task[LinearConfig]):
     def start(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
         """A linear evaluation at its first epoch."""
         if settings.all_labelled:
-            return self.one(inputs, settings)
+            return self.whole(inputs, settings)
         from skelcon.downstream.subsets import SubsetEvaluation
 
         share, subsets = settings.labels, settings.draws
-        return SubsetEvaluation(inputs, share, subsets, lambda part: self.one(part, settings))
+        return SubsetEvaluation(inputs, share, subsets, lambda part: self.whole(part, settings))
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
-        """An evaluation on all of the training clips, labelled as they are."""
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """An evaluation that uses the labels of all training clips of ``inputs``."""
         from skelcon.downstream.linear import kind_of
 
-        return self.made(kind_of(settings), inputs, settings)
-
-    def made(
-        self, kind: type[LinearEvaluation], inputs: Inputs, settings: LinearConfig
-    ) -> LinearEvaluation:
-        """An evaluation of that kind."""
-        return kind(
-            inputs.encoders,
-            inputs.bank,
-            inputs.train,
-            inputs.test,
-            inputs.num_classes,
-            inputs.frames,
-            settings,
-            inputs.seed,
-            inputs.groups,
-        )
+        return kind_of(settings)(inputs, settings)
 
     def seconds_per_clip(self, inputs: Inputs, settings: LinearConfig, steps: int) -> float:
-        """From a part of the clips: what a pass of the encoders takes, and what a classifier."""
+        """Measured on a part of the clips: the encoders' passes, and the classifier's training."""
         from skelcon.downstream.tasks.timing import part_of, timed
 
         part = part_of(inputs)

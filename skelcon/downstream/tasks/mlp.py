@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skelcon.downstream.config import LinearConfig, MLPConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import FLOAT_BYTES, EncoderSize, Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import SUBSETS, LinearTask
 
 
@@ -21,14 +21,15 @@ class MLPTask(LinearTask):
     def checkpoint_bytes(
         self, settings: LinearConfig, encoders: Sequence[EncoderSize], num_classes: int
     ) -> int:
-        """Both layers and their momentum, and what standardises the features."""
+        """Both layers, their momentum, and the shift and scale of the features."""
         assert isinstance(settings, MLPConfig)
         features = sum(each.features for each in encoders)
         weights = (features + 1) * settings.hidden + (settings.hidden + 1) * num_classes
-        return FLOAT_BYTES * ((1 + (settings.momentum > 0)) * weights + 2 * features)
+        kept = 2 * weights if settings.momentum > 0 else weights
+        return FLOAT_BYTES * (kept + 2 * features)
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
-        """With a hidden layer."""
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """As of `LinearTask`, with a hidden layer."""
         from skelcon.downstream.mlp import MLPEvaluation
 
-        return self.made(MLPEvaluation, inputs, settings)
+        return MLPEvaluation(inputs, settings)

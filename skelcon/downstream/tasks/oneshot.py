@@ -1,12 +1,12 @@
-"""The task ``oneshot``: the class of the nearest exemplar, of which each class has one."""
+"""The task ``oneshot``: the class of the nearest exemplar; each class has one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from skelcon.downstream.config import OneShotConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 if TYPE_CHECKING:
     from skelcon.downstream.result import EvaluationResult
@@ -26,7 +26,7 @@ class OneShotTask(Task[OneShotConfig]):
         return float(test)
 
     def start(self, inputs: Inputs, settings: OneShotConfig) -> Evaluation:
-        """A comparison with all exemplars; it runs in one go."""
+        """A comparison with all exemplars, in one go."""
         return OneGo(lambda: _evaluated(inputs, settings))
 
 
@@ -38,7 +38,7 @@ def _evaluated(inputs: Inputs, settings: OneShotConfig) -> EvaluationResult:
 
     labels = inputs.bank.labels
     chosen, tested = exemplars(inputs, settings.classes)
-    with computing("fp32", inputs.bank.device):  # but for what the encoders do
+    with computing("fp32", inputs.bank.device):  # all but the encoders
         queries, gallery = (
             inputs.features(clips, settings.test_ratio, settings.precision)
             for clips in (tested, chosen)

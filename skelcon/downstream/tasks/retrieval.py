@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from skelcon.downstream.config import RetrievalConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation, OneGo, Task
-from skelcon.downstream.tasks.inputs import Inputs
 
 
 class RetrievalTask(Task[RetrievalConfig]):
@@ -17,11 +17,7 @@ class RetrievalTask(Task[RetrievalConfig]):
     draws = False
 
     def start(self, inputs: Inputs, settings: RetrievalConfig) -> Evaluation:
-        """A retrieval; it runs in one go."""
+        """A retrieval, in one go."""
         from skelcon.downstream.neighbours import retrieval
 
-        return OneGo(
-            lambda: retrieval(
-                inputs.encoders, inputs.bank, inputs.train, inputs.test, inputs.frames, settings
-            )
-        )
+        return OneGo(lambda: retrieval(inputs, settings))

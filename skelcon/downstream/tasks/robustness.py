@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from skelcon.config import Json
 from skelcon.downstream.config import CORRUPTIONS, LinearConfig, RobustnessConfig
+from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.tasks.base import Evaluation
-from skelcon.downstream.tasks.inputs import Inputs
 from skelcon.downstream.tasks.linear import LinearTask
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RobustnessTask(LinearTask):
-    """A linear evaluation, and what is left of its accuracy with noise, missing joints, ..."""
+    """A linear evaluation, and its accuracy with noise, missing joints, ..."""
 
     name = "robustness"
     settings = RobustnessConfig
@@ -24,22 +24,22 @@ class RobustnessTask(LinearTask):
     timed_without: ClassVar[Json] = {**LinearTask.timed_without, **dict.fromkeys(CORRUPTIONS, ())}
 
     def tests(self, settings: LinearConfig) -> int:
-        """As it is, and once for each severity of each corruption."""
+        """Once uncorrupted, and once for each severity of each corruption."""
         assert isinstance(settings, RobustnessConfig)
         return 1 + sum(map(len, settings.severities.values()))
 
     def why_without(self, metric: str, settings: LinearConfig, dimensions: Dimensions) -> str:
-        """Of a corruption: clips in 2D cannot be turned, and others may be left out."""
+        """Clips in 2D cannot be turned; other corruptions may be left out by the settings."""
         kind = metric.removeprefix("top1_")
         if kind not in CORRUPTIONS:
             return super().why_without(metric, settings, dimensions)
         if kind == "camera" and dimensions == 2:
-            return "clips in 2D are not turned"
+            return "clips in 2D cannot be turned"
         return f"{self.name}.{kind} is empty"
 
-    def one(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
-        """With the corruptions."""
+    def whole(self, inputs: Inputs, settings: LinearConfig) -> Evaluation:
+        """As of `LinearTask`, with the corruptions."""
         from skelcon.downstream.robustness import RobustRegularised, RobustSGD
 
         kind = RobustRegularised if settings.weight_decay == "auto" else RobustSGD
-        return self.made(kind, inputs, settings)
+        return kind(inputs, settings)

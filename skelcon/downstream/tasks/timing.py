@@ -1,4 +1,4 @@
-"""Measures what a task costs by doing a little of it now."""
+"""Measures the cost of a task by doing a small part of it."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skelcon.downstream.tasks.inputs import Inputs
+from skelcon.downstream.inputs import Inputs
 from skelcon.pretrain import EpochMetrics
 
 WARM_UP = 1
 """Epochs before the clock starts: the first allocates."""
 
 CLIPS = 256
-"""Clips of a side that a timed evaluation sees, at most: one pass of the encoders."""
+"""Clips of a side in a timed evaluation, at most: one pass of the encoders."""
 
 
 class _Training(Protocol):
@@ -33,7 +33,7 @@ def median_epoch(training: _Training, epochs: int) -> float:
 
 
 def timed(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds that ``work`` takes, with what it leaves to the GPU."""
+    """Seconds that ``work`` takes, including what it starts on the GPU."""
     started = time.perf_counter()
     work()
     if device.type == "cuda":

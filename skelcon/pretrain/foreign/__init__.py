@@ -25,7 +25,7 @@ from skelcon.pretrain.foreign.usdrl import USDRL
 from skelcon.pretrain.weights import save_encoders
 
 SOURCES = {source.name: source for source in (AIMCLR, CMD, MAMP, USDRL, AUTHORS)}
-"""By name. The first that recognises a checkpoint is taken."""
+"""By name; the first that recognises a checkpoint is used."""
 
 
 def import_weights(
@@ -71,14 +71,15 @@ def read_checkpoint(
     Args:
         path: the checkpoint; no code in it is ever run.
         frames: T, the frames of a view. It follows from the tensors of an image encoder and of a
-            transformer; for the others it is the source's if not given.
-        source: a name of :data:`SOURCES`; recognised by the names of the tensors if not given.
-        stream: ``joint``, ``bone`` or ``motion``: what it was trained on, if no tensor tells, or
-            which of several encoders to take; ``joint`` if not given.
+            transformer; for others the default is the source's.
+        source: a name of :data:`SOURCES`; by default recognised by the names of the tensors.
+        stream: ``joint`` (default), ``bone`` or ``motion``: what it was trained on, if the tensors
+            do not say so, or which of several encoders to convert.
 
     Raises:
-        UserError: if the file cannot be read as plain tensors, is of no source or has a network
-            that skelcon has not, or a tensor is missing, unexpected or of the wrong shape.
+        UserError: if the file cannot be read as plain tensors, is of no known source or has a
+            network that skelcon does not have, or if a tensor is missing, unexpected or of the
+            wrong shape.
     """
     checkpoint = load(path)
     return _built(checkpoint, _source(checkpoint, source), frames, stream)

@@ -1,12 +1,12 @@
-"""AimCLR (Guo et al., AAAI 2022), and what shares its network and its code: CrosSCLR, SkeletonCLR.
+"""AimCLR (Guo et al., AAAI 2022), CrosSCLR and SkeletonCLR, which share network and code.
 
 A narrow ST-GCN, whose last unit is wider. Only the query encoder is kept, without its projection
-head. AimCLR trains one network for each stream, and no tensor tells which it was; a file of
-CrosSCLR holds all three, as one of CMD does. Neither do tensors tell the strides: they are those of
+head. AimCLR trains one network for each stream, and no tensor says which it was; a file of
+CrosSCLR holds all three, as one of CMD does. Strides are in no tensor either: they are taken from
 ST-GCN's ten units.
 
-Links are in the subsets of ST-GCN's public code (``partition``); the second and the third of its
-subsets are our third and second.
+Links are in the subsets of ST-GCN's public code (``partition``); its second and third subset are
+our third and second.
 """
 
 from __future__ import annotations

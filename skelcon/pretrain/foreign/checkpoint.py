@@ -19,7 +19,7 @@ from skelcon.errors import UserError, nearest
 from skelcon.pretrain.foreign.tensors import Tensors
 
 BODIES = 2
-"""Bodies of a clip where no tensor tells: those of NTU RGB+D and PKU-MMD."""
+"""Bodies of a clip where no tensor says: as in NTU RGB+D and PKU-MMD."""
 
 STREAMS = ("joint", "bone", "motion")
 """What the sources train their networks on."""
@@ -30,9 +30,9 @@ class Checkpoint:
     """A file that was read.
 
     Attributes:
-        path: where it lies.
+        path: the file.
         state: its state dict, without the ``module.`` of torch's parallel wrappers.
-        settings: the command line that some keep beside it.
+        settings: the options of the command that trained it, which some sources keep.
     """
 
     path: Path
@@ -40,14 +40,14 @@ class Checkpoint:
     settings: Mapping[str, Any]
 
     def has(self, pattern: str) -> bool:
-        """Whether a name in it starts with ``pattern``."""
+        """Whether the name of a tensor starts with ``pattern``."""
         return any(map(re.compile(pattern).match, self.state))
 
     def tensors(self, prefix: str, ignored: str) -> Tensors:
         """The tensors under ``prefix``.
 
         Raises:
-            UserError: if there are none, or anything else starts with none of ``ignored``.
+            UserError: if there are none, or if another name does not match ``ignored``.
         """
         found: dict[str, Tensor] = {}
         for name, value in self.state.items():
@@ -63,16 +63,16 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Converted:
-    """An encoder's configuration and its network's tensors, and the views that they imply.
+    """An encoder: its configuration, its network's tensors, and the views that it takes.
 
     Attributes:
         representation: what it takes.
         config: its options.
         tensors: of its network, by our names.
-        bodies: M of its views.
-        frames: T, where it follows from the tensors.
+        bodies: M, the bodies of its views.
+        frames: T, the frames of its views, where they follow from the tensors.
         encoder: its name, unless it is the paper's for the representation.
-        stream: what of a view it sees.
+        stream: what it was trained on.
     """
 
     representation: str
@@ -91,9 +91,9 @@ class Source:
     Attributes:
         name: what a command calls it.
         title: what a message calls it.
-        mark: how some of its names start, and none of a source that comes before it.
-        convert: from a checkpoint, and the stream that was asked for, to encoders.
-        frames: T, where it does not follow from the tensors.
+        mark: a pattern for the start of tensors' names by which it is recognised.
+        convert: from a checkpoint, and the stream that the user wants, to encoders.
+        frames: T, the frames of a view, where they do not follow from the tensors.
         orientation: how its clips are turned, as a setting of ours.
         clips: which clips are as its own, and how they are imported; empty if any are.
     """
@@ -110,10 +110,10 @@ class Source:
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint; no code in it is ever run.
 
-    Beside tensors and plain values it may hold an `argparse.Namespace`, which holds values itself.
+    Beside tensors and plain values it may hold an `argparse.Namespace` of such values.
 
     Raises:
-        UserError: if it cannot be read so, or has no state dict.
+        UserError: if it cannot be read in this way, or has no state dict.
     """
     try:
         with torch.serialization.safe_globals([Namespace]):
@@ -141,14 +141,19 @@ def load(path: Path) -> Checkpoint:
     )
 
 
-def stream_of(checkpoint: Checkpoint, asked: str | None, told: str | None = None) -> str:
-    """The stream that is ``asked`` for, else what the checkpoint has ``told``, else joints.
+def stream_of(checkpoint: Checkpoint, asked: str | None, known: str | None = None) -> str:
+    """The stream that the user asked for, else the one that is known, else joints.
+
+    Args:
+        checkpoint: for messages.
+        asked: by the user.
+        known: what the checkpoint itself says.
 
     Raises:
-        UserError: if there is no such stream, or the checkpoint tells of another one.
+        UserError: if there is no such stream, or if the checkpoint says another one.
     """
     if asked is not None and asked not in STREAMS:
         raise UserError(f"stream '{asked}': {nearest(asked, STREAMS)}")
-    if None not in (asked, told) and asked != told:
-        raise UserError(f"'{checkpoint.path}' was trained on the stream {told}, not {asked}")
-    return asked or told or "joint"
+    if None not in (asked, known) and asked != known:
+        raise UserError(f"'{checkpoint.path}' was trained on the stream {known}, not {asked}")
+    return asked or known or "joint"

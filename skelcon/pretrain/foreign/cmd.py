@@ -1,7 +1,7 @@
 """CMD (Mao et al., ECCV 2022): a bidirectional GRU behind a batch norm of its input.
 
-A checkpoint holds the query encoders of three streams, of which one is taken. As that of the
-paper's authors, on whose code theirs is built, the GRU steps through time frame by frame.
+A checkpoint holds the query encoders of three streams, of which one is taken. The GRU steps
+through time frame by frame, as in the code of the paper's authors, on which CMD is built.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """MAMP (Mao et al., ICCV 2023), and the masked autoencoder of its repository.
 
-A transformer over tokens of a joint in a segment of frames: ours has been built after it. The
+A transformer over tokens, each of a joint in a segment of frames; ours is built after it. The
 encoder is kept; the decoder and its mask token are dropped. The number of heads is in no tensor: it
-is read from the command line that their checkpoints keep, and is their 8 without it. The feature is
+is read from the options that their checkpoints keep, and otherwise 8, their default. The feature is
 the mean over tokens and bodies, as in their linear evaluation.
 """
 
@@ -21,8 +21,8 @@ _DROPPED = r"decoder_|mask_token$"
 def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     """The encoder."""
     feeder, model = (_settings(checkpoint, name) for name in ("train_feeder_args", "model_args"))
-    told = next((name for name, key in _STREAMS.items() if feeder.get(key)), None)
-    chosen = stream_of(checkpoint, stream, told)
+    trained_on = next((name for name, key in _STREAMS.items() if feeder.get(key)), None)
+    chosen = stream_of(checkpoint, stream, trained_on)
     t = checkpoint.tensors("", _DROPPED)
     if t.has(r"head\."):
         raise t.error("head", "is of a classifier: its encoder may have been trained with labels")

@@ -12,8 +12,8 @@ _DROPPED = r"encoder_k(_motion|_bone)?\.|queue(_ptr)?(_motion|_bone)?$"
 def query_encoder(checkpoint: Checkpoint, stream: str) -> Tensors:
     """The tensors of the query encoder without its projection head ``fc``.
 
-    That of ``stream`` where there is one for each, else the only one: key encoders, queues and
-    other streams are dropped.
+    The encoder of ``stream`` if there is one for each stream, else the only one. Key encoders,
+    queues and the encoders of other streams are dropped.
     """
     several = any(checkpoint.has(rf"{_QUERIES[name]}\.") for name in ("bone", "motion"))
     own = _QUERIES[stream if several else "joint"]

@@ -30,16 +30,16 @@ class Tensors:
         return name in self._left
 
     def error(self, name: str, problem: str) -> UserError:
-        """The error of one of them."""
+        """An error about the tensor ``name``."""
         full = f"{self._prefix}{name}".rstrip(".")
         return UserError(f"'{self._path}': '{full}' {problem}")
 
     def has(self, pattern: str) -> bool:
-        """Whether a name that is left starts with ``pattern``."""
+        """Whether the name of a tensor that was not taken yet starts with ``pattern``."""
         return any(map(re.compile(pattern).match, self._left))
 
     def shape(self, name: str, axes: int) -> tuple[int, ...]:
-        """The shape of a tensor from which sizes follow."""
+        """The shape of a tensor, which must have so many axes."""
         if name not in self._left:
             raise self.error(name, "is missing")
         shape = tuple(self._left[name].shape)
@@ -48,7 +48,7 @@ class Tensors:
         return shape
 
     def count(self, pattern: str) -> int:
-        """The largest number that ``pattern`` matches in a name."""
+        """The largest number that the group of ``pattern`` matches in a name; 0 without a match."""
         return max(
             (int(hit[1]) for hit in map(re.compile(pattern).match, self._left) if hit), default=0
         )
@@ -79,7 +79,7 @@ class Tensors:
         }
 
     def bodies(self, name: str, size: int) -> int:
-        """How many bodies the ``size`` values of a frame are."""
+        """How many bodies have ``size`` values in a frame."""
         bodies, rest = divmod(size, JOINTS * COORDINATES)
         if rest:
             raise self.error(
@@ -88,10 +88,10 @@ class Tensors:
         return bodies
 
     def drop(self, start: str) -> None:
-        """Leave out all whose names start so."""
+        """Drop all tensors whose names start with ``start``."""
         self._left = {name: each for name, each in self._left.items() if not name.startswith(start)}
 
     def check_all_used(self) -> None:
-        """UserError if one was not taken."""
+        """UserError if a tensor was not taken."""
         if self._left:
             raise self.error(min(self._left), "is unexpected")

@@ -1,8 +1,8 @@
 """USDRL (Weng et al., AAAI 2025): recognised, and not imported.
 
 Its encoders, DSTE and STTR, transform frames and joints in two branches and take the maximum over
-each. skelcon has no such encoder; nor do tensors tell DSTE's weight of its two parts and the gap of
-its shifts.
+each. skelcon has no such encoder. Besides, no tensor says how DSTE weights its two parts and by
+which gap it shifts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     name = "STTR" if checkpoint.has(r"backbone\.t_tr\.layers\.") else "DSTE"
     raise UserError(
         f"'{checkpoint.path}': USDRL's encoder ({name}: a branch of frames and one of joints, and "
-        "the maximum over each) is none that skelcon has, so its weights cannot be imported"
+        "the maximum over each) does not exist in skelcon, so its weights cannot be imported"
     )
 
 

@@ -42,7 +42,7 @@ Ablate = Callable[..., Any]
         (["--epochs", "3"], "no option --epochs: give --set pretrain.epochs=3 (or linear.epochs"),
         (["--lr=0.1"], "--set pretrain.optimiser.lr=0.1"),
         (["--sed", "3"], "--sed"),
-        (["--source", "{utd}"], "transfers nothing"),
+        (["--source", "{utd}"], "is no study of transfer"),
         (["--source", "/nowhere"], "does not exist"),
         (["--preset", "smal"], "unknown preset 'smal': did you mean 'small'?"),
         (["--only", "crops"], "did you mean 'crop'"),
@@ -58,7 +58,7 @@ Ablate = Callable[..., Any]
         (["--cpus-per-trial", "0"], "--cpus-per-trial"),
         (["--cpus-per-trial", "1e6"], "so no trial could ever start"),
         (["--gpus-per-trial", "x"], "--gpus-per-trial x: give a number"),
-        (["--probe", "3"], "--probe 3: measures for a plan"),
+        (["--probe", "3"], "--probe 3: only with --plan"),
         (["--results", "{file}/r"], "cannot write to the results directory"),
         (["--results", "{file}"], "is a file"),
     ],
@@ -167,7 +167,7 @@ def test_help_version_and_no_words(ablate: Ablate) -> None:
     text = " ".join(shown.out.replace("│", " ").split())
     assert "Table 5" in text
     # Summaries are whole.
-    assert "Make a study's table and its files again from the results; needs no data" in text
+    assert "Make a table and its files again from the results; needs no data" in text
     assert ablate("--version").out.startswith("skelcon ")
     assert ablate().code == 2
 

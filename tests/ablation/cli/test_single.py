@@ -76,7 +76,7 @@ def test_a_model_is_trained_once_and_evaluated_by_every_task(trainer: Any, utd: 
     assert both["result"]["parameters"] > tops["linear"]["result"]["parameters"]
     code, _, err = trainer(*words)
     assert code == 2
-    assert "--representation (img, seq, or img,seq for their features side by side)" in err
+    assert "--representation (img, seq, or img,seq to concatenate their features)" in err
     # A file without its unit's directory is named by its content.
     loose = utd.parent / "loose.safetensors"
     loose.write_bytes((Path(trained["directory"]) / "weights.safetensors").read_bytes())
@@ -209,7 +209,7 @@ def test_a_damaged_unit_is_moved_away_and_done_again(trainer: Any) -> None:
         (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'pretrain.epochs'"),
         (["pretrain", "--set", "pretrain.batch=999"], "pretrain.batch 999"),
         (["pretrain", "--protocol", "xview"], "it has: xsub"),
-        (["pretrain", "--set", "linear.epochs=3"], "not used here, only pretrain"),
+        (["pretrain", "--set", "linear.epochs=3"], "not used here, only settings of pretrain"),
         (["pretrain", "--epochs", "3"], "give --set pretrain.epochs=3"),
     ],
 )

@@ -90,7 +90,7 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
         ("0", ("--max-concurrent", "2"), "--max-concurrent: leave it out here"),
         ("0", ("--format", "csv"), "--format: leave it out here"),
         ("0", ("--format", "nope"), "unknown format 'nope'"),
-        ("0", ("--probe", "3"), "--probe 3: measures for a plan"),
+        ("0", ("--probe", "3"), "--probe 3: only with --plan"),
         ("0", ("--results", "s3://bucket/x"), "'s3://bucket/x' is no directory"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_plan_suggests_the_share(plan: Plan, dataset: SkeletonDataset, tmp_pat
         finish(store, unit, 1.0, dataset, hardware=GPU, gpu=(3000.0, 40000.0))
     model = model_of(store, dataset, gpus_per_trial=0.5, max_concurrent=1)
     print_cost(Console(file=said), model.cost(units), model)
-    assert "so little of a GPU's memory that --gpus-per-trial 0.12 would do." in said.getvalue()
+    assert "so little GPU memory that --gpus-per-trial 0.12 is enough." in said.getvalue()
 
 
 def choice(

@@ -266,7 +266,7 @@ def test_a_plan_says_what_it_costs_and_from_what(
     assert documents[0]["cost"]["seconds"] is None
     assert documents[0]["to_run"][0]["basis"].startswith("unknown")
     assert _main(monkeypatch, "run", *words[1:], "--probe", 3) == 2
-    assert "give --plan as well" in capsys.readouterr().err
+    assert "only with --plan" in capsys.readouterr().err
 
 
 def test_kinds_of_units_name_an_encoder_that_was_chosen() -> None:

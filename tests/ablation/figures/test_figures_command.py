@@ -122,7 +122,7 @@ def test_other_data_is_refused(
     words = ("study", "--results", golden / "results", "--data", dataset.path)
     code, _, err = run(monkeypatch, capsys, *words)
     assert code == 2
-    assert f"its fingerprint is {dataset.fingerprint}, but the study was made on" in err
+    assert f"its fingerprint is {dataset.fingerprint}, but the table was made from" in err
 
 
 def test_a_figure_that_alone_was_asked_for_and_does_not_apply_is_a_failure(

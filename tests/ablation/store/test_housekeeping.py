@@ -312,7 +312,7 @@ def test_the_command_merges_several_and_fails_on_a_conflict(
     unit(stores[1], 0, top1=0.1)
     assert _main(monkeypatch, "merge", *words[:2]) == 1
     told = capsys.readouterr().out
-    assert f"{keys[0][:8]}: other numbers in" in told
+    assert f"{keys[0][:8]}: '{stores[1].results}' has different numbers" in told
     assert _main(monkeypatch, "merge", words[0]) == 2
 
 

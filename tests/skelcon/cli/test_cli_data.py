@@ -182,7 +182,7 @@ def test_plugins_may_be_named_to_see_data(run: Run, raw: Path, here: Path):
         (["info", "{raw}/no"], "does not exist"),
         (["check", "{raw}/no"], "does not exist"),
         (["show", "a1_s1_t9", "--data", "{raw}"], "has no clip 'a1_s1_t9': did you mean 'a1_s1_t"),
-        (["show", "12", "--data", "{raw}"], "has no clip 12: valid: 0 to 11"),
+        (["show", "12", "--data", "{raw}"], "has no clip 12: valid are 0 to 11"),
         (["show", "0", "--data", "{raw}", "--out", "a.jpg"], "ends in .png, .gif, .mp4"),
         (["show", "0", "--data", "{raw}", "--frames", "0"], "--frames"),
         (
@@ -373,7 +373,7 @@ def test_show_without_data_takes_the_embedded_clips(
     run: Run, here: Path, monkeypatch: pytest.MonkeyPatch
 ):
     made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
-    monkeypatch.setattr(synthetic, "open_embedded", lambda: made)
+    monkeypatch.setattr(synthetic, "open_embedded", lambda _: made)
     code, shown, _ = run("show", "S001C001P001R001A016", "--out", "pair.png")
     assert code == 0
     assert shown.startswith("S001C001P001R001A016 (shake hands, ")

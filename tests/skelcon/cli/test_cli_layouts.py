@@ -64,7 +64,7 @@ def test_one_is_drawn_with_its_joints_by_name(tmp_path: Path):
         ).sum() > 99
     with pytest.raises(UserError, match=r"ends in \.png, \.svg, \.pdf"):
         run("coco-17", "--out", str(tmp_path / "coco.gif"))
-    with pytest.raises(UserError, match="say which layout is drawn: azure-kinect, coco-17"):
+    with pytest.raises(UserError, match="name the layout to draw: azure-kinect, coco-17"):
         run("--out", str(out))
 
 

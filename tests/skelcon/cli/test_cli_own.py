@@ -103,7 +103,7 @@ def test_a_dry_run_of_a_known_layout(run: Run, here: Path):
         (folder / f"{name}.json").write_text(text)
     code, printed, _ = run("import", folder, "out", "--dry-run")
     assert code == 0
-    assert "2 clips looked at" in printed
+    assert "2 clips read" in printed
     assert (here / "out.png").is_file()
 
 
@@ -159,5 +159,5 @@ def test_a_dry_run_without_a_good_clip_ends_with_1(run: Run, raw: Path, here: Pa
         np.savetxt(file, np.zeros((40, 4)))
     code, printed, _ = run("import", raw, "out", *OWN, "--split", "subject:odd", "--dry-run")
     assert code == 1
-    assert "no clip of those looked at is good" in printed
+    assert "none of the clips that were read is good" in printed
     assert not (here / "out.png").exists()

@@ -78,7 +78,7 @@ def test_without_data_the_embedded_clips_are_used(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(synthetic, "open_embedded", lambda: dataset)
+    monkeypatch.setattr(synthetic, "open_embedded", lambda _: dataset)
     assert run("embed", weights, tmp_path / "a.npz", "--representation", "seq")[0] == 0
     with np.load(tmp_path / "a.npz") as arrays:
         assert len(arrays["features"]) == len(dataset)
@@ -204,7 +204,7 @@ def test_import_weights_tells_which_clips_a_source_has(run: Run, tmp_path: Path)
     assert code == 0
     first, second = shown.splitlines()
     assert first == "stg: 8 features of views of 2 bodies, 24 frames, 25 joints"
-    assert second.startswith("clips as MAMP has them: CTR-GCN npz")
+    assert second.startswith("MAMP was trained on these clips: CTR-GCN npz")
     code, _, error = run("import-weights", tmp_path / "a.pth", out, "--from", "cmd")
     assert code == 2
     assert "is a checkpoint of MAMP, not of CMD: --from mamp" in error

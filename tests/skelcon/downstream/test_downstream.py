@@ -10,12 +10,14 @@ from skelcon import augment
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.downstream import (
     EvaluationResult,
+    Inputs,
     LinearConfig,
     RetrievalConfig,
     extract,
-    linear_evaluation,
     retrieval,
 )
+from skelcon.downstream.linear import SGDEvaluation
+from skelcon.downstream.tasks import completed
 from skelcon.encoders import (
     REPRESENTATIONS,
     AGCNConfig,
@@ -32,6 +34,7 @@ SMALL = EncodersConfig(
     stg=AGCNConfig(channels=(4,), strides=(2,)),
     seq=BiGRUConfig(hidden=4, layers=1, input_norm=True),
     frames=FRAMES,
+    orientation="as_recorded",
 )
 TRAIN = torch.tensor([21, 0, 3, 6, 1, 4, 9, 12, 15, 7, 10, 18, 13, 16])
 TEST = torch.tensor([5, 2, 8, 23, 11, 20, 14, 17])
@@ -39,6 +42,8 @@ TEST = torch.tensor([5, 2, 8, 23, 11, 20, 14, 17])
 
 class Pooled(nn.Module):
     """A parameter-free stand-in for an encoder: some coordinates of body 0, over all frames."""
+
+    orientation = "as_recorded"
 
     def __init__(self, joints: slice = slice(None), size: int = 60) -> None:
         super().__init__()
@@ -68,6 +73,17 @@ def encoders_in_training(layout: SkeletonLayout) -> list[Encoder]:
     return [Encoder(name, SMALL, layout, bodies=2).train() for name in REPRESENTATIONS]
 
 
+def inputs_of(
+    bank: ClipBank,
+    encoders: Sequence[nn.Module],
+    train: Tensor = TRAIN,
+    test: Tensor = TEST,
+    seed: int = 0,
+) -> Inputs:
+    groups = torch.zeros_like(train)
+    return Inputs(encoders, bank, train, test, CLASSES, FRAMES, seed, groups)
+
+
 def linear(
     bank: ClipBank,
     encoders: Sequence[nn.Module],
@@ -77,7 +93,7 @@ def linear(
     **options: object,
 ) -> EvaluationResult:
     config = LinearConfig.model_validate({"epochs": 4, "milestones": (3,), "batch": 5, **options})
-    return linear_evaluation(encoders, bank, train, test, CLASSES, FRAMES, config, seed)
+    return completed(SGDEvaluation(inputs_of(bank, encoders, train, test, seed), config))
 
 
 def test_what_is_not_finite_gives_no_number(small_bank: ClipBank, small_layout: SkeletonLayout):
@@ -89,7 +105,7 @@ def test_what_is_not_finite_gives_no_number(small_bank: ClipBank, small_layout: 
     with pytest.raises(FloatingPointError, match="not finite"):
         linear(small_bank, encoders)
     with pytest.raises(FloatingPointError, match="not finite"):
-        retrieval(encoders, small_bank, TRAIN, TEST, FRAMES, RetrievalConfig())
+        retrieval(inputs_of(small_bank, encoders), RetrievalConfig())
 
 
 @pytest.mark.parametrize("protocol", ["linear", "retrieval"])
@@ -103,7 +119,7 @@ def test_a_frozen_encoder_does_not_move(
     if protocol == "linear":
         linear(small_bank, encoders)
     else:
-        retrieval(encoders, small_bank, TRAIN, TEST, FRAMES, RetrievalConfig())
+        retrieval(inputs_of(small_bank, encoders), RetrievalConfig())
     for encoder, state in zip(encoders, before, strict=True):
         assert any("running" in name for name in state)
         for name, value in encoder.state_dict().items():
@@ -147,7 +163,7 @@ def test_separable_classes_are_all_recognised(
         result = linear(posed_bank, [Pooled()], train, test, epochs=20, milestones=())
         assert result.metrics["top1_train"] == 1.0
     else:
-        result = retrieval([Pooled()], posed_bank, train, test, FRAMES, RetrievalConfig())
+        result = retrieval(inputs_of(posed_bank, [Pooled()], train, test), RetrievalConfig())
     assert result.metrics["top1"] == 1.0
 
 
@@ -170,7 +186,7 @@ def test_retrieval_equals_nearest_neighbour_by_cosine(small_bank: ClipBank, rati
         euclidean.append(int(small_bank.labels[TRAIN[nearest]]))
     assert expected != euclidean
     config = RetrievalConfig(test_ratio=ratio)
-    result = retrieval([Pooled()], small_bank, TRAIN, TEST, FRAMES, config)
+    result = retrieval(inputs_of(small_bank, [Pooled()]), config)
     assert result.predictions.tolist() == expected
     assert_aligned(result, small_bank)
 
@@ -219,7 +235,7 @@ def test_linear_evaluation_equals_gradient_descent_in_float64(
         train, test = (train - shift) / scale, (test - shift) / scale
     start = torch.randn(CLASSES, 60, generator=generator(7, "linear")).double().numpy() * 0.01
     weight, bias, hits = descent([train], small_bank.labels[TRAIN].numpy(), start, config)
-    result = linear_evaluation([Pooled()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, seed=7)
+    result = completed(SGDEvaluation(inputs_of(small_bank, [Pooled()], seed=7), config))
     assert result.predictions.tolist() == (test @ weight.T + bias).argmax(axis=1).tolist()
     assert result.metrics["top1_train"] == pytest.approx(hits)
     assert_aligned(result, small_bank)
@@ -255,7 +271,7 @@ def test_crops_are_taken_in_turn(small_bank: ClipBank, crops: int | None):
             return super().forward(view)
 
     config = LinearConfig(epochs=5, crops=crops, lr=0.3, milestones=())
-    result = linear_evaluation([Spy()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, seed=7)
+    result = completed(SGDEvaluation(inputs_of(small_bank, [Spy()], seed=7), config))
     trained, tested, gallery = seen[:-2], *seen[-2:]
     assert len(trained) == (crops or 5)
     assert all(len(view) == len(TRAIN) for view in trained)
@@ -300,8 +316,8 @@ def test_linear_evaluation_leaves_the_global_generator_alone(small_bank: ClipBan
 def test_several_encoders_stand_side_by_side(small_bank: ClipBank):
     """Two halves of the joints give what all joints give."""
     halves = [Pooled(slice(0, 10), 30), Pooled(slice(10, 20), 30)]
-    whole = retrieval([Pooled()], small_bank, TRAIN, TEST, FRAMES, RetrievalConfig())
-    parts = retrieval(halves, small_bank, TRAIN, TEST, FRAMES, RetrievalConfig())
+    whole = retrieval(inputs_of(small_bank, [Pooled()]), RetrievalConfig())
+    parts = retrieval(inputs_of(small_bank, halves), RetrievalConfig())
     assert parts.predictions.tolist() == whole.predictions.tolist()
     options = {"epochs": 6, "lr": 0.3}
     assert (

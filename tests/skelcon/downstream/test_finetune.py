@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from skelcon import augment
 from skelcon.data import ClipBank, SkeletonLayout
-from skelcon.downstream import FinetuneConfig, Finetuning, labelled_subset
+from skelcon.downstream import FinetuneConfig, Finetuning, Inputs, labelled_subset
 from skelcon.encoders import BiGRUConfig, Encoder, EncodersConfig, HCNConfig, Representation
 
 PROPERTY = settings(max_examples=60, deadline=None, derandomize=True)
@@ -22,6 +22,7 @@ SMALL = EncodersConfig(
     img=HCNConfig(channels=2, cooccurrence=16, dropout=0.5, batch_norm=True),
     seq=BiGRUConfig(hidden=4, layers=1, input_norm=True),
     frames=FRAMES,
+    orientation="as_recorded",
 )
 TRAIN = torch.tensor([21, 0, 3, 6, 1, 4, 9, 12, 15, 7, 10, 18, 13, 16])
 TEST = torch.tensor([5, 2, 8, 23, 11, 20, 14, 17])
@@ -32,6 +33,7 @@ class Projected(nn.Module):
 
     def __init__(self, size: int = 5) -> None:
         super().__init__()
+        self.orientation = "as_recorded"
         self.linear, self.feature_size = nn.Linear(60, size), size
 
     def forward(self, view: Tensor) -> Tensor:
@@ -73,7 +75,9 @@ def started(
 ) -> Finetuning:
     tree = {"epochs": 3, "lr": 0.01, "milestones": (2,), "batch": 5, **options}
     config = FinetuneConfig.model_validate(tree)
-    return Finetuning(encoders, bank, train, test, CLASSES, FRAMES, config, seed)
+    groups = torch.zeros_like(train)
+    inputs = Inputs(encoders, bank, train, test, CLASSES, FRAMES, seed, groups)
+    return Finetuning(inputs, config)
 
 
 def run(training: Finetuning, epochs: int | None = None) -> list[tuple[int, float, float, float]]:

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from skelcon import augment
 from skelcon.config import Json
 from skelcon.data import ClipBank
-from skelcon.downstream import LinearConfig, RetrievalConfig, linear_evaluation, retrieval
+from skelcon.downstream import EvaluationResult, Inputs, LinearConfig, RetrievalConfig, retrieval
 from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS
 from skelcon.downstream.linear import LinearEvaluation, kind_of
 from skelcon.downstream.regularised import deal, fit_path
+from skelcon.downstream.tasks import completed
 
 FRAMES, CLASSES = 16, 4
 TRAIN = torch.tensor([21, 0, 3, 6, 1, 4, 9, 12, 15, 7, 10, 18, 13, 16])
@@ -33,7 +34,7 @@ KINDS: list[Json] = [
 class Joints(nn.Module):
     """Coordinates of body 0, the mean over the frames; it counts the clips that pass."""
 
-    feature_size = 60
+    feature_size, orientation = 60, "as_recorded"
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,9 +58,17 @@ def config_of(changes: Json) -> LinearConfig:
     return LinearConfig.model_validate({"batch": 5, "lr": 0.3, "standardise": True, **changes})
 
 
+def inputs_of(bank: ClipBank, test: Tensor = TEST, seed: int = 0) -> Inputs:
+    return Inputs([Joints()], bank, TRAIN, test, CLASSES, FRAMES, seed, GROUPS)
+
+
+def evaluated(inputs: Inputs, config: LinearConfig) -> EvaluationResult:
+    return completed(kind_of(config)(inputs, config))
+
+
 def started(bank: ClipBank, changes: Json, seed: int = 3) -> LinearEvaluation:
     config = config_of(changes)
-    return kind_of(config)([Joints()], bank, TRAIN, TEST, CLASSES, FRAMES, config, seed, GROUPS)
+    return kind_of(config)(inputs_of(bank, seed=seed), config)
 
 
 def copied(state: Json) -> Json:
@@ -104,22 +113,18 @@ def test_there_is_no_result_before_the_end(small_bank: ClipBank):
 
 @pytest.mark.parametrize("changes", KINDS, ids=str)
 def test_each_crop_passes_through_the_encoder_once(small_bank: ClipBank, changes: Json):
-    encoder, config = Joints(), config_of(changes)
-    linear_evaluation([encoder], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, 0, GROUPS)
+    inputs, config = inputs_of(small_bank), config_of(changes)
+    evaluated(inputs, config)
     crops = config.epochs if config.crops is None else config.crops
-    assert encoder.seen == (crops + 1) * len(TRAIN) + len(TEST)
+    assert inputs.encoders[0].seen == (crops + 1) * len(TRAIN) + len(TEST)
     assert config.passes == crops + 1
 
 
 def test_the_crop_that_is_tested_takes_the_place_of_random_ones(small_bank: ClipBank):
     """Training and test side are then the same features; with auto nothing is drawn."""
-    options = {"crops": 0, "epochs": 30, "batch": 64}
-    config = config_of(options)
-    runs = [
-        linear_evaluation([Joints()], small_bank, TRAIN, TRAIN, CLASSES, FRAMES, config, seed)
-        for seed in (0, 1)
-    ]
-    for run in runs:
+    config = config_of({"crops": 0, "epochs": 30, "batch": 64})
+    for seed in (0, 1):
+        run = evaluated(inputs_of(small_bank, TRAIN, seed), config)
         assert run.metrics["top1"] == run.metrics["nn_top1"] == 1.0
     assert started(small_bank, {"crops": 0, "weight_decay": "auto"}, 0).run_epoch().loss == (
         started(small_bank, {"crops": 0, "weight_decay": "auto"}, 1).run_epoch().loss
@@ -129,9 +134,8 @@ def test_the_crop_that_is_tested_takes_the_place_of_random_ones(small_bank: Clip
 @pytest.mark.parametrize("changes", KINDS, ids=str)
 def test_the_nearest_neighbour_is_that_of_retrieval(small_bank: ClipBank, changes: Json):
     config = config_of({**changes, "test_ratio": 0.7})
-    result = linear_evaluation([Joints()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, 0)
-    other = RetrievalConfig(test_ratio=0.7)
-    expected = retrieval([Joints()], small_bank, TRAIN, TEST, FRAMES, other).metrics
+    result = evaluated(inputs_of(small_bank), config)
+    expected = retrieval(inputs_of(small_bank), RetrievalConfig(test_ratio=0.7)).metrics
     assert result.metrics["nn_top1"] == expected["top1"] == expected["nn_top1"]
 
 
@@ -206,11 +210,8 @@ def test_auto_is_cross_validation_over_the_groups(
             right += int((predicted == labels[out]).sum())
         hits.append(right)
     config = config_of({"crops": 0, "weight_decay": "auto", "standardise": standardise})
-    evaluation = kind_of(config)(
-        [Joints()], small_bank, TRAIN, TEST, CLASSES, FRAMES, config, 0, GROUPS
-    )
-    while not evaluation.done:
-        evaluation.run_epoch()
+    evaluation = kind_of(config)(inputs_of(small_bank), config)
+    completed(evaluation)
     found = evaluation.state_dict()["hits"].tolist()
     assert found[: len(decays)] == hits
     chosen = WEIGHT_DECAYS[found.index(max(found))]  # the first, and so the strongest, of equal
@@ -234,9 +235,7 @@ def test_auto_is_cross_validation_over_the_groups(
 def test_the_test_side_does_not_choose(small_bank: ClipBank):
     config = config_of({"crops": 0, "weight_decay": "auto"})
     found = {
-        linear_evaluation(
-            [Joints()], small_bank, TRAIN, test, CLASSES, FRAMES, config, 0, GROUPS
-        ).metrics["weight_decay"]
+        evaluated(inputs_of(small_bank, test), config).metrics["weight_decay"]
         for test in (TEST, TEST[:2], TRAIN)
     }
     assert len(found) == 1

@@ -19,7 +19,7 @@ from skelcon.data import (
     SkeletonDataset,
     SkeletonLayout,
 )
-from skelcon.downstream import Inputs, linear_evaluation
+from skelcon.downstream import Inputs
 from skelcon.downstream.config import CORRUPTIONS
 from skelcon.downstream.robustness import KINDS
 from skelcon.downstream.tasks import completed, task
@@ -163,9 +163,8 @@ def test_the_classifier_is_that_of_linear_and_meets_each_severity(
 ) -> None:
     severities = {"noise": (0.5, 1.0), "missing": (0.9,), "camera": (60.0, 90.0), "speed": (2.0,)}
     result, evaluation, _ = run(inputs, weight_decay=decay, **severities)
-    given = (inputs.bank, inputs.train, inputs.test, CLASSES, FRAMES)
     plain = task("linear").settings.model_validate({**CHANGES, "weight_decay": decay})
-    alone = linear_evaluation([Joints()], *given, plain, inputs.seed, inputs.groups)
+    alone = completed(task("linear").start(inputs, plain))
     assert alone.metrics.items() < result.metrics.items()
     assert alone.predictions.tolist() == result.predictions.tolist()
     assert set(result.metrics) <= set(task("robustness").metrics)

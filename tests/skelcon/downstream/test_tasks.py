@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from skelcon.data import ClipBank, SkeletonLayout
-from skelcon.downstream import Finetuning, linear_evaluation, retrieval
-from skelcon.downstream.tasks import TASKS, EncoderSize, Inputs, task
+from skelcon.downstream import Finetuning, retrieval
+from skelcon.downstream.linear import SGDEvaluation
+from skelcon.downstream.tasks import TASKS, EncoderSize, Inputs, completed, task
 from skelcon.encoders import BiGRUConfig, Encoder, EncodersConfig
 from skelcon.errors import UserError
 from skelcon.settings import Settings, resolve
@@ -83,19 +84,13 @@ def test_a_task_gives_what_its_algorithm_gives(inputs: Inputs, name: str):
     if evaluation.done:
         with pytest.raises(RuntimeError, match="in one go"):
             evaluation.run_epoch()
-    while not evaluation.done:
-        evaluation.run_epoch()
-    result = evaluation.result()
-    given = (inputs.encoders, inputs.bank, inputs.train, inputs.test)
+    result = completed(evaluation)
     if name == "linear":
-        expected = linear_evaluation(*given, CLASSES, FRAMES, settings, inputs.seed)
+        expected = completed(SGDEvaluation(inputs, settings))
     elif name == "retrieval":
-        expected = retrieval(*given, FRAMES, settings)
+        expected = retrieval(inputs, settings)
     else:
-        tuned = Finetuning(*given, CLASSES, FRAMES, settings, inputs.seed)
-        while not tuned.done:
-            tuned.run_epoch()
-        expected = tuned.result()
+        expected = completed(Finetuning(inputs, settings))
     assert result.metrics == expected.metrics
     np.testing.assert_array_equal(result.predictions, expected.predictions)
     assert set(result.metrics) <= set(task(name).metrics)

@@ -341,7 +341,9 @@ def test_usdrl_is_refused_with_the_reason(tensor: str, network: str, tmp_path: P
     start = "module." if tensor.startswith("module.") else ""
     state = {f"{start}backbone.ske_emb.t_embedding.0.weight": torch.ones(2), tensor: torch.ones(2)}
     path = saved(tmp_path / "a.pth.tar", {"state_dict": state, "epoch": 1})
-    with pytest.raises(UserError, match=rf"USDRL's encoder \({network}: .* none that skelcon has"):
+    with pytest.raises(
+        UserError, match=rf"USDRL's encoder \({network}: .* does not exist in skelcon"
+    ):
         read_checkpoint(path)
 
 

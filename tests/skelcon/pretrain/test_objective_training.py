@@ -98,7 +98,10 @@ def test_all_options_are_in_the_key_and_those_of_the_default_are_not(name: str) 
         ({"name": "vicreg", "options": {"dim": "wide"}}, "option 'dim'.*valid integer"),
         ({"options": {"queue": 9}}, "options of moco are set in pretrain.contrast"),
         ({"name": "byol", "version": "1"}, "version 1 of the objective 'byol'.*built in"),
-        ({"name": "cmd"}, r"'cmd' takes at least 2 of them, not 1 \(seq\): set pretrain.repres"),
+        (
+            {"name": "cmd"},
+            r"pretrain.representations: objective 'cmd' takes at least 2, not 1 \(seq\)",
+        ),
         ({"name": "masked", "options": {"choice": "motin"}}, "option 'choice'.*'motion' or"),
         ({"name": "masked", "options": {"ratio": 1}}, "option 'ratio'.*less than 1"),
     ],
@@ -153,7 +156,7 @@ def test_masked_motion_of_tokens_learns_and_resumes_with_the_same_bits(bank: Cli
     assert first.run_epoch().loss == losses[0]
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert [each.loss for each in second.run()] == losses[1:]
-    with pytest.raises(UserError, match=r"'masked' takes at most 1 of them, not 2 \(stg\+seq\)"):
+    with pytest.raises(UserError, match=r"'masked' takes at most 1, not 2 \(stg\+seq\)"):
         resolve([{"pretrain": {**tree, "representations": ("stg", "seq")}}], "mine.yaml")
     encoders = {**tree["encoders"], "stream": "bone"}
     with pytest.raises(UserError, match="hides joints, which stream 'bone' would show"):

@@ -212,5 +212,5 @@ def test_an_objective_that_takes_two_views_says_so(kind: type[SimSiam]) -> None:
     two = {"pretrain": {"objective": objective, "views": {"query": STRONG}}}
     assert len(resolve([two], "mine.yaml").pretrain.policies) == 2
     three = {"pretrain": {"objective": objective, "views": {"extra": [STRONG]}}}
-    with pytest.raises(UserError, match=r"views\.extra: objective 'of-two' takes a query and"):
+    with pytest.raises(UserError, match=r"views\.extra: objective 'of-two' takes only a query and"):
         resolve([three], "mine.yaml")

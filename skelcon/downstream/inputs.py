@@ -1,4 +1,4 @@
-"""What every downstream task is given."""
+"""The inputs of every downstream task."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a task evaluates.
+    """What a task evaluates: encoders, and the clips of two sides.
 
     Attributes:
         encoders: trained or random; the features of several are concatenated (Table 10).
-        bank: the clips, on the device that evaluates; they are turned as the encoders see them.
+        bank: the clips, on the device that evaluates; turned to the encoders' orientation.
         train, test: (n,) int64 clips of the two sides, on that device.
         num_classes: the number of classes.
         frames: T, the frames of a view.
         seed: the evaluation's seed.
-        groups: (n,) int64 of the training clips, as `skelcon.data.groups_of` has them.
+        groups: (n,) int64 the group (subject, camera or setup) of each training clip, from
+            `skelcon.data.groups_of`.
 
     Raises:
-        ValueError: if the encoders see clips turned in different ways.
+        ValueError: if the encoders differ in their orientation.
     """
 
     encoders: Sequence[Encoder]
@@ -50,11 +51,11 @@ class Inputs:
             object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
 
     def features(self, clips: Tensor, ratio: float = 0.95, precision: Precision = "fp32") -> Tensor:
-        """What the encoders make of clips; those of several stand side by side.
+        """The features of clips; those of several encoders are concatenated.
 
         Args:
             clips: (n,) int64.
-            ratio: the central part of each that they see (A.1: 0.95).
+            ratio: the central part of each clip that is used (A.1: 0.95).
             precision: of the encoders.
 
         Returns:
