@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ablation.costs import Cost, CostModel, check_disk, has_room, resolve_gpus
 from ablation.events import Reporters
-from ablation.interrupts import graceful
+from ablation.interrupts import Interrupt, graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.scheduler.queue import Driver
@@ -20,7 +20,7 @@ from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
-from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.console import INTERRUPTED, hung
 from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
@@ -85,22 +85,24 @@ def run_job(
         check_disk(store.results, cost)
     store.check_writable()
     output.announce(job, missing, cost)
-    whole = True
+    interrupt: Interrupt | None = None
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
             options.confirm(costs.resources)
-            whole = _run(job, missing, store, costs.resources, cost, options, output, tracking)
-            if not whole:
-                tracking.drop()
-        # The trackers may take their time: nobody waits for them to see the result.
+            interrupt = _run(job, missing, store, costs.resources, cost, options, output, tracking)
+            if interrupt is not None:
+                tracking.drop(interrupt)
+        # Before the trackers are waited for, which may take long.
         failed = report()
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")
-    if not whole:
-        output.say(RESUME)
-        return INTERRUPTED
-    return int(failed)
+    if interrupt is None:
+        return int(failed)
+    output.say(RESUME)
+    if not options.in_process:
+        hung.set()  # Python needs seconds to unload Ray and torch
+    return INTERRUPTED
 
 
 def _run(
@@ -112,8 +114,8 @@ def _run(
     options: RunOptions,
     output: Output,
     tracking: Tracking,
-) -> bool:
-    """Run ``missing``, shown and tracked; False if it was interrupted."""
+) -> Interrupt | None:
+    """Run ``missing``, shown and tracked; gives the signal if it was interrupted."""
     waiting = STARTING
     if options.in_process:
         cost, waiting = replace(cost, slots=1), ""
@@ -128,11 +130,13 @@ def _run(
         if options.in_process:
             from ablation.scheduler.in_process import run_in_process
 
-            return run_in_process(missing, driver, job.weights)
-        resources.stay_on_loopback()
-        from ablation.scheduler.with_ray import run_with_ray
+            whole = run_in_process(missing, driver, job.weights)
+        else:
+            resources.stay_on_loopback()
+            from ablation.scheduler.with_ray import run_with_ray
 
-        return run_with_ray(missing, driver, job.source)
+            whole = run_with_ray(missing, driver, job.source)
+    return None if whole else interrupt
 
 
 def missing_units(

@@ -25,7 +25,7 @@ from skelcon.errors import MachineError
 
 RESTARTS = 5
 """How often a Ray that has died is started again."""
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 1.0
 """How long the processes of a Ray that is stopped may take to end by themselves."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
@@ -74,6 +74,11 @@ def _start(resources: Resources, trials: int) -> None:
 def _started() -> list[psutil.Process]:
     """The vital processes of a Ray that this process has started."""
     return [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+
+
+def started_here() -> bool:
+    """Whether this process has started the Ray that it uses, and ends it."""
+    return bool(_vital)
 
 
 def _end(process: psutil.Process) -> None:

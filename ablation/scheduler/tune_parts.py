@@ -11,10 +11,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
-from ablation.interrupts import Interrupt
 from ablation.scheduler.delivery import UNSHARED
 from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
 from ablation.scheduler.session import check_session, free_resources, holds_resources
+from ablation.scheduler.stopping import Unpickled
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY
@@ -33,13 +33,6 @@ PENDING_SECONDS = 4.0
 CATCH_UP_SECONDS = 30.0
 """How long a unit that a worker has done may stay invisible here."""
 SHARED = "--results must be a path that all nodes share"
-
-
-class Unpickled:
-    """Tune pickles what it is given, for a restore that is never used: nothing of it is kept."""
-
-    def __getstate__(self) -> Json:
-        return {}
 
 
 class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
@@ -233,8 +226,8 @@ def reason_of_death(trial: Any) -> str:
 class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
     """A trial ends when its unit is done or pruned; all do after a failure that ends the run."""
 
-    def __init__(self, queue: Queue, interrupt: Interrupt) -> None:
-        self._queue, self._interrupt = queue, interrupt
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
 
     def __call__(self, trial_id: str, result: Json) -> bool:
         """Whether the unit is done or pruned."""
@@ -246,4 +239,4 @@ class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Whether all are to end."""
-        return self._queue.stopped or self._interrupt.requested
+        return self._queue.stopped

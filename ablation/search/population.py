@@ -11,6 +11,7 @@ Importing this module imports Ray (seconds): only a search that has something to
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -35,7 +36,8 @@ from ablation.scheduler.monitored import validate
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import Resources, check_fits
-from ablation.scheduler.tune_parts import Unpickled, reason_of_death
+from ablation.scheduler.stopping import INTERRUPTED, SaveOnSignal, Unpickled
+from ablation.scheduler.tune_parts import reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State
@@ -257,21 +259,6 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._reporter.ended(self._record.trial(number))
 
 
-class _Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
-    """A member ends by itself; all do when the run is interrupted."""
-
-    def __init__(self, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
-
-    def __call__(self, trial_id: str, result: Json) -> bool:
-        """Never this one alone."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether all are to end."""
-        return self._interrupt.requested
-
-
 def run_population(
     record: SearchRecord,
     store: Store,
@@ -300,7 +287,8 @@ def run_population(
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)
-            _fit(record, resources, node, [_Callback(record, reporter)], _Stop(interrupt))
+            callbacks = [_Callback(record, reporter), SaveOnSignal(interrupt)]
+            _fit(record, resources, node, callbacks)
         return all(trial.state != "unfinished" for trial in record.trials())
 
     return restarting(session, say)
@@ -311,7 +299,6 @@ def _fit(
     resources: Resources,
     node: str | None,
     callbacks: list[tune.Callback],
-    stop: tune.Stopper,
 ) -> None:
     """Have Tune run the members that have not ended."""
     problem, dataset = record.problem, record.problem.dataset
@@ -347,12 +334,13 @@ def _fit(
         run = tune.RunConfig(
             name="search",
             storage_path=scratch,
-            stop=stop,
             callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
             checkpoint_config=never,
             verbose=0,
         )
         member = tune.with_resources(Member, asked)
-        tune.Tuner(member, param_space=space, tune_config=options, run_config=run).fit()
+        tuner = tune.Tuner(member, param_space=space, tune_config=options, run_config=run)
+        with contextlib.suppress(*INTERRUPTED):
+            tuner.fit()
     os.environ[PENDING] = pending  # a confirmation may follow

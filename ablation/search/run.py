@@ -30,7 +30,7 @@ from ablation.search.source import SearchSource
 from ablation.store import Store
 from ablation.store.locks import hold
 from ablation.units import EvaluateOn, Unit
-from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.console import INTERRUPTED, hung
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -143,9 +143,11 @@ class _Search:
                     self._record, self._store, options.resources, events, interrupt, output.say
                 )
         failed = self._report()
-        if not whole:
-            output.say(RESUME)
-        return int(failed) if whole else INTERRUPTED
+        if whole:
+            return int(failed)
+        output.say(RESUME)
+        hung.set()  # Python needs seconds to unload Ray and torch
+        return INTERRUPTED
 
     def _report(self) -> bool:
         """Show and write what there is; whether a trial has failed."""

@@ -6,6 +6,7 @@ the command.
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -20,8 +21,8 @@ NOTICE_AFTER = 2.0
 """Seconds after which a command that waits at its end says which tracker it waits for."""
 TIMEOUT = 90.0
 """Seconds without any progress after which a command no longer waits at its end."""
-TIMEOUT_CANCELLED = 5.0
-"""The same after Ctrl-C, or an error."""
+SHORTEST = 0.3
+"""Seconds that a command waits in any case."""
 
 
 class TrackerThread(threading.Thread):
@@ -48,16 +49,21 @@ class TrackerThread(threading.Thread):
         """Skip the tasks that have not started."""
         self._cancelled = True
 
-    def wait(self) -> None:
-        """Wait for the end as long as there is progress; then warn, and leave the thread behind."""
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait for the end; then warn, and leave the thread behind.
+
+        Args:
+            seconds: how long to wait, as long as there is progress.
+        """
         wait_start = time.monotonic()
-        self.join(NOTICE_AFTER)
+        until = wait_start + max(SHORTEST, seconds)
+        self.join(min(NOTICE_AFTER, until - wait_start))
         if self.is_alive() and not self._cancelled:
             self._print(f"waiting for {self._tracker}; Ctrl-C leaves the rest to the next command")
-        timeout = TIMEOUT_CANCELLED if self._cancelled else TIMEOUT
         while self.is_alive():
-            stuck = time.monotonic() - max(wait_start, self._progressed)
-            if stuck > timeout:
+            now = time.monotonic()
+            stuck = now - max(wait_start, self._progressed)
+            if stuck > TIMEOUT or now >= until:
                 self._cancelled = self._abandoned = True
                 hung.set()
                 self._print(

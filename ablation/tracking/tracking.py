@@ -16,6 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from ablation.events import Event, Finished, Progressed, Started
+from ablation.interrupts import Interrupt
 from ablation.store import Store
 from ablation.tracking.background import TrackerThread
 from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
@@ -53,6 +54,7 @@ class Tracking:
             self._runs = runs_of(job.plan)
         self._board = TensorBoard(job.directory, store)
         self._trackers: dict[str, Tracker] = {}
+        self._interrupt = Interrupt()
         self._updated_at: dict[str, float] = {}
         self._pending: set[str] = set()
         self._threads = {
@@ -72,14 +74,18 @@ class Tracking:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
-            self.drop()
+            self.drop(Interrupt(requested=True))
         for thread in self._threads.values():
             thread.submit(None)
         for thread in self._threads.values():
-            thread.wait()
+            thread.wait(0.0 if kind is KeyboardInterrupt else self._interrupt.seconds_left)
 
-    def drop(self) -> None:
-        """Skip what is not sent yet: the next command sends it."""
+    def drop(self, interrupt: Interrupt) -> None:
+        """Skip what is not sent yet: the next command sends it.
+
+        What is being sent is waited for, as long as ``interrupt`` leaves time.
+        """
+        self._interrupt = interrupt
         for thread in self._threads.values():
             thread.cancel()
 
