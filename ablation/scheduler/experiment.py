@@ -36,10 +36,10 @@ def run_experiment(
         queue: which unit is next.
         driver: whose units they are.
         mirror: of results at a URI.
-        slots: how many trials run at once, where a unit is not to be handed out earlier.
+        slots: how many trials run at once, if units are to be handed out no earlier.
         space: what every trial's configuration holds.
-        asked: what a trial with a configuration asks of Ray.
-        scratch: a directory of its own for what Tune writes.
+        asked: gives the resources that a trial with this configuration requests.
+        scratch: a new directory for what Tune writes.
 
     Returns:
         Whether something is left that cannot be handed out at present.

@@ -13,7 +13,7 @@ import ray
 
 from ablation.interrupts import Interrupt
 from ablation.scheduler import stopping
-from ablation.scheduler.stopping import InterruptionError, ClusterInterruptionError, SaveOnSignal
+from ablation.scheduler.stopping import ClusterInterruptionError, InterruptionError, SaveOnSignal
 
 
 class Actor:
