@@ -1,7 +1,6 @@
-"""The one run sequence: what studies, single units, searches and confirmations all go through.
+"""The one run sequence for studies, single units, searches and confirmations.
 
-What is missing -> how many GPUs a trial takes -> cost and disk -> run, shown and tracked ->
-report -> exit code.
+Missing units -> GPUs of a trial -> cost and disk -> run, shown and tracked -> report -> exit code.
 """
 
 from __future__ import annotations
@@ -35,10 +34,10 @@ class RunOptions:
     """How a job is run.
 
     Attributes:
-        resources: what a trial takes, and what is done about failures.
-        trackers: beside TensorBoard.
+        resources: what a trial requests, and how failures are handled.
+        trackers: names; TensorBoard is always written.
         in_process: one unit after another in this process, without Ray.
-        confirm: asked before anything runs; may abort.
+        confirm: called before anything runs; may abort.
     """
 
     resources: Resources
@@ -55,15 +54,15 @@ def run_job(
     report: Callable[[], bool],
     mirror: Mirror | None = None,
 ) -> int:
-    """Run what is missing of ``job``.
+    """Run the missing units of ``job``.
 
     Args:
-        job: what is wanted.
+        job: the units, and what they are for.
         store: where its units are.
         options: how to run it.
-        output: where the command says what it does.
-        report: shows and writes what there is then; gives whether a unit has failed.
-        mirror: the URI at which the results are kept, if they are.
+        output: where the command prints.
+        report: shows and writes the results; gives whether a unit has failed.
+        mirror: of results that are kept at a URI.
 
     Returns:
         The exit code: 0 done, 1 some unit failed, 130 interrupted.
@@ -115,7 +114,7 @@ def _run(
     output: Output,
     tracking: Tracking,
 ) -> Interrupt | None:
-    """Run ``missing``, shown and tracked; gives the signal if it was interrupted."""
+    """Run ``missing``, shown and tracked; gives the interrupt if a signal has ended it."""
     waiting = STARTING
     if options.in_process:
         cost, waiting = replace(cost, slots=1), ""
@@ -142,10 +141,10 @@ def _run(
 def missing_units(
     units: Mapping[str, Unit], store: Store, output: Output, *, repair: bool
 ) -> list[Unit]:
-    """Those of ``units`` that are not done, or whose files are damaged.
+    """The ``units`` that are not done, or whose files are damaged.
 
-    A damaged unit is reported and, with ``repair``, moved to ``damaged/``. What a missing unit
-    needs is checked thoroughly.
+    A damaged unit is reported and, with ``repair``, moved to ``damaged/``. Units that a missing one
+    needs are checked thoroughly.
     """
     done = {key for key in units if store.is_done(key)}
     needed = {key for key, unit in units.items() if key not in done for key in unit.needs}
