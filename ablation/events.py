@@ -1,4 +1,4 @@
-"""What happens while units run: the one form in which it reaches views, logs and trackers."""
+"""What happens while units run, in the one form that views, logs and trackers receive."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Literal, Protocol
 from ablation.units import Unit
 
 Verdict = Literal["retry", "retry alone", "failed"]
-"""What becomes of a unit that failed; ``retry alone`` has a whole device to itself."""
+"""Whether a unit that failed is retried; with ``retry alone`` it gets a whole device."""
 
 
 @dataclass(frozen=True)
 class Started:
-    """A trial works on ``unit``."""
+    """A trial has started ``unit``."""
 
     unit: Unit
 
 
 @dataclass(frozen=True)
 class Progressed:
-    """A training has run some more epochs, or an evaluation is in progress."""
+    """A training has run further epochs, or an evaluation is in progress."""
 
     unit: Unit
     epoch: int = 0
@@ -48,7 +48,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Pruned:
-    """A search stopped ``unit`` before its end, as it would not become the best."""
+    """A search has stopped ``unit`` before its end, as it is unlikely to become the best."""
 
     unit: Unit
 
@@ -71,7 +71,7 @@ class Reporter(Protocol):
 
 
 class Reporters:
-    """Passes each event to several reporters, in their order."""
+    """Passes each event to several reporters, in this order."""
 
     def __init__(self, *reporters: Reporter) -> None:
         self._reporters = reporters

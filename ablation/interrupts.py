@@ -1,16 +1,26 @@
 """Ctrl-C, SIGTERM and SIGHUP: one way to stop, for every command.
 
-A signal raises ``KeyboardInterrupt``, as Ctrl-C does. While units run it does not: the run is to
-save what has been trained, and to show what there is. The first signal then asks it to stop, and a
-second one leaves at once.
+A signal raises ``KeyboardInterrupt``, as Ctrl-C does. While units run it does not: the first signal
+asks the run to save what has been trained and to print the table so far, and a second one ends the
+process at once.
+
+The first signal starts a clock of :data:`EXIT_SECONDS`, which all that has to end looks at:
+
+1. Each trial ends its epoch and writes a checkpoint. What is still in the middle of an epoch when
+   only :data:`ENDING_SECONDS` are left is ended without one. A checkpoint that is being written is
+   waited for, up to :data:`WRITING_SECONDS` longer.
+2. Ray ends, and the table so far is printed.
+3. Trackers get what is left. The next command sends what they have not sent.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -19,13 +29,47 @@ SIGNALS = tuple(
 )
 
 
-class Interrupt(threading.Event):
-    """Whether a run has been asked to stop; one can wait for it."""
+POLL_SECONDS = 0.05
+"""Seconds between two looks at whether a signal has come."""
+EXIT_SECONDS = 5.0
+"""How long after the first signal a command has ended."""
+ENDING_SECONDS = 2.0
+"""How much of that is kept for ending Ray and printing the table."""
+WRITING_SECONDS = 20.0
+"""How much longer a command waits for checkpoints that are being written."""
+
+
+class Interrupt:
+    """Whether a run has been asked to stop, and how long it may still take."""
+
+    def __init__(self, *, requested: bool = False) -> None:
+        self._at: float | None = None
+        if requested:
+            self.set()
+
+    def set(self) -> None:
+        """Ask the run to stop; may be called in a signal's handler."""
+        self._at = time.monotonic()
 
     @property
     def requested(self) -> bool:
         """Whether a signal has come."""
-        return self.is_set()
+        return self._at is not None
+
+    @property
+    def seconds_left(self) -> float:
+        """Seconds until the command has to end, at least 0; infinite if no signal has come."""
+        return (
+            math.inf if self._at is None else max(0.0, self._at + EXIT_SECONDS - time.monotonic())
+        )
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for a signal, ``seconds`` at most; whether one has come."""
+        # Not an event of ``threading``: a handler that sets one may wait for its own thread's lock.
+        until = time.monotonic() + seconds
+        while not self.requested and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, POLL_SECONDS))
+        return self.requested
 
 
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
@@ -46,9 +90,9 @@ def handle_signals() -> None:
 
 
 def leave_on_signals() -> None:
-    """The command has ended: a further signal ends the process at once, and says nothing.
+    """The command has ended: a further signal ends the process at once and prints nothing.
 
-    At its exit a process waits for Ray's own, and an exception there would only be printed.
+    At its exit a process waits for Ray's processes; an exception there would print a traceback.
     """
     for number in SIGNALS:
         if signal.getsignal(number) is raise_interrupt:
@@ -57,11 +101,11 @@ def leave_on_signals() -> None:
 
 @contextlib.contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """A library that starts in this block may take signals for itself, but not for longer."""
+    """Restore the handlers of this process after a block in which a library installs its own."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     try:
         yield
-    except SystemExit:  # the answer of its own handler to SIGTERM
+    except SystemExit:  # raised by the library's handler of SIGTERM
         raise KeyboardInterrupt from None
     finally:
         if threading.current_thread() is threading.main_thread():
@@ -73,8 +117,7 @@ def keeping_handlers() -> Iterator[None]:
 def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
     """In this block the first signal asks to stop; the second raises ``KeyboardInterrupt``.
 
-    ``acknowledge`` is called at once, in the signal's handler: whoever pressed Ctrl-C sees that it
-    was received.
+    ``acknowledge`` is called at once, in the signal's handler, to say that it was received.
     """
     interrupt = Interrupt()
     if threading.current_thread() is not threading.main_thread():

@@ -1,4 +1,4 @@
-"""Units to run, and what they are for: what the run sequence, the views and the trackers share."""
+"""Units to run, and what they are for, as the run sequence, the views and the trackers need it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Job:
 
     Attributes:
         name: of the study, the search or the command.
-        units: key -> unit, a pre-training before what needs it.
+        units: key -> unit, a pre-training before the units that need it.
         datasets: all that they read.
         directory: where curves and the trackers' records go.
-        plan: the study, if they are one's: its table is shown while it fills.
+        plan: of the study, if there is one: its table is shown while it fills.
         source: gives further units while the others run.
         weights: key of a unit, or SHA-256 of a file -> weights that are not in the store.
     """

@@ -1,7 +1,6 @@
-"""The one run sequence: what studies, single units, searches and confirmations all go through.
+"""The one run sequence for studies, single units, searches and confirmations.
 
-What is missing -> how many GPUs a trial takes -> cost and disk -> run, shown and tracked ->
-report -> exit code.
+Missing units -> GPUs of a trial -> cost and disk -> run, shown and tracked -> report -> exit code.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ablation.costs import Cost, CostModel, check_disk, has_room, resolve_gpus
 from ablation.events import Reporters
-from ablation.interrupts import graceful
+from ablation.interrupts import Interrupt, graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
 from ablation.scheduler.queue import Driver
@@ -20,7 +19,7 @@ from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
-from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.console import INTERRUPTED, hung
 from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
@@ -35,10 +34,10 @@ class RunOptions:
     """How a job is run.
 
     Attributes:
-        resources: what a trial takes, and what is done about failures.
-        trackers: beside TensorBoard.
+        resources: what a trial requests, and how failures are handled.
+        trackers: names; TensorBoard is always written.
         in_process: one unit after another in this process, without Ray.
-        confirm: asked before anything runs; may abort.
+        confirm: called before anything runs; may abort.
     """
 
     resources: Resources
@@ -55,15 +54,15 @@ def run_job(
     report: Callable[[], bool],
     mirror: Mirror | None = None,
 ) -> int:
-    """Run what is missing of ``job``.
+    """Run the missing units of ``job``.
 
     Args:
-        job: what is wanted.
+        job: the units, and what they are for.
         store: where its units are.
         options: how to run it.
-        output: where the command says what it does.
-        report: shows and writes what there is then; gives whether a unit has failed.
-        mirror: the URI at which the results are kept, if they are.
+        output: where the command prints.
+        report: shows and writes the results; gives whether a unit has failed.
+        mirror: of results that are kept at a URI.
 
     Returns:
         The exit code: 0 done, 1 some unit failed, 130 interrupted.
@@ -85,22 +84,24 @@ def run_job(
         check_disk(store.results, cost)
     store.check_writable()
     output.announce(job, missing, cost)
-    whole = True
+    interrupt: Interrupt | None = None
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
             options.confirm(costs.resources)
-            whole = _run(job, missing, store, costs.resources, cost, options, output, tracking)
-            if not whole:
-                tracking.drop()
-        # The trackers may take their time: nobody waits for them to see the result.
+            interrupt = _run(job, missing, store, costs.resources, cost, options, output, tracking)
+            if interrupt is not None:
+                tracking.drop(interrupt)
+        # Before the trackers are waited for, which may take long.
         failed = report()
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")
-    if not whole:
-        output.say(RESUME)
-        return INTERRUPTED
-    return int(failed)
+    if interrupt is None:
+        return int(failed)
+    output.say(RESUME)
+    if not options.in_process:
+        hung.set()  # Python needs seconds to unload Ray and torch
+    return INTERRUPTED
 
 
 def _run(
@@ -112,8 +113,8 @@ def _run(
     options: RunOptions,
     output: Output,
     tracking: Tracking,
-) -> bool:
-    """Run ``missing``, shown and tracked; False if it was interrupted."""
+) -> Interrupt | None:
+    """Run ``missing``, shown and tracked; gives the interrupt if a signal has ended it."""
     waiting = STARTING
     if options.in_process:
         cost, waiting = replace(cost, slots=1), ""
@@ -128,20 +129,22 @@ def _run(
         if options.in_process:
             from ablation.scheduler.in_process import run_in_process
 
-            return run_in_process(missing, driver, job.weights)
-        resources.stay_on_loopback()
-        from ablation.scheduler.with_ray import run_with_ray
+            whole = run_in_process(missing, driver, job.weights)
+        else:
+            resources.stay_on_loopback()
+            from ablation.scheduler.with_ray import run_with_ray
 
-        return run_with_ray(missing, driver, job.source)
+            whole = run_with_ray(missing, driver, job.source)
+    return None if whole else interrupt
 
 
 def missing_units(
     units: Mapping[str, Unit], store: Store, output: Output, *, repair: bool
 ) -> list[Unit]:
-    """Those of ``units`` that are not done, or whose files are damaged.
+    """The ``units`` that are not done, or whose files are damaged.
 
-    A damaged unit is reported and, with ``repair``, moved to ``damaged/``. What a missing unit
-    needs is checked thoroughly.
+    A damaged unit is reported and, with ``repair``, moved to ``damaged/``. Units that a missing one
+    needs are checked thoroughly.
     """
     done = {key for key in units if store.is_done(key)}
     needed = {key for key, unit in units.items() if key not in done for key in unit.needs}

@@ -1,8 +1,7 @@
-"""The two kinds of work: a pre-training, and an evaluation of encoders. Typed, frozen and hashed.
+"""The two kinds of units of work: a pre-training, and an evaluation of encoders.
 
-A unit's *key* is the hash of everything that decides its outcome, and of nothing else: never a
-path, a device, a label or an output directory. What is hashed is what ``config.json`` in the
-unit's directory holds.
+A unit's *key* is the hash of everything that decides its result, and of nothing else: never of a
+path, a device, a label or an output directory. The hashed text is the unit's ``config.json``.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from skelcon.encoders import EncodersConfig
 
 RECIPE = 1
-"""Raised when the same configuration would give other numbers than before, rounding aside."""
+"""Raised when the same configuration gives other numbers than before, apart from rounding."""
 
 TWO_VIEWS = 2
-"""Of each clip in a pre-training: a query and a key. It may have more."""
+"""The least number of views of a clip in a pre-training: a query and a key."""
 
 EvaluateOn = Literal["test", "validation"]
 TRAIN_SIDE: dict[EvaluateOn, Part] = {"test": "train", "validation": "fit"}
@@ -54,10 +53,11 @@ class Side:
 
     Attributes:
         data: fingerprint of the data set.
-        protocol: who trains and who tests.
+        protocol: which clips train and which test.
         train: which part of the training side.
-        fold: of a cross-validation, whose held-out groups train nothing; None where the whole
-            training side trains.
+        seen_as: the skeleton of the encoders, if it is not the data set's own.
+        fold: of a cross-validation: its held-out groups are not trained on; None if the whole
+            training side is.
     """
 
     data: str
@@ -79,7 +79,7 @@ class Side:
         bodies: int,
         fold: Fold | None = None,
     ) -> Side:
-        """The side of ``dataset``; ``seen_as`` is set where its skeletons have to be mapped."""
+        """The side of ``dataset``, whose skeletons are mapped to ``layout`` where they differ."""
         own = (dataset.layout, dataset.max_bodies) == (layout, bodies)
         seen_as = None if own else SeenAs(layout, bodies)
         return cls(dataset.fingerprint, protocol, train, seed, seen_as, fold=fold)
@@ -96,7 +96,7 @@ class Side:
         return f"seed {self.seed}" + (f" / fold {self.fold}" if self.fold is not None else "")
 
     def to_json(self) -> Json:
-        """As ``config.json`` has it."""
+        """The values in ``config.json``."""
         values: Json = {name: getattr(self, name) for name in _OF_SIDE}
         if self.fold is not None:
             values["fold"] = [self.fold.index, self.fold.of]
@@ -107,7 +107,7 @@ class Side:
 
     @classmethod
     def from_json(cls, values: Json) -> Side:
-        """The inverse of :meth:`to_json`; further keys are left out."""
+        """The inverse of :meth:`to_json`; other keys are ignored."""
         seen_as, fold = values.get("as"), values.get("fold")
         if seen_as is not None:
             from skelcon.data import SkeletonLayout
@@ -118,7 +118,7 @@ class Side:
 
             fold = Fold(*map(int, fold))
         if (values["train"] == "fit") != (fold is not None):
-            raise ValueError(f"'{values['train']}' with the fold {fold}")
+            raise ValueError(f"train '{values['train']}' with fold {fold}")
         return cls(**{name: values[name] for name in _OF_SIDE}, seen_as=seen_as, fold=fold)
 
 
@@ -127,10 +127,10 @@ _OF_SIDE = ("recipe", "data", "protocol", "train", "seed")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Unit(ABC):
-    """What both kinds of unit have. Units are equal if their keys are.
+    """The base of both kinds. Units are equal if their keys are.
 
-    ``options`` are its settings in full, as plain JSON values; ``label`` is for people, and not
-    part of the key.
+    ``options`` are all its settings, as plain JSON values; ``label`` is for people, and not part of
+    the key.
     """
 
     side: Side
@@ -165,12 +165,12 @@ class PretrainUnit(_Unit):
 
     @classmethod
     def of(cls, side: Side, config: PretrainConfig, label: str = "") -> PretrainUnit:
-        """The pre-training that ``config`` asks for."""
+        """The pre-training with the settings ``config``."""
         return cls(side, config.resolved(), label=label)
 
     @functools.cached_property
     def settings(self) -> PretrainConfig:
-        """Its settings, validated: components of plugins have to be registered."""
+        """Its settings, validated; plugins have to be loaded."""
         return PretrainConfig.model_validate(self.options)
 
     @property
@@ -190,12 +190,12 @@ class PretrainUnit(_Unit):
 
     @property
     def representations(self) -> tuple[str, ...]:
-        """What it trains."""
+        """The representations whose encoders it trains."""
         return tuple(self.options["representations"])
 
     @property
     def policies(self) -> tuple[Json, ...]:
-        """The augmentations of each of its views: query, key, then the further ones."""
+        """The augmentations of each view: query, key, then the further ones."""
         if "views" not in self.options:
             return (self.options["augment"],) * TWO_VIEWS
         views = self.options["views"]
@@ -208,11 +208,11 @@ class PretrainUnit(_Unit):
 
     @property
     def load(self) -> float:
-        """What a clip costs in a step, by what it costs with a query and a key view alone."""
+        """What a clip costs in a step, relative to one with only a query and a key view."""
         return len(self.policies) / TWO_VIEWS
 
     def clips_seen(self, train: int, test: int) -> float:
-        """How many clips pass through its encoders; one of further views counts as more."""
+        """How many clips pass through its encoders; one with further views counts as more."""
         batch, trained = int(self.options["batch"]), share_of(train, self.options.get("share", 1.0))
         return self.epochs * (trained // batch) * batch * self.load
 
@@ -227,10 +227,9 @@ class EncoderSource:
 
     Attributes:
         pretrained: the unit that trains it.
-        random: its own configuration, for an encoder that is not trained.
+        random: the configuration of an encoder that is not trained.
         weights: SHA-256 of a file of weights.
-        coordinates: what the encoders' configurations have in common, for the coordinates that they
-            see in place of an encoder.
+        coordinates: the common configuration of the encoders, whose input is evaluated itself.
         calibrated: whether random weights get batch-norm statistics of the training clips.
     """
 
@@ -243,11 +242,11 @@ class EncoderSource:
 
     @classmethod
     def of_coordinates(cls, encoders: EncodersConfig) -> EncoderSource:
-        """The coordinates that ``encoders`` see."""
+        """The coordinates that are the input of ``encoders``."""
         return cls(COORDINATES, coordinates=encoders.resolved(()))
 
     def to_json(self) -> Json:
-        """As ``config.json`` has it."""
+        """The values in ``config.json``."""
         values: Json = {"representation": self.representation}
         if self.pretrained is not None:
             return values | {"pretrained": self.pretrained.to_json()}
@@ -270,17 +269,17 @@ class EncoderSource:
             return cls(name, weights=values["weights"])
         pretrained = read_unit(values["pretrained"])
         if not isinstance(pretrained, PretrainUnit):
-            raise UnreadableUnitError("an encoder is pretrained by a unit that is no training")
+            raise UnreadableUnitError("the unit that pre-trains an encoder is not a pre-training")
         return cls(name, pretrained=pretrained)
 
     @property
     def weights_key(self) -> str | None:
-        """The unit's key or the file's SHA-256 by which its weights are found; None without."""
+        """The key or the SHA-256 that identifies its weights; None if it has none."""
         return self.pretrained.key if self.pretrained is not None else self.weights
 
     @property
     def encoders(self) -> Json | None:
-        """The configuration of its encoder (and its neighbours'); None if a file holds it."""
+        """The configuration of its encoder, and others; None if it is in the file of weights."""
         if self.pretrained is not None:
             return cast(Json, self.pretrained.options["encoders"])
         return self.random if self.coordinates is None else self.coordinates
@@ -291,9 +290,9 @@ class EvaluateUnit(_Unit):
     """An evaluation of encoders by one task.
 
     Attributes:
-        task_name: of the registry of tasks.
+        task_name: its name in the registry of tasks.
         test: which side is tested.
-        encoders: of several the features stand side by side.
+        encoders: the features of several are concatenated.
     """
 
     task_name: str
@@ -304,7 +303,7 @@ class EvaluateUnit(_Unit):
 
     @functools.cached_property
     def task(self) -> Task[Any]:
-        """What is done with the encoders."""
+        """The downstream task."""
         return task(self.task_name)
 
     @functools.cached_property
@@ -326,12 +325,12 @@ class EvaluateUnit(_Unit):
 
     @property
     def trains(self) -> bool:
-        """Whether it trains encoders, so that its cost is that of its steps."""
+        """Whether it trains encoders, so that it costs as much as its steps."""
         return self.epochs > 0 and not self.task.frozen
 
     @property
     def representations(self) -> tuple[str, ...]:
-        """What it evaluates."""
+        """The representations that it evaluates."""
         return tuple(source.representation for source in self.encoders)
 
     def clips_seen(self, train: int, test: int) -> float:
@@ -357,7 +356,7 @@ def read_unit(values: Json, label: str = "") -> Unit:
     """The unit of a ``config.json``.
 
     Raises:
-        UnreadableUnitError: if it is not one of this version's.
+        UnreadableUnitError: if this version has no such unit.
     """
     try:
         side, options = Side.from_json(values), dict(values["config"])

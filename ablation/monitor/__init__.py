@@ -1,1 +1,1 @@
-"""What people, other shells and scripts see while units run."""
+"""What people and scripts see while units run, in the same shell or another one."""

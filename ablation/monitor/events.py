@@ -1,4 +1,4 @@
-"""The events of a command as lines of JSON, for scripts: one object a line on standard error.
+"""The events of a command for scripts: one JSON object a line, on standard error.
 
 Every line has ``event``, ``time`` (ISO 8601) and ``study`` (or ``search``). In a study, by
 ``event``:
@@ -10,12 +10,12 @@ progress  unit, label, epoch, epochs, loss, samples_per_s, eta_s; every few seco
 done      unit, label, seconds (here; null if another driver did it)
 failed    unit, label, reason, log, again (whether it is retried)
 waiting   reason; nothing runs at present
-message   text; what a person would read, such as a warning
+message   text for people, such as a warning
 finished  state (done, failed, interrupted, or error with the reason), seconds; always the last
 
-From ``started`` to ``waiting`` each has the state of the study as well: ``units_done``,
+From ``started`` to ``waiting`` each also has the state of the study: ``units_done``,
 ``units_running``, ``units_failed``, ``units`` (all, cached ones among them) and ``study_eta_s``.
-A search has events of its trials as well (`ablation.search.events`).
+A search has further events, of its trials (`ablation.search.events`).
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ STATES: dict[str | int | None, str] = {None: "done", 0: "done", 1: "failed", 130
 
 
 class EventStream(io.TextIOBase):
-    """Writes events. It is a text file too: what is written to it for people becomes messages.
+    """Writes events. It is also a text file: text that is written to it becomes messages.
 
-    A reader that closes its end stops the events and nothing else.
+    If the reader closes its end, the command continues without events.
 
     Args:
         out: where the lines go.
@@ -67,10 +67,10 @@ class EventStream(io.TextIOBase):
 
     @contextlib.contextmanager
     def finishing(self) -> Iterator[None]:
-        """Emit ``finished`` when the command ends, however it does.
+        """Emit ``finished`` when the command ends, for whatever reason.
 
         Raises:
-            typer.Exit: instead of an error that the console script would print as text.
+            typer.Exit: in place of an error that the console script would print as text.
         """
         started, state = time.monotonic(), "error"
         reason: str | None = None
@@ -99,7 +99,7 @@ class EventStream(io.TextIOBase):
             self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - started))
 
     def fileno(self) -> int:
-        """Of the file that the lines go to."""
+        """The descriptor of the file that the lines go to."""
         return self._out.fileno()
 
     def write(self, text: str) -> int:
@@ -117,7 +117,7 @@ class EventWriter:
 
     Args:
         stream: where they go.
-        state: the state of the run; it receives each event before this does.
+        state: the state of the run; it has to receive each event first.
         every: seconds between two progress events of a unit.
     """
 
@@ -127,7 +127,7 @@ class EventWriter:
         self._waiting = ""
 
     def report(self, event: Event) -> None:
-        """Write ``event``, unless it is a progress or a reason to wait that was just written."""
+        """Write ``event``, but not each progress, nor a reason to wait twice."""
         match event:
             case Started(unit):
                 self._waiting = ""
@@ -168,5 +168,5 @@ class EventWriter:
 
 
 def rounded(seconds: float | None) -> float | None:
-    """Seconds as the events give them: to a tenth."""
+    """Seconds as in the events, to a tenth."""
     return None if seconds is None else round(seconds, 1)

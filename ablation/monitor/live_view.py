@@ -21,7 +21,7 @@ from ablation.units import Unit
 from skelcon.cli.terminal import line, styled
 
 QUIET_SECONDS = 120.0
-"""Seconds without a line, where there is no terminal, after which one gives the state."""
+"""Without a terminal: seconds without a line after which the state is printed."""
 TAIL_LINES = 6
 """Lines of a failed unit's log that are shown."""
 CONSEQUENCES: dict[Verdict, str] = {
@@ -38,10 +38,10 @@ class LiveView(contextlib.ExitStack):
 
     Args:
         console: where to show it.
-        state: the state of the run; it receives each event before this does.
+        state: the state of the run; it has to receive each event first.
         snapshot: gives that state with the table so far.
-        verbose: lines for each unit on a terminal as well.
-        quiet: seconds without a line after which one gives the state, without a terminal.
+        verbose: on a terminal, print lines for each unit too.
+        quiet: without a terminal, seconds without a line after which the state is printed.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class LiveView(contextlib.ExitStack):
             thread = threading.Thread(target=self._print_state, args=(over,), daemon=True)
             thread.start()
             self.callback(thread.join)
-            self.callback(over.set)  # called before: the last comes first
+            self.callback(over.set)  # called before join: the last callback comes first
         return self
 
     def report(self, event: Event) -> None:
@@ -97,7 +97,7 @@ class LiveView(contextlib.ExitStack):
                 self._waiting = reason
 
     def _failed(self, event: Failed) -> None:
-        """Printed at once, on a terminal too; the first time with the end of its log."""
+        """Print a failure at once, also on a terminal; the first one with the end of its log."""
         tail = [] if self._failure_shown else UnitFiles(event.log.parent).log_tail(TAIL_LINES)
         self._failure_shown = True
         text = _text("failed", event.unit, f"{event.reason}{CONSEQUENCES[event.verdict]}")
@@ -113,7 +113,7 @@ class LiveView(contextlib.ExitStack):
         line(self._console, text)
 
     def _print_state(self, over: threading.Event) -> None:
-        """Print a line with the state whenever nothing has been printed for long."""
+        """In a thread: print the state whenever nothing has been printed for long."""
         while not over.wait(self._printed + self._quiet - time.monotonic()):
             if time.monotonic() - self._printed >= self._quiet:
                 now = self._snapshot()

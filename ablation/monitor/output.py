@@ -1,4 +1,4 @@
-"""Where a command says what it does: a terminal, a log file, or a script that reads events."""
+"""Where a command prints: to a terminal, a log file, or a script that reads events."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ ACKNOWLEDGEMENT = "Interrupted: saving what has been trained. Interrupt again to
 
 @dataclass(frozen=True)
 class Output:
-    """Where a command says what it does.
+    """Where a command prints.
 
     Attributes:
         console: for people; with a ``stream``, what is printed there becomes messages in it.
         stream: takes events, for a script.
-        verbose: lines for each unit on a terminal as well.
+        verbose: on a terminal, print lines for each unit too.
     """
 
     console: Console
@@ -48,10 +48,10 @@ class Output:
         say(self.console, text)
 
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
-        """Say what is about to run.
+        """Print what is about to run.
 
-        Nothing is printed for people if nothing runs (``cost`` None), or some units of a study
-        alone. A search says it itself.
+        Nothing is printed for people if nothing runs (``cost`` None), or if only some units of a
+        study do. A search prints its own lines.
         """
         if job.source is not None:
             return
@@ -68,10 +68,10 @@ class Output:
     def watching(
         self, job: Job, missing: Sequence[Unit], store: Store, cost: Cost, waiting: str = ""
     ) -> Iterator[tuple[Reporter, Heartbeat]]:
-        """Show a run of ``missing`` for as long as it lasts.
+        """Show a run of ``missing`` while it lasts.
 
-        Gives what receives its events, and the heartbeat of this driver.
-        ``cost`` is for the first ETA; ``waiting`` says why nothing runs at first.
+        Gives the reporter for its events, and the heartbeat of this driver. ``cost`` is for the
+        first ETA; ``waiting`` says why nothing runs at first.
         """
         source = job.source
         state = RunState(
@@ -92,13 +92,13 @@ class Output:
                 yield Reporters(state, view), heartbeat
 
     def acknowledge(self) -> None:
-        """Say at once that a signal was received; may be called in its handler."""
-        # In a thread: the handler may have interrupted a print, which cannot be entered again.
+        """Print that a signal was received; may be called in its handler."""
+        # In a thread, as the handler may have interrupted a print, which is not reentrant.
         threading.Thread(target=self.say, args=(ACKNOWLEDGEMENT,)).start()
 
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:
-    """Gives the state of a run with its table so far."""
+    """A function that gives the state of a run with its table so far."""
     whole = job.plan is not None and is_whole(job.plan)
     table = TableSoFar(job.plan, store) if job.plan is not None and whole else None
 
@@ -125,9 +125,9 @@ def output(
 ) -> Iterator[Output]:
     """The output of a command.
 
-    With ``--json`` standard output is for the document alone, and standard error takes events; if
-    that is a terminal, or the command has no ``events``, a person sees there what they see without
-    ``--json``. ``about`` are values of every event, such as ``study="tiny"``.
+    With ``--json`` standard output is for the document alone, and standard error takes events. If
+    standard error is a terminal, or the command has no ``events``, it takes the text for people.
+    ``about`` are values of every event, such as ``study="tiny"``.
     """
     if not as_json or not events or sys.stderr.isatty():
         yield Output(PipeSafeConsole(stderr=as_json), verbose=verbose)

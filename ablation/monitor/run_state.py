@@ -1,6 +1,6 @@
-"""The state of a run: what is done, what runs and how fast, and when all will be over.
+"""The state of a run: what is done, what runs and how fast, and how long the rest will take.
 
-The driver's live view, its events and ``status`` in another shell all show a :class:`Snapshot`; it
+The driver's live view, its events and ``status`` in another shell all show a :class:`Snapshot`. It
 is frozen, so that any thread may read it.
 """
 
@@ -17,7 +17,7 @@ from ablation.events import Event, Failed, Finished, Progressed, Pruned, Started
 from ablation.units import Unit
 
 ETA_SECONDS = 1.0
-"""Seconds between two estimates of what is left: each takes all units into account."""
+"""Seconds between two estimates of the remaining time, each of which goes through all units."""
 
 CellState = Literal["done", "best", "running", "failed", "to come", "not applicable"]
 
@@ -61,17 +61,19 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run at a moment; of its units some were ``cached`` when the command started.
+    """The state of a run at a moment.
 
     Attributes:
-        units: all that it asks for, and of a search all that are expected.
-        done: of these, cached ones among them.
-        failed: units that have failed and are not retried; others ``cannot_run`` without them.
-        progress: units that are over, and the shares of those that run.
-        eta_s: seconds until all is over; None if that is not known.
+        units: all of the study, or all that a search is expected to run.
+        done: how many of them are done.
+        cached: how many of these were done when the command started.
+        failed: units that have failed and are not retried.
+        cannot_run: units that need one of these.
+        progress: units that are done or pruned, with the shares of the running ones.
+        eta_s: seconds until the end; None if that is not known.
         waiting: why nothing runs, if nothing does.
         pruned: units that a search has stopped early.
-        summary: of a search, what else there is to say: (label, value).
+        summary: of a search, further lines: (label, value).
     """
 
     study: str
@@ -98,7 +100,7 @@ class RunState:
 
     Args:
         name: of the study.
-        units: what is to run; a search reports further ones when they start.
+        units: what is to run; further ones of a search are known when they start.
         cached: how many units were done before.
         slots, estimates: of a `Forecast`.
         waiting: why nothing runs yet.
@@ -133,7 +135,7 @@ class RunState:
         """``event`` has happened."""
         with self._lock:
             if isinstance(event, Waiting):
-                self._running.clear()  # if Ray has died, what ran does not run any more
+                self._running.clear()  # Ray may have died with them
                 self._waiting = event.reason
                 return
             key = event.unit.key
@@ -150,7 +152,7 @@ class RunState:
                 self._running[key].observe(event)
 
     def _ended(self, event: Finished | Failed | Pruned, pace: Pace | None) -> None:
-        """A unit does not run any more, and may not even have run here."""
+        """A unit has ended, perhaps without having run here."""
         key = event.unit.key
         if isinstance(event, Finished) and pace is not None:
             self._seconds[key] = pace.elapsed
@@ -205,7 +207,7 @@ class RunState:
         return self._seconds.get(unit.key)
 
     def _drop_dependents(self, key: str) -> int:
-        """Forget the units that need ``key``, directly or not; how many they are."""
+        """Remove the units that need ``key``, directly or not; gives how many they are."""
         dropped, lost = 0, {key}
         while dependents := {k for k, u in self._remaining.items() if not lost.isdisjoint(u.needs)}:
             for dependent in dependents:

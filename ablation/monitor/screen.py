@@ -23,7 +23,7 @@ STYLES = {
 }
 WORDS = {"running": "running", "failed": "failed", "to come": "·", "not applicable": "n/a"}
 LEAST_LABEL = 12
-"""Columns that a unit's label has at least."""
+"""The smallest width of a unit's label, in columns."""
 
 
 def eta(seconds: float | None) -> str:
@@ -40,16 +40,16 @@ def counts(now: Snapshot) -> str:
 
 
 def summary(now: Snapshot) -> str:
-    """What a search has to say, such as ``best 71.3 % (trial 3)``."""
+    """The further lines of a search, such as ``best 71.3 % (trial 3)``."""
     return ", ".join(f"{label} {value}" for label, value in now.summary)
 
 
 def screen(now: Snapshot, width: int, height: int) -> RenderableType:
-    """All of it, in the lines and columns of the terminal."""
+    """The whole view, in the lines and columns of the terminal."""
     parts = head(now, width)
     space = height - len(parts) - 1  # the line of the cursor
     table = None
-    # The table is left out where it would hide all that runs.
+    # The table is left out where it would hide all running units.
     if now.table is not None and len(now.table.rows) + 6 <= space:
         table = table_grid(now.table, width)
         space -= len(now.table.rows) + 2 if table is not None else 0
@@ -83,7 +83,7 @@ def head(now: Snapshot, width: int) -> list[RenderableType]:
 
 
 class _Column(NamedTuple):
-    """A column of the running units; ``least``: the columns of the terminal that it needs."""
+    """A column of the running units, shown on terminals of at least ``least`` columns."""
 
     name: str
     width: int
@@ -117,7 +117,7 @@ COLUMNS = (
 
 
 def running_grid(shown: Sequence[Running], width: int, lines: int | None = None) -> RenderableType:
-    """The units that run, as many as ``lines`` have room for."""
+    """The running units, as many as fit in ``lines``."""
     columns = [column for column in COLUMNS if width >= column.least]
     others = sum(column.width + 2 for column in columns if column.width)
     grid = _grid()

@@ -1,8 +1,8 @@
-"""What a results directory is doing, seen from another process: nothing is locked or waited for.
+"""What runs on a results directory, seen from another process, without locks or waiting.
 
 A unit is running if a process holds its directory's lock, or, where another machine's locks are not
-seen, if its driver shows it. Its progress is read from metrics.jsonl. The state of a study, its ETA
-and its table so far are what its driver shows.
+visible, if its driver shows it. Its progress is read from metrics.jsonl. The state of a study, its
+ETA and its table so far are what its driver shows.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class UnitStatus:
     Attributes:
         doing: ``waiting`` will be run by a driver; ``abandoned`` was started, and no process works
             on it now.
-        label: as its driver shows it, else its kind, augmentations, representations and seed.
+        label: from its driver, else its kind, augmentations, representations and seed.
         reason: why it failed.
         epoch, epochs: the progress of a training; None for what has no epochs.
-        seconds_left: of a running training, by its latest epochs.
+        seconds_left: of a running training, estimated from its latest epochs.
         since: seconds since it was started or restarted.
     """
 
@@ -113,7 +113,7 @@ def status_of(store: Store) -> Status:
     shown = _shown(studies)
     for directory in unit_directories(store):
         files = UnitFiles(directory)
-        with contextlib.suppress(FileNotFoundError):  # it may be deleted meanwhile
+        with contextlib.suppress(FileNotFoundError):  # it may be deleted at this moment
             if files.is_done:
                 times.append(datetime.fromtimestamp(files.path(DONE).stat().st_mtime).astimezone())
             elif (found := _unit_status(files, shown, drivers)) is not None:
@@ -133,7 +133,7 @@ def _snapshots(drivers: Mapping[str, Json | None]) -> tuple[Snapshot, ...]:
 
 
 def _as_running(unit: UnitStatus) -> Running:
-    """What its directory says, in the form in which drivers show their units."""
+    """The same in the form in which drivers show their units."""
     progress = (unit.epoch or 0, unit.epochs or 0, unit.loss, unit.samples_per_s)
     return Running(unit.key, unit.label, *progress, unit.since or 0.0, unit.seconds_left)
 
@@ -144,7 +144,7 @@ def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
 
 
 def unit_directories(store: Store) -> list[Path]:
-    """The units' directories; :class:`UserError` if there is no such place."""
+    """The units' directories; :class:`UserError` if there are none."""
     if not store.units.is_dir():
         raise UserError(f"'{store.results}' holds no units: give a results directory (--results)")
     found = (path for path in store.units.iterdir() if KEY.fullmatch(path.name))
@@ -199,7 +199,7 @@ def _doing(files: UnitFiles, held: bool, shown: bool, drivers: Collection[str]) 
 def _readable_unit(config: Json) -> Unit | None:
     with contextlib.suppress(UnreadableUnitError, UserError, LookupError, TypeError, ValueError):
         unit = read_unit(config)
-        _ = unit.epochs, label_of(unit)  # what they read may be of another version as well
+        _ = unit.epochs, label_of(unit)  # its options may be of another version too
         return unit
     return None
 
@@ -225,7 +225,7 @@ def label_of(unit: Unit) -> str:
 
 
 def find_unit(store: Store, key: str) -> str:
-    """The whole key of the unit whose key starts with ``key``; UserError if there is not one."""
+    """The whole key of the one unit whose key starts with ``key``; UserError if there is none."""
     keys = [directory.name for directory in unit_directories(store)]
     found = [each for each in keys if each.startswith(key)]
     if key in found:
@@ -252,7 +252,7 @@ def follow(store: Store, key: str, pause: float = 0.5) -> Iterator[str]:
     files = UnitFiles(store.directory(key))
     path, read, quiet = files.path(LOG), 0, 0
     while True:
-        # Asked before the log is read, so that its last lines are not missed.
+        # Checked before the log is read, so that its last lines are not missed.
         over = files.is_done
         failed = files.state == "failed" and not is_held(files.directory)
         quiet = quiet + 1 if failed else 0

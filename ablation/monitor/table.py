@@ -1,4 +1,4 @@
-"""A study's table while the study runs: what is done, what is running, what is to come."""
+"""A study's table while the study runs: what is done, what runs, and what is to come."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 EVERY = 3.0
 """Seconds between two reads of the store, at least."""
 SHARE = 20
-"""Between two reads pass this many times the seconds that a read takes."""
+"""The next read is due after so many times the seconds that the last one took."""
 
 
 def is_whole(plan: Plan) -> bool:
-    """Whether all units of the cells are in ``plan``; some units alone make no table."""
+    """Whether all units of the cells are in ``plan``; else there is no table."""
     return all(_keys(cell).issubset(plan.units) for cell in plan.cells)
 
 
@@ -36,9 +36,9 @@ def _keys(cell: Cell) -> set[str]:
 
 
 class TableSoFar:
-    """Reads the cells of a whole plan from the store again when units have ended.
+    """Reads the cells of a whole plan from the store, again when units have ended.
 
-    ``every`` are the seconds between two reads.
+    ``every`` is the least time between two reads, in seconds.
     """
 
     def __init__(self, plan: Plan, store: Store, every: float = EVERY) -> None:

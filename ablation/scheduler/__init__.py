@@ -10,9 +10,8 @@ for _name, _value in {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # Tune's own record is never read
-    # Signals are ours (`ablation.interrupts`), and what a trial has not saved by then is given up.
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_FORCE_TRIAL_CLEANUP_S": "3",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # signals are ours (`ablation.interrupts`)
+    "TUNE_FORCE_TRIAL_CLEANUP_S": "3",  # of a trial that is pruned
     # Workers start with the Ray of this machine, not when the driver has connected to it, and are
     # kept until a trial takes them.
     "RAY_enable_worker_prestart": "1",

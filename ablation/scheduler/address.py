@@ -1,6 +1,6 @@
-"""Connecting to the Ray cluster at ``--address``: why that is impossible is known in seconds.
+"""Connecting to the Ray cluster at ``--address``; an error is reported within seconds.
 
-Ray itself waits for more than a minute, with noise of its own, for a cluster that is not there.
+Ray itself waits for more than a minute for a cluster that is not there, with messages of its own.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from skelcon.errors import UserError
 
 ANSWER_SECONDS = 8.0
-"""How long a connection, and then an answer to it, is waited for."""
+"""Seconds to wait for a connection, and then for an answer."""
 PORT = 6379
 """Where the head of a cluster listens by default."""
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-"""How a client of HTTP/2, and so of gRPC, begins, with empty settings (RFC 9113, section 3.4)."""
+"""What a client of HTTP/2, and so of gRPC, sends first: empty settings (RFC 9113, section 3.4)."""
 
 
 def check_syntax(address: str) -> None:
@@ -49,7 +49,7 @@ def check_answers(address: str, named: str, seconds: float = ANSWER_SECONDS) -> 
     answer = b""
     try:
         with socket.create_connection((host.strip("[]"), int(port)), seconds) as connection:
-            # With TLS only Ray knows what to say.
+            # With TLS only Ray itself can ask.
             if os.environ.get("RAY_USE_TLS", "0") not in ("", "0", "false", "False"):
                 return
             connection.sendall(_PREFACE)
@@ -78,8 +78,8 @@ def connect(address: str, **options: object) -> None:
     """
     import ray
 
-    # Where Ray will look: for auto what RAY_ADDRESS says or the cluster of this machine. Ray has no
-    # public function for this; where it moves, ``ray.init`` resolves the address itself.
+    # For auto this is RAY_ADDRESS or the cluster of this machine. Ray has no public function for
+    # it; in a version without the private one, ``ray.init`` resolves the address itself.
     services = getattr(ray._private, "services", None)
     resolve = getattr(services, "canonicalize_bootstrap_address", lambda given: given)
     try:
@@ -100,10 +100,10 @@ def connect(address: str, **options: object) -> None:
 
 
 def _check_token(found: str, address: str) -> None:
-    """Raise :class:`UserError` if the cluster does not take this process's token, or lack of one.
+    """Raise :class:`UserError` if the cluster requires another token than this process has.
 
-    Ray itself tries for 20 seconds and then says that it cannot connect. It has no public way to
-    ask: where its private one is another, Ray's own answer has to do.
+    Ray itself tries for 20 seconds and then reports that it cannot connect. It has no public check
+    of a token; in a version without the private one its own report has to do.
     """
     import ray
 
@@ -112,7 +112,7 @@ def _check_token(found: str, address: str) -> None:
         from ray.exceptions import AuthenticationError, RayError
 
         if address == "auto" and hasattr(setup, "maybe_enable_token_auth_if_token_available"):
-            # Ray does so for a cluster that it has found itself, and not for one that is named.
+            # Ray does so only for a cluster that it has found itself.
             setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
         try:
             setup.ensure_token_if_auth_enabled(create_token_if_missing=False)
@@ -132,7 +132,7 @@ def _check_token(found: str, address: str) -> None:
 
 @contextlib.contextmanager
 def _silenced_stderr() -> Iterator[None]:
-    """What Ray's own code writes past Python to stderr is dropped."""
+    """Drop what Ray's C++ code writes to stderr in this block."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:

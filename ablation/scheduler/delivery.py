@@ -55,7 +55,7 @@ def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
     """
     if node is None or holds(path, fingerprint):
         return path
-    # The second for a user without a home on this node.
+    # The second is for a user without a home directory on this node.
     temporary = Path(tempfile.gettempdir()) / f"skelcon-{os.getuid()}"
     places = [cache_directory() / "fetched", temporary / "fetched"]
     try:
@@ -68,7 +68,7 @@ def data_at(fingerprint: str, path: Path, node: str | None) -> Path:
 
 
 def holds(path: Path, fingerprint: str) -> bool:
-    """Whether the packed data set at ``path`` is that of ``fingerprint``."""
+    """Whether the packed data set at ``path`` has this ``fingerprint``."""
     try:
         return bool(json.loads((path / "meta.json").read_bytes())["fingerprint"] == fingerprint)
     except (OSError, ValueError, LookupError, TypeError):
@@ -140,7 +140,7 @@ def _writable(places: list[Path]) -> Path:
 
 def _own(place: Path) -> Path:
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # In a shared temporary directory somebody else may have made it before.
+    # In a shared temporary directory another user may have made it before.
     if {each.stat().st_uid for each in (place, place.parent)} != {os.getuid()}:
         raise PermissionError(errno.EACCES, "another user owns it", str(place))
     with tempfile.TemporaryFile(dir=place):

@@ -5,6 +5,7 @@ Importing this module imports Ray Tune (a second).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from ray import tune
 
 from ablation.scheduler.queue import Driver, Queue
+from ablation.scheduler.stopping import INTERRUPTED, SaveOnSignal
 from ablation.scheduler.trainables import UnitTrainable
 from ablation.scheduler.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store.mirror import Mirror
@@ -28,22 +30,22 @@ def run_experiment(
     asked: Callable[[Mapping[str, Any]], dict[str, float]],
     scratch: Path,
 ) -> bool:
-    """Run units until nothing more can be handed out.
+    """Run units until nothing more can be handed out, or a signal comes.
 
     Args:
         queue: which unit is next.
         driver: whose units they are.
         mirror: of results at a URI.
-        slots: how many trials run at once, where a unit is not to be handed out earlier.
+        slots: how many trials run at once, if units are to be handed out no earlier.
         space: what every trial's configuration holds.
-        asked: what a trial with a configuration asks of Ray.
-        scratch: a directory of its own for what Tune writes.
+        asked: gives the resources that a trial with this configuration requests.
+        scratch: a new directory for what Tune writes.
 
     Returns:
         Whether something is left that cannot be handed out at present.
     """
     searcher = UnitSearcher(queue, driver, mirror, slots)
-    tune.Tuner(
+    tuner = tune.Tuner(
         tune.with_resources(UnitTrainable, asked),
         param_space=space,
         tune_config=tune.TuneConfig(
@@ -56,11 +58,13 @@ def run_experiment(
         run_config=tune.RunConfig(
             name="units",
             storage_path=str(scratch),
-            stop=Stop(queue, driver.interrupt),
-            callbacks=[UnitCallback(queue, driver, mirror)],
+            stop=Stop(queue),
+            callbacks=[UnitCallback(queue, driver, mirror), SaveOnSignal(driver.interrupt)],
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             verbose=0,
         ),
-    ).fit()
+    )
+    with contextlib.suppress(*INTERRUPTED):
+        tuner.fit()
     return searcher.paused

@@ -1,7 +1,7 @@
 """Runs units one after another in this process, without Ray: for arrays of independent jobs.
 
-Other processes may do the same at the same time, or a study with Ray: a unit that one of them has
-claimed the others leave to it, and wait for it only where they need it.
+Other processes may do the same at the same time, or run the study with Ray. A unit that one of them
+has claimed is left to it; the others wait for it only if their own units need it.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ablation.work.context import GroupOptions
 from ablation.work.failures import is_deterministic
 
 POLL_SECONDS = 0.5
-"""Seconds between two looks at whether another process has done what this one waits for."""
+"""Seconds between two checks whether another process has done what this one waits for."""
 STEP_SECONDS = 1.0
-"""How long to work between two looks at whether to stop (one epoch at least)."""
+"""How long to work between two checks whether to stop (one epoch at least)."""
 
 
 def run_in_process(
@@ -36,7 +36,7 @@ def run_in_process(
 
     Args:
         units: what is missing, in any order.
-        driver: who runs them.
+        driver: the command that runs them.
         weights: key -> file, of weights that are not in the store (`ablation.work.Context`).
 
     Returns:
@@ -62,7 +62,7 @@ def run_in_process(
 def _work(assignment: Assignment, queue: Queue, driver: Driver, context: Context) -> None:
     """Work on a unit until it is done, fails or the run is to stop."""
     unit, store, resources = assignment.unit, driver.store, driver.resources
-    # Here, as the wait for a lock does not end with a signal.
+    # Waited for here, as a signal does not end the wait for a lock.
     while is_held(store.directory(unit.key)):
         driver.reporter.report(Waiting(f"unit {unit.key} is still locked by another process"))
         if driver.interrupt.wait(POLL_SECONDS):

@@ -40,7 +40,7 @@ def check_nodes(
     """Check that all nodes share the results; gives the node from which data can be fetched.
 
     Results that have a mirror need not be shared. A node that dies or does not answer is left to
-    Ray; for one that joins later its first unit fails.
+    Ray. On one that joins later without seeing the results, the first unit fails.
 
     Args:
         store: the results.

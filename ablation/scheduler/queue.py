@@ -1,4 +1,4 @@
-"""Which unit runs next, and what becomes of one that failed. Knows nothing of Ray."""
+"""Which unit runs next, and whether one that failed is retried. Does not use Ray."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NODE_LOST = "failed: its node was lost"
 NODE_RETRIES = 5
 """How often a unit may lose its node before that counts as a failure."""
 POLL_SECONDS = 2.0
-"""Seconds between two looks at units that other drivers have claimed."""
+"""Seconds between two checks of units that other drivers have claimed."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Monitor:
     """Have a pre-training evaluated while it trains.
 
     Attributes:
-        evaluation: what is computed, of the encoders as they are.
-        metric: which number of it.
+        evaluation: what is computed with the encoders as they are.
+        metric: which of its metrics counts.
         every: epochs between two evaluations.
         reported: the last epoch whose value is known already.
     """
@@ -76,7 +76,7 @@ class Driver:
         resources: what a trial may take, retries, checkpoints.
         reporter: receives what happens.
         interrupt: asks the run to stop.
-        heartbeat: that of the command; the run has one of its own if not given.
+        heartbeat: of the command; if not given, the run starts one.
     """
 
     store: Store
@@ -91,7 +91,7 @@ class UnitSource(Protocol):
     """Gives a run further units while it goes on: a search, whose sampler suggests trials."""
 
     def start(self) -> None:
-        """A queue takes units from here; units of an earlier one that have not ended come again."""
+        """A new queue takes units from here: those that have not ended are handed out again."""
 
     @property
     def exhausted(self) -> bool:
@@ -99,14 +99,14 @@ class UnitSource(Protocol):
 
     @property
     def expected(self) -> Sequence[Unit]:
-        """Units like those to come, for an estimate of time and disk."""
+        """Units like the ones to come, for an estimate of time and disk."""
 
     @property
     def upcoming(self) -> int:
-        """About how many more units will come; asked often, and from another thread."""
+        """About how many more units will come; read often, and from another thread."""
 
     def summary(self) -> Sequence[tuple[str, str]]:
-        """What has been found so far: (label, value); asked as often."""
+        """What has been found so far: (label, value); called as often."""
 
     def ask(self) -> Sequence[Unit]:
         """The units of one more trial; none if there is none at present."""
@@ -118,7 +118,7 @@ class UnitSource(Protocol):
         """A monitored unit has a value; whether to prune it."""
 
     def report(self, event: Event) -> None:
-        """Of one of its units (`ablation.events.Reporter`)."""
+        """``event`` of one of its units has happened (`ablation.events.Reporter`)."""
 
 
 class Queue:
@@ -132,9 +132,9 @@ class Queue:
 
     Args:
         units: what is missing, in any order.
-        driver: who runs them.
-        claims: knows what other drivers work on.
-        source: gives further units when those of ``units`` are handed out.
+        driver: the command that runs them.
+        claims: what other drivers work on.
+        source: gives further units when all of ``units`` have been handed out.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Queue:
         self.add(units)
 
     def add(self, units: Sequence[Unit]) -> None:
-        """Take on ``units``, and what is among them that they need; the rest is done."""
+        """Add ``units``; what they need is among them, or was added before, or is done."""
         fresh = [u for u in units if u.key not in self.units or u.key in self._pruned]
         for unit in fresh:
             self._pruned.discard(unit.key)  # another trial needs it
@@ -237,7 +237,7 @@ class Queue:
         self._report(Finished(unit))
 
     def fail(self, unit: Unit, reason: str, *, deterministic: bool = False) -> Verdict:
-        """``unit`` failed; whether it is retried, alone on its device, or not."""
+        """``unit`` failed; gives whether it is retried, and whether alone on its device."""
         self._release(unit)
         verdict = self._verdict(unit, reason, deterministic)
         if verdict == "failed":

@@ -1,4 +1,4 @@
-"""What a run may take of a cluster, and what it does about failures. Knows nothing of Ray."""
+"""What a run may use of a cluster, and how it handles failures. Does not use Ray."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial asks of the cluster, how many may run at once, and which plugins they load.
+    """What a trial requests, how many may run at once, and which plugins they load.
 
     ``mirror`` is the URI at which results are kept, if it is one.
     """
@@ -54,7 +54,7 @@ class Resources:
 
     @property
     def asks(self) -> str:
-        """What a trial asks, in words."""
+        """What a trial requests, in words."""
         gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
         return f"{self.cpus_per_trial:g} CPUs{gpus}"
 
@@ -65,7 +65,7 @@ class Resources:
     def of_trial(
         self, gpus: float, nodes: Sequence[Mapping[str, float]], *, alone: bool
     ) -> dict[str, float]:
-        """What a trial of so many GPUs asks of Ray; ``alone``: a whole GPU, or all of a node."""
+        """What a trial on ``gpus`` requests; if ``alone`` a whole GPU, or all CPUs of a node."""
         cpus = self.cpus_per_trial
         if alone and gpus:
             gpus = max(gpus, 1.0)
@@ -82,7 +82,7 @@ class Resources:
         return min(fit, self.max_concurrent or fit) if fit else self.max_concurrent
 
     def fit_on(self, node: Mapping[str, float]) -> int:
-        """How many trials fit at once on a node, of which Ray names these resources."""
+        """How many trials fit at once on a node with these resources, by Ray's names."""
         fit, share = node.get("CPU", 0.0) / self.cpus_per_trial, self.gpus_per_trial
         if share >= 1:
             fit = min(fit, node.get("GPU", 0.0) / share)
@@ -91,29 +91,25 @@ class Resources:
         return math.floor(fit + 1e-9)
 
     def stay_on_loopback(self) -> None:
-        """Before Ray is imported: a cluster of this machine alone opens no port beyond loopback."""
+        """To be called before Ray is imported: on one machine it opens no port beyond loopback."""
         if self.address is None:
-            # Ray's switch for a cluster of this machine alone, read when it is imported: every port
-            # then listens on loopback only. (It would resolve a given 127.0.0.1 to the outer
+            # Ray reads this when it is imported. (It would resolve a given 127.0.0.1 to the outer
             # address.)
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
 def ranks_of(gpus: float) -> int:
-    """Among how many processes a trial of so many GPUs divides its pre-training."""
+    """How many processes share a pre-training on ``gpus``."""
     return max(1, int(gpus))
 
 
 def threads_of(cpus: float, gpus: float) -> int:
-    """Torch threads of each process of a trial; units give the same bits in the same number."""
+    """Torch threads of each process of a trial. With as many threads a unit gives the same bits."""
     return max(1, int(cpus) // ranks_of(gpus))
 
 
 def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> None:
-    """Raise :class:`UserError` if no node, of which Ray names these resources, can start a trial.
-
-    It could never start.
-    """
+    """Raise :class:`UserError` if no node, by its resources in Ray's names, can start a trial."""
     asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for name, amount in asked.items():
         amounts = [node.get(name, 0.0) for node in nodes]
@@ -125,6 +121,6 @@ def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> No
             raise UserError(f"{option}: {has}, so no trial could ever start")
     if not any(map(resources.fit_on, nodes)):
         raise UserError(
-            f"a trial asks {resources.asks}, and no node of the cluster has both, so none could "
-            "ever start: lower --cpus-per-trial or --gpus-per-trial"
+            f"a trial requests {resources.asks}, and no node of the cluster has both, so none "
+            "could ever start: lower --cpus-per-trial or --gpus-per-trial"
         )

@@ -23,16 +23,16 @@ from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
 from skelcon.errors import MachineError
 
-RESTARTS = 5
-"""How often a Ray that has died is started again."""
-GRACE_SECONDS = 5.0
-"""How long the processes of a Ray that is stopped may take to end by themselves."""
+STARTS = 5
+"""How often Ray is started, if it dies or does not start."""
+GRACE_SECONDS = 1.0
+"""How long workers may take to end by themselves after Ray has ended."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
 _failed: list[str] = []
 """Why Ray did not start in this process, each time."""
 _vital: list[psutil.Process] = []
-"""Those of the Ray that this process has started; none of a cluster that it connected to."""
+"""The ones that this process has started; none on a cluster that it connected to."""
 
 
 @contextlib.contextmanager
@@ -76,8 +76,13 @@ def _start(resources: Resources, trials: int) -> None:
 
 
 def _started() -> list[psutil.Process]:
-    """The vital processes of a Ray that this process has started."""
+    """The processes named in :data:`VITAL` that this process has started."""
     return [child for child in psutil.Process().children() if _name_of(child) in VITAL]
+
+
+def started_here() -> bool:
+    """Whether this process has started the Ray that it uses, and ends it."""
+    return bool(_vital)
 
 
 def _end(process: psutil.Process) -> None:
@@ -95,10 +100,9 @@ def _name_of(process: psutil.Process) -> str:
 
 
 def _shut_down() -> None:
-    """End Ray; none of the workers and agents of one that this process has started outlives it.
+    """End Ray with all its workers and agents, or disconnect from a cluster.
 
-    Ray ends the raylet and leaves its workers to notice; whoever waits for the command finds them
-    gone when it is over.
+    Ray itself ends the raylet and leaves the workers to notice: some would outlive the command.
     """
     workers: list[psutil.Process] = []
     for process in _vital:
@@ -117,7 +121,7 @@ def _shut_down() -> None:
 
 
 def _disconnect() -> None:
-    """``ray.shutdown()``; meanwhile no other thread may collect what refers to Ray's objects.
+    """``ray.shutdown()`` without garbage collection, in this thread or another one.
 
     Ray ends a process in which an ``ObjectRef`` is released while it shuts down.
     """
@@ -132,7 +136,7 @@ def _disconnect() -> None:
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """Whether it runs; one that only waits to be reaped, as in many containers, does not."""
+    """Whether it runs; a zombie, which many containers never reap, does not."""
     with contextlib.suppress(psutil.Error):
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     return False
@@ -148,7 +152,7 @@ def holds_resources() -> bool:
 
 
 def free_resources() -> str:
-    """What nobody uses at present, in words."""
+    """The resources that are free at present, in words."""
     free, total = ray.available_resources(), ray.cluster_resources()
     names = [name for name in ("CPU", "GPU") if name in total]
     shares = [f"{free.get(name, 0):g} of {total[name]:g} {name}s" for name in names]
@@ -162,31 +166,32 @@ class SessionLostError(Exception):
 def check_session() -> None:
     """Raise :class:`SessionLostError` if a process that Ray cannot do without has died.
 
-    Ray itself would wait for it for ever. (Of a cluster that we connected to, Ray knows more than
-    this machine does.)
+    Ray itself would wait for it without an end. A cluster that this process connected to is left to
+    Ray, which knows more of it.
     """
     if not all(map(_is_alive, _vital)):
         raise SessionLostError("Ray has died")
 
 
 def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
-    """What ``session`` gives, which does what is left to do, again if its Ray dies.
+    """Call ``session`` again if its Ray dies; gives what it returns.
 
     Args:
-        session: has a Ray of its own.
-        say: receives why it is started again.
+        session: starts Ray and does what is left to do.
+        say: receives why Ray is started again.
 
     Raises:
-        MachineError: if Ray dies time and again.
+        MachineError: if Ray has died :data:`STARTS` times.
     """
     reason = ""
-    for _ in range(RESTARTS):
+    for number in range(STARTS):
+        if number > 0:
+            say(f"{reason} and is started again")
         try:
             return session()
         except SessionLostError as error:
             reason = str(error)
-        say(f"{reason} and is started again")
     raise MachineError(
-        f"{reason}, {RESTARTS} times: is the machine too busy? Its logs are in /tmp/ray; run the "
+        f"{reason}, {STARTS} times: is the machine too busy? Its logs are in /tmp/ray; run the "
         "same command to resume"
     )

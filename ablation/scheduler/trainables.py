@@ -26,7 +26,7 @@ class UnitTrainable(tune.Trainable):  # type: ignore[misc]
     _worker: Worker
 
     def setup(self, config: Json) -> None:
-        """Called once per worker; the unit itself starts with the first step."""
+        """Called once per worker; the unit starts with the first step."""
         from ablation.scheduler.worker import Worker  # imports torch, which the driver need not
 
         self._worker = Worker(config["threads"], config["gpu"])

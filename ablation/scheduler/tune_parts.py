@@ -1,4 +1,4 @@
-"""What Tune is given: a searcher that hands out units, and a callback that hears how they end."""
+"""The parts that Tune calls: a searcher that hands out units, a callback and a stopper."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
-from ablation.interrupts import Interrupt
 from ablation.scheduler.delivery import UNSHARED
 from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
 from ablation.scheduler.session import check_session, free_resources, holds_resources
+from ablation.scheduler.stopping import Unpickled
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY
@@ -31,26 +31,19 @@ with contextlib.suppress(ImportError, AttributeError):
 PENDING_SECONDS = 4.0
 """How long nothing may run before the reason is reported."""
 CATCH_UP_SECONDS = 30.0
-"""How long a unit that a worker has done may stay invisible here."""
+"""How long a unit that a worker has finished may stay invisible here."""
 SHARED = "--results must be a path that all nodes share"
 
 
-class Unpickled:
-    """Tune pickles what it is given, for a restore that is never used: nothing of it is kept."""
-
-    def __getstate__(self) -> Json:
-        return {}
-
-
 class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
-    """The search algorithm, as Tune sees it: it hands out units whose needs are met.
+    """A search algorithm for Tune: it hands out units whose needs are met.
 
     Args:
         queue: which unit is next.
-        driver: whose store gets the unit's directory, and who is told why nothing is handed out.
+        driver: its store gets the unit's directory, its reporter why nothing is handed out.
         mirror: of results at a URI.
-        slots: a unit is handed out when it can run, not earlier: a sampler's suggestion is the
-            better the more trials it knows.
+        slots: how many units may be handed out at once; None for as many as Tune asks for. (The
+            later a sampler is asked, the more trials it knows.)
     """
 
     def __init__(
@@ -62,7 +55,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         """Whether nothing more was handed out although something is left."""
 
     def suggest(self, trial_id: str) -> Any:
-        """What a trial is to run; None if there is nothing at present; or that nothing is left."""
+        """A trial's configuration; None if there is none at present; FINISHED if none is left."""
         if self._slots is not None and self._queue.running >= self._slots:
             return None
         assignment = None
@@ -94,8 +87,8 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
     def _later(self, reason: str) -> Any:
         """Hand nothing out at present.
 
-        With nothing running Tune would wait without hearing anything, Ctrl-C included: then it has
-        to end, and is started again.
+        With nothing running Tune would wait and not even notice a signal: then the experiment ends,
+        and a new one is started.
         """
         if self._queue.running:
             return None
@@ -104,10 +97,10 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         return Searcher.FINISHED
 
     def on_trial_complete(self, trial_id: str, **info: Any) -> None:
-        """Nothing: :class:`UnitCallback` gets the same, and the cause of an error."""
+        """Does nothing: :class:`UnitCallback` gets the same, and the cause of an error."""
 
     def save_to_dir(self, checkpoint_dir: str, session_str: str = "default") -> None:
-        """Nothing: the store is the record."""
+        """Does nothing: the store is the record."""
 
 
 class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
@@ -123,7 +116,7 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         return self._queue.units[trial.config["key"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A worker has it."""
+        """A worker has started it."""
         self._started.add(trial.trial_id)
         self._queue.started(self._unit(trial))
 
@@ -135,9 +128,9 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._reporter.report(Progressed(self._unit(trial), *progress))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """It has ended: done, if the store says so too; else it was stopped."""
+        """It has ended: its unit is done if the store says so too; else it was stopped."""
         unit = self._ended(trial)
-        # ("done" itself is Tune's word for a trial that is stopped.)
+        # (Tune sets "done" for a trial that is stopped as well.)
         if not trial.last_result.get("unit_done"):
             return self._queue.stop(unit)
         try:
@@ -206,12 +199,13 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         elif now - self._idle_since > PENDING_SECONDS:
             self._idle_since = now
             if not holds_resources():  # else its worker is starting
-                reason = f"a trial asks {self._driver.resources.asks}; {free_resources()}"
+                asks = self._driver.resources.asks
+                reason = f"a trial requests {asks}; {free_resources()}"
                 self._reporter.report(Waiting(reason))
 
 
 def reason_of_death(trial: Any) -> str:
-    """Why a worker ended that recorded no failure itself."""
+    """Why a worker ended, where it has not recorded a failure itself."""
     text = ""
     with contextlib.suppress(OSError, TypeError):  # (get_error() reads where it is copied later)
         text = Path(trial.error_file).read_text(encoding="utf-8", errors="replace")
@@ -225,7 +219,7 @@ def reason_of_death(trial: Any) -> str:
     if "node has died" in text or "is unavailable" in text:
         return NODE_LOST
     lines = text.strip().splitlines()
-    if lines and "died" not in text:  # an error, where not even that could be written down
+    if lines and "died" not in text:  # an error that the worker could not write to the disk
         return f"failed: {lines[-1][:200]}"
     return "failed: the worker process died"
 
@@ -233,8 +227,8 @@ def reason_of_death(trial: Any) -> str:
 class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
     """A trial ends when its unit is done or pruned; all do after a failure that ends the run."""
 
-    def __init__(self, queue: Queue, interrupt: Interrupt) -> None:
-        self._queue, self._interrupt = queue, interrupt
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
 
     def __call__(self, trial_id: str, result: Json) -> bool:
         """Whether the unit is done or pruned."""
@@ -245,5 +239,5 @@ class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
         return bool(result["unit_done"])
 
     def stop_all(self) -> bool:
-        """Whether all are to end."""
-        return self._queue.stopped or self._interrupt.requested
+        """Whether all trials are to end."""
+        return self._queue.stopped

@@ -36,27 +36,27 @@ def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = 
 
     Args:
         units: what is missing, in any order.
-        driver: who runs them.
+        driver: the command that runs them.
         source: gives further units.
 
     Returns:
         False if it was interrupted before all units had been tried.
 
     Raises:
-        UserError: if the cluster can never give what a trial asks.
+        UserError: if the cluster can never give what a trial requests.
     """
     left = {unit.key: unit for unit in units}
     return restarting(
-        # (It may have been interrupted while Ray started, in vain.)
+        # (A signal may have come while Ray did not start.)
         lambda: not driver.interrupt.requested and _run_session(left, driver, source),
         lambda reason: driver.reporter.report(Waiting(reason)),
     )
 
 
 def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | None) -> bool:
-    """:func:`run_with_ray` as long as Ray lives; ``SessionLostError`` if it dies.
+    """As :func:`run_with_ray`, with one Ray; raises ``SessionLostError`` if it dies.
 
-    What has ended then is no longer in ``left``: it is reported once, whatever dies.
+    Units that have ended are removed from ``left``, so that each is reported once.
     """
     store, resources = driver.store, driver.resources
     with (
@@ -115,7 +115,7 @@ def _space(driver: Driver, node: str | None) -> Json:
 
 
 def _wait(queue: Queue, interrupt: Interrupt) -> bool:
-    """Until there is something to do again; False if there is not, or at an interrupt."""
+    """Wait until there is a unit to run; False if none is left, or after a signal."""
     while not queue.exhausted and not interrupt.wait(PAUSE_SECONDS):
         check_session()
         with contextlib.suppress(OSError):

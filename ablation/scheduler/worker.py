@@ -31,7 +31,7 @@ STEP_SECONDS = 1.0
 
 
 def _die_with(parent: int) -> None:
-    """End this process soon after Ray's on this node has died: it would keep its unit locked."""
+    """End this process when its parent, Ray on this node, has died: it would lock its unit."""
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)
@@ -54,7 +54,7 @@ class Worker:
         self._run: UnitRun | MonitoredRun | None = None
 
     def take(self, settings: Json) -> None:
-        """Release the unit so far, and work on that of ``settings`` (`UnitTrainable`) from now."""
+        """Release the current unit, and take the one of ``settings`` (see `UnitTrainable`)."""
         self.release()
         self._settings = settings
         if self._device == "cuda":
@@ -82,7 +82,7 @@ class Worker:
                     with contextlib.suppress(UnreachedError):
                         mirror.push_failure(key)
             raise
-        # (Tune sets "done" itself, of a trial that is stopped as well.)
+        # (Tune itself sets "done", for a trial that is stopped as well.)
         values = asdict(progress)
         return {"key": key, "unit_done": values.pop("done"), "value": value, **values}
 

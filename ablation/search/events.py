@@ -1,6 +1,6 @@
 """What happens to the trials of a search, for scripts and for people.
 
-For scripts there are events beside those of units; search_spaces/searches/README.md lists them.
+For scripts these are further events; search_spaces/searches/README.md lists them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TrialEvents:
         )
 
     def started(self, trial: Trial) -> None:
-        """A worker has it."""
+        """A worker has started it."""
         settings = [f"{self._short[key]} {shown(v)}" for key, v in trial.parameters.items()]
         text = f"started, {', '.join(settings)}"
         self._emit("started", trial, text, parameters=trial.parameters)

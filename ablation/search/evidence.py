@@ -1,4 +1,4 @@
-"""How sure a search can be of its best trial: errors over clips and groups, from the store."""
+"""How sure the values of a search are: errors over clips and groups, from stored predictions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ablation.store import Store
 
 @dataclass(frozen=True)
 class Lead:
-    """How far one trial is above another, clip by clip.
+    """The difference between two trials, clip by clip.
 
     Attributes:
         value: the difference of their accuracies.
@@ -47,7 +47,7 @@ class Evidence:
         return None if hits is None or trial.state != "completed" else hits.error
 
     def lead(self, trial: Trial, other: Trial) -> Lead | None:
-        """Of ``trial`` over ``other``; None if one of them did not run to its end."""
+        """``trial`` less ``other``; None if one of them did not run to its end."""
         hits, others = self._hits(trial.evaluations), self._hits(other.evaluations)
         if hits is None or others is None or {trial.state, other.state} != {"completed"}:
             return None

@@ -3,14 +3,15 @@
 All members train on the first fold of the cross-validation only: members copy weights from each
 other, and weights of another fold were trained on the clips that this fold holds out.
 
-Such a member is no unit of a study, as no configuration describes it: it has a directory of its
-own, ``trials/<number>``, with its last checkpoint. Ray Tune's scheduler decides who copies whom.
+A member is not a unit, as no configuration describes it: its last checkpoint is in its own
+directory, ``trials/<number>``. Ray Tune's scheduler decides which member copies which.
 
 Importing this module imports Ray (seconds): only a search that has something to run does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -35,7 +36,8 @@ from ablation.scheduler.monitored import validate
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import Resources, check_fits
-from ablation.scheduler.tune_parts import Unpickled, reason_of_death
+from ablation.scheduler.stopping import INTERRUPTED, SaveOnSignal, Unpickled
+from ablation.scheduler.tune_parts import reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State
@@ -93,7 +95,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
                     break
             value = validate(training, self._validation, self._dataset)
         except FloatingPointError as error:
-            # Such parameters are an answer, not an accident.
+            # A result of these parameters, not a failure.
             self._training = None
             return {**found, "done": True, "diverged": str(error)}
         buffer = io.BytesIO()
@@ -102,7 +104,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         return {**found, "epoch": training.epoch, "value": value, "done": training.done}
 
     def _start(self) -> Pretraining:
-        """Its training, with the state that Tune handed over or that of its last checkpoint."""
+        """Its training, with the state that Tune handed over, or else of its last checkpoint."""
         settings = self._settings
         load_plugins(settings["plugins"], Path(settings["directory"]))
         ((fingerprint, path),) = settings["data"].items()
@@ -116,7 +118,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         if state is None and self._checkpoint.exists():
             state = torch.load(self._checkpoint, map_location=bank.device, weights_only=True)
         if state is not None:
-            # The state holds the optimiser's settings too: those of now replace them.
+            # The state holds the optimiser's settings too, which the current ones replace.
             optimiser = training.config.optimiser
             for group in state["optimiser"]["param_groups"]:
                 group["weight_decay"] = optimiser.weight_decay
@@ -131,7 +133,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
             torch.save(self._training.state_dict(), Path(checkpoint_dir) / CHECKPOINT)
 
     def load_checkpoint(self, checkpoint: Any) -> None:
-        """Take the state of a member, this one's or another's."""
+        """Take the state of this or another member."""
         path = Path(checkpoint) / CHECKPOINT
         if path.exists():
             self._state = torch.load(path, map_location=self._device, weights_only=True)
@@ -141,10 +143,10 @@ class Member(tune.Trainable):  # type: ignore[misc]
 class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
     """Tune's scheduler; the members wait for each other before they exchange.
 
-    It overrides private methods, as Tune has no public way to do what they do: to wait no longer
-    for a member that has ended, to keep the default's member as it is, and to move parameters
-    within their bounds. ``_unused`` notices a version that does not call the last of them.
-    ``config_of`` gives ``config["member"]`` of a number and parameters.
+    It overrides private methods, as Tune has no public way to stop waiting for a member that has
+    ended, to keep the default's member as it is, and to change parameters within their bounds. In a
+    version that does not call the method for the last of these, ``_unused`` raises an error.
+    ``config_of`` gives ``config["member"]`` for a number and parameters.
     """
 
     _next_perturbation_sync: float
@@ -163,33 +165,33 @@ class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
             synch=True,
         )
         self._space, self._config_of = problem.space, config_of
-        random.seed(derive(self._space.seed, "whom to copy"))  # Tune draws from the global one
+        random.seed(derive(self._space.seed, "whom to copy"))  # Tune uses the global generator
 
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Json) -> None:
-        """Nobody waits for a member that has ended (done, diverged)."""
+        """Do not wait for a member that has ended (done, diverged)."""
         super().on_trial_complete(tune_controller, trial, result)
         self._wait_no_longer(tune_controller, trial)
 
     def on_trial_error(self, tune_controller: Any, trial: Any) -> None:
-        """Nobody waits for a member that has failed."""
+        """Do not wait for a member that has failed."""
         super().on_trial_error(tune_controller, trial)
         self._wait_no_longer(tune_controller, trial)
 
     def _wait_no_longer(self, tune_controller: Any, ended: Any) -> None:
-        # Tune only looks when a member reports: if ``ended`` was the last that the others waited
-        # for, they would wait for ever. This exchange is left out.
+        # Tune only checks when a member reports: if ``ended`` was the last that the others waited
+        # for, they would never continue. This exchange is left out.
         others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
         times = [self._trial_state[trial].last_train_time for trial in others]
         if times and min(times) >= self._next_perturbation_sync:
             self._next_perturbation_sync = max(times) + self._perturbation_interval
 
     def _quantiles(self) -> tuple[list[Any], list[Any]]:
-        """Who is replaced, and who is copied; the default's member stays itself."""
+        """The members that are replaced, never the default's, and the ones that are copied."""
         lower, upper = super()._quantiles()
         return [trial for trial in lower if number_of(trial) != DEFAULT], upper
 
     def _get_new_config(self, trial: Any, trial_to_clone: Any) -> tuple[Json, Json]:
-        """The other's parameters, each moved a little or drawn; the number stays the member's."""
+        """For ``trial`` the parameters of the other, each changed a little or drawn at random."""
         number, epoch = number_of(trial), trial.last_result.get("epoch")
         draws = random.Random(derive(self._space.seed, f"explore {number} {epoch}"))
         copied = json.loads(trial_to_clone.config["member"])["parameters"]
@@ -219,7 +221,7 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._record, self._reporter = record, reporter
 
     def on_trial_start(self, trial: Any, **info: Any) -> None:
-        """A worker has it."""
+        """A worker has started it."""
         self._reporter.started(self._record.trial(number_of(trial)))
 
     def on_trial_result(self, trial: Any, result: Json, **info: Any) -> None:
@@ -233,7 +235,7 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._reporter.progressed(self._record.trial(number))
 
     def on_trial_complete(self, trial: Any, **info: Any) -> None:
-        """It has ended, or Tune stops as the run is interrupted."""
+        """It has ended, or Tune stops it."""
         known, result = self._record.trial(number_of(trial)), trial.last_result
         if known.ended:
             return
@@ -248,28 +250,13 @@ class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
         self._end(trial, "failed", reason_of_death(trial).removeprefix("failed: "))
 
     def on_step_end(self, **info: Any) -> None:
-        """Ray waits for ever for a process of its own that has died."""
+        """Raise an error if Ray has died, for which Tune would wait without an end."""
         check_session()
 
     def _end(self, trial: Any, state: State, reason: str = "") -> None:
         number = number_of(trial)
         self._record.end(number, state, reason)
         self._reporter.ended(self._record.trial(number))
-
-
-class _Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
-    """A member ends by itself; all do when the run is interrupted."""
-
-    def __init__(self, interrupt: Interrupt) -> None:
-        self._interrupt = interrupt
-
-    def __call__(self, trial_id: str, result: Json) -> bool:
-        """Never this one alone."""
-        return False
-
-    def stop_all(self) -> bool:
-        """Whether all are to end."""
-        return self._interrupt.requested
 
 
 def run_population(
@@ -280,15 +267,16 @@ def run_population(
     interrupt: Interrupt,
     say: Callable[[str], None],
 ) -> bool:
-    """Run the members that are new or have not ended; more than there are start a further one.
+    """Run the members that are new or have not ended.
 
+    If more trials are asked for than the record has, the new ones are a population of their own.
     ``say`` receives why Ray is started again.
 
     Returns:
         False if it was interrupted before all members had ended.
 
     Raises:
-        UserError: if the cluster can never give what a member asks.
+        UserError: if the cluster can never give what a member requests.
     """
     for trial in record.trials():
         record.retry(trial.number)
@@ -300,7 +288,8 @@ def run_population(
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)
-            _fit(record, resources, node, [_Callback(record, reporter)], _Stop(interrupt))
+            callbacks = [_Callback(record, reporter), SaveOnSignal(interrupt)]
+            _fit(record, resources, node, callbacks)
         return all(trial.state != "unfinished" for trial in record.trials())
 
     return restarting(session, say)
@@ -311,9 +300,8 @@ def _fit(
     resources: Resources,
     node: str | None,
     callbacks: list[tune.Callback],
-    stop: tune.Stopper,
 ) -> None:
-    """Have Tune run the members that have not ended."""
+    """Run the members that have not ended with Tune."""
     problem, dataset = record.problem, record.problem.dataset
 
     def config_of(number: int, parameters: Json) -> str:
@@ -347,12 +335,13 @@ def _fit(
         run = tune.RunConfig(
             name="search",
             storage_path=scratch,
-            stop=stop,
             callbacks=callbacks,
             failure_config=tune.FailureConfig(max_failures=resources.retries),
             checkpoint_config=never,
             verbose=0,
         )
         member = tune.with_resources(Member, asked)
-        tune.Tuner(member, param_space=space, tune_config=options, run_config=run).fit()
+        tuner = tune.Tuner(member, param_space=space, tune_config=options, run_config=run)
+        with contextlib.suppress(*INTERRUPTED):
+            tuner.fit()
     os.environ[PENDING] = pending  # a confirmation may follow

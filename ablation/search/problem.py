@@ -1,7 +1,7 @@
 """What a search optimises: a space on given data, and the units of work of each trial.
 
 A trial is a row of a study on the validation side, with a pre-training and an evaluation for each
-fold: they have the same keys as there, so that a search and a study share them.
+fold. They have the same keys as in such a study, so that a search and a study share them.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class FoldUnits(NamedTuple):
 
 @dataclass(frozen=True)
 class SearchProblem:
-    """A space on given data, with the user's choices. :meth:`of` makes a checked one."""
+    """A space on given data, with the user's choices. Made and checked by :meth:`of`."""
 
     space: Space
     dataset: SkeletonDataset
@@ -90,7 +90,7 @@ class SearchProblem:
         return problem
 
     def _tried(self) -> list[PretrainUnit]:
-        """The pre-trainings of the default, and with each value that the space names."""
+        """The pre-trainings of the default, and of each value that the space lists."""
         tried = [Json(), *({p: v} for p, own in self.space.space.items() for v in own.values)]
         rows = {", ".join(assignments(each)) or "default": self.changes(each) for each in tried}
         units = self.plan(rows, "validation", (self.space.seed,)).units.values()
@@ -104,7 +104,7 @@ class SearchProblem:
 
     @functools.cached_property
     def defaults(self) -> Json:
-        """The searched settings as they are without the search; None for one that is not set."""
+        """The searched settings without the search; None for one that is not set."""
         values = self.settings({}).model_dump(mode="json")
         found = {}
         for path in self.space.space:
@@ -115,7 +115,7 @@ class SearchProblem:
         return found
 
     def changes(self, parameters: Json) -> Json:
-        """What a trial sets: its parameters, except those that are unset by default and here."""
+        """The settings of a trial: its parameters that are set, here or by default."""
         default = self.defaults
         return {k: v for k, v in parameters.items() if v is not None or default[k] is not None}
 
@@ -136,12 +136,12 @@ class SearchProblem:
 
     @functools.cached_property
     def num_folds(self) -> int:
-        """How many folds the training side is dealt to."""
+        """How many folds the training side is divided into."""
         return num_folds(self.dataset, self.protocol, self.space.folds)
 
     @functools.cached_property
     def folds(self) -> tuple[Fold, ...]:
-        """Those that a trial is evaluated on, in that order; a member of a population on one."""
+        """The folds that a trial is evaluated on, in that order; only one in a population."""
         used = 1 if self.population else self.num_folds
         return tuple(Fold(index, self.num_folds) for index in range(used))
 
@@ -157,11 +157,11 @@ class SearchProblem:
         return len(self.folds) * self.epochs
 
     def steps_of(self, parameters: Json) -> Steps:
-        """How the epochs of a trial with ``parameters`` count."""
+        """The scale of the epochs of a trial with ``parameters``."""
         return Steps(int(parameters.get(EPOCHS, self.epochs)), self.epochs)
 
     def units(self, parameters: Json, name: str = "trial") -> tuple[FoldUnits, ...]:
-        """The units of a trial with ``parameters``, fold by fold; ``name`` is for their labels."""
+        """The units of a trial with ``parameters``, fold by fold; labels begin with ``name``."""
         rows, found = {"trial": self.changes(parameters)}, []
         plan = self.plan(rows, "validation", (self.space.seed,))
         for cell in plan.cells[: len(self.folds)]:
@@ -179,9 +179,9 @@ class SearchProblem:
         return tuple(found)
 
     def expected(self, count: int) -> list[Unit]:
-        """The first ``count`` units of trials like the default, as far as cost and time go.
+        """``count`` units of trials like the default, to estimate time and disk.
 
-        Where ``pretrain.epochs`` is searched they have its values in turn.
+        Where ``pretrain.epochs`` is searched, they have its values in turn.
         """
         domain = self.space.space.get(EPOCHS)
         changes = [{EPOCHS: value} for value in domain.values] if domain else [Json()]
@@ -220,7 +220,7 @@ class SearchProblem:
 
     @functools.cached_property
     def values(self) -> Json:
-        """All that decides what a trial's number means; not how many trials there are."""
+        """All that decides a trial's value; not how many trials there are."""
         first = self.units({})[0]  # which says how many folds there are
         return {
             "pretraining": first.pretraining.to_json(),
@@ -240,9 +240,9 @@ class SearchProblem:
 
     @property
     def algorithm(self) -> Algorithm:
-        """Where the parameters of new trials come from; PBT draws its population at random."""
+        """What suggests parameters for new trials; PBT draws its population at random."""
         return "random" if self.population else self.space.algorithm
 
     def directory(self, results: Path) -> Path:
-        """Where the search is: the same problem has the same directory."""
+        """The directory of the search: the same for the same problem."""
         return results / "search" / f"{self.space.name}-{digest(self.values)}"

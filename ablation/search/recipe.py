@@ -17,7 +17,7 @@ REPRESENTATIONS = "pretrain.representations"
 
 
 def settings_of(problem: SearchProblem, trial: Trial) -> Json:
-    """Key path -> value of all that a trial sets after the preset: base, parameters, ``--set``."""
+    """Key path -> value, of all settings of a trial after the preset's."""
     tree: Json = {}
     for values in (problem.space.base, problem.changes(trial.parameters), problem.overrides):
         merge(tree, values)

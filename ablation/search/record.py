@@ -1,11 +1,11 @@
 """The record of a search: an optuna study in a journal file, which only the driver writes.
 
-Each change is a line that is on the disk before the next begins, so that whatever is killed, the
-same command resumes. Any tool for optuna reads it (``optuna-dashboard journal.log``).
+Each change is a line that is on the disk before the next is made, so that the same command resumes
+whatever was killed. Any tool for optuna reads it (``optuna-dashboard journal.log``).
 
-A trial that failed stays ``RUNNING`` for optuna, with its reason beside it: the next command
-retries it. One that diverged has an answer: ``FAIL``. What optuna's parameters cannot hold (a list;
-a default outside its domain) stands in ``user_attrs``.
+A trial that failed stays ``RUNNING`` for optuna, with its reason in ``user_attrs``: the next
+command retries it. A trial that diverged is ``FAIL``, and not retried. Values that optuna's
+parameters cannot have (a list; a default outside its domain) are in ``user_attrs``.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from skelcon.errors import UserError
 State = Literal["completed", "stopped", "diverged", "failed", "unfinished"]
 JOURNAL = "journal.log"
 NAME = "search"
-"""Of optuna's study; the directory has the search's own."""
+"""The name of optuna's study; the directory is named after the search."""
 _ENDS: dict[State, TrialState] = {
     "completed": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -56,11 +56,11 @@ class Report:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial as the record has it.
+    """A trial in the record.
 
     Attributes:
         parameters: the searched settings; under PBT the last ones.
-        first: those it started with.
+        first: the settings that it started with.
         units: the keys of its pre-training and its evaluation in the first fold, then in the
             second, and so on; none under PBT.
         state: ``stopped`` by the pruner; ``diverged``: its loss or features were not finite.
@@ -76,7 +76,7 @@ class Trial:
 
     @classmethod
     def of(cls, trial: FrozenTrial) -> Trial:
-        """The trial that optuna has."""
+        """The trial, from optuna's."""
         known = trial.user_attrs
         parameters, units, reason = known["parameters"], known["units"], known.get("reason", "")
         values, seconds = sorted(trial.intermediate_values.items()), known.get("seconds", {})
@@ -92,7 +92,7 @@ class Trial:
 
     @property
     def value(self) -> float | None:
-        """Its last value: early ones of a trial are not compared with late ones of another."""
+        """Its last value; None if there is none."""
         return self.reports[-1].value if self.reports else None
 
     @property
@@ -102,7 +102,7 @@ class Trial:
 
     @property
     def seconds(self) -> float:
-        """How long it has worked."""
+        """How long it has run."""
         return sum(report.seconds for report in self.reports)
 
     @property
@@ -138,11 +138,11 @@ class SearchRecord:
             ) from None
 
     def trials(self) -> list[Trial]:
-        """All of them, in the order of their numbers."""
+        """All trials, in the order of their numbers."""
         return [Trial.of(trial) for trial in self.study.get_trials(deepcopy=False)]
 
     def trial(self, number: int) -> Trial:
-        """One of them."""
+        """The trial with this number."""
         return self.trials()[number]
 
     @property
@@ -174,9 +174,9 @@ class SearchRecord:
             self._open(number).set_user_attr("reason", "")
 
     def report(self, number: int, epoch: int, value: float, seconds: float) -> bool:
-        """A trial has a value; whether the pruner would stop it. The default is never stopped.
+        """Record a value; gives whether the pruner would stop the trial, never the default.
 
-        One that is known already, as the trial is trained again, changes nothing.
+        A value that is known already, as an epoch was trained again, changes nothing.
         """
         trial = self._open(number)
         times = {report.epoch: report.seconds for report in self.trial(number).reports}
@@ -184,7 +184,7 @@ class SearchRecord:
             return False
         trial.set_user_attr("seconds", {**times, epoch: round(seconds, 3)})
         trial.report(value, epoch)
-        prune = epoch < self.problem.steps and trial.should_prune()  # (it notes the value)
+        prune = epoch < self.problem.steps and trial.should_prune()  # (this stores the value)
         return prune and number != DEFAULT
 
     def exchange(self, number: int, parameters: Json) -> None:

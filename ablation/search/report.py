@@ -1,4 +1,4 @@
-"""What a search ends with: the best trials, the default, which settings mattered; and as files."""
+"""The result of a search: the best trials, the default, which settings mattered; and its files."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ from skelcon.data import kind_of_groups, split
 SHOWN = 10
 """How many of the best trials are printed."""
 WIDTH = 80
-"""Columns of the printed summary where there is no wider terminal."""
+"""Columns of the printed summary, unless the terminal is wider."""
 FEWEST = 5
-"""Trials below which nothing is said of the settings' influence."""
+"""The fewest trials for which the settings' influence is computed."""
 PACKAGES = ("optuna", "scikit-learn")
 VALIDATION = (
     "The test side was not read. The best of many trials looks better than it is: --confirm "
@@ -62,14 +62,14 @@ class Influence:
 
 @dataclass(frozen=True)
 class Importance:
-    """The influence of each setting, the largest first, and in words what it was computed from."""
+    """The influence of each setting, the largest first, and in words how it was computed."""
 
     method: str
     influences: tuple[Influence, ...] = ()
 
 
 class Summary:
-    """A search as its record has it now.
+    """A search so far.
 
     Args:
         record: the trials.
@@ -101,7 +101,7 @@ class Summary:
 
     @property
     def caption(self) -> str:
-        """What was searched on what, and what the numbers are."""
+        """What was searched, on which data, and what the numbers are."""
         problem, space, dataset = self.problem, self.problem.space, self.problem.dataset
         data = "synthetic data made by skelcon" if dataset.synthetic else dataset.name
         folds = f"{problem.folds[0]} alone" if problem.population else str(problem.num_folds)
@@ -120,7 +120,7 @@ class Summary:
 
     @property
     def verdict(self) -> str:
-        """Whether the best is better than the default; empty where nothing is known."""
+        """Whether the best is better than the default; empty if that is not known."""
         if self.best is not None and self.best is self.default:
             return "No trial is better than the default."
         if self.lead is None:
@@ -149,7 +149,7 @@ class Summary:
 
 
 def importance(record: SearchRecord) -> Importance:
-    """What the trials say of the settings, all after the same number of epochs.
+    """How much each setting mattered, from trials after the same number of epochs.
 
     That is the last epoch that at least half of the trials have reached: ASHA stops most of them,
     and values of different epochs are not comparable.
@@ -218,7 +218,7 @@ def print_summary(console: Console, summary: Summary) -> None:
 
 
 def _grid(summary: Summary, *, in_columns: bool) -> Grid:
-    """The best trials; their settings in a column each, or below each other in one."""
+    """The best trials, with a column for each setting, or all settings in one column."""
     short = short_names(list(summary.problem.space.space))
     grid = Grid(header_style="bold")
     metric = summary.problem.space.metric_in_words
@@ -266,7 +266,7 @@ def export(summary: Summary, directory: Path, confirmation: Json | None = None) 
 
 
 def document(summary: Summary, confirmation: Json | None = None) -> Json:
-    """All of it, with what it was made of and where."""
+    """The whole result, with its provenance."""
     problem = summary.problem
     about = ("name", "fingerprint", "family", "synthetic")
     return {
@@ -326,7 +326,7 @@ def to_yaml(summary: Summary, best: Trial) -> str:
 
 
 def _head(summary: Summary, best: Trial) -> list[str]:
-    """What the best was chosen from and on, and how sure that is; without a date."""
+    """How the best was chosen, and how sure that is; without a date."""
     problem, default, beside = summary.problem, summary.default, ""
     if default is not None and default.value is not None and default is not best:
         beside = f"; the default has {_percent(summary, default)} after {default.epoch}"
@@ -343,7 +343,7 @@ def _head(summary: Summary, best: Trial) -> list[str]:
 
 
 def _percent(summary: Summary, trial: Trial) -> str:
-    """``74.25 ± 2.91``, or without an error where none is known."""
+    """``74.25 ± 2.91``, or without an error if it is not known."""
     error = summary.evidence.error(trial)
     return f"{100 * (trial.value or 0):.2f}" + ("" if error is None else f" ± {100 * error:.2f}")
 
@@ -360,7 +360,7 @@ def as_assignments(values: Json) -> str:
 
 
 def short_names(paths: Sequence[str]) -> dict[str, str]:
-    """The last part of each path, or as much as keeps them apart."""
+    """The last part of each path, or as many parts as make it unique."""
     found = {}
     for path in paths:
         parts, others = path.split("."), [f".{other}" for other in paths if other != path]

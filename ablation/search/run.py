@@ -30,7 +30,7 @@ from ablation.search.source import SearchSource
 from ablation.store import Store
 from ablation.store.locks import hold
 from ablation.units import EvaluateOn, Unit
-from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.console import INTERRUPTED, hung
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -48,7 +48,7 @@ NOTES: dict[EvaluateOn, str] = {
 
 @dataclass(frozen=True)
 class Confirmation:
-    """What ``--confirm`` asks: on which side, and with how many seeds; 0: not at all."""
+    """What ``--confirm`` asks for: on which side, with how many seeds; 0 for no confirmation."""
 
     on: EvaluateOn = "validation"
     seeds: int = 0
@@ -143,12 +143,14 @@ class _Search:
                     self._record, self._store, options.resources, events, interrupt, output.say
                 )
         failed = self._report()
-        if not whole:
-            output.say(RESUME)
-        return int(failed) if whole else INTERRUPTED
+        if whole:
+            return int(failed)
+        output.say(RESUME)
+        hung.set()  # Python needs seconds to unload Ray and torch
+        return INTERRUPTED
 
     def _report(self) -> bool:
-        """Show and write what there is; whether a trial has failed."""
+        """Show and write the result so far; gives whether a trial has failed."""
         whole = [trial for trial in self._record.trials() if trial.state == "completed"]
         if self._mirror is not None:  # trials of another machine
             with contextlib.suppress(UserError):
@@ -163,7 +165,7 @@ class _Search:
         return any(trial.state == "failed" for trial in self.summary.trials)
 
     def write(self, confirmation: Json | None) -> list[str]:
-        """Write the summary's files, to the URI as well; their names."""
+        """Write the summary's files, also to the URI; gives their names."""
         written = report.export(self.summary, self._directory, confirmation)
         if self._mirror is not None:
             self._mirror.push_all((), self.name)
@@ -225,7 +227,7 @@ def _confirm(
 
 
 def _over_clips(plan: Plan, store: Store, output: Output) -> Json:
-    """The same over clips and groups, all seeds together; empty without predictions."""
+    """The difference over clips and groups, all seeds together; empty without predictions."""
     hits = hits_of(plan, store)
     best, default = hits.get(("best", "value")), hits.get(("default", "value"))
     found = best.less(default) if best is not None and default is not None else None
@@ -238,14 +240,14 @@ def _over_clips(plan: Plan, store: Store, output: Output) -> Json:
 
 
 def lead_in_words(lead: np.ndarray[tuple[int], np.dtype[np.float64]]) -> str:
-    """The best less the default, seed by seed, in points, and whether it may be chance."""
+    """The best less the default, seed by seed, in points, and whether it may be due to chance."""
     points = 100 * lead
     spread = f" ± {points.std(ddof=1):.1f}" if len(points) > 1 else ""
     won = int((points > 0).sum())
     text = f"Best less default: {points.mean():+.1f}{spread} points, better in {won} of "
     text += f"{len(points)} seeds"
     if len(points) < 2:
-        return f"{text}; one seed cannot tell it from chance."
+        return f"{text}; with one seed it may be chance."
     error = points.std(ddof=1) / math.sqrt(len(points))
     if abs(points.mean()) <= 2 * error:
         return f"{text}: within two standard errors of zero, so it may be chance."

@@ -1,4 +1,4 @@
-"""Where the parameters of a new trial come from: the default, chance, or optuna's TPE."""
+"""The parameters of a new trial: the default's, random ones, or suggested by optuna's TPE."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ TPE_ATTEMPTS = 100
 
 
 class Sampler:
-    """Gives the default first, and no parameters to two trials.
+    """Gives the default first, and never the same parameters twice.
 
-    At random they follow from the search's seed and the trial's number alone: the same trial has
-    the same ones, whatever was interrupted. TPE's follow from the trials so far as well.
+    Random ones depend on the search's seed and the trial's number alone, so that an interruption
+    does not change them. TPE's depend on the trials so far too.
     """
 
     def __init__(self, problem: SearchProblem) -> None:
@@ -59,7 +59,7 @@ class Sampler:
         return all(domain.contains(parameters[path]) for path, domain in self._space.items())
 
     def encoded(self, parameters: Json) -> Json:
-        """As optuna has them: a choice, which may be a list, as JSON text."""
+        """Parameters for optuna: a choice, which may be a list, is JSON text."""
         return {
             path: json.dumps(parameters[path]) if domain.kind == "choice" else parameters[path]
             for path, domain in self._space.items()
@@ -72,7 +72,7 @@ class Sampler:
     def _by_tpe(self, study: optuna.Study, number: int, attempt: int) -> Json:
         seed = derive(self._problem.space.seed, f"optuna {number} {attempt}") % 2**32
         sampler = optuna.samplers.TPESampler(seed=seed)
-        # Of a copy in memory: what is asked of the record itself stays there, duplicates as well.
+        # Of a copy in memory: trials asked of the record stay in it, duplicates too.
         copy = optuna.create_study(direction="maximize", sampler=sampler)
         copy.add_trials(trial for trial in study.get_trials(deepcopy=False) if trial.params)
         found = copy.ask(self.distributions).params
@@ -83,7 +83,7 @@ class Sampler:
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """A domain in optuna's terms."""
+    """A domain as optuna's distribution."""
     if domain.kind == "choice":
         return CategoricalDistribution([json.dumps(value) for value in domain.values])
     kind = IntDistribution if domain.whole else FloatDistribution

@@ -1,4 +1,4 @@
-"""Gives a run the units of one trial after another, fold by fold, and records what they give."""
+"""Gives a run the units of one trial after another, fold by fold, and records their values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ablation.store import Store
 from ablation.units import EvaluateUnit, Unit
 
 DIVERGED = "failed: FloatingPointError"
-"""How the reason of a unit starts whose numbers were not finite: an answer, not an accident."""
+"""How the reason of a unit starts whose numbers were not finite. It is not retried."""
 
 
 @dataclass
@@ -24,7 +24,7 @@ class _OpenTrial:
     """A trial that has been handed out and has not ended.
 
     Attributes:
-        values: of the folds that are done; the next one is at work.
+        values: of the folds that are done; the next one runs.
         clips: how many each fold is evaluated on.
         waiting: whether the next fold has still to be handed out.
         since: when it last reported; None before it has started.
@@ -39,12 +39,12 @@ class _OpenTrial:
 
     @property
     def fold(self) -> int:
-        """The number of the fold at work."""
+        """The number of the current fold."""
         return len(self.values)
 
     @property
     def now(self) -> FoldUnits:
-        """The units of the fold at work."""
+        """The units of the current fold."""
         return self.units[self.fold]
 
     def pooled(self, *further: float) -> float:
@@ -58,8 +58,8 @@ class SearchSource:
     """The trials of a search as a source of units (`ablation.scheduler.queue.UnitSource`).
 
     The folds of a trial are handed out one after another, before a new trial is. Trials with
-    different parameters may share units, where a parameter is not used. ``missing`` returns the
-    units of a fold that are not done, and moves damaged ones away.
+    different parameters may share units, where a parameter is not used. ``missing`` gives the units
+    of a fold that are not done, and moves damaged ones away.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SearchSource:
         self.start()
 
     def start(self) -> None:
-        """Hand out again what has not ended: a run begins, or Ray has died under it."""
+        """Hand out again what has not ended: at the start of a run, or after Ray has died."""
         known = self._record.trials()
         self._again = [t for t in known if not t.ended and t.number not in self._over]
         further = self._problem.space.trials - len(known)
@@ -101,13 +101,13 @@ class SearchSource:
 
     @property
     def expected(self) -> Sequence[Unit]:
-        """As many units as further trials have, each trained to its end."""
+        """Units for an estimate: as many as further trials have, each trained to its end."""
         return self._problem.expected(self.upcoming)
 
     def ask(self) -> Sequence[Unit]:
-        """The missing units of the next fold: of a trial at work, of one that has started, or new.
+        """The missing units of the next fold: of an open trial, of one to resume, or of a new one.
 
-        None where every fold that is left waits for the one before it.
+        None if each remaining fold waits for the one before it.
         """
         while True:
             number = next((n for n, each in self._open.items() if each.waiting), None)
@@ -132,7 +132,7 @@ class SearchSource:
         return trial.number
 
     def _hand_out(self, number: int) -> Sequence[Unit]:
-        """The units of the trial's next fold that are not done; none once it has ended."""
+        """The units of the trial's next fold that are not done; none if the trial has ended."""
         while (trial := self._open.get(number)) is not None:
             if failed := [self._failed[key] for key in trial.now.keys if key in self._failed]:
                 self._end(number, *failed[0])  # of another trial that shares it
@@ -168,7 +168,7 @@ class SearchSource:
         return True
 
     def report(self, event: Event) -> None:
-        """Something has become of one of the units."""
+        """``event`` of one of the units has happened."""
         if isinstance(event, Failed) and event.verdict == "failed":
             diverged = event.reason.startswith(DIVERGED)
             reason = event.reason.removeprefix("failed: ")
@@ -191,7 +191,7 @@ class SearchSource:
                 self._close(number)
 
     def _fold_done(self, number: int) -> None:
-        """The evaluation of a trial's fold is done: the trial goes on, or it has ended."""
+        """The evaluation of a trial's fold is done: the next fold follows, or the trial ends."""
         trial = self._open[number]
         value = float(self._store.result(trial.now.evaluation.key)[self._problem.space.metric])
         prune = self._report(number, trial.steps.own, value)
@@ -202,7 +202,7 @@ class SearchSource:
             self._end(number, "completed" if whole else "stopped")
 
     def _report(self, number: int, epoch: int, value: float) -> bool:
-        """The fold at work has a value; whether the trial may be stopped."""
+        """Record a value of the current fold; gives whether the trial may be stopped."""
         trial, seconds, now = self._open[number], 0.0, time.monotonic()
         if trial.since is not None:  # else nothing of it has run
             seconds, trial.since = now - trial.since, now
@@ -221,7 +221,7 @@ class SearchSource:
         self._reporter.ended(self._record.trial(number))
 
     def _trials_of(self, unit: Unit) -> list[int]:
-        """The trials whose fold at work has ``unit``."""
+        """The trials whose current fold has ``unit``."""
         return [
             number
             for number, trial in self._open.items()

@@ -50,9 +50,7 @@ Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
 Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-FIXED = {
-    "pretrain.representations": "that is what a study compares",
-}
+FIXED = {"pretrain.representations": "that is what a study compares"}
 """Settings that a search cannot vary, and why."""
 IN_TRAINING = (
     "pretrain.optimiser.lr",
@@ -63,7 +61,7 @@ IN_TRAINING = (
     "pretrain.augment",
     "pretrain.views",
 )
-"""What can change in the middle of a training, as PBT does"""
+"""Settings that PBT can change in the middle of a training."""
 
 
 class Domain(Config):
@@ -134,7 +132,7 @@ class Domain(Config):
         return min(high, max(low, round(value) if self.whole else value))
 
     def neighbour(self, value: Any, draws: random.Random) -> Any:
-        """A value near ``value``: times 0.8 or 1.2 within the bounds, or a choice next to it."""
+        """A value near ``value``: 0.8 or 1.2 times it within the bounds, or a choice next to it."""
         if self.kind == "choice":
             at = self.values.index(value) + draws.choice((-1, 1))
             return self.values[min(len(self.values) - 1, max(0, at))]
@@ -166,7 +164,7 @@ def _finite(value: Any) -> float:
         # YAML reads 1e-4 (without a point) as text.
         if not isinstance(value, bool) and math.isfinite(float(value)):
             return float(value)
-    raise ValueError(f"'{value}' is no finite number")
+    raise ValueError(f"'{value}' is not a finite number")
 
 
 class Scheduler(Config):
@@ -180,13 +178,13 @@ class Scheduler(Config):
     resample: float = Field(0.25, ge=0, le=1, description="pbt: how often a value is drawn")
 
     def resolved(self) -> Json:
-        """What is in use, and nothing that is not."""
+        """The settings that this scheduler uses."""
         used = {"asha": {"grace", "reduction"}, "pbt": {"interval", "quantile", "resample"}}
         return self.model_dump(include={"name", *used.get(self.name, ())})
 
 
 class Space(Config):
-    """One search. See the module's text for the file."""
+    """One search; the docstring of this module describes its file."""
 
     name: str
     title: str
@@ -206,7 +204,7 @@ class Space(Config):
 
     @property
     def metric_in_words(self) -> str:
-        """``top-1``, or what else people call the metric."""
+        """The metric as people write it, such as ``top-1``."""
         return metric_in_words(self.metric)
 
     def at(self, *keys: str) -> str:
@@ -259,7 +257,7 @@ def load_space(path: Path) -> Space:
 
 
 def named_space(name: str) -> Space:
-    """The space ``name``, or that of a YAML file; UserError names the nearest of an unknown one."""
+    """The space ``name``, or of a YAML file; UserError names the nearest to an unknown name."""
     if name.endswith((".yaml", ".yml")):
         return load_space(Path(name))
     spaces = known_spaces()

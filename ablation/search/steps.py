@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Steps:
-    """Where a trial stands, in steps that mean the same in all trials.
+    """How far a trial is, in steps that mean the same in all trials.
 
-    The folds of a trial are trained one after another, and a fold is ``scale`` steps long, whatever
-    the trial's own number of epochs: where ``pretrain.epochs`` is searched, trials are compared at
-    the same share of their own training, and the same phase of its schedule. Otherwise a step is an
-    epoch.
+    The folds of a trial are trained one after another. Each is ``scale`` steps long, for any number
+    of epochs: where ``pretrain.epochs`` is searched, trials are compared at the same share of their
+    own training, and so at the same phase of its schedule. Otherwise a step is an epoch.
 
     Attributes:
         own: epochs of the trial's pre-trainings.
@@ -23,7 +22,7 @@ class Steps:
     scale: int
 
     def at(self, fold: int, epoch: int) -> int:
-        """The step after ``epoch`` epochs of the fold ``fold``, of the trial's own."""
+        """The step after ``epoch`` of the trial's own epochs in ``fold``."""
         return fold * self.scale + max(1, round(epoch * self.scale / self.own))
 
     def epoch(self, fold: int, step: int) -> int:
@@ -32,5 +31,5 @@ class Steps:
         return round(inside * self.own / self.scale)
 
     def every(self, steps: int) -> int:
-        """Epochs between two evaluations that are at least ``steps`` apart."""
+        """The trial's own epochs between two evaluations that are at least ``steps`` apart."""
         return min(self.own, -(-self.own * steps // self.scale))

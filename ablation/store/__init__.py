@@ -1,4 +1,4 @@
-"""The store: one directory per unit, and a DONE marker that is written last. It is the truth."""
+"""The store: one directory per unit, and a DONE marker that is written last."""
 
 from ablation.store.store import Store, uri_of
 from ablation.store.unit_files import State, UnitFiles, write_atomically, write_json

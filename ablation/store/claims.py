@@ -1,11 +1,11 @@
 """Which driver works on which unit, when several share one results directory.
 
-A unit that a driver has claimed has a file ``claim`` with the driver's id. A claim is worth as much
-as its driver's heartbeat: when the driver has ended or died, another one may claim the unit. Two
-drivers never wait for each other as long as there is anything else to do.
+A unit that a driver has claimed has a file ``claim`` with the driver's id. A claim is valid as long
+as its driver is alive (see `ablation.store.heartbeat`); then another driver may claim the unit. A
+driver waits for another one only when it has nothing else to do.
 
-Claims save work, they do not protect it: :meth:`ablation.store.Store.locked` does, and a unit that
-two workers did one after the other has the same bits.
+Claims only save work. What keeps two workers out of one directory is
+:meth:`ablation.store.Store.locked`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ablation.store.store import Store
 from ablation.store.unit_files import CLAIM
 
 POLL_SECONDS = 0.005
-"""Seconds between two tries to look at a claim: another driver takes about a millisecond."""
+"""Seconds between two attempts to lock the claims: another driver holds them for a millisecond."""
 
 
 class Claims:
@@ -27,7 +27,7 @@ class Claims:
 
     Args:
         store: where the units are.
-        heartbeat: of this driver, which is running; if not given, the claims have their own.
+        heartbeat: of this driver, which is running; if not given, the claims start one.
     """
 
     def __init__(self, store: Store, heartbeat: Heartbeat | None = None) -> None:
@@ -72,5 +72,5 @@ class Claims:
     def release(self, key: str) -> None:
         """Release the unit ``key``."""
         self._held.discard(key)
-        with contextlib.suppress(OSError):  # on a read-only disk it ends with its driver
+        with contextlib.suppress(OSError):  # on a read-only disk it lasts as long as its driver
             (self._store.directory(key) / CLAIM).unlink(missing_ok=True)

@@ -1,11 +1,11 @@
-"""One heartbeat per driver: who works on a results directory, and what its live view shows.
+"""One heartbeat per driver: which commands work on a results directory, and what they show.
 
 A driver (a command that runs units) has a file ``drivers/<id>.json``, which it renews every few
-seconds: its machine, its process, and the latest snapshot of its live view, if it has one. Claims
-are worth as much as the heartbeat of their driver, and ``status`` shows what the snapshots say.
+seconds: its machine, its process, and the latest snapshot of its live view, if it has one. A claim
+is valid as long as its driver is alive, and ``status`` shows the snapshots.
 
-One rule says who is dead, for all readers: on the same machine, whose process has ended; on another
-machine, whose file has not been renewed for a minute.
+For all readers a driver of this machine is dead when its process has ended, and a driver of another
+machine when its file has not been renewed for a minute.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ SAME_START_SECONDS = 60.0
 """How far apart two readings of when a process started may be: the system derives it from the
 clock, which may be set or slewed in between."""
 DRIVER = re.compile(r".+-\d+-[0-9a-f]{8}")
-"""What a driver is called; a study called "drivers" has files of other names here."""
+"""The name of a driver. (A study called "drivers" would have other files in the directory.)"""
 
 
 class Heartbeat:
     """The heartbeat of this driver. Use as a context manager around a run.
 
-    What goes wrong with it (a disk that is full) harms nobody: the next renewal may succeed. At
-    worst another driver does the same units, with the same bits.
+    An error, such as a full disk, is ignored: the next renewal may succeed. At worst another driver
+    runs the same units, with the same results.
 
     Args:
         store: where the units are.
-        look: gives a snapshot for others to see, as JSON values; called in another thread.
+        look: gives a snapshot for other commands, as JSON values; called in another thread.
         interval: seconds between two renewals.
     """
 
@@ -58,7 +58,7 @@ class Heartbeat:
         self._look, self._interval = look, interval
         self._file = self.drivers.file(self.driver)
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
-        # When it started too, as a process's number may be used again.
+        # With the time of its start, as the system uses process numbers again.
         process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
         self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()
@@ -81,19 +81,19 @@ class Heartbeat:
     def _run(self) -> None:
         while True:
             if self._look is not None:
-                with contextlib.suppress(Exception):  # a view that fails must not look like death
+                with contextlib.suppress(Exception):  # without a view it is alive all the same
                     self._values["snapshot"] = self._look()
             self._renew()
             if self._over.wait(self._interval):
                 return
 
     def _renew(self) -> None:
-        """Write the whole file, unsynced: somebody may have deleted it, taking this for dead."""
+        """Write the whole file, as another driver may have deleted it; without a sync."""
         try:
             self._temporary.write_text(json.dumps(self._values), encoding="utf-8")
             self._temporary.replace(self._file)
         except (OSError, ValueError, TypeError):
-            with contextlib.suppress(OSError):  # a full disk still takes a new time
+            with contextlib.suppress(OSError):  # possible even on a full disk
                 os.utime(self._file)
 
 
@@ -113,7 +113,7 @@ class Drivers:
         return self._directory / f"{driver}.json"
 
     def is_alive(self, driver: str) -> bool:
-        """Whether a driver may still be at work; on its own machine that is known at once."""
+        """Whether a driver may still be running; on its own machine that is known at once."""
         return self._read(driver) is not None
 
     def alive(self) -> list[tuple[str, Json | None]]:
@@ -141,7 +141,7 @@ class Drivers:
     def _read(self, driver: str) -> Json | None:
         """What a driver's file holds; None if the driver is dead."""
         file = self.file(driver)
-        try:  # the file may vanish meanwhile, or be of another version
+        try:  # the file may be deleted at this moment, or be of another version
             values: Json = json.loads(file.read_bytes())
             if values["machine"] == _machine():
                 alive = _is_running(values["process"])
@@ -159,7 +159,7 @@ class Drivers:
     def _ahead(self) -> float:
         """How far the file system's clock is ahead of this process's monotonic one."""
         probe = self._directory / f".clock-{platform.node()}-{os.getpid()}.tmp"
-        now = time.time()  # this machine's clock has to do where no file can be written
+        now = time.time()  # for a disk on which no file can be written
         with contextlib.suppress(OSError):
             probe.touch()
             now = probe.stat().st_mtime
@@ -173,7 +173,7 @@ def live_drivers(results: Path) -> list[tuple[str, Json | None]]:
 
 
 def _machine() -> str:
-    """This machine since it was booted, and this container of it: where process numbers hold."""
+    """This machine since its last boot, and this container: where process numbers are valid."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
         return f"{platform.node()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -182,7 +182,7 @@ def _machine() -> str:
 
 
 def _is_running(process: Json) -> bool:
-    """Whether the process that wrote this still runs; one that waits to be reaped does not."""
+    """Whether the process that wrote this still runs; a zombie does not."""
     try:
         found = psutil.Process(process["pid"])
         same = abs(found.create_time() - process["started"]) < SAME_START_SECONDS

@@ -1,8 +1,8 @@
-"""What a results directory no longer needs.
+"""What a results directory no longer needs, and how it is deleted.
 
 Nothing outside ``units/`` is touched, nor any unit that a process has locked: its directory is
-locked here while it is deleted. A directory is renamed before it is deleted, so that what a killed
-`clean` leaves behind is never half a unit.
+locked here while it is deleted. A directory is renamed before it is deleted, so that a `clean` that
+is killed never leaves half a unit.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ REASONS: dict[Reason, str] = {
 }
 
 SETTLED = 600.0
-"""Seconds that a temporary file, or a directory without config.json, is left alone: it may be
-about to be used by a process that has no lock on it."""
+"""Seconds for which a temporary file, or a directory without config.json, is left alone: a process
+that has not locked it yet may be about to use it."""
 
 TEMPORARY_NAME = re.compile(r"\..*\.tmp|\.probe-\d+")
 
@@ -53,7 +53,7 @@ class Item:
 def find(
     store: Store, keep_failed: bool = False, started: bool = False
 ) -> tuple[list[Item], list[Path]]:
-    """What there is to delete, and the units that are left alone as a process has them locked.
+    """What can be deleted, and the units that cannot be, as a process has locked them.
 
     Args:
         store: where to look.
@@ -78,7 +78,7 @@ def find(
 
 
 def _useless(entry: Path) -> dict[Path, Reason]:
-    """What to delete of an entry of units/, and why; nothing of what is not ours."""
+    """What to delete of an entry of units/, and why; nothing if it is not of a unit."""
     if _is_leftover(entry):
         return {entry: "leftover"}
     if entry.is_symlink() or not entry.is_dir():
@@ -122,7 +122,7 @@ def _reason(files: UnitFiles) -> Reason | None:
 def try_lock(directory: Path) -> Iterator[bool]:
     """Lock a unit's directory without waiting; gives whether that succeeded.
 
-    Its modification time stays what it was.
+    The directory keeps its modification time.
     """
     before = directory.stat()
     with hold(directory, wait=False) as held:
@@ -131,7 +131,7 @@ def try_lock(directory: Path) -> Iterator[bool]:
 
 
 def delete(store: Store, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Delete ``items`` as far as they are still what they were and nobody has them locked.
+    """Delete those of ``items`` that have not changed since, and that no process has locked.
 
     Returns:
         What was deleted, and what was left.
@@ -157,5 +157,5 @@ def _delete(store: Store, path: Path) -> bool:
                 path = path.rename(store.units / f".{path.name}.clean-{os.getpid()}.tmp")
             shutil.rmtree(path)
             return True
-    except FileNotFoundError:  # somebody else was faster
+    except FileNotFoundError:  # another command has deleted it
         return False

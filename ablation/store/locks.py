@@ -2,9 +2,9 @@
 
 (On a file, not on the directory itself: a network file system shares only the locks of files.)
 
-This is not `filelock`: several of its versions delete a lock's path when they release it, which
-would be the lock of the directory that `clean` or `merge` has renamed to that path meanwhile. Nor
-can it tell whether somebody holds a lock without creating and taking it.
+`filelock` is not used: several of its versions delete a lock's path when they release it, and
+`clean` or `merge` may have moved another directory to that path by then. It also cannot check
+whether a lock is held without creating and taking it.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from ablation.store.unit_files import LOCK
 
 @contextlib.contextmanager
 def hold(directory: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold a unit's directory for this process alone; gives whether it is held.
+    """Lock a unit's directory for this process alone; gives whether that succeeded.
 
-    Without ``wait`` it is not if another process has it. :class:`OSError` if the directory does not
-    exist, or cannot be written.
+    Without ``wait`` it fails if another process has locked it. :class:`OSError` if the directory
+    does not exist, or cannot be written.
     """
     path, held = directory / LOCK, False
     while not held:
@@ -33,14 +33,14 @@ def hold(directory: Path, *, wait: bool) -> Iterator[bool]:
             except BlockingIOError:
                 yield False
                 return
-            with contextlib.suppress(FileNotFoundError):  # moved away in the meantime
+            with contextlib.suppress(FileNotFoundError):  # the directory was moved
                 held = os.path.samestat(path.stat(), os.fstat(file.fileno()))
             if held:
                 yield True
 
 
 def is_held(directory: Path) -> bool:
-    """Whether a process holds the directory at the moment; never waits, writes nothing."""
+    """Whether a process has locked the directory; never waits, writes nothing."""
     try:
         with (directory / LOCK).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

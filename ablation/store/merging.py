@@ -17,14 +17,14 @@ from skelcon.errors import UserError
 
 @dataclass
 class Merged:
-    """What became of the finished units of another results directory, as lists of keys.
+    """The finished units of another results directory, as lists of keys.
 
     Attributes:
         copied: were missing here.
         there: were here already, with the same result.
         conflicts: were here with other numbers, which were kept.
-        damaged: were refused: (key, why).
-        busy: were left, as a process works on the unit here.
+        damaged: were not copied: (key, why).
+        busy: were not copied, as a process works on the unit here.
     """
 
     copied: list[str] = field(default_factory=list)
@@ -70,12 +70,12 @@ def _problem(store: Store, files: UnitFiles) -> str | None:
         if values is None:
             return f"{name} is missing or damaged"
         if name == CONFIG and digest(values) != files.key:
-            return f"its config.json is that of {digest(values)}"
+            return f"its config.json is of the unit {digest(values)}"
     return store.damage(files.key, thorough=True)
 
 
 def _copy_unit(into: Store, files: UnitFiles) -> bool:
-    """Copy one unit to its place by one rename; False if a process works on the unit there."""
+    """Copy one unit, which appears by a rename; False if a process works on the unit there."""
     place = into.directory(files.key)
     temporary, replaced = (
         into.units / f".{files.key}.{word}-{os.getpid()}.tmp" for word in ("merge", "merged")
@@ -101,7 +101,7 @@ def _copy_unit(into: Store, files: UnitFiles) -> bool:
 
 
 def _link_or_copy(source: Path, target: Path) -> None:
-    """A second name costs no space, but files that are written in place must not be shared."""
+    """Link a file, which costs no space, but copy one that is appended to."""
     if source.name not in APPENDED:
         with contextlib.suppress(OSError):  # another file system, or one without links
             os.link(source, target)

@@ -1,15 +1,15 @@
 """Results at a URI (``s3://``, ``gs://``, ...): made in a directory of each node, kept at the URI.
 
 An object store has neither locks nor renames, so a unit is made in a directory of the node on which
-it runs. When it is done its files are copied to the URI, DONE last, and from there to whoever needs
-them. The URI has the layout of a results directory, and can be copied to be one. Whoever writes
-there is trusted with results but not with paths: only files with the names of a unit are fetched.
+it runs. When it is done its files are copied to the URI, DONE last, and from there to each node
+that needs them. The URI has the layout of a results directory, and can be copied to become one.
+Only files with the names of a unit's are fetched from it, so that no other path can be written to.
 
 A request that fails is retried: for seconds by a driver, which then runs the unit later, and for
 minutes by a worker, which has nothing else to do.
 
-Claims and checkpoints are not copied: two drivers on two machines may do the same unit (with the
-same bits), and a unit whose node is lost starts from scratch.
+Claims and checkpoints are not copied: drivers on two machines may run the same unit (with the same
+results), and a unit whose node is lost starts from scratch.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PAUSES = (0.5, 2.0)
 PATIENT = (*PAUSES, 5.0, 15.0, 30.0, 60.0)
 """Seconds between a worker's attempts."""
 RECORDS = "tracked-*.txt"
-"""The runs that a study's trackers have, in its directory."""
+"""The files of a study's directory that list the units which its trackers have."""
 
 
 class UnreachedError(UserError):
@@ -58,7 +58,7 @@ class Mirror:
         uri: any that pyarrow's file systems take.
 
     Raises:
-        UnreachedError: if there is no such place, or it cannot be written to; so do all methods.
+        UnreachedError: if it cannot be read or written to; all methods raise it too.
     """
 
     def __init__(self, uri: str) -> None:
@@ -69,12 +69,12 @@ class Mirror:
         self._reach(self._open)
 
     def fetch(self, keys: Collection[str]) -> None:
-        """Copy those units here that are done at the URI and not here."""
+        """Copy here the units that are done at the URI and not here."""
         for key in self._done([key for key in keys if not self.store.is_done(key)]):
             self._fetch(key)
 
     def fetch_records(self, study: str) -> None:
-        """Add the URI's records of a study's trackers to those of this node."""
+        """Add the URI's records of a study's trackers to the ones of this node."""
         for info in self._list(study):
             if not fnmatch(info.base_name, RECORDS):
                 continue
@@ -86,10 +86,10 @@ class Mirror:
                 lines.writelines(f"{key}\n" for key in recorded if key not in known)
 
     def push_all(self, keys: Collection[str], study: str) -> None:
-        """Copy those units to the URI that are done here only, and a study's tables.
+        """Copy to the URI the units that are done here only, and a study's tables.
 
-        Event files that have the same size there are not copied again, and those that newer ones
-        have replaced are deleted, as here.
+        Event files that have the same size there are not copied again, and those that were replaced
+        here by newer ones are deleted there.
         """
         done = [key for key in keys if self.store.is_done(key)]
         for key in sorted(set(done) - set(self._done(done))):
@@ -108,7 +108,7 @@ class Mirror:
                 self._reach(functools.partial(self._files.delete_file, name))
 
     def fetch_longer(self, name: str) -> None:
-        """Bring the file ``name`` here, which only grows, if it is longer there."""
+        """Copy the file ``name`` here if it is longer there; it is only ever appended to."""
         path, size = self.store.results / name, self._info(name).size
         if size is not None and size > (path.stat().st_size if path.exists() else 0):
             self._get(name)
@@ -120,19 +120,19 @@ class Mirror:
             self._reach(lambda: self._write(name, path.read_bytes()))
 
     def hand_out(self, key: str) -> None:
-        """Put the unit's configuration at the URI for its worker, without an earlier failure."""
+        """Copy the unit's configuration to the URI for its worker; delete an earlier failure."""
         self.push_file(f"units/{key}/{CONFIG}")
         failed = f"units/{key}/{FAILED}"
         if self._info(failed).type == FileType.File:
             self._reach(lambda: self._files.delete_file(failed))
 
     def fetch_failure(self, key: str) -> None:
-        """Copy here what a node has left of a unit that failed there."""
+        """Copy here the log and the reason of a unit that failed on another node."""
         for name in (LOG, FAILED):
             self._get(f"units/{key}/{name}")
 
     def bring(self, key: str) -> None:
-        """Copy here what this node needs to work on the unit, or the unit if it is done."""
+        """Copy here what this node needs to run the unit, or the unit if it is done."""
         with self._patient():
             if not self.store.files(key).has(CONFIG):
                 self._get(f"units/{key}/{CONFIG}")
@@ -144,7 +144,7 @@ class Mirror:
             self._push(key)
 
     def push_failure(self, key: str) -> None:
-        """Copy what a unit that failed has left."""
+        """Copy the log and the reason of a unit that failed."""
         for name in (LOG, FAILED):
             self.push_file(f"units/{key}/{name}")
 
@@ -163,7 +163,7 @@ class Mirror:
             for name in (*PRODUCTS, LOG):
                 self._get(f"units/{key}/{name}")
             write_atomically(directory / DONE, done)
-            if self.store.damage(key, thorough=True) is not None:  # it is done again
+            if self.store.damage(key, thorough=True) is not None:  # it runs again
                 (directory / DONE).unlink()
 
     def _push(self, key: str) -> None:
@@ -171,17 +171,17 @@ class Mirror:
             self.push_file(f"units/{key}/{name}")
 
     def _get(self, name: str) -> None:
-        """Bring the file ``name`` here, if there is one."""
+        """Copy the file ``name`` here, if there is one."""
         if self._info(name).type == FileType.File:
             path = self.store.results / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, self._read(name))
 
     def _reach(self, do: Callable[[], T]) -> T:
-        """What ``do`` gives; it is retried after each of the pauses.
+        """Call ``do`` until it succeeds, with the pauses between; gives what it returns.
 
         Raises:
-            UnreachedError: what was wrong with the URI, in a line.
+            UnreachedError: if it never does; says in a line what is wrong with the URI.
         """
         for pause in (*self._pauses, None):
             try:

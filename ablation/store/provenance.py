@@ -1,6 +1,6 @@
 """Where a number comes from: versions, revision, hardware.
 
-torch is imported when it is first asked: what reads finished units does without.
+torch is imported only when a unit's provenance is written: reading it needs no torch.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def environment() -> Json:
 
 
 def arithmetic(precision: str) -> Json:
-    """What rounds the numbers of a unit of this precision, beside the versions and the hardware."""
+    """The options that decide how the numbers of a unit of this precision are rounded."""
     import torch
 
     return {
@@ -58,17 +58,17 @@ def arithmetic(precision: str) -> Json:
 
 
 def reset_peak_memory() -> None:
-    """Forget earlier peaks, of units that this process did before."""
+    """Forget the peaks of units that this process ran before."""
     import torch
 
-    with contextlib.suppress(OSError):  # Linux only; elsewhere the process's whole life counts
+    with contextlib.suppress(OSError):  # Linux only; elsewhere the peak is of the whole process
         Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
 
 def peak_memory() -> dict[str, float]:
-    """The largest memory of this process, and of its GPU, since the last reset, in MiB."""
+    """The peak memory of this process, and of its GPU, since the last reset, in MiB."""
     import torch
 
     kib = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -106,6 +106,6 @@ def _revision() -> str | None:
 
 
 def cpu_name() -> str:
-    """The processor's name, as far as the system tells it."""
+    """The processor's name, or its architecture if the system gives no name."""
     found = _line_of("/proc/cpuinfo", r"model name[ \t]*:(.*)")
     return platform.processor() or platform.machine() if found is None else found

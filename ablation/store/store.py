@@ -1,6 +1,7 @@
-"""The store: one directory per unit, and a DONE marker that is written last. It is the truth.
+"""The store: one directory per unit, and a DONE marker that is written last.
 
-What the directory ``units/<key>/`` holds is listed in `ablation.store.unit_files`.
+The marker alone decides whether a unit is done. The files of the directory ``units/<key>/`` are
+listed in `ablation.store.unit_files`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from skelcon.config import Json
 from skelcon.errors import UserError
 
 SMALL_FILE = 64 << 10
-"""Files of at most so many bytes are checked whenever a plan is made."""
+"""Files of at most so many bytes are checked each time a plan is made."""
 
 
 def _sha256(path: Path) -> str:
@@ -46,7 +47,7 @@ def uri_of(results: Path) -> str | None:
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
     if found is None:
         return None
-    # A path has no two slashes: an address among the options has lost one as well.
+    # Path collapses slashes, also those of an address among the URI's options.
     rest = re.sub(r"(=[a-z][a-z0-9+.-]*):/+", r"\1://", found[2])
     return f"{found[1]}:///{rest}" if found[1] == "file" else f"{found[1]}://{rest}"
 
@@ -139,7 +140,7 @@ class Store:
         """What is wrong with a unit that is done, in a few words; None if nothing is.
 
         All its files must have their full size. The content of large ones is checked only if
-        ``thorough``. (Units from before checksums were kept pass.)
+        ``thorough``. (Units of old versions have no checksums, and pass.)
         """
         directory = self.directory(key)
         try:
@@ -161,7 +162,7 @@ class Store:
     def move_damaged(self, key: str, *, thorough: bool = False) -> Path | None:
         """Move a damaged unit to ``damaged/``; gives where it is now.
 
-        None if it is not damaged any more: another driver has found the same, and may be at work.
+        None if it is no longer damaged: another driver has moved it, and may run it again.
         """
         place = self.results / "damaged"
         place.mkdir(exist_ok=True)
@@ -173,17 +174,17 @@ class Store:
 
     @contextlib.contextmanager
     def locked(self, key: str) -> Iterator[Path]:
-        """Hold the unit's directory for this process alone; wait while another one has it.
+        """Lock the unit's directory for this process alone; wait while another one has locked it.
 
-        The lock is the kernel's and ends with the process, however it dies. Another holder is
-        another command that works on the same unit, which is then found done, or a worker that
-        outlives its killed driver for a moment.
+        The lock is the kernel's and ends with the process, however it dies. The other process may
+        be of another command, which runs the same unit: afterwards the unit is done. Or it is a
+        worker that lives a moment longer than its killed driver.
         """
         directory = self.directory(key)
         with contextlib.ExitStack() as stack:
             while True:
                 directory.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):  # moved away at this very moment
+                with contextlib.suppress(FileNotFoundError):  # it was moved at this moment
                     stack.enter_context(hold(directory, wait=True))
                     break
             yield directory

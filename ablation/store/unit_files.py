@@ -27,20 +27,20 @@ WEIGHTS = "weights.safetensors"  # of a pre-training: the encoders
 LOG = "log.txt"
 CHECKPOINT = "checkpoint.pt"  # from which a training is resumed
 KEPT_CHECKPOINTS = "checkpoints"  # a directory of those that stay
-STARTED_EPOCHS = "begun.jsonl"  # a line for each epoch that was ever started
+STARTED_EPOCHS = "begun.jsonl"  # a line for each epoch that was started, also those trained again
 FAILED = "failed.json"  # why the unit failed
 DONE = "DONE"  # of a finished unit, with the checksums of its files; written last
 CLAIM = "claim"  # the driver that has claimed the unit
 LOCK = "lock"  # locked by the process that works on the unit; it is empty and stays
 
 PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
-"""What a finished unit may hold and never changes again."""
+"""Files that a finished unit may have, and that never change again."""
 TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED)
-"""What is of no use once a unit is done."""
+"""Files that are deleted when a unit is done."""
 COPIED = (*PRODUCTS, LOG, DONE)
-"""What is copied of a finished unit, in this order."""
+"""Files that are copied of a finished unit, in this order."""
 APPENDED = (LOG, METRICS, STARTED_EPOCHS)
-"""Files that are written to in place."""
+"""Files that are appended to."""
 
 KEY = re.compile(r"[0-9a-f]{16,64}")
 """What the directory of a unit is called."""
@@ -125,8 +125,8 @@ class UnitFiles:
 def read_lines(path: Path) -> list[Json]:
     """The JSON objects of a file, a line each, up to the first line that is not whole.
 
-    A line may be torn because it is being written at the moment, or after a power cut. No file has
-    no lines.
+    The last line is not whole while it is being written, or after a power cut. A file that does not
+    exist has no lines.
     """
     lines: list[Json] = []
     with contextlib.suppress(FileNotFoundError, ValueError):
@@ -140,12 +140,12 @@ def read_lines(path: Path) -> list[Json]:
 
 
 def whole_lines(content: bytes) -> int:
-    """How many bytes of ``content`` are lines with an end."""
+    """How many bytes of ``content`` belong to lines that end with a newline."""
     return content.rfind(b"\n") + 1
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write a file whole or not at all: to a temporary neighbour, synced, then renamed."""
+    """Write a file whole or not at all: to a temporary file beside it, synced, then renamed."""
     with whole_file(path) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 

@@ -1,6 +1,6 @@
-"""Templates that start a cluster and run a study on it; this package only makes their text.
+"""Templates of files that start a cluster and run a study on it; this package makes their text.
 
-Each text begins with how to use it, what its nodes have to share, and what it opens to the network.
+Each file begins with how to use it, what its nodes have to share, and which ports it opens.
 """
 
 from ablation.templates.render import render

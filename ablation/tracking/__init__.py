@@ -1,4 +1,4 @@
-"""TensorBoard, and the trackers of ``--track``: the runs of a study's units."""
+"""Writes the runs of a study's units to TensorBoard and to the trackers of ``--track``."""
 
 from ablation.tracking.tracking import Tracking
 

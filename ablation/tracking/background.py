@@ -1,11 +1,11 @@
 """A background thread per tracker: one that hangs delays neither the study nor the others.
 
-Not a pool of concurrent.futures: Python waits for its threads at exit, so one that hangs would hang
-the command.
+`concurrent.futures` is not used: Python waits for its threads at exit, also for one that hangs.
 """
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -17,11 +17,11 @@ from skelcon.cli.console import hung
 from skelcon.cli.terminal import line, styled
 
 NOTICE_AFTER = 2.0
-"""Seconds after which a command that waits at its end says which tracker it waits for."""
+"""Seconds of waiting at the end of a command after which it prints what it waits for."""
 TIMEOUT = 90.0
-"""Seconds without any progress after which a command no longer waits at its end."""
-TIMEOUT_CANCELLED = 5.0
-"""The same after Ctrl-C, or an error."""
+"""Seconds without progress after which a command no longer waits."""
+SHORTEST = 0.3
+"""Seconds that a command waits in any case."""
 
 
 class TrackerThread(threading.Thread):
@@ -48,16 +48,21 @@ class TrackerThread(threading.Thread):
         """Skip the tasks that have not started."""
         self._cancelled = True
 
-    def wait(self) -> None:
-        """Wait for the end as long as there is progress; then warn, and leave the thread behind."""
+    def wait(self, seconds: float = math.inf) -> None:
+        """Wait until all is sent; a thread that takes too long is abandoned, with a warning.
+
+        Args:
+            seconds: how long to wait at most, and only while there is progress.
+        """
         wait_start = time.monotonic()
-        self.join(NOTICE_AFTER)
+        until = wait_start + max(SHORTEST, seconds)
+        self.join(min(NOTICE_AFTER, until - wait_start))
         if self.is_alive() and not self._cancelled:
             self._print(f"waiting for {self._tracker}; Ctrl-C leaves the rest to the next command")
-        timeout = TIMEOUT_CANCELLED if self._cancelled else TIMEOUT
         while self.is_alive():
-            stuck = time.monotonic() - max(wait_start, self._progressed)
-            if stuck > timeout:
+            now = time.monotonic()
+            stuck = now - max(wait_start, self._progressed)
+            if stuck > TIMEOUT or now >= until:
                 self._cancelled = self._abandoned = True
                 hung.set()
                 self._print(
@@ -68,7 +73,7 @@ class TrackerThread(threading.Thread):
             self.join(0.2)
 
     def run(self) -> None:
-        """What the thread does."""
+        """Called in the thread."""
         while (task := self._tasks.get()) is not None:
             if not self._cancelled:
                 self._try(task)
@@ -80,7 +85,7 @@ class TrackerThread(threading.Thread):
             return
         try:
             task()
-        except Exception as error:  # whatever it is: the study continues without this tracker
+        except Exception as error:  # of any kind: the study continues without this tracker
             self._failed = True
             kind = type(error).__name__
             reason = (str(error).strip().splitlines() or [kind])[0]

@@ -11,9 +11,9 @@ from pathlib import Path
 from ablation.tracking.runs import Epoch, Run
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
-"""As many as MLflow accepts in one request."""
+"""The most that MLflow accepts in one request."""
 PARAM_LENGTH = 500
-"""Characters of a parameter that MLflow accepts."""
+"""The most characters of a parameter that MLflow accepts."""
 
 
 class MlflowTracker:
@@ -67,7 +67,7 @@ class MlflowTracker:
         self._client.set_terminated(made)
 
     def close(self) -> None:
-        """Nothing: each run was sent when it was made."""
+        """Does nothing: each run was sent when it was made."""
 
 
 def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:

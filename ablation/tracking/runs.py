@@ -1,6 +1,6 @@
 """The run of a unit in TensorBoard and the trackers: its names, its curve and its result.
 
-The driver reads them from the unit's directory; a worker knows nothing of trackers.
+The driver reads them from the unit's directory; workers do not use trackers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ablation.units import PretrainUnit, Unit
 from skelcon.data import Fold
 
 TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
-"""A pre-training's top-1 is that of its pretext, not of recognition."""
+"""The top-1 of a pre-training is of its contrast, not of recognition."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Run:
 
     @property
     def seed(self) -> int:
-        """The unit's."""
+        """The unit's seed."""
         return self.unit.side.seed
 
     @property
     def fold(self) -> Fold | None:
-        """That it is evaluated on; None on the test side."""
+        """The fold that it is evaluated on; None on the test side."""
         return self.unit.side.fold
 
     @property
@@ -50,13 +50,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """For people."""
+        """The name that people see."""
         return f"{self.row} {self.column} {self.job} {self.unit.side.seed_and_fold}"
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What a training has logged of an epoch: how many it had done then, and what this one took."""
+    """What a training has logged of an epoch; ``number`` counts from 1."""
 
     number: int
     seconds: float
@@ -75,14 +75,14 @@ def runs_of(plan: Plan) -> dict[str, Run]:
 
 
 def run_of(unit: Unit, name: str) -> Run:
-    """The run of a unit of no study: a search's trial by its name, another unit by its key."""
+    """The run of a unit outside of a study, named after its trial in a search, or its key."""
     name_of_trial, colon, _ = unit.label.partition(":")
     row = name_of_trial if colon else short_key(unit.key)
     return Run(unit, name, row, "+".join(unit.representations))
 
 
 def read_curve(store: Store, run: Run) -> list[Epoch]:
-    """What a training has logged so far, without a line that is still being written.
+    """What a training has logged so far, up to a line that is still being written.
 
     Tags begin with ``pretrain/``, or with ``train/`` in an evaluation that trains.
     """

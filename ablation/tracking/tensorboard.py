@@ -2,11 +2,11 @@
 
 ``<study>/tensorboard/<row>/<column>/seed<n>/<job>/`` holds one file for one unit, so that
 ``tensorboard --logdir results`` lists runs by study, row, column and seed. While a unit trains, its
-file is replaced every few seconds by one of all that the unit has logged so far: no epoch stands in
-it twice, even if a worker resumed the unit.
+file is replaced every few seconds by one with all that the unit has logged so far. So no epoch is
+in it twice, even if a worker has resumed the unit.
 
-tensorboardX's records are used, and not its SummaryWriter: that one writes from a thread whose
-queue ``flush`` does not wait for, under a name of its own, so no file could be replaced atomically.
+tensorboardX's records are used, and not its SummaryWriter: that one chooses its file's name, and
+writes from a thread whose queue ``flush`` does not wait for, so no file could be replaced.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class TensorBoard:
         return self._directory.joinpath(*map(_file_name, parts))
 
     def write(self, run: Run) -> None:
-        """Replace a unit's file by one of all that it has logged, and its result once it is done.
+        """Replace a unit's file by one with all that it has logged, and its result if it is done.
 
         The file of a unit that is done is not written again.
         """
@@ -61,7 +61,7 @@ class TensorBoard:
             return
         result = read_result(self._store, run) if done is not None else {}
         events = _events(run, curve, result, time.time() if done is None else done)
-        # Names ascend with time: an open TensorBoard continues with the later file.
+        # An open TensorBoard continues with the file whose name sorts last.
         end = run.key if done is not None else f"{run.key}.running"
         _write(directory / f"{PREFIX}{time.time_ns()}.{end}", events)
 
@@ -80,7 +80,7 @@ def _events(
 
     now = end - sum(epoch.seconds for epoch in curve)
     yield {"wall_time": now, "file_version": "brain.Event:2"}
-    # An open TensorBoard forgets what it has read of the run so far.
+    # At this an open TensorBoard drops what it has read of the run so far.
     yield {"wall_time": now, "session_log": SessionLog(status=SessionLog.START)}
     config = json.dumps(run.unit.to_json(), indent=1)
     yield {"wall_time": now, "summary": text("config", f"```\n{config}\n```")}
@@ -109,6 +109,6 @@ def _write(path: Path, events: Iterator[dict[str, Any]]) -> None:
 
 
 def _file_name(name: str) -> str:
-    """``name`` as a directory: different names have different ones, whatever their characters."""
+    """``name`` as the name of a directory; different names give different ones."""
     plain = re.sub(r"^\.|[^\w.+=-]+", "-", name)
     return plain if plain == name else f"{plain}.{sha256(name.encode()).hexdigest()[:6]}"

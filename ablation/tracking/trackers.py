@@ -1,4 +1,4 @@
-"""The trackers that ``--track`` takes. A new one is a module beside this one and a line below."""
+"""The trackers that ``--track`` takes. For a new one add a module here, and a line below."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Tracker(Protocol):
 
 
 TRACKERS: dict[str, Callable[[Path], Tracker]] = {"wandb": WandbTracker, "mlflow": MlflowTracker}
-"""Name -> tracker, made from a study's directory. The name is that of its Python package as well,
-which is imported when the tracker is made."""
+"""Name -> tracker, made from a study's directory. Its Python package, which is imported then, has
+the same name."""
 
 
 def parse_trackers(text: str) -> tuple[str, ...]:

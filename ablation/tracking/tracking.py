@@ -1,7 +1,7 @@
 """Writes the runs of a study's units to TensorBoard and to the trackers of ``--track``.
 
-The driver does all of it, in a thread for each, from what the units left in the store. A tracker
-that fails is skipped from then on, with one warning, and never fails a unit.
+The driver does this, in a thread for each of them, from the units' files. A tracker that fails is
+skipped from then on, with one warning, and never fails a unit.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from ablation.events import Event, Finished, Progressed, Started
+from ablation.interrupts import Interrupt
 from ablation.store import Store
 from ablation.tracking.background import TrackerThread
 from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
@@ -36,14 +37,14 @@ class Tracking:
     """A reporter. Use it as a context manager around a run, or around an empty block.
 
     Units that are done and have not been sent yet (another study ran them, or there was no network)
-    are sent first. At the end it waits until all is sent, as long as there is progress; print what
-    the user waits for before.
+    are sent first. At the end it waits until all is sent, as long as there is progress: print the
+    results before.
 
     Args:
-        job: whose units.
+        job: its units are tracked.
         store: where they are.
-        names: the trackers beside TensorBoard.
-        console: for warnings, and where the runs go.
+        names: of the trackers; TensorBoard is always written.
+        console: for warnings, and for where the runs go.
     """
 
     def __init__(self, job: Job, store: Store, names: Sequence[str], console: Console) -> None:
@@ -53,6 +54,7 @@ class Tracking:
             self._runs = runs_of(job.plan)
         self._board = TensorBoard(job.directory, store)
         self._trackers: dict[str, Tracker] = {}
+        self._interrupt = Interrupt()
         self._updated_at: dict[str, float] = {}
         self._pending: set[str] = set()
         self._threads = {
@@ -72,19 +74,23 @@ class Tracking:
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if kind is not None:
-            self.drop()
+            self.drop(Interrupt(requested=True))
         for thread in self._threads.values():
             thread.submit(None)
         for thread in self._threads.values():
-            thread.wait()
+            thread.wait(0.0 if kind is KeyboardInterrupt else self._interrupt.seconds_left)
 
-    def drop(self) -> None:
-        """Skip what is not sent yet: the next command sends it."""
+    def drop(self, interrupt: Interrupt) -> None:
+        """Skip what is not sent yet: the next command sends it.
+
+        What is being sent is waited for, as long as ``interrupt`` leaves time.
+        """
+        self._interrupt = interrupt
         for thread in self._threads.values():
             thread.cancel()
 
     def report(self, event: Event) -> None:
-        """Submit what ``event`` gives to write."""
+        """Submit what is to be written after ``event``."""
         match event:
             case Started(unit):
                 self._updated_at.pop(unit.key, None)
@@ -94,7 +100,7 @@ class Tracking:
                 self._submit_finished(self._run(unit))
 
     def _update(self, unit: Unit) -> None:
-        """Update a training's curve, unless that was done a moment ago or is about to be."""
+        """Update a training's curve, unless that was just done, or is already submitted."""
         key, now = unit.key, time.monotonic()
         is_recent = now - self._updated_at.get(key, -math.inf) < FOLLOW_EVERY
         if unit.epochs and not is_recent and key not in self._pending:
@@ -103,7 +109,7 @@ class Tracking:
             self._threads[BOARD].submit(partial(self._follow, self._run(unit)))
 
     def _run(self, unit: Unit) -> Run:
-        """The run of a unit; one that a search has added gets its own."""
+        """The run of a unit, which a search may have added."""
         return self._runs.setdefault(unit.key, run_of(unit, self._job.name))
 
     def _submit_finished(self, run: Run) -> None:
@@ -123,8 +129,8 @@ class Tracking:
         line(self._console, tracker.destination)
 
     def _send(self, name: str, run: Run) -> None:
-        """Send a finished unit, once, also when several drivers do the same."""
-        sent = self._job.directory / f"tracked-{name}.txt"  # a line for each unit that it has
+        """Send a finished unit, once, even if several drivers try to."""
+        sent = self._job.directory / f"tracked-{name}.txt"  # a line for each unit that was sent
         with (
             FileLock(sent.with_name(f".{sent.name}.lock")),
             sent.open("a+", encoding="utf-8") as file,

@@ -65,12 +65,12 @@ class WandbTracker:
             logged.finish()
 
     def close(self) -> None:
-        """End the process that sends."""
+        """End W&B's own process."""
         self._wandb.teardown()
 
 
 def _mode(url: str) -> tuple[str, str]:
-    """W&B's mode, and in brackets why it is offline if nobody has chosen that."""
+    """W&B's mode, and in brackets why it is offline if the user has not chosen that."""
     mode = os.environ.get("WANDB_MODE")
     if mode is not None:
         return mode, ""

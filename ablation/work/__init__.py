@@ -1,4 +1,4 @@
-"""One unit's work, a few seconds at a time: what a trial does, without a word of Ray.
+"""One unit's work, a few seconds at a time: what a trial does. Does not use Ray.
 
 What needs torch is imported when it is first used.
 """

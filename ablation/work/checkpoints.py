@@ -1,11 +1,12 @@
 """What a training is resumed from: its checkpoints, and the log of its epochs.
 
-``checkpoint.pt`` is the one to resume from; it is deleted when the unit is done. Those to be kept
-are in ``checkpoints/``, by the epochs that had been trained. No command reads them.
+``checkpoint.pt`` is the one to resume from; it is deleted when the unit is done. With ``--keep``
+further ones are in ``checkpoints/``, named by the epochs that had been trained. No command reads
+them.
 
 ``metrics.jsonl`` has a line for each epoch that counts; it is cut back to the checkpoint from which
 a training is resumed. ``begun.jsonl`` has a line for each epoch that was ever started and is never
-cut, so that the work which a crash cost is known to the epoch, interrupted ones included.
+cut: it shows how many epochs were trained again after a crash.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ if TYPE_CHECKING:
 Keep = Literal["none", "last", "all"]
 KEEP: tuple[str, ...] = get_args(Keep)
 SHARE = 20
-"""A checkpoint is written when training since the last took this many times its writing."""
+"""The next checkpoint is due after so many times the seconds that writing the last one took."""
 LEAST = 0.5
-"""Seconds between two checkpoints at least, unless another interval is given."""
+"""But not before so many seconds."""
 
 
 @dataclass(frozen=True)
 class CheckpointPolicy:
     """When a training writes a checkpoint, and which of them stay when it is done.
 
-    ``every`` is in seconds of training; None for as often as it costs little.
+    ``every`` is in seconds of training; None for as often as that costs little time.
     """
 
     every: float | None = None
@@ -65,7 +66,7 @@ class Checkpoints:
         """What was saved last; None if nothing was.
 
         Raises:
-            Exception: of any kind, if the file is not what was written.
+            Exception: of any kind, if the file is damaged.
         """
         import torch
 
@@ -78,7 +79,7 @@ class Checkpoints:
         return state
 
     def due(self, *, done: bool) -> bool:
-        """Whether it is time to save; a training that is ``done`` saves only what is to be kept."""
+        """Whether to save now; a training that is ``done`` saves only if ``--keep`` asks for it."""
         if done:
             return self._policy.keep != "none"
         every = self._policy.every
@@ -99,7 +100,7 @@ class Checkpoints:
         self._cost = self._saved_at - began
 
     def _keep(self, epoch: int) -> None:
-        """The same file under a second name: the next checkpoint replaces the first only."""
+        """Link the file under a second name, which the next checkpoint does not replace."""
         kept = self._directory / KEPT_CHECKPOINTS
         kept.mkdir(exist_ok=True)
         name = kept / f"epoch-{epoch:04}.pt"
@@ -156,7 +157,7 @@ class EpochLog:
         return read_lines(self._metrics)[-1]
 
     def account(self) -> dict[str, int]:
-        """``resumed``: how often the training was resumed; ``epochs_trained_again``: as it says."""
+        """How often the training was resumed, and how many epochs were trained again."""
         started = read_lines(self._started)
         return {
             "resumed": max((line["attempt"] for line in started), default=0),
@@ -165,7 +166,7 @@ class EpochLog:
 
 
 def _append(path: Path, values: Json) -> None:
-    """Append a line. After a full disk the file may end in half a line, which is cut off first."""
+    """Append a line. Half a line at the end, as a full disk leaves it, is cut off first."""
     with path.open("ab+") as file:
         if file.tell():
             file.seek(-1, os.SEEK_END)

@@ -1,4 +1,4 @@
-"""What a unit's work takes that is not part of its key."""
+"""What a unit's work needs that is not part of its key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from skelcon.pretrain.distributed import TIMEOUT_SECONDS
 class GroupOptions:
     """How many processes train one model, rank 0 included, and the plugins that each loads.
 
-    ``timeout`` is how many seconds a rank waits for another one in a collective.
+    ``timeout`` is how many seconds a rank waits for the others in a collective operation.
     """
 
     world_size: int = 1
@@ -25,7 +25,7 @@ class GroupOptions:
 
 @dataclass(frozen=True)
 class Context:
-    """What a unit's work takes that is not part of its key.
+    """What a unit's work needs that is not part of its key.
 
     Attributes:
         data: fingerprint -> path of a packed data set; the unit's must be among them.

@@ -14,7 +14,7 @@ from skelcon.contrast import OBJECTIVES
 from skelcon.encoders import ENCODERS, REGISTERED, STREAMS
 
 OUT_OF_MEMORY = "failed: out of memory"
-"""The reason of a unit that a larger device, or a device of its own, would have let through."""
+"""The reason of a unit that may succeed on a larger device, or alone on its device."""
 OUT_OF_MEMORY_TEXTS = ("out of memory", "can't allocate memory", "not enough memory")
 DETERMINISTIC = (
     ArithmeticError,
@@ -35,9 +35,9 @@ def log(directory: Path, text: str) -> None:
 
 
 def record_failure(store: Store, key: str, error: Exception) -> str:
-    """Write why a unit failed to its log, with the traceback, and to its directory.
+    """Write to a unit's directory why it failed, and the traceback to its log.
 
-    As far as that is possible: the disk may be what failed.
+    What cannot be written, as on a full disk, is left out.
 
     Returns:
         The reason in one line, as a table prints it.
@@ -54,7 +54,7 @@ def record_failure(store: Store, key: str, error: Exception) -> str:
 
 
 def is_deterministic(error: Exception) -> bool:
-    """Whether a retry would fail in the same way: by the error's type, or as a plugin raised it."""
+    """Whether a retry would fail in the same way: by its type, or because a plugin raised it."""
     if _is_out_of_memory(error) or isinstance(error, OSError):
         return False
     return isinstance(error, DETERMINISTIC) or _passed_a_plugin(error)

@@ -28,9 +28,9 @@ from skelcon.seeding import seeded_globally
 
 U = TypeVar("U", PretrainUnit, EvaluateUnit)
 Training = Pretraining | Evaluation
-"""One in progress; an evaluation without epochs runs in one go."""
+"""A training in progress, or an evaluation, which may have no epochs."""
 RESULTS = ("loss", "top1", "lr", "chance", "alignment", "uniformity", "effective_rank", "nn_top1")
-"""What the result of a pre-training has of its last epoch."""
+"""The metrics of the last epoch that the result of a pre-training has."""
 
 
 @functools.lru_cache(maxsize=2)
@@ -49,7 +49,7 @@ def bank_of(side: Side, path: Path, device: str) -> tuple[SkeletonDataset, ClipB
 def pretraining_of(
     unit: PretrainUnit, dataset: SkeletonDataset, bank: ClipBank, team: ProcessGroup
 ) -> Pretraining:
-    """The pre-training that a unit is, at its start."""
+    """The pre-training of ``unit``, at its start."""
     clips = unit.side.clips(dataset)
     config, groups = unit.settings, None
     if config.monitor is not None:
@@ -69,7 +69,7 @@ class _Work(Generic[U]):
 
 
 class PretrainWork(_Work[PretrainUnit]):
-    """Trains encoders, as rank 0 of its processes; leaves their weights."""
+    """Trains encoders, as rank 0 if there are several processes, and writes their weights."""
 
     def start(self) -> Training:
         """The pre-training."""
@@ -94,10 +94,10 @@ class PretrainWork(_Work[PretrainUnit]):
 
 
 class EvaluateWork(_Work[EvaluateUnit]):
-    """Evaluates encoders by a task; leaves a prediction for each test clip, and its group."""
+    """Evaluates encoders by a task, and writes the prediction and the group of each test clip."""
 
     def start(self) -> Training:
-        """What the task makes of the encoders and the clips of the two sides."""
+        """The evaluation, at its start."""
         inputs = self.inputs()
         self._parameters = sum(p.numel() for each in inputs.encoders for p in each.parameters())
         return self.unit.task.start(inputs, self.unit.settings)
@@ -139,7 +139,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
         return {**result.metrics, "parameters": self._parameters}
 
     def _encoders(self) -> tuple[list[Encoder], int]:
-        """What is evaluated, trained, random or coordinates, and the frames of its views."""
+        """The encoders (trained, random, or the coordinates), and the frames of their views."""
         encoders, frames = [], set()
         for source in self.unit.encoders:
             name, key = source.representation, source.weights_key
@@ -161,7 +161,7 @@ class EvaluateWork(_Work[EvaluateUnit]):
 def _groups_of(unit: EvaluateUnit, dataset: SkeletonDataset) -> NDArray[np.int64]:
     """(N,) the group of each clip that could be tested; clips of other sides are in group -1.
 
-    Those of a fold are the groups of the whole training side: a fold may hold out a single one.
+    In a fold these are the clips of the whole training side: a fold may hold out a single group.
     """
     clips = unit.side.clips(dataset, "train" if unit.test == "validation" else "test")
     groups = np.full(len(dataset), -1, np.int64)

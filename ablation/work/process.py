@@ -13,20 +13,21 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 
 
 def prepare(threads: int) -> None:
-    """Set up this process so that a unit gives the same bits in every process set up like it."""
+    """Set up this process so that a unit gives the same bits in all processes set up like this."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(threads)
-    torch.set_deterministic_debug_mode("warn")  # (the other function imports torch's compiler)
-    # Filling fresh memory finds reads of what was never written; here it only costs time.
+    # (torch.use_deterministic_algorithms would import torch's compiler.)
+    torch.set_deterministic_debug_mode("warn")
+    # Filling new memory finds reads of what was never written; here it only costs time.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     _keep_freed_memory()
 
 
 def _keep_freed_memory() -> None:
-    """Do not give freed memory back to the system.
+    """Do not return freed memory to the system.
 
-    A training step allocates the same large blocks again and again, and each page of a block that
-    was given back costs a fault: a third of the time of a step of the full graph encoder.
+    Each training step allocates the same large blocks, and each page of a block that was returned
+    costs a page fault: a third of the time of a step of the full graph encoder.
     """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,8 +1,8 @@
-"""One unit's work, a few seconds at a time, without a word of Ray.
+"""One unit's work, a few seconds at a time. Does not use Ray.
 
-A `UnitRun` trains or evaluates in its unit's directory, leaves a checkpoint from which the same
-unit resumes bit by bit, and marks the directory DONE when all is written. What a pre-training and
-an evaluation do differently is in `ablation.work.kinds`.
+A `UnitRun` trains or evaluates in its unit's directory, writes checkpoints from which the unit
+resumes with the same bits, and marks the directory DONE when all is written. What a pre-training
+and an evaluation do differently is in `ablation.work.kinds`.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class UnitRun:
 
     Args:
         unit: what to do.
-        store: where its directory is, and those of the units that it needs.
-        context: the data, the device and whatever else is not part of the key.
+        store: holds its directory, and the directories of the units that it needs.
+        context: the data, the device and what else is not part of the key.
     """
 
     def __init__(self, unit: Unit, store: Store, context: Context) -> None:
@@ -95,7 +95,7 @@ class UnitRun:
 
         Args:
             budget: seconds; a unit without epochs runs to its end.
-            until: stop after this many epochs in all, with or without budget left.
+            until: stop after this many epochs in all, even if there is budget left.
         """
         training = self.training
         if self.store.is_done(self.unit.key) or training is None:
@@ -128,7 +128,7 @@ class UnitRun:
         return metrics
 
     def _stuck(self, error: Exception) -> None:
-        """End this process, which waits for a rank that has died."""
+        """End this process, which waits for a rank that has died, and record why."""
         try:
             record_failure(self.store, self.unit.key, error)
         finally:
@@ -144,7 +144,7 @@ class UnitRun:
                 training.load_state_dict(state["training"])
                 again = self._epochs.resume(training.epoch)
                 self._seconds = float(state["seconds"])
-        except Exception as error:  # whatever is wrong with it, starting from scratch is right
+        except Exception as error:  # of any kind: a training from scratch gives the same
             log(self.directory, f"checkpoint unusable ({error!r}); training starts from scratch")
             training = self._work.start()
         if training.epoch == 0:

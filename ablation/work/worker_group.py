@@ -1,8 +1,8 @@
 """The processes that train one model on several devices, seen from rank 0.
 
-The trial's process is rank 0: it alone writes, and starts each epoch. Ranks 1 and up are its
-children. They end when it ends, however it dies, and one that dies ends the unit with an error that
-names it.
+The trial's process is rank 0. Only rank 0 writes, and it starts each epoch. Ranks 1 and up are its
+child processes. They end with it, however it dies. If one of them dies, the unit fails with an
+error that names the rank.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from skelcon.pretrain.distributed import ProcessGroup, process_group
 START_SECONDS = 300.0
 """How long the ranks may take to load what they train on."""
 GRACE_SECONDS = 20.0
-"""How long after a rank's death rank 0 may wait in a collective (NCCL does not notice it)."""
+"""How long rank 0 may hang in a collective operation after a rank's death (as NCCL does)."""
 NOTICE_SECONDS = 5.0
-"""How long after a failed collective a dead rank is looked for."""
+"""How long after a failed collective operation to look for a dead rank."""
 LOG_LINES = 40
 """How many of a dead rank's last lines are kept."""
 ABANDONED = 3
@@ -55,7 +55,7 @@ class RankError(RuntimeError):
 class Job:
     """What the ranks train: a pre-training, on a packed data set, in the unit's directory.
 
-    They start at ``epoch``; from the unit's checkpoint unless that is 0.
+    They start at ``epoch``, from the unit's checkpoint unless it is 0.
     """
 
     unit: PretrainUnit
@@ -70,8 +70,8 @@ class WorkerGroup:
     Args:
         options: how many, and what they load.
         job: what they train.
-        device: of rank 0; the others take the next GPUs, or the CPU as well.
-        stuck: ends the process; called with the error if rank 0 hangs after another one's death.
+        device: of rank 0; the others take the next GPUs, or the CPU too.
+        stuck: ends the process; called with the error if rank 0 hangs after another rank has died.
 
     Raises:
         RankError: if a rank cannot start.
@@ -92,11 +92,11 @@ class WorkerGroup:
         self._failure: Exception | None = None
         self._workers: list[_Worker] = []
         with contextlib.ExitStack() as stack:
-            stack.callback(self._over.set)  # the last: the watch lasts until all is closed
+            stack.callback(self._over.set)  # called last: the ranks are watched until then
             scratch = tempfile.TemporaryDirectory(prefix="skelcon-ranks-")
             place = Path(stack.enter_context(scratch))
             stack.callback(self._kill)
-            # At exit multiprocessing would wait for ranks that ignore its SIGTERM.
+            # At exit multiprocessing would wait for the ranks, which ignore its SIGTERM.
             atexit.register(self._kill)
             stack.callback(atexit.unregister, self._kill)
             for rank in range(1, size):
@@ -138,14 +138,14 @@ class WorkerGroup:
             raise lost from error
 
     def close(self) -> None:
-        """End the ranks; at once if they are in the middle of something."""
+        """End the ranks, even in the middle of an epoch."""
         for worker in self._workers:
             with contextlib.suppress(OSError):  # it has died, or was killed
                 worker.pipe.send("end")
         if self._failure is None:
             self._stack.close()
             return
-        # NCCL may wait for dead ranks once more.
+        # NCCL may wait for the dead ranks again.
         guard = threading.Timer(GRACE_SECONDS, self._stuck, (self._failure,))
         guard.daemon = True
         guard.start()
@@ -162,14 +162,14 @@ class WorkerGroup:
                 if time.monotonic() > give_up:
                     seconds = f"{START_SECONDS:g} s"
                     raise RankError(f"{self._name(worker.rank)} did not start in {seconds}")
-                with contextlib.suppress(EOFError, OSError):  # it is dying, which is seen next
+                with contextlib.suppress(EOFError, OSError):  # it is dying: the next check sees it
                     ready = worker.pipe.poll(0.02) and worker.pipe.recv() == "ready"
 
     def _name(self, rank: int | str) -> str:
         return f"rank {rank} of {self._options.world_size}"
 
     def _cause(self, error: BaseException) -> RankError | None:
-        """The rank that made a collective fail; None if ``error`` is rank 0's own."""
+        """The rank that made a collective operation fail; None if ``error`` is rank 0's own."""
         if isinstance(error, torch.OutOfMemoryError):
             return None
         if not isinstance(error, RuntimeError | OSError):
@@ -185,7 +185,7 @@ class WorkerGroup:
         return RankError(f"{self._name(others)} gave no answer for {self._options.timeout:g} s")
 
     def _dead(self) -> RankError | None:
-        """Which rank has died and why: the first cause, if several have."""
+        """Which rank has died and why; if several have, the one that made the others end."""
         codes = {worker: worker.process.exitcode for worker in self._workers}
         dead = [(worker, code) for worker, code in codes.items() if code is not None]
         if not dead:
@@ -210,7 +210,7 @@ class WorkerGroup:
             worker.pipe.close()
 
     def _watch(self) -> None:
-        """End this process if a rank has died and the main thread does not notice."""
+        """In a thread: end this process if a rank has died and the main thread does not notice."""
         while not self._over.wait(0.5):
             lost = self._dead()
             if lost is not None and not self._over.wait(GRACE_SECONDS):
@@ -234,7 +234,7 @@ class _Rank:
     job: Job
     device: str
     threads: int
-    place: Path  # a directory that all ranks share
+    place: Path  # a directory for all ranks
 
 
 class _Worker:
@@ -246,20 +246,20 @@ class _Worker:
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=_run, args=(spec, self.log, theirs), daemon=True)
         self.process.start()
-        theirs.close()  # so that either end sees when the other one is gone
+        theirs.close()  # so that each end notices when the other one is gone
 
 
 def _run(spec: _Rank, path: Path, pipe: connection.Connection) -> None:
-    """In the new process: train an epoch for each word "epoch", until "end"."""
-    for sent in SIGNALS:  # to the whole group: rank 0 handles them
+    """In the new process: train an epoch for each message "epoch", until "end"."""
+    for sent in SIGNALS:  # rank 0 gets the same signals, and handles them
         signal.signal(sent, signal.SIG_IGN)
     with path.open("wb", buffering=0) as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
-    words: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, words), daemon=True).start()
+    messages: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(pipe, messages), daemon=True).start()
     try:
-        _train(spec, pipe, words)
+        _train(spec, pipe, messages)
     except RuntimeError as error:
         lost = re.search("gloo|nccl|connection|timed out", str(error), re.IGNORECASE)
         if lost is None or isinstance(error, torch.OutOfMemoryError):
@@ -267,7 +267,7 @@ def _run(spec: _Rank, path: Path, pipe: connection.Connection) -> None:
         sys.exit(ABANDONED)
 
 
-def _train(spec: _Rank, pipe: connection.Connection, words: queue.SimpleQueue[str]) -> None:
+def _train(spec: _Rank, pipe: connection.Connection, messages: queue.SimpleQueue[str]) -> None:
     options, job, device = spec.options, spec.job, torch.device(spec.device)
     prepare(spec.threads)
     if device.type == "cuda":
@@ -282,13 +282,13 @@ def _train(spec: _Rank, pipe: connection.Connection, words: queue.SimpleQueue[st
         raise RuntimeError(f"the checkpoint is of epoch {training.epoch}, not {job.epoch}")
     pipe.send("ready")
     with process_group(team, spec.place / "meeting", device, options.timeout):
-        while words.get() == "epoch":
+        while messages.get() == "epoch":
             training.run_epoch()
 
 
-def _listen(pipe: connection.Connection, words: queue.SimpleQueue[str]) -> None:
-    """Pass words on; when rank 0 has died, end this process, whatever it does."""
+def _listen(pipe: connection.Connection, messages: queue.SimpleQueue[str]) -> None:
+    """In a thread: pass messages on; end this process when rank 0 has died."""
     with contextlib.suppress(EOFError, OSError):
         while True:
-            words.put(pipe.recv())
+            messages.put(pipe.recv())
     os._exit(ABANDONED)

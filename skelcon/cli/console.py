@@ -42,7 +42,7 @@ INTERRUPTED = ReportedCode(130)
 
 
 hung = threading.Event()
-"""Set when a thread or a library does not stop: the process then exits without waiting for it."""
+"""Set when a thread or a library does not stop (in time): the process then exits without it."""
 
 
 def run_app(app: typer.Typer) -> None:

@@ -157,7 +157,8 @@ def test_what_another_process_works_on_is_waited_for(
         worker.start()
         assert run([evaluation, pretraining], store, dataset, recorded)
         worker.join()
-    events = [event for event in recorded.events if not isinstance(event, Waiting)]
+    # (On a busy machine the evaluation takes long enough to report its progress.)
+    events = [event for event in recorded.events if not isinstance(event, Waiting | Progressed)]
     assert events == [Finished(pretraining), Started(evaluation), Finished(evaluation)]
 
 

@@ -10,7 +10,7 @@ import ray
 import typer
 
 from ablation.scheduler.resources import Resources
-from ablation.scheduler.session import RESTARTS, cluster, restarting
+from ablation.scheduler.session import STARTS, cluster, restarting
 from skelcon.cli.console import run_app
 
 AGENT = "--runtime_env_agent_command=python agent/main.py --runtime-env-agent-port=0"
@@ -55,11 +55,11 @@ def test_it_is_started_again(said: list[str], monkeypatch: pytest.MonkeyPatch) -
     assert said == ["Ray did not start (The current node timed out.) and is started again"]
 
 
-def test_one_that_never_starts_is_said_in_a_line(
+def test_one_that_never_starts_is_reported_in_a_line(
     said: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not the user's mistake: the exit code is 1."""
-    starts = Starts(RESTARTS)
+    starts = Starts(STARTS)
     monkeypatch.setattr(ray, "init", starts)
     app = typer.Typer()
     app.command()(lambda: restarting(session, said.append))
@@ -68,6 +68,7 @@ def test_one_that_never_starts_is_said_in_a_line(
         run_app(app)
     assert end.value.code == 1
     line = capsys.readouterr().err.strip()
-    assert line.startswith(f"error: Ray did not start (The current node timed out.), {RESTARTS} ")
+    assert line.startswith(f"error: Ray did not start (The current node timed out.), {STARTS} ")
     assert "\n" not in line
-    assert starts.calls == RESTARTS
+    assert starts.calls == STARTS
+    assert len(said) == STARTS - 1  # after the last there is no further start to announce

@@ -61,7 +61,7 @@ def domain(**given: Any) -> Domain:
         ({"space": {"a.b": {"uniform": [2, 1]}}}, "lower bound 2.0 is not below"),
         ({"space": {"a.b": {"loguniform": [0, 1]}}}, "bounds above 0"),
         ({"space": {"a.b": {"int": [0.5, 2]}}}, "whole numbers"),
-        ({"space": {"a.b": {"uniform": ["low", 2]}}}, "'low' is no finite number"),
+        ({"space": {"a.b": {"uniform": ["low", 2]}}}, "'low' is not a finite number"),
         ({"space": {"a.b": {"choice": ["x", "x"]}}}, "duplicate"),
         ({"space": {"a.b": {"choice": ["x"]}}}, "at least two values"),
         ({"space": {"a.b": {"uniform": [0, 1], "int": [0, 1]}}}, "give one of uniform"),

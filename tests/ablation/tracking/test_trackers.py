@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tracking_helpers import tracked
 
+from ablation.interrupts import Interrupt
 from ablation.plan import Plan
 from ablation.store import Store
 from ablation.tracking import background, wandb_tracker
@@ -127,10 +128,28 @@ def test_an_interrupted_command_does_not_wait_for_a_tracker(
     plan: Plan, done: Store, wandb: FakeWandb
 ) -> None:
     tracking, _ = tracked(plan, done, "wandb")
-    tracking.drop()
+    tracking.drop(Interrupt(requested=True))
     with tracking:
         pass
     assert wandb.runs == []
+
+
+def test_an_interrupted_command_abandons_a_tracker_that_is_sending(
+    plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablation.interrupts.EXIT_SECONDS", 0.1)
+    monkeypatch.setattr(background, "hung", hung := threading.Event())
+    sending, hangs = threading.Event(), threading.Event()
+    monkeypatch.setattr(wandb, "init", lambda **values: (sending.set(), hangs.wait()))
+    tracking, out = tracked(plan, done, "wandb")
+    with tracking:
+        assert sending.wait(10)
+        tracking.drop(Interrupt(requested=True))
+        start_time = time.monotonic()
+    assert time.monotonic() - start_time < 4
+    assert "abandoned: the next command sends the rest" in out.getvalue()
+    assert hung.is_set()
+    hangs.set()
 
 
 def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
