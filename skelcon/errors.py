@@ -17,7 +17,7 @@ class UserError(Exception):
 
 
 class MachineError(UserError):
-    """Nothing that was asked is wrong, but the machine does not do it: the command exits with 1."""
+    """The request is valid, but the machine cannot do it: the command exits with 1."""
 
 
 def nearest(value: str, choices: Iterable[str]) -> str:
@@ -40,7 +40,7 @@ def reason_of(error: Exception, file: str | None = None) -> str:
 
 
 def place_in(error: Exception, file: str | None) -> str:
-    """`` (FILE, line 3)``: where in ``file`` an error came up last; empty if not there."""
+    """`` (FILE, line 3)``: the last place of an error in ``file``; empty if it is not there."""
     places = [one for one in traceback.extract_tb(error.__traceback__) if one.filename == file]
     return f" ({file}, line {places[-1].lineno})" if places else ""
 
@@ -49,7 +49,7 @@ _FULL = "free some space, or write to another disk"
 _CURES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
-    errno.EFBIG: "a file may not be as large there (ulimit -f); write to another disk",
+    errno.EFBIG: "files may not be this large there (ulimit -f); write to another disk",
     errno.EROFS: "write to another disk (SKELCON_CACHE and TMPDIR, if you gave no path there)",
 }
 

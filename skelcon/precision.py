@@ -1,4 +1,4 @@
-"""The precision of a training or an evaluation: set on purpose, never what torch happens to do.
+"""The precision of a training or an evaluation: set explicitly, whatever torch does by default.
 
 ``fp32``: float32 in all operations. (By itself torch rounds the inputs of convolutions and of
 recurrent layers to TF32 on GPUs that have it, but not the inputs of matrix products.)
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "tf32", "bf16"]
 
 PRECISION = "fp32; tf32, on GPUs that have it; bf16: autocast"
-"""What settings say of it."""
+"""The description of the settings."""
 
 AMPERE = 8
 """The compute capability from which GPUs have TF32."""

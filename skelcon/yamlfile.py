@@ -48,7 +48,7 @@ class YamlFile:
 
 
 def _spelt(tree: Any, keys: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The key path ``keys`` as ``tree`` spells it, as far as it does; None if it has none of it."""
+    """The key path ``keys`` as ``tree`` spells it, or the part that is there; None if none is."""
     for name in tree if isinstance(tree, dict) else ():
         dotted = tuple(str(name).split("."))
         if dotted == keys[: len(dotted)]:

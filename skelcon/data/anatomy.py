@@ -33,7 +33,7 @@ MISFIT = 2.5
 HEIGHTS = 0.6, 2.6
 """Metres along the bones from the head to the ankles, of children and of tall people."""
 UPRIGHT = 0.7
-"""The least share of the line from feet to head that is along an axis which is called up."""
+"""The least share of the line from feet to head along the axis that is up."""
 _SMALLER_UNITS = {"mm": 1e-3, "cm": 1e-2}
 
 
@@ -274,14 +274,14 @@ def _unit(anatomy: Anatomy, layout: SkeletonLayout) -> Doubt | None:
     low, high = HEIGHTS
     if height is None or layout.dimensions == 2 or low <= height <= high:
         return None
-    body = f"a body has {height:,.{0 if height > 20 else 2}f} m from the ankles to the head"
+    body = f"a body measures {height:,.{0 if height > 20 else 2}f} m from ankles to head"
     for unit, factor in _SMALLER_UNITS.items():
         if low <= height * factor <= high:
             return Doubt(
                 "unit",
                 "error",
                 f"{body}: the coordinates are in {unit}, not in metres; import them with a layout "
-                f"that says so (unit: {unit})",
+                f"that has unit: {unit}",
             )
     return Doubt(
         "unit",
@@ -319,6 +319,6 @@ def _up(anatomy: Anatomy, layout: SkeletonLayout, stated: str) -> Doubt | None:
     return Doubt(
         "up",
         "error",
-        f"the head is above the feet along {seen}, and {stated} is called up: import the data "
-        f"with a layout that says so (up: {seen})",
+        f"the head is above the feet along {seen}, and the layout says that {stated} is up: import "
+        f"the data with a layout that has up: {seen}",
     )

@@ -132,7 +132,7 @@ def test_an_axis_up_that_lies(
     for steps in (RAW, CENTRED):
         found = doubted(write, tmp_path, clips, KINECT_V2, steps)
         assert set(found) == {"up"}
-        assert f"along {up}, and y is called up" in found["up"].text
+        assert f"along {up}, and the layout says that y is up" in found["up"].text
     assert doubted(write, tmp_path, clips, KINECT_V2, Normalisation()) == {}  # turned upright
 
 
