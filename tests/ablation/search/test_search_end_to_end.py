@@ -48,11 +48,11 @@ def trials_of(results: Path) -> list[Trial]:
 def test_a_killed_search_resumes_and_is_the_one_that_was_never_killed(
     utd: Path, dataset: SkeletonDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    changes = {"base": {**SPACE["base"], "pretrain.epochs": 60}, "evaluate_every": 6}
+    changes = {"base": {**SPACE["base"], "pretrain.epochs": 30}, "evaluate_every": 3}
     same = ("--data", utd, "--preset", "quick", "--results", tmp_path / "r")
     words = ("search", space_file(tmp_path, **changes), *same)
     driver = subprocess.Popen(
-        command(*words, "--trials", 2),
+        command(*words, "--trials", 2, "--max-concurrent", 1),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
