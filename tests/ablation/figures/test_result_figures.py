@@ -178,7 +178,7 @@ def test_it_is_legible_at_column_width_and_written_in_all_formats(
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if not name.startswith("retrieval")])
-def test_its_colours_are_those_that_the_colour_blind_tell_apart(name: str) -> None:
+def test_a_figure_uses_colours_for_the_colour_blind(name: str) -> None:
     assert colours(drawn(name)) <= PALETTE
 
 

@@ -43,24 +43,6 @@ def reads() -> Iterator[list[str]]:
     watching.clear()  # a hook cannot be removed
 
 
-@pytest.mark.parametrize("reading", [True, False])
-def test_whether_the_data_or_its_cache_is_at_fault_is_told(
-    source: Path,
-    cache: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    user_error: UserErrorOf,
-    reading: bool,
-):
-    broken = (source if reading else cache) / "anything"
-
-    def fails(*_: object, **__: object) -> None:
-        raise OSError(5, "Input/output error", str(broken))
-
-    monkeypatch.setattr("skelcon.data.importers.run_import", fails)
-    said = f"cannot read '{broken}'" if reading else "cannot write the cache"
-    assert user_error(lambda: open_or_import(source), said, "Input/output error")
-
-
 def test_the_second_time_no_file_is_read(source: Path, cache: Path, reads: list[str]):
     (source / mat_name(3, 3, 3)).write_bytes(b"")
     first, skipped = open_or_import(source)

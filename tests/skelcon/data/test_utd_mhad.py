@@ -233,6 +233,24 @@ def test_a_disk_that_is_full_is_no_fault_of_the_file(
     assert not (tmp_path / "set").exists()
 
 
+@pytest.mark.parametrize("reading", [True, False])
+def test_whether_the_data_or_its_cache_is_at_fault_is_reported(
+    source: Path,
+    cache: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    user_error: UserErrorOf,
+    reading: bool,
+):
+    broken = (source if reading else cache) / "anything"
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error", str(broken))
+
+    monkeypatch.setattr("skelcon.data.importers.run_import", fails)
+    said = f"cannot read '{broken}'" if reading else "cannot write the cache"
+    assert user_error(lambda: open_or_import(source), said, "Input/output error")
+
+
 IMPORT_TWICE = """
 import sys, warnings
 from pathlib import Path
