@@ -74,6 +74,6 @@ def test_who_waits_for_another_run_hears_ctrl_c(
         chaos.rest(120, lambda: "claimed by another driver" in chaos.outputs[0].read_text())
         (driver,) = chaos.drivers
         driver.send_signal(signal.SIGINT)
-        assert driver.wait(60) == 130, chaos.outputs[0].read_text()
+        assert driver.wait(30) == 130, chaos.outputs[0].read_text()
     assert not list(store.results.glob("units/*/DONE"))
     assert not processes(driver.pid)
