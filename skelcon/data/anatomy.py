@@ -159,16 +159,19 @@ def fit_of(anatomy: Anatomy, layout: SkeletonLayout) -> Fit | None:
 
 def _shortest_tree(distances: Array) -> float:
     """The length of the minimum spanning tree of the joints that are seen (Prim)."""
-    left = np.flatnonzero(~np.isnan(distances).all(axis=0)).tolist()
-    if not left:
+    unknown = np.isnan(distances)
+    left = np.flatnonzero(~unknown.all(axis=0))
+    if not len(left):
         return 0.0
-    nearest_to_tree = distances[left.pop()].copy()
+    lengths = np.where(unknown, np.inf, distances)
+    nearest_to_tree, left = lengths[left[-1]], left[:-1]
     total = 0.0
-    while left:
-        joint = min(left, key=lambda each: np.nan_to_num(nearest_to_tree[each], nan=np.inf))
-        left.remove(joint)
-        total += float(np.nan_to_num(nearest_to_tree[joint]))
-        nearest_to_tree = np.fmin(nearest_to_tree, distances[joint])
+    while len(left):
+        at = nearest_to_tree[left].argmin()
+        joint, left = left[at], np.delete(left, at)
+        if np.isfinite(nearest_to_tree[joint]):
+            total += float(nearest_to_tree[joint])
+        nearest_to_tree = np.minimum(nearest_to_tree, lengths[joint])
     return total
 
 

@@ -79,12 +79,14 @@ class Chaos:
         results: the results directory.
         rng: decides what happens when.
         mounted: whether ``results`` lies on a tmpfs of its own, that may be filled and remounted.
+        only: the disturbances to choose from; all if empty.
     """
 
     words: tuple[object, ...]
     results: Path
     rng: random.Random
     mounted: bool = False
+    only: tuple[str, ...] = ()
     done: Counter[str] = field(default_factory=Counter)
     drivers: list[subprocess.Popen[bytes]] = field(default_factory=list)
     sessions: list[int] = field(default_factory=list)
@@ -166,6 +168,7 @@ class Chaos:
         if self.mounted:
             kinds["disk full"] = self.fill
             kinds["disk read-only"] = self.read_only
+        kinds = {kind: kinds[kind] for kind in self.only or kinds}
         # What has happened least comes first, and is waited for, so that all kinds do.
         least = min(self.done[kind] for kind in kinds)
         chosen = [kind for kind in kinds if self.done[kind] == least]

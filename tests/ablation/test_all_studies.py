@@ -29,10 +29,18 @@ SHORT = {
         "contrast": {"queue": 32, "dim": 8, "head_hidden": 8},
         "encoders.frames": 16,
     },
-    "linear": {"epochs": 2, "crops": 1, "weight_decay": 0.0},
+    "linear": {"epochs": 1, "crops": 1, "weight_decay": 0.0},
     "finetune": {"epochs": 1},
-    "mlp": {"epochs": 2, "crops": 1},
-    "robustness": {"crops": 1, "epochs": 2, "weight_decay": 0.0, "noise": [0.1], "camera": [30]},
+    "mlp": {"epochs": 1, "crops": 1},
+    "robustness": {
+        "crops": 1,
+        "epochs": 1,
+        "weight_decay": 0.0,
+        "noise": [0.1],
+        "camera": [30],
+        "missing": [0.2],
+        "speed": [2],
+    },
 }
 
 
@@ -58,13 +66,13 @@ def short(study: Study) -> Study:
     return study.model_copy(update={"rows": rows})
 
 
-def widths(study: Study) -> dict[str, Any]:
-    """Those of :data:`NARROW`, where no row has its own."""
+def sizes(study: Study) -> dict[str, Any]:
+    """The widths of :data:`NARROW` and a larger batch, where no row sets widths or shares."""
     own = [key for row in study.rows.values() for key in row.set]
     names = [f"pretrain.encoders.{name}" for name in NARROW]
     if any(key.startswith(name) for key in own for name in names):
         return {}
-    return dict(zip(names, NARROW.values(), strict=True))
+    return {"pretrain.batch": 16, **dict(zip(names, NARROW.values(), strict=True))}
 
 
 def run_all(plan: Plan, store: Store) -> None:
@@ -87,7 +95,7 @@ def test_a_study_fills_its_table(
         data["target"],
         preset="quick",
         seeds=(0,),
-        overrides={**SHORT, **widths(study)},
+        overrides={**SHORT, **sizes(study)},
         source=data["source"],
     )
     run_all(plan, store)

@@ -15,7 +15,18 @@ from ablation.store.claims import Claims
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 120
+EPOCHS = 50
+ONE = ("--max-concurrent", 1)
+"""A driver has one worker: what takes longest is that each of them imports torch."""
+KINDS = (
+    "driver killed",
+    "worker killed",
+    "raylet killed",
+    "machine killed",
+    "second driver",
+    "checkpoint truncated",
+)
+"""Signals are in `test_signals.py`. A driver without its gcs_server waits for a minute."""
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +34,7 @@ def words(utd: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[object, 
     """A study of four trainings of a few seconds each."""
     file = tmp_path_factory.mktemp("chaos") / "chaos.yaml"
     file.write_text(study_text(EPOCHS))
-    return ("run", file, "--data", utd, "--only", "crop,crop+jitter", "--retries", 3)
+    return ("run", file, "--data", utd, "--only", "crop,crop+jitter", "--retries", 3, *ONE)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +49,9 @@ def test_a_disturbed_study_ends_with_the_bits_of_one_that_never_was(
     words: tuple[object, ...], peaceful: Path, tmp_path: Path
 ) -> None:
     """Killed drivers, workers and Ray, two drivers at once, damaged files; no epoch untold."""
-    chaos = Chaos(words, tmp_path / "results", random.Random(5))
-    chaos.run(6, longest=1.0)
-    assert len(chaos.done) >= 5, chaos.done
+    chaos = Chaos(words, tmp_path / "results", random.Random(5), only=KINDS)
+    chaos.run(len(KINDS), longest=1.0)
+    assert chaos.done.keys() - {"unit damaged"} == set(KINDS)
     assert differences(peaceful, chaos.results, "chaos") == []
     account = chaos.account()
     assert account.needed == 4 * EPOCHS

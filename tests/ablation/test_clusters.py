@@ -160,7 +160,7 @@ def test_a_study_goes_on_without_a_node_that_is_lost(
             "--results",
             results,
             "--set",
-            "pretrain.epochs=500",
+            "pretrain.epochs=200",
             "--only",
             "crop+jitter",
             "--retries",

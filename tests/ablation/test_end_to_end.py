@@ -22,6 +22,8 @@ from ablation.store import Store
 
 pytestmark = pytest.mark.slow
 
+ONE = ("--max-concurrent", 1)
+"""One worker: what takes longest is that each of them imports torch."""
 TCP = Path("/proc/net/tcp")
 """Linux's list of open ports."""
 
@@ -130,7 +132,7 @@ def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
     first, _ = finished
     results = tmp_path / "moved"
     shutil.copytree(first, results)
-    arguments = ("run", study_file, "--data", utd, "--results", results, "--verbose")
+    arguments = ("run", study_file, "--data", utd, "--results", results, "--verbose", *ONE)
     assert in_process(*arguments).returncode == 0  # of one seed, whatever other tests have asked
     table = (results / "tiny" / "cells.csv").read_bytes()
     store = Store(results)
@@ -193,9 +195,9 @@ def test_ray_opens_no_port_beyond_loopback_and_is_started_again_if_it_dies(
     utd: Path, study_file: Path, tmp_path: Path
 ) -> None:
     words = ("run", study_file, "--data", utd, "--only", "crop+jitter", "--results", tmp_path)
-    once = ("--retries", 0, "--max-concurrent", 1, "--json")
+    once = ("--retries", 0, *ONE, "--json")
     with in_session(
-        command(*words, "--set", "pretrain.epochs=200", *once),
+        command(*words, "--set", "pretrain.epochs=100", *once),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -49,7 +49,7 @@ def take():
     drivers = Path(os.environ["TROUBLE"]).parent / "survived" / "drivers"
     while not any(drivers.glob("*.json")):
         time.sleep(0.2)
-    time.sleep(8)
+    time.sleep(6)
 taken = take.remote()
 """
 

@@ -25,6 +25,6 @@ main()
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_leaves_at_once_and_prints_no_traceback(number: signal.Signals) -> None:
-    words = [sys.executable, "-c", PROGRAM, "list", "--json", str(int(number))]
+    words = [sys.executable, "-c", PROGRAM, "--version", str(int(number))]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (130, "")

@@ -1,4 +1,3 @@
-import io
 import json
 import shutil
 import sys
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
+from standing_mats import write_mat
 
 from skelcon.cli.program import main
 from skelcon.data import (
@@ -30,22 +30,6 @@ CLIPS = [(action, subject, trial) for action in (1, 2) for subject in (1, 2) for
 
 def name_of(action: int, subject: int, trial: int) -> str:
     return f"a{action}_s{subject}_t{trial}"
-
-
-_SIDE = [(0.2, 0.4), (0.25, 0.15), (0.27, -0.1), (0.28, -0.2)]
-_SIDE += [(0.1, -0.05), (0.12, -0.5), (0.13, -0.9), (0.13, -0.95)]
-_TRUNK = [(0, 0.7), (0, 0.45), (0, 0.1), (0, 0)]
-_LIMBS = [[(side * x, y) for x, y in limb] for limb in (_SIDE[:4], _SIDE[4:]) for side in (-1, 1)]
-BODY = np.array([*_TRUNK, *(joint for limb in _LIMBS for joint in limb)])
-"""(20, 2): the first Kinect's joints of somebody who stands, in UTD-MHAD's order."""
-
-
-def write_mat(folder: Path, name: str, frames: int, seed: int) -> None:
-    buffer = io.BytesIO()
-    values = np.random.default_rng(seed).normal(2, 0.01, (20, 3, frames))
-    values[:, :2] += BODY[:, :, None]
-    scipy.io.savemat(buffer, {"d_skel": values})
-    (folder / f"{name}_skeleton.mat").write_bytes(buffer.getvalue())
 
 
 @pytest.fixture(autouse=True)
@@ -239,9 +223,8 @@ def test_info_draws_the_lengths(run: Run, raw: Path):
         ("14-15", "2"),
         ("16-17", "1"),
     ]
-    full = len(bars[1][1])
     assert set(bars[1][1]) == {"█"}
-    assert len(bars[0][1]) == pytest.approx(full / 2, abs=1)
+    assert len(bars[0][1]) == pytest.approx(len(bars[1][1]) / 2, abs=1)
     assert max(map(len, shown.splitlines()[2:])) <= 80
 
 
@@ -259,8 +242,7 @@ def test_nothing_is_cut_in_any_terminal(
     flat = " ".join(shown.split())
     assert "normalisation centre" in flat
     assert "a1_s1_t1_skeleton.mat" in flat
-    _, shown, _ = run("check", raw)
-    assert "a1_s1_t1_skeleton.mat" in shown
+    assert "a1_s1_t1_skeleton.mat" in run("check", raw)[1]
 
 
 def test_info_for_scripts(run: Run, raw: Path, here: Path):

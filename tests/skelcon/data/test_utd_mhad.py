@@ -1,8 +1,7 @@
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
+from utd_files import TOLD, mat_name, values_of
 
 from skelcon.data import (
     CENTRED,
@@ -27,22 +27,6 @@ from skelcon.data import (
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 MatBytes = Callable[..., bytes]
 UserErrorOf = Callable[..., str]
-# By action, subject and trial, as numbers: not the order of the names.
-# (20 of them, so that one bad file is less than an import survives.)
-TOLD = (
-    *((1, 1, 1), (1, 2, 1), (2, 1, 3), (2, 10, 1), (10, 3, 2)),
-    *((11, subject, 1) for subject in range(1, 15)),
-    (27, 8, 4),
-)
-
-
-def mat_name(action: int, subject: int, trial: int) -> str:
-    return f"a{action}_s{subject}_t{trial}_skeleton.mat"
-
-
-def values_of(action: int, subject: int, trial: int) -> np.ndarray:
-    rng = np.random.default_rng((action, subject, trial))
-    return rng.normal((0.1, -0.2, 2.5), 0.4, (4 + action, 20, 3)).transpose(1, 2, 0)
 
 
 @pytest.fixture
@@ -55,21 +39,6 @@ def source(tmp_path: Path, mat_bytes: MatBytes) -> Path:
     (folder / "Skeleton_joint_order.txt").write_text("head\n")
     (folder / "a1_s1_t1_inertial.mat").write_bytes(b"another sensor's")
     return folder
-
-
-@pytest.fixture
-def reads() -> Iterator[list[str]]:
-    """The names of the .mat files that have been opened for reading."""
-    names: list[str] = []
-
-    def audit(event: str, args: tuple) -> None:
-        if watching and event == "open" and str(args[0]).endswith("_skeleton.mat"):
-            names.append(Path(str(args[0])).name)
-
-    watching = [True]
-    sys.addaudithook(audit)
-    yield names
-    watching.clear()  # a hook cannot be removed
 
 
 def test_what_was_written_is_imported(source: Path, tmp_path: Path):
@@ -280,102 +249,6 @@ def test_whether_the_data_or_its_cache_is_at_fault_is_reported(
     monkeypatch.setattr("skelcon.data.importers.run_import", fails)
     said = f"cannot read '{broken}'" if reading else "cannot write the cache"
     assert user_error(lambda: open_or_import(source), said, "Input/output error")
-
-
-def test_the_second_time_no_file_is_read(source: Path, cache: Path, reads: list[str]):
-    (source / mat_name(3, 3, 3)).write_bytes(b"")
-    first, skipped = open_or_import(source)
-    assert set(reads) == {mat_name(*take) for take in (*TOLD, (3, 3, 3))}
-    reads.clear()
-    second, again = open_or_import(source)
-    assert reads == []
-    assert second.fingerprint == first.fingerprint
-    assert again == skipped
-    assert [bad.name for bad in again] == [mat_name(3, 3, 3)]
-    assert second.path.parent == cache
-    assert [path.name for path in cache.iterdir()] == [second.path.name]
-
-
-@pytest.mark.parametrize("change", ["content", "time", "added", "removed", "renamed"])
-def test_what_has_changed_is_imported_again(
-    source: Path, mat_bytes: MatBytes, reads: list[str], change: str
-):
-    first, _ = open_or_import(source)
-    file = source / mat_name(*TOLD[0])
-    if change == "content":
-        file.write_bytes(mat_bytes(values_of(*TOLD[0]) + 1 + np.eye(20, 3)[:, :, None]))
-    elif change == "time":
-        stat = file.stat()
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
-    elif change == "added":
-        (source / mat_name(5, 5, 5)).write_bytes(mat_bytes(values_of(5, 5, 5)))
-    elif change == "removed":
-        file.unlink()
-    else:
-        file.rename(source / mat_name(9, 9, 9))
-    reads.clear()
-    second, _ = open_or_import(source)
-    assert reads
-    assert len(second) == len(TOLD) + {"added": 1, "removed": -1}.get(change, 0)
-    assert (second.fingerprint == first.fingerprint) == (change == "time")
-
-
-@pytest.mark.parametrize("name", ["meta.json", "index.npz", "frames.npy", "import-report.json"])
-@pytest.mark.parametrize(
-    "content",
-    [None, b"", b"[]", b"null", b"{}", b'{"skipped": [1]}', b'{"skipped": 1}', b"\xff", "half"],
-    ids=repr,
-)
-def test_a_damaged_cache_is_made_anew(
-    source: Path, reads: list[str], name: str, content: bytes | str | None
-):
-    first, _ = open_or_import(source)
-    damaged = first.path / name
-    if content is None:
-        damaged.unlink()
-    elif isinstance(content, str):
-        whole = damaged.read_bytes()
-        damaged.unlink()  # what is memory-mapped must not shrink
-        damaged.write_bytes(whole[: len(whole) // 2])
-    else:
-        damaged.unlink()
-        damaged.write_bytes(content)
-    reads.clear()
-    second, skipped = open_or_import(source)
-    assert len(set(reads)) == len(TOLD)
-    assert skipped == []
-    assert second.fingerprint == first.fingerprint == second.content_digest()
-    reads.clear()
-    open_or_import(source)
-    assert reads == []
-
-
-def test_a_file_in_the_place_of_the_cached_set_is_replaced(source: Path):
-    first, _ = open_or_import(source)
-    first.path.rename(first.path.with_name("away"))
-    first.path.write_text("a file")
-    second, _ = open_or_import(source)
-    assert second.path == first.path
-    assert second.fingerprint == first.fingerprint
-
-
-def test_a_cache_that_cannot_be_written_names_the_variable(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user_error: UserErrorOf
-):
-    (tmp_path / "file").write_text("a file")
-    for place in ("file", "file/below", "file/far/below"):
-        monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / place))
-        user_error(lambda: open_or_import(source), "SKELCON_CACHE", tmp_path / place)
-    assert (tmp_path / "file").read_text() == "a file"
-
-
-def test_a_packed_data_set_is_opened_where_it_is(source: Path, tmp_path: Path, cache: Path):
-    packed, _ = import_dataset(source, tmp_path / "set", RAW)
-    opened, skipped = open_or_import(tmp_path / "set")
-    assert opened.path == tmp_path / "set"
-    assert opened.fingerprint == packed.fingerprint
-    assert skipped == []
-    assert not cache.exists()
 
 
 IMPORT_TWICE = """
