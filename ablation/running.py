@@ -14,6 +14,7 @@ from ablation.events import Reporters
 from ablation.interrupts import Interrupt, graceful
 from ablation.job import Job
 from ablation.monitor.output import Output
+from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.queue import Driver
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
@@ -132,7 +133,8 @@ def _run(
             whole = run_in_process(missing, driver, job.weights)
         else:
             resources.stay_on_loopback()
-            from ablation.scheduler.with_ray import run_with_ray
+            with no_collection():
+                from ablation.scheduler.with_ray import run_with_ray
 
             whole = run_with_ray(missing, driver, job.source)
     return None if whole else interrupt

@@ -97,7 +97,7 @@ def _preloading(resources: Resources, trials: int) -> dict[str, str]:
     if not small or at_once < (os.cpu_count() or 1):
         return {}
     # Ray sets the threads for a trial of one CPU too, but only after such an import has read them.
-    return {PRELOADED: "ablation.scheduler.trainables,ablation.scheduler.worker", THREADS: "1"}
+    return {PRELOADED: "ablation.scheduler.preload", THREADS: "1"}
 
 
 @functools.cache  # Ray keeps the first that it sees in a process

@@ -19,6 +19,7 @@ import ray
 
 from ablation.interrupts import keeping_handlers
 from ablation.scheduler.address import connect
+from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
 from skelcon.errors import MachineError
@@ -126,13 +127,8 @@ def _disconnect() -> None:
     Ray ends a process in which an ``ObjectRef`` is released while it shuts down.
     """
     gc.collect()
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
+    with no_collection():
         ray.shutdown()
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ablation.events import Waiting
 from ablation.interrupts import Interrupt
+from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Driver, Queue, UnitSource
 from ablation.scheduler.resources import check_fits
@@ -70,7 +71,8 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
         if driver.interrupt.requested:
             return False
         # Imported here: Tune takes a second, in which Ray starts its workers.
-        from ablation.scheduler.experiment import run_experiment
+        with no_collection():
+            from ablation.scheduler.experiment import run_experiment
 
         space = _space(driver, check_nodes(store, resources, nodes))
         queue = Queue(list(left.values()), driver, claims, source)
