@@ -167,15 +167,15 @@ def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
 
 def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:
     """The effects as a table, significant ones in bold."""
-    lines = [f"{doors.to_markdown(plan.study.title)}: effects."]
-    lines += ["", f"| {' | '.join(HEAD)} |", "| --- | --- | --- | --- | ---: | ---: | ---: |"]
+    rows = []
     for cells, shown in _lines(plan, effects):
         texts = [doors.to_markdown(cell) for cell in cells]
         texts[4] = f"**{texts[4]}**" if shown else texts[4]
-        lines.append(f"| {' | '.join(texts)} |")
-    return "\n".join(
-        [*lines, "", *(f"- {doors.to_markdown(t)}" for t in _below(plan, effects)), ""]
-    )
+        rows.append(texts)
+    lines = [f"{doors.to_markdown(plan.study.title)}: effects.", ""]
+    lines += [*doors.markdown_table(HEAD, "llllrrr", rows), ""]
+    lines += [f"- {doors.to_markdown(note)}" for note in _below(plan, effects)]
+    return "\n".join(lines) + "\n"
 
 
 def to_latex(plan: Plan, effects: Sequence[Effects]) -> str:

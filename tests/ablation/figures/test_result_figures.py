@@ -29,7 +29,6 @@ from ablation.figures import (
     ranks,
     retrieval,
     settings,
-    significance,
     tradeoff,
     training,
     tsne,
@@ -345,13 +344,13 @@ def test_rows_differ_by_their_paired_difference_after_a_correction() -> None:
         (row, "img"): dict(enumerate((mean + noise[number]).tolist()))
         for number, (row, mean) in enumerate(means.items())
     }
-    found = significance.significant_pairs(
+    found = ranks.significant_pairs(
         Evidence(values | {("e", "img"): {0: 0.1}}), "img", list("abcde")
     )
     assert found.loc["c", ["a", "b", "d"]].all()
     assert not found.loc["a", ["a", "b", "e"]].any()  # itself, alike, and a single seed
     assert (found == found.T).all(axis=None)
-    alone = significance.significant_pairs(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
+    alone = ranks.significant_pairs(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
     p = difference_of([*values["a", "img"].values()], [*values["d", "img"].values()]).p
     assert p is not None
     assert alone == (p < 0.05)
