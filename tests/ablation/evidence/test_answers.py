@@ -302,3 +302,12 @@ def test_rows_are_best_unless_significantly_below_the_highest_after_holm(
     best = Evidence(values).best(plan)
     assert {("crop+jitter", "img"), ("crop+jitter", "seq")} <= set(best)
     assert [column for column in ("img", "seq") if ("none", column) not in best] == apart
+
+
+def test_a_row_that_is_better_on_the_common_seeds_is_best_too(make: Callable[..., Plan]) -> None:
+    """The highest mean has further seeds, on which the other row was not run."""
+    values = {
+        ("none", "seq"): {0: 0.50, 1: 0.51, 2: 0.49, 3: 0.9, 4: 0.9},
+        ("crop+jitter", "seq"): {0: 0.60, 1: 0.61, 2: 0.59},
+    }
+    assert set(Evidence(values).best(make())) == set(values)
