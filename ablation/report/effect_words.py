@@ -69,9 +69,8 @@ class EffectWords:
         second = self.level(other, effect.levels[1]), self.level(other, effect.against[1])
         side = "higher" if effect.difference.value > 0 else "lower"
         where = " than with ".join(second)
-        return f"{' minus '.join(first)} is {_size(effect)} {side} with {where}" + self._doubt(
-            effect
-        )
+        sentence = f"{' minus '.join(first)} is {_size(effect)} {side} with {where}"
+        return sentence + self._doubt(effect)
 
     def _doubt(self, effect: Effect) -> str:
         """Which other interactions an interaction is aliased with."""

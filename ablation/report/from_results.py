@@ -92,7 +92,7 @@ def load_plan(results: Path, name: str) -> Plan:
         tables = ", ".join(table for table, study in known.items() if study == name)
         if tables:
             raise UserError(f"the tables of study '{name}' in '{results}' are {tables}: name one")
-        hint = f"{nearest(name, known)} (run a study to make it)"
+        hint = f"{nearest(name, known)} (run the study first)"
         raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:
         values: Json = json.loads(path.read_text(encoding="utf-8"))

@@ -250,7 +250,7 @@ def test_a_fusion_is_in_pages_figures_and_explanations(
         ("{fuse: [img, seq], weights: [1]}", "weights: give one for each of 2 columns"),
         ("{fuse: [img, seq], weights: [1, 0]}", "greater than 0"),
         ("{fuse: [img, seq], set: {linear.epochs: 2}}", "it cannot set 'set'"),
-        ("{of: both, metric: parameters}", "no column 'both' to show more of"),
+        ("{of: both, metric: parameters}", "of: no column 'both' with evaluations"),
     ],
 )
 def test_mistakes_are_errors_of_one_line(
