@@ -21,8 +21,11 @@ COLUMNS = (*_OF_CLAIM, *_OF_COMPARISON)
 def cell_name(table: Table, cell: tuple[str, str]) -> str:
     """``crop+pose (SEQ)``."""
     row, column = cell
-    study = table.study
-    label = table.label(row) if row in study.all_rows else table.reported[row].label
+    label, report = row, table.plan.report
+    if row in table.study.all_rows:
+        label = table.label(row)
+    elif report is not None:  # beside synthetic data the table itself has no reported rows
+        label = report.others[row].label
     return f"{label} ({table.column_label(column)})"
 
 

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ablation.claim import Claim
 from ablation.cli import main
 from ablation.evidence.claims import Answer
 from ablation.evidence.evidence import Evidence
+from ablation.pages.claims import claims_of
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
 from ablation.report.claims_export import COLUMNS, effect, frame_of, to_json, to_markdown
@@ -164,6 +166,12 @@ def test_reported_rows_are_compared_on_the_papers_data_only(
     assert len(answer.comparisons) == 1  # there is no value of theirs in IMG
     assert answer.verdict == "not shown"
     assert "has other data" in answer.why
+    # Beside synthetic data the table has no reported rows, and its claims still have.
+    synthetic = replace(other, dataset=replace(other.dataset, synthetic=True))
+    table = make_table(synthetic, cells_frame(synthetic, Store(tmp_path)))
+    assert not table.reported
+    (claim_on_page,) = claims_of(table)
+    assert [each.pair for each in claim_on_page.comparisons] == ["crop+jitter vs. Su et al. (SEQ)"]
 
 
 def test_every_claim_of_the_papers_tables_names_what_is_there() -> None:
