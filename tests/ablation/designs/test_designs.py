@@ -1,4 +1,4 @@
-"""Rows from a design or a grid: which, how they are called, what they set, and what is refused."""
+"""Rows from a design or a grid: their names, their settings, and errors in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims: read from a study, tested on clips and seeds, and answered."""
+"""Claims: they are read from a study, tested on clips and seeds, and have verdicts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_gain_in_every_subject_holds_and_its_reverse_is_contradicted(
 def test_differences_and_p_values_are_those_of_the_predictions(
     make: Callable[..., Plan], tmp_path: Path
 ) -> None:
-    """Read back from the files: paired by seed and clip, the largest p, corrected for two."""
+    """Computed again from the files: paired by seed and clip, the largest p, corrected for two."""
     reverse = {"text": "They harm.", "rows": "none > crop+jitter", "within": ["seq"]}
     plan = make(BETTER, reverse)
     table = answered(plan, tmp_path, {"none": 0.5, "crop+jitter": 0.7})
@@ -285,7 +285,7 @@ def test_the_p_value_of_a_claim_is_the_largest_of_its_comparisons(
 
 
 def with_one_sided_p(p: float) -> dict[int, float]:
-    """What five seeds lead by, so that a t test gives this p for a true lead of zero."""
+    """Differences of five seeds for which a one-sided t test against zero gives this p."""
     scatter = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
     lead = stats.t.isf(p, 4) * scatter.std(ddof=1) / np.sqrt(5)
     return dict(enumerate(scatter + lead))

@@ -1,4 +1,4 @@
-"""Each figure of results on small frames: what is drawn is read back from its axes."""
+"""Each figure of results on small frames, checked by what its axes contain."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def curve_frame() -> pd.DataFrame:
 
 
 def block_frame(rows: list[str] = LONG, blocks: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The last row is best, each is clearly worse than the next, but 0 and 1 are alike."""
+    """The last row is best, and each is clearly worse than the next; 0 and 1 are equal."""
     rng = np.random.default_rng(0)
     level = np.arange(len(rows), dtype=float)
     level[1] = level[0]

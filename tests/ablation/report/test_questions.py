@@ -102,7 +102,7 @@ def test_other_data_and_changed_rows_are_different_questions(
 def test_sections_of_a_preset_that_no_cell_uses_do_not_change_the_question(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """As in a results directory of a version without them."""
+    """The earlier question was written by a version without these sections."""
 
     def before(plan: Plan, *paths: str) -> dict[str, Any]:
         values = copy.deepcopy(asked(plan))

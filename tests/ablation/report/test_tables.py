@@ -267,7 +267,7 @@ RESULT = {"top1": 0.5, "nn_top1": 0.25, "top1_train": 0.75, "weight_decay": 0.1,
 
 @pytest.fixture
 def finished(dataset: SkeletonDataset, study_file: Path, tmp_path: Path) -> tuple[Plan, Store]:
-    """All is done, with a reference of coordinates by retrieval."""
+    """All units are done, with a reference of coordinates by retrieval."""
     study = load_study(study_file)
     nearest = Row(label="nearest", coordinates=True, task="retrieval")
     references = {**study.references, "nearest": nearest}
@@ -336,7 +336,7 @@ def test_a_reference_without_the_metric_has_a_reason(finished: tuple[Plan, Store
 def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """As the paper has it, which gives its own; several seeds do not change what it is of."""
+    """As in the paper; with several seeds it is over the subsets, too."""
     study = named_study("semi-supervised").only(("scratch",))
     plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
     store, deviations = Store(tmp_path), (0.03, 0.05)

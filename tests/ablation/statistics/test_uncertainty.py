@@ -16,7 +16,7 @@ CLIPS = st.lists(st.tuples(SHARES, SHARES, st.integers(1, 4)), min_size=2, max_s
 
 
 def by_hand(values: list[float], groups: list[int]) -> float:
-    """The larger of the two errors of a mean, as a sum over clips and one over groups."""
+    """The larger of the two standard errors of a mean, by loops over clips and groups."""
     n = len(values)
     mean = math.fsum(values) / n
     of_clips = math.fsum((value - mean) ** 2 for value in values) / (n * (n - 1))
@@ -48,7 +48,7 @@ def test_clips_of_a_group_of_their_own_have_the_binomial_error() -> None:
 
 
 def test_fully_correlated_clips_count_as_their_groups() -> None:
-    """Two of four groups right altogether: as four clips."""
+    """Two of four groups entirely correct: the error of four clips."""
     hits, groups = np.repeat([0, 1, 0, 1], 50), np.repeat([3, 1, 4, 2], 50)
     assert standard_error(hits, groups) == pytest.approx(math.sqrt(0.25 / 3))
 
