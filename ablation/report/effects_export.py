@@ -113,8 +113,8 @@ def details(effects: Sequence[Effects]) -> list[str]:
             f"Effects ({each.column}, {each.kind}): {rest}, {noise}; intervals over {_over(each)}."
         ] = None
         names = {axis.name: axis.label for axis in each.axes}
-        if each.closed and each.interactions:
-            pairs = ", ".join(interaction(pair, names) for pair in each.closed)
+        if each.not_estimable and each.interactions:
+            pairs = ", ".join(interaction(pair, names) for pair in each.not_estimable)
             found[f"Interactions that cannot be estimated from these runs: {pairs}."] = None
     if any(not each.interactions and len(each.axes) > 1 for each in effects):
         found["Interactions cannot be estimated from a design of this kind."] = None
