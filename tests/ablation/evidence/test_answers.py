@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from claim_helpers import finish
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -205,6 +205,7 @@ def test_a_wrong_claim_is_refused_with_its_line(
 NAMES = st.lists(st.sampled_from("abcdefg"), min_size=2, max_size=5, unique=True)
 
 
+@settings(deadline=None)
 @given(NAMES)
 def test_a_chain_compares_neighbours_and_a_star_all_others(names: list[str]) -> None:
     chain = Claim(text="x", rows=" > ".join(names))

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation.plan import Plan, make_plan
@@ -116,6 +116,7 @@ def test_every_missing_cell_says_why(table: Table) -> None:
     assert any("not run yet" in note for note in table.notes)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
 def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
     line = [Entry(mean=float(a), spread=None, n=1, paper=float(b)) for a, b in pairs]

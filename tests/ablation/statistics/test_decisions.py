@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation.statistics import (
@@ -21,6 +21,7 @@ from ablation.statistics import (
 P_VALUES = st.lists(st.floats(0, 1), min_size=1, max_size=8)
 
 
+@settings(deadline=None)
 @given(P_VALUES)
 def test_holm_rejects_what_its_steps_reject(p_values: list[float]) -> None:
     """From the smallest p on, as long as p times the number of those left is below the level."""

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statistics_helpers import WORLDS, World, coverage
@@ -32,6 +32,7 @@ def by_hand(rows: list[list[float]], groups: list[int]) -> tuple[float, float, f
     return mean, of_seeds, of_groups * len(names) / (len(names) - 1) / clips**2
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_an_estimate_is_that_of_plain_loops(data: st.DataObject) -> None:
     clips = data.draw(st.integers(2, 8))
@@ -116,6 +117,7 @@ def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world
     assert found.false_positives_far_out <= 0.014
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(2, 6))
 def test_an_unpaired_p_value_is_never_below_that_of_a_welch_test(n: int, m: int) -> None:
     draws = np.random.default_rng(n * 10 + m)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation.statistics import paired_difference, standard_error
@@ -28,6 +28,7 @@ def by_hand(values: list[float], groups: list[int]) -> float:
     return math.sqrt(max(of_clips, of_groups))
 
 
+@settings(deadline=None)
 @given(CLIPS)
 def test_errors_are_those_of_plain_loops(clips: list[tuple[float, float, int]]) -> None:
     first, second, groups = map(list, zip(*clips, strict=True))
