@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablation.designs.describe import described, same_work_notes
+from ablation.designs.describe import described, notes_on_shared_units
 from ablation.fusion import Fusion, why_not
 from ablation.sides import Sides, protocol_of_source
 from ablation.study import Study
@@ -239,7 +239,7 @@ def _notes_on_design(study: Study, cells: Sequence[Cell]) -> list[str]:
         column = study.columns[cell.column]
         if cell.row in runs and cell.unit is not None and column.unit == "percent":
             units.setdefault(column.label or cell.column, []).append((cell.row, cell.unit.key))
-    return [*described(study.design, [*runs.values()]), *same_work_notes(units)]
+    return [*described(study.design, [*runs.values()]), *notes_on_shared_units(units)]
 
 
 class _Maker:

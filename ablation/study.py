@@ -134,8 +134,9 @@ class Study(Config):
         factors = {axis.name for axis in self.design.axes} if self.design is not None else set()
         for name, row in self.rows.items():
             if row.levels and {*row.levels} != factors:
-                known = ", ".join(sorted(factors)) or "none: the study has no design"
-                raise ValueError(f"row '{name}': levels of the factors {known}")
+                needed = ", ".join(sorted(factors))
+                hint = f"give one for each of {needed}" if factors else "the study has no design"
+                raise ValueError(f"row '{name}': levels: {hint}")
 
     def _members(self, claim: Claim) -> tuple[set[str], set[str]]:
         """The names that a claim may compare, and the names that it may compare them in."""
@@ -155,7 +156,8 @@ class Study(Config):
             stated = row.task or (None if own else self.task)
             if row.coordinates and stated is not None and not TASKS[stated].frozen:
                 frozen = ", ".join(task for task in TASKS if TASKS[task].frozen)
-                raise ValueError(f"row '{name}': the coordinates cannot be trained: task {frozen}")
+                hint = f"give one of the tasks {frozen}"
+                raise ValueError(f"row '{name}': the coordinates cannot be trained: {hint}")
 
     def _check_column(self, name: str) -> None:
         column = self.columns[name]
@@ -174,7 +176,8 @@ class Study(Config):
                 raise ValueError(f"{shows}: it can set nothing else")
             other = self.columns.get(column.of)
             if other is None or other.of is not None or other.fuse:
-                raise ValueError(f"column '{name}': no column '{column.of}' to show more of")
+                without = f"no column '{column.of}' with evaluations of its own"
+                raise ValueError(f"column '{name}': of: {without}")
             if column.metric is None:
                 raise ValueError(f"column '{name}': 'of' needs a metric")
         for row_name, row in self.all_rows.items():

@@ -40,7 +40,7 @@ def described(design: Design, runs: Sequence[Mapping[str, str]]) -> list[str]:
     return [first, f"Aliases: {aliases}."] if aliases else [first]
 
 
-def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
+def runs_that_share_units(units: Iterable[tuple[str, str]]) -> list[str]:
     """Runs that share a unit, because it uses no setting in which they differ; empty if none do.
 
     As separate runs they would be counted several times, with the same noise.
@@ -54,15 +54,15 @@ def same_work(units: Iterable[tuple[str, str]]) -> list[str]:
     return next((list(runs) for runs in found.values() if len(runs) > 1), [])
 
 
-def same_work_notes(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
-    """Notes on the runs that :func:`same_work` finds.
+def notes_on_shared_units(columns: Mapping[str, Iterable[tuple[str, str]]]) -> list[str]:
+    """Notes on the runs that :func:`runs_that_share_units` finds.
 
     Args:
         columns: label of a column -> (run, key) of its units.
     """
     found: dict[str, list[str]] = {}
     for label, units in columns.items():
-        if same := same_work(units):
+        if same := runs_that_share_units(units):
             found.setdefault(and_joined(same), []).append(label)
     return [
         f"Runs {runs} have the same units in {and_joined(labels)}, as these use no setting in "

@@ -95,7 +95,7 @@ class Aliases:
     main: Mapping[str, Mapping[Pair, float]]
 
 
-def mixed_with(main: Mapping[str, Array], pair: Pair) -> dict[Pair, float]:
+def aliased_with(main: Mapping[str, Array], pair: Pair) -> dict[Pair, float]:
     """The interactions that the one of ``pair`` is aliased with, with their correlation.
 
     Args:
@@ -120,8 +120,9 @@ def aliases_of(main: Mapping[str, Array]) -> Aliases:
     of_main: dict[str, dict[Pair, float]] = {}
     for name, columns in main.items():
         found = {pair: correlation(columns, own) for pair, own in pairs.items() if name not in pair}
-        mixed = {pair: value for pair, value in found.items() if value > _NONE}
-        of_main |= {name: mixed} if mixed else {}
+        aliases = {pair: value for pair, value in found.items() if value > _NONE}
+        if aliases:
+            of_main[name] = aliases
     groups: list[list[Pair]] = []
     pairs_are_aliased = False
     for pair, columns in pairs.items():

@@ -1,4 +1,4 @@
-"""Which combinations of levels each kind of design runs, and what these runs are called."""
+"""The combinations of levels that each kind of design runs, and the names of these runs."""
 
 from __future__ import annotations
 

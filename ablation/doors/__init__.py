@@ -7,6 +7,6 @@ replaced as by :func:`skelcon.printable.printable`. For the terminal: :mod:`skel
 
 from ablation.doors.html import to_html
 from ablation.doors.latex import to_latex, to_latex_name
-from ablation.doors.markdown import to_markdown
+from ablation.doors.markdown import markdown_table, to_markdown
 
-__all__ = ["to_html", "to_latex", "to_latex_name", "to_markdown"]
+__all__ = ["markdown_table", "to_html", "to_latex", "to_latex_name", "to_markdown"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from skelcon.printable import printable
 
@@ -27,3 +28,15 @@ def to_markdown(text: str) -> str:
         return escaped
     before = len(first["number"] or "")
     return escaped[:before] + "\\" + escaped[before:]
+
+
+def markdown_table(heads: Sequence[str], align: str, rows: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a table whose cells are Markdown already.
+
+    Args:
+        heads: the head of each column.
+        align: a letter for each column, ``l`` (left) or ``r`` (right).
+        rows: the cells of each row.
+    """
+    rule = ["---:" if letter == "r" else "---" for letter in align]
+    return [f"| {' | '.join(line)} |" for line in (heads, rule, *rows)]

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablation.designs import Axis, Kind
-from ablation.designs.describe import columns_of_runs, same_work
-from ablation.designs.matrix import Array, Pair, mixed_with
+from ablation.designs.describe import columns_of_runs, runs_that_share_units
+from ablation.designs.matrix import Array, Pair, aliased_with
 from ablation.designs.runs import runs_of
 from ablation.evidence.budgets import unequal_budgets
 from ablation.evidence.design_cells import DesignCells, Effect
@@ -39,8 +39,8 @@ class Effects:
         seeds: the number of seeds that all used runs have.
         basis: what the error is estimated from, "runs" or "seeds"; "" if there is no error.
         shares: factor -> the share of the variance that it explains; then runs, seeds and noise.
-        closed: pairs of factors whose interaction cannot be estimated.
-        mixed: interaction with a low p value -> the interactions that it is aliased with, each with
+        not_estimable: pairs of factors whose interaction cannot be estimated.
+        aliases: interaction with a low p value -> the interactions that it is aliased with, and
             their correlation.
         reason: why there are no effects; empty if there are.
     """
@@ -54,8 +54,8 @@ class Effects:
     seeds: int = 0
     basis: str = ""
     shares: Mapping[str, float] = field(default_factory=dict)
-    closed: tuple[Pair, ...] = ()
-    mixed: Mapping[Pair, Mapping[Pair, float]] = field(default_factory=dict)
+    not_estimable: tuple[Pair, ...] = ()
+    aliases: Mapping[Pair, Mapping[Pair, float]] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -114,7 +114,7 @@ def _of_column(
     if unequal:
         return replace(empty, reason=f"the budgets differ ({unequal})")
     own = [cell for cell in plan.cells if cell.column == column and cell.row in used]
-    same = same_work((cell.row, cell.unit.key) for cell in own if cell.unit is not None)
+    same = runs_that_share_units((cell.row, cell.unit.key) for cell in own if cell.unit is not None)
     if same:
         return replace(empty, reason=f"runs {and_joined(same)} have the same units")
     columns = columns_of_runs(design.axes, [levels[name] for name in used])
@@ -133,12 +133,12 @@ def _of_column(
         interactions=tuple(effect for each in further.values() for effect in each),
         basis=fit.basis,
         shares=shares_of(cells.values, columns),
-        closed=tuple(pair for pair, each in further.items() if not each),
-        mixed=_mixed(columns, further),
+        not_estimable=tuple(pair for pair, each in further.items() if not each),
+        aliases=_aliases(columns, further),
     )
 
 
-def _mixed(
+def _aliases(
     columns: Mapping[str, Array], further: Mapping[Pair, Sequence[Effect]]
 ) -> dict[Pair, Mapping[Pair, float]]:
     low = [
@@ -146,7 +146,7 @@ def _mixed(
         for pair, each in further.items()
         if any((effect.difference.p or 0.0) < LEVEL for effect in each)
     ]
-    found = {pair: mixed_with(columns, pair) for pair in low}
+    found = {pair: aliased_with(columns, pair) for pair in low}
     return {pair: others for pair, others in found.items() if others}
 
 

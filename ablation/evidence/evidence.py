@@ -67,7 +67,9 @@ class Evidence:
             for cell in means:
                 found = self.difference(top, cell) if cell != top else None
                 if found is not None and found.p is not None:
-                    rivals[cell] = found.p / 2
+                    # Below zero if the row is better than the highest on the seeds of both.
+                    one_sided = found.p / 2
+                    rivals[cell] = one_sided if found.value > 0 else 1 - one_sided
         if not rivals:
             return []
         corrected = zip(rivals, adjusted(list(rivals.values())), strict=True)

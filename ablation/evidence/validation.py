@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
+from ablation.evidence.hits import ClipHits
 from ablation.fusion import Fusion
 from ablation.plan import Plan
 from ablation.text import plural
 from ablation.units import EvaluateUnit
 from skelcon.data import kind_of_groups, split
-
-if TYPE_CHECKING:
-    from ablation.evidence.hits import ClipHits
 
 
 def pooled(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:

@@ -25,7 +25,7 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
     """(evaluated encoder, partners) -> mean.
 
     Raises:
-        DoesNotApplyError: if the rows do not set the representations, and nothing else.
+        DoesNotApplyError: if the rows do not set the representations alone.
     """
     study, cells = asked.plan.study, {}
     labels = {  # of the representations
@@ -36,7 +36,7 @@ def pairs_of(asked: Asked) -> pd.DataFrame:
     for row, each in study.rows.items():
         names = each.set.get(_KEY)
         if names is None or len(each.set) > 1 or each.downstream:
-            raise DoesNotApplyError("its rows do not set pretrain.representations and nothing else")
+            raise DoesNotApplyError("its rows do not set pretrain.representations alone")
         for column in asked.plan.ranked:
             evaluated = study.downstream_of(row, column)
             of_column = study.columns[column]

@@ -6,15 +6,17 @@ Multiple Data Sets", JMLR 2006); rows are listed vertically, as their labels are
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ablation.evidence.evidence import Evidence
 from ablation.figures.asked import Asked, DoesNotApplyError
 from ablation.figures.predictions import predictions_of
-from ablation.figures.significance import significant_pairs
+from ablation.statistics import LEVEL, adjusted
 from skelcon.figures import style
 
 
@@ -44,6 +46,26 @@ def blocks_of(asked: Asked, column: str) -> pd.DataFrame:
         right = lines["prediction"] == lines["label"]
         rows[row] = right.groupby([lines["seed"], lines["group"]]).mean()
     return pd.DataFrame(rows).dropna()
+
+
+def significant_pairs(evidence: Evidence, column: str, rows: Sequence[str]) -> pd.DataFrame:
+    """Whether the paired difference of two rows is significant at 5 % after Holm's correction.
+
+    The correction is over all pairs of these rows. A difference without a known error is never
+    significant.
+
+    Returns:
+        (rows, rows) bool.
+    """
+    found = pd.DataFrame(False, index=list(rows), columns=list(rows))
+    known: dict[tuple[str, str], float] = {}
+    for one, other in itertools.combinations(rows, 2):
+        difference = evidence.difference((one, column), (other, column))
+        if difference is not None and difference.p is not None:
+            known[one, other] = difference.p
+    for (one, other), p in zip(known, adjusted(list(known.values())), strict=True):
+        found.loc[one, other] = found.loc[other, one] = bool(p < LEVEL)
+    return found
 
 
 def cliques(differ: pd.DataFrame) -> list[list[int]]:

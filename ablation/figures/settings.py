@@ -43,7 +43,9 @@ def of_results(asked: Asked) -> Figure:
             main = main.assign(line=main[line], line_label=main[name])
             title = NAMES.get(key, style.plain(key))
             return along(main, title, asked.metric, asked.whiskers, levels)
-    raise DoesNotApplyError("neither its rows nor its columns differ in one numeric setting alone")
+    raise DoesNotApplyError(
+        "neither its rows nor its columns differ in exactly one numeric setting"
+    )
 
 
 def _setting(sets: Mapping[str, Mapping[str, Any]]) -> tuple[str | None, dict[str, float]]:

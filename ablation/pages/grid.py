@@ -21,22 +21,17 @@ KINDS = {"row": "", "reference": "References", "reported": "Reported by others"}
 
 @dataclass(frozen=True)
 class Cell:
-    """A number, or why there is none.
+    """A cell with its explanation.
 
     Attributes:
-        beside: ``±`` with its number; empty if there is none.
-        missing: why there is no number, or a dash with the mark of its footnote.
+        printed: its texts.
         of_paper: whether it is in a column of the paper's values.
         value: the number to sort by; None if missing.
         popover: the id of its explanation; empty if there is none.
         strip: the number and its interval, drawn on the scale of the column.
     """
 
-    number: str
-    beside: str
-    best: bool
-    second: bool
-    missing: str
+    printed: Printed
     of_paper: bool = False
     value: float | None = None
     popover: str = ""
@@ -121,19 +116,8 @@ def _places(table: Table, layout: Layout, row: str | None) -> list[Where | None]
 
 
 def _cell(table: Table, where: Where | None, printed: Printed, popovers: dict[Where, str]) -> Cell:
-    number, beside = printed.number, f"± {printed.spread}" if printed.spread else ""
-    missing = "" if number else printed.reason or f"– {printed.mark or ''}".strip()
-    looks = printed.best, printed.second and not printed.best
     if where is None:
-        value = float(number.rstrip("M")) if number else None
-        return Cell(number, beside, *looks, missing, of_paper=True, value=value)
-    entry = table.entries[where]
-    return Cell(
-        number,
-        beside,
-        *looks,
-        missing,
-        value=entry.mean,
-        popover=popovers[where],
-        strip=strip(table, where),
-    )
+        value = float(printed.number.rstrip("M")) if printed.number else None
+        return Cell(printed, of_paper=True, value=value)
+    own = strip(table, where)
+    return Cell(printed, value=table.entries[where].mean, popover=popovers[where], strip=own)

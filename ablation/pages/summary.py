@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ablation.doors import markdown_table
 from ablation.doors import to_markdown as text
 from ablation.pages.claims import PageClaim
 from ablation.pages.page import Page, Section
@@ -14,13 +15,13 @@ from ablation.report.markdown import to_markdown as table_to_markdown
 def to_markdown(page: Page) -> str:
     """Summary, tables and claims, without explanations, figures and provenance."""
     lines = [f"# {text(page.title)}", "", *map(text, page.sentences), ""]
-    lines += ["| table | numbers | hold | not shown | contradicted | compute time |"]
-    lines += ["| --- | ---: | ---: | ---: | ---: | ---: |"]
+    heads = ["table", "numbers", "hold", "not shown", "contradicted", "compute time"]
+    rows = []
     for section in page.sections:
         counts = map(str, section.verdicts.values()) if section.claims else ["", "", ""]
         known = f"{section.numbers[0]} of {section.numbers[1]}"
-        cells = (text(section.title), known, *counts, section.spent[-1].total)
-        lines.append(f"| {' | '.join(cells)} |")
+        rows.append([text(section.title), known, *counts, section.spent[-1].total])
+    lines += markdown_table(heads, "lrrrrr", rows)
     for section in page.sections:
         lines += _section(section)
     if any(section.claims for section in page.sections):

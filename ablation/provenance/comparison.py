@@ -147,7 +147,7 @@ def _with_cells(found: Comparison) -> Comparison:
     names = ", ".join(pair.name for pair in found.tables)
     cells = [cell for pair in found.tables for cell in pair.cells]
     if not cells:
-        raise UserError(f"no cell of {names} is in both: see their rows and columns")
+        raise UserError(f"no cell of {names} is in both results: see their rows and columns")
     for path, known in (
         (found.first, any(cell.first for cell in cells)),
         (found.second, any(cell.second for cell in cells)),

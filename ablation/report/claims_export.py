@@ -21,8 +21,11 @@ COLUMNS = (*_OF_CLAIM, *_OF_COMPARISON)
 def cell_name(table: Table, cell: tuple[str, str]) -> str:
     """``crop+pose (SEQ)``."""
     row, column = cell
-    study = table.study
-    label = table.label(row) if row in study.all_rows else table.reported[row].label
+    label, report = row, table.plan.report
+    if row in table.study.all_rows:
+        label = table.label(row)
+    elif report is not None:  # beside synthetic data the table itself has no reported rows
+        label = report.others[row].label
     return f"{label} ({table.column_label(column)})"
 
 
@@ -67,14 +70,14 @@ def _values(each: Compared) -> tuple[Any, ...]:
 
 def to_markdown(table: Table) -> str:
     """The claims of a table, each with its weakest comparison, which decides the verdict."""
-    lines = [f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}.", ""]
-    head = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", "note"]
-    lines += ["| " + " | ".join(head) + " |", "| --- | --- | --- | ---: | ---: | ---: | --- |"]
+    title = f"{doors.to_markdown(table.study.title)}: claims. {in_short(table.answers)}."
+    heads = ["claim", "verdict", "weakest comparison", "difference [95 %]", "p", "n", "note"]
+    rows = []
     for answer in table.answers:
         source = f" ({answer.claim.source})" if answer.claim.source else ""
         cells = [answer.claim.text + source, answer.verdict, *weakest_texts(table, answer)]
-        lines.append("| " + " | ".join(doors.to_markdown(cell) for cell in cells) + " |")
-    return "\n".join([*lines, "", EXPLAINED, ""])
+        rows.append([doors.to_markdown(cell) for cell in cells])
+    return "\n".join([title, "", *doors.markdown_table(heads, "lllrrrl", rows), "", EXPLAINED, ""])
 
 
 EXPLAINED = (

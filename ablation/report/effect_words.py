@@ -37,7 +37,7 @@ class EffectWords:
 
     def _aliases(self, factors: Sequence[str]) -> list[Pair]:
         """The interactions that are the same effect in these runs."""
-        others = self.effects.mixed.get((factors[0], factors[-1]), {})
+        others = self.effects.aliases.get((factors[0], factors[-1]), {})
         return [pair for pair, value in others.items() if value > SAME]
 
     def levels(self, effect: Effect, levels: Sequence[str]) -> str:
@@ -69,9 +69,8 @@ class EffectWords:
         second = self.level(other, effect.levels[1]), self.level(other, effect.against[1])
         side = "higher" if effect.difference.value > 0 else "lower"
         where = " than with ".join(second)
-        return f"{' minus '.join(first)} is {_size(effect)} {side} with {where}" + self._doubt(
-            effect
-        )
+        sentence = f"{' minus '.join(first)} is {_size(effect)} {side} with {where}"
+        return sentence + self._doubt(effect)
 
     def _doubt(self, effect: Effect) -> str:
         """Which other interactions an interaction is aliased with."""
@@ -79,7 +78,7 @@ class EffectWords:
         if aliases:
             names = " and ".join(interaction(pair, self.names) for pair in aliases)
             return f" (aliased with {names})"
-        partly = self.effects.mixed.get((effect.factors[0], effect.factors[-1]), {})
+        partly = self.effects.aliases.get((effect.factors[0], effect.factors[-1]), {})
         if not partly:
             return ""
         strongest = max(partly, key=partly.__getitem__)

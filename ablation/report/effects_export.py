@@ -113,8 +113,8 @@ def details(effects: Sequence[Effects]) -> list[str]:
             f"Effects ({each.column}, {each.kind}): {rest}, {noise}; intervals over {_over(each)}."
         ] = None
         names = {axis.name: axis.label for axis in each.axes}
-        if each.closed and each.interactions:
-            pairs = ", ".join(interaction(pair, names) for pair in each.closed)
+        if each.not_estimable and each.interactions:
+            pairs = ", ".join(interaction(pair, names) for pair in each.not_estimable)
             found[f"Interactions that cannot be estimated from these runs: {pairs}."] = None
     if any(not each.interactions and len(each.axes) > 1 for each in effects):
         found["Interactions cannot be estimated from a design of this kind."] = None
@@ -167,15 +167,15 @@ def _below(plan: Plan, effects: Sequence[Effects]) -> list[str]:
 
 def to_markdown(plan: Plan, effects: Sequence[Effects]) -> str:
     """The effects as a table, significant ones in bold."""
-    lines = [f"{doors.to_markdown(plan.study.title)}: effects."]
-    lines += ["", f"| {' | '.join(HEAD)} |", "| --- | --- | --- | --- | ---: | ---: | ---: |"]
+    rows = []
     for cells, shown in _lines(plan, effects):
         texts = [doors.to_markdown(cell) for cell in cells]
         texts[4] = f"**{texts[4]}**" if shown else texts[4]
-        lines.append(f"| {' | '.join(texts)} |")
-    return "\n".join(
-        [*lines, "", *(f"- {doors.to_markdown(t)}" for t in _below(plan, effects)), ""]
-    )
+        rows.append(texts)
+    lines = [f"{doors.to_markdown(plan.study.title)}: effects.", ""]
+    lines += [*doors.markdown_table(HEAD, "llllrrr", rows), ""]
+    lines += [f"- {doors.to_markdown(note)}" for note in _below(plan, effects)]
+    return "\n".join(lines) + "\n"
 
 
 def to_latex(plan: Plan, effects: Sequence[Effects]) -> str:

@@ -74,7 +74,7 @@ def difference(found: Estimate, unit: str = "percent", digits: int = 1) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """``0.013``, ``< 0.001``; a dash where there is none."""
+    """``0.013``, or ``< 0.001``; a dash for None."""
     if p is None:
         return "-"
     return "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ablation.canonical import digest
 from ablation.plan import Plan, make_plan
+from ablation.report.leaks import FILE as LEAKS
 from ablation.report.leaks import HEADERS, keep_leaks
 from ablation.report.questions import (
     ASKED,
@@ -38,7 +39,7 @@ def save_plan(plan: Plan, results: Path, directory: Path) -> None:
     """Write what :func:`load_plan` reads; ``directory`` is the table's, below ``results``."""
     for dataset in plan.datasets:
         place = results / HEADERS / dataset.fingerprint
-        _keep_header(dataset, place)
+        _copy_header(dataset.path, place)
         keep_leaks(dataset, place)
     values = asked(replace(plan, study=_self_contained(plan.study)))
     _write(directory, values)
@@ -67,14 +68,14 @@ def _self_contained(study: Study) -> Study:
     return study.model_copy(update={"paper": tuple(reports)})
 
 
-def _keep_header(dataset: SkeletonDataset, place: Path) -> None:
-    if all((place / name).exists() for name in HEADER_FILES):
-        return
+def _copy_header(source: Path, place: Path) -> None:
+    """Copy the files of a data set's header that ``place`` lacks, each one atomically."""
     place.mkdir(parents=True, exist_ok=True)
-    for name in HEADER_FILES:  # a header is complete once the last file is there
-        temporary = place / f".{name}.tmp"
-        shutil.copyfile(dataset.path / name, temporary)
-        temporary.replace(place / name)
+    for name in (*HEADER_FILES, LEAKS):
+        if (source / name).exists() and not (place / name).exists():
+            temporary = place / f".{name}.tmp"
+            shutil.copyfile(source / name, temporary)
+            temporary.replace(place / name)
 
 
 def load_plan(results: Path, name: str) -> Plan:
@@ -91,7 +92,7 @@ def load_plan(results: Path, name: str) -> Plan:
         tables = ", ".join(table for table, study in known.items() if study == name)
         if tables:
             raise UserError(f"the tables of study '{name}' in '{results}' are {tables}: name one")
-        hint = f"{nearest(name, known)} (run a study to make it)"
+        hint = f"{nearest(name, known)} (run the study first)"
         raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:
         values: Json = json.loads(path.read_text(encoding="utf-8"))
@@ -125,9 +126,7 @@ def merge_studies(into: Path, source: Path) -> None:
     with another question under the same name gets a name of its own.
     """
     for header in sorted((source / HEADERS).glob("*")):
-        place = into / HEADERS / header.name
-        if not place.exists():
-            shutil.copytree(header, place)
+        _copy_header(header, into / HEADERS / header.name)
     for name, values in asked_tables(source):
         own = read_asked(into / name)
         if own is None:

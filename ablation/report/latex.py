@@ -50,7 +50,9 @@ def to_latex(layout: Layout, name: str, *, standalone: bool = False) -> str:
         lines += [r"\def\skelcontable{%", *_tabular(layout, ""), "}%", SMALLER]
     else:
         lines += _tabular(layout, r"\scriptsize ")
-    notes = [_footnote(n, note) for n, note in enumerate(layout.footnotes, 1)]
+    notes = [
+        rf"\textsuperscript{{{n}}}\,{text(note)}." for n, note in enumerate(layout.footnotes, 1)
+    ]
     notes += [text(note) for note in layout.notes if not isinstance(note, Origin)]
     if notes:
         lines += [r"\par\smallskip", r"\begin{minipage}{\linewidth}", r"\footnotesize"]
@@ -59,10 +61,6 @@ def to_latex(layout: Layout, name: str, *, standalone: bool = False) -> str:
     if standalone:
         lines = [HEAD, *lines, r"\end{document}"]
     return "\n".join(lines) + "\n"
-
-
-def _footnote(number: int, note: str) -> str:
-    return rf"\textsuperscript{{{number}}}\,{text(note)}."
 
 
 def _tabular(layout: Layout, small: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ablation.doors import markdown_table
 from ablation.doors import to_markdown as text
 from ablation.report.layout import Layout, Line, Printed
 
@@ -10,10 +11,9 @@ SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def to_markdown(layout: Layout) -> str:
     """The best of each column in bold, the second underlined; caption above, notes below."""
-    lines = [["row", *(text(head.label) for head in layout.heads)]]
-    lines.append(["---", *["---:"] * len(layout.heads)])
-    lines += [[_label(line), *map(_cell, line.cells)] for line in layout.lines]
-    grid = ["| " + " | ".join(line) + " |" for line in lines]
+    heads = ["row", *(text(head.label) for head in layout.heads)]
+    rows = [[_label(line), *map(_cell, line.cells)] for line in layout.lines]
+    grid = markdown_table(heads, "l" + "r" * len(layout.heads), rows)
     notes = [f"- {mark(n)} {text(note)}." for n, note in enumerate(layout.footnotes, 1)]
     notes += [f"- {text(note)}" for note in layout.notes]
     return "\n".join([text(layout.caption), "", *grid, *([""] if notes else []), *notes]) + "\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,24 +10,21 @@ import pandas as pd
 from ablation.evidence.budgets import unequal_budgets
 from ablation.evidence.claims import Answer, in_short
 from ablation.evidence.effects import Effects
-from ablation.evidence.hits import of_other_clips
+from ablation.evidence.hits import ClipHits, of_other_clips
 from ablation.evidence.validation import validation_notes
 from ablation.plan import Plan
 from ablation.report.diagnosis import pretext_notes
 from ablation.report.effects_export import details, sentences
+from ablation.report.entry import Entry
 from ablation.report.leaks import HEADERS, leak_notes, read_leaks, without_leaks
 from ablation.report.mixtures import mixture_notes
 from ablation.report.recipe import recipe_notes
+from ablation.store import Store
 from ablation.text import and_joined
 from ablation.units import EvaluateUnit, PretrainUnit
 from skelcon.settings import assignments
 
-if TYPE_CHECKING:
-    from ablation.evidence.hits import ClipHits
-    from ablation.report.entry import Entry
-    from ablation.store import Store
-
-    Entries = Mapping[tuple[str, str], Entry]
+Entries = Mapping[tuple[str, str], Entry]
 
 SYNTHETIC = "Synthetic data is for trying and testing: its numbers say nothing about real actions."
 

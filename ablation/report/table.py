@@ -79,15 +79,15 @@ class Table:
 
     @property
     def show_paper(self) -> bool:
-        """Whether the paper's values may stand beside ours; never beside synthetic data."""
+        """Whether the paper's values may be shown beside ours; never beside synthetic data."""
         return self.plan.report is not None and not self.plan.synthetic
 
     def label(self, row: str) -> str:
-        """What a row is called in print."""
+        """The label of a row."""
         return self.study.all_rows[row].label or row
 
     def column_label(self, column: str) -> str:
-        """What a column is called in print."""
+        """The label of a column."""
         return self.study.columns[column].label or column
 
     def layout(self, style: TableStyle = DEFAULT) -> Layout:
@@ -173,7 +173,7 @@ class _Cells:
         return Line(self.table.label(row), kind, tuple(cells), ticks)
 
     def reported(self, other: Reported) -> Line:
-        """Another method's row: its numbers stand in the columns of what was measured."""
+        """The row of another method: its numbers are in the columns of measured values."""
         cells = []
         for column, about in self.table.study.columns.items():
             value = other.values.get(column)

@@ -290,7 +290,7 @@ def test_coordinates_are_those_that_the_encoders_see(dataset: SkeletonDataset) -
 
 
 def test_a_reference_keeps_its_own_settings_under_set(dataset: SkeletonDataset) -> None:
-    """A ``--set`` of the same key changes the rows, and what the reference leaves open."""
+    """A ``--set`` changes the rows, and only those settings of a reference that it leaves open."""
     changes = {"linear": {"weight_decay": 0.5, "test_ratio": 0.7}}
     plan = plan_of(dataset, named_study("augmentations"), overrides=changes)
     for cell in plan.cells:

@@ -1,4 +1,4 @@
-"""Rows from a design or a grid: which, how they are called, what they set, and what is refused."""
+"""Rows from a design or a grid: their names, their settings, and errors in a file."""
 
 from __future__ import annotations
 
@@ -225,7 +225,7 @@ def of(kind: str, **more: Any) -> dict[str, Any]:
         ),
         ({"rows": {"a": {"grid": {"pretrain.epochs": 3}}}}, "'pretrain.epochs' needs a list of va"),
         ({"rows": {"a": {"grid": []}}}, "grid: give settings, each with a list of values"),
-        ({"rows": {"a": {"levels": {"b": "c"}}}}, "none: the study has no design"),
+        ({"rows": {"a": {"levels": {"b": "c"}}}}, "levels: the study has no design"),
         ({**of("grid"), "rows": {"moco/img": {}}}, "row 'moco/img' exists already"),
         ({"design": 3}, "design: give a mapping"),
     ],

@@ -1,4 +1,4 @@
-"""Fractions of all combinations: balanced, orthogonal as far as can be, and always the same."""
+"""Fractions of all combinations: balanced, as orthogonal as possible, and reproducible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ablation.designs.matrix import aliases_of, columns_of, contrasts
 
 
 def resolution(signs: np.ndarray) -> int:
-    """The shortest product of columns that is constant, by trying all of them."""
+    """The length of the shortest constant product of columns, by trying all of them."""
     for length in range(1, signs.shape[1] + 1):
         for columns in itertools.combinations(range(signs.shape[1]), length):
             if abs(signs[:, columns].prod(axis=1).sum()) == len(signs):

@@ -1,4 +1,4 @@
-"""A parser of the format gives back the text that went through its door."""
+"""A parser of the format gives back the text that was escaped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PROPERTY = settings(deadline=None)
 ANY = st.text(st.characters(exclude_categories=())) | st.text(
     st.sampled_from("ab1 .)#*_-+=~`[]<>()!|\\&;$:\"'/\n\t\x1b"), max_size=12
 )
-"""Lone surrogates too; and what is mostly markup."""
+"""Any text with lone surrogates, and texts that are mostly markup."""
 NASTY = [
     "<b>&amp;</b>",
     "`a` *b* __c__ ~~d~~",

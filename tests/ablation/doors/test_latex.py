@@ -1,4 +1,4 @@
-"""Any text compiles, in each engine and without a package, and can be read back."""
+"""Any text compiles in each engine without a package, and can be read back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skelcon.printable import printable
 
 ASCII = st.text(st.characters(max_codepoint=0x7E, min_codepoint=0x20))
 LETTERS = "àéîõüÿçşğőřůÅŚŽñİǔḍḇ"
-"""Of which each is a letter and an accent that every font has."""
+"""Letters with an accent that every font has."""
 PROPERTY = settings(deadline=None)
 ANY = (
     st.text(st.characters(exclude_categories=()))
@@ -32,7 +32,7 @@ TOKEN = re.compile("|".join(sorted(map(re.escape, MACRO), key=len, reverse=True)
 
 
 def read_back(latex: str) -> str:
-    """What :func:`to_latex` was given, of ASCII, ``LETTERS`` and some signs."""
+    """The text that :func:`to_latex` was given, for ASCII, ``LETTERS`` and some signs."""
     found, at = "", 0
     while at < len(latex):
         sign = TOKEN.match(latex, at)
@@ -94,7 +94,7 @@ def test_a_label_has_no_special_characters_of_latex() -> None:
 
 
 def texts(count: int) -> list[str]:
-    """All that the tables name, and ``count`` texts by chance, of all planes; the same always."""
+    """All characters of the tables, and ``count`` random texts of all planes; always the same."""
     draw = random.Random(0)
     runs = ["--set", "[x]", "[/x]", "*", "(a)", "\\\\", "&", "#1", "%", "$", "``", "?`", "~^", '"a']
     runs += [*SIGNS, *IN_SOME_FONTS, *LETTERS, "ą", "Ę", "ά", "ế", "ǘ", "e\u0301\u0302"]
@@ -147,7 +147,7 @@ def _has(file: str) -> bool:
 
 
 def test_an_options_name_is_printed_with_its_dashes(tmp_path: Path) -> None:
-    """lualatex makes a dash of ``-{}-``; what is printed is asked of the page itself."""
+    """lualatex makes a dash of ``-{}-``; the text is read from the typeset page."""
     for program in ("lualatex", "pdftotext"):
         if shutil.which(program) is None:
             pytest.skip(f"{program} is not installed")

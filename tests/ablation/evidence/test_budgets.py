@@ -1,4 +1,4 @@
-"""A table compares equal numbers of steps, or it says that it does not compare."""
+"""Rows are compared if they have equal numbers of steps; otherwise a note says so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from skelcon.presets import preset_tree, resolve_with_preset
 
 
 def budget_note(plan: Plan, results: Path) -> str:
-    """The note that rows are not compared, or nothing, with results in the paper's order."""
+    """The note that rows are not compared, if any, for results in the paper's order."""
     store = Store(results)
     for cell in plan.cells:
         if cell.unit is not None and not store.is_done(cell.unit.key):
@@ -40,7 +40,7 @@ def study(study_file: Path) -> Study:
 
 
 def changed(study: Study, row: str, **settings: Any) -> Study:
-    """``study`` with further settings in a row, instead of those of all cells."""
+    """``study`` with further settings in a row."""
     values = {key.replace("__", "."): value for key, value in settings.items()}
     base = {key: value for key, value in study.base.items() if key not in values}
     others = {

@@ -1,4 +1,4 @@
-"""What a design's table tells of its factors: effects, their files, sentence and figure."""
+"""The effects of a design's factors: numbers, files, sentence and figure."""
 
 from __future__ import annotations
 
@@ -284,7 +284,7 @@ PAIRS = {
 
 
 def finish_as(plan: Plan, store: Store, value: Callable[[Mapping[str, str]], float]) -> Table:
-    """Of each design row and seed ``value`` and a little noise; nothing of references."""
+    """Finish each row of the design with ``value`` and a little noise, but no references."""
     draws = np.random.default_rng(0)
     for cell in plan.cells:
         if (

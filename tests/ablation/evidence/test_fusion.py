@@ -1,4 +1,4 @@
-"""Late fusion: cells whose classes are those of added scores, and all that tables say of them."""
+"""Late fusion: cells that add up class scores, and their tables, files and explanations."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ NEAREST = "  nearest: {coordinates: true, task: retrieval}\n"
 
 @pytest.fixture
 def study(study_file: Path, tmp_path: Path) -> Study:
-    """The tiny study with two fusions, the first of them before what it fuses."""
+    """The tiny study with two fusions; the first comes before the columns that it fuses."""
     head, columns = study_file.read_text().split("columns:\n")
     columns, paper = columns.split("paper:")
     first, second = COLUMNS.strip("\n").split("\n")
@@ -55,14 +55,14 @@ def plan_of(study: Study, data: SkeletonDataset, **changes: Any) -> Plan:
 
 
 def logits_of(unit: EvaluateUnit, clips: int, subsets: int) -> NDArray[np.float64]:
-    """(subsets, clips, classes) of a unit, whatever it is."""
+    """(subsets, clips, classes) probabilities of a unit, the same in each call."""
     return np.random.default_rng(int(unit.key[:8], 16)).normal(size=(subsets, clips, CLASSES))
 
 
 def finish(
     plan: Plan, store: Store, *, subsets: int = 1, skip: Sequence[str] = (), old: str = ""
 ) -> dict[str, NDArray[np.float64]]:
-    """Write what all evaluations would leave, but for the keys to ``skip``; their probabilities."""
+    """Write the files of all evaluations but ``skip``, and return their probabilities."""
     found = {}
     for unit in plan.units.values():
         if not isinstance(unit, EvaluateUnit) or unit.key in skip:
@@ -91,7 +91,7 @@ def finish(
 def expected(
     plan: Plan, found: dict[str, NDArray[np.float64]], row: str, column: str, seed: int
 ) -> NDArray[np.int64]:
-    """(subsets, N) of each tested clip of a seed, fold after fold: the fused classes."""
+    """(subsets, N) the fused classes of the tested clips of a seed, fold after fold."""
     parts = []
     for fold in sorted({cell.fold or 0 for cell in plan.cells}):
         total: Any = 0
@@ -201,7 +201,7 @@ def test_evaluations_of_different_clips_are_not_fused(
 def test_a_fusion_is_in_pages_figures_and_explanations(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """From the results alone: the table, its cells, explain and figures; it runs nothing itself."""
+    """Table, cells, explanation and figures are made from the results alone."""
     results = tmp_path / "results"
     store, plan = Store(results), plan_of(study, dataset)
     plain = study.with_columns({n: c for n, c in study.columns.items() if not c.fuse})
@@ -250,7 +250,7 @@ def test_a_fusion_is_in_pages_figures_and_explanations(
         ("{fuse: [img, seq], weights: [1]}", "weights: give one for each of 2 columns"),
         ("{fuse: [img, seq], weights: [1, 0]}", "greater than 0"),
         ("{fuse: [img, seq], set: {linear.epochs: 2}}", "it cannot set 'set'"),
-        ("{of: both, metric: parameters}", "no column 'both' to show more of"),
+        ("{of: both, metric: parameters}", "of: no column 'both' with evaluations"),
     ],
 )
 def test_mistakes_are_errors_of_one_line(

@@ -174,7 +174,7 @@ def test_unfinished_results_have_figures_or_reasons(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With half of the units, then with none, each figure is drawn or says why it is not."""
+    """With half of the units, then with none, each figure is drawn or has a reason."""
     results = tmp_path / "results"
     shutil.copytree(golden / "results", results)
     units = sorted((results / "units").iterdir())

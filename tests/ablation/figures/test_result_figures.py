@@ -1,4 +1,4 @@
-"""Each figure of results on small frames: what is drawn is read back from its axes."""
+"""Each figure of results on small frames, checked by what its axes contain."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ from ablation.figures import (
     ranks,
     retrieval,
     settings,
-    significance,
     tradeoff,
     training,
     tsne,
@@ -79,7 +78,7 @@ def curve_frame() -> pd.DataFrame:
 
 
 def block_frame(rows: list[str] = LONG, blocks: int = 20) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The last row is best, each is clearly worse than the next, but 0 and 1 are alike."""
+    """The last row is best, and each is clearly worse than the next; 0 and 1 are equal."""
     rng = np.random.default_rng(0)
     level = np.arange(len(rows), dtype=float)
     level[1] = level[0]
@@ -351,13 +350,13 @@ def test_rows_differ_by_their_paired_difference_after_a_correction() -> None:
         (row, "img"): dict(enumerate((mean + noise[number]).tolist()))
         for number, (row, mean) in enumerate(means.items())
     }
-    found = significance.significant_pairs(
+    found = ranks.significant_pairs(
         Evidence(values | {("e", "img"): {0: 0.1}}), "img", list("abcde")
     )
     assert found.loc["c", ["a", "b", "d"]].all()
     assert not found.loc["a", ["a", "b", "e"]].any()  # itself, alike, and a single seed
     assert (found == found.T).all(axis=None)
-    alone = significance.significant_pairs(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
+    alone = ranks.significant_pairs(Evidence(values), "img", ["a", "d"]).loc["a", "d"]
     p = difference_of([*values["a", "img"].values()], [*values["d", "img"].values()]).p
     assert p is not None
     assert alone == (p < 0.05)

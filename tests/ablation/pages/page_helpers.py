@@ -1,4 +1,4 @@
-"""Results whose units are made up, with labels that nobody should choose; and pages read back."""
+"""Fake results with awkward labels, and a parser that reads a page."""
 
 from __future__ import annotations
 
@@ -107,5 +107,5 @@ class Reader(HTMLParser):
                 self.cells[-1] += data
 
     def values(self, attribute: str) -> list[str]:
-        """What all elements have of an attribute."""
+        """The values of an attribute in all elements that have it."""
         return [own[attribute] for _, own in self.elements if attribute in own]

@@ -1,4 +1,4 @@
-"""The page in a browser: that it works, asks for nothing, and can be used by all."""
+"""The page in a browser: it works, makes no requests, and is accessible."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ LOW_CONTRAST = """
   return bad;
 })()
 """
-"""Shown text whose contrast is below that of WCAG 2, level AA (success criterion 1.4.3)."""
+"""Visible text with a lower contrast than WCAG 2, level AA (success criterion 1.4.3)."""
 NAMELESS = """
 [...document.querySelectorAll("button, a, summary, img, [role=region], [role=dialog], nav")]
   .filter((each) => each.checkVisibility())

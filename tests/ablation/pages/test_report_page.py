@@ -1,4 +1,4 @@
-"""``skelcon-ablate report``: what is on the page, read back as a program reads HTML."""
+"""``skelcon-ablate report``: the contents of the page, read by an HTML parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two results directories side by side: paired where they can be, and what differs is named."""
+"""Two results directories side by side: paired differences, and the facts that differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from skelcon.errors import UserError
 
 @pytest.fixture
 def make(study_file: Path, tmp_path: Path) -> Callable[..., Plan]:
-    """Finish the small study in a results directory, with these chances of a hit."""
+    """Finish the small study in a results directory, with these chances of a correct clip."""
 
     def of(
         where: str,

@@ -1,4 +1,4 @@
-"""How a number came about: its units, who set what, and a command that plans the same units."""
+"""How a number was computed: units, sources of settings, and a command with the same units."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A study's plan from its results directory, after a merge as well, without the data."""
+"""A study's plan from its results directory without the data, also after a merge."""
 
 from __future__ import annotations
 

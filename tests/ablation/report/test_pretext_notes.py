@@ -1,4 +1,4 @@
-"""What a table's notes say of the pre-trainings behind a column, rule by rule."""
+"""Notes on the pre-trainings behind a column, rule by rule."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def curve(row: str = "none", steps: int = 180, **changes: Any) -> Curve:
 
 
 def verdict(**changes: Any) -> str:
-    """What is said after the figures."""
+    """The verdicts, which follow the metrics in a note."""
     return describe([curve(**changes)]).partition(". ")[2]
 
 
@@ -96,7 +96,7 @@ def test_still_improving_if_the_last_tenth_is_3_percent_below_the_one_before() -
     ids=str,
 )
 def test_collapsed(last: dict[str, float], collapsed: bool) -> None:
-    """And then not hardly learned as well."""
+    """A collapsed pre-training is not called hardly learned, too."""
     expected = "The features have collapsed: a lower learning rate, or a norm in the encoder."
     assert verdict(**last, top1=0.01).startswith(
         expected if collapsed else "The pretext was hardly"
@@ -186,7 +186,7 @@ def test_a_table_has_a_line_for_each_column_with_finished_pretrainings(
 
 
 def test_columns_of_the_same_pretrainings_share_a_line(plan: Plan, tmp_path: Path) -> None:
-    """And a column of parameters has none."""
+    """A column of parameters has no line."""
     seq = plan.study.columns["seq"]
     columns = {
         "low": seq.model_copy(update={"label": "10 %", "set": seq.set | {"linear.lr": 0.1}}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,7 @@ def test_other_data_and_changed_rows_are_different_questions(
 def test_sections_of_a_preset_that_no_cell_uses_do_not_change_the_question(
     study: Study, dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """As in a results directory of a version without them."""
+    """The earlier question was written by a version without these sections."""
 
     def before(plan: Plan, *paths: str) -> dict[str, Any]:
         values = copy.deepcopy(asked(plan))
@@ -160,3 +161,15 @@ def test_a_merge_adds_up_the_same_question_and_keeps_others_separate(
     assert load_plan(into, "tiny").preset.name == "small"
     (apart,) = into.glob("tiny-*")
     assert load_plan(into, apart.name).preset.name == "paper"
+
+
+def test_a_merge_completes_a_header_that_was_copied_in_part(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path
+) -> None:
+    plan, into, source = plan_of(study, dataset), tmp_path / "into", tmp_path / "source"
+    save_plan(plan, source, source / "tiny")
+    part = Path("data") / dataset.fingerprint / "index.npz"
+    (into / part).parent.mkdir(parents=True)
+    shutil.copyfile(source / part, into / part)
+    merge_studies(into, source)
+    assert load_plan(into, "tiny").units.keys() == plan.units.keys()

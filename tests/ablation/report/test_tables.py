@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation.plan import Plan, make_plan
@@ -116,6 +116,7 @@ def test_every_missing_cell_says_why(table: Table) -> None:
     assert any("not run yet" in note for note in table.notes)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
 def test_rank_correlation_is_spearmans(pairs: list[tuple[int, int]]) -> None:
     line = [Entry(mean=float(a), spread=None, n=1, paper=float(b)) for a, b in pairs]
@@ -267,7 +268,7 @@ RESULT = {"top1": 0.5, "nn_top1": 0.25, "top1_train": 0.75, "weight_decay": 0.1,
 
 @pytest.fixture
 def finished(dataset: SkeletonDataset, study_file: Path, tmp_path: Path) -> tuple[Plan, Store]:
-    """All is done, with a reference of coordinates by retrieval."""
+    """All units are done, with a reference of coordinates by retrieval."""
     study = load_study(study_file)
     nearest = Row(label="nearest", coordinates=True, task="retrieval")
     references = {**study.references, "nearest": nearest}
@@ -336,7 +337,7 @@ def test_a_reference_without_the_metric_has_a_reason(finished: tuple[Plan, Store
 def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """As the paper has it, which gives its own; several seeds do not change what it is of."""
+    """As in the paper; with several seeds it is over the subsets, too."""
     study = named_study("semi-supervised").only(("scratch",))
     plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
     store, deviations = Store(tmp_path), (0.03, 0.05)

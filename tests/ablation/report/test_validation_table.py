@@ -20,7 +20,7 @@ from skelcon.data import SkeletonDataset, split
 
 SEEDS = (0, 1)
 FOLDS = 3
-"""Of four subjects: the folds have 18, 9 and 9 clips."""
+"""Folds of four subjects, with 18, 9 and 9 clips."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def plan(eight: SkeletonDataset, study_file: Path) -> Plan:
 
 
 def hits_of(row: str, column: str, seed: int, dataset: SkeletonDataset) -> NDArray[np.bool_]:
-    """(N,) which clips are right: in IMG one row is better in all subjects, in SEQ only in one."""
+    """(N,) correct clips: in IMG one row is better in all subjects, in SEQ only in one."""
     subject = dataset.columns["subject"]
     take = np.array([(subject[:clip] == subject[clip]).sum() for clip in range(len(dataset))])
     hits = (take + seed) % 3 > 0
@@ -41,7 +41,7 @@ def hits_of(row: str, column: str, seed: int, dataset: SkeletonDataset) -> NDArr
 
 
 def finish(plan: Plan, store: Store, *, predictions: bool = True) -> None:
-    """Write what all evaluations would leave."""
+    """Write the files of all evaluations."""
     dataset = plan.dataset
     for cell in plan.cells:
         unit = cell.unit

@@ -1,4 +1,4 @@
-"""Made-up evaluations whose truth is known: seeds, groups and clips are sources of variance."""
+"""Simulated evaluations with a known truth: seeds, groups and clips are sources of variance."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TRUTH = 0.7
 
 @dataclass(frozen=True)
 class World:
-    """Standard deviations, in accuracy, of what an accuracy depends on."""
+    """Standard deviations of the sources of variance of an accuracy."""
 
     name: str
     seeds: int
@@ -25,14 +25,14 @@ class World:
     of_groups: float
     of_clips: float
     of_both: float
-    """What a group gains or loses with one seed only."""
+    """The interaction of group and seed."""
     clips: int = 430
 
     def __str__(self) -> str:
         return f"{self.name}, {self.seeds} seeds, {self.groups} groups"
 
     def tables(self, number: int) -> Iterator[tuple[NDArray[np.float64], NDArray[np.int64]]]:
-        """Hits (n, N) and groups (N,); groups differ in size, hits are drawn by their chances."""
+        """Hits (n, N) and groups (N,); groups differ in size, and hits are drawn at random."""
         draws = np.random.default_rng(0)
         for _ in range(number):
             shares = draws.dirichlet(np.full(self.groups, 20.0))
@@ -62,18 +62,18 @@ WORLDS = [
 
 
 class Coverage(NamedTuple):
-    """Shares of the tables."""
+    """Shares of the simulated tables."""
 
     interval: float
-    """Whose 95 % interval holds the truth."""
+    """Tables whose 95 % interval holds the truth."""
     false_positives: float
-    """Of which p is below 5 % against the truth."""
+    """Tables with p below 5 % for the test against the truth."""
     false_positives_far_out: float
-    """The same at 1 %, where corrections for several comparisons look."""
+    """The same at 1 %, as after a correction for several comparisons."""
 
 
 def coverage(world: World, tables: int) -> Coverage:
-    """How the intervals and p values do in a world."""
+    """The coverage of intervals and the false positives of tests in a world."""
     held, low, lower = [], [], []
     for hits, groups in world.tables(tables):
         # Against the truth: as the difference of a row to one that never errs about it.

@@ -1,4 +1,4 @@
-"""Intervals over seeds, groups and clips: against plain loops, and what they hold in simulation."""
+"""Intervals over seeds, groups and clips: against plain loops, and their simulated coverage."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statistics_helpers import WORLDS, World, coverage
@@ -17,7 +17,7 @@ HIT = st.sampled_from([0.0, 0.5, 1.0])
 
 
 def by_hand(rows: list[list[float]], groups: list[int]) -> tuple[float, float, float]:
-    """Mean, and the parts of its variance from seeds and groups, as sums over the definition."""
+    """Mean, and the parts of its variance from seeds and groups, by loops."""
     n, clips, names = len(rows), len(rows[0]), sorted(set(groups))
     mean = math.fsum(map(math.fsum, rows)) / (n * clips)
     of_seeds = 0.0
@@ -32,6 +32,7 @@ def by_hand(rows: list[list[float]], groups: list[int]) -> tuple[float, float, f
     return mean, of_seeds, of_groups * len(names) / (len(names) - 1) / clips**2
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_an_estimate_is_that_of_plain_loops(data: st.DataObject) -> None:
     clips = data.draw(st.integers(2, 8))
@@ -55,7 +56,7 @@ def test_seeds_alone_give_the_interval_of_a_t_test() -> None:
 
 
 def test_groups_alone_give_the_interval_of_a_t_test_over_them() -> None:
-    """One seed, groups of equal size: what is known is the test sample's error."""
+    """One seed, groups of equal size: only the error of the test sample is known."""
     hits = np.random.default_rng(0).random((1, 60)) < 0.6
     groups = np.arange(60) % 5
     shares = [hits[0, groups == name].mean() for name in range(5)]
@@ -70,7 +71,7 @@ def test_groups_alone_give_the_interval_of_a_t_test_over_them() -> None:
 
 
 def test_interval_and_p_have_their_degrees_of_freedom() -> None:
-    """By the formula of Satterthwaite written out; of p halfway to those of three seeds."""
+    """By Satterthwaite's formula; for p the harmonic mean with those of three seeds."""
     found = Estimate(0.08, seeds=3, groups=9, of_seeds=3e-4, of_groups=5e-4)
     error = math.sqrt(8e-4)
     freedom = 8e-4**2 / (3e-4**2 / 2 + 5e-4**2 / 8)
@@ -105,7 +106,7 @@ def test_different_numbers_of_seeds_cannot_be_paired() -> None:
 
 @pytest.mark.parametrize("world", WORLDS, ids=str)
 def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world: World) -> None:
-    """1000 made-up tables of each kind; the long run is `tests/benchmarks/coverage.py`.
+    """1000 simulated tables of each kind; `tests/benchmarks/coverage.py` has many more.
 
     By chance alone a share of 1000 is off by 0.7 points (one standard error); in the long run p is
     below 5 % in at most 5 % of the tables.
@@ -116,6 +117,7 @@ def test_intervals_hold_the_truth_and_chance_is_rarely_called_a_difference(world
     assert found.false_positives_far_out <= 0.014
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(2, 6))
 def test_an_unpaired_p_value_is_never_below_that_of_a_welch_test(n: int, m: int) -> None:
     draws = np.random.default_rng(n * 10 + m)

@@ -53,7 +53,7 @@ def test_an_effect_of_a_balanced_design_is_a_difference_of_means(
 
 
 def test_an_incomplete_design_has_the_estimates_and_errors_of_the_mixed_model() -> None:
-    """A random effect of each run, the seeds as blocks; where its variance is not zero."""
+    """A random effect of each run, the seeds as blocks; with a variance above zero."""
     runs, draws = chosen(LEVELS, 14), np.random.default_rng(5)
     values = draws.normal(0, 1, (14, 3)) + draws.normal(0, 2, (14, 1)) + [0, 3, -1]
     fit = fit_of(values, model_of(runs))

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablation.statistics import paired_difference, standard_error
@@ -16,7 +16,7 @@ CLIPS = st.lists(st.tuples(SHARES, SHARES, st.integers(1, 4)), min_size=2, max_s
 
 
 def by_hand(values: list[float], groups: list[int]) -> float:
-    """The larger of the two errors of a mean, as a sum over clips and one over groups."""
+    """The larger of the two standard errors of a mean, by loops over clips and groups."""
     n = len(values)
     mean = math.fsum(values) / n
     of_clips = math.fsum((value - mean) ** 2 for value in values) / (n * (n - 1))
@@ -28,6 +28,7 @@ def by_hand(values: list[float], groups: list[int]) -> float:
     return math.sqrt(max(of_clips, of_groups))
 
 
+@settings(deadline=None)
 @given(CLIPS)
 def test_errors_are_those_of_plain_loops(clips: list[tuple[float, float, int]]) -> None:
     first, second, groups = map(list, zip(*clips, strict=True))
@@ -48,7 +49,7 @@ def test_clips_of_a_group_of_their_own_have_the_binomial_error() -> None:
 
 
 def test_fully_correlated_clips_count_as_their_groups() -> None:
-    """Two of four groups right altogether: as four clips."""
+    """Two of four groups entirely correct: the error of four clips."""
     hits, groups = np.repeat([0, 1, 0, 1], 50), np.repeat([3, 1, 4, 2], 50)
     assert standard_error(hits, groups) == pytest.approx(math.sqrt(0.25 / 3))
 
