@@ -60,13 +60,13 @@ def test_one_command_imports_them(run: Run, raw: Path):
 
 
 def test_without_a_split_the_choices_are_printed(run: Run, raw: Path, here: Path):
-    code, _, told = run("import", raw, "out", *OWN)
+    code, _, message = run("import", raw, "out", *OWN)
     assert code == 2
-    assert "--split group:subject  4 / 2 clips train / test" in told
+    assert "--split group:subject  4 / 2 clips train / test" in message
     assert not (here / "out").exists()
 
 
-def test_a_dry_run_tells_draws_and_imports_nothing(run: Run, raw: Path, here: Path):
+def test_a_dry_run_prints_draws_and_imports_nothing(run: Run, raw: Path, here: Path):
     np.savetxt(raw / "a01_s04_e01.txt", np.zeros((40, 4)))
     code, printed, _ = run("import", raw, "out", *OWN, "--dry-run")
     assert code == 0
@@ -117,7 +117,7 @@ def test_options_win_over_a_description(run: Run, raw: Path, here: Path):
     assert SkeletonDataset.open("out").layout == LAYOUTS["msr-action3d"]
 
 
-def test_missing_joints_are_told_and_counted(run: Run, raw: Path):
+def test_missing_joints_are_reported_and_counted(run: Run, raw: Path):
     file = raw / "a01_s01_e01.txt"
     values = np.loadtxt(file)
     values[25] = values[47] = 0
@@ -147,11 +147,11 @@ def test_missing_joints_are_told_and_counted(run: Run, raw: Path):
 def test_mistakes_end_with_2_and_one_line(
     run: Run, raw: Path, options: tuple[str, ...], named: tuple[str, ...]
 ):
-    code, _, told = run("import", raw, "out", *options)
+    code, _, message = run("import", raw, "out", *options)
     assert code == 2
-    assert told.count("\n") == 1
+    assert message.count("\n") == 1
     for what in named:
-        assert what in told
+        assert what in message
 
 
 def test_a_dry_run_without_a_good_clip_ends_with_1(run: Run, raw: Path, here: Path):
