@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
-from ablation.costs.history import Hardware, Rate, encoders_of, probe_key
+from ablation.costs.history import Rate
 from ablation.costs.model import CostModel
+from ablation.costs.traits import Hardware, encoders_of, probe_key
 from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
