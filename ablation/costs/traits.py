@@ -99,10 +99,9 @@ class Traits(NamedTuple):
         seen_as = unit.side.to_json().get("as")
         scales = unit.task.scales if isinstance(unit, EvaluateUnit) else ("epochs", "share")
         cost = {name: value for name, value in options.items() if name not in scales}
-        precision = options.get("batch"), options.get("precision")
         return cls(
             whole=_text(task, seen_as, encoders, cost),
-            encoders=_text(task, seen_as, encoders, *precision),
+            encoders=_text(task, seen_as, encoders, options.get("batch"), options.get("precision")),
             representations=_text(task, unit.representations),
             task=task,
         )
