@@ -1,17 +1,14 @@
 """``skelcon data import`` of own recordings, as their owner types it."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_commands import Run
 from PIL import Image
 
-from skelcon.cli.program import main
 from skelcon.data import LAYOUTS, SkeletonDataset
 
-Run = Callable[..., tuple[int, str, str]]
 STANDING = np.array([[0.1 * (v % 3), 1.7 - v * 0.08, 2.5] for v in range(20)])
 OWN = (
     *("--layout", "msr-action3d", "--files", "a{label}_s{subject}_e{take}.txt"),
@@ -24,17 +21,6 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["skelcon", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return (int(caught.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

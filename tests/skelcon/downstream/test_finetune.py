@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from adam_reference import adam_in_float64
 from torch import Tensor, nn
 
 from skelcon import augment
@@ -16,7 +15,6 @@ from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.downstream import FinetuneConfig, Finetuning, Inputs, labelled_subset
 from skelcon.encoders import BiGRUConfig, Encoder, EncodersConfig, HCNConfig, Representation
 
-PROPERTY = settings(max_examples=60, deadline=None, derandomize=True)
 FRAMES, CLASSES = 16, 4
 SMALL = EncodersConfig(
     img=HCNConfig(channels=2, cooccurrence=16, dropout=0.5, batch_norm=True),
@@ -109,38 +107,6 @@ def assert_same_bits(one: Finetuning, other: Finetuning) -> None:
 
 
 # -- what is computed ---------------------------------------------------------------------
-
-
-def adam_in_float64(
-    inputs: np.ndarray, labels: np.ndarray, weights: list[np.ndarray], config: FinetuneConfig
-) -> tuple[list[np.ndarray], list[float], float]:
-    """Softmax regression behind a linear map, both trained by Adam on all clips at once."""
-    first = [np.zeros_like(w) for w in weights]
-    second = [np.zeros_like(w) for w in weights]
-    losses, hits = [], 0.0
-    for epoch in range(config.epochs):
-        lr = config.lr * 0.1 ** sum(epoch >= at for at in config.milestones)
-        A, a, W, b = weights
-        features = inputs @ A.T + a
-        logits = features @ W.T + b
-        hits = float((logits.argmax(axis=1) == labels).mean())
-        share = np.exp(logits - logits.max(axis=1, keepdims=True))
-        share /= share.sum(axis=1, keepdims=True)
-        losses.append(float(-np.log(share[np.arange(len(labels)), labels]).mean()))
-        share[np.arange(len(labels)), labels] -= 1
-        share /= len(labels)
-        back = share @ W
-        slopes = [back.T @ inputs, back.sum(axis=0), share.T @ features, share.sum(axis=0)]
-        new = []
-        for i, (weight, bare) in enumerate(zip(weights, slopes, strict=True)):
-            slope = bare + config.weight_decay * weight
-            first[i] = 0.9 * first[i] + 0.1 * slope
-            second[i] = 0.999 * second[i] + 0.001 * slope**2
-            mean = first[i] / (1 - 0.9 ** (epoch + 1))
-            square = second[i] / (1 - 0.999 ** (epoch + 1))
-            new.append(weight - lr * mean / (np.sqrt(square) + 1e-8))
-        weights = new
-    return weights, losses, hits
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
@@ -262,39 +228,6 @@ def test_the_subset_depends_on_seed_and_number_alone(
     labels = small_bank.labels[TRAIN]
     for number, subset in enumerate(first):
         assert subset == set(TRAIN[labelled_subset(labels, 0.5, 0, number)].tolist())
-
-
-@PROPERTY
-@given(
-    labels=st.lists(st.integers(0, 6), min_size=1, max_size=80),
-    shares=st.tuples(st.floats(0.001, 1.0), st.floats(0.001, 1.0)),
-    seed=st.integers(0, 2**31),
-    number=st.integers(0, 9),
-)
-def test_a_subset_is_balanced_reproducible_and_nested(
-    labels: list[int], shares: tuple[float, float], seed: int, number: int
-):
-    classes = torch.tensor(labels)
-    small, large = (labelled_subset(classes, share, seed, number) for share in sorted(shares))
-    for share, subset in zip(sorted(shares), (small, large), strict=True):
-        assert subset.tolist() == sorted(set(subset.tolist()))
-        for label in set(labels):
-            kept = int((classes[subset] == label).sum())
-            assert kept == max(1, round(share * labels.count(label)))
-        torch.rand(3)  # whatever the state of the global generator
-        assert torch.equal(subset, labelled_subset(classes, share, seed, number))
-    assert set(small.tolist()) <= set(large.tolist())
-    assert labelled_subset(classes, 1.0, seed, number).tolist() == list(range(len(labels)))
-
-
-def test_every_clip_of_a_class_is_as_likely():
-    labels = torch.tensor([0] * 10 + [1] * 4)
-    draws = [labelled_subset(labels, 0.25, 0, number) for number in range(2000)]
-    counts = torch.bincount(torch.cat(draws), minlength=14)
-    assert counts.sum() == 2000 * 3
-    expected = torch.tensor([2000 * 2 / 10] * 10 + [2000 / 4] * 4)
-    # About five standard deviations of a binomial.
-    assert ((counts - expected).abs() < 5 * expected.sqrt()).all()
 
 
 def test_the_test_side_has_no_influence(small_bank: ClipBank, small_layout: SkeletonLayout):
