@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ablation.cli.options import StudyDataOptions, StudyOptions, parse_settings
+from ablation.cli.options import StudyDataOptions, StudyOptions
+from ablation.cli.parsing import parse_settings
 from ablation.cli.request import plan_study
 from ablation.store import Store
 from ablation.study import load_study
