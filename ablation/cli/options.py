@@ -70,7 +70,7 @@ class DataOptions:
         None,
         PROTOCOL,
         metavar="NAME",
-        show_default="the pre-training's, or the first that the data has",
+        show_default="the first that the data has; for evaluate, the pre-training's",
     )
 
 
