@@ -105,8 +105,10 @@ def run(
         UserError: for a user's mistake, as on the command line.
         KeyboardInterrupt: after Ctrl-C; what has been trained is kept, and the same call resumes.
     """
-    from ablation.cli.options import OutputOptions, PlanOptions, ResourceOptions, parse_name
+    from ablation.cli.options import PlanOptions, ResourceOptions
+    from ablation.cli.parsing import parse_name
     from ablation.cli.request import RequestOptions, StudyRequest
+    from ablation.cli.table_options import OutputOptions
 
     called = None if name is None else parse_name(name)
     asked = RequestOptions(
@@ -186,7 +188,7 @@ def _path(data: Location | SkeletonDataset | None) -> Path | None:
 
 
 def _seeds(seeds: int | Iterable[int]) -> tuple[int, ...]:
-    from ablation.cli.options import parse_seeds
+    from ablation.cli.parsing import parse_seeds
 
     if isinstance(seeds, int):
         return parse_seeds(str(seeds))

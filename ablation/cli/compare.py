@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from ablation.catalogue import known_studies
-from ablation.cli.options import JsonOption, completes
+from ablation.cli.options import JsonOption
+from ablation.cli.parsing import completes
 from skelcon.cli.terminal import PlainConsole, line, say, styled
 
 if TYPE_CHECKING:

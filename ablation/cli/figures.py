@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from ablation.cli.options import FORMATS, ResultsOption, TableArgument, parse_names
+from ablation.cli.options import FORMATS, ResultsOption, TableArgument
+from ablation.cli.parsing import parse_names
 from ablation.cli.studies import table_name
 from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.opening import open_data

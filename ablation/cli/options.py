@@ -7,19 +7,17 @@ study, such as a protocol or a row, are checked later.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ablation.catalogue import known_studies
-from ablation.report.style import Notes, Reference, TableStyle
+from ablation.cli.parsing import completes, parse_names, parse_seeds, parse_settings
 from skelcon.cli.flatten import group, option
 from skelcon.cli.options import PLUGIN, PROTOCOLS, DataOption
 from skelcon.config import Json
-from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
@@ -33,53 +31,6 @@ FORMATS = "The formats of the files."
 PROTOCOL = f"Who trains and who tests: {PROTOCOLS}; or an alias, such as cross_subject or CV."
 EvaluateOn = Literal["test", "validation"]
 Keep = Literal["none", "last", "all"]
-
-
-# -- parsers ----------------------------------------------------------------------------------
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """``3`` -> (0, 1, 2); ``0,5,7`` -> (0, 5, 7); ``5,`` -> (5,); else ``UserError``."""
-    parts = [part.strip() for part in text.removesuffix(",").split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise UserError(f"--seeds {text}: give a number of seeds, or a list such as 0,5,7")
-    numbers = [int(part) for part in parts]
-    if "," not in text:
-        if numbers[0] < 1:
-            raise UserError(f"--seeds {text}: at least one seed is needed")
-        return tuple(range(numbers[0]))
-    for number in numbers:
-        if numbers.count(number) > 1:
-            raise UserError(f"--seeds {text}: duplicate seed {number}")
-    return tuple(numbers)
-
-
-def parse_settings(texts: Sequence[str]) -> Json:
-    """``["a.b=1"]`` -> ``{"a": {"b": 1}}``."""
-    from skelcon.settings import merge, parse_assignment
-
-    settings: Json = {}
-    merge(settings, dict(parse_assignment(text) for text in texts))
-    return settings
-
-
-def parse_name(text: str) -> str:
-    """``text``, if it can be the name of a table's directory; else ``UserError``."""
-    from ablation.study import RESERVED
-
-    if not text or text.startswith(".") or text in RESERVED or {"/", "\\"} & {*text}:
-        raise UserError(f"--name {text}: give a name for the table, such as mine-1")
-    return text
-
-
-def parse_names(text: str) -> tuple[str, ...]:
-    """``a, b`` -> ``("a", "b")``."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def completes(names: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """Shell completion of ``names``."""
-    return lambda incomplete: [name for name in names() if name.startswith(incomplete)]
 
 
 # -- single options ---------------------------------------------------------------------------
@@ -119,7 +70,7 @@ class DataOptions:
         None,
         PROTOCOL,
         metavar="NAME",
-        show_default="the pre-training's, or the first that the data has",
+        show_default="the first that the data has; for evaluate, the pre-training's",
     )
 
 
@@ -299,71 +250,4 @@ class RunOutputOptions(ResultsOrURIOptions):
     yes: YesOption = False
     verbose: bool = option(
         False, "Print a line when a unit starts or ends, also on a terminal.", "--verbose"
-    )
-
-
-@group("Table")
-class StyleOptions(TableStyle):
-    """How the table is printed."""
-
-    caption: str | None = option(
-        None,
-        "Replaces the generated caption, which becomes the first note.",
-        metavar="TEXT",
-    )
-    label: str | None = option(
-        None, "The label in table.tex.", metavar="TEXT", show_default="tab:STUDY"
-    )
-    digits: int = option(1, "Decimals of the measured numbers.", min=0, max=6)
-    reference: Reference | None = option(
-        None,
-        "Where the paper's values are printed: in parentheses beside the measured ones, in columns "
-        "of their own, or only in table.csv and table.json.",
-        show_default="own-column if they are for the same data, protocol and scale, else hide",
-    )
-    delta: str | None = option(
-        None, "Print each cell's difference to this row as well.", metavar="ROW"
-    )
-    notes: Notes = option(
-        "full",
-        "short: only notes without which the numbers would be misread.",
-        show_default=True,
-    )
-    standalone: bool = option(
-        False, "Make table.tex a document that compiles by itself.", "--standalone"
-    )
-
-
-@group("Table")
-class FormatOptions:
-    """The metric of a table (the study's if None), its files (all if None) and its style."""
-
-    metric: str | None = option(
-        None,
-        "Which metric is printed: top1, nn_top1 (a nearest neighbour on the same features) or "
-        "another of the task. cells.csv has them all.",
-        metavar="NAME",
-        show_default="the study's, else top1",
-    )
-    formats: tuple[str, ...] | None = option(
-        None,
-        FORMATS,
-        "--format",
-        metavar="NAME[,NAME]",
-        show_default="csv,latex,markdown,json",
-        parse="ablation.report.export:parse_formats",
-    )
-    style: StyleOptions = field(default_factory=StyleOptions)
-
-
-@group("Output")
-class OutputOptions(FormatOptions, RunOutputOptions):
-    """And the name of the table."""
-
-    name: str | None = option(
-        None,
-        "The table's name, and its directory in the results. More seeds or rows extend a table.",
-        metavar="NAME",
-        show_default="the study's; with what differs, if data or settings do",
-        parse=parse_name,
     )

@@ -17,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 from ablation.catalogue import headline, known_spaces, known_studies
-from ablation.cli import cluster, results
+from ablation.cli import cluster
 from ablation.cli.claims import claims
 from ablation.cli.compare import compare
 from ablation.cli.explain import explain
@@ -29,8 +29,8 @@ from ablation.cli.options import (
     StudyDataOptions,
     StudyOptions,
     TrialOptions,
-    completes,
 )
+from ablation.cli.parsing import completes
 from ablation.cli.report import report
 from ablation.cli.request import (
     open_results,
@@ -39,7 +39,9 @@ from ablation.cli.request import (
     run_function,
     study_function,
 )
+from ablation.cli.results import clean, logs, merge
 from ablation.cli.search import search
+from ablation.cli.status import status
 from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
 from ablation.interrupts import handle_signals, leave_on_signals
@@ -232,7 +234,7 @@ app.command()(explain)
 app.command()(figures)
 app.command()(report)
 app.command()(search)
-for _command in (results.status, results.logs, results.clean, results.merge):
+for _command in (status, logs, clean, merge):
     app.command()(_command)
 app.command(context_settings={"allow_interspersed_args": False})(unit)
 app.add_typer(cluster.app, name="cluster")

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from ablation.catalogue import known_studies
-from ablation.cli.options import ResultsOption, completes
+from ablation.cli.options import ResultsOption
+from ablation.cli.parsing import completes
 from ablation.cli.studies import table_name
 from skelcon.cli.terminal import echo
 from skelcon.errors import cannot_write

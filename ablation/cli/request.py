@@ -14,13 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ablation.catalogue import known_studies
-from ablation.cli.options import (
-    OutputOptions,
-    PlanOptions,
-    ResourceOptions,
-    StudyDataOptions,
-    StudyOptions,
-)
+from ablation.cli.options import PlanOptions, ResourceOptions, StudyDataOptions, StudyOptions
+from ablation.cli.table_options import OutputOptions
 from skelcon.cli.flatten import with_options
 from skelcon.cli.opening import open_data
 from skelcon.errors import UserError, nearest

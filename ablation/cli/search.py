@@ -15,8 +15,8 @@ from ablation.cli.options import (
     ResourceOptions,
     RunOutputOptions,
     SettingOptions,
-    completes,
 )
+from ablation.cli.parsing import completes
 from ablation.cli.request import check_used, open_results
 from ablation.cli.studies import check_machine, run_options
 from skelcon.cli.flatten import group, option, with_options

@@ -12,13 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import typer
 from rich.console import Console
 
-from ablation.cli.options import (
-    FormatOptions,
-    ResultsOptions,
-    RunOutputOptions,
-    TableArgument,
-)
+from ablation.cli.options import ResultsOptions, RunOutputOptions, TableArgument
 from ablation.cli.request import StudyRequest
+from ablation.cli.table_options import FormatOptions
 from skelcon.cli.flatten import with_options
 from skelcon.cli.terminal import PlainConsole, line
 from skelcon.errors import cannot_write

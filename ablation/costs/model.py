@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ablation.costs.forecast import wall_seconds
-from ablation.costs.history import Hardware, History, Rate
+from ablation.costs.history import History, Rate
 from ablation.costs.sizes import written_bytes
+from ablation.costs.traits import Hardware
 from ablation.store import Store
 from ablation.store.unit_files import CHECKPOINT
 from ablation.units import Unit

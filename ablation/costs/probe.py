@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import torch
 
-from ablation.costs.history import Hardware, Rate, encoders_of, probe_key
+from ablation.costs.history import Rate
 from ablation.costs.model import CostModel
+from ablation.costs.traits import Hardware, encoders_of, probe_key
 from ablation.text import plural
 from ablation.units import PretrainUnit, Unit
 from ablation.work import prepare
-from skelcon.data import ClipBank, SkeletonDataset, groups_of
-from skelcon.downstream.tasks import Inputs
+from ablation.work.inputs import inputs_of
+from skelcon.data import ClipBank, SkeletonDataset
 from skelcon.downstream.tasks.timing import WARM_UP, median_epoch
 from skelcon.encoders import Encoder, EncodersConfig
 from skelcon.errors import UserError
@@ -101,25 +102,17 @@ def _measure(
 
 def _seconds_per_clip(unit: Unit, dataset: SkeletonDataset, bank: ClipBank, steps: int) -> float:
     """Measured seconds for each of the clips that `Unit.clips_seen` counts."""
-    side = unit.side
-    train = side.clips(dataset)
     if isinstance(unit, PretrainUnit):
         options = unit.settings
+        train = unit.side.clips(dataset)
         clips = np.random.default_rng(0).choice(train, options.batch, replace=False)
         # An epoch of one step: its clips are a batch.
         options = options.model_copy(update={"epochs": steps + WARM_UP, "share": 1.0})
-        training = Pretraining(bank, clips, bank.layout, options, side.seed)
+        training = Pretraining(bank, clips, bank.layout, options, unit.side.seed)
         return median_epoch(training, steps) / (options.batch * unit.load)
-    test = side.clips(dataset, unit.test)
-    train_clips, test_clips, groups = (
-        torch.from_numpy(each).to(bank.device)
-        for each in (train, test, groups_of(dataset, side.protocol, train))
-    )
-    encoders, frames = [], 0
+    encoders = []
     for name, values in encoders_of(unit):
         config = EncodersConfig.model_validate(values)
         encoders.append(Encoder(name, config, bank.layout, bank.num_bodies).to(bank.device))
-        frames = config.frames
-    classes = dataset.num_classes
-    inputs = Inputs(encoders, bank, train_clips, test_clips, classes, frames, side.seed, groups)
+    inputs = inputs_of(unit, dataset, bank, encoders)
     return float(unit.task.seconds_per_clip(inputs, unit.settings, steps))

@@ -7,7 +7,8 @@ import functools
 import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from ablation.costs.history import History, encoders_of
+from ablation.costs.history import History
+from ablation.costs.traits import encoders_of
 from ablation.units import PretrainUnit, Unit
 
 if TYPE_CHECKING:

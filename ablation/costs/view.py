@@ -227,8 +227,9 @@ def describe(plan: Plan, missing: Sequence[Unit]) -> str:
     data = plan.dataset.name + (f" after {plan.source.name}" if plan.source else "")
     return (
         f"{plan.study.name} on {data}, {plan.preset} preset: {plural(counts['rows'], 'row')}, "
-        f"{counts['cells']} cells, {counts['units']} distinct units "
-        f"({plan.count('pretrain')} pre-trainings, {plan.count('evaluate')} evaluations), "
+        f"{plural(counts['cells'], 'cell')}, {plural(counts['units'], 'distinct unit')} "
+        f"({plural(plan.count('pretrain'), 'pre-training')}, "
+        f"{plural(plan.count('evaluate'), 'evaluation')}), "
         f"{counts['done']} done, {counts['to_run']} to run."
     )
 
@@ -251,11 +252,12 @@ def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
     at_least = "at least " if cost.units_of_unknown_size else ""
     parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk with checkpoints"]
     say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
-    if cost.units_of_unknown_time:
+    if unknown := cost.units_of_unknown_time:
+        of_some = "" if unknown == len(cost.estimates) else f" of {unknown} of them"
         say(
             console,
-            f"The time of {cost.units_of_unknown_time} of them is unknown, as no similar unit is "
-            f"finished in '{model.store.results}': plan --probe {PROBE_HINT} measures it.",
+            f"The time{of_some} is unknown, as no similar unit is finished in "
+            f"'{model.store.results}': plan --probe {PROBE_HINT} measures it.",
         )
     elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
         say(console, f"plan --probe {PROBE_HINT} measures what is rough in the table above.")

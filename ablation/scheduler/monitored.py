@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
-
 from ablation.scheduler.queue import Monitor
 from ablation.work import UnitRun
+from ablation.work.inputs import inputs_of
 from ablation.work.unit_run import Progress
-from skelcon.data import SkeletonDataset, groups_of
-from skelcon.downstream.tasks import Inputs, completed
+from skelcon.data import SkeletonDataset
+from skelcon.downstream.tasks import completed
 from skelcon.pretrain import Pretraining
 
 
@@ -50,15 +49,8 @@ def validate(training: Pretraining, monitor: Monitor, dataset: SkeletonDataset) 
     Its encoders are left as they are. Only the clips of the evaluation's two sides, ``fit`` and
     ``validation``, are read.
     """
-    unit, bank = monitor.evaluation, training.bank
-    side = unit.side
-    clips, tested = (side.clips(dataset, part) for part in (side.train, unit.test))
-    train, validation, groups = (
-        torch.from_numpy(each).to(bank.device)
-        for each in (clips, tested, groups_of(dataset, side.protocol, clips))
-    )
+    unit = monitor.evaluation
     encoders = [training.contrast.encoder(name) for name in unit.representations]
-    frames, classes = training.config.encoders.frames, dataset.num_classes
-    inputs = Inputs(encoders, bank, train, validation, classes, frames, side.seed, groups)
+    inputs = inputs_of(unit, dataset, training.bank, encoders)
     result = completed(unit.task.start(inputs, unit.settings))
     return float(result.metrics[monitor.metric])

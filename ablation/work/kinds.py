@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ablation.store import Store, write_atomically
 from ablation.units import EvaluateUnit, PretrainUnit, SeenAs, Side, Unit
 from ablation.work.checkpoints import EpochLog
 from ablation.work.context import Context
+from ablation.work.inputs import inputs_of
 from skelcon.config import Json
 from skelcon.data import ClipBank, SkeletonDataset, groups_of
 from skelcon.downstream import calibrate
@@ -104,18 +104,10 @@ class EvaluateWork(_Work[EvaluateUnit]):
 
     def inputs(self) -> Inputs:
         """The encoders, and the clips of the two sides as they see them."""
-        unit, dataset, side = self.unit, self.dataset, self.unit.side
-        clips, tested = (side.clips(dataset, part) for part in (side.train, unit.test))
-        groups = groups_of(dataset, side.protocol, clips)
-        train, test, of_train = (
-            torch.from_numpy(each).to(self.bank.device) for each in (clips, tested, groups)
-        )
-        encoders, frames = self._encoders()
-        classes, seed = dataset.num_classes, side.seed
-        inputs = Inputs(encoders, self.bank, train, test, classes, frames, seed, of_train)
-        for encoder, source in zip(inputs.encoders, unit.encoders, strict=True):
+        inputs = inputs_of(self.unit, self.dataset, self.bank, self._encoders())
+        for encoder, source in zip(inputs.encoders, self.unit.encoders, strict=True):
             if source.calibrated:
-                calibrate(encoder, inputs.bank, inputs.train, seed)
+                calibrate(encoder, inputs.bank, inputs.train, inputs.seed)
         return inputs
 
     def finish(self, training: Training, directory: Path, epochs: EpochLog) -> Json:
@@ -138,24 +130,21 @@ class EvaluateWork(_Work[EvaluateUnit]):
         write_atomically(directory / "predictions.npz", buffer.getvalue())
         return {**result.metrics, "parameters": self._parameters}
 
-    def _encoders(self) -> tuple[list[Encoder], int]:
-        """The encoders (trained, random, or the coordinates), and the frames of their views."""
-        encoders, frames = [], set()
+    def _encoders(self) -> list[Encoder]:
+        """The encoders that are evaluated: trained, random, or the coordinates."""
+        encoders = []
         for source in self.unit.encoders:
             name, key = source.representation, source.weights_key
             if key is not None:
                 default = self.store.directory(key) / WEIGHTS_FILE
-                loaded, config = load_encoders(self.context.weights.get(key, default))
+                loaded, _ = load_encoders(self.context.weights.get(key, default))
                 encoder = loaded[name]
             else:
                 config = EncodersConfig.model_validate(source.encoders)
                 with seeded_globally(self.unit.side.seed, "initialisation"):
                     encoder = Encoder(name, config, self.bank.layout, self.bank.num_bodies)
             encoders.append(encoder.to(self.bank.device))
-            frames.add(config.frames)
-        if len(frames) > 1:
-            raise ValueError(f"encoders of views of {sorted(frames)} frames cannot be combined")
-        return encoders, frames.pop()
+        return encoders
 
 
 def _groups_of(unit: EvaluateUnit, dataset: SkeletonDataset) -> NDArray[np.int64]:

@@ -9,7 +9,8 @@ import pytest
 from study_helpers import TINY_STUDY
 from unit_helpers import pretraining
 
-from ablation.costs.history import Hardware, History, Rate
+from ablation.costs.history import History, Rate
+from ablation.costs.traits import Hardware
 from ablation.monitor.status import label_of
 from ablation.plan import Plan, make_plan
 from ablation.report import cells_frame, make_table

@@ -58,8 +58,8 @@ def test_choices_on_the_command_line_are_those_that_there_are():
     assert tuple(BodyOrder) == get_args(Bodies)
     assert tuple(ExportFormat) == FORMATS
     assert tuple(name.replace("-", "_") for name in STEPS) == tuple(Normalisation.model_fields)
-    named = set(PROTOCOLS.replace(" or", ",").split(", "))
-    assert named == {*splits.PROTOCOLS, "the data's own"}
+    listed = set(PROTOCOLS.replace(" or", ",").split(", "))
+    assert listed == {*splits.PROTOCOLS, "the data's own"}
 
 
 def test_the_engine_is_imported_when_it_is_used():

@@ -23,7 +23,7 @@ Ablate = Callable[..., Any]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--data", "{empty}"], "no clip of a known layout"),
         (["--data", "/nowhere"], "'/nowhere' does not exist"),
@@ -64,7 +64,7 @@ Ablate = Callable[..., Any]
     ],
 )
 def test_a_mistake_is_one_clear_line_and_leaves_nothing(
-    ablate: Ablate, arguments: list[str], told: str, utd: Path, tmp_path: Path
+    ablate: Ablate, arguments: list[str], message: str, utd: Path, tmp_path: Path
 ) -> None:
     places = {name: tmp_path / name for name in ("empty", "damaged", "file", "cwd")}
     for name in ("empty", "damaged"):
@@ -83,12 +83,12 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     assert ended.code == 2
     (line,) = ended.err.strip().splitlines()
     assert line.startswith("error: ")
-    assert told in line
+    assert message in line
     assert not results.exists()
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["augmentation"], "did you mean 'augmentations'"),
         (["run", "no.yaml"], "cannot read 'no.yaml'"),
@@ -103,13 +103,13 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     ],
 )
 def test_a_mistake_in_a_command_is_one_line(
-    ablate: Ablate, words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ablate: Ablate, words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     ended = ablate(*words)
     assert ended.code == 2
     (line,) = ended.err.strip().splitlines()
-    assert told in line
+    assert message in line
 
 
 def test_what_this_machine_cannot_give_is_refused_before_ray_starts(

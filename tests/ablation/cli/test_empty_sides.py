@@ -1,4 +1,4 @@
-"""A protocol that has nobody to train or to test on is refused before anything runs."""
+"""A protocol without training or test clips is refused before anything runs."""
 
 from __future__ import annotations
 

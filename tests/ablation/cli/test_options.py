@@ -12,7 +12,8 @@ import typer
 from typer.testing import CliRunner
 
 from ablation.cli import program, single
-from ablation.cli.options import StudyOptions, parse_names, parse_seeds, parse_settings
+from ablation.cli.options import StudyOptions
+from ablation.cli.parsing import parse_names, parse_seeds, parse_settings
 from ablation.cli.request import StudyRequest, read_request
 from skelcon.cli.flatten import group, option, with_options
 from skelcon.errors import UserError

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from ablation.cli.options import StudyDataOptions, StudyOptions, parse_settings
+from ablation.cli.options import StudyDataOptions, StudyOptions
+from ablation.cli.parsing import parse_settings
 from ablation.cli.request import plan_study
 from ablation.store import Store
 from ablation.study import load_study
@@ -201,7 +202,7 @@ def test_a_damaged_unit_is_moved_away_and_done_again(trainer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["evaluate", "/nowhere"], "no weights at '/nowhere'"),
         (["evaluate", "/nowhere", "--task", "linaer"], "did you mean 'linear'"),
@@ -213,8 +214,8 @@ def test_a_damaged_unit_is_moved_away_and_done_again(trainer: Any) -> None:
         (["pretrain", "--epochs", "3"], "give --set pretrain.epochs=3"),
     ],
 )
-def test_a_mistake_is_one_line(trainer: Any, words: list[str], told: str) -> None:
+def test_a_mistake_is_one_line(trainer: Any, words: list[str], message: str) -> None:
     code, out, err = trainer(*words)
     assert (code, out) == (2, "")
     assert len(err.strip().splitlines()) == 1
-    assert told in err
+    assert message in err

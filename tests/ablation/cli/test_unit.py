@@ -79,7 +79,7 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
 
 
 @pytest.mark.parametrize(
-    ("keys", "options", "told"),
+    ("keys", "options", "message"),
     [
         ("zz", (), "unit 'zz' of study 'tiny' on UTD-MHAD: no key starts with it"),
         ("", (), "keys start with it"),
@@ -95,12 +95,12 @@ def test_unit_runs_what_its_unit_needs_and_then_itself(
     ],
 )
 def test_a_mistake_is_one_line(
-    unit: Callable[..., Any], keys: str, options: tuple[str, ...], told: str, tmp_path: Path
+    unit: Callable[..., Any], keys: str, options: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     ended = unit(keys, *options)
     assert ended.code == 2
     (line,) = ended.err.strip().splitlines()
-    assert told in line
+    assert message in line
     assert not (tmp_path / "r").exists()
 
 

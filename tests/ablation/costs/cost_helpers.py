@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ablation.costs import CostModel
-from ablation.costs.history import Hardware
+from ablation.costs.traits import Hardware
 from ablation.plan import Plan, make_plan
 from ablation.scheduler.resources import Resources
 from ablation.store import Store, write_json

@@ -15,8 +15,9 @@ from cost_helpers import HERE, finish, model_of, plan_of, pretrainings
 from unit_helpers import evaluation, pretraining
 
 from ablation.costs.forecast import wall_seconds
-from ablation.costs.history import Difference, Hardware, History, Match, Rate
+from ablation.costs.history import History, Rate
 from ablation.costs.model import gpu_share
+from ablation.costs.traits import Difference, Hardware, Match
 from ablation.scheduler.resources import Resources
 from ablation.store import Store, write_json
 from ablation.units import EncoderSource

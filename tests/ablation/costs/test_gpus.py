@@ -14,8 +14,9 @@ from rich.console import Console
 from test_cost import finish, model_of, plan_of
 
 from ablation.costs import AutoGpus, CostModel, gpus, parse_gpus, resolve_gpus
-from ablation.costs.history import Hardware, History, Rate
+from ablation.costs.history import History, Rate
 from ablation.costs.model import gpu_share
+from ablation.costs.traits import Hardware
 from ablation.costs.view import print_cost
 from ablation.plan import Plan
 from ablation.scheduler.resources import Resources

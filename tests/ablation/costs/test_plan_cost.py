@@ -17,10 +17,11 @@ from rich.console import Console
 from unit_helpers import evaluation, pretraining
 
 from ablation.costs import Cost, CostModel, check_disk, has_room
-from ablation.costs.history import Hardware, History, Rate
+from ablation.costs.history import History, Rate
 from ablation.costs.model import share_left
 from ablation.costs.probe import probe
 from ablation.costs.sizes import written_bytes
+from ablation.costs.traits import Hardware
 from ablation.costs.view import kind_name, print_kinds
 from ablation.scheduler.resources import Resources
 from ablation.store import Store

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ablation.cli.options import StudyDataOptions, StudyOptions, parse_settings
+from ablation.cli.options import StudyDataOptions, StudyOptions
+from ablation.cli.parsing import parse_settings
 from ablation.cli.request import plan_study
 from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
 from ablation.interrupts import graceful

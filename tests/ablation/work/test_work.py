@@ -207,7 +207,7 @@ def test_random_weights_are_calibrated_where_they_stay_frozen(
     for each in (unit, plain):
         unit_run = UnitRun(each, store, Context({dataset.fingerprint: dataset.path}))
         assert isinstance(unit_run.training, LinearEvaluation)
-        encoders.append(unit_run.training.encoders[0].state_dict())
+        encoders.append(unit_run.training.inputs.encoders[0].state_dict())
         unit_run.close()
     means = [name for name in encoders[0] if name.endswith("running_mean")]
     assert means

@@ -1,16 +1,12 @@
 import json
-import shutil
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.io
+from data_commands import CLIPS, Run, name_of, write_mat
 from PIL import Image
-from standing_mats import write_mat
 
-from skelcon.cli.program import main
 from skelcon.data import (
     CENTRED,
     KINECT_V1,
@@ -24,45 +20,7 @@ from skelcon.data import (
 from skelcon.data.importers import RAW
 from skelcon.data.synthetic import synthesize
 
-Run = Callable[..., tuple[int, str, str]]
-CLIPS = [(action, subject, trial) for action in (1, 2) for subject in (1, 2) for trial in (1, 2, 3)]
-
-
-def name_of(action: int, subject: int, trial: int) -> str:
-    return f"a{action}_s{subject}_t{trial}"
-
-
-@pytest.fixture(autouse=True)
-def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """Every test runs in a directory of its own, with a cache of its own."""
-    monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
-@pytest.fixture
-def raw(tmp_path: Path) -> Path:
-    """Twelve UTD-MHAD files."""
-    folder = tmp_path / "raw"
-    folder.mkdir()
-    for at, clip in enumerate(CLIPS):
-        write_mat(folder, name_of(*clip), 5 + at, at)
-    return folder
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """``skelcon data`` as its user runs it: exit code, stdout and stderr."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["skelcon", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return (int(caught.value.code or 0), *capsys.readouterr())
-
-    return run
+pytestmark = pytest.mark.usefixtures("here")
 
 
 def facts_of(text: str) -> dict[str, str]:
@@ -258,56 +216,6 @@ def test_info_for_scripts(run: Run, raw: Path, here: Path):
     answer = json.loads(run("info", made.path, "--json")[1])
     assert answer["source"] is answer["import"] is None
     assert answer["synthetic"] is True
-
-
-def test_check_ends_well_unless_there_is_an_error(run: Run, raw: Path, here: Path):
-    code, shown, error = run("check", raw)
-    assert (code, error) == (0, "")
-    assert "note: empty-class" in shown
-    assert "25 classes have no clip, of 27" in " ".join(shown.split())
-    assert shown.splitlines()[-1] == "1 note"
-    shutil.copy(raw / "a1_s1_t1_skeleton.mat", raw / "a1_s2_t1_skeleton.mat")
-    code, shown, error = run("check", raw)
-    assert (code, error) == (1, "")
-    assert "error: leak (xsub)" in shown
-    assert "a1_s2_t1 = a1_s1_t1" in shown
-    assert shown.splitlines()[-1] == "1 error, 1 note"
-
-
-def test_check_for_scripts(run: Run, raw: Path, here: Path):
-    shutil.copy(raw / "a2_s1_t1_skeleton.mat", raw / "a1_s2_t1_skeleton.mat")
-    for trial in range(4, 24):
-        write_mat(raw, f"a3_s3_t{trial}", 7, trial)
-    (raw / "a1_s1_t1_skeleton.mat").write_bytes(b"")
-    code, shown, error = run("check", raw, "--json")
-    assert (code, error) == (1, "")
-    answer = json.loads(shown)
-    assert answer["ok"] is False
-    by_kind = {(one["kind"], one["protocol"]): one for one in answer["findings"]}
-    assert by_kind["leak", "xsub"]["pairs"] == [["a1_s2_t1", "a2_s1_t1"]]
-    assert by_kind["leak", "xsub"]["severity"] == "error"
-    (group,) = answer["import"]["skipped"]
-    assert group["names"] == ["a1_s1_t1_skeleton.mat"]
-    made = synthesize(here / "made", subjects=2, repetitions=1, cameras=1, setups=1)
-    code, shown, _ = run("check", made.path, "--json")
-    assert code == 0
-    answer = json.loads(shown)
-    assert (answer["ok"], answer["findings"], answer["import"]) == (True, [], None)
-    assert run("check", made.path)[1].splitlines()[-1] == "nothing wrong"
-
-
-def test_check_is_a_page_of_verdicts(run: Run, raw: Path, here: Path):
-    code, shown, error = run("check", raw, "--sheet", "sub/worst.png")
-    assert (code, error) == (0, "")
-    page = " ".join(shown.split())
-    assert "ok joint order kinect-v1 fits" in page
-    assert "note classes 25 classes have no clip, of 27" in page
-    assert shown.splitlines()[-1] == "drawn in 'sub/worst.png'"
-    with Image.open(here / "sub" / "worst.png") as picture:
-        assert picture.size[0] > 1000
-    code, _, error = run("check", raw, "--sheet", "worst.jpg")
-    assert (code, error.count("\n")) == (2, 1)
-    assert "ends in .png" in error
 
 
 def test_an_import_warns_of_another_order_of_joints(run: Run, raw: Path, here: Path):

@@ -1,17 +1,14 @@
 """``skelcon data import`` of own recordings, as their owner types it."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from data_commands import Run
 from PIL import Image
 
-from skelcon.cli.program import main
 from skelcon.data import LAYOUTS, SkeletonDataset
 
-Run = Callable[..., tuple[int, str, str]]
 STANDING = np.array([[0.1 * (v % 3), 1.7 - v * 0.08, 2.5] for v in range(20)])
 OWN = (
     *("--layout", "msr-action3d", "--files", "a{label}_s{subject}_e{take}.txt"),
@@ -24,17 +21,6 @@ def here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("SKELCON_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["skelcon", "data", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            main()
-        return (int(caught.value.code or 0), *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture
@@ -60,13 +46,13 @@ def test_one_command_imports_them(run: Run, raw: Path):
 
 
 def test_without_a_split_the_choices_are_printed(run: Run, raw: Path, here: Path):
-    code, _, told = run("import", raw, "out", *OWN)
+    code, _, message = run("import", raw, "out", *OWN)
     assert code == 2
-    assert "--split group:subject  4 / 2 clips train / test" in told
+    assert "--split group:subject  4 / 2 clips train / test" in message
     assert not (here / "out").exists()
 
 
-def test_a_dry_run_tells_draws_and_imports_nothing(run: Run, raw: Path, here: Path):
+def test_a_dry_run_prints_draws_and_imports_nothing(run: Run, raw: Path, here: Path):
     np.savetxt(raw / "a01_s04_e01.txt", np.zeros((40, 4)))
     code, printed, _ = run("import", raw, "out", *OWN, "--dry-run")
     assert code == 0
@@ -117,7 +103,7 @@ def test_options_win_over_a_description(run: Run, raw: Path, here: Path):
     assert SkeletonDataset.open("out").layout == LAYOUTS["msr-action3d"]
 
 
-def test_missing_joints_are_told_and_counted(run: Run, raw: Path):
+def test_missing_joints_are_reported_and_counted(run: Run, raw: Path):
     file = raw / "a01_s01_e01.txt"
     values = np.loadtxt(file)
     values[25] = values[47] = 0
@@ -147,11 +133,11 @@ def test_missing_joints_are_told_and_counted(run: Run, raw: Path):
 def test_mistakes_end_with_2_and_one_line(
     run: Run, raw: Path, options: tuple[str, ...], named: tuple[str, ...]
 ):
-    code, _, told = run("import", raw, "out", *options)
+    code, _, message = run("import", raw, "out", *options)
     assert code == 2
-    assert told.count("\n") == 1
+    assert message.count("\n") == 1
     for what in named:
-        assert what in told
+        assert what in message
 
 
 def test_a_dry_run_without_a_good_clip_ends_with_1(run: Run, raw: Path, here: Path):

@@ -184,7 +184,7 @@ def test_import_weights_prints_what_it_wrote(run: Run, tmp_path: Path):
     assert torch.equal(encoder.network.gru.weight_hh_l0, gru.weight_hh_l0)
 
 
-def test_import_weights_tells_which_clips_a_source_has(run: Run, tmp_path: Path):
+def test_import_weights_prints_which_clips_a_source_uses(run: Run, tmp_path: Path):
     shapes = {
         "joints_embed.proj": (8, 3, 4, 1),
         "norm": (8,),

@@ -82,14 +82,14 @@ def test_a_disk_that_takes_no_more(what: str, run: Run, raw: Path, packed: Path,
     here.mkdir()
     words = COMMANDS[what].format(raw=raw, packed=packed, here=here).split()
     with largest_file(3000):
-        code, told = run(*words)
-    assert code == 2, told
-    assert told.startswith("error: ")
-    assert told.count("\n") == 1
-    assert "File too large" in told
+        code, printed = run(*words)
+    assert code == 2, printed
+    assert printed.startswith("error: ")
+    assert printed.count("\n") == 1
+    assert "File too large" in printed
     assert os.listdir(here) == []  # noqa: PTH208
-    code, told = run(*words)
-    assert code == 0, told
+    code, printed = run(*words)
+    assert code == 0, printed
 
 
 @pytest.mark.parametrize("place", ["/proc/none", "/dev/null/x"])
@@ -100,11 +100,11 @@ def test_a_home_that_cannot_be_written(
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("HOME", place)
     for words in (["data", "info", raw], ["data", "show", "0"]):
-        code, told = run(*words)
+        code, printed = run(*words)
         assert code == 2
-        assert f"'{place}/.cache/skelcon'" in told
-        assert "set SKELCON_CACHE" in told
-        assert told.count("\n") == 1
+        assert f"'{place}/.cache/skelcon'" in printed
+        assert "set SKELCON_CACHE" in printed
+        assert printed.count("\n") == 1
 
 
 def ended(error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
@@ -135,12 +135,12 @@ def test_an_error_of_a_disk_anywhere_is_one_line(
     number: int, cure: str, capsys: pytest.CaptureFixture[str]
 ):
     for where in ([], ["some/file"]):
-        code, told = ended(OSError(number, os.strerror(number), *where), capsys)
+        code, printed = ended(OSError(number, os.strerror(number), *where), capsys)
         assert code == 2
-        assert told.count("\n") == 1
-        assert os.strerror(number) in told
-        assert cure in told
-        assert all(f"'{name}'" in told for name in where)
+        assert printed.count("\n") == 1
+        assert os.strerror(number) in printed
+        assert cure in printed
+        assert all(f"'{name}'" in printed for name in where)
 
 
 def test_another_error_keeps_its_traceback(capsys: pytest.CaptureFixture[str]):
@@ -153,13 +153,13 @@ def test_a_name_that_the_locale_lacks(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ):
     error = UnicodeEncodeError("utf-8", "a\udcc3", 1, 2, "surrogates not allowed")
-    with pytest.raises(UnicodeEncodeError):  # of a program, where any name can be told
+    with pytest.raises(UnicodeEncodeError):  # of a program, where any name can be printed
         ended(error, capsys)
     monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "ascii")
-    code, told = ended(error, capsys)
+    code, printed = ended(error, capsys)
     assert code == 2
-    assert "PYTHONUTF8=1" in told
-    assert "udcc3" in told
+    assert "PYTHONUTF8=1" in printed
+    assert "udcc3" in printed
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""A fine-tuning in numpy, in double precision."""
+"""Fine-tuning by Adam, in numpy."""
 
 import numpy as np
 

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from joint_means import Joints
+from torch import Tensor
 
 from skelcon.augment import evaluation_view
 from skelcon.data import ClipBank
@@ -17,15 +18,6 @@ from skelcon.downstream.neighbours import vote
 from skelcon.downstream.tasks import EncoderSize, completed, task
 
 FRAMES, CLASSES = 16, 4
-
-
-class Joints(nn.Module):
-    """Coordinates of body 0, the mean over the frames."""
-
-    feature_size, orientation, frames = 60, "as_recorded", FRAMES
-
-    def forward(self, view: Tensor) -> Tensor:
-        return view[:, 0].mean(dim=1).flatten(1)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 import torch
-from torch import Tensor, nn
+from joint_means import Joints
 
 from skelcon.config import Json
 from skelcon.data import ClipBank
@@ -14,20 +14,6 @@ from skelcon.downstream import Inputs, LinearConfig, labelled_subset
 from skelcon.downstream.tasks import completed, task
 
 FRAMES, CLASSES = 16, 4
-
-
-class Joints(nn.Module):
-    """Coordinates of body 0, the mean over the frames; it counts the clips that pass."""
-
-    feature_size, orientation, frames = 60, "as_recorded", FRAMES
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def forward(self, view: Tensor) -> Tensor:
-        self.seen += len(view)
-        return view[:, 0].mean(dim=1).flatten(1)
 
 
 @pytest.fixture(autouse=True)

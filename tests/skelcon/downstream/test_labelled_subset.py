@@ -1,4 +1,4 @@
-"""The share of the labels that a fine-tuning sees."""
+"""Which clips keep their label: balanced, reproducible and nested subsets."""
 
 import torch
 from hypothesis import given, settings

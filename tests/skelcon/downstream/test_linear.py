@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.optimize
 import torch
-from torch import Tensor, nn
+from joint_means import Joints
+from torch import Tensor
 
 from skelcon import augment
 from skelcon.config import Json
@@ -29,20 +30,6 @@ KINDS: list[Json] = [
     {"crops": 2, "weight_decay": "auto"},
     {"crops": 0, "weight_decay": "auto"},
 ]
-
-
-class Joints(nn.Module):
-    """Coordinates of body 0, the mean over the frames; it counts the clips that pass."""
-
-    feature_size, orientation = 60, "as_recorded"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def forward(self, view: Tensor) -> Tensor:
-        self.seen += len(view)
-        return view[:, 0].mean(dim=1).flatten(1)
 
 
 ITERATIONS = "skelcon.downstream.regularised.ITERATIONS"

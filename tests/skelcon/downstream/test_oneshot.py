@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from joint_means import Joints
 
 from skelcon.data import KINECT_V1, ClipBank, ClipInfo, DatasetWriter, Normalisation
 from skelcon.data.importers.ntu_facts import EXEMPLARS, NOVEL
@@ -17,15 +17,6 @@ from skelcon.downstream.tasks import completed, task
 from skelcon.plugins import load_plugins
 
 FRAMES, CLASSES = 8, 5
-
-
-class Joints(nn.Module):
-    """Coordinates of body 0, the mean over the frames."""
-
-    feature_size, orientation, frames = 60, "as_recorded", FRAMES
-
-    def forward(self, view: Tensor) -> Tensor:
-        return view[:, 0].mean(dim=1).flatten(1)
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from joint_means import Joints
 from ragged_clips import NUM_CLASSES, ragged_clips
-from torch import Tensor, nn
+from torch import Tensor
 
 from skelcon.augment import evaluation_view
 from skelcon.data import (
@@ -38,20 +39,6 @@ def packed(path: Path, layout: SkeletonLayout, normalised: bool = False) -> Skel
         for i, clip in enumerate(ragged_clips(layout.num_joints)):
             writer.add(ClipInfo(f"clip {i}", label=i % NUM_CLASSES, subject=i % 3), clip)
         return writer.close({"xsub": np.arange(24) % 3 == 2})
-
-
-class Joints(nn.Module):
-    """Coordinates of body 0, the mean over the frames."""
-
-    feature_size, orientation, frames = 60, "as_recorded", FRAMES
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = 0
-
-    def forward(self, view: Tensor) -> Tensor:
-        self.seen += len(view)
-        return view[:, 0].mean(dim=1).flatten(1)
 
 
 @pytest.fixture

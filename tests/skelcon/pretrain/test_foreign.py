@@ -269,7 +269,7 @@ def test_sizes_and_options_follow_from_the_tensors(tmp_path: Path):
     }
 
 
-def test_mamp_has_eight_heads_unless_it_tells(tmp_path: Path):
+def test_mamp_has_eight_heads_unless_its_options_differ(tmp_path: Path):
     state, x = mamp_state(), view()
     encoders, _ = read_checkpoint(saved(tmp_path / "m.pt", {"model": state, "epoch": 1}))
     assert_equal(encoders["stg"](x), mamp_reference(doubled(state), x.double(), heads=8))

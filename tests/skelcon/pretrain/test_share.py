@@ -67,7 +67,7 @@ def test_a_whole_side_is_no_part_of_a_key():
     assert half.resolved() == {**whole.resolved(), "share": 0.5}
 
 
-def test_a_share_smaller_than_a_batch_is_told():
+def test_a_share_smaller_than_a_batch_is_an_error():
     config = PretrainConfig.model_validate({**TREE, "share": 0.25})
     check_batch(config, 12)
     with pytest.raises(UserError, match=r"2 training clips of x \(pretrain.share 0.25 of 9\)"):

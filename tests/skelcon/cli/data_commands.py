@@ -1,10 +1,19 @@
-"""Files of UTD-MHAD of somebody who stands."""
+"""Files for the tests of ``skelcon data``, and the type of the fixture that runs it."""
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import scipy.io
+
+Run = Callable[..., tuple[int, str, str]]
+CLIPS = [(action, subject, trial) for action in (1, 2) for subject in (1, 2) for trial in (1, 2, 3)]
+
+
+def name_of(action: int, subject: int, trial: int) -> str:
+    return f"a{action}_s{subject}_t{trial}"
+
 
 _SIDE = [(0.2, 0.4), (0.25, 0.15), (0.27, -0.1), (0.28, -0.2)]
 _SIDE += [(0.1, -0.05), (0.12, -0.5), (0.13, -0.9), (0.13, -0.95)]
