@@ -5,7 +5,8 @@ Missing units -> GPUs of a trial -> cost and disk -> run, shown and tracked -> r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -99,8 +100,6 @@ def run_job(
     if interrupt is None:
         return int(failed)
     output.say(RESUME)
-    if not options.in_process:
-        hung.set()  # Python needs seconds to unload Ray and torch
     return INTERRUPTED
 
 
@@ -134,8 +133,22 @@ def _run(
             resources.stay_on_loopback()
             from ablation.scheduler.with_ray import run_with_ray
 
-            whole = run_with_ray(missing, driver, job.source)
+            with leaving_quickly(interrupt):
+                whole = run_with_ray(missing, driver, job.source)
     return None if whole else interrupt
+
+
+@contextlib.contextmanager
+def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
+    """If a signal comes in this block, the process will exit without unloading its libraries.
+
+    Python needs seconds to unload Ray and torch.
+    """
+    try:
+        yield
+    finally:
+        if interrupt.requested:
+            hung.set()
 
 
 def missing_units(

@@ -19,7 +19,7 @@ from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
-from ablation.running import RESUME, RunOptions, missing_units, run_job
+from ablation.running import RESUME, RunOptions, leaving_quickly, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
 from ablation.search.evidence import Lead
@@ -30,7 +30,7 @@ from ablation.search.source import SearchSource
 from ablation.store import Store
 from ablation.store.locks import hold
 from ablation.units import EvaluateOn, Unit
-from skelcon.cli.console import INTERRUPTED, hung
+from skelcon.cli.console import INTERRUPTED
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -136,7 +136,7 @@ class _Search:
         if len(known) < problem.space.trials or not all(trial.ended for trial in known):
             options.confirm(options.resources)
             options.resources.stay_on_loopback()
-            with graceful(output.acknowledge) as interrupt:
+            with graceful(output.acknowledge) as interrupt, leaving_quickly(interrupt):
                 from ablation.search.population import run_population  # imports Ray
 
                 whole = run_population(
@@ -146,7 +146,6 @@ class _Search:
         if whole:
             return int(failed)
         output.say(RESUME)
-        hung.set()  # Python needs seconds to unload Ray and torch
         return INTERRUPTED
 
     def _report(self) -> bool:
