@@ -23,10 +23,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+_install = signal.signal  # also in a block of `keeping_handlers`
 POLL_SECONDS = 0.05
 """Seconds between two checks whether a signal has come."""
 EXIT_SECONDS = 5.0
@@ -99,16 +101,21 @@ def leave_on_signals() -> None:
 
 @contextlib.contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """Restore the handlers of this process after a block in which a library installs its own."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    """Keep the handlers of this process, although a library installs others in this block."""
+
+    def install(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number in SIGNALS else _install(number, handler)
+
+    signal.signal = install  # type: ignore[assignment]
     try:
         yield
-    except SystemExit:  # raised by the library's handler of SIGTERM
-        raise KeyboardInterrupt from None
     finally:
+        signal.signal = _install
         if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            # A handler in C may have replaced ours, and has set an alarm if a signal came since.
+            for number in SIGNALS:
+                _install(number, signal.getsignal(number))
+            signal.alarm(0)
 
 
 @contextlib.contextmanager
@@ -126,7 +133,7 @@ def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
         interrupt.set()
         for each in SIGNALS:
             if signal.getsignal(each) is ask:
-                signal.signal(each, raise_interrupt)
+                _install(each, raise_interrupt)
         acknowledge()
 
     before = {each: signal.getsignal(each) for each in SIGNALS}

@@ -146,6 +146,9 @@ def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
     """
     try:
         yield
+    except KeyboardInterrupt:
+        interrupt.set()
+        raise
     finally:
         if interrupt.requested:
             hung.set()

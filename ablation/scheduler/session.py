@@ -47,7 +47,7 @@ def cluster(resources: Resources, trials: int = 0) -> Iterator[list[Mapping[str,
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if not ray.is_initialized():
-            with keeping_handlers():  # Ray takes SIGTERM for itself
+            with keeping_handlers():  # Ray has a handler of SIGTERM
                 _start(resources, trials)
             stack.callback(_shut_down)
         yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -63,9 +63,11 @@ def _start(resources: Resources, trials: int) -> None:
         with local_ray(resources, trials):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
-    except Exception as error:  # of any kind: a machine that is too busy, a disk that is full
+    except BaseException as error:  # a machine that is too busy, a disk that is full, a signal
         for process in _started():
             _end(process)
+        if not isinstance(error, Exception):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         raise SessionLostError(f"Ray did not start ({reason[:200]})") from error
     _vital[:] = _started()

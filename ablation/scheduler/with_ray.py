@@ -61,8 +61,9 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     store, resources = driver.store, driver.resources
     with (
         warnings.catch_warnings(),
+        # Deleted when Ray has ended: until then Tune may write to it.
+        tempfile.TemporaryDirectory(prefix="skelcon-tune-", ignore_cleanup_errors=True) as scratch,
         cluster(resources, len(left) + (source.upcoming if source else 0)) as nodes,
-        tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
         Claims(store, driver.heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
