@@ -1,4 +1,4 @@
-"""The cells of a table with what is behind each value, for whoever looks further in Python."""
+"""The cells of a table with settings, times and weights, for analyses in Python."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from ablation.fusion import Fusion
 from ablation.plan import Plan
-from ablation.report.table import cells_frame
+from ablation.report import cells_frame
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE, WEIGHTS
 from ablation.study import PARAMETERS
@@ -19,22 +19,19 @@ from skelcon.downstream.tasks import section
 from skelcon.settings import merge
 
 BESIDE = ("representation", "parameters", "seconds", "pretraining_seconds", "weights")
-"""What stands behind the columns of cells.csv, before the settings."""
+"""The columns that follow those of cells.csv; the settings come after them."""
 
 
 def described_cells(plan: Plan, store: Store) -> pd.DataFrame:
-    """The lines of :func:`ablation.report.cells_frame`, and beside each value what made it.
+    """The lines of :func:`ablation.report.cells_frame` with further columns.
 
-    Further columns are
-
-    - ``representation``: whose encoder is evaluated, ``img+seq`` of several side by side;
-    - ``parameters``: of these encoders;
+    - ``representation``: of the evaluated encoder, ``img+seq`` for several side by side;
+    - ``parameters``: the number of parameters of these encoders;
     - ``seconds``, ``pretraining_seconds``: wall time of the evaluation, and of its pre-trainings;
-    - ``weights``: representation -> file of its pre-trained weights, which
-      :func:`skelcon.load_encoder` takes; empty where nothing is pre-trained;
+    - ``weights``: representation -> file of its pre-trained weights, for
+      :func:`skelcon.load_encoder`; empty if nothing is pre-trained;
     - one for each setting that a row or a column of the study sets, such as
-      ``pretrain.optimiser.lr``: the value that the line's units had, whoever set it. It is missing
-      where they do not use it.
+      ``pretrain.optimiser.lr``: the value in the units of the line, missing if they do not use it.
     """
     frame = cells_frame(plan, store)
     settings = changed_settings(plan)
@@ -56,7 +53,7 @@ _TYPES = {"parameters": "Int64", "seconds": "float64", "pretraining_seconds": "f
 
 
 def _beside(unit: EvaluateUnit, store: Store) -> Json:
-    """What is known of a unit, done or not."""
+    """The further columns of a unit, as far as they are known."""
     weights = {
         source.representation: str(store.files(source.pretrained.key).path(WEIGHTS))
         for source in unit.encoders
@@ -74,7 +71,7 @@ def _beside(unit: EvaluateUnit, store: Store) -> Json:
 
 
 def _beside_fusion(fusion: Fusion, store: Store) -> Json:
-    """Of all evaluations together; weights and settings are those of their own columns."""
+    """The further columns of a fusion: sums over its evaluations, without weights and settings."""
     each = [_beside(unit, store) for unit in fusion.units]
     known: Json = {"representation": "+".join(dict.fromkeys(e["representation"] for e in each))}
     for name in BESIDE[1:-1]:
@@ -85,7 +82,7 @@ def _beside_fusion(fusion: Fusion, store: Store) -> Json:
 
 
 def seconds_of(store: Store, key: str) -> float | None:
-    """The wall time of a finished unit, interruptions left out; None where it is not known."""
+    """The wall time of a finished unit without interruptions; None if it is not known."""
     provenance = store.files(key).read_or_none(PROVENANCE) or {}
     seconds = provenance.get("seconds")
     return float(seconds) if seconds is not None else None
@@ -104,10 +101,10 @@ def changed_settings(plan: Plan) -> list[str]:
 
 
 def settings_of(unit: Unit) -> Json:
-    """Key path -> value: all settings that decide a unit, those of its pre-trainings included.
+    """Key path -> value of all settings of a unit and of its pre-trainings.
 
-    Where its pre-trainings differ (each representation is trained alone), the value is a mapping
-    from the representation to its own.
+    If its pre-trainings differ in a setting (each representation is trained alone), the value is a
+    mapping from representation to value.
     """
     if isinstance(unit, PretrainUnit):
         return flat({"pretrain": unit.options})
@@ -126,7 +123,7 @@ def settings_of(unit: Unit) -> Json:
 
 
 def _hashable(value: Any) -> Any:
-    """So that pandas can group by it."""
+    """A hashable copy of a value, so that pandas can group by it."""
     if isinstance(value, list):
         return tuple(map(_hashable, value))
     if isinstance(value, Mapping):
