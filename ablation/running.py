@@ -5,8 +5,7 @@ Missing units -> GPUs of a trial -> cost and disk -> run, shown and tracked -> r
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
-from skelcon.cli.console import INTERRUPTED, hung
+from skelcon.cli.console import INTERRUPTED
 from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
@@ -133,25 +132,8 @@ def _run(
             resources.stay_on_loopback()
             from ablation.scheduler.with_ray import run_with_ray
 
-            with leaving_quickly(interrupt):
-                whole = run_with_ray(missing, driver, job.source)
+            whole = run_with_ray(missing, driver, job.source)
     return None if whole else interrupt
-
-
-@contextlib.contextmanager
-def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
-    """If a signal comes in this block, the process will exit without unloading its libraries.
-
-    Python needs seconds to unload Ray and torch.
-    """
-    try:
-        yield
-    except KeyboardInterrupt:
-        interrupt.set()
-        raise
-    finally:
-        if interrupt.requested:
-            hung.set()
 
 
 def missing_units(

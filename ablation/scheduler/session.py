@@ -17,10 +17,11 @@ from typing import Any
 import psutil
 import ray
 
-from ablation.interrupts import keeping_handlers
+from ablation.interrupts import Interrupt, keeping_handlers
 from ablation.scheduler.address import connect
 from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
+from skelcon.cli.console import hung
 from skelcon.errors import MachineError
 
 STARTS = 5
@@ -155,6 +156,23 @@ def free_resources() -> str:
     names = [name for name in ("CPU", "GPU") if name in total]
     shares = [f"{free.get(name, 0):g} of {total[name]:g} {name}s" for name in names]
     return f"free at present: {' and '.join(shares)}"
+
+
+@contextlib.contextmanager
+def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
+    """After a signal in this block the process exits without unloading its libraries.
+
+    Python needs seconds to unload Ray and torch. A Ray that was there before is not abandoned.
+    """
+    before = ray.is_initialized()
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupt.set()
+        raise
+    finally:
+        if interrupt.requested and not before:
+            hung.set()
 
 
 class SessionLostError(Exception):

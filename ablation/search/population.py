@@ -23,7 +23,12 @@ from pathlib import Path
 from typing import Any
 
 # isort: off
-from ablation.scheduler.session import check_session, cluster, restarting  # sets what Ray reads
+from ablation.scheduler.session import (  # sets what Ray reads
+    check_session,
+    cluster,
+    leaving_quickly,
+    restarting,
+)
 # isort: on
 
 import torch
@@ -297,7 +302,8 @@ def run_population(
             _fit(record, resources, node, callbacks, scratch)
         return all(trial.state != "unfinished" for trial in record.trials())
 
-    return restarting(session, say)
+    with leaving_quickly(interrupt):
+        return restarting(session, say)
 
 
 def _fit(

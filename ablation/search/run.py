@@ -19,7 +19,7 @@ from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
-from ablation.running import RESUME, RunOptions, leaving_quickly, missing_units, run_job
+from ablation.running import RESUME, RunOptions, missing_units, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
 from ablation.search.evidence import Lead
@@ -136,7 +136,7 @@ class _Search:
         if len(known) < problem.space.trials or not all(trial.ended for trial in known):
             options.confirm(options.resources)
             options.resources.stay_on_loopback()
-            with graceful(output.acknowledge) as interrupt, leaving_quickly(interrupt):
+            with graceful(output.acknowledge) as interrupt:
                 from ablation.search.population import run_population  # imports Ray
 
                 whole = run_population(
