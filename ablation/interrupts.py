@@ -4,13 +4,13 @@ A signal raises ``KeyboardInterrupt``, as Ctrl-C does. While units run it does n
 asks the run to save what has been trained and to print the table so far, and a second one ends the
 process at once.
 
-The first signal starts a clock of :data:`EXIT_SECONDS`, which all that has to end looks at:
+The first signal starts a clock of :data:`EXIT_SECONDS`:
 
-1. Each trial ends its epoch and writes a checkpoint. What is still in the middle of an epoch when
-   only :data:`ENDING_SECONDS` are left is ended without one. A checkpoint that is being written is
+1. Each trial ends its epoch and writes a checkpoint. A trial that is still in the middle of an
+   epoch when only :data:`ENDING_SECONDS` are left is killed. A checkpoint that is being written is
    waited for, up to :data:`WRITING_SECONDS` longer.
 2. Ray ends, and the table so far is printed.
-3. Trackers get what is left. The next command sends what they have not sent.
+3. Trackers have the time that is left. The next command sends what they have not sent.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-
-
+_install = signal.signal  # also in a block of `keeping_handlers`
 POLL_SECONDS = 0.05
-"""Seconds between two looks at whether a signal has come."""
+"""Seconds between two checks whether a signal has come."""
 EXIT_SECONDS = 5.0
-"""How long after the first signal a command has ended."""
+"""How long after the first signal a command has to have ended."""
 ENDING_SECONDS = 2.0
 """How much of that is kept for ending Ray and printing the table."""
 WRITING_SECONDS = 20.0
@@ -58,14 +58,14 @@ class Interrupt:
 
     @property
     def seconds_left(self) -> float:
-        """Seconds until the command has to end, at least 0; infinite if no signal has come."""
-        return (
-            math.inf if self._at is None else max(0.0, self._at + EXIT_SECONDS - time.monotonic())
-        )
+        """Seconds until the command has to have ended; infinite if no signal has come."""
+        if self._at is None:
+            return math.inf
+        return max(0.0, self._at + EXIT_SECONDS - time.monotonic())
 
     def wait(self, seconds: float) -> bool:
-        """Wait for a signal, ``seconds`` at most; whether one has come."""
-        # Not an event of ``threading``: a handler that sets one may wait for its own thread's lock.
+        """Wait for a signal, ``seconds`` at most; gives whether one has come."""
+        # (A ``threading.Event`` could deadlock, as its lock may be held where the handler runs.)
         until = time.monotonic() + seconds
         while not self.requested and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, POLL_SECONDS))
@@ -101,16 +101,21 @@ def leave_on_signals() -> None:
 
 @contextlib.contextmanager
 def keeping_handlers() -> Iterator[None]:
-    """Restore the handlers of this process after a block in which a library installs its own."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+    """Keep the handlers of this process, although a library installs others in this block."""
+
+    def install(number: int, handler: Any) -> Any:
+        return signal.getsignal(number) if number in SIGNALS else _install(number, handler)
+
+    signal.signal = install  # type: ignore[assignment]
     try:
         yield
-    except SystemExit:  # raised by the library's handler of SIGTERM
-        raise KeyboardInterrupt from None
     finally:
+        signal.signal = _install
         if threading.current_thread() is threading.main_thread():
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            # A handler in C may have replaced ours, and has set an alarm if a signal came since.
+            for number in SIGNALS:
+                _install(number, signal.getsignal(number))
+            signal.alarm(0)
 
 
 @contextlib.contextmanager
@@ -128,7 +133,7 @@ def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
         interrupt.set()
         for each in SIGNALS:
             if signal.getsignal(each) is ask:
-                signal.signal(each, raise_interrupt)
+                _install(each, raise_interrupt)
         acknowledge()
 
     before = {each: signal.getsignal(each) for each in SIGNALS}

@@ -20,7 +20,7 @@ from ablation.scheduler.resources import Resources
 from ablation.store import Store
 from ablation.tracking import Tracking
 from ablation.units import Unit
-from skelcon.cli.console import INTERRUPTED, hung
+from skelcon.cli.console import INTERRUPTED
 from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
@@ -100,8 +100,6 @@ def run_job(
     if interrupt is None:
         return int(failed)
     output.say(RESUME)
-    if not options.in_process:
-        hung.set()  # Python needs seconds to unload Ray and torch
     return INTERRUPTED
 
 

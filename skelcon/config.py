@@ -105,6 +105,21 @@ def put(tree: Json, dotted: str, value: Any) -> None:
         tree[last] = copy.deepcopy(value)
 
 
+def flat(tree: Mapping[str, Any], above: str = "") -> Json:
+    """``key.path`` -> value of nested mappings: the inverse of :func:`merge`.
+
+    >>> flat({"pretrain": {"epochs": 3, "augment": {"use": ["crop"]}}})
+    {'pretrain.epochs': 3, 'pretrain.augment.use': ['crop']}
+    """
+    found: Json = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{above}{key}.")
+        else:
+            found[f"{above}{key}"] = value
+    return found
+
+
 def merge(tree: Json, changes: Mapping[str, Any]) -> None:
     """Apply ``changes`` (nested mappings, keys may be dotted) to ``tree`` in place."""
     for key, value in changes.items():

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ablation.figures.asked import Asked, DoesNotApplyError
-from ablation.provenance.cells import flat
+from skelcon.config import flat
 from skelcon.figures import style
 
 NAMES = {

@@ -14,7 +14,7 @@ from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE, WEIGHTS
 from ablation.study import PARAMETERS
 from ablation.units import EvaluateUnit, PretrainUnit, Unit
-from skelcon.config import Json
+from skelcon.config import Json, flat
 from skelcon.downstream.tasks import section
 from skelcon.settings import merge
 
@@ -120,21 +120,6 @@ def settings_of(unit: Unit) -> Json:
         first, *others = own.values()
         together[key] = first if all(other == first for other in others) else own
     return together | flat({section(unit.task_name): unit.options})
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> Json:
-    """Nested mappings as one mapping from ``key.path`` to value.
-
-    >>> flat({"pretrain": {"epochs": 3, "augment": {"use": ["crop"]}}})
-    {'pretrain.epochs': 3, 'pretrain.augment.use': ['crop']}
-    """
-    found: Json = {}
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{above}{key}.")
-        else:
-            found[f"{above}{key}"] = value
-    return found
 
 
 def _hashable(value: Any) -> Any:

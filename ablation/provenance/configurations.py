@@ -10,12 +10,12 @@ from ablation.evidence.evidence import Where
 from ablation.evidence.validation import folds_in_words
 from ablation.fusion import Fusion
 from ablation.plan import Plan
-from ablation.provenance.cells import flat, settings_of
+from ablation.provenance.cells import settings_of
 from ablation.report.mixtures import arithmetic_of
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.units import Unit
-from skelcon.config import Json
+from skelcon.config import Json, flat
 from skelcon.data import SkeletonDataset
 from skelcon.settings import assignments
 

@@ -17,8 +17,8 @@ from ablation.evidence.evidence import Where
 from ablation.evidence.validation import fold_counts
 from ablation.fusion import evaluations_of
 from ablation.plan import Plan, make_plan
-from ablation.provenance.cells import flat
 from ablation.study import named_study
+from skelcon.config import flat
 from skelcon.errors import UserError
 from skelcon.presets import Preset
 

@@ -17,11 +17,12 @@ from typing import Any
 import psutil
 import ray
 
-from ablation.interrupts import keeping_handlers
+from ablation.interrupts import Interrupt, keeping_handlers
 from ablation.scheduler.address import connect
 from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
+from skelcon.cli.console import hung
 from skelcon.errors import MachineError
 
 STARTS = 5
@@ -50,7 +51,7 @@ def cluster(resources: Resources, trials: int = 0) -> Iterator[list[Mapping[str,
         logging.getLogger(name).setLevel(logging.CRITICAL)
     with contextlib.ExitStack() as stack:
         if not ray.is_initialized():
-            with keeping_handlers():  # Ray takes SIGTERM for itself
+            with keeping_handlers():  # Ray has a handler of SIGTERM
                 _start(resources, trials)
             stack.callback(_shut_down)
         yield [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -67,9 +68,11 @@ def _start(resources: Resources, trials: int) -> None:
         with local_ray(resources, trials, stand_ins=not _failed):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
-    except Exception as error:  # of any kind: a machine that is too busy, a disk that is full
+    except BaseException as error:  # a machine that is too busy, a disk that is full, a signal
         for process in _started():
             _end(process)
+        if not isinstance(error, Exception):
+            raise
         reason = " ".join(str(error).split()) or type(error).__name__
         _failed.append(reason)
         raise SessionLostError(f"Ray did not start ({reason[:200]})") from error
@@ -153,6 +156,23 @@ def free_resources() -> str:
     names = [name for name in ("CPU", "GPU") if name in total]
     shares = [f"{free.get(name, 0):g} of {total[name]:g} {name}s" for name in names]
     return f"free at present: {' and '.join(shares)}"
+
+
+@contextlib.contextmanager
+def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
+    """After a signal in this block the process exits without unloading its libraries.
+
+    Python needs seconds to unload Ray and torch. A Ray that was there before is not abandoned.
+    """
+    before = ray.is_initialized()
+    try:
+        yield
+    except KeyboardInterrupt:
+        interrupt.set()
+        raise
+    finally:
+        if interrupt.requested and not before:
+            hung.set()
 
 
 class SessionLostError(Exception):

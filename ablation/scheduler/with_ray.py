@@ -22,7 +22,7 @@ from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Driver, Queue, UnitSource
 from ablation.scheduler.resources import check_fits
-from ablation.scheduler.session import check_session, cluster, restarting
+from ablation.scheduler.session import check_session, cluster, leaving_quickly, restarting
 from ablation.store.claims import Claims
 from ablation.store.mirror import mirror_at
 from ablation.units import Unit
@@ -47,11 +47,12 @@ def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = 
         UserError: if the cluster can never give what a trial requests.
     """
     left = {unit.key: unit for unit in units}
-    return restarting(
-        # (A signal may have come while Ray did not start.)
-        lambda: not driver.interrupt.requested and _run_session(left, driver, source),
-        lambda reason: driver.reporter.report(Waiting(reason)),
-    )
+    with leaving_quickly(driver.interrupt):
+        return restarting(
+            # (A signal may have come while Ray did not start.)
+            lambda: not driver.interrupt.requested and _run_session(left, driver, source),
+            lambda reason: driver.reporter.report(Waiting(reason)),
+        )
 
 
 def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | None) -> bool:
@@ -62,8 +63,9 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
     store, resources = driver.store, driver.resources
     with (
         warnings.catch_warnings(),
+        # Deleted when Ray has ended: until then Tune may write to it.
+        tempfile.TemporaryDirectory(prefix="skelcon-tune-", ignore_cleanup_errors=True) as scratch,
         cluster(resources, len(left) + (source.upcoming if source else 0)) as nodes,
-        tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch,
         Claims(store, driver.heartbeat) as claims,
     ):
         warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business

@@ -23,7 +23,12 @@ from pathlib import Path
 from typing import Any
 
 # isort: off
-from ablation.scheduler.session import check_session, cluster, restarting  # sets what Ray reads
+from ablation.scheduler.session import (  # sets what Ray reads
+    check_session,
+    cluster,
+    leaving_quickly,
+    restarting,
+)
 # isort: on
 
 import torch
@@ -284,15 +289,21 @@ def run_population(
         record.ask()
 
     def session() -> bool:
-        with warnings.catch_warnings(), cluster(resources, len(record.trials())) as nodes:
+        with (
+            warnings.catch_warnings(),
+            # Deleted when Ray has ended: until then Tune may write to it.
+            tempfile.TemporaryDirectory("", "skelcon-tune-", ignore_cleanup_errors=True) as scratch,
+            cluster(resources, len(record.trials())) as nodes,
+        ):
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
             node = check_nodes(store, resources, nodes)
             callbacks = [_Callback(record, reporter), SaveOnSignal(interrupt)]
-            _fit(record, resources, node, callbacks)
+            _fit(record, resources, node, callbacks, scratch)
         return all(trial.state != "unfinished" for trial in record.trials())
 
-    return restarting(session, say)
+    with leaving_quickly(interrupt):
+        return restarting(session, say)
 
 
 def _fit(
@@ -300,6 +311,7 @@ def _fit(
     resources: Resources,
     node: str | None,
     callbacks: list[tune.Callback],
+    scratch: str,
 ) -> None:
     """Run the members that have not ended with Tune."""
     problem, dataset = record.problem, record.problem.dataset
@@ -330,18 +342,17 @@ def _fit(
     )
     pending = os.environ[PENDING]
     os.environ[PENDING] = str(len(trials))  # all start before they exchange
-    with tempfile.TemporaryDirectory(prefix="skelcon-tune-") as scratch:
-        never = tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0)
-        run = tune.RunConfig(
-            name="search",
-            storage_path=scratch,
-            callbacks=callbacks,
-            failure_config=tune.FailureConfig(max_failures=resources.retries),
-            checkpoint_config=never,
-            verbose=0,
-        )
-        member = tune.with_resources(Member, asked)
-        tuner = tune.Tuner(member, param_space=space, tune_config=options, run_config=run)
-        with contextlib.suppress(*INTERRUPTED):
-            tuner.fit()
+    never = tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0)
+    run = tune.RunConfig(
+        name="search",
+        storage_path=scratch,
+        callbacks=callbacks,
+        failure_config=tune.FailureConfig(max_failures=resources.retries),
+        checkpoint_config=never,
+        verbose=0,
+    )
+    member = tune.with_resources(Member, asked)
+    tuner = tune.Tuner(member, param_space=space, tune_config=options, run_config=run)
+    with contextlib.suppress(*INTERRUPTED):
+        tuner.fit()
     os.environ[PENDING] = pending  # a confirmation may follow

@@ -7,7 +7,7 @@ import yaml
 from ablation.search.problem import SearchProblem
 from ablation.search.record import Trial
 from ablation.text import and_joined
-from skelcon.config import Json
+from skelcon.config import Json, flat
 from skelcon.presets import PRESETS
 from skelcon.pretrain import PretrainConfig
 from skelcon.settings import merge
@@ -21,7 +21,7 @@ def settings_of(problem: SearchProblem, trial: Trial) -> Json:
     tree: Json = {}
     for values in (problem.space.base, problem.changes(trial.parameters), problem.overrides):
         merge(tree, values)
-    return _flat(tree)
+    return flat(tree)
 
 
 def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
@@ -44,7 +44,7 @@ def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     own: Json = {}
     merge(own, special.get("+".join(trained), {}))
     merge(own, settings)
-    special["+".join(trained)] = _flat(own)
+    special["+".join(trained)] = flat(own)
     comment = "".join(f"# {line}".rstrip() + "\n" for line in head)
     return f"{comment}\n{yaml.safe_dump(preset, sort_keys=False)}"
 
@@ -68,12 +68,3 @@ def _augmentations(best: PretrainConfig) -> str:
     names = ("query", "key", *(f"extra view {number}" for number in range(1, len(uses) - 1)))
     each = zip(uses, names, strict=True)
     return and_joined([f"{'+'.join(use) or 'no augmentation'} ({name})" for use, name in each])
-
-
-def _flat(tree: Json, above: str = "") -> Json:
-    """Nested keys as key paths."""
-    found: Json = {}
-    for key, value in tree.items():
-        path = f"{above}{key}"
-        found.update(_flat(value, f"{path}.") if isinstance(value, dict) else {path: value})
-    return found

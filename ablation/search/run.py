@@ -30,7 +30,7 @@ from ablation.search.source import SearchSource
 from ablation.store import Store
 from ablation.store.locks import hold
 from ablation.units import EvaluateOn, Unit
-from skelcon.cli.console import INTERRUPTED, hung
+from skelcon.cli.console import INTERRUPTED
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -146,7 +146,6 @@ class _Search:
         if whole:
             return int(failed)
         output.say(RESUME)
-        hung.set()  # Python needs seconds to unload Ray and torch
         return INTERRUPTED
 
     def _report(self) -> bool:

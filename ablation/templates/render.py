@@ -1,4 +1,4 @@
-"""Fills a template of ``files/``."""
+"""Fills in a template of ``files/``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def render(file: str, /, **values: object) -> str:
-    """The text of the template ``file``; it has no other fields than ``values``."""
+    """The text of the template ``file`` with ``values``, which have to be all of its fields."""
     return _environment().get_template(file).render(values)
 
 
@@ -38,5 +38,5 @@ def _shell_words(value: str | Sequence[str]) -> str:
 
 
 def _yaml_value(value: object) -> str:
-    """JSON, which is YAML on one line; jinja's own ``tojson`` escapes for HTML."""
+    """``value`` as JSON, which is YAML on one line. (jinja's ``tojson`` would escape for HTML.)"""
     return json.dumps(value, ensure_ascii=False)

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from ablation.units import Unit
 
 MAX_JOBS = 1000
-"""SLURM's default limit of an array is 1001 jobs."""
+"""The most jobs of an array. (SLURM's default limit is 1001.)"""
 
 
 def jobs_of(missing: Iterable[Unit]) -> list[str]:
-    """The units of each job of an array: evaluations that need the same, separated by commas.
+    """The keys of each job's units, separated by commas: evaluations of the same pre-trainings.
 
-    A job also runs what its units need, so a pre-training that some unit needs is not listed.
+    A job also runs what its units need, so a pre-training that is evaluated is not listed.
     """
     missing = list(missing)
     needed = {key for unit in missing for key in unit.needs}

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ablation.tracking.runs import Epoch, Run
+from skelcon.config import flat
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
 """The most that MLflow accepts in one request."""
@@ -61,21 +62,11 @@ class MlflowTracker:
         metrics = [Metric(tag, x, now, step) for step, values in steps for tag, x in values.items()]
         for at in range(0, len(metrics), METRICS_PER_BATCH):
             self._client.log_batch(made, metrics=metrics[at : at + METRICS_PER_BATCH])
-        params = [Param(name, value) for name, value in _flat(run.unit.to_json()).items()]
+        settings = flat(run.unit.to_json())
+        params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in settings.items()]
         for at in range(0, len(params), PARAMS_PER_BATCH):
             self._client.log_batch(made, params=params[at : at + PARAMS_PER_BATCH])
         self._client.set_terminated(made)
 
     def close(self) -> None:
         """Does nothing: each run was sent when it was made."""
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
-    """Dotted names -> values as text."""
-    found: dict[str, str] = {}
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = str(value)[:PARAM_LENGTH]
-    return found

@@ -168,7 +168,7 @@ def test_text_becomes_messages_for_a_script(capsys: pytest.CaptureFixture[str]) 
     assert (message["study"], finished["state"]) == ("tiny", "done")
 
 
-def test_a_question_leaves_standard_output_to_the_document(
+def test_a_prompt_leaves_standard_output_to_the_document(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from ablation.cli.studies import confirm_cpu

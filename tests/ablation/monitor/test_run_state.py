@@ -1,4 +1,4 @@
-"""What a run's events amount to: counts, and the ETA."""
+"""The state of a run after its events: counts, and the ETA."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_units_of_more_epochs_take_longer(clock: Clock) -> None:
     assert state.snapshot().eta_s == pytest.approx(40)
 
 
-def test_what_nothing_is_known_of_takes_as_long_as_the_others(clock: Clock) -> None:
+def test_units_without_an_estimate_take_as_long_as_the_others(clock: Clock) -> None:
     first, second = pretraining(0), pretraining(1)
     other = pretraining(2, epochs=30, representations=["img"])
     check = evaluation(first)

@@ -1,4 +1,4 @@
-"""What answers at --address, and what does not: told in seconds, without Ray."""
+"""Addresses at which a cluster answers or does not, which is known in seconds and without Ray."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SETTINGS = b"\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 @pytest.fixture
 def server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Answers each connection with the parameter; says nothing for None."""
+    """Answers each connection with the parameter; sends nothing for None."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         held = []
 
@@ -40,7 +40,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("server", [SETTINGS], indirect=True)
-def test_a_cluster_that_answers_is_let_pass(server: str) -> None:
+def test_a_cluster_that_answers_is_accepted(server: str) -> None:
     address.check_answers(server, "auto", 5.0)
 
 
@@ -51,14 +51,14 @@ def test_something_else_that_listens_is_named(server: str) -> None:
 
 
 @pytest.mark.parametrize("server", [None], indirect=True)
-def test_what_says_nothing_is_given_up_in_time(server: str) -> None:
+def test_a_server_that_sends_nothing_is_an_error_in_time(server: str) -> None:
     began = time.monotonic()
     with pytest.raises(UserError, match=f"no Ray cluster answers at --address {server}: timed out"):
         address.check_answers(server, server, 0.3)
     assert time.monotonic() - began < 5
 
 
-def test_a_closed_port_and_an_unknown_host_are_told() -> None:
+def test_a_closed_port_and_an_unknown_host_are_errors() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         free = f"127.0.0.1:{listener.getsockname()[1]}"
     with pytest.raises(UserError, match="Connection refused; is its head up"):
@@ -68,12 +68,12 @@ def test_a_closed_port_and_an_unknown_host_are_told() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["head", "head:", ":6379", "head:port", "head:70000", "", "8"])
-def test_what_is_no_address_is_refused(wrong: str) -> None:
+def test_an_invalid_address_is_refused(wrong: str) -> None:
     with pytest.raises(UserError, match="give auto, or HOST:PORT such as head:6379"):
         address.check_syntax(wrong)
 
 
-def test_a_client_is_told_to_run_inside_the_cluster() -> None:
+def test_an_address_of_rays_client_is_refused() -> None:
     with pytest.raises(UserError, match="run this command there with --address auto"):
         address.check_syntax("ray://head:10001")
     address.check_syntax("auto")

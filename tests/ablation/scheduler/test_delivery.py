@@ -25,7 +25,7 @@ class Source:
         return np.fromfile(self.path / name, np.uint8, 4096, offset=offset)
 
 
-def test_a_data_set_comes_whole_and_once(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_a_data_set_is_fetched_whole_and_once(dataset: SkeletonDataset, tmp_path: Path) -> None:
     read, found = Source(dataset.path), []
     workers = [
         threading.Thread(
@@ -44,7 +44,7 @@ def test_a_data_set_comes_whole_and_once(dataset: SkeletonDataset, tmp_path: Pat
     assert [path.name for path in place.parent.iterdir() if path.is_dir()] == [place.name]
 
 
-def test_what_was_cut_short_is_fetched_anew(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_an_interrupted_fetch_starts_from_scratch(dataset: SkeletonDataset, tmp_path: Path) -> None:
     for left in (f".{dataset.fingerprint}.part", dataset.fingerprint):
         (tmp_path / left).mkdir()
         (tmp_path / left / "frames.npy").write_bytes(b"half")
@@ -52,7 +52,7 @@ def test_what_was_cut_short_is_fetched_anew(dataset: SkeletonDataset, tmp_path: 
     assert SkeletonDataset.open(place).content_digest() == dataset.fingerprint
 
 
-def test_other_data_than_was_asked_for_is_refused(dataset: SkeletonDataset, tmp_path: Path) -> None:
+def test_another_data_set_is_refused(dataset: SkeletonDataset, tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="not the data set 0123456789abcdef"):
         fetched("0123456789abcdef", Source(dataset.path), [tmp_path])
     assert not [path for path in tmp_path.iterdir() if path.is_dir()]
@@ -77,7 +77,7 @@ def test_a_path_holds_the_data_set_or_another_or_none(
     assert not holds(tmp_path, dataset.fingerprint)
 
 
-def test_a_node_says_what_it_cannot_do_with_the_results(
+def test_a_node_reports_what_it_cannot_do_with_the_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ablation.scheduler.nodes.CATCH_UP_SECONDS", 0.0)

@@ -33,7 +33,7 @@ from skelcon.data import SkeletonDataset
 
 @dataclass
 class Recorded:
-    """Notes the events of a run."""
+    """A reporter that keeps the events of a run."""
 
     events: list[Event] = field(default_factory=list)
     on_progress: Callable[[], None] = lambda: None
@@ -132,7 +132,7 @@ def test_each_unit_has_the_threads_and_the_memory_that_a_trial_has(
     assert caps == [0.25, 1.0, 2, 1.0, 1.0, 1.0]
 
 
-def test_what_another_process_works_on_is_waited_for(
+def test_a_unit_of_another_process_is_waited_for(
     dataset: SkeletonDataset,
     pretraining: Unit,
     evaluation: EvaluateUnit,

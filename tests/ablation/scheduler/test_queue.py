@@ -1,4 +1,4 @@
-"""The order in which units are handed out, and what becomes of those that end badly."""
+"""The order in which units are handed out, and what happens to those that fail or stop."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def claims(store: Store) -> Iterator[Claims]:
         yield claims
 
 
-class Heard:
-    """A reporter that remembers."""
+class Recorded:
+    """A reporter that keeps the finished units."""
 
     def __init__(self) -> None:
         self.finished: list[Unit] = []
@@ -46,15 +46,20 @@ class Heard:
 
 
 @pytest.fixture
-def heard() -> Heard:
-    return Heard()
+def recorded() -> Recorded:
+    return Recorded()
 
 
 def queue_of(
-    units: list[Unit], store: Store, claims: Claims, heard: Heard, source: Any = None, **more: Any
+    units: list[Unit],
+    store: Store,
+    claims: Claims,
+    recorded: Recorded,
+    source: Any = None,
+    **more: Any,
 ) -> Queue:
     resources = Resources(**{"retries": 0, **more})
-    return Queue(units, Driver(store, {}, resources, heard, Interrupt()), claims, source)
+    return Queue(units, Driver(store, {}, resources, recorded, Interrupt()), claims, source)
 
 
 def chain() -> tuple[PretrainUnit, EvaluateUnit]:
@@ -64,16 +69,16 @@ def chain() -> tuple[PretrainUnit, EvaluateUnit]:
 
 
 def make(store: Store, unit: Unit) -> None:
-    """The unit is done, by whomever."""
+    """Mark the unit as done."""
     store.begin(unit.key, unit.to_json())
     store.finish(unit.key)
 
 
 def test_a_unit_is_handed_out_when_what_it_needs_is_done(
-    store: Store, claims: Claims, heard: Heard
+    store: Store, claims: Claims, recorded: Recorded
 ) -> None:
     first, second = chain()
-    queue = queue_of([second, first], store, claims, heard)
+    queue = queue_of([second, first], store, claims, recorded)
     assignment = queue.ask()
     assert assignment is not None
     assert (assignment.unit, assignment.alone) == (first, False)
@@ -90,21 +95,21 @@ def test_a_unit_is_handed_out_when_what_it_needs_is_done(
     assert queue.exhausted
 
 
-def test_evaluations_come_first(store: Store, claims: Claims, heard: Heard) -> None:
+def test_evaluations_come_first(store: Store, claims: Claims, recorded: Recorded) -> None:
     trained = [pretraining(n) for n in range(4)]
     units: list[Unit] = [*trained[:2], *(evaluation(unit) for unit in trained[2:])]
-    queue = queue_of(units, store, claims, heard)
+    queue = queue_of(units, store, claims, recorded)
     kinds = [assignment.unit.kind for _ in units if (assignment := queue.ask()) is not None]
     assert kinds == ["evaluate", "evaluate", "pretrain", "pretrain"]
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3])
-def test_a_failure_is_tried_again_so_often_and_blocks_only_what_needs_it(
-    store: Store, claims: Claims, heard: Heard, retries: int
+def test_a_failure_is_retried_and_blocks_only_the_units_that_need_it(
+    store: Store, claims: Claims, recorded: Recorded, retries: int
 ) -> None:
     first, second = chain()
     other = pretraining(1, "other")
-    queue = queue_of([first, second, other], store, claims, heard, retries=retries)
+    queue = queue_of([first, second, other], store, claims, recorded, retries=retries)
     for tried in range(retries + 1):
         handed = {
             assignment.unit.label for _ in range(3) if (assignment := queue.ask()) is not None
@@ -117,9 +122,11 @@ def test_a_failure_is_tried_again_so_often_and_blocks_only_what_needs_it(
     assert queue.exhausted
 
 
-def test_out_of_memory_is_tried_once_more_alone(store: Store, claims: Claims, heard: Heard) -> None:
+def test_out_of_memory_is_retried_once_and_alone(
+    store: Store, claims: Claims, recorded: Recorded
+) -> None:
     first, _ = chain()
-    queue = queue_of([first], store, claims, heard, retries=0)
+    queue = queue_of([first], store, claims, recorded, retries=0)
     assert queue.ask() is not None
     assert queue.fail(first, OUT_OF_MEMORY) == "retry alone"
     assignment = queue.ask()
@@ -129,9 +136,9 @@ def test_out_of_memory_is_tried_once_more_alone(store: Store, claims: Claims, he
     assert queue.exhausted
 
 
-def test_fail_fast_hands_out_nothing_more(store: Store, claims: Claims, heard: Heard) -> None:
+def test_fail_fast_hands_out_nothing_more(store: Store, claims: Claims, recorded: Recorded) -> None:
     units = [pretraining(n) for n in range(3)]
-    queue = queue_of(units, store, claims, heard, retries=1, fail_fast=True)
+    queue = queue_of(units, store, claims, recorded, retries=1, fail_fast=True)
     assert queue.ask() is not None
     assert queue.fail(units[0], FAULT) == "retry"
     assert not queue.stopped
@@ -142,24 +149,26 @@ def test_fail_fast_hands_out_nothing_more(store: Store, claims: Claims, heard: H
     assert queue.exhausted
 
 
-def test_an_interrupted_unit_has_not_failed(store: Store, claims: Claims, heard: Heard) -> None:
+def test_an_interrupted_unit_has_not_failed(
+    store: Store, claims: Claims, recorded: Recorded
+) -> None:
     first, second = chain()
-    queue = queue_of([first, second], store, claims, heard)
+    queue = queue_of([first, second], store, claims, recorded)
     assert queue.ask() is not None
     queue.stop(first)
     assert not queue.exhausted
     assert not queue.failed
 
 
-def test_what_another_driver_works_on_is_left_to_it_and_found_done(
-    store: Store, claims: Claims, heard: Heard, monkeypatch: pytest.MonkeyPatch
+def test_a_unit_that_another_driver_has_claimed_is_left_to_it(
+    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "POLL_SECONDS", -1.0)
     first, second = chain()
     third = pretraining(1, "third")
     with Claims(store) as other:
         assert other.take(first.key)
-        queue = queue_of([first, second, third], store, claims, heard)
+        queue = queue_of([first, second, third], store, claims, recorded)
         assignment = queue.ask()
         assert assignment is not None
         assert assignment.unit == third
@@ -171,17 +180,17 @@ def test_what_another_driver_works_on_is_left_to_it_and_found_done(
     assignment = queue.ask()
     assert assignment is not None
     assert assignment.unit == second
-    assert heard.finished == [third, first]
+    assert recorded.finished == [third, first]
 
 
 def test_a_unit_of_a_driver_that_left_is_taken_over(
-    store: Store, claims: Claims, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "POLL_SECONDS", -1.0)
     first, _ = chain()
     with Claims(store) as other:
         assert other.take(first.key)
-        queue = queue_of([first], store, claims, heard)
+        queue = queue_of([first], store, claims, recorded)
         assert queue.ask() is None
     assignment = queue.ask()
     assert assignment is not None
@@ -189,7 +198,7 @@ def test_a_unit_of_a_driver_that_left_is_taken_over(
 
 
 def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
-    store: Store, claims: Claims, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = 0
     is_done: Callable[[str], bool] = store.is_done
@@ -202,7 +211,7 @@ def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
     monkeypatch.setattr(store, "is_done", counted)
     units: list[Unit] = [pretraining(n) for n in range(500)]
     units += [evaluation(unit) for unit in units if isinstance(unit, PretrainUnit)]
-    queue = queue_of(units, store, claims, heard)
+    queue = queue_of(units, store, claims, recorded)
     handed = []
     while (assignment := queue.ask()) is not None:
         handed.append(assignment.unit.key)
@@ -213,11 +222,11 @@ def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
 
 
 def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
-    store: Store, claims: Claims, heard: Heard, monkeypatch: pytest.MonkeyPatch
+    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a disk that is full, or read-only, for a moment."""
     first, _ = chain()
-    queue = queue_of([first], store, claims, heard)
+    queue = queue_of([first], store, claims, recorded)
 
     def full(key: str) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -233,9 +242,11 @@ def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
     assert assignment.unit == first
 
 
-def test_a_deterministic_failure_is_not_retried(store: Store, claims: Claims, heard: Heard) -> None:
+def test_a_deterministic_failure_is_not_retried(
+    store: Store, claims: Claims, recorded: Recorded
+) -> None:
     first, _ = chain()
-    queue = queue_of([first], store, claims, heard, retries=3)
+    queue = queue_of([first], store, claims, recorded, retries=3)
     assert queue.ask() is not None
     assert queue.fail(first, FAULT, deterministic=True) == "failed"
     assert queue.exhausted
@@ -248,7 +259,7 @@ class OneMore:
 
     def start(self) -> None:
         self.exhausted = False
-        self.heard: list[Event] = []
+        self.recorded: list[Event] = []
 
     def ask(self) -> Sequence[Unit]:
         self.exhausted = True
@@ -261,21 +272,21 @@ class OneMore:
         return value < 0.5
 
     def report(self, event: Event) -> None:
-        self.heard.append(event)
+        self.recorded.append(event)
 
 
 def test_a_source_gives_more_units_and_may_prune_them(
-    store: Store, claims: Claims, heard: Heard
+    store: Store, claims: Claims, recorded: Recorded
 ) -> None:
     other, source = pretraining(1), OneMore()
-    queue = queue_of([other], store, claims, heard, source=source)
+    queue = queue_of([other], store, claims, recorded, source=source)
     asked = [queue.ask(), queue.ask()]
     assert [each.unit.side.seed for each in asked if each is not None] == [1, 0]
     first, _ = chain()
     assert not queue.tell(first, 2, 0.7)
     assert queue.tell(first, 4, 0.2)
     queue.stop(first)
-    assert source.heard == [Pruned(first)]
+    assert source.recorded == [Pruned(first)]
     assert not queue.exhausted
     queue.done(other)
     assert queue.ask() is None
@@ -283,9 +294,9 @@ def test_a_source_gives_more_units_and_may_prune_them(
 
 
 def test_a_pruned_unit_runs_again_for_another_trial_that_needs_it(
-    store: Store, claims: Claims, heard: Heard
+    store: Store, claims: Claims, recorded: Recorded
 ) -> None:
-    queue = queue_of([], store, claims, heard, source=OneMore())
+    queue = queue_of([], store, claims, recorded, source=OneMore())
     first, second = chain()
     assert queue.ask() is not None
     assert queue.tell(first, 4, 0.2)

@@ -257,7 +257,7 @@ def test_trials_that_share_a_pretraining_get_a_value_each(
     assert len({trial.units[1] for trial in trials}) == 3
 
 
-def test_a_trial_that_diverges_is_an_answer_and_one_that_fails_is_retried(
+def test_a_trial_that_fails_is_retried_and_one_that_diverges_is_not(
     tmp_path: Path, dataset: SkeletonDataset
 ) -> None:
     problem = problem_of(tmp_path, dataset, trials=2)

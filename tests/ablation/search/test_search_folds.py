@@ -32,7 +32,7 @@ LR = "pretrain.optimiser.lr"
 
 
 def finish(source: SearchSource, store: Store, units: Sequence[Unit], top1: float) -> None:
-    """What a run tells when both units of a fold are done."""
+    """What a run reports when both units of a fold are done."""
     for unit in units:
         directory = store.begin(unit.key, unit.to_json())
         write_json(directory / "result.json", {"top1": top1})

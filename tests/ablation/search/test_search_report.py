@@ -1,4 +1,4 @@
-"""What a search tells at its end: the best trial, the summary, what mattered."""
+"""The result of a search: the best trial, the summary, which settings mattered."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_best_is_the_best_of_those_that_ran_to_their_end(
 
 
 @pytest.mark.parametrize(
-    ("views", "told"),
+    ("views", "augmentations"),
     [
         ({}, "for seq with crop, flip; "),
         ({"pretrain.views.key.use": []}, "with crop+flip (query) and no augmentation (key); "),
@@ -84,13 +84,13 @@ def test_the_best_is_the_best_of_those_that_ran_to_their_end(
     ],
 )
 def test_the_preset_says_how_the_views_of_the_best_are_made(
-    tmp_path: Path, dataset: SkeletonDataset, views: dict[str, Any], told: str
+    tmp_path: Path, dataset: SkeletonDataset, views: dict[str, Any], augmentations: str
 ) -> None:
     base = {**SPACE["base"], "pretrain.augment.use": ["crop", "flip"], **views}
     problem = problem_of(tmp_path, dataset, base=base)
     record = recorded(problem, tmp_path / "s", [[0.2, 0.3]])
     report.export(Summary(record, Store(tmp_path / "r")), tmp_path / "s")
-    assert told in Preset.of(tmp_path / "s" / "preset.yaml").chosen
+    assert augmentations in Preset.of(tmp_path / "s" / "preset.yaml").chosen
 
 
 @pytest.mark.parametrize("settings", [2, 7])
@@ -141,7 +141,7 @@ def test_the_setting_that_mattered_is_found_in_trials_of_the_same_epoch(
     assert not found(4, "too few").influences
 
 
-def test_the_lead_says_when_it_may_be_chance() -> None:
+def test_a_lead_that_may_be_chance_is_called_so() -> None:
     assert "it may be chance" in lead_in_words(np.array([0.02, -0.01, 0.01]))
     clear = lead_in_words(np.array([0.02, 0.021, 0.019]))
     assert clear == "Best less default: +2.0 ± 0.1 points, better in 3 of 3 seeds."

@@ -1,4 +1,4 @@
-"""Search spaces: what a file may say, what a domain gives, and optuna's terms."""
+"""Search spaces: their files, their domains, and optuna's distributions."""
 
 from __future__ import annotations
 

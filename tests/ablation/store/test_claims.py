@@ -1,4 +1,4 @@
-"""Drivers on one results directory share the work; the claims of dead ones are worth nothing."""
+"""Drivers on one results directory share the work; claims of dead drivers do not count."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ablation.store.heartbeat import Heartbeat, live_drivers
 KEYS = [f"{number:016x}" for number in range(40)]
 
 
-def test_a_claim_is_one_drivers_until_it_is_released(tmp_path: Path) -> None:
+def test_a_claim_belongs_to_one_driver_until_it_is_released(tmp_path: Path) -> None:
     with Claims(Store(tmp_path)) as one, Claims(Store(tmp_path)) as other:
         assert one.take("k")
         assert one.take("k")
@@ -80,12 +80,12 @@ def test_a_killed_driver_on_this_machine_is_dead_at_once(tmp_path: Path) -> None
     assert not list(tmp_path.glob("units/k/claim"))
 
 
-def test_a_claim_of_an_unknown_driver_is_worth_nothing(tmp_path: Path) -> None:
+def test_a_claim_of_an_unknown_driver_does_not_count(tmp_path: Path) -> None:
     claim = tmp_path / "units" / "k" / "claim"
     claim.parent.mkdir(parents=True)
-    claim.write_text("somebody")
+    claim.write_text("unknown")
     (tmp_path / "drivers").mkdir()
-    (tmp_path / "drivers" / "somebody.json").write_text("{")
+    (tmp_path / "drivers" / "unknown.json").write_text("{")
     with Claims(Store(tmp_path)) as mine:
         assert mine.take("k")
 

@@ -44,7 +44,7 @@ def test_others_see_a_driver_and_its_snapshot_while_it_runs(tmp_path: Path) -> N
     assert list((tmp_path / "drivers").iterdir()) == []
 
 
-def test_a_driver_that_somebody_took_for_dead_comes_back(tmp_path: Path) -> None:
+def test_a_driver_whose_file_was_deleted_is_seen_again(tmp_path: Path) -> None:
     with Heartbeat(Store(tmp_path), interval=0.01):
         (file,) = tmp_path.glob("drivers/*.json")
         os.utime(file, (0, 0))
@@ -53,7 +53,7 @@ def test_a_driver_that_somebody_took_for_dead_comes_back(tmp_path: Path) -> None
         until(file.exists)
 
 
-def test_a_view_or_a_disk_that_fails_does_not_look_like_death(
+def test_a_driver_whose_view_or_disk_fails_is_alive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails() -> dict[str, int]:

@@ -9,7 +9,7 @@ from ablation.store import Store
 from ablation.store.locks import hold, is_held
 
 
-def test_who_asks_writes_nothing(tmp_path: Path) -> None:
+def test_a_check_writes_nothing(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
     assert not is_held(tmp_path / "nowhere")
     assert list(tmp_path.iterdir()) == []
@@ -25,7 +25,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     assert not is_held(tmp_path)
 
 
-def test_who_waits_for_a_unit_that_is_set_aside_gets_the_new_one(tmp_path: Path) -> None:
+def test_a_process_that_waits_for_a_moved_unit_locks_the_new_directory(tmp_path: Path) -> None:
     """Not the lock of the directory that has been moved away."""
     store, got = Store(tmp_path), threading.Event()
 

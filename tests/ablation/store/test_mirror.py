@@ -129,7 +129,7 @@ def test_a_node_gets_what_a_unit_needs(node: Node) -> None:
     assert worker.store.is_done(KEY)
 
 
-def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(node: Node) -> None:
+def test_a_failure_reaches_the_driver_and_is_deleted_at_a_retry(node: Node) -> None:
     driver = node("one")
     driver.store.begin(KEY, PRETRAINING.to_json())
     driver.hand_out(KEY)
@@ -145,7 +145,7 @@ def test_a_failure_is_told_to_the_driver_and_forgotten_when_it_is_tried_again(no
     assert driver.store.state(KEY) == "started"
 
 
-def test_a_bucket_that_hiccups_is_asked_again(node: Node) -> None:
+def test_a_request_that_fails_is_retried(node: Node) -> None:
     here = node("one")
     make(here.store)
     files = here._files
@@ -175,7 +175,7 @@ class Reasons:
 
 
 def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
-    """What the driver could not tell or fetch is retried; the reason is said."""
+    """What the driver could not send or fetch is retried; the reason is reported."""
     from ablation.scheduler.tune_parts import UnitCallback, UnitSearcher
 
     here, reporter = node("one"), Reasons()
@@ -279,18 +279,18 @@ def test_event_files_that_were_replaced_go_and_what_is_there_is_not_sent_again(n
     assert not sent
 
 
-def test_what_trackers_were_told_elsewhere_is_known(node: Node) -> None:
-    for name, told in (("one", "a\nb\n"), ("two", "b\nc\n")):
+def test_records_of_trackers_are_shared(node: Node) -> None:
+    for name, keys in (("one", "a\nb\n"), ("two", "b\nc\n")):
         mirror = node(name)
         (mirror.store.results / "tiny").mkdir(parents=True)
         record = mirror.store.results / "tiny" / "tracked-wandb.txt"
-        record.write_text(told)
+        record.write_text(keys)
         mirror.fetch_records("tiny")
         mirror.push_all([], "tiny")
     assert record.read_text().split() == ["b", "c", "a"]
 
 
-def test_a_uri_is_seen_for_one() -> None:
+def test_a_uri_is_recognised() -> None:
     assert uri_of(Path("s3://bucket/a/b")) == "s3://bucket/a/b"
     assert uri_of(Path("file:///a/b")) == "file:///a/b"
     address = "s3://b/x?scheme=http&endpoint_override=http://minio:9000"
@@ -307,6 +307,6 @@ def test_a_uri_of_nothing_is_the_users_mistake(tmp_path: Path) -> None:
         Mirror((tmp_path / "file" / "x").as_uri())
 
 
-def test_what_takes_no_uri_says_so() -> None:
+def test_commands_that_take_no_uri_say_so() -> None:
     with pytest.raises(UserError, match="only a study's own command and plan take"):
         Store(Path("gs://bucket/x"))

@@ -11,7 +11,7 @@ from ablation.store import Store, write_atomically, write_json
 from skelcon.errors import UserError
 
 
-def test_done_is_the_last_word(tmp_path: Path) -> None:
+def test_the_state_of_a_unit_follows_from_its_files(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.state("k") == "absent"
     directory = store.begin("k", {"a": 1})
@@ -51,7 +51,7 @@ def test_a_damaged_result_names_its_file(tmp_path: Path) -> None:
         store.result("k")
 
 
-def test_results_that_cannot_be_written_are_said_at_once(tmp_path: Path) -> None:
+def test_results_that_cannot_be_written_are_an_error_at_once(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="--results"):
         Store(tmp_path / "file" / "below").check_writable()
@@ -94,8 +94,8 @@ def test_a_unit_that_is_done_has_not_failed(tmp_path: Path) -> None:
     assert not (store.directory("k") / "failed.json").exists()
 
 
-def test_a_damaged_unit_is_set_aside_once(tmp_path: Path) -> None:
-    """Two drivers find the damage; the unit that one has begun anew is left to it."""
+def test_a_damaged_unit_is_moved_once(tmp_path: Path) -> None:
+    """Two drivers find the damage: the second leaves the unit, which may run again."""
     store, other = Store(tmp_path), Store(tmp_path)
     directory = store.begin("k", {})
     write_json(directory / "result.json", {"top1": 1})

@@ -29,7 +29,7 @@ print(min(faults() for _ in range(10)) * resource.getpagesize() / size)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator is not glibc's")
 def test_freed_memory_is_used_again() -> None:
     """Once the heap has settled a block of 64 MiB costs next to no page faults."""
-    told = {
+    shares = {
         word: float(
             subprocess.run(
                 [sys.executable, "-c", SCRIPT, word], capture_output=True, text=True, check=True
@@ -37,4 +37,4 @@ def test_freed_memory_is_used_again() -> None:
         )
         for word in ("as it is", "prepared")
     }
-    assert told["prepared"] < 0.1 < told["as it is"]
+    assert shares["prepared"] < 0.1 < shares["as it is"]
