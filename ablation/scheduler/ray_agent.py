@@ -29,7 +29,7 @@ def write_port(values: dict[str, str], name: str, port: int) -> None:
     """Write a port where the raylet looks for it, whole or not at all."""
     path = Path(values["session-dir"], f"{name}_{values['node-id']}")
     unfinished = path.with_suffix(".new")
-    unfinished.write_text(str(port))
+    unfinished.write_text(str(port), encoding="utf-8")
     unfinished.replace(path)
 
 
