@@ -39,7 +39,7 @@ base:
   pretrain.encoders.frames: 32
   pretrain.encoders.seq: {{hidden: 32, layers: 1}}
   pretrain.optimiser: {{name: adamw, lr: 0.001, schedule: cosine}}
-  linear: {{epochs: {fitted}, crops: 1}}
+  linear: {{epochs: {fitted}, crops: 1, weight_decay: 0}}
 rows: {{{rows}}}
 references:
   random: {{label: random weights, pretrain: false}}
