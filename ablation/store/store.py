@@ -47,7 +47,7 @@ def uri_of(results: Path) -> str | None:
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
     if found is None:
         return None
-    # Path collapses slashes, also those of an address among the URI's options.
+    # Path collapses slashes, also the slashes of an address among the URI's options.
     rest = re.sub(r"(=[a-z][a-z0-9+.-]*):/+", r"\1://", found[2])
     return f"{found[1]}:///{rest}" if found[1] == "file" else f"{found[1]}://{rest}"
 
