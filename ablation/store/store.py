@@ -26,8 +26,8 @@ from ablation.store.unit_files import (
     PROVENANCE,
     RESULT,
     TEMPORARY,
-    State,
     UnitFiles,
+    UnitState,
     write_json,
 )
 from skelcon.config import Json
@@ -93,7 +93,7 @@ class Store:
         """Whether the unit's DONE marker exists."""
         return self.files(key).is_done
 
-    def state(self, key: str) -> State:
+    def state(self, key: str) -> UnitState:
         """The state of the unit, from the files in its directory."""
         return self.files(key).state
 

@@ -45,7 +45,7 @@ APPENDED = (LOG, METRICS, STARTED_EPOCHS)
 KEY = re.compile(r"[0-9a-f]{16,64}")
 """What the directory of a unit is called."""
 
-State = Literal["done", "failed", "started", "absent"]
+UnitState = Literal["done", "failed", "started", "absent"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class UnitFiles:
         return self.has(DONE)
 
     @property
-    def state(self) -> State:
+    def state(self) -> UnitState:
         """The state of the unit, from the files in its directory."""
         if self.is_done:
             return "done"
