@@ -28,7 +28,7 @@ from typing import Any
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-_install = signal.signal  # also in a block of `keeping_handlers`
+_install = signal.signal  # the real one: `keeping_handlers` replaces signal.signal
 POLL_SECONDS = 0.05
 """Seconds between two checks whether a signal has come."""
 EXIT_SECONDS = 5.0
@@ -112,7 +112,8 @@ def keeping_handlers() -> Iterator[None]:
     finally:
         signal.signal = _install
         if threading.current_thread() is threading.main_thread():
-            # A handler in C may have replaced ours, and has set an alarm if a signal came since.
+            # Ray's C++ code may have installed its own handler, which sets an alarm that ends the
+            # process.
             for number in SIGNALS:
                 _install(number, signal.getsignal(number))
             signal.alarm(0)

@@ -140,7 +140,7 @@ class Plan:
 
     @property
     def ranked(self) -> list[str]:
-        """The columns by which rows are ranked: all but those of parameters."""
+        """The columns by which rows are ranked: all whose values are in percent."""
         return [name for name, column in self.study.columns.items() if column.unit == "percent"]
 
     def metric(self, column: str) -> str:

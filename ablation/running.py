@@ -153,8 +153,8 @@ def missing_units(
         if damage is None:
             continue
         done.remove(key)
-        text = f"warning: unit {key} is damaged ({damage}) and runs again"
+        text = f"warning: unit {key} is damaged ({damage}) and will run again"
         if repair and (moved := store.move_damaged(key, thorough=key in needed)):
-            text += f", it was moved to {moved}"
+            text += f"; it was moved to {moved}"
         line(output.console, styled(text, "yellow"))
     return [unit for key, unit in units.items() if key not in done]

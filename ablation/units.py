@@ -85,7 +85,7 @@ class Side:
         return cls(dataset.fingerprint, protocol, train, seed, seen_as, fold=fold)
 
     def clips(self, dataset: SkeletonDataset, part: Part | None = None) -> NDArray[np.int64]:
-        """(n,) the clips of ``dataset`` that train, or those of another ``part``."""
+        """(n,) the clips of ``dataset`` that train, or the clips of another ``part``."""
         from skelcon.data import split
 
         return split(dataset, self.protocol, part or self.train, self.fold)

@@ -1,4 +1,4 @@
-"""The commands of ``skelcon-ablate``, and those of ``skelcon`` that train and evaluate."""
+"""The commands of ``skelcon-ablate``, and the commands of ``skelcon`` that train and evaluate."""
 
 from ablation.cli.program import main
 

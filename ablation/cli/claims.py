@@ -43,11 +43,17 @@ def claims(
     from ablation.store import Store
 
     store = Store(results)
-    plan = load_plan(store.results, table_name(study))
+    name = table_name(study)
+    plan = load_plan(store.results, name)
     table = make_table(plan, cells_frame(plan, store), store)
+    if not table.answers and plan.shown is not None:
+        raise UserError(
+            f"table '{name}' shows {plan.shown}: claims are about the study's own metric"
+        )
     if not table.answers:
         raise UserError(
-            f"study '{plan.study.name}' has no claim about these rows: see its 'claims'"
+            f"study '{plan.study.name}' makes no claim about the rows of this table: add one under "
+            "claims: in its file"
         )
     if as_json:
         typer.echo(

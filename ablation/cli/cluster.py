@@ -56,7 +56,7 @@ class NodeOptions:
 
 @group("Nodes")
 class NodeSizeOptions(NodeOptions):
-    """And what each of them has."""
+    """How many machines, and what each of them has."""
 
     cpus_per_node: int = option(8, "CPU cores of a node.", min=1)
     gpus_per_node: int = option(0, "GPUs of a node.", min=0)
@@ -99,7 +99,7 @@ class CloudOptions:
 
 @group("Your own machines")
 class HostOptions:
-    """Machines of one's own."""
+    """The user's own machines."""
 
     hosts: str | None = option(
         None,

@@ -102,7 +102,7 @@ class PresetOptions:
     preset: str | None = option(
         None,
         "The scale: quick (minutes on synthetic data), small (real data on a laptop), paper (the "
-        "paper's own hyper-parameters), authors (those of its public code), or a YAML file.",
+        "paper's own hyper-parameters), authors (the values of its public code), or a YAML file.",
         metavar="NAME|FILE",
         show_default="quick for synthetic data, else small",
         autocompletion=completes(lambda: PRESETS),
@@ -111,7 +111,7 @@ class PresetOptions:
 
 @group("Settings")
 class SettingOptions(PresetOptions):
-    """And the changes of ``--set``, as a tree of settings, and plugins."""
+    """The scale of a run, changes of its settings (``--set``, as a tree), and plugins."""
 
     settings: Json = option(
         dict,
@@ -127,7 +127,7 @@ class SettingOptions(PresetOptions):
 
 @group("Study")
 class StudyOptions(SettingOptions):
-    """And the rows and seeds of a study."""
+    """The settings, rows and seeds of a study."""
 
     seeds: tuple[int, ...] = option(
         (0,),
@@ -174,7 +174,7 @@ class TrialOptions:
 
 @group("Resources")
 class ResourceOptions(TrialOptions):
-    """And how failures and checkpoints are handled."""
+    """What a trial takes, and how failures and checkpoints are handled."""
 
     retries: int = option(1, "How often a unit that fails is retried.", min=0)
     fail_fast: bool = option(False, "Stop at the first unit that fails for good.", "--fail-fast")
@@ -230,14 +230,14 @@ class ResultsOptions:
 
 @group("Output")
 class ResultsOrURIOptions(ResultsOptions):
-    """The same, where results may be at a URI."""
+    """Where results are, also at a URI, and how they are printed."""
 
     results: ResultsOrURIOption = Path("results")
 
 
 @group("Output")
 class RunOutputOptions(ResultsOrURIOptions):
-    """And what is printed, asked and tracked while units run."""
+    """Where results are, and what is printed, asked and tracked while units run."""
 
     as_json: JsonAndEventsOption = False
     trackers: tuple[str, ...] = option(

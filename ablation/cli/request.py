@@ -182,7 +182,7 @@ def check_used(settings: Json, used: Sequence[str]) -> None:
         for asked in [f"{name}.{each}" for each in values] if registered else [name]:
             if name in Settings.model_fields and asked not in sections:
                 words = " and ".join(sections)
-                raise UserError(f"--set {asked}...: not used here, only settings of {words}")
+                raise UserError(f"--set {asked}...: nothing here uses it; set keys of {words}")
 
 
 # -- from a command to a request --------------------------------------------------------------

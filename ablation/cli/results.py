@@ -132,7 +132,7 @@ def merge(
     """Copy the finished units of results directories into another one.
 
     Exit code 1 if a unit is damaged, or has different numbers in two directories
-    (then those of the target are kept).
+    (then the numbers of the target are kept).
     """
     from ablation.report.from_results import merge_studies
     from ablation.store import Store
@@ -160,7 +160,7 @@ def merge(
 def _print_merged(merged: Merged, source: Path, target: Path) -> None:
     copied, there = len(merged.copied), len(merged.there)
     echo(f"{source}: {copied} copied to {target}, {there} already there")
-    kept = f"'{source}' has different numbers; those of '{target}' are kept"
+    kept = f"'{source}' has different numbers; the numbers of '{target}' are kept"
     notes = [(key, kept) for key in merged.conflicts]
     notes += [(key, f"not copied, {why}") for key, why in merged.damaged]
     notes += [(key, f"not copied, a process works on it in '{target}'") for key in merged.busy]

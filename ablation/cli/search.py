@@ -30,7 +30,7 @@ Algorithm = Literal["optuna", "random"]
 
 @group("Search")
 class SearchOptions:
-    """Choices that override those of the search's file."""
+    """Choices that override the search's file."""
 
     trials: int | None = option(
         None,

@@ -66,7 +66,7 @@ class FormatOptions:
 
 @group("Output")
 class OutputOptions(FormatOptions, RunOutputOptions):
-    """And the name of the table."""
+    """How a table looks, and its name."""
 
     name: str | None = option(
         None,

@@ -94,7 +94,7 @@ def _pretraining_at(file: Path, weights_file: str) -> PretrainUnit | None:
 def choose_side(
     trained: PretrainUnit | None, dataset: SkeletonDataset, asked: str | None
 ) -> tuple[str, EvaluateOn]:
-    """Protocol and side of an evaluation; those of the pre-training, if it used the same data."""
+    """Protocol and side of an evaluation: the pre-training's own, if it used the same data."""
     if trained is None:
         protocol = choose_protocol(dataset, [asked] if asked else PREFERRED)
         require_sides(dataset, protocol)

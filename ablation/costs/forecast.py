@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from ablation.events import Progressed
 from ablation.units import Unit
 
-Kind = tuple[str, ...]
+UnitKind = tuple[str, ...]
 """Task and representations: the epochs of such units take about equally long."""
 
 SHORT = 1.0
@@ -127,20 +127,20 @@ class _Means:
     """
 
     def __init__(self) -> None:
-        self._sums: dict[Kind | bool, tuple[float, int]] = {}
+        self._sums: dict[UnitKind | bool, tuple[float, int]] = {}
 
     def add(self, unit: Unit, seconds: float) -> None:
         for what, number in ((_kind(unit), unit.epochs or 1), (unit.trains, 1)):
             total, count = self._sums.get(what, (0.0, 0))
             self._sums[what] = total + seconds, count + number
 
-    def of(self, what: Kind | bool) -> float | None:
+    def of(self, what: UnitKind | bool) -> float | None:
         """Mean seconds of an epoch of a kind, or of a unit that trains or not; None without any."""
         total, count = self._sums.get(what, (0.0, 0))
         return total / count if count else None
 
 
-def _kind(unit: Unit) -> Kind:
+def _kind(unit: Unit) -> UnitKind:
     return (unit.task_name, *unit.representations)
 
 
@@ -204,7 +204,7 @@ class Forecast:
         mean = self._mean(unit.trains)
         return SHORT if mean is None and not unit.trains else mean
 
-    def _mean(self, what: Kind | bool) -> float | None:
-        """The mean of the units that have ended, else of those that run."""
+    def _mean(self, what: UnitKind | bool) -> float | None:
+        """The mean over the units that have ended, or else over the units that run."""
         mean = self._ended.of(what)
         return self._running.of(what) if mean is None else mean

@@ -1,7 +1,7 @@
 """What units cost: time, GPU-hours and disk, each with the basis of the estimate. Without Ray.
 
 The seconds of a unit are taken from earlier results (`ablation.costs.history`) or from a
-measurement (`ablation.costs.probe`). The total time is that of running all units in the available
+measurement (`ablation.costs.probe`). The total time is how long all units take in the available
 slots, each after the units that it needs (`ablation.costs.forecast`). With an unknown unit the
 total is a lower bound.
 """
@@ -37,7 +37,7 @@ GPU_SHARE = 0.9
 
 
 @dataclass(frozen=True)
-class Estimate:
+class UnitCost:
     """What one unit costs; None for an unknown value.
 
     Attributes:
@@ -73,7 +73,7 @@ class Cost:
         suggested_gpus_per_trial: from the peak memory of similar units.
     """
 
-    estimates: Mapping[str, Estimate]
+    estimates: Mapping[str, UnitCost]
     known: Mapping[str, float]
     slots: int | None
     seconds: float | None
@@ -162,7 +162,7 @@ class CostModel:
             suggested_gpus_per_trial=gpu_share([e.rate for e in each], resources),
         )
 
-    def estimate(self, unit: Unit, *, count: bool = True) -> Estimate:
+    def estimate(self, unit: Unit, *, count: bool = True) -> UnitCost:
         """What ``unit`` costs, and the basis of the estimate."""
         rate, clips = self.history.rate(unit, self.hardware), self.history.clips_seen(unit)
         left = share_left(unit, self.store)
@@ -175,20 +175,20 @@ class CostModel:
         if size is None and counted is not None:
             size = counted.left
         checkpoint = counted.checkpoint if counted is not None else 0
-        return Estimate(unit, seconds, basis, left, size, checkpoint, rate)
+        return UnitCost(unit, seconds, basis, left, size, checkpoint, rate)
 
     def needs_probe(self, unit: Unit) -> bool:
         """Whether no finished unit has these encoders on this hardware and this data."""
         rate = self.history.rate(unit, self.hardware)
         return rate is None or rate.difference.is_rough
 
-    def _disk_bytes(self, estimates: Sequence[Estimate], slots: int) -> int:
+    def _disk_bytes(self, estimates: Sequence[UnitCost], slots: int) -> int:
         at_once = sorted((e.checkpoint for e in estimates), reverse=True)[:slots]
         # Two each, as a new checkpoint is whole before it replaces the old one.
         written = sum(e.size or 0 for e in estimates) + 2 * sum(at_once)
         return written + sum(self._kept(e) * e.checkpoint for e in estimates)
 
-    def _kept(self, estimate: Estimate) -> int:
+    def _kept(self, estimate: UnitCost) -> int:
         """How many checkpoints of a training stay, as far as its time is known."""
         policy = self.resources.checkpoints
         if policy.keep == "all" and policy.every and estimate.seconds:
@@ -217,8 +217,8 @@ def share_left(unit: Unit, store: Store) -> float:
 def gpu_share(rates: Sequence[Rate | None], resources: Resources) -> float | None:
     """A smaller ``--gpus-per-trial`` that the measured peak memory allows, or None.
 
-    1/n for the largest number n of trials that fit into one GPU together: the smallest GPU of those
-    in the measurements and on this machine.
+    1/n for the largest number n of trials that fit into one GPU together. The GPU is the smallest
+    one in the measurements and on this machine.
     """
     if not 0 < resources.gpus_per_trial <= 1:  # several GPUs are for speed, not for memory
         return None

@@ -14,7 +14,7 @@ from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from ablation.costs.model import UNKNOWN, Cost, CostModel, Estimate
+from ablation.costs.model import UNKNOWN, Cost, CostModel, UnitCost
 from ablation.text import duration, fine_duration, plural, readable
 from ablation.units import PretrainUnit, Unit
 from skelcon.cli.terminal import say
@@ -144,7 +144,7 @@ def _cost_json(cost: Cost) -> Json:
 # -- the table ------------------------------------------------------------------------------------
 
 
-def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
+def _groups(cost: Cost) -> dict[tuple[str, str], list[UnitCost]]:
     """(kind, basis) -> estimates, of which the seconds are either all known or all unknown."""
     groups = defaultdict(list)
     for estimate in cost.estimates.values():
@@ -152,11 +152,11 @@ def _groups(cost: Cost) -> dict[tuple[str, str], list[Estimate]]:
     return groups
 
 
-def _seconds(group: Sequence[Estimate]) -> float:
+def _seconds(group: Sequence[UnitCost]) -> float:
     return sum(e.seconds for e in group if e.seconds is not None)
 
 
-def _bytes(group: Sequence[Estimate]) -> int:
+def _bytes(group: Sequence[UnitCost]) -> int:
     return sum(e.size or 0 for e in group)
 
 
@@ -209,7 +209,7 @@ def _letter(number: int) -> str:
     return string.ascii_lowercase[place] + (str(turn) if turn else "")
 
 
-def _values(basis: str, group: Sequence[Estimate]) -> tuple[str, ...]:
+def _values(basis: str, group: Sequence[UnitCost]) -> tuple[str, ...]:
     """The columns to run, each, all and disk."""
     number, size = len(group), readable(_bytes(group)) if _bytes(group) else "?"
     if basis == UNKNOWN:

@@ -50,7 +50,7 @@ from skelcon.config import Config, Json
 from skelcon.encoders import Representation
 from skelcon.errors import nearest
 
-Kind = Literal["grid", "one-at-a-time", "leave-one-out", "add-one", "fractional", "sobol"]
+DesignKind = Literal["grid", "one-at-a-time", "leave-one-out", "add-one", "fractional", "sobol"]
 OUT, IN = "out", "in"
 """The levels of an item of a list."""
 _NAME = re.compile(r"[^\s/,>*=+]+")
@@ -121,15 +121,15 @@ def _kinds(given: Any) -> Any:
     """One kind as a list of one; ValueError names the nearest kind for an unknown one."""
     kinds = [given] if isinstance(given, str) else given
     for kind in kinds if isinstance(kinds, list | tuple) else ():
-        if kind not in get_args(Kind):
-            raise ValueError(f"no kind '{kind}': {nearest(str(kind), get_args(Kind))}")
+        if kind not in get_args(DesignKind):
+            raise ValueError(f"no kind '{kind}': {nearest(str(kind), get_args(DesignKind))}")
     return kinds
 
 
 class Design(Config):
     """The factors of a study, and which of their combinations are run."""
 
-    kind: Annotated[tuple[Kind, ...], BeforeValidator(_kinds)] = Field(min_length=1)
+    kind: Annotated[tuple[DesignKind, ...], BeforeValidator(_kinds)] = Field(min_length=1)
     runs: int | None = Field(None, ge=2)
     seed: int = Field(0, ge=0)
     base: dict[str, str] = Field({})

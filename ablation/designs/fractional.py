@@ -2,10 +2,10 @@ r"""A part of all combinations from which every main effect can be estimated.
 
 With factors of two levels and a power of two as the number of runs it is a regular fraction
 :math:`2^{k-p}` (Box and Hunter 1961): all combinations of m = k - p basic factors are run, and
-each of the other p columns is a product of basic ones (its generator). The generators are those of
-the highest resolution, and among these the ones with the fewest short words (minimum aberration,
-Fries and Hunter 1980). Resolution IV, in which no main effect is aliased with a two-factor
-interaction, exists for :math:`k \le 2^{m-1}`.
+each of the other p columns is a product of basic ones (its generator). The generators give the
+highest resolution, and among such generators the fewest short words (minimum aberration, Fries and
+Hunter 1980). Resolution IV, in which no main effect is aliased with a two-factor interaction,
+exists for :math:`k \le 2^{m-1}`.
 
 Otherwise levels are balanced (each occurs as often as any other, or once more), and the determinant
 of :math:`X^T X` for the model of main effects is large. Such a design is found from several random

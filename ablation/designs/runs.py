@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ablation.designs.config import IN, Axis, Design, Kind
+from ablation.designs.config import IN, Axis, Design, DesignKind
 
 Levels = Mapping[str, str]
 """Axis -> level; for a range the number itself."""
@@ -22,7 +22,7 @@ class Run:
     levels: Levels
 
 
-def runs_of(design: Design, kind: Kind) -> list[Run]:
+def runs_of(design: Design, kind: DesignKind) -> list[Run]:
     """The runs of one kind, in the order of the table.
 
     Names are made of the names of levels: their order, and with most kinds a further level, changes
@@ -68,7 +68,7 @@ def _joined(axes: Sequence[Axis], levels: Levels) -> Run:
     return Run("/".join(names), " / ".join(labels), levels)
 
 
-def _around(axes: Sequence[Axis], kind: Kind, base: Mapping[str, str]) -> Iterator[Run]:
+def _around(axes: Sequence[Axis], kind: DesignKind, base: Mapping[str, str]) -> Iterator[Run]:
     """A base, and the runs that differ from it in one factor."""
     last = -1 if kind == "leave-one-out" else 0
     start = {axis.name: [*axis.levels][last] for axis in axes} | dict(base)

@@ -31,7 +31,7 @@ from ablation.statistics import (
 )
 from ablation.text import plural
 
-Verdict = Literal["holds", "not shown", "contradicted"]
+ClaimVerdict = Literal["holds", "not shown", "contradicted"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Answer:
     further_seeds: int | None = None
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ClaimVerdict:
         """The verdict of all comparisons together."""
         if self.p is None or self.p >= LEVEL:
             return "not shown"
@@ -242,6 +242,6 @@ def in_short(answers: Sequence[Answer]) -> str:
     counts = Counter(answer.verdict for answer in answers)
     return ", ".join(
         f"{counts[verdict]} {'hold' if verdict == 'holds' and counts[verdict] > 1 else verdict}"
-        for verdict in get_args(Verdict)
+        for verdict in get_args(ClaimVerdict)
         if counts[verdict]
     )

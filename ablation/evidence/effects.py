@@ -13,7 +13,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from ablation.designs import Axis, Kind
+from ablation.designs import Axis, DesignKind
 from ablation.designs.describe import columns_of_runs, runs_that_share_units
 from ablation.designs.matrix import Array, Pair, aliased_with
 from ablation.designs.runs import runs_of
@@ -46,7 +46,7 @@ class Effects:
     """
 
     column: str
-    kind: Kind
+    kind: DesignKind
     axes: tuple[Axis, ...] = ()
     main: tuple[Effect, ...] = ()
     interactions: tuple[Effect, ...] = ()
@@ -87,7 +87,7 @@ def _corrected(effects: Sequence[Effect]) -> Iterator[Effect]:
         yield effect if p is None else replace(effect, p_holm=float(next(corrected)))
 
 
-def _blocks(plan: Plan) -> Iterator[tuple[Kind, list[str]]]:
+def _blocks(plan: Plan) -> Iterator[tuple[DesignKind, list[str]]]:
     """The rows of each kind of design."""
     design, rows = plan.study.design, plan.study.rows
     assert design is not None
@@ -101,7 +101,7 @@ def _blocks(plan: Plan) -> Iterator[tuple[Kind, list[str]]]:
 
 
 def _of_column(
-    plan: Plan, evidence: Evidence, column: str, kind: Kind, rows: Sequence[str]
+    plan: Plan, evidence: Evidence, column: str, kind: DesignKind, rows: Sequence[str]
 ) -> Effects:
     """The effects of a column before any correction."""
     design, levels = plan.study.design, {name: plan.study.rows[name].levels for name in rows}
@@ -155,7 +155,7 @@ def _complete(
 ) -> tuple[list[str], list[int]]:
     """The runs that can be used, and the seeds that all of them have.
 
-    These are the runs with any value, if they share a seed; else those with all seeds.
+    These are the runs with any value, if they share a seed; else the runs with all seeds.
     """
     known = {name: evidence.values.get((name, column), {}) for name in rows}
     started = [name for name in rows if known[name]]

@@ -139,7 +139,7 @@ def _as_running(unit: UnitStatus) -> Running:
 
 
 def _shown(studies: tuple[Snapshot, ...]) -> dict[str, Running]:
-    """Key -> unit, of those that drivers show as running."""
+    """Key -> unit, of the units that drivers show as running."""
     return {each.unit: each for study in studies for each in study.running}
 
 
@@ -156,7 +156,8 @@ def _unit_status(
 ) -> UnitStatus | None:
     """A unit that is not done; None for a directory in which nothing was started.
 
-    ``shown`` is what drivers show as running, and ``drivers`` are those that are alive.
+    ``shown`` are the units that drivers show as running; ``drivers`` are the drivers that are
+    alive.
     """
     config, held = files.read_or_none(CONFIG), is_held(files.directory)
     if config is None:

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ablation.evidence.claims import Answer, Compared, Verdict
+from ablation.evidence.claims import Answer, ClaimVerdict, Compared
 from ablation.pages.strips import Strip, effect_strip, reach_of
 from ablation.report.claims_export import effect, pair_name
 from ablation.report.entry import p_text
 from ablation.report.table import Table
 
-MARKS: dict[Verdict, str] = {"holds": "✓", "not shown": "○", "contradicted": "✗"}
+MARKS: dict[ClaimVerdict, str] = {"holds": "✓", "not shown": "○", "contradicted": "✗"}
 """Verdict -> mark, in the order in which verdicts are counted."""
 
 
@@ -41,7 +41,7 @@ class PageClaim:
 
     text: str
     source: str
-    verdict: Verdict
+    verdict: ClaimVerdict
     mark: str
     kind: str
     why: str
@@ -87,7 +87,7 @@ def _comparison(table: Table, each: Compared, reach: float) -> PageComparison:
     )
 
 
-def counted(verdicts: Sequence[Verdict]) -> dict[Verdict, int]:
+def counted(verdicts: Sequence[ClaimVerdict]) -> dict[ClaimVerdict, int]:
     """Verdict -> how many there are; 0 if none."""
     counts = Counter(verdicts)
     return {verdict: counts[verdict] for verdict in MARKS}

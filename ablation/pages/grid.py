@@ -20,7 +20,7 @@ KINDS = {"row": "", "reference": "References", "reported": "Reported by others"}
 
 
 @dataclass(frozen=True)
-class Cell:
+class GridCell:
     """A cell with its explanation.
 
     Attributes:
@@ -39,11 +39,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Line:
+class GridLine:
     """A row."""
 
     label: str
-    cells: tuple[Cell, ...]
+    cells: tuple[GridCell, ...]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Grid:
     """
 
     layout: Layout
-    groups: tuple[tuple[str, tuple[Line, ...]], ...]
+    groups: tuple[tuple[str, tuple[GridLine, ...]], ...]
     notes: tuple[str, ...]
     details: tuple[str, ...]
     explanations: tuple[tuple[str, Explained], ...]
@@ -72,14 +72,14 @@ def grid_of(asked: Asked, name: str, anchor: str) -> Grid:
     popovers = {where: f"{anchor}-n{number}" for number, where in enumerate(table.entries, 1)}
     rows: list[str | None] = [*table.study.all_rows]
     rows += [None] * (len(layout.lines) - len(rows))  # reported rows have no units
-    made: dict[str, list[Line]] = {kind: [] for kind in KINDS}
+    made: dict[str, list[GridLine]] = {kind: [] for kind in KINDS}
     for row, line in zip(rows, layout.lines, strict=True):
         places = _places(table, layout, row)
         cells = [
             _cell(table, where, printed, popovers)
             for where, printed in zip(places, line.cells, strict=True)
         ]
-        made[line.kind].append(Line(line.label, tuple(cells)))
+        made[line.kind].append(GridLine(line.label, tuple(cells)))
     notes = [*layout.notes, *_on_the_paper(table)]
     explainer = Explainer(name, table, asked.frame, asked.store)
     return Grid(
@@ -115,9 +115,11 @@ def _places(table: Table, layout: Layout, row: str | None) -> list[Where | None]
     return [None if row is None or column is None else (row, column) for column in own]
 
 
-def _cell(table: Table, where: Where | None, printed: Printed, popovers: dict[Where, str]) -> Cell:
+def _cell(
+    table: Table, where: Where | None, printed: Printed, popovers: dict[Where, str]
+) -> GridCell:
     if where is None:
         value = float(printed.number.rstrip("M")) if printed.number else None
-        return Cell(printed, of_paper=True, value=value)
+        return GridCell(printed, of_paper=True, value=value)
     own = strip(table, where)
-    return Cell(printed, value=table.entries[where].mean, popover=popovers[where], strip=own)
+    return GridCell(printed, value=table.entries[where].mean, popover=popovers[where], strip=own)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ablation.evidence.claims import Verdict
+from ablation.evidence.claims import ClaimVerdict
 from ablation.figures import Asked
 from ablation.pages.claims import PageClaim, claims_of, counted
 from ablation.pages.costs import Missing, Spent, missing, spent
@@ -52,7 +52,7 @@ class Section:
     numbers: tuple[int, int]
     grid: Grid
     claims: tuple[PageClaim, ...]
-    verdicts: dict[Verdict, int]
+    verdicts: dict[ClaimVerdict, int]
     figures: tuple[Drawn, ...]
     left_out: tuple[tuple[str, str], ...]
     spent: tuple[Spent, ...]
@@ -74,7 +74,7 @@ class Page:
 
     title: str
     sentences: tuple[str, ...]
-    verdicts: dict[Verdict, int]
+    verdicts: dict[ClaimVerdict, int]
     sections: tuple[Section, ...]
     spent: tuple[Spent, ...]
     damaged: tuple[tuple[str, str], ...]
@@ -197,7 +197,10 @@ def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
 
 
 def _sentences(
-    sections: Sequence[Section], plans: Sequence[Plan], verdicts: dict[Verdict, int], every: Spent
+    sections: Sequence[Section],
+    plans: Sequence[Plan],
+    verdicts: dict[ClaimVerdict, int],
+    every: Spent,
 ) -> list[str]:
     presets = and_joined([*dict.fromkeys(f"{plan.preset} preset" for plan in plans)])
     seeds = sorted({len(plan.seeds) for plan in plans})

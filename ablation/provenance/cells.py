@@ -19,7 +19,7 @@ from skelcon.downstream.tasks import section
 from skelcon.settings import merge
 
 BESIDE = ("representation", "parameters", "seconds", "pretraining_seconds", "weights")
-"""The columns that follow those of cells.csv; the settings come after them."""
+"""The columns after the columns of cells.csv; the settings follow them."""
 
 
 def described_cells(plan: Plan, store: Store) -> pd.DataFrame:

@@ -30,7 +30,7 @@ Pairing = Literal["seeds and clips", "clips", "seeds", "unpaired"]
 
 
 @dataclass(frozen=True)
-class Side:
+class ComparedTable:
     """A table of one of the two directories, with the samples behind its cells."""
 
     plan: Plan
@@ -38,7 +38,7 @@ class Side:
     evidence: Evidence
 
     @classmethod
-    def of(cls, results: Path, name: str) -> Side:
+    def of(cls, results: Path, name: str) -> ComparedTable:
         """Read the table ``name``; :class:`UserError` if it is damaged."""
         store = Store(results)
         plan = load_plan(results, name)
@@ -121,7 +121,9 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
         UserError: if there is nothing to compare.
     """
     if all((each / ASKED).is_file() for each in (first, second)) and name is None:
-        pair = _pair(first.name, *(Side.of(each.parent, each.name) for each in (first, second)))
+        pair = _pair(
+            first.name, *(ComparedTable.of(each.parent, each.name) for each in (first, second))
+        )
         return _with_cells(Comparison(first, second, (pair,)))
     known = [[table for table, _ in asked_tables(each)] for each in (first, second)]
     for results, names in zip((first, second), known, strict=True):
@@ -135,7 +137,9 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
             f"'{first}' ({', '.join(known[0])}) and '{second}' ({', '.join(known[1])}) have no "
             "table in common: give the directories of two tables"
         )
-    pairs = tuple(_pair(each, Side.of(first, each), Side.of(second, each)) for each in both)
+    pairs = tuple(
+        _pair(each, ComparedTable.of(first, each), ComparedTable.of(second, each)) for each in both
+    )
     if name is not None:
         return _with_cells(Comparison(first, second, pairs))
     only = (tuple(t for t in known[i] if t not in both) for i in range(2))
@@ -159,7 +163,7 @@ def _with_cells(found: Comparison) -> Comparison:
     return found
 
 
-def _pair(name: str, one: Side, other: Side) -> TablePair:
+def _pair(name: str, one: ComparedTable, other: ComparedTable) -> TablePair:
     cells = _corrected(list(_cells(one, other)))
     facts = differences((one.plan, one.store), (other.plan, other.store))
     return TablePair(name, one.plan, other.plan, cells, facts)
@@ -179,7 +183,7 @@ def _corrected(cells: list[CellPair]) -> tuple[CellPair, ...]:
     return tuple(cells)
 
 
-def _cells(one: Side, other: Side) -> Iterator[CellPair]:
+def _cells(one: ComparedTable, other: ComparedTable) -> Iterator[CellPair]:
     for row in one.plan.study.all_rows:
         for column, own in one.plan.study.columns.items():
             if row in other.plan.study.all_rows and column in other.plan.study.columns:
@@ -191,7 +195,9 @@ def _cells(one: Side, other: Side) -> Iterator[CellPair]:
                 yield CellPair(row, column, own.unit, first, second, found, paired, same_units=same)
 
 
-def _difference(one: Side, other: Side, cell: Where) -> tuple[Estimate | None, Pairing]:
+def _difference(
+    one: ComparedTable, other: ComparedTable, cell: Where
+) -> tuple[Estimate | None, Pairing]:
     """The second less the first, and how the two are paired."""
     first, second = (each.evidence.estimate(cell) for each in (one, other))
     if first is None or second is None:

@@ -92,7 +92,7 @@ def printed(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured(plan: Plan, frame: pd.DataFrame) -> pd.DataFrame:
-    """The :func:`printed` lines of the study's own rows, without those of other methods."""
+    """The :func:`printed` lines of the study's own rows, without the rows of other methods."""
     return printed(plan, frame[frame["state"] != "reported"])
 
 

@@ -123,7 +123,7 @@ def merge_studies(into: Path, source: Path) -> None:
     """Copy the tables of one results directory into another.
 
     Tables with the same question are merged: the result has the seeds and rows of both. A table
-    with another question under the same name gets a name of its own.
+    that differs in data, settings or columns from one of the same name gets a name of its own.
     """
     for header in sorted((source / HEADERS).glob("*")):
         _copy_header(header, into / HEADERS / header.name)

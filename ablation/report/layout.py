@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["row", "reference", "reported"]
+RowKind = Literal["row", "reference", "reported"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Line:
     """A row; ``ticks`` says for each tick column of the study whether it has a tick."""
 
     label: str
-    kind: Kind
+    kind: RowKind
     cells: tuple[Printed, ...]
     ticks: tuple[bool, ...] = ()
 

@@ -217,7 +217,7 @@ def _unequal(plan: Plan, entries: Entries) -> list[str]:
     unequal = unequal_budgets(plan, both)
     if not unequal:
         return []
-    return [f"The rows are not compared: the budgets differ ({unequal})."]
+    return [f"The rows are not compared with the paper's: the budgets differ ({unequal})."]
 
 
 def rank_correlation(line: Sequence[Entry]) -> float | None:

@@ -77,8 +77,8 @@ def why_none(results: Path) -> str:
     if not names:
         return f"'{results}' has no tables: run a study to make one"
     return (
-        f"'{results}' has only exported tables ({', '.join(names)}): NAME/{ASKED}, units/ and "
-        "data/, which this command reads, are missing"
+        f"'{results}' has only exported tables ({', '.join(names)}): copy units/, data/ and "
+        f"NAME/{ASKED} there as well, or run the study"
     )
 
 
@@ -183,7 +183,8 @@ def place_of(plan: Plan, results: Path, name: str | None = None, base: str | Non
         base: a name to use instead of the study's.
 
     Raises:
-        UserError: if the name that the user asked for holds a table with another question.
+        UserError: if the name that the user asked for holds a table that differs in more than its
+            seeds and rows.
     """
     own = asked(plan)
     first = results / (name or base or plan.study.name)

@@ -27,7 +27,7 @@ class TableStyle:
             of their own, or hidden. If None, in columns of their own if they are for our data,
             protocol and scale; else hidden, and a note says so.
         delta: a row; each cell also shows its paired difference to that row, with the interval.
-        notes: all notes, those without which numbers are misread (``short``), or none.
+        notes: all notes, only notes without which numbers are misread (``short``), or none.
         standalone: whether table.tex is a whole document.
     """
 

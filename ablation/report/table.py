@@ -15,7 +15,7 @@ from ablation.report.caption import caption_of
 from ablation.report.entries import entries_of
 from ablation.report.entry import Entry, difference, number
 from ablation.report.frame import measured, reported_rows
-from ablation.report.layout import Head, Kind, Layout, Line, Printed
+from ablation.report.layout import Head, Layout, Line, Printed, RowKind
 from ablation.report.markdown import to_markdown
 from ablation.report.notebook import to_html
 from ablation.report.notes import Detail, Origin, notes_of
@@ -169,7 +169,7 @@ class _Cells:
             if column in self._with_paper:
                 cells.append(Printed(*_of_paper(entry)))
         ticks = tuple(tick in study.all_rows[row].ticks for tick in study.ticks)
-        kind: Kind = "reference" if row in study.references else "row"
+        kind: RowKind = "reference" if row in study.references else "row"
         return Line(self.table.label(row), kind, tuple(cells), ticks)
 
     def reported(self, other: Reported) -> Line:

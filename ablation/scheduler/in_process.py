@@ -16,8 +16,8 @@ import torch
 from ablation.events import Progressed, Started, Waiting
 from ablation.scheduler.queue import OTHERS, Assignment, Driver, Queue
 from ablation.scheduler.resources import ranks_of, threads_of
-from ablation.store.claims import Claims
 from ablation.store.locks import is_held
+from ablation.store.unit_claims import Claims
 from ablation.units import Unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
 from ablation.work.context import GroupOptions

@@ -21,7 +21,8 @@ logs to the driver, and what would start further nodes. Each takes a CPU for a s
 AGENTS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
 """Arguments of the raylet: what starts an agent."""
 WAITED_FOR = ("--grpc-port=0", "--runtime-env-agent-port=0")
-"""Arguments of an agent that chooses a port, for which the raylet waits then."""
+"""Arguments with which an agent chooses its own port; the raylet then waits until the port is in a
+file."""
 STAND_IN = str(Path(__file__).with_name("ray_agent.py"))
 """What is started in place of such an agent."""
 PRELOADED = "RAY_preload_python_modules"
@@ -31,8 +32,8 @@ RETRIES = {
     "RAY_raylet_client_connect_timeout_milliseconds": "20",
     "RAY_raylet_client_num_connect_attempts": "500",
 }
-"""Who connects to a socket of Ray a moment too early tries again after 20 ms, and not after a
-second as by default; for 10 seconds, as by default."""
+"""A process that connects to one of Ray's sockets too early retries after 20 ms (default: 1 s), for
+10 s in all."""
 
 
 @contextlib.contextmanager
@@ -51,7 +52,7 @@ def local_ray(resources: Resources, trials: int, *, stand_ins: bool = True) -> I
 
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set those of ``variables`` that the user has not set."""
+    """Set the ``variables`` that the user has not set."""
     added = {name: value for name, value in variables.items() if name not in os.environ}
     os.environ.update(added)
     try:
@@ -63,9 +64,9 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _token() -> Iterator[None]:
-    """Where Ray cannot write the token of its session to the home directory, one of this session.
+    """Give Ray a token by environment variable if it cannot write one to the home directory.
 
-    Ray's processes inherit it. It is gone from here when they run: another cluster has another one.
+    Its processes inherit it; it is removed here afterwards, as another cluster requires its own.
     """
     home = Path.home() / ".ray"
     try:
@@ -85,12 +86,12 @@ def _token() -> Iterator[None]:
 
 
 def _preloading(resources: Resources, trials: int) -> dict[str, str]:
-    """Ray's workers import torch and the like at their start, if each of them will have a trial.
+    """Have Ray's workers import what a trial needs before they get one, if each will get one.
 
-    Ray starts one for each CPU; where most would have nothing to do, they would take memory for it.
+    Ray starts a worker for each CPU. Workers without a trial would only use memory for the imports.
 
     Returns:
-        The variables that make them do so.
+        The environment variables for it.
     """
     at_once = min(trials, resources.max_concurrent or trials)
     small = resources.cpus_per_trial <= 1 and not resources.gpus_per_trial

@@ -14,8 +14,8 @@ from ablation.events import Event, Failed, Finished, Pruned, Reporter, Started, 
 from ablation.interrupts import Interrupt
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat
+from ablation.store.unit_claims import Claims
 from ablation.store.unit_files import LOG
 from ablation.units import EvaluateUnit, Unit, read_unit
 from ablation.work import OUT_OF_MEMORY
@@ -91,7 +91,7 @@ class UnitSource(Protocol):
     """Gives a run further units while it goes on: a search, whose sampler suggests trials."""
 
     def start(self) -> None:
-        """A new queue takes units from here: those that have not ended are handed out again."""
+        """A new queue takes units from here: units that have not ended are handed out again."""
 
     @property
     def exhausted(self) -> bool:
@@ -156,7 +156,7 @@ class Queue:
         self.units: dict[str, Unit] = {}
         self.finished: set[str] = set()
         self.failed: dict[str, str] = {}
-        """Key -> reason, of units that failed for good and of those that need one of them."""
+        """Key -> reason, of units that failed for good and of units that need one of them."""
         self.stopped = False
         if source is not None:
             source.start()

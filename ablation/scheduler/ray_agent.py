@@ -1,4 +1,6 @@
-"""Runs in place of an agent of Ray, which the raylet starts and waits for: its ports at once.
+"""The raylet starts this in place of one of Ray's agents.
+
+It writes the agent's ports at once, for which the raylet waits.
 
     python ray_agent.py AGENT.py --node-id=... --session-dir=... ...
 
@@ -52,8 +54,8 @@ def main() -> None:
             write_port(values, name, -1)
         wait(raylet, float("inf"))
     host = socket.getaddrinfo(values["node-ip-address"], 0, type=socket.SOCK_STREAM)[0]
-    # The port stays this process's: the agent inherits the socket, which does not listen, and may
-    # bind another one to it.
+    # The port stays reserved: the agent inherits this socket, which never listens, and binds its
+    # own to the same port.
     reserved = socket.socket(*host[:3])
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(host[4])

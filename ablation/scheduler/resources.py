@@ -53,10 +53,10 @@ class Resources:
             raise UserError(f"--max-concurrent {most}: give 1 or more")
 
     @property
-    def asks(self) -> str:
-        """What a trial requests, in words."""
-        gpus = f" and {self.gpus_per_trial:g} GPUs" if self.gpus_per_trial else ""
-        return f"{self.cpus_per_trial:g} CPUs{gpus}"
+    def in_words(self) -> str:
+        """What a trial requests, such as ``1 CPU and 0.5 GPUs``."""
+        cpus = _amount(self.cpus_per_trial, "CPU")
+        return f"{cpus} and {_amount(self.gpus_per_trial, 'GPU')}" if self.gpus_per_trial else cpus
 
     def gpus_of(self, unit: Unit) -> float:
         """The GPUs of a trial of ``unit``: only a pre-training is divided among several."""
@@ -98,6 +98,11 @@ class Resources:
             os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
+def _amount(number: float, name: str) -> str:
+    """``1 CPU``, ``0.5 GPUs``."""
+    return f"{number:g} {name}" if number == 1 else f"{number:g} {name}s"
+
+
 def ranks_of(gpus: float) -> int:
     """How many processes share a pre-training on ``gpus``."""
     return max(1, int(gpus))
@@ -113,14 +118,16 @@ def check_fits(resources: Resources, nodes: Sequence[Mapping[str, float]]) -> No
     asked = {"CPU": resources.cpus_per_trial, "GPU": resources.gpus_per_trial}
     for name, amount in asked.items():
         amounts = [node.get(name, 0.0) for node in nodes]
-        has = f"the cluster has {sum(amounts):g} {name}s"
+        most = max(amounts, default=0.0)
+        has = f"the cluster has {_amount(sum(amounts), name)}"
         if sum(amounts) >= amount:
-            has = f"no node of the cluster has more than {max(amounts, default=0):g} {name}s"
-        if amount > max(amounts, default=0):
+            has = f"no node of the cluster has more than {_amount(most, name)}"
+        if amount > most:
             option = f"--{name.lower()}s-per-trial {amount:g}"
-            raise UserError(f"{option}: {has}, so no trial could ever start")
+            fix = f"give at most {most:g}" if most > 0 else "leave it out"
+            raise UserError(f"{option}: {has}, so no trial could ever start: {fix}")
     if not any(map(resources.fit_on, nodes)):
         raise UserError(
-            f"a trial requests {resources.asks}, and no node of the cluster has both, so none "
+            f"a trial requests {resources.in_words}, and no node of the cluster has both, so none "
             "could ever start: lower --cpus-per-trial or --gpus-per-trial"
         )

@@ -34,7 +34,7 @@ VITAL = ("raylet", "gcs_server")
 _failed: list[str] = []
 """Why Ray did not start in this process, each time."""
 _vital: list[psutil.Process] = []
-"""The ones that this process has started; none on a cluster that it connected to."""
+"""The vital processes that this process has started; none on a cluster that it connected to."""
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def _start(resources: Resources, trials: int) -> None:
         connect(resources.address, **quiet)
         return
     try:
-        # After a failure with Ray's own agents: another version may wait for more of them.
+        # After a failed start Ray's own agents run: another version of Ray may need them.
         with local_ray(resources, trials, stand_ins=not _failed):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
@@ -162,7 +162,8 @@ def free_resources() -> str:
 def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
     """After a signal in this block the process exits without unloading its libraries.
 
-    Python needs seconds to unload Ray and torch. A Ray that was there before is not abandoned.
+    Python needs seconds to unload Ray and torch. If Ray was initialised before, the process exits
+    as usual.
     """
     before = ray.is_initialized()
     try:
@@ -197,7 +198,7 @@ def restarting(session: Callable[[], bool], say: Callable[[str], None]) -> bool:
         say: receives why Ray is started again.
 
     Raises:
-        MachineError: if Ray has died :data:`STARTS` times.
+        MachineError: if Ray has died, or did not start, :data:`STARTS` times.
     """
     reason = ""
     for number in range(STARTS):

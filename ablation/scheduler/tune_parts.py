@@ -199,8 +199,8 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
         elif now - self._idle_since > PENDING_SECONDS:
             self._idle_since = now
             if not holds_resources():  # else its worker is starting
-                asks = self._driver.resources.asks
-                reason = f"a trial requests {asks}; {free_resources()}"
+                asked = self._driver.resources.in_words
+                reason = f"a trial requests {asked}; {free_resources()}"
                 self._reporter.report(Waiting(reason))
 
 

@@ -23,8 +23,8 @@ from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Driver, Queue, UnitSource
 from ablation.scheduler.resources import check_fits
 from ablation.scheduler.session import check_session, cluster, leaving_quickly, restarting
-from ablation.store.claims import Claims
 from ablation.store.mirror import mirror_at
+from ablation.store.unit_claims import Claims
 from ablation.units import Unit
 from skelcon.config import Json
 
@@ -33,7 +33,7 @@ PAUSE_SECONDS = 1.0
 
 
 def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = None) -> bool:
-    """Run ``units``, each after those it needs, and record failures in the store.
+    """Run ``units``, each after the units it needs, and record failures in the store.
 
     Args:
         units: what is missing, in any order.
@@ -49,7 +49,7 @@ def run_with_ray(units: list[Unit], driver: Driver, source: UnitSource | None = 
     left = {unit.key: unit for unit in units}
     with leaving_quickly(driver.interrupt):
         return restarting(
-            # (A signal may have come while Ray did not start.)
+            # (A signal may have come while Ray failed to start; then it is not started again.)
             lambda: not driver.interrupt.requested and _run_session(left, driver, source),
             lambda reason: driver.reporter.report(Waiting(reason)),
         )

@@ -31,7 +31,10 @@ STEP_SECONDS = 1.0
 
 
 def _die_with(parent: int) -> None:
-    """End this process when its parent, Ray on this node, has died: it would lock its unit."""
+    """End this process when its parent, Ray on this node, has died.
+
+    Otherwise it would keep its unit locked.
+    """
     while os.getppid() == parent:
         time.sleep(0.5)
     os._exit(1)

@@ -48,7 +48,7 @@ class TrialEvents:
         self._emit("started", trial, text, parameters=trial.parameters)
 
     def progressed(self, trial: Trial) -> None:
-        """It has a further report, the last."""
+        """A trial has a new value."""
         values = {"epoch": trial.epoch, "epochs": self._epochs, "value": trial.value}
         self._emit("progress", trial, self._result(trial), **values)
 

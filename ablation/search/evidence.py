@@ -34,7 +34,7 @@ class Lead:
         return f"{100 * self.value:+.1f} points, standard error {100 * self.error:.1f}"
 
 
-class Evidence:
+class TrialEvidence:
     """The predictions that the trials of a search have left."""
 
     def __init__(self, problem: SearchProblem, store: Store) -> None:

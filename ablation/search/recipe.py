@@ -28,8 +28,8 @@ def preset_yaml(problem: SearchProblem, best: Trial, head: list[str]) -> str:
     """The text of the file; ``head`` is its comment.
 
     The settings apply only to the representations that the search has pre-trained; others keep
-    those of the preset that the file extends. The content of a user's own preset file is copied, so
-    that this file needs no other.
+    the settings of the preset that the file extends. The content of a user's own preset file is
+    copied, so that this file needs no other.
     """
     settings = settings_of(problem, best)
     settings.pop(REPRESENTATIONS, None)

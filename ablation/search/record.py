@@ -40,7 +40,7 @@ _STATES = {theirs: ours for ours, theirs in _ENDS.items()}
 
 
 @dataclass(frozen=True)
-class Report:
+class IntermediateValue:
     """A trial's value on the validation side.
 
     It is pooled over the clips of the folds that are done and of the one that trains.
@@ -70,7 +70,7 @@ class Trial:
     parameters: Json
     first: Json
     units: tuple[str, ...]
-    reports: tuple[Report, ...]
+    intermediate_values: tuple[IntermediateValue, ...]
     state: State
     reason: str
 
@@ -79,21 +79,24 @@ class Trial:
         """The trial, from optuna's."""
         known = trial.user_attrs
         parameters, units, reason = known["parameters"], known["units"], known.get("reason", "")
-        values, seconds = sorted(trial.intermediate_values.items()), known.get("seconds", {})
-        reports = tuple(Report(epoch, v, seconds.get(str(epoch), 0.0)) for epoch, v in values)
+        seconds = known.get("seconds", {})
+        values = tuple(
+            IntermediateValue(epoch, value, seconds.get(str(epoch), 0.0))
+            for epoch, value in sorted(trial.intermediate_values.items())
+        )
         state = _STATES.get(trial.state, "failed" if reason else "unfinished")
         first = known.get("first", parameters)
-        return cls(trial.number, parameters, first, tuple(units), reports, state, reason)
+        return cls(trial.number, parameters, first, tuple(units), values, state, reason)
 
     @property
     def epoch(self) -> int:
-        """The epoch of its last report; 0 if there is none."""
-        return self.reports[-1].epoch if self.reports else 0
+        """The epoch of its last value; 0 if there is none."""
+        return self.intermediate_values[-1].epoch if self.intermediate_values else 0
 
     @property
     def value(self) -> float | None:
         """Its last value; None if there is none."""
-        return self.reports[-1].value if self.reports else None
+        return self.intermediate_values[-1].value if self.intermediate_values else None
 
     @property
     def evaluations(self) -> tuple[str, ...]:
@@ -103,7 +106,7 @@ class Trial:
     @property
     def seconds(self) -> float:
         """How long it has run."""
-        return sum(report.seconds for report in self.reports)
+        return sum(each.seconds for each in self.intermediate_values)
 
     @property
     def ended(self) -> bool:
@@ -179,7 +182,7 @@ class SearchRecord:
         A value that is known already, as an epoch was trained again, changes nothing.
         """
         trial = self._open(number)
-        times = {report.epoch: report.seconds for report in self.trial(number).reports}
+        times = {each.epoch: each.seconds for each in self.trial(number).intermediate_values}
         if epoch in times:
             return False
         trial.set_user_attr("seconds", {**times, epoch: round(seconds, 3)})

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from ablation.report.notes import SYNTHETIC
-from ablation.search.evidence import Evidence, Lead
+from ablation.search.evidence import Lead, TrialEvidence
 from ablation.search.problem import DEFAULT, EPOCHS
 from ablation.search.recipe import PRESET, preset_yaml, settings_of
 from ablation.search.record import SearchRecord, State, Trial
@@ -40,8 +40,8 @@ VALIDATION = (
     "re-trains it with other seeds."
 )
 POPULATION = (
-    "Under pbt settings changed while trials trained, all on the first fold: those printed are the "
-    "last ones, and a training with them alone need not give the same number."
+    "Under pbt settings changed while trials trained, all on the first fold. The last settings are "
+    "printed; a training with them alone need not give the same number."
 )
 
 
@@ -76,8 +76,8 @@ class Summary:
         store: where their predictions are.
 
     Attributes:
-        ranked: trials with a value, the best first: those that ran to their end before those that
-            were stopped, the later stopped before the earlier.
+        ranked: trials with a value, the best first: trials that ran to their end before trials
+            that were stopped, the later stopped before the earlier.
         best: the best of the trials that ran the furthest; of equal ones the first.
         default: the trial that changes nothing.
         evidence: how sure these numbers are.
@@ -86,7 +86,7 @@ class Summary:
 
     def __init__(self, record: SearchRecord, store: Store) -> None:
         self.problem, self.trials = record.problem, record.trials()
-        self.evidence = Evidence(self.problem, store)
+        self.evidence = TrialEvidence(self.problem, store)
         self.importance = importance(record)
         unusable = ("diverged", "failed")
         usable = [t for t in self.trials if t.value is not None and t.state not in unusable]

@@ -107,7 +107,7 @@ class SearchSource:
     def ask(self) -> Sequence[Unit]:
         """The missing units of the next fold: of an open trial, of one to resume, or of a new one.
 
-        None if each remaining fold waits for the one before it.
+        Empty if each remaining fold waits for the one before it.
         """
         while True:
             number = next((n for n, each in self._open.items() if each.waiting), None)

@@ -48,8 +48,8 @@ from skelcon.yamlfile import YamlFile, read_yaml
 
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
-Kind = Literal["uniform", "loguniform", "int", "logint", "choice"]
-KINDS: tuple[Kind, ...] = get_args(Kind)
+DomainKind = Literal["uniform", "loguniform", "int", "logint", "choice"]
+KINDS: tuple[DomainKind, ...] = get_args(DomainKind)
 FIXED = {"pretrain.representations": "that is what a study compares"}
 """Settings that a search cannot vary, and why."""
 IN_TRAINING = (
@@ -72,7 +72,7 @@ class Domain(Config):
         values: the two bounds, both included, or the values to choose from.
     """
 
-    kind: Kind
+    kind: DomainKind
     values: tuple[Any, ...]
 
     @model_validator(mode="before")

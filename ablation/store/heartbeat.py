@@ -58,7 +58,7 @@ class Heartbeat:
         self._look, self._interval = look, interval
         self._file = self.drivers.file(self.driver)
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
-        # With the time of its start, as the system uses process numbers again.
+        # With its start time, as process numbers are reused.
         process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
         self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()

@@ -131,7 +131,7 @@ def try_lock(directory: Path) -> Iterator[bool]:
 
 
 def delete(store: Store, items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Delete those of ``items`` that have not changed since, and that no process has locked.
+    """Delete the ``items`` that have not changed since, and that no process has locked.
 
     Returns:
         What was deleted, and what was left.

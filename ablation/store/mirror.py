@@ -149,7 +149,7 @@ class Mirror:
             self.push_file(f"units/{key}/{name}")
 
     def _done(self, keys: list[str]) -> list[str]:
-        """Those of ``keys`` that are done at the URI, in one request."""
+        """The ``keys`` of units that are done at the URI, in one request."""
         markers = [f"units/{key}/{DONE}" for key in keys]
         infos = self._reach(lambda: self._files.get_file_info(markers))
         found = zip(keys, infos, strict=True)

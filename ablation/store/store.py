@@ -26,8 +26,8 @@ from ablation.store.unit_files import (
     PROVENANCE,
     RESULT,
     TEMPORARY,
-    State,
     UnitFiles,
+    UnitState,
     write_json,
 )
 from skelcon.config import Json
@@ -47,7 +47,7 @@ def uri_of(results: Path) -> str | None:
     found = re.fullmatch(r"([a-z][a-z0-9+.-]+):/+(.*)", str(results))
     if found is None:
         return None
-    # Path collapses slashes, also those of an address among the URI's options.
+    # Path collapses slashes, also the slashes of an address among the URI's options.
     rest = re.sub(r"(=[a-z][a-z0-9+.-]*):/+", r"\1://", found[2])
     return f"{found[1]}:///{rest}" if found[1] == "file" else f"{found[1]}://{rest}"
 
@@ -93,7 +93,7 @@ class Store:
         """Whether the unit's DONE marker exists."""
         return self.files(key).is_done
 
-    def state(self, key: str) -> State:
+    def state(self, key: str) -> UnitState:
         """The state of the unit, from the files in its directory."""
         return self.files(key).state
 

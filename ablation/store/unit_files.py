@@ -26,8 +26,8 @@ PREDICTIONS = "predictions.npz"  # of an evaluation, for each clip
 WEIGHTS = "weights.safetensors"  # of a pre-training: the encoders
 LOG = "log.txt"
 CHECKPOINT = "checkpoint.pt"  # from which a training is resumed
-KEPT_CHECKPOINTS = "checkpoints"  # a directory of those that stay
-STARTED_EPOCHS = "begun.jsonl"  # a line for each epoch that was started, also those trained again
+KEPT_CHECKPOINTS = "checkpoints"  # a directory of the checkpoints that stay
+STARTED_EPOCHS = "begun.jsonl"  # a line each time an epoch is started, so several if trained again
 FAILED = "failed.json"  # why the unit failed
 DONE = "DONE"  # of a finished unit, with the checksums of its files; written last
 CLAIM = "claim"  # the driver that has claimed the unit
@@ -45,7 +45,7 @@ APPENDED = (LOG, METRICS, STARTED_EPOCHS)
 KEY = re.compile(r"[0-9a-f]{16,64}")
 """What the directory of a unit is called."""
 
-State = Literal["done", "failed", "started", "absent"]
+UnitState = Literal["done", "failed", "started", "absent"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class UnitFiles:
         return self.has(DONE)
 
     @property
-    def state(self) -> State:
+    def state(self) -> UnitState:
         """The state of the unit, from the files in its directory."""
         if self.is_done:
             return "done"

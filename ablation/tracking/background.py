@@ -41,7 +41,7 @@ class TrackerThread(threading.Thread):
         self._cancelled = self._failed = self._abandoned = False
 
     def submit(self, task: Callable[[], None] | None) -> None:
-        """Run ``task`` after those before it; None ends the thread."""
+        """Run ``task`` after the tasks before it; None ends the thread."""
         self._tasks.put(task)
 
     def cancel(self) -> None:

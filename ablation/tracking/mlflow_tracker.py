@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from ablation.tracking.runs import Epoch, Run
+from ablation.tracking.runs import Epoch, TrackedRun
 from skelcon.config import flat
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100
@@ -44,7 +44,7 @@ class MlflowTracker:
             artifacts = None if uri else (results.resolve() / "mlflow-artifacts").as_uri()
             self._experiment = self._client.create_experiment(name, artifacts)
 
-    def log(self, run: Run, curve: list[Epoch], result: Mapping[str, float]) -> None:
+    def log(self, run: TrackedRun, curve: list[Epoch], result: Mapping[str, float]) -> None:
         """Make a run, and delete one that an earlier attempt left."""
         from mlflow.entities import Metric, Param
 

@@ -19,7 +19,7 @@ TAGS = {"pretrain/top1": "pretrain/contrast_top1"}
 
 
 @dataclass(frozen=True)
-class Run:
+class TrackedRun:
     """A unit's run; ``row`` and ``column`` are of the first cell that needs the unit."""
 
     unit: Unit
@@ -63,25 +63,25 @@ class Epoch:
     values: Mapping[str, float]
 
 
-def runs_of(plan: Plan) -> dict[str, Run]:
+def runs_of(plan: Plan) -> dict[str, TrackedRun]:
     """Key -> run of every unit of a plan."""
-    runs: dict[str, Run] = {}
+    runs: dict[str, TrackedRun] = {}
     for cell in plan.cells:
         for key in (*cell.unit.needs, cell.unit.key) if cell.unit is not None else ():
             if key in plan.units:  # a plan may hold a part of the units
-                run = Run(plan.units[key], plan.study.name, cell.row, cell.column)
+                run = TrackedRun(plan.units[key], plan.study.name, cell.row, cell.column)
                 runs.setdefault(key, run)
     return runs
 
 
-def run_of(unit: Unit, name: str) -> Run:
+def run_of(unit: Unit, name: str) -> TrackedRun:
     """The run of a unit outside of a study, named after its trial in a search, or its key."""
     name_of_trial, colon, _ = unit.label.partition(":")
     row = name_of_trial if colon else short_key(unit.key)
-    return Run(unit, name, row, "+".join(unit.representations))
+    return TrackedRun(unit, name, row, "+".join(unit.representations))
 
 
-def read_curve(store: Store, run: Run) -> list[Epoch]:
+def read_curve(store: Store, run: TrackedRun) -> list[Epoch]:
     """What a training has logged so far, up to a line that is still being written.
 
     Tags begin with ``pretrain/``, or with ``train/`` in an evaluation that trains.
@@ -97,7 +97,7 @@ def read_curve(store: Store, run: Run) -> list[Epoch]:
     return epochs
 
 
-def read_result(store: Store, run: Run) -> dict[str, float]:
+def read_result(store: Store, run: TrackedRun) -> dict[str, float]:
     """The numbers of a finished evaluation, such as ``linear/top1``; none of a pre-training."""
     if isinstance(run.unit, PretrainUnit):
         return {}

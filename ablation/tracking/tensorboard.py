@@ -22,7 +22,7 @@ from typing import Any
 
 from ablation.store import Store
 from ablation.store.unit_files import DONE
-from ablation.tracking.runs import Epoch, Run, read_curve, read_result
+from ablation.tracking.runs import Epoch, TrackedRun, read_curve, read_result
 
 PREFIX = "events.out.tfevents."
 """TensorBoard recognises an event file by it."""
@@ -39,13 +39,13 @@ class TensorBoard:
     def __init__(self, directory: Path, store: Store) -> None:
         self._directory, self._store = directory / "tensorboard", store
 
-    def directory(self, run: Run) -> Path:
+    def directory(self, run: TrackedRun) -> Path:
         """The directory that TensorBoard shows as the unit's run."""
         fold = [f"fold{run.fold.index}"] if run.fold is not None else []
         parts = (run.row, run.column, f"seed{run.seed}", *fold, run.job)
         return self._directory.joinpath(*map(_file_name, parts))
 
-    def write(self, run: Run) -> None:
+    def write(self, run: TrackedRun) -> None:
         """Replace a unit's file by one with all that it has logged, and its result if it is done.
 
         The file of a unit that is done is not written again.
@@ -67,7 +67,7 @@ class TensorBoard:
 
 
 def _events(
-    run: Run, curve: list[Epoch], result: Mapping[str, float], end: float
+    run: TrackedRun, curve: list[Epoch], result: Mapping[str, float], end: float
 ) -> Iterator[dict[str, Any]]:
     """The fields of each event of a file; ``end`` is when the last epoch ended."""
     # Imported here: it takes a moment, and a study with nothing new does not need it.

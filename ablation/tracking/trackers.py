@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ablation.tracking.mlflow_tracker import MlflowTracker
-from ablation.tracking.runs import Epoch, Run
+from ablation.tracking.runs import Epoch, TrackedRun
 from ablation.tracking.wandb_tracker import WandbTracker
 from skelcon.errors import UserError, nearest
 
@@ -19,7 +19,7 @@ class Tracker(Protocol):
     destination: str
     """Where the runs go, in a line."""
 
-    def log(self, run: Run, curve: list[Epoch], result: Mapping[str, float]) -> None:
+    def log(self, run: TrackedRun, curve: list[Epoch], result: Mapping[str, float]) -> None:
         """Send the whole run of a unit."""
 
     def close(self) -> None:

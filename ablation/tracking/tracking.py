@@ -19,7 +19,7 @@ from ablation.events import Event, Finished, Progressed, Started
 from ablation.interrupts import Interrupt
 from ablation.store import Store
 from ablation.tracking.background import TrackerThread
-from ablation.tracking.runs import Run, read_curve, read_result, run_of, runs_of
+from ablation.tracking.runs import TrackedRun, read_curve, read_result, run_of, runs_of
 from ablation.tracking.tensorboard import TensorBoard
 from ablation.tracking.trackers import TRACKERS, Tracker
 from ablation.units import Unit
@@ -108,18 +108,18 @@ class Tracking:
             self._pending.add(key)
             self._threads[BOARD].submit(partial(self._follow, self._run(unit)))
 
-    def _run(self, unit: Unit) -> Run:
+    def _run(self, unit: Unit) -> TrackedRun:
         """The run of a unit, which a search may have added."""
         return self._runs.setdefault(unit.key, run_of(unit, self._job.name))
 
-    def _submit_finished(self, run: Run) -> None:
+    def _submit_finished(self, run: TrackedRun) -> None:
         self._threads[BOARD].submit(partial(self._board.write, run))
         for name in self._names:
             self._threads[name].submit(partial(self._send, name, run))
 
     # -- in the threads ---------------------------------------------------------------------
 
-    def _follow(self, run: Run) -> None:
+    def _follow(self, run: TrackedRun) -> None:
         self._pending.discard(run.key)
         self._board.write(run)
 
@@ -128,7 +128,7 @@ class Tracking:
         self._trackers[name] = tracker = TRACKERS[name](self._job.directory)
         line(self._console, tracker.destination)
 
-    def _send(self, name: str, run: Run) -> None:
+    def _send(self, name: str, run: TrackedRun) -> None:
         """Send a finished unit, once, even if several drivers try to."""
         sent = self._job.directory / f"tracked-{name}.txt"  # a line for each unit that was sent
         with (

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ablation.tracking.runs import Epoch, Run
+from ablation.tracking.runs import Epoch, TrackedRun
 
 CONNECT_TIMEOUT = 3.0
 """Seconds a server may take to answer before the network counts as unavailable."""
@@ -40,7 +40,7 @@ class WandbTracker:
             runs = directory / "wandb" / "offline-run-*"
             self.destination = f"W&B: offline{reason}, 'wandb sync {runs}' sends the runs"
 
-    def log(self, run: Run, curve: list[Epoch], result: Mapping[str, float]) -> None:
+    def log(self, run: TrackedRun, curve: list[Epoch], result: Mapping[str, float]) -> None:
         """Make a run, or resume the one that an earlier attempt left."""
         fold = [f"fold {run.fold}"] if run.fold is not None else []
         logged = self._wandb.init(

@@ -23,7 +23,7 @@ from ablation.work.checkpoints import Checkpoints, EpochLog
 from ablation.work.context import Context
 from ablation.work.failures import log, record_failure
 from ablation.work.kinds import Training, bank_of, work_of
-from ablation.work.worker_group import Job, WorkerGroup
+from ablation.work.worker_group import RankJob, WorkerGroup
 from skelcon.config import Json
 from skelcon.pretrain import EpochMetrics, Pretraining
 
@@ -78,7 +78,7 @@ class UnitRun:
             self.training = self._work.start()
             log(self.directory, "evaluation started")
         if isinstance(unit, PretrainUnit) and self._ranks > 1:
-            job = Job(unit, path, self.directory, self.training.epoch)
+            job = RankJob(unit, path, self.directory, self.training.epoch)
             group = WorkerGroup(context.group, job, self._device, self._stuck)
             self._group = stack.enter_context(contextlib.closing(group))
 

@@ -52,7 +52,7 @@ class RankError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Job:
+class RankJob:
     """What the ranks train: a pre-training, on a packed data set, in the unit's directory.
 
     They start at ``epoch``, from the unit's checkpoint unless it is 0.
@@ -80,7 +80,7 @@ class WorkerGroup:
     def __init__(
         self,
         options: GroupOptions,
-        job: Job,
+        job: RankJob,
         device: torch.device,
         stuck: Callable[[Exception], None],
     ) -> None:
@@ -231,7 +231,7 @@ class _Rank:
 
     rank: int
     options: GroupOptions
-    job: Job
+    job: RankJob
     device: str
     threads: int
     place: Path  # a directory for all ranks

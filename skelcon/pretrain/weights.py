@@ -84,14 +84,14 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         ) from None
 
 
-class Cell(Protocol):
+class CellLine(Protocol):
     """A line of a table's cells (`ablation.load_cells`): a pandas Series, or a mapping."""
 
     def __getitem__(self, name: str, /) -> Any:
         """``weights`` maps representations to the weights files of their pre-trainings."""
 
 
-def load_encoder(path: Path | str | Cell, representation: str | None = None) -> Encoder:
+def load_encoder(path: Path | str | CellLine, representation: str | None = None) -> Encoder:
     """One trained encoder, on the CPU and in evaluation mode.
 
     It takes views (B, M, T, V, C) of ``encoder.bodies`` bodies and ``encoder.frames`` frames,
@@ -122,7 +122,7 @@ def load_encoder(path: Path | str | Cell, representation: str | None = None) -> 
     return encoders[name]
 
 
-def _of_cell(cell: Cell, representation: str | None) -> tuple[str, str]:
+def _of_cell(cell: CellLine, representation: str | None) -> tuple[str, str]:
     """File and representation behind a line of cells."""
     weights: Mapping[str, str] | None = cell["weights"]
     where = f"row '{cell['row']}', column '{cell['column']}'"

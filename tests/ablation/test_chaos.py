@@ -11,7 +11,7 @@ from ablation_helpers import ablate, processes
 from chaos import Chaos, differences, study_text
 
 from ablation.store import Store
-from ablation.store.claims import Claims
+from ablation.store.unit_claims import Claims
 
 pytestmark = pytest.mark.slow
 

@@ -83,7 +83,7 @@ def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) ->
     assert "--gpus-per-trial 4: the cluster has 2 GPUs" in never[0]
 
     text = survived[0]
-    asked = "a trial requests 1 CPUs and 0.5 GPUs; free at present: 0 of 2 CPUs"
+    asked = "a trial requests 1 CPU and 0.5 GPUs; free at present: 0 of 2 CPUs"
     assert text.index("\nwaiting ") < text.index(asked) < text.index("\nstarted ")
 
     assert "failed: out of memory; it is retried alone on its device" in text

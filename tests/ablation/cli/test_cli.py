@@ -37,7 +37,7 @@ Ablate = Callable[..., Any]
         (["--set", "pretrain.epochs=x"], "pretrain.epochs"),
         (["--set", "pretrain.batch=999"], "pretrain.batch"),
         (["--set", "novalue"], "key.path=value"),
-        (["--set", "finetune.epochs=3"], "not used here"),
+        (["--set", "finetune.epochs=3"], "nothing here uses it"),
         (["--set", "pretrain.epochs=2024-99-99"], "valid"),
         (["--epochs", "3"], "no option --epochs: give --set pretrain.epochs=3 (or linear.epochs"),
         (["--lr=0.1"], "--set pretrain.optimiser.lr=0.1"),
@@ -56,7 +56,7 @@ Ablate = Callable[..., Any]
         (["--retries", "-1"], "--retries"),
         (["--max-concurrent", "0"], "--max-concurrent"),
         (["--cpus-per-trial", "0"], "--cpus-per-trial"),
-        (["--cpus-per-trial", "1e6"], "so no trial could ever start"),
+        (["--cpus-per-trial", "1e6"], "so no trial could ever start: give at most"),
         (["--gpus-per-trial", "x"], "--gpus-per-trial x: give a number"),
         (["--probe", "3"], "--probe 3: only with --plan"),
         (["--results", "{file}/r"], "cannot write to the results directory"),
@@ -120,7 +120,9 @@ def test_what_this_machine_cannot_give_is_refused_before_ray_starts(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("ablation.cli.studies.DEVICES", ("no-such-device",))
     monkeypatch.setattr("sys.platform", "linux")
-    with pytest.raises(UserError, match=r"--gpus-per-trial 1: the cluster has 0 GPUs"):
+    with pytest.raises(
+        UserError, match=r"--gpus-per-trial 1: the cluster has 0 GPUs.*leave it out"
+    ):
         check_machine(Resources(gpus_per_trial=1))
     with pytest.raises(UserError, match=r"--cpus-per-trial 100000: the cluster has"):
         check_machine(Resources(cpus_per_trial=100_000))

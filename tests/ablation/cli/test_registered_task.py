@@ -93,6 +93,6 @@ def test_a_study_of_it_runs_and_others_do_not_need_it(
     assert json.loads(ended.out)["unit"] == again[0]
     ended = skelcon(*words, *mine, "--set", "linear.epochs=2")
     assert ended.code == 2
-    assert "--set linear...: not used here, only settings of tasks.centroid" in " ".join(
+    assert "--set linear...: nothing here uses it; set keys of tasks.centroid" in " ".join(
         ended.err.split()
     )

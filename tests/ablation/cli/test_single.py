@@ -210,7 +210,7 @@ def test_a_damaged_unit_is_moved_away_and_done_again(trainer: Any) -> None:
         (["pretrain", "--set", "pretrain.epoch=3"], "did you mean 'pretrain.epochs'"),
         (["pretrain", "--set", "pretrain.batch=999"], "pretrain.batch 999"),
         (["pretrain", "--protocol", "xview"], "it has: xsub"),
-        (["pretrain", "--set", "linear.epochs=3"], "not used here, only settings of pretrain"),
+        (["pretrain", "--set", "linear.epochs=3"], "nothing here uses it; set keys of pretrain"),
         (["pretrain", "--epochs", "3"], "give --set pretrain.epochs=3"),
     ],
 )

@@ -20,6 +20,7 @@ from scipy import stats
 from ablation.catalogue import known_studies
 from ablation.claim import Claim
 from ablation.cli import main
+from ablation.cli.claims import claims as claims_command
 from ablation.evidence.claims import Answer
 from ablation.evidence.evidence import Evidence
 from ablation.pages.claims import claims_of
@@ -268,7 +269,27 @@ def test_the_command_prints_the_verdicts_and_has_their_exit_code(
     assert text.count("crop+jitter vs. none") == 2
     code, text = run("claims", plan.study.name, "--json")
     assert json.loads(text)["claims"][0]["verdict"] == "holds"
-    answered(plan, tmp_path / "worse", {"none": 0.9, "crop+jitter": 0.3})
+
+
+@pytest.mark.parametrize(
+    ("claimed", "shown", "message"),
+    [
+        ([BETTER], "nn_top1", "shows nn_top1: claims are about the study's own metric"),
+        ([], None, "makes no claim about the rows of this table: add one"),
+    ],
+    ids=["another metric", "no claim"],
+)
+def test_a_table_without_answers_says_why(
+    make: Callable[..., Plan],
+    tmp_path: Path,
+    claimed: list[dict[str, Any]],
+    shown: str | None,
+    message: str,
+) -> None:
+    plan = make(*claimed).showing(shown)
+    save_plan(plan, tmp_path, tmp_path / plan.study.name)
+    with pytest.raises(UserError, match=message):
+        claims_command(plan.study.name, tmp_path)
 
 
 def test_an_answer_without_comparisons_has_no_weakest_one() -> None:

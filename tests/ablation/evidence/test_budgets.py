@@ -82,7 +82,7 @@ def test_with_different_steps_rows_are_not_compared(
 ) -> None:
     plan = make_plan(changed(study, "none", **change), dataset, preset="small", seeds=(0, 1))
     note = budget_note(plan, tmp_path)
-    assert note == f"The rows are not compared: the budgets differ {budgets}."
+    assert note == f"The rows are not compared with the paper's: the budgets differ {budgets}."
     # There is no note on rows for which the paper has no values.
     report = study.paper[0].model_copy(update={"values": {"crop+jitter": {"seq": 80.0}}})
     alone = plan.study.model_copy(update={"paper": (report,)})

@@ -221,5 +221,5 @@ for words in {[[*map(str, words)] for words in commands]!r}:
 def test_exported_tables_alone_are_an_error_that_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "cells.csv").touch()
-    with pytest.raises(UserError, match=r"only exported tables \(tiny\).*study\.json, units/"):
+    with pytest.raises(UserError, match=r"only exported tables \(tiny\): copy units/, data/ and"):
         read_results(tmp_path)

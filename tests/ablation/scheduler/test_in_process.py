@@ -23,8 +23,8 @@ from ablation.scheduler.in_process import run_in_process
 from ablation.scheduler.queue import Driver
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat
+from ablation.store.unit_claims import Claims
 from ablation.study import load_study
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import Context, UnitRun

@@ -16,7 +16,7 @@ from ablation.scheduler import queue as queue_module
 from ablation.scheduler.queue import Driver, Monitor, Queue
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from ablation.store.claims import Claims
+from ablation.store.unit_claims import Claims
 from ablation.units import EvaluateUnit, PretrainUnit, Unit
 from ablation.work import OUT_OF_MEMORY
 

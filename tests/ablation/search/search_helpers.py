@@ -19,7 +19,7 @@ from ablation.search.record import SearchRecord, Trial
 from ablation.search.source import SearchSource
 from ablation.search.space import load_space
 from ablation.store import Store
-from ablation.store.claims import Claims
+from ablation.store.unit_claims import Claims
 from ablation.units import Unit
 from ablation.work import Context, UnitRun
 from ablation.work.context import GroupOptions
@@ -126,5 +126,6 @@ def run_trials(
 def numbers(trials: list[Trial]) -> list[Any]:
     """All of the trials but their times."""
     return [
-        (t.number, t.parameters, t.state, [(r.epoch, r.value) for r in t.reports]) for t in trials
+        (t.number, t.parameters, t.state, [(r.epoch, r.value) for r in t.intermediate_values])
+        for t in trials
     ]

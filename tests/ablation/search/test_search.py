@@ -91,7 +91,9 @@ def test_the_record_survives_a_torn_line_and_a_new_process(
         file.write('{"op_code": 7, "trial_id": 0, "st')
     record = record_of(problem, tmp_path)
     assert [trial.state for trial in record.trials()] == ["unfinished", "unfinished"]
-    assert [(r.epoch, r.value, r.seconds) for r in record.trial(0).reports] == [(2, 0.25, 1.0)]
+    assert [(r.epoch, r.value, r.seconds) for r in record.trial(0).intermediate_values] == [
+        (2, 0.25, 1.0)
+    ]
     record.report(0, 4, 0.5, 1.0)
     record.end(0, "completed")
     record.end(1, "failed", "out of memory")
@@ -195,10 +197,10 @@ def test_trials_are_units_of_the_store_and_are_not_run_again(
     trials = run_trials(problem, store.results, 2)
     assert [trial.state for trial in trials] == ["completed", "completed"]
     for trial in trials:
-        assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
+        assert [r.epoch for r in trial.intermediate_values] == [2, 4, 6, 8]
         assert all(map(store.is_done, trial.units))
         first, second = (store.result(key)["top1"] for key in trial.evaluations)
-        assert trial.reports[1].value == first
+        assert trial.intermediate_values[1].value == first
         assert trial.value == pytest.approx((first + second) / 2)  # of nine clips each
     again = run_trials(problem, store.results, 3, steps=2)
     assert numbers(again[:2]) == numbers(trials)
@@ -216,7 +218,7 @@ def test_evaluations_while_training_change_nothing_and_an_interrupted_search_giv
     problem = problem_of(tmp_path, dataset, evaluate_every=1)
     whole, broken, plain = (Store(tmp_path / name) for name in ("whole", "broken", "plain"))
     trials = run_trials(problem, whole.results, 2)
-    assert [r.epoch for r in trials[0].reports] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [r.epoch for r in trials[0].intermediate_values] == [1, 2, 3, 4, 5, 6, 7, 8]
     found: list[Trial] = []
     while [trial.state for trial in found] != ["completed"] * 2:
         found = run_trials(problem, broken.results, 2, steps=2)  # as a new process
@@ -236,7 +238,7 @@ def test_a_trial_that_is_divided_among_two_processes_is_evaluated_while_it_train
     problem = problem_of(tmp_path, dataset)
     (trial,) = run_trials(problem, tmp_path / "r", 1, world_size=2)
     assert trial.state == "completed"
-    assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
+    assert [r.epoch for r in trial.intermediate_values] == [2, 4, 6, 8]
     assert Store(tmp_path / "r").provenance(trial.units[0])["ranks"] == 2
 
 

@@ -94,7 +94,11 @@ def test_a_search_resumes_at_the_fold_where_it_was(
     assert monitor.reported == 2
     finish(again, store, [pretraining, evaluation], 0.75)
     (trial,) = record_of(problem, tmp_path / "s").trials()
-    assert [(r.epoch, r.value) for r in trial.reports] == [(4, 0.5), (6, 0.375), (8, 0.625)]
+    assert [(r.epoch, r.value) for r in trial.intermediate_values] == [
+        (4, 0.5),
+        (6, 0.375),
+        (8, 0.625),
+    ]
     assert trial.state == "completed"
     assert again.exhausted
 
@@ -112,7 +116,7 @@ def test_a_value_is_pooled_over_the_clips_of_the_folds_so_far(
         source.tell(pretraining, 2, 0.125)
         assert pretraining.side.fold == evaluation.side.fold == problem.folds[fold]
         finish(source, store, [pretraining, evaluation], top1)
-    found = {r.epoch: r.value for r in record.trial(0).reports}
+    found = {r.epoch: r.value for r in record.trial(0).intermediate_values}
     assert found == pytest.approx(
         {
             2: 0.125,
@@ -134,7 +138,7 @@ def test_asha_stops_a_trial_between_its_folds(tmp_path: Path, dataset: SkeletonD
     finish(source, store, default, 0.9)
     finish(source, store, bad, 0.1)
     assert record.trial(1).state == "stopped"
-    assert [(r.epoch, r.value) for r in record.trial(1).reports] == [(4, 0.1)]
+    assert [(r.epoch, r.value) for r in record.trial(1).intermediate_values] == [(4, 0.1)]
     assert numbers_of(source.ask())[0] == "trial 0: pretrain seq, fold 1/2"
     assert numbers_of(source.ask())[0] == "trial 2: pretrain seq, fold 0/2"
 
@@ -214,7 +218,7 @@ def test_the_length_of_the_training_can_be_searched(
     assert sorted(trial.parameters[EPOCHS] for trial in trials) == [2, 4, 8]
     store = Store(tmp_path / "r")
     for trial in trials:
-        assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
+        assert [r.epoch for r in trial.intermediate_values] == [2, 4, 6, 8]
         assert {store.result(key)["epochs"] for key in trial.units[::2]} == {
             trial.parameters[EPOCHS]
         }
@@ -390,4 +394,4 @@ def test_a_finetuning_can_be_what_a_trial_is_measured_by(
     problem = problem_of(tmp_path, dataset, task="finetune", base=base)
     (trial,) = run_trials(problem, tmp_path / "r", 1)
     assert trial.state == "completed"
-    assert [r.epoch for r in trial.reports] == [2, 4, 6, 8]
+    assert [r.epoch for r in trial.intermediate_values] == [2, 4, 6, 8]

@@ -18,8 +18,8 @@ from ablation.scheduler.queue import Driver, Queue
 from ablation.scheduler.resources import Resources
 from ablation.store import Store, uri_of
 from ablation.store import mirror as mirror_module
-from ablation.store.claims import Claims
 from ablation.store.mirror import Mirror, UnreachedError
+from ablation.store.unit_claims import Claims
 from ablation.units import Unit
 from skelcon.errors import UserError
 

@@ -26,7 +26,7 @@ from ablation.work import OUT_OF_MEMORY, Context, UnitRun, record_failure, worke
 from ablation.work.checkpoints import CheckpointPolicy
 from ablation.work.context import GroupOptions
 from ablation.work.kinds import bank_of, pretraining_of
-from ablation.work.worker_group import Job, RankError, WorkerGroup
+from ablation.work.worker_group import RankError, RankJob, WorkerGroup
 from skelcon.data import SkeletonDataset
 from skelcon.pretrain.distributed import ProcessGroup
 
@@ -84,9 +84,9 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def two(
     forked: None, dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
-) -> Iterator[tuple[WorkerGroup, Job]]:
+) -> Iterator[tuple[WorkerGroup, RankJob]]:
     """A group of two ranks that trains ``unit``."""
-    job = Job(unit, dataset.path, tmp_path)
+    job = RankJob(unit, dataset.path, tmp_path)
     found: list[Exception] = []
     made = WorkerGroup(GroupOptions(2, timeout=3), job, torch.device("cpu"), found.append)
     yield made, job
@@ -94,7 +94,7 @@ def two(
     assert not found
 
 
-def trained(made: WorkerGroup, job: Job) -> None:
+def trained(made: WorkerGroup, job: RankJob) -> None:
     dataset, bank = bank_of(job.unit.side, job.data, "cpu")
     made.run_epoch(pretraining_of(job.unit, dataset, bank, ProcessGroup(0, 2)))
 
@@ -107,7 +107,7 @@ def ended(process: int) -> bool:
     return False
 
 
-def test_a_rank_that_is_killed_is_named_at_once(two: tuple[WorkerGroup, Job]) -> None:
+def test_a_rank_that_is_killed_is_named_at_once(two: tuple[WorkerGroup, RankJob]) -> None:
     made, job = two
     os.kill(made.processes[1], signal.SIGKILL)
     began = time.monotonic()
@@ -117,7 +117,7 @@ def test_a_rank_that_is_killed_is_named_at_once(two: tuple[WorkerGroup, Job]) ->
 
 
 def test_a_rank_that_does_not_answer_is_an_error_and_is_ended(
-    two: tuple[WorkerGroup, Job], monkeypatch: pytest.MonkeyPatch
+    two: tuple[WorkerGroup, RankJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_group, "NOTICE_SECONDS", 0.2)
     made, job = two
@@ -128,7 +128,7 @@ def test_a_rank_that_does_not_answer_is_an_error_and_is_ended(
 
 
 def test_an_error_of_rank_0_stays_what_it_is_and_the_others_are_ended(
-    two: tuple[WorkerGroup, Job], monkeypatch: pytest.MonkeyPatch
+    two: tuple[WorkerGroup, RankJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made, job = two
 
@@ -151,7 +151,7 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
     """As with NCCL, whose exchanges wait for a process that is dead."""
     monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     errors: list[Exception] = []
-    job = Job(unit, dataset.path, tmp_path)
+    job = RankJob(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     os.kill(made.processes[1], signal.SIGKILL)
     give_up = time.monotonic() + 10
@@ -169,7 +169,7 @@ def test_a_rank_0_that_hangs_at_the_end_is_ended_with_the_first_cause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     errors: list[Exception] = []
-    job = Job(unit, dataset.path, tmp_path)
+    job = RankJob(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     destroy = distributed.destroy_process_group
     monkeypatch.setattr(distributed, "destroy_process_group", lambda: (time.sleep(1), destroy()))
@@ -215,7 +215,7 @@ def test_more_ranks_than_gpus_are_refused(
     dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    job = Job(unit, dataset.path, tmp_path)
+    job = RankJob(unit, dataset.path, tmp_path)
     with pytest.raises(RankError, match="--gpus-per-trial 2: this worker sees 1 GPU"):
         WorkerGroup(GroupOptions(2), job, torch.device("cuda"), lambda error: None)
 
@@ -225,10 +225,10 @@ import json, os, signal, sys, torch
 from pathlib import Path
 from ablation.units import read_unit
 from ablation.work.context import GroupOptions
-from ablation.work.worker_group import Job, WorkerGroup
+from ablation.work.worker_group import RankJob, WorkerGroup
 
 config, data, unit = sys.argv[1:]
-job = Job(read_unit(json.loads(config)), Path(data), Path(unit))
+job = RankJob(read_unit(json.loads(config)), Path(data), Path(unit))
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
 for _ in range(2):
     if os.fork() == 0:
@@ -262,7 +262,7 @@ def test_a_rank_ends_with_its_rank_0(
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux's /proc")
-def test_ranks_listen_on_loopback_only(two: tuple[WorkerGroup, Job]) -> None:
+def test_ranks_listen_on_loopback_only(two: tuple[WorkerGroup, RankJob]) -> None:
     made, _ = two
     links = set()
     for process in (os.getpid(), *made.processes.values()):

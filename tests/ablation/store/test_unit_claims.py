@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from ablation.store import Store
-from ablation.store.claims import Claims
 from ablation.store.heartbeat import Heartbeat, live_drivers
+from ablation.store.unit_claims import Claims
 
 KEYS = [f"{number:016x}" for number in range(40)]
 
@@ -57,7 +57,7 @@ def test_drivers_that_ask_at_once_never_get_the_same_unit(tmp_path: Path) -> Non
 HOLD = """
 import sys, time
 from pathlib import Path
-from ablation.store.claims import Claims
+from ablation.store.unit_claims import Claims
 from ablation.store import Store
 with Claims(Store(Path(sys.argv[1]))) as claims:
     assert claims.take("k")
