@@ -44,8 +44,9 @@ ENDS = {0, 1, 130, -signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP}
 """How a driver may end: done, with failed cells, interrupted, killed, terminated as it starts."""
 WORKERS = ("ray::ResourceTr", "ray::UnitTraina")
 """A process that trains, in a step and between two, as Ray names it and the kernel cuts that."""
-REFUSALS = ("cannot write", "the disk of --results")
-"""What a driver says that starts while its disk is full or read-only, and ends with 2."""
+REFUSALS = ("cannot write", "the disk of --results", "write to another disk")
+"""What a driver prints that ends with 2: its disk was full or read-only when it started, or when it
+wrote the table."""
 PRODUCTS = ("result.json", "weights.safetensors", "predictions.npz")
 TABLES = ("cells.csv", "table.csv", "table.tex", "table.md")
 
