@@ -15,7 +15,7 @@ from skelcon.errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What a trial requests, how many may run at once, and which plugins they load.
+    """What a trial requests, and how trials are run: how many at once, retries, checkpoints.
 
     ``mirror`` is the URI at which results are kept, if it is one.
     """
