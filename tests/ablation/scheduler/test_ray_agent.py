@@ -121,6 +121,7 @@ def test_the_agent_of_runtime_environments_starts_later_at_the_port_that_was_ann
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="another platform starts Ray's own agents")
+@pytest.mark.skipif(ray.__version__ < "2.60", reason="an older Ray starts its own agents")
 def test_ray_starts_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the installed version: each agent of the raylet is a stand-in, and a task runs."""
     monkeypatch.setattr("ablation.scheduler.session._failed", [])
