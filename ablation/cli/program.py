@@ -44,7 +44,7 @@ from ablation.cli.search import search
 from ablation.cli.status import status
 from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
-from ablation.interrupts import handle_signals, leave_on_signals
+from ablation.interrupts import handling_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import with_options
 from skelcon.cli.opening import open_data
@@ -242,8 +242,5 @@ app.add_typer(cluster.app, name="cluster")
 
 def main() -> None:
     """The console script."""
-    handle_signals()
-    try:
+    with handling_signals():
         run_app(app)
-    finally:
-        leave_on_signals()

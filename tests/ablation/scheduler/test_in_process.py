@@ -185,3 +185,18 @@ def test_a_signal_keeps_what_has_been_trained(
     assert broken.provenance(pretraining.key)["epochs_trained_again"] == 0
     weights = [s.directory(pretraining.key) / "weights.safetensors" for s in (broken, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_request_that_comes_as_several_signals_keeps_what_has_been_trained(
+    dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`timeout` signals the process and then its group, which has the process in it."""
+    monkeypatch.setattr("ablation.scheduler.in_process.STEP_SECONDS", 0.0)
+
+    def send() -> None:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+    store = Store(tmp_path)
+    assert not run([pretraining], store, dataset, Recorded(on_progress=send))
+    assert (store.directory(pretraining.key) / "checkpoint.pt").exists()
