@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
 from ablation.scheduler.delivery import UNSHARED
-from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
+from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue, unwritable
 from ablation.scheduler.session import check_session, free_resources, holds_resources
 from ablation.scheduler.stopping import Unpickled
 from ablation.store.mirror import Mirror, UnreachedError
@@ -72,10 +72,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         except (OSError, UnreachedError) as error:
             if assignment is not None:
                 self._queue.stop(assignment.unit)
-            reason = str(error)
-            if isinstance(error, OSError):
-                reason = f"the results directory cannot be written to ({error.strerror or error})"
-            return self._later(reason)
+            return self._later(unwritable(error) if isinstance(error, OSError) else str(error))
         monitor = self._queue.monitor(unit)
         return {
             "key": unit.key,
@@ -170,7 +167,8 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     def _retry_later(self, unit: Unit, error: UnreachedError) -> None:
         """Take ``unit`` back, as the URI of the results cannot be reached at present."""
         self._queue.stop(unit)
-        self._reporter.report(Waiting(str(error)))
+        if not self._queue.running:
+            self._reporter.report(Waiting(str(error)))
 
     def _appears(self, unit: Unit) -> bool:
         """Whether the unit is done here too: a network file system may show it a moment late."""
