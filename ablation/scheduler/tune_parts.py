@@ -14,7 +14,7 @@ from ablation.events import Progressed, Waiting
 from ablation.scheduler.delivery import UNSHARED
 from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue, unwritable
 from ablation.scheduler.session import check_session, free_resources, holds_resources
-from ablation.scheduler.stopping import Unpickled
+from ablation.scheduler.stopping import WithoutState
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY
@@ -35,7 +35,7 @@ CATCH_UP_SECONDS = 30.0
 SHARED = "--results must be a path that all nodes share"
 
 
-class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
+class UnitSearcher(WithoutState, Searcher):  # type: ignore[misc]
     """A search algorithm for Tune: it hands out units whose needs are met.
 
     Args:
@@ -100,7 +100,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         """Does nothing: the store is the record."""
 
 
-class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
+class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the reporter."""
 
     def __init__(self, queue: Queue, driver: Driver, mirror: Mirror | None) -> None:
@@ -222,7 +222,7 @@ def reason_of_death(trial: Any) -> str:
     return "failed: the worker process died"
 
 
-class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
+class Stop(WithoutState, tune.Stopper):  # type: ignore[misc]
     """A trial ends when its unit is done or pruned; all do after a failure that ends the run."""
 
     def __init__(self, queue: Queue) -> None:
