@@ -136,15 +136,15 @@ def list_studies(
     if results is not None:
         _list_tables(results, as_json)
         return
-    mine = {path.stem: path for path in files or ()}
+    mine = files or []
     if as_json:
-        names = [*known_studies(), *map(str, mine.values())]
+        names = [*known_studies(), *map(str, mine)]
         studies = [_described(open_study(name)) for name in names]
         typer.echo(json.dumps({"studies": studies, "searches": _searches()}, indent=1))
         return
-    for path in mine.values():
+    for path in mine:
         open_study(str(path))  # refuses what is no study
-    for name, path in (known_studies() | mine).items():
+    for name, path in (*known_studies().items(), *((path.stem, path) for path in mine)):
         title, paper = headline(path)
         echo(f"{name:<20} {paper or '-':<10} {title}")
     typer.echo("\nSearches: skelcon-ablate search NAME")
