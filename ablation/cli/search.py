@@ -26,6 +26,7 @@ from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
+    from ablation.running import RunOptions
     from ablation.scheduler.resources import Resources
 
 Scheduling = Literal["asha", "pbt", "fifo"]
@@ -115,13 +116,17 @@ def search(
         problem = SearchProblem.of(
             chosen, dataset, preset=settings.preset, protocol=data.protocol, overrides=wanted
         )
-        options = run_options(limits, output, problem.preset)
-
-        def confirm(resources: Resources) -> None:
-            check_machine(resources)
-            options.confirm(resources)
-
+        options = _checking(run_options(limits, output, problem.preset))
         confirmation = Confirmation(choices.confirm_on, choices.confirm)
-        checked = replace(options, confirm=confirm)
-        if code := run_search(problem, store, mirror, checked, shown, confirmation, as_json):
+        if code := run_search(problem, store, mirror, options, shown, confirmation, as_json):
             raise typer.Exit(code)
+
+
+def _checking(options: RunOptions) -> RunOptions:
+    """``options`` with a check of this machine before anything runs."""
+
+    def confirm(resources: Resources) -> None:
+        check_machine(resources)
+        options.confirm(resources)
+
+    return replace(options, confirm=confirm)
