@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from ablation.cli.options import StudyDataOptions, StudyOptions
     from ablation.cli.request import StudyRequest
+    from ablation.cli.table_options import OutputOptions
     from ablation.plan import Plan
     from ablation.report.table import Table
     from ablation.store import Store
@@ -86,9 +87,8 @@ def run(
         results: the results directory.
         protocol: who trains and who tests; None: the study's first that the data has.
         source: the data to pre-train on, for a study of transfer.
-        evaluate_on: ``validation`` is a cross-validation on the training side, which does not read
-            the test side.
-        folds: the folds of the cross-validation.
+        evaluate_on: ``validation`` cross-validates on the training side; the test side is not read.
+        folds: how many folds the cross-validation has.
         settings: what ``--set`` changes, as ``{"pretrain.epochs": 3}``.
         only: only these rows.
         name: the table's name, if it is not the study's.
@@ -98,25 +98,21 @@ def run(
         progress: print messages and progress.
 
     Returns:
-        The table, including the rows and seeds that it had before. The cell of a unit that failed
-        has a reason instead of a value.
+        The table, with the rows and seeds that it had before. A cell that failed has a reason.
 
     Raises:
         UserError: for a user's mistake, as on the command line.
         KeyboardInterrupt: after Ctrl-C; what has been trained is kept, and the same call resumes.
     """
     from ablation.cli.options import PlanOptions, ResourceOptions
-    from ablation.cli.parsing import parse_name
     from ablation.cli.request import RequestOptions, StudyRequest
-    from ablation.cli.table_options import OutputOptions
 
-    called = None if name is None else parse_name(name)
     asked = RequestOptions(
         _sides(data, protocol, source, evaluate_on, folds),
         _chosen(preset, settings, seeds, only),
         ResourceOptions(cpus_per_trial, gpus_per_trial, max_concurrent),
         PlanOptions(),
-        OutputOptions(results=Path(results), name=called, yes=True),
+        _output(results, name),
     )
     return _run(StudyRequest.of(lambda: _study(study), asked), in_process, progress)
 
@@ -146,6 +142,14 @@ def _chosen(
     merge(tree, settings or {})
     scale = None if preset is None else str(preset)
     return StudyOptions(preset=scale, settings=tree, seeds=_seeds(seeds), only=tuple(only))
+
+
+def _output(results: Location, name: str | None) -> OutputOptions:
+    from ablation.cli.parsing import parse_name
+    from ablation.cli.table_options import OutputOptions
+
+    called = None if name is None else parse_name(name)
+    return OutputOptions(results=Path(results), name=called, yes=True)
 
 
 def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:

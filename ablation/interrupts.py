@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and SIGHUP: one way to stop, for every command.
 
 A signal raises ``KeyboardInterrupt``, as Ctrl-C does. While units run it does not: the first signal
-asks the run to save what has been trained and to print the table so far, and a second one ends the
-process at once.
+asks the run to save what has been trained and to print the table so far, and a further one ends the
+process at once. Signals within :data:`SAME_SECONDS` count as one.
 
 The first signal starts a clock of :data:`EXIT_SECONDS`:
 
@@ -37,6 +37,11 @@ ENDING_SECONDS = 2.0
 """How much of that is kept for ending Ray and printing the table."""
 WRITING_SECONDS = 20.0
 """How much longer a command waits for checkpoints that are being written."""
+SAME_SECONDS = 1.0
+"""Signals this soon after one belong to it: `timeout` signals the process and then its group, and a
+wrapper forwards what a terminal has sent to both."""
+_last_counted = -math.inf
+"""When a signal that counts came last."""
 
 
 class Interrupt:
@@ -48,8 +53,9 @@ class Interrupt:
             self.set()
 
     def set(self) -> None:
-        """Ask the run to stop; may be called in a signal's handler."""
-        self._at = time.monotonic()
+        """Ask the run to stop; may be called in a signal's handler. Only the first call counts."""
+        if self._at is None:
+            self._at = time.monotonic()
 
     @property
     def requested(self) -> bool:
@@ -72,31 +78,44 @@ class Interrupt:
         return self.requested
 
 
+def _count() -> None:
+    """A signal has come that does not belong to an earlier one."""
+    global _last_counted  # noqa: PLW0603  (handlers know nothing of each other otherwise)
+    _last_counted = time.monotonic()
+
+
 def raise_interrupt(number: int, frame: FrameType | None) -> None:
-    """The handler outside of a run."""
-    raise KeyboardInterrupt
+    """The handler outside of a run; a signal that belongs to an earlier one does nothing."""
+    if time.monotonic() - _last_counted > SAME_SECONDS:
+        _count()
+        raise KeyboardInterrupt
 
 
-def handle_signals() -> None:
-    """From now on SIGTERM and SIGHUP do what Ctrl-C does.
+@contextlib.contextmanager
+def handling_signals() -> Iterator[None]:
+    """In a command SIGTERM and SIGHUP do what Ctrl-C does; a SIGHUP that is ignored stays ignored.
 
-    A SIGHUP that is ignored (``nohup``) stays ignored.
+    After it a further signal ends the process at once and prints nothing: at its exit a process
+    waits for Ray's processes, and an exception there would print a traceback.
     """
     if threading.current_thread() is not threading.main_thread():
+        yield
         return
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, raise_interrupt)
+    try:
+        yield
+    finally:
+        for number in SIGNALS:
+            if signal.getsignal(number) is raise_interrupt:
+                signal.signal(number, lambda number, frame: os._exit(130))
 
 
-def leave_on_signals() -> None:
-    """The command has ended: a further signal ends the process at once and prints nothing.
-
-    At its exit a process waits for Ray's processes; an exception there would print a traceback.
-    """
-    for number in SIGNALS:
-        if signal.getsignal(number) is raise_interrupt:
-            signal.signal(number, lambda number, frame: os._exit(130))
+def _handlers() -> dict[int, Any]:
+    """Signal -> its handler, without signals whose handler Python has not installed."""
+    found = {number: signal.getsignal(number) for number in SIGNALS}
+    return {number: handler for number, handler in found.items() if handler is not None}
 
 
 @contextlib.contextmanager
@@ -114,14 +133,14 @@ def keeping_handlers() -> Iterator[None]:
         if threading.current_thread() is threading.main_thread():
             # Ray's C++ code may have installed its own handler, which sets an alarm that ends the
             # process.
-            for number in SIGNALS:
-                _install(number, signal.getsignal(number))
+            for number, handler in _handlers().items():
+                _install(number, handler)
             signal.alarm(0)
 
 
 @contextlib.contextmanager
 def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
-    """In this block the first signal asks to stop; the second raises ``KeyboardInterrupt``.
+    """In this block the first signal asks to stop; a further one raises ``KeyboardInterrupt``.
 
     ``acknowledge`` is called at once, in the signal's handler, to say that it was received.
     """
@@ -131,13 +150,14 @@ def graceful(acknowledge: Callable[[], None]) -> Iterator[Interrupt]:
         return
 
     def ask(number: int, frame: FrameType | None) -> None:
-        interrupt.set()
-        for each in SIGNALS:
-            if signal.getsignal(each) is ask:
-                _install(each, raise_interrupt)
-        acknowledge()
+        if interrupt.requested:
+            raise_interrupt(number, frame)
+        else:
+            _count()
+            interrupt.set()
+            acknowledge()
 
-    before = {each: signal.getsignal(each) for each in SIGNALS}
+    before = _handlers()
     for each, handler in before.items():
         if handler is not signal.SIG_IGN:
             signal.signal(each, ask)

@@ -5,7 +5,7 @@ Missing units -> GPUs of a trial -> cost and disk -> run, shown and tracked -> r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from skelcon.cli.terminal import line, styled
 
 if TYPE_CHECKING:
     from ablation.store.mirror import Mirror
+    from skelcon.data import SkeletonDataset
 
 STARTING = "Ray and its workers start"
 RESUME = "Interrupted. Run the same command to resume."
@@ -77,27 +78,24 @@ def run_job(
         resources = replace(resources, mirror=mirror.uri)
         mirror.fetch_records(place)
     missing = missing_units(job.units, store, output, repair=True)
-    costs = CostModel.of(store, job.datasets, resources)
     expected = [*missing, *(job.source.expected if job.source is not None else ())]
-    costs = resolve_gpus(costs, expected, output.say)
-    cost = costs.cost(expected, count=not has_room(costs, expected)) if expected else None
-    if cost is not None:
-        check_disk(store.results, cost)
+    resources, cost = resources_and_cost(expected, job.datasets, store, resources, output)
     store.check_writable()
     output.announce(job, missing, cost)
-    interrupt: Interrupt | None = None
+    if cost is not None:
+        options.confirm(resources)
+    whole = True
     with Tracking(job, store, options.trackers, output.console) as tracking:
         if cost is not None:
-            options.confirm(costs.resources)
-            interrupt = _run(job, missing, store, costs.resources, cost, options, output, tracking)
-            if interrupt is not None:
+            whole, interrupt = _run(job, missing, store, resources, cost, options, output, tracking)
+            if interrupt.requested:
                 tracking.drop(interrupt)
         # Before the trackers are waited for, which may take long.
         failed = report()
     if mirror is not None:
         mirror.push_all(job.units, place)
         output.say(f"Kept at {mirror.uri}")
-    if interrupt is None:
+    if whole:
         return int(failed)
     output.say(RESUME)
     return INTERRUPTED
@@ -112,8 +110,12 @@ def _run(
     options: RunOptions,
     output: Output,
     tracking: Tracking,
-) -> Interrupt | None:
-    """Run ``missing``, shown and tracked; gives the interrupt if a signal has ended it."""
+) -> tuple[bool, Interrupt]:
+    """Run ``missing``, shown and tracked.
+
+    Returns:
+        Whether all of it was tried, and whether a signal has come meanwhile.
+    """
     waiting = STARTING
     if options.in_process:
         cost, waiting = replace(cost, slots=1), ""
@@ -135,7 +137,29 @@ def _run(
                 from ablation.scheduler.with_ray import run_with_ray
 
             whole = run_with_ray(missing, driver, job.source)
-    return None if whole else interrupt
+    return whole, interrupt
+
+
+def resources_and_cost(
+    units: Sequence[Unit],
+    datasets: Iterable[SkeletonDataset],
+    store: Store,
+    resources: Resources,
+    output: Output,
+) -> tuple[Resources, Cost | None]:
+    """What a trial takes, with a number in place of ``auto``, and what ``units`` cost together.
+
+    The cost is None without units.
+
+    Raises:
+        UserError: if the disk is too small, or a batch cannot be divided among the GPUs.
+    """
+    costs = resolve_gpus(CostModel.of(store, datasets, resources), units, output.say)
+    if not units:
+        return costs.resources, None
+    cost = costs.cost(units, count=not has_room(costs, units))
+    check_disk(store.results, cost)
+    return costs.resources, cost
 
 
 def missing_units(

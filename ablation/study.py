@@ -378,5 +378,6 @@ def named_study(name: str) -> Study:
     """The built-in study ``name``; :class:`UserError` names the nearest for an unknown one."""
     studies = known_studies()
     if name not in studies:
-        raise UserError(f"unknown study '{name}': {nearest(name, studies)}")
+        hint = nearest(name, studies)
+        raise UserError(f"'{name}' is no study: {hint} (or the path of a .yaml file)")
     return load_study(studies[name])

@@ -44,7 +44,7 @@ from ablation.cli.search import search
 from ablation.cli.status import status
 from ablation.cli.studies import run_study, show_plans, table
 from ablation.cli.units import unit
-from ablation.interrupts import handle_signals, leave_on_signals
+from ablation.interrupts import handling_signals
 from skelcon.cli.console import run_app
 from skelcon.cli.flatten import with_options
 from skelcon.cli.opening import open_data
@@ -136,15 +136,15 @@ def list_studies(
     if results is not None:
         _list_tables(results, as_json)
         return
-    mine = {path.stem: path for path in files or ()}
+    mine = files or []
     if as_json:
-        names = [*known_studies(), *map(str, mine.values())]
+        names = [*known_studies(), *map(str, mine)]
         studies = [_described(open_study(name)) for name in names]
         typer.echo(json.dumps({"studies": studies, "searches": _searches()}, indent=1))
         return
-    for path in mine.values():
+    for path in mine:
         open_study(str(path))  # refuses what is no study
-    for name, path in (known_studies() | mine).items():
+    for name, path in (*known_studies().items(), *((path.stem, path) for path in mine)):
         title, paper = headline(path)
         echo(f"{name:<20} {paper or '-':<10} {title}")
     typer.echo("\nSearches: skelcon-ablate search NAME")
@@ -242,8 +242,5 @@ app.add_typer(cluster.app, name="cluster")
 
 def main() -> None:
     """The console script."""
-    handle_signals()
-    try:
+    with handling_signals():
         run_app(app)
-    finally:
-        leave_on_signals()

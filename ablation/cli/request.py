@@ -18,7 +18,7 @@ from ablation.cli.options import PlanOptions, ResourceOptions, StudyDataOptions,
 from ablation.cli.table_options import OutputOptions
 from skelcon.cli.flatten import with_options
 from skelcon.cli.opening import open_data
-from skelcon.errors import UserError, nearest
+from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,14 +36,10 @@ if TYPE_CHECKING:
 
 def open_study(name: str) -> Study:
     """The study of that name, or of a YAML file; :class:`UserError` if there is none."""
-    from ablation.study import load_study
+    from ablation.study import load_study, named_study
 
-    if name.endswith((".yaml", ".yml")):
-        return load_study(Path(name))
-    if name not in known_studies():
-        hint = nearest(name, known_studies())
-        raise UserError(f"'{name}' is no study: {hint} (or the path of a .yaml file)")
-    return load_study(known_studies()[name])
+    is_file = name.endswith((".yaml", ".yml"))
+    return load_study(Path(name)) if is_file else named_study(name)
 
 
 def open_study_file(path: Path) -> Study:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,6 +24,10 @@ from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.opening import open_data
 from skelcon.cli.terminal import echo
 from skelcon.errors import UserError
+
+if TYPE_CHECKING:
+    from ablation.running import RunOptions
+    from ablation.scheduler.resources import Resources
 
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
@@ -100,7 +105,6 @@ def search(
             "other; set how many fit at once with --cpus-per-trial"
         )
     check_used(settings.settings, ("pretrain", chosen.task))
-    check_machine(limits)
     from ablation.monitor.output import output as open_output
     from ablation.search.problem import SearchProblem
     from ablation.search.run import Confirmation, run_search
@@ -112,7 +116,17 @@ def search(
         problem = SearchProblem.of(
             chosen, dataset, preset=settings.preset, protocol=data.protocol, overrides=wanted
         )
-        options = run_options(limits, output, problem.preset)
+        options = _checking(run_options(limits, output, problem.preset))
         confirmation = Confirmation(choices.confirm_on, choices.confirm)
         if code := run_search(problem, store, mirror, options, shown, confirmation, as_json):
             raise typer.Exit(code)
+
+
+def _checking(options: RunOptions) -> RunOptions:
+    """``options`` with a check of this machine before anything runs."""
+
+    def confirm(resources: Resources) -> None:
+        check_machine(resources)
+        options.confirm(resources)
+
+    return replace(options, confirm=confirm)

@@ -24,7 +24,7 @@ from ablation.cli.parsing import parse_names
 from ablation.cli.request import check_used
 from ablation.cli.trained import PREFERRED, TrainedWeights, choose_side
 from ablation.cli.units import document, done_before, print_results
-from ablation.interrupts import handle_signals
+from ablation.interrupts import handling_signals
 from ablation.store import Store
 from ablation.units import TRAIN_SIDE, EvaluateUnit, PretrainUnit, Side, Unit
 from ablation.unused import check_contrast
@@ -209,5 +209,5 @@ def _run(
 
 def main() -> None:
     """The console script."""
-    handle_signals()
-    run_app(app)
+    with handling_signals():
+        run_app(app)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -37,9 +37,14 @@ class Evidence:
         return estimate_of(list(values.values())) if values else None
 
     def difference(self, cell: Where, other: Where) -> Estimate | None:
-        """``cell`` less ``other`` over the seeds and clips of both; None if they share none."""
+        """``cell`` less ``other`` over their common seeds; None if they have none.
+
+        It is over clips as well, if both have predictions of the same clips.
+        """
         if cell in self.hits and other in self.hits:
-            return self.hits[cell].difference(self.hits[other])
+            found = self.hits[cell].difference(self.hits[other])
+            if found is not None:
+                return found
         own, others = self.values.get(cell, {}), self.values.get(other, {})
         shared = [seed for seed in own if seed in others]
         if not shared:
@@ -52,8 +57,8 @@ class Evidence:
         Each row is tested against the highest mean of its column, at 5 % after Holm's correction
         over all such comparisons of the table. The test is one-sided: the true best is left out
         only if another row seems better, so that choosing the highest row needs no further
-        correction (as in Hsu's comparisons with the best, 1996). If no difference has a known error
-        (one seed, and no clips), no row is best.
+        correction (as in Hsu's comparisons with the best, 1996). A row that cannot be tested (one
+        seed, and no clips) is not worse; in a column without any test no row is best.
         """
         best: list[Where] = []
         rivals: dict[Where, float] = {}
@@ -62,18 +67,23 @@ class Evidence:
             means = {cell: found.value for cell, found in cells.items() if found is not None}
             if len(means) < 2:
                 continue
-            top = max(means, key=means.__getitem__)
-            best.append(top)
-            for cell in means:
-                found = self.difference(top, cell) if cell != top else None
-                if found is not None and found.p is not None:
-                    # Below zero if the row is better than the highest on the seeds of both.
-                    one_sided = found.p / 2
-                    rivals[cell] = one_sided if found.value > 0 else 1 - one_sided
-        if not rivals:
-            return []
-        corrected = zip(rivals, adjusted(list(rivals.values())), strict=True)
-        return [*best, *(cell for cell, p in corrected if p >= LEVEL)]
+            tested = self._tested(max(means, key=means.__getitem__), means)
+            if tested:
+                best += means
+                rivals |= tested
+        corrected = dict(zip(rivals, adjusted(list(rivals.values())), strict=True))
+        return [cell for cell in best if corrected.get(cell, 1.0) >= LEVEL]
+
+    def _tested(self, top: Where, cells: Iterable[Where]) -> dict[Where, float]:
+        """The one-sided p values of ``cells`` that can be tested against ``top``."""
+        found = {}
+        for cell in cells:
+            difference = self.difference(top, cell) if cell != top else None
+            if difference is not None and difference.p is not None:
+                # Below zero if the row is better than the highest on the seeds of both.
+                one_sided = difference.p / 2
+                found[cell] = one_sided if difference.value > 0 else 1 - one_sided
+        return found
 
 
 def evidence_of(plan: Plan, frame: pd.DataFrame, store: Store | None) -> Evidence:

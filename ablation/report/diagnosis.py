@@ -192,8 +192,9 @@ def _figures(rows: dict[str, list[Curve]]) -> str:
     curves = [curve for each in rows.values() for curve in each]
     ranked = [curve.last for curve in curves if "top1" in curve.last]
     chance = sorted({f"{100 * last['chance']:.1f} %" for last in ranked})
-    text = f"contrast top-1 {_over(rows, _percent, ' %')}, chance {' or '.join(chance)}"
-    if not ranked:
+    if ranked:
+        text = f"contrast top-1 {_over(rows, _percent, ' %')}, chance {' or '.join(chance)}"
+    else:
         text = "no contrast top-1"
     steps = sorted({curve.steps for curve in curves if curve.steps})
     if steps:

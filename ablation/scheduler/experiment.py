@@ -13,7 +13,7 @@ from typing import Any
 from ray import tune
 
 from ablation.scheduler.queue import Driver, Queue
-from ablation.scheduler.stopping import INTERRUPTED, SaveOnSignal
+from ablation.scheduler.stopping import INTERRUPTIONS, SaveOnSignal
 from ablation.scheduler.trainables import UnitTrainable
 from ablation.scheduler.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store.mirror import Mirror
@@ -65,6 +65,6 @@ def run_experiment(
             verbose=0,
         ),
     )
-    with contextlib.suppress(*INTERRUPTED):
+    with contextlib.suppress(*INTERRUPTIONS):
         tuner.fit()
     return searcher.paused

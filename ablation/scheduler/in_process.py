@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from ablation.events import Progressed, Started, Waiting
-from ablation.scheduler.queue import OTHERS, Assignment, Driver, Queue
+from ablation.scheduler.queue import OTHERS, Assignment, Driver, Queue, unwritable
 from ablation.scheduler.resources import ranks_of, threads_of
 from ablation.store.locks import is_held
 from ablation.store.unit_claims import Claims
@@ -22,6 +22,7 @@ from ablation.units import Unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
 from ablation.work.context import GroupOptions
 from ablation.work.failures import is_deterministic
+from skelcon.errors import UserError
 
 POLL_SECONDS = 0.5
 """Seconds between two checks whether another process has done what this one waits for."""
@@ -40,23 +41,35 @@ def run_in_process(
         weights: key -> file, of weights that are not in the store (`ablation.work.Context`).
 
     Returns:
-        False if it was interrupted: what has been trained is kept.
+        False if it was interrupted before all units had been tried: what has been trained is kept.
+
+    Raises:
+        UserError: if units are to train on a GPU and torch sees none.
     """
     resources, interrupt = driver.resources, driver.interrupt
-    device = "cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu"
+    if resources.gpus_per_trial and not torch.cuda.is_available():
+        raise UserError(
+            f"--gpus-per-trial {resources.gpus_per_trial:g}: torch sees no GPU here; leave it out "
+            "to train on the CPU"
+        )
+    device = "cuda" if resources.gpus_per_trial else "cpu"
     context = Context(driver.data, device, weights or {}, resources.checkpoints)
     with Claims(driver.store, driver.heartbeat) as claims:
         queue = Queue(units, driver, claims)
         while not interrupt.requested:
-            assignment = queue.ask()
+            assignment, reason = None, OTHERS
+            try:
+                assignment = queue.ask()
+            except OSError as error:
+                reason = unwritable(error)
             if assignment is not None:
                 _work(assignment, queue, driver, context)
             elif queue.exhausted:
-                return True
+                break
             else:
-                driver.reporter.report(Waiting(OTHERS))
+                driver.reporter.report(Waiting(reason))
                 interrupt.wait(POLL_SECONDS)
-    return False
+    return queue.exhausted
 
 
 def _work(assignment: Assignment, queue: Queue, driver: Driver, context: Context) -> None:

@@ -80,7 +80,8 @@ def _check_results(store: Store, nodes: Sequence[Mapping[str, Any]]) -> None:
         probe.unlink(missing_ok=True)
     if problems:
         node, problem = problems[0]
-        more = f" (and {len(problems) - 1} other nodes)" if len(problems) > 1 else ""
+        others = len(problems) - 1
+        more = f" (and {others} other node{'s' if others > 1 else ''})" if others else ""
         name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         raise UserError(
             f"--results {store.results}: node {name}{more} {problem} this directory as "

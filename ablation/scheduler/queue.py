@@ -30,6 +30,11 @@ POLL_SECONDS = 2.0
 """Seconds between two checks of units that other drivers have claimed."""
 
 
+def unwritable(error: OSError) -> str:
+    """Why nothing is handed out at present, if a unit could not be claimed or begun."""
+    return f"the results directory cannot be written to ({error.strerror or error})"
+
+
 @dataclass(frozen=True)
 class Assignment:
     """A unit to run now; ``alone`` has a whole device to itself."""

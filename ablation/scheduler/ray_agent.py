@@ -11,12 +11,16 @@ The dashboard's agent is not started at all: its ports are -1, as in Ray without
 agent of runtime environments, of which skelcon needs none, starts some seconds later, on a port
 that is chosen now; until then the raylet tries again to connect.
 
-A program of its own that imports no package. Modules in this directory hide others of their name.
+A program of its own that imports no package.
 """
+
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    sys.path.pop(0)  # this directory, whose queue.py would hide the standard library's
 
 import os
 import socket
-import sys
 import time
 from pathlib import Path
 

@@ -31,8 +31,8 @@ GRACE_SECONDS = 1.0
 """How long workers may take to end by themselves after Ray has ended."""
 VITAL = ("raylet", "gcs_server")
 """The processes that Ray cannot do without."""
-_failed: list[str] = []
-"""Why Ray did not start in this process, each time."""
+_has_failed = False
+"""Whether Ray did not start in this process before."""
 _vital: list[psutil.Process] = []
 """The vital processes that this process has started; none on a cluster that it connected to."""
 
@@ -58,6 +58,7 @@ def cluster(resources: Resources, trials: int = 0) -> Iterator[list[Mapping[str,
 
 
 def _start(resources: Resources, trials: int) -> None:
+    global _has_failed  # noqa: PLW0603  (Ray has one state per process too)
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     quiet["logging_level"] = logging.CRITICAL
     if resources.address is not None:
@@ -65,7 +66,7 @@ def _start(resources: Resources, trials: int) -> None:
         return
     try:
         # After a failed start Ray's own agents run: another version of Ray may need them.
-        with local_ray(resources, trials, stand_ins=not _failed):
+        with local_ray(resources, trials, stand_ins=not _has_failed):
             # Local, whatever RAY_ADDRESS says; little memory for objects, as data goes by path.
             ray.init("local", include_dashboard=False, object_store_memory=100 << 20, **quiet)
     except BaseException as error:  # a machine that is too busy, a disk that is full, a signal
@@ -74,7 +75,7 @@ def _start(resources: Resources, trials: int) -> None:
         if not isinstance(error, Exception):
             raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        _failed.append(reason)
+        _has_failed = True
         raise SessionLostError(f"Ray did not start ({reason[:200]})") from error
     _vital[:] = _started()
 

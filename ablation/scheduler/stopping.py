@@ -20,7 +20,7 @@ from ablation.scheduler.session import started_here
 from skelcon.config import Json
 
 
-class Unpickled:
+class WithoutState:
     """Tune pickles what it is given, for a restore that is never used: nothing of it is kept."""
 
     def __getstate__(self) -> Json:
@@ -35,10 +35,10 @@ class ClusterInterruptionError(Exception):
     """Ends an experiment on a Ray that goes on: there Tune has to clean up."""
 
 
-INTERRUPTED = InterruptionError, ClusterInterruptionError
+INTERRUPTIONS = InterruptionError, ClusterInterruptionError
 
 
-class SaveOnSignal(Unpickled, tune.Callback):  # type: ignore[misc]
+class SaveOnSignal(WithoutState, tune.Callback):  # type: ignore[misc]
     """After a signal has all running trials save what they have trained; then ends the experiment.
 
     Raises:

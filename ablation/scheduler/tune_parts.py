@@ -12,9 +12,9 @@ from ray.tune.search import Searcher
 
 from ablation.events import Progressed, Waiting
 from ablation.scheduler.delivery import UNSHARED
-from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue
+from ablation.scheduler.queue import NODE_LOST, OTHERS, Driver, Queue, unwritable
 from ablation.scheduler.session import check_session, free_resources, holds_resources
-from ablation.scheduler.stopping import Unpickled
+from ablation.scheduler.stopping import WithoutState
 from ablation.store.mirror import Mirror, UnreachedError
 from ablation.units import Unit
 from ablation.work import OUT_OF_MEMORY
@@ -35,7 +35,7 @@ CATCH_UP_SECONDS = 30.0
 SHARED = "--results must be a path that all nodes share"
 
 
-class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
+class UnitSearcher(WithoutState, Searcher):  # type: ignore[misc]
     """A search algorithm for Tune: it hands out units whose needs are met.
 
     Args:
@@ -72,10 +72,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         except (OSError, UnreachedError) as error:
             if assignment is not None:
                 self._queue.stop(assignment.unit)
-            reason = str(error)
-            if isinstance(error, OSError):
-                reason = f"the results directory cannot be written to ({error.strerror or error})"
-            return self._later(reason)
+            return self._later(unwritable(error) if isinstance(error, OSError) else str(error))
         monitor = self._queue.monitor(unit)
         return {
             "key": unit.key,
@@ -103,7 +100,7 @@ class UnitSearcher(Unpickled, Searcher):  # type: ignore[misc]
         """Does nothing: the store is the record."""
 
 
-class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
+class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
     """Passes Tune's events on to the queue and the reporter."""
 
     def __init__(self, queue: Queue, driver: Driver, mirror: Mirror | None) -> None:
@@ -170,7 +167,8 @@ class UnitCallback(Unpickled, tune.Callback):  # type: ignore[misc]
     def _retry_later(self, unit: Unit, error: UnreachedError) -> None:
         """Take ``unit`` back, as the URI of the results cannot be reached at present."""
         self._queue.stop(unit)
-        self._reporter.report(Waiting(str(error)))
+        if not self._queue.running:
+            self._reporter.report(Waiting(str(error)))
 
     def _appears(self, unit: Unit) -> bool:
         """Whether the unit is done here too: a network file system may show it a moment late."""
@@ -224,7 +222,7 @@ def reason_of_death(trial: Any) -> str:
     return "failed: the worker process died"
 
 
-class Stop(Unpickled, tune.Stopper):  # type: ignore[misc]
+class Stop(WithoutState, tune.Stopper):  # type: ignore[misc]
     """A trial ends when its unit is done or pruned; all do after a failure that ends the run."""
 
     def __init__(self, queue: Queue) -> None:

@@ -9,7 +9,6 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
-import itertools
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -85,7 +84,8 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
             return resources.of_trial(config["gpu"], nodes, alone=config["alone"])
 
         try:
-            for number in itertools.count():
+            number = 0
+            while True:
                 paused = run_experiment(
                     queue,
                     driver,
@@ -97,10 +97,10 @@ def _run_session(left: dict[str, Unit], driver: Driver, source: UnitSource | Non
                 )
                 if not paused or not _wait(queue, driver.interrupt):
                     return queue.exhausted
+                number += 1
         finally:
             for key in (*queue.finished, *queue.failed):
                 left.pop(key, None)
-    raise AssertionError("not reached")
 
 
 def _space(driver: Driver, node: str | None) -> Json:

@@ -23,11 +23,13 @@ from ablation.store.mirror import Mirror, UnreachedError, mirror_at
 from ablation.units import read_unit
 from ablation.work import Context, UnitRun, cap_memory, prepare, record_failure
 from ablation.work.context import GroupOptions
+from ablation.work.failures import log
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
 
 STEP_SECONDS = 1.0
 """How long a trial works before it reports to the driver (one epoch at least)."""
+NO_GPU = "torch sees no GPU on this node: the unit runs on the CPU"
 
 
 def _die_with(parent: int) -> None:
@@ -102,6 +104,8 @@ class Worker:
         checkpoints, monitor = settings["checkpoints"], settings["monitor"]
         context = Context(data, self._device, checkpoints=checkpoints, group=group)
         run = UnitRun(unit, store, context)
+        if settings["gpu"] and self._device == "cpu" and not store.is_done(unit.key):
+            log(store.directory(unit.key), NO_GPU)
         return run if monitor is None else MonitoredRun(run, Monitor.from_json(monitor))
 
     def release(self) -> None:

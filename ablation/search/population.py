@@ -41,7 +41,7 @@ from ablation.scheduler.monitored import validate
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import Resources, check_fits
-from ablation.scheduler.stopping import INTERRUPTED, SaveOnSignal, Unpickled
+from ablation.scheduler.stopping import INTERRUPTIONS, SaveOnSignal, WithoutState
 from ablation.scheduler.tune_parts import reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
@@ -145,7 +145,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
             self._training = None
 
 
-class Pbt(Unpickled, PopulationBasedTraining):  # type: ignore[misc]
+class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
     """Tune's scheduler; the members wait for each other before they exchange.
 
     It overrides private methods, as Tune has no public way to stop waiting for a member that has
@@ -219,7 +219,7 @@ def number_of(trial: Any) -> int:
     return int(json.loads(trial.config["member"])["number"])
 
 
-class _Callback(Unpickled, tune.Callback):  # type: ignore[misc]
+class _Callback(WithoutState, tune.Callback):  # type: ignore[misc]
     """Writes what Tune reports to the record."""
 
     def __init__(self, record: SearchRecord, reporter: TrialEvents) -> None:
@@ -297,13 +297,15 @@ def run_population(
         ):
             warnings.simplefilter("ignore")  # Ray's own deprecations are not the user's business
             check_fits(resources, nodes)
+            if interrupt.requested:
+                return False
             node = check_nodes(store, resources, nodes)
             callbacks = [_Callback(record, reporter), SaveOnSignal(interrupt)]
             _fit(record, resources, node, callbacks, scratch)
         return all(trial.state != "unfinished" for trial in record.trials())
 
     with leaving_quickly(interrupt):
-        return restarting(session, say)
+        return restarting(lambda: not interrupt.requested and session(), say)
 
 
 def _fit(
@@ -340,8 +342,6 @@ def _fit(
         reuse_actors=True,
         trial_dirname_creator=lambda trial: str(trial.trial_id),
     )
-    pending = os.environ[PENDING]
-    os.environ[PENDING] = str(len(trials))  # all start before they exchange
     never = tune.CheckpointConfig(checkpoint_at_end=False, checkpoint_frequency=0)
     run = tune.RunConfig(
         name="search",
@@ -353,6 +353,10 @@ def _fit(
     )
     member = tune.with_resources(Member, asked)
     tuner = tune.Tuner(member, param_space=space, tune_config=options, run_config=run)
-    with contextlib.suppress(*INTERRUPTED):
-        tuner.fit()
-    os.environ[PENDING] = pending  # a confirmation may follow
+    pending = os.environ[PENDING]
+    os.environ[PENDING] = str(len(trials))  # all start before they exchange
+    try:
+        with contextlib.suppress(*INTERRUPTIONS):
+            tuner.fit()
+    finally:
+        os.environ[PENDING] = pending  # a confirmation may follow

@@ -19,7 +19,7 @@ from ablation.monitor.output import Output
 from ablation.plan import Plan
 from ablation.report import cells_frame, display, document, export, make_table, printed
 from ablation.report.from_results import save_plan
-from ablation.running import RESUME, RunOptions, missing_units, run_job
+from ablation.running import RESUME, RunOptions, missing_units, resources_and_cost, run_job
 from ablation.search import report
 from ablation.search.events import TrialEvents
 from ablation.search.evidence import Lead
@@ -132,21 +132,29 @@ class _Search:
             name, data = problem.space.name, (problem.dataset,)
             job = Job(name, {}, data, self._directory, source=source)
             return run_job(job, self._store, options, output, self._report, self._mirror)
-        whole, known = True, self._record.trials()
-        if len(known) < problem.space.trials or not all(trial.ended for trial in known):
-            options.confirm(options.resources)
-            options.resources.stay_on_loopback()
-            with graceful(output.acknowledge) as interrupt:
-                from ablation.search.population import run_population  # imports Ray
-
-                whole = run_population(
-                    self._record, self._store, options.resources, events, interrupt, output.say
-                )
+        whole = self._run_population(options, events)
         failed = self._report()
         if whole:
             return int(failed)
         output.say(RESUME)
         return INTERRUPTED
+
+    def _run_population(self, options: RunOptions, events: TrialEvents) -> bool:
+        """Run the members that are new or have not ended; False if it was interrupted."""
+        problem, output, known = self._problem, self._output, self._record.trials()
+        missing = max(problem.space.trials, len(known)) - sum(trial.ended for trial in known)
+        if not missing:
+            return True
+        units = problem.expected(2 * missing)  # the evaluations are no units of their own
+        trainings = [unit for unit in units if unit.kind == "pretrain"]
+        data, store = (problem.dataset,), self._store
+        resources, _ = resources_and_cost(trainings, data, store, options.resources, output)
+        options.confirm(resources)
+        resources.stay_on_loopback()
+        with graceful(output.acknowledge) as interrupt:
+            from ablation.search.population import run_population  # imports Ray
+
+            return run_population(self._record, store, resources, events, interrupt, output.say)
 
     def _report(self) -> bool:
         """Show and write the result so far; gives whether a trial has failed."""

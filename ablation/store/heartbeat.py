@@ -74,7 +74,7 @@ class Heartbeat:
 
     def __exit__(self, *error: object) -> None:
         self._over.set()
-        self._thread.join()
+        self._thread.join(INTERVAL)  # longer only if the file system hangs
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
 

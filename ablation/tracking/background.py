@@ -65,9 +65,12 @@ class TrackerThread(threading.Thread):
             if stuck > TIMEOUT or now >= until:
                 self._cancelled = self._abandoned = True
                 hung.set()
+                why = "has not finished in time"
+                if stuck > TIMEOUT:
+                    why = f"made no progress for {stuck:.0f} s"
                 self._print(
-                    f"warning: {self._tracker} made no progress for {stuck:.0f} s and is "
-                    "abandoned: the next command sends the rest"
+                    f"warning: {self._tracker} {why} and is abandoned: the next command sends the "
+                    "rest"
                 )
                 return
             self.join(0.2)

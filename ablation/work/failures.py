@@ -11,7 +11,9 @@ from pathlib import Path
 from ablation.store import Store
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
-from skelcon.encoders import ENCODERS, REGISTERED, STREAMS
+from skelcon.downstream.tasks import REGISTERED as TASKS
+from skelcon.encoders import ENCODERS, STREAMS
+from skelcon.encoders import REGISTERED as REPRESENTATIONS
 
 OUT_OF_MEMORY = "failed: out of memory"
 """The reason of a unit that may succeed on a larger device, or alone on its device."""
@@ -71,9 +73,8 @@ def _passed_a_plugin(error: Exception) -> bool:
     """Whether code of a plugin's module was running."""
     modules = (
         sys.modules.get(registry[name].module)
-        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REGISTERED, STREAMS)
-        for name in registry.names()
-        if name in registry
+        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REPRESENTATIONS, STREAMS, TASKS)
+        for name in registry.added
     )
     files = {getattr(module, "__file__", None) for module in modules}
     frames = traceback.extract_tb(error.__traceback__)

@@ -7,10 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
-from ablation.interrupts import graceful, keeping_handlers
+from ablation import interrupts
+from ablation.interrupts import Interrupt, graceful, handling_signals, keeping_handlers
 
 PROGRAM = """
 import atexit, os, sys, time
@@ -22,16 +25,78 @@ def wait():  # as Ray does for its own processes
     time.sleep(60)
 
 atexit.register(wait)
-from ablation.cli import main
+from MODULE import main
 main()
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_it_leaves_at_once_and_prints_no_traceback(number: signal.Signals) -> None:
-    words = [sys.executable, "-c", PROGRAM, "--version", str(int(number))]
+@pytest.fixture
+def _own_handlers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No signal has come before, and the handlers are as before when the test has ended."""
+    monkeypatch.setattr(interrupts, "_last_counted", -float("inf"))
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("number", "module"),
+    [(signal.SIGINT, ""), (signal.SIGTERM, ""), (signal.SIGHUP, ""), (signal.SIGTERM, ".single")],
+)
+def test_it_leaves_at_once_and_prints_no_traceback(number: signal.Signals, module: str) -> None:
+    program = PROGRAM.replace("MODULE", f"ablation.cli{module}")
+    words = [sys.executable, "-c", program, "--version", str(int(number))]
     ended = subprocess.run(words, capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stderr) == (130, "")
+
+
+@pytest.mark.usefixtures("_own_handlers")
+def test_signals_that_are_one_request_interrupt_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside of a run a second one would end the message of the first with a traceback."""
+    monkeypatch.setattr(interrupts, "SAME_SECONDS", 0.5)
+    with handling_signals():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.6)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.usefixtures("_own_handlers")
+def test_a_later_signal_ends_a_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "SAME_SECONDS", 0.3)
+    acknowledged: list[bool] = []
+    with graceful(lambda: acknowledged.append(True)):
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.4)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert acknowledged == [True]
+
+
+def test_the_first_request_to_stop_starts_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "EXIT_SECONDS", 60.0)
+    interrupt = Interrupt(requested=True)
+    first = interrupt.seconds_left
+    time.sleep(0.01)
+    interrupt.set()
+    assert interrupt.seconds_left < first
+
+
+def test_a_handler_that_python_has_not_installed_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """``signal.getsignal`` gives None for it, which ``signal.signal`` does not take."""
+    known = signal.getsignal
+    monkeypatch.setattr(
+        signal, "getsignal", lambda number: None if number == signal.SIGHUP else known(number)
+    )
+    with graceful(lambda: None), keeping_handlers():
+        pass
 
 
 def test_a_library_that_starts_does_not_keep_the_signals() -> None:

@@ -163,6 +163,13 @@ def test_list_shows_studies_and_searches(ablate: Ablate, study_file: Path) -> No
     assert by_name["tiny"]["rows"] == ["none", "crop+jitter", "random"]
 
 
+def test_list_shows_all_files_of_one_name(ablate: Ablate, study_file: Path, tmp_path: Path) -> None:
+    other = tmp_path / study_file.name
+    other.write_text(study_file.read_text().replace("title: ", "title: Another ", 1))
+    lines = ablate("list", study_file, other).out.splitlines()
+    assert len({line for line in lines if line.split()[:1] == ["tiny"]}) == 2
+
+
 def test_help_version_and_no_words(ablate: Ablate) -> None:
     shown = ablate("--help")
     assert shown.code == 0

@@ -23,6 +23,7 @@ from ablation.cli import main
 from ablation.cli.claims import claims as claims_command
 from ablation.evidence.claims import Answer
 from ablation.evidence.evidence import Evidence
+from ablation.evidence.hits import ClipHits
 from ablation.pages.claims import claims_of
 from ablation.plan import Plan, make_plan
 from ablation.report import Table, cells_frame, make_table
@@ -341,3 +342,30 @@ def test_a_row_that_is_better_on_the_common_seeds_is_best_too(make: Callable[...
         ("crop+jitter", "seq"): {0: 0.60, 1: 0.61, 2: 0.59},
     }
     assert set(Evidence(values).best(make())) == set(values)
+
+
+def test_bold_means_tested_in_its_column(make: Callable[..., Plan]) -> None:
+    """One seed cannot be tested: it does not make a row worse, nor a column's highest the best."""
+    values = {
+        ("none", "img"): {0: 0.1},
+        ("crop+jitter", "img"): {0: 0.2},
+        ("none", "seq"): {0: 0.90, 1: 0.91, 2: 0.89},
+        ("crop+jitter", "seq"): {0: 0.60, 1: 0.61, 2: 0.59},
+        ("random", "seq"): {4: 0.7},  # of no seed that the others have
+    }
+    plan = make()
+    rows = {**plan.study.rows, "random": plan.study.rows["none"]}
+    plan = replace(plan, study=plan.study.model_copy(update={"rows": rows}))
+    assert set(Evidence(values).best(plan)) == {("none", "seq"), ("random", "seq")}
+
+
+def test_cells_of_other_clips_are_compared_by_their_seeds() -> None:
+    hits, groups = np.array([[1.0, 0.0, 1.0]]), np.arange(3)
+    cells = {("a", "x"): np.arange(3), ("b", "x"): np.arange(3) + 7}
+    evidence = Evidence(
+        {cell: {0: value, 1: value + 0.1} for cell, value in zip(cells, (0.6, 0.4), strict=True)},
+        {cell: ClipHits(clips, hits, groups, (0,)) for cell, clips in cells.items()},
+    )
+    found = evidence.difference(*cells)
+    assert found is not None
+    assert found.value == pytest.approx(0.2)

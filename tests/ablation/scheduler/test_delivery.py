@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import ray
 from numpy.typing import NDArray
 
+from ablation.scheduler import nodes
 from ablation.scheduler.delivery import FILES, fetched, holds
-from ablation.scheduler.nodes import look_at
+from ablation.scheduler.nodes import check_nodes, look_at
+from ablation.scheduler.resources import Resources
+from ablation.store import Store
 from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
 
 
 class Source:
@@ -92,3 +99,24 @@ def test_a_node_reports_what_it_cannot_do_with_the_results(
 
 def _read_only(path: Path) -> None:
     raise OSError(30, "Read-only file system", str(path))
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(1, ""), (2, " (and 1 other node)"), (3, " (and 2 other nodes)")]
+)
+def test_nodes_that_do_not_see_the_results_are_counted(
+    count: int, more: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {
+        "Alive": True,
+        "NodeID": "n",
+        "Resources": {"CPU": 1.0},
+        "NodeManagerHostname": "far",
+        "NodeManagerAddress": "10.0.0.2",
+    }
+    monkeypatch.setattr(ray, "get_runtime_context", lambda: SimpleNamespace(get_node_id=lambda: ""))
+    monkeypatch.setattr(ray, "nodes", lambda: [node] * count)
+    monkeypatch.setattr(ray, "get", lambda answer, timeout: answer)
+    monkeypatch.setattr(nodes, "run_on", lambda *arguments: "does not see")
+    with pytest.raises(UserError, match=re.escape(f"far (10.0.0.2){more} does not see this")):
+        check_nodes(Store(tmp_path), Resources(), [{}, {}])

@@ -29,6 +29,7 @@ from ablation.study import load_study
 from ablation.units import EvaluateUnit, Unit
 from ablation.work import Context, UnitRun
 from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
 
 
 @dataclass
@@ -185,3 +186,60 @@ def test_a_signal_keeps_what_has_been_trained(
     assert broken.provenance(pretraining.key)["epochs_trained_again"] == 0
     weights = [s.directory(pretraining.key) / "weights.safetensors" for s in (broken, whole)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def test_a_request_that_comes_as_several_signals_keeps_what_has_been_trained(
+    dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`timeout` signals the process and then its group, which has the process in it."""
+    monkeypatch.setattr("ablation.scheduler.in_process.STEP_SECONDS", 0.0)
+
+    def send() -> None:
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+
+    store = Store(tmp_path)
+    assert not run([pretraining], store, dataset, Recorded(on_progress=send))
+    assert (store.directory(pretraining.key) / "checkpoint.pt").exists()
+
+
+def test_a_signal_in_the_last_unit_interrupts_nothing_if_the_unit_is_done(
+    dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path
+) -> None:
+    class Signalled(Recorded):
+        def report(self, event: Event) -> None:
+            super().report(event)
+            if isinstance(event, Finished):
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    assert run([pretraining], Store(tmp_path), dataset, Signalled())
+
+
+def test_a_unit_that_cannot_be_claimed_is_waited_for(
+    dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is full, or read-only, for a moment."""
+    monkeypatch.setattr("ablation.scheduler.in_process.POLL_SECONDS", 0.01)
+    take, calls = Claims.take, []
+
+    def full(claims: Claims, key: str) -> bool:
+        calls.append(key)
+        if len(calls) < 3:
+            raise OSError(28, "No space left on device")
+        return take(claims, key)
+
+    monkeypatch.setattr(Claims, "take", full)
+    recorded = Recorded()
+    assert run([pretraining], Store(tmp_path), dataset, recorded)
+    reason = "the results directory cannot be written to (No space left on device)"
+    assert recorded.events[:2] == [Waiting(reason), Waiting(reason)]
+    assert recorded.events[-1] == Finished(pretraining)
+
+
+def test_a_gpu_that_torch_does_not_see_is_refused(
+    dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    resources = Resources(gpus_per_trial=0.5)
+    with pytest.raises(UserError, match=r"^--gpus-per-trial 0\.5: torch sees no GPU here; leave"):
+        run([pretraining], Store(tmp_path), dataset, Recorded(), resources)

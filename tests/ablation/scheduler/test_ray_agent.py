@@ -14,6 +14,7 @@ import pytest
 import ray
 
 from ablation.interrupts import keeping_handlers
+from ablation.scheduler import ray_agent
 from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.ray_agent import DASHBOARD_PORTS, RUNTIME_ENV_PORT
 from ablation.scheduler.resources import Resources
@@ -120,11 +121,36 @@ def test_the_agent_of_runtime_environments_starts_later_at_the_port_that_was_ann
     assert f"--session-dir={tmp_path}" in found["rest"]
 
 
+def test_modules_beside_it_do_not_hide_the_standard_librarys(tmp_path: Path) -> None:
+    """Python puts the directory of a script first on ``sys.path``."""
+    script = Path(ray_agent.__file__)
+    program = f"""
+import runpy, sys
+sys.path.insert(0, {str(script.parent)!r})
+try:
+    runpy.run_path({str(script)!r}, run_name="__main__")
+except SystemExit:
+    import queue
+    print(queue.__file__)
+"""
+    words = [sys.executable, "-c", program, "/ray/dashboard/agent.py", "--node-id=n"]
+    environment = {**os.environ, "RAY_RAYLET_PID": "1"}
+    done = subprocess.run(
+        [*words, f"--session-dir={tmp_path}"],
+        env=environment,
+        capture_output=True,
+        check=True,
+        timeout=30,
+        text=True,
+    )
+    assert Path(done.stdout.strip()).parent != script.parent
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="another platform starts Ray's own agents")
 @pytest.mark.skipif(ray.__version__ < "2.60", reason="an older Ray starts its own agents")
 def test_ray_starts_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of the installed version: each agent of the raylet is a stand-in, and a task runs."""
-    monkeypatch.setattr("ablation.scheduler.session._failed", [])
+    monkeypatch.setattr("ablation.scheduler.session._has_failed", False)
     Resources().stay_on_loopback()
     with keeping_handlers(), cluster(Resources()):
         programs = [psutil.Process(pid).cmdline() for pid in _children_of("raylet")]

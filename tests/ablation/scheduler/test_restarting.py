@@ -42,7 +42,7 @@ def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     monkeypatch.setattr(ray, "nodes", list)
-    monkeypatch.setattr("ablation.scheduler.session._failed", [])
+    monkeypatch.setattr("ablation.scheduler.session._has_failed", False)
     return []
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from ablation_helpers import in_process
 from search_helpers import SPACE, problem_of, run_trials
 
+from ablation.costs.gpus import parse_gpus
 from ablation.monitor.output import output
 from ablation.running import RunOptions
 from ablation.scheduler.resources import Resources
@@ -126,3 +129,39 @@ def test_a_member_of_a_population_trains_on_one_device(
     problem = problem_of(tmp_path, dataset, scheduler={"name": "pbt"})
     with pytest.raises(UserError, match="--gpus-per-trial 2: a member of pbt trains on one device"):
         command(problem, Store(tmp_path / "r"), gpus_per_trial=2)
+
+
+def test_a_population_has_the_gpus_and_the_disk_that_its_members_need(
+    tmp_path: Path, dataset: SkeletonDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = problem_of(tmp_path, dataset, trials=2, scheduler={"name": "pbt"})
+    given: list[float] = []
+
+    def run(record: object, store: object, resources: Resources, *more: object) -> bool:
+        given.append(resources.gpus_per_trial)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ablation.search.population.run_population", run)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(KeyboardInterrupt):
+        command(problem, Store(tmp_path / "r"), gpus_per_trial=parse_gpus("auto"))
+    assert given == [0]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: (10**9, 10**9 - 1000, 1000))
+    with pytest.raises(UserError, match=r"the disk of --results .* has 1\.0 kB free"):
+        command(problem, Store(tmp_path / "r"))
+    assert len(given) == 1
+
+
+def test_a_machine_that_could_start_no_trial_shows_a_search_that_has_ended(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem, results = problem_of(tmp_path, dataset, trials=2), tmp_path / "r"
+    run_trials(problem, results, 2)
+    words = ("search", tmp_path / "tiny.yaml", "--data", dataset.path, "--preset", "quick")
+    words = (*words, "--results", results, "--cpus-per-trial", 10_000)
+    ended = in_process(*words)
+    assert ended.returncode == 0, ended.stderr
+    assert "preset.yaml" in ended.stdout.replace("\n", "")
+    ended = in_process(*words, "--trials", 3)
+    assert ended.returncode == 2
+    assert "so no trial could ever start" in ended.stderr

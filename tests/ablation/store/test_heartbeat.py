@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_a_driver_whose_view_or_disk_fails_is_alive(
         os.utime(file, (0, 0))
         until(lambda: file.stat().st_mtime > 0)
         assert live_drivers(tmp_path) == [(mine.driver, None)]
+
+
+def test_a_file_system_that_hangs_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "INTERVAL", 0.1)
+    hangs = threading.Event()
+
+    def look() -> dict[str, int]:
+        hangs.wait(5)
+        return {}
+
+    with Heartbeat(Store(tmp_path), look):
+        start_time = time.monotonic()
+    assert time.monotonic() - start_time < 3
+    hangs.set()
 
 
 @pytest.mark.parametrize(("silent", "alive"), [(0, True), (30, True), (90, False)])

@@ -202,6 +202,27 @@ def test_a_bucket_that_is_gone_ends_no_study(node: Node) -> None:
     assert all("SLOW_DOWN" in text for text in reporter.said)
 
 
+def test_units_that_run_are_not_reported_as_waiting(node: Node) -> None:
+    from ablation.scheduler.tune_parts import UnitCallback, UnitSearcher
+
+    here, reporter, units = node("one"), Reasons(), [PRETRAINING, pretraining(1)]
+    with Claims(here.store) as claims:
+        driver = Driver(here.store, {}, Resources(), reporter, Interrupt())
+        queue = Queue(units, driver, claims)
+        searcher = UnitSearcher(queue, driver, here, None)
+        callback = UnitCallback(queue, driver, here)
+        done = {"unit_done": True}
+        first, second = (
+            SimpleNamespace(trial_id=name, config=searcher.suggest(name), last_result=done)
+            for name in ("first", "second")
+        )
+        here._files = cast(fs.FileSystem, Hiccups(here._files, 1000))
+        callback.on_trial_complete(0, [], first)
+        assert reporter.said == []
+        callback.on_trial_complete(0, [], second)
+        assert len(reporter.said) == 1
+
+
 def test_a_worker_that_cannot_push_has_not_failed_its_unit(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

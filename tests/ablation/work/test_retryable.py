@@ -11,6 +11,7 @@ import torch
 from ablation.store import Store
 from ablation.work import OUT_OF_MEMORY, record_failure
 from skelcon.augment import AUGMENTATIONS
+from skelcon.downstream import tasks
 from skelcon.plugins import load_plugins
 
 PLUGIN = '''
@@ -21,6 +22,21 @@ from skelcon import register_augmentation
 def broken(view, generator):
     """Fails by itself."""
     raise {error}
+'''
+TASK = '''
+from skelcon import register_task
+from skelcon.config import Config
+from skelcon.downstream import Task
+
+
+@register_task("broken", version="1")
+class Broken(Task[Config]):
+    """Fails by itself."""
+
+    settings, metrics = Config, ("top1",)
+
+    def start(self, inputs, settings):
+        raise RuntimeError("boom")
 '''
 
 
@@ -61,3 +77,18 @@ def test_a_plugins_own_error_is_not_retried(
     assert isinstance(raised.value, Exception)
     record_failure(store, "0" * 16, raised.value)
     assert store.failed_for_good("0" * 16) is deterministic
+
+
+def test_an_error_of_a_plugins_task_is_not_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.REGISTERED, "_registered", dict(tasks.REGISTERED._registered))
+    monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
+    plugin = tmp_path / "broken_task.py"
+    plugin.write_text(TASK)
+    load_plugins([str(plugin)])
+    with pytest.raises(RuntimeError) as raised:
+        tasks.task("broken").start(None, None)
+    store = Store(tmp_path)
+    record_failure(store, "0" * 16, raised.value)
+    assert store.failed_for_good("0" * 16)
