@@ -110,7 +110,7 @@ class Registry(Generic[FunctionT]):
     def __getitem__(self, name: str) -> Component[FunctionT]:
         """The component that a plugin registered as ``name``; ValueError if there is none."""
         if name not in self._registered:
-            self.known(name)
+            raise ValueError(f"{self.kind} '{self.known(name)}' is built in, not registered")
         return self._registered[name]
 
     def register(

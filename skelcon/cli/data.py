@@ -96,7 +96,9 @@ NormaliseOption = Annotated[
 DryRunOption = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Read some clips, print how they would be imported, and draw one."
+        "--dry-run",
+        help="Read some clips, print how they would be imported, and draw one in OUT.png, which is "
+        "replaced if it is there.",
     ),
 ]
 MaxBadOption = Annotated[

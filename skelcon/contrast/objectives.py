@@ -120,7 +120,12 @@ class ObjectiveConfig(Config):
         return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 
     def resolved(self) -> dict[str, Any]:
-        """Its name, all its options, and the version of a registered one."""
+        """Its name, all its options, and the version of a registered one.
+
+        ``moco`` has no options here; they are in `ContrastConfig`.
+        """
+        if self.name == MOCO:
+            return {"name": self.name, "options": {}}
         component = self._component()
         found = {"name": self.name, "options": component.options(self.options)}
         return found if component.version is None else {**found, "version": component.version}

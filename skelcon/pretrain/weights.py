@@ -69,15 +69,11 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         raise UserError(f"no weights at '{path}'") from None
     except Exception as error:  # safetensors' own errors have no common base
         raise UserError(f"'{path}' is not a weights file of skelcon ({error})") from None
-    _check_plugins(path, header.get("plugins", []))
     try:
+        _check_plugins(path, header.get("plugins", []))
         return _built(header, tensors)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # the header does not fit the code
+    # The header does not fit the code, or is damaged.
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"'{path}' has weights that this version of skelcon cannot use ({reason})"

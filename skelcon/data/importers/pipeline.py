@@ -131,7 +131,8 @@ def _workers(source: Source) -> int:
 def _staging(directory: Path, recipe: str) -> Iterator[None]:
     """The ``directory`` of the parts, for one import at a time.
 
-    It stays where an import was interrupted, so that the next one resumes from it.
+    It stays if the import is interrupted or a worker process ends, and the next import resumes from
+    it. It is removed at the end, and after a :class:`UserError` or an :class:`OSError`.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):

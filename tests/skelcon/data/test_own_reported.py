@@ -105,6 +105,25 @@ def test_texts_of_parquet_that_were_no_utf8_are_refused(
     user_error(lambda: imported(path, tmp_path / "out", own), "latin.parquet", "line 1", "as UTF-8")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("row", [0, 1])
+def test_one_line_with_texts_that_are_not_utf8_costs_its_clip(
+    tmp_path: Path, own: dict, suffix: str, row: int
+):
+    changed = table().astype({"subject": str})
+    changed.loc[row, ["label", "subject"]] = ["s\ufffdt", "\ufffd1"]
+    path = tmp_path / f"latin{suffix}"
+    if suffix == ".parquet":
+        changed.to_parquet(path)
+    else:
+        path.write_bytes(changed.to_csv(index=False).replace("\ufffd", "\xe9").encode("latin-1"))
+    dataset, (bad,) = imported(path, tmp_path / "out", own, max_bad=0.5)
+    assert CLIPS[0].name in bad.name
+    assert bad.line == row + (1 if suffix == ".parquet" else 2)
+    assert "as UTF-8" in bad.reason
+    assert len(dataset) == len(CLIPS) - 1
+
+
 def test_a_line_of_a_parquet_manifest_that_was_no_utf8_costs_its_clip(tmp_path: Path, own: dict):
     write_files(tmp_path / "clips", CLIPS)
     rows = [(f"clips/{clip.name}.txt", clip.label, clip.subject) for clip in CLIPS]

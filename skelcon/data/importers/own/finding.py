@@ -23,6 +23,8 @@ NAME = "skelcon.yaml"
 """A description of the directory that it is in."""
 _TOGETHER = ("files", "manifest", "rows", "axes")
 """Settings that exclude each other."""
+_OPTIONS = {"keys": "key"}
+"""Setting -> the option that sets it, if its name differs."""
 _YAML = (".yaml", ".yml")
 _DATA = (".npz", ".npy", *TABLES)
 
@@ -103,13 +105,18 @@ def described_source(
     return SOURCES[description.kind].of(Described(description, data, base))
 
 
+def option_of(key: str) -> str:
+    """The command-line option of a setting."""
+    return f"--{_OPTIONS.get(key, key).replace('_', '-')}"
+
+
 def _where(
     keys: tuple[str, ...], options: Mapping[str, Any], file: YamlFile, place: Path | None
 ) -> str:
     if not keys and any(key in options for key in _TOGETHER):
         return " ".join(f"--{key}" for key in _TOGETHER if key in options)
     if place is None or (keys and keys[0] in options):
-        return f"--{(keys[0] if keys else 'describe').replace('_', '-')}"
+        return option_of(keys[0] if keys else "describe")
     return file.at(keys)
 
 

@@ -32,6 +32,7 @@ from skelcon.data.importers.own.tables import (
     PARQUET,
     TABLES,
     cells,
+    not_utf8,
     read_header,
     read_parquet,
     read_rows,
@@ -202,8 +203,9 @@ class OwnTable(OwnSource[TableDescription]):
     def read(self, item: str) -> Iterator[RawClip | SkippedFile]:
         """The one clip of that name."""
         fact = self.catalogue.by_name[item]
-        self.catalogue.info(fact)
         rows = _Rows(self._called, self._lines_of(item))
+        rows.check_texts()  # first: the facts leave such texts out
+        self.catalogue.info(fact)
         label = self._called.get("label")
         if label and (wrong := rows.other_than_first("label")):
             raise BadLineError("has two labels", wrong)
@@ -295,6 +297,13 @@ class _Rows:
 
     def texts(self, key: str) -> list[str]:
         return self._columns[self._called[key]]
+
+    def check_texts(self) -> None:
+        """:class:`BadLineError` for a text that is not UTF-8."""
+        for column in self._columns.values():
+            for number, text in zip(self.numbers, column, strict=True):
+                if NO_TEXT in text:
+                    raise BadLineError(not_utf8(text), number)
 
     def floats(self, key: str) -> NDArray[np.float64]:
         """NaN where nothing stands; :class:`BadLineError` for what is not a number."""
