@@ -23,16 +23,17 @@ OptionsCheck = Callable[[Mapping[str, Any]], Options]
 
 @dataclass(frozen=True)
 class Component(Generic[FunctionT]):
-    """Something that settings name: an augmentation, an encoder, a representation, an objective.
+    """Something that settings choose by name, such as an augmentation, an encoder or an objective.
 
     Attributes:
-        kind: which of them.
-        name: what settings call it.
+        kind: what it is, such as ``augmentation``.
+        name: its name in settings.
         version: part of the key of every unit that uses it; None if it is built in.
-        function: what it does.
+        function: the function or class that computes it.
         module: where ``function`` is defined, for messages.
-        check: from the options that are set to all options; ValueError for an invalid one.
-        encoder: of a representation: its default encoder.
+        check: takes the options that are set and returns all options; raises ValueError for an
+            invalid one.
+        encoder: for a representation, its default encoder; else None.
     """
 
     kind: str

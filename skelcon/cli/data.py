@@ -173,7 +173,7 @@ def import_(
 def _print_excluded(console: PlainConsole, count: int, lists: Sequence[Path]) -> None:
     where = ", ".join(f"'{path}'" for path in lists)
     if count:
-        line(console, f"{count:,} clips left out, as listed in {where}")
+        line(console, f"{counted(count, 'clip')} left out, as listed in {where}")
     else:
         line(console, f"warning: no clip of the data is named in {where}")
 

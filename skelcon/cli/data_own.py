@@ -146,8 +146,9 @@ def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
         return detect(path, family)
     if family is not None:
         if family not in KINDS:
+            given = option_of(next(iter(values), "describe"))
             raise UserError(
-                f"{option_of(next(iter(values), 'describe'))} describes recordings of your own, not --format {family}: "
+                f"{given} describes recordings of your own, not --format {family}: "
                 f"{nearest(family, KINDS)}"
             )
         values["kind"] = family

@@ -73,7 +73,7 @@ def seen(
         clip: its coordinates.
         layout: its skeleton.
         done: what was done to the coordinates.
-        metre: how long a metre is in them; by default as the size of its bodies tells.
+        metre: how long a metre is in them; by default estimated from the size of its bodies.
     """
     values = np.asarray(clip, np.float64)
     values = values[np.any(values != 0, axis=(1, 2, 3))]
@@ -93,7 +93,11 @@ def seen(
 
 
 def _metre(points: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
-    """1 if the bodies (M, T, V, 2) may be persons in metres, else what makes them tall ones."""
+    """The length of a metre in the bodies' unit, estimated.
+
+    1 if the size of the bodies (M, T, V, 2) is plausible in metres; else a value with which they
+    are ``_TALL`` metres tall.
+    """
     low, high = (
         ends(np.where(there[..., None], points, value), axis=2)
         for ends, value in ((np.min, np.inf), (np.max, -np.inf))

@@ -271,7 +271,7 @@ def test_a_phantom_does_not_push_the_person_out(tmp_path: Path):
     report = read_report(tmp_path / "tracked")
     assert report is not None
     assert report.bodies is not None
-    assert str(report.bodies) == "1 phantom dropped (short 1), 0 swaps mended, 0 joined"
+    assert str(report.bodies) == "1 phantom dropped (short 1), 0 swaps corrected, 0 joined"
     # The two are never taken for each other.
     assert tracked.meta["origin"]["bodies"] == "tracked"
     assert "bodies" not in listed.meta["origin"]

@@ -179,7 +179,7 @@ def test_a_clip_that_a_manifest_lists_again_is_reported(tmp_path: Path, own: dic
     (tmp_path / "m.csv").write_text("\n".join(lines))
     imported(tmp_path / "m.csv", tmp_path / "out", own)
     message = notes(tmp_path / "out")
-    assert "1 line of the manifest list" in message
+    assert "1 line of the manifest repeats" in message
     assert f"'{CLIPS[1].name}" in message
 
 

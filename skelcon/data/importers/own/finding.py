@@ -63,7 +63,7 @@ def described_source(
 
     Args:
         path: the data, or a description.
-        options: values of a description, which win over those of a file.
+        options: values of a description, which override the values in a file.
         describe: a description that is elsewhere.
 
     Raises:
@@ -139,9 +139,9 @@ def _data_of(file: YamlFile, stated: Path | None) -> Path:
 def _kind(
     values: dict[str, Any], data: Path, file: YamlFile, place: Path | None
 ) -> type[Description]:
-    """The stated kind, or the one that the data's name and the settings tell.
+    """The stated kind, or else the kind that follows from the data's name and the settings.
 
-    A table that lists files becomes the manifest.
+    A table that lists files is entered in ``values`` as the manifest.
     """
     if values.get("kind") is not None:
         kind = str(values["kind"])

@@ -306,7 +306,7 @@ class _Rows:
                     raise BadLineError(not_utf8(text), number)
 
     def floats(self, key: str) -> NDArray[np.float64]:
-        """NaN where nothing stands; :class:`BadLineError` for what is not a number."""
+        """The numbers of a column, NaN for an empty text; :class:`BadLineError` for other texts."""
         texts = self.texts(key)
         try:
             return np.array([number_of(text) for text in texts])
@@ -318,7 +318,8 @@ class _Rows:
             try:
                 number_of(text)
             except ValueError:
-                raise BadLineError(f"{key} is {text[:24]!a}, no number", number) from None
+                reason = f"{key} is {text[:24]!a}, which is not a number"
+                raise BadLineError(reason, number) from None
         raise AssertionError(key)
 
     def codes(self, key: str) -> NDArray[np.int64]:
