@@ -1,4 +1,4 @@
-"""What an import tells beside the clips that it lost, and how it counts these."""
+"""The notes of an import, and how it counts the clips that are lost."""
 
 import json
 import pickle

@@ -65,7 +65,7 @@ def test_a_frame_that_lacks_among_steps_stays_a_gap(tmp_path: Path, own: dict):
     assert (dataset.clip(0)[0, 1] == 0).all()
 
 
-def test_clips_with_nobody_in_many_frames_are_counted(tmp_path: Path, own: dict, plain: str):
+def test_clips_with_many_frames_without_a_body_are_counted(tmp_path: Path, own: dict, plain: str):
     assert "no body" not in notes(tmp_path / "out")
     values = padded([clip for clip in CLIPS if len(clip.values) >= 4])
     values[:3, 1:3] = 0
@@ -209,8 +209,8 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
     rows = np.ones((6, 9, 7, 4))
     np.savez(folder / "four.npz", x=rows, y=np.arange(6) % 2)
     np.savez(folder / "mp.npz", landmarks=rows)
-    np.savez(folder / "told.npz", x=rows)
-    (folder / "told.yaml").write_text("layout: kinect-v2\n")
+    np.savez(folder / "described.npz", x=rows)
+    (folder / "described.yaml").write_text("layout: kinect-v2\n")
 
     def call(name: str, **options: str) -> Callable[[], object]:
         return lambda: imported(folder / name, out, {**own, **options})
@@ -223,7 +223,7 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
         "axes": (call("four.npz", axes="NTXY"), ("--axes: axes 'NTXY'",)),
         "numbers": (call("four.npz", layout=str(layout)), ("--columns x,y,z,confidence",)),
         "claimed": (lambda: detect(folder / "mp.npz").class_names, ("--layout NAME",)),
-        "kind": (lambda: detect(folder / "told.npz"), ("told.yaml", "kind: arrays")),
+        "kind": (lambda: detect(folder / "described.npz"), ("described.yaml", "kind: arrays")),
     }
 
 
