@@ -79,7 +79,7 @@ def seen(
     values = values[np.any(values != 0, axis=(1, 2, 3))]
     there = np.any(values != 0, axis=-1)
     if done.centre and len(there):
-        # the main body's centre joint is at zero, which is no sign that it is missing
+        # the main body's centre joint is at zero, which does not mean that it is missing
         there[0][:, layout.at_origin] |= there[0].any(axis=-1)[:, None]
     axis, sign = _UP["z" if done.spine_to_z else layout.up]
     points = np.where(there[..., None], values[..., [0, axis]] * (1, sign), np.nan)

@@ -100,8 +100,9 @@ def load_encoder(path: Path | str | Cell, representation: str | None = None) -> 
         representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
 
     Raises:
-        UserError: if the file is missing or is no weights file of skelcon; if it does not hold the
-            representation, or holds several and none is given; or if the line has no pre-training.
+        UserError: if the file is missing or is not a weights file of skelcon; if it does not hold
+            the representation, or holds several and none is given; or if the line has no
+            pre-training.
     """
     if not isinstance(path, (str, Path)):
         path, representation = _of_cell(path, representation)

@@ -22,7 +22,7 @@ def register(source: type[Source]) -> None:
     """Add an importer. The same class again (a notebook cell that is run again) replaces it.
 
     Raises:
-        UserError: if it is no importer, or its family's name is invalid or taken.
+        UserError: if it is not an importer, or its family's name is invalid or taken.
     """
     if not (inspect.isclass(source) and issubclass(source, Source)):
         raise UserError(f"importer {source!r:.60}: it must be a subclass of skelcon.data.Source")

@@ -1,8 +1,8 @@
 """One long table: a line for each joint of each body in each frame of each clip.
 
-A CSV file is gone through once to find which lines are whose, and clips are read from their lines:
-a table of any size takes little memory. The lines of a clip may stand anywhere. A Parquet file is
-read as a whole.
+A CSV file is read once to index the lines of each clip, and clips are then read from their lines: a
+table of any size takes little memory. The lines of a clip may be anywhere in the file. A Parquet
+file is read as a whole.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which lines of a long table are whose: one pass over it, before any clip is read."""
+"""The index of a long table: the lines of each clip, found in one pass before any clip is read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Steps:
         self._first: dict[str, int] = {}
 
     def add(self, clip: str, text: str) -> None:
-        """One line; what is no whole number says nothing."""
+        """One line; a text that is not a whole number is ignored."""
         if self.divisor == 1:
             return
         try:
