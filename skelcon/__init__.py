@@ -1,10 +1,10 @@
 """Skeleton-contrastive 3D action representation learning (Thoker, Doughty, Snoek, ACM MM 2021).
 
 Data flows one way through the subpackages: data -> augment -> encoders -> contrast -> pretrain
--> downstream. Nothing in here knows of Ray, of studies or of tables; that is ``ablation``.
+-> downstream. Studies, tables and the scheduling on Ray are in ``ablation``.
 
-What a trained encoder is used with stands here, :func:`load_encoder` and :func:`embed`, and
-:func:`preset`, which gives the settings to train one.
+Most used are :func:`load_encoder` and :func:`embed`, for a trained encoder, and :func:`preset`, the
+settings to train one.
 """
 
 from __future__ import annotations

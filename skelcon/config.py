@@ -106,7 +106,7 @@ def put(tree: Json, dotted: str, value: Any) -> None:
 
 
 def flat(tree: Mapping[str, Any], above: str = "") -> Json:
-    """``key.path`` -> value of nested mappings: the inverse of :func:`merge`.
+    """``key.path`` -> value of nested mappings; :func:`merge` gives the nested mappings again.
 
     >>> flat({"pretrain": {"epochs": 3, "augment": {"use": ["crop"]}}})
     {'pretrain.epochs': 3, 'pretrain.augment.use': ['crop']}

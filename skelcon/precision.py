@@ -31,7 +31,7 @@ AMPERE = 8
 
 @contextlib.contextmanager
 def computing(precision: Precision, device: torch.device) -> Iterator[None]:
-    """Compute in ``precision`` inside the block, forward and backward, but for :func:`autocast`.
+    """Compute in ``precision`` inside the block, forward and backward; bf16: see :func:`autocast`.
 
     Raises:
         UserError: for ``tf32`` on a device that does not have it.
@@ -40,10 +40,12 @@ def computing(precision: Precision, device: torch.device) -> Iterator[None]:
 
     tf32 = precision == "tf32"
     if tf32 and device.type != "cuda":
-        raise UserError(f"precision tf32 is one of NVIDIA's GPUs, not of '{device}': set fp32")
+        raise UserError(
+            f"precision tf32 needs an NVIDIA GPU, not '{device}': set precision to fp32"
+        )
     if tf32 and torch.cuda.get_device_capability(device)[0] < AMPERE:
         name = torch.cuda.get_device_name(device)
-        raise UserError(f"precision tf32 needs a newer GPU than this {name}: set fp32")
+        raise UserError(f"precision tf32 needs a newer GPU than this {name}: set precision to fp32")
     products, convolutions = torch.backends.cuda.matmul, torch.backends.cudnn
     before = products.allow_tf32, convolutions.allow_tf32
     products.allow_tf32 = convolutions.allow_tf32 = tf32

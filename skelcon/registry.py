@@ -23,16 +23,17 @@ OptionsCheck = Callable[[Mapping[str, Any]], Options]
 
 @dataclass(frozen=True)
 class Component(Generic[FunctionT]):
-    """Something that settings name: an augmentation, an encoder, a representation, an objective.
+    """Something that settings choose by name, such as an augmentation, an encoder or an objective.
 
     Attributes:
-        kind: which of them.
-        name: what settings call it.
+        kind: what it is, such as ``augmentation``.
+        name: its name in settings.
         version: part of the key of every unit that uses it; None if it is built in.
-        function: what it does.
+        function: the function or class that computes it.
         module: where ``function`` is defined, for messages.
-        check: from the options that are set to all options; ValueError for an invalid one.
-        encoder: of a representation: its default encoder.
+        check: takes the options that are set and returns all options; raises ValueError for an
+            invalid one.
+        encoder: for a representation, its default encoder; else None.
     """
 
     kind: str
@@ -110,7 +111,7 @@ class Registry(Generic[FunctionT]):
     def __getitem__(self, name: str) -> Component[FunctionT]:
         """The component that a plugin registered as ``name``; ValueError if there is none."""
         if name not in self._registered:
-            self.known(name)
+            raise ValueError(f"{self.kind} '{self.known(name)}' is built in, not registered")
         return self._registered[name]
 
     def register(

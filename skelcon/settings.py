@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 from pydantic import Field, create_model, field_validator
 
-from skelcon.config import Config, Json, merge, put, validated
+from skelcon.config import Config, Json, flat, merge, put, validated
 from skelcon.downstream.tasks import REGISTERED, TASKS, section, task
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
@@ -77,19 +77,13 @@ class Settings(_Sections):
         return [*setting_paths(), *map(section, REGISTERED.added)]
 
 
-def assignments(tree: Mapping[str, Any], above: str = "") -> list[str]:
-    """``key.path=value`` for each value of nested mappings.
+def assignments(tree: Mapping[str, Any]) -> list[str]:
+    """``key.path=value`` for each value of nested mappings; nothing for an empty mapping.
 
     >>> assignments({"pretrain": {"epochs": 3, "augment": {"use": ["crop"]}}})
     ['pretrain.epochs=3', "pretrain.augment.use=['crop']"]
     """
-    found = []
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            found += assignments(value, f"{above}{key}.")
-        else:
-            found.append(f"{above}{key}={value}")
-    return found
+    return [f"{path}={value}" for path, value in flat(tree).items() if value != {}]
 
 
 def setting_paths() -> list[str]:
@@ -97,7 +91,7 @@ def setting_paths() -> list[str]:
     tree = Settings().model_dump(mode="json")
     for name in REGISTERED.added:
         put(tree, section(name), TASKS[name].settings().model_dump(mode="json"))
-    return [text.partition("=")[0] for text in assignments(tree)]
+    return list(flat(tree))
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

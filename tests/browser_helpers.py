@@ -85,9 +85,11 @@ class Tab:
 
     def ask(self, script: str) -> Any:
         """The value of a JavaScript expression."""
-        told = self.do("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        found = self.do(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
 
     def wait_for(self, script: str) -> None:
         """Until an expression is true: what follows an event comes a moment later."""

@@ -68,8 +68,8 @@ def check_apart(printed: list[Text]) -> None:
     """No two of these are on each other."""
     boxes = [text.get_window_extent() for text in printed]
     for one, other in itertools.combinations(range(len(printed)), 2):
-        told = printed[one].get_text(), printed[other].get_text()
-        assert not boxes[one].overlaps(boxes[other]), told
+        message = printed[one].get_text(), printed[other].get_text()
+        assert not boxes[one].overlaps(boxes[other]), message
 
 
 def colours(figure: Figure) -> set[str]:

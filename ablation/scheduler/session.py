@@ -22,7 +22,7 @@ from ablation.scheduler.address import connect
 from ablation.scheduler.garbage import no_collection
 from ablation.scheduler.local_ray import local_ray
 from ablation.scheduler.resources import Resources
-from skelcon.cli.console import hung
+from skelcon.cli.console import exit_at_once
 from skelcon.errors import MachineError
 
 STARTS = 5
@@ -174,7 +174,7 @@ def leaving_quickly(interrupt: Interrupt) -> Iterator[None]:
         raise
     finally:
         if interrupt.requested and not before:
-            hung.set()
+            exit_at_once.set()
 
 
 class SessionLostError(Exception):

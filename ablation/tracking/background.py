@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from skelcon.cli.console import hung
+from skelcon.cli.console import exit_at_once
 from skelcon.cli.terminal import line, styled
 
 NOTICE_AFTER = 2.0
@@ -64,7 +64,7 @@ class TrackerThread(threading.Thread):
             stuck = now - max(wait_start, self._progressed)
             if stuck > TIMEOUT or now >= until:
                 self._cancelled = self._abandoned = True
-                hung.set()
+                exit_at_once.set()
                 why = "has not finished in time"
                 if stuck > TIMEOUT:
                     why = f"made no progress for {stuck:.0f} s"

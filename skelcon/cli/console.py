@@ -41,8 +41,11 @@ INTERRUPTED = ReportedCode(130)
 """For ``typer.Exit`` in a command that has printed that it was interrupted."""
 
 
-hung = threading.Event()
-"""Set when a thread or a library does not stop (in time): the process then exits without it."""
+exit_at_once = threading.Event()
+"""Set when the process must exit without Python's shutdown.
+
+A thread does not stop, or libraries (Ray, torch) take seconds to unload. Exit handlers do not run.
+"""
 
 
 def run_app(app: typer.Typer) -> None:
@@ -51,7 +54,7 @@ def run_app(app: typer.Typer) -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal of another encoding than UTF-8
             stream.reconfigure(errors="backslashreplace")
     code = _code_of(app)
-    if hung.is_set():
+    if exit_at_once.is_set():
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
                 stream.flush()

@@ -96,7 +96,9 @@ NormaliseOption = Annotated[
 DryRunOption = Annotated[
     bool,
     typer.Option(
-        "--dry-run", help="Read some clips, print how they would be imported, and draw one."
+        "--dry-run",
+        help="Read some clips, print how they would be imported, and draw one in OUT.png, which is "
+        "replaced if it is there.",
     ),
 ]
 MaxBadOption = Annotated[
@@ -171,7 +173,7 @@ def import_(
 def _print_excluded(console: PlainConsole, count: int, lists: Sequence[Path]) -> None:
     where = ", ".join(f"'{path}'" for path in lists)
     if count:
-        line(console, f"{count:,} clips left out, as listed in {where}")
+        line(console, f"{counted(count, 'clip')} left out, as listed in {where}")
     else:
         line(console, f"warning: no clip of the data is named in {where}")
 

@@ -9,7 +9,7 @@ import typer
 
 from skelcon.cli.console import progress_bar
 from skelcon.cli.opening import open_data
-from skelcon.cli.options import PROTOCOLS, ExportFormat
+from skelcon.cli.options import PROTOCOLS, ExportFormat, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo, line
 
 
@@ -28,6 +28,7 @@ def export(
             show_default=False,
         ),
     ] = None,
+    plugins: PluginOption = None,
 ) -> None:
     """Write the data set PATH to OUT in a layout that other trainers read.
 
@@ -37,7 +38,9 @@ def export(
     """
     from skelcon.data import Normalisation
     from skelcon.data.export import export_dataset, export_target
+    from skelcon.plugins import load_plugins
 
+    load_plugins(plugins or ())
     export_target(out, format)  # before an import, which may take minutes
     console = PlainConsole(stderr=True)
     dataset = open_data(path, console)

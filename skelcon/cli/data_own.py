@@ -139,16 +139,16 @@ def source_of(path: Path, family: str | None, own: OwnOptions) -> Source:
     """The source at ``path``, as the options describe it, or in a known layout."""
     from skelcon.data import detect
     from skelcon.data.importers.own.description import KINDS
-    from skelcon.data.importers.own.finding import described_source
+    from skelcon.data.importers.own.finding import described_source, option_of
 
     values = own.values
     if not values and own.describe is None:
         return detect(path, family)
     if family is not None:
         if family not in KINDS:
-            given = next(iter(values), "describe").replace("_", "-")
+            given = option_of(next(iter(values), "describe"))
             raise UserError(
-                f"--{given} describes recordings of your own, not --format {family}: "
+                f"{given} describes recordings of your own, not --format {family}: "
                 f"{nearest(family, KINDS)}"
             )
         values["kind"] = family

@@ -35,13 +35,13 @@ def summary(console: Console, data: Summary, source: str | None = None) -> None:
     """A data set in about twenty lines; ``source`` is what it was imported from."""
     line(console, styled(data.name + (" (synthetic)" if data.synthetic else ""), "bold"))
     smallest, largest = data.classes.smallest, data.classes.largest
-    sizes = f"{smallest[1]:,} clips each"
+    sizes = f"{counted(smallest[1], 'clip')} each"
     if smallest[1] != largest[1]:
         sizes = (
-            f"{smallest[1]:,} to {largest[1]:,} clips each "
+            f"{smallest[1]:,} to {counted(largest[1], 'clip')} each "
             f"(fewest: {smallest[0]}; most: {largest[0]})"
         )
-    bodies = [f"{count} in {clips:,} clips" for count, clips in data.bodies.items()]
+    bodies = [f"{count} in {counted(clips, 'clip')}" for count, clips in data.bodies.items()]
     facts = [
         ("path", data.path),
         ("imported from", source or ""),
@@ -99,7 +99,7 @@ def findings(console: Console, found: Findings) -> None:
     """A line for each verdict, then everything that was found, errors first."""
     line(
         console,
-        joined((found.name, "bold"), f", {found.clips:,} clips, {found.fingerprint}"),
+        joined((found.name, "bold"), f", {counted(found.clips, 'clip')}, {found.fingerprint}"),
     )
     line(console, styled(found.path, "dim"))
     line(console, "")
@@ -147,7 +147,8 @@ def skipped(console: Console, report: ImportReport | None) -> None:
         parts.append(_skipped_in_all(report))
     if report.excluded:
         parts.append(f"{report.excluded:,} excluded")
-    line(console, styled(f"import: {', '.join(parts)}, {report.clips:,} clips made", "yellow"))
+    parts.append(f"{counted(report.clips, 'clip')} made")
+    line(console, styled(f"import: {', '.join(parts)}", "yellow"))
     for group in by_reason(report.skipped):
         alike = "" if group.count == 1 else f"{group.count:,} like this: "
         _wrapped(console, alike + group.reason)
@@ -189,7 +190,9 @@ def import_warnings(console: Console, dataset: SkeletonDataset, path: Path) -> N
 def _skipped_in_all(report: ImportReport) -> str:
     """``3 skipped``, and how many clips these are if that is more."""
     count = f"{len(report.skipped):,} skipped"
-    return count if report.lost == len(report.skipped) else f"{count} ({report.lost:,} clips)"
+    if report.lost == len(report.skipped):
+        return count
+    return f"{count} ({counted(report.lost, 'clip')})"
 
 
 def _bodies_and_notes(console: Console, report: ImportReport) -> None:

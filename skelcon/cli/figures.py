@@ -9,7 +9,7 @@ import typer
 
 from skelcon.cli.data import index_of
 from skelcon.cli.opening import open_data
-from skelcon.cli.options import DataOption
+from skelcon.cli.options import DataOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import UserError, nearest
 
@@ -27,6 +27,7 @@ def figures(
         str, typer.Option("--format", metavar="NAME[,NAME]", help="Some of png, svg and pdf.")
     ] = "png,svg,pdf",
     seed: Annotated[int, typer.Option(min=0, help="The seed of the augmentations.")] = 0,
+    plugins: PluginOption = None,
 ) -> None:
     """Draw what augmentations do to a clip (Figures 2, 3 and 4 of the paper).
 
@@ -40,12 +41,14 @@ def figures(
     """
     from skelcon.figures import style
     from skelcon.figures.augmentations import FIGURES
+    from skelcon.plugins import load_plugins
 
     kinds = style.parse_formats(formats)
     names = [name.strip() for name in only.split(",") if name.strip()]
     for name in names:
         if name not in FIGURES:
             raise UserError(f"--only {name}: {nearest(name, FIGURES)}")
+    load_plugins(plugins or ())
     dataset = open_data(data, PlainConsole(stderr=True))
     index = index_of(dataset, clip)
     for name in names:

@@ -54,10 +54,7 @@ DATA = (
 )
 PathArgument = Annotated[
     Path,
-    typer.Argument(
-        exists=True,
-        help="A packed data set, or files in a known layout; imported once, then cached.",
-    ),
+    typer.Argument(exists=True, help=DATA),
 ]
 DataOption = Annotated[Path | None, typer.Option(help=DATA, show_default="embedded synthetic data")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]

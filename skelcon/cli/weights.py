@@ -16,6 +16,7 @@ from skelcon.cli.options import PROTOCOLS, DataOption, JsonOption, PluginOption
 from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.config import Json
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 from skelcon.wholefile import whole_file
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def embed(
     arrays["class_names"] = np.array(dataset.class_names, np.str_)
     with can_write(out):
         _write_npz(out, arrays)
-    echo(f"{out}: {len(features)} clips, {features.shape[1]} features each")
+    echo(f"{out}: {counted(len(features), 'clip')}, {features.shape[1]} features each")
 
 
 def retrieve(

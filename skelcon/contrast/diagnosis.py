@@ -110,8 +110,8 @@ class EpochDiagnosis:
         """``alignment``, ``uniformity`` and ``effective_rank`` of the epoch; waits for the device.
 
         Alignment is the mean over steps and pairs. Uniformity is the logarithm of the mean
-        potential over the steps. The effective rank is that of the last step's features, before
-        the projection head. With several representations the worst one counts: the largest
+        potential over the steps. The effective rank is computed from the last step's features,
+        before the projection head. With several representations the worst one counts: the largest
         uniformity, the smallest rank. A value that is not finite becomes None.
 
         Args:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from skelcon.contrast.masking import frames_of, hide, masked_error, motion_odds, motion_target
 from skelcon.contrast.objective import Branch, ContrastResult, Objective, mlp
+from skelcon.contrast.objectives import segment_fault
 from skelcon.encoders import Encoder, TokenDecoder
 from skelcon.errors import UserError
 
@@ -53,11 +54,8 @@ class MaskedMotion(Objective):
         super().__init__({name: Branch(e, nn.Identity()) for name, e in encoders.items()})
         ((self._name, encoder),) = encoders.items()
         self._segment = encoder.segment or segment
-        if encoder.frames % self._segment:
-            raise UserError(
-                f"encoders.frames {encoder.frames} is not a multiple of the {self._segment} frames "
-                "of a token (pretrain.objective.options.segment)"
-            )
+        if fault := segment_fault(encoder.frames, self._segment):
+            raise UserError(fault)
         segments, joints = encoder.frames // self._segment, encoder.layout.num_joints
         tokens, values, inputs = segments * joints, 3 * self._segment, encoder.feature_size
         self._ratio, self._choice, self._temperature = ratio, choice, temperature

@@ -48,7 +48,7 @@ def motion_odds(bodies: Tensor, segment: int, temperature: float) -> Tensor:
 
     A softmax over the intensities of a body's tokens, the largest scaled to 1 / temperature.
     An intensity is the mean absolute difference from the joint's previous token; the first token
-    has that of the second.
+    has the intensity of the second.
 
     Args:
         bodies: (N, T, V, C).

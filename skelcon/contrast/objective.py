@@ -71,7 +71,7 @@ class Objective(nn.Module, ABC):
         gather: from the rows of this process to the rows of all processes, with gradient; a loss
             over the whole batch has to use it. All processes have to call it equally often.
         draw: uniform random numbers (B, ...) for the rows of this process, on the CPU: each process
-            draws those of all rows and takes its own.
+            draws the numbers for all rows and takes its own.
         fewest, most: how many representations it takes; no limit if None.
         joints_only: whether encoders have to see joints and no other stream.
     """

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ObjectiveFactory = Callable[..., "Objective"]
 
 MOCO = "moco"
-"""The paper's contrast, and the default; its options are those of `ContrastConfig`."""
+"""The paper's contrast, and the default; its options are the fields of `ContrastConfig`."""
 
 BUILTIN = {
     "simclr": "simclr:SimCLR",
@@ -50,6 +50,16 @@ OBJECTIVES: Registry[ObjectiveFactory] = Registry("objective", TAKES, (MOCO, *BU
 ObjectiveName = Annotated[str, AfterValidator(OBJECTIVES.known)]
 
 
+def segment_fault(frames: int, segment: int) -> str:
+    """Why a view of ``frames`` has no tokens of ``segment`` frames; empty if it has."""
+    if not frames % segment:
+        return ""
+    return (
+        f"encoders.frames {frames} is not a multiple of the {segment} frames of a token "
+        "(pretrain.objective.options.segment)"
+    )
+
+
 class ObjectiveConfig(Config):
     """The objective of a pre-training."""
 
@@ -57,7 +67,7 @@ class ObjectiveConfig(Config):
         MOCO, description=f"{MOCO} (the paper), {', '.join(BUILTIN)} or a registered one"
     )
     options: dict[str, Any] = Field(
-        {}, description=f"its options; those of {MOCO} are in pretrain.contrast"
+        {}, description=f"its options; the options of {MOCO} are in pretrain.contrast"
     )
     version: str | None = Field(
         None, description="of a registered objective; any other version is an error"
@@ -99,11 +109,9 @@ class ObjectiveConfig(Config):
         if self.name == "masked":
             segment = self.resolved()["options"]["segment"]
             chosen = encoders.chosen(representations[0]).component.name
-            if chosen in WITHOUT_TOKENS and encoders.frames % segment:
-                raise ValueError(
-                    f"encoders.frames {encoders.frames} is not a multiple of the {segment} frames "
-                    "of a token (pretrain.objective.options.segment)"
-                )
+            fault = segment_fault(encoders.frames, segment)
+            if chosen in WITHOUT_TOKENS and fault:
+                raise ValueError(fault)
 
     @property
     def takes_extra(self) -> bool:
@@ -120,7 +128,12 @@ class ObjectiveConfig(Config):
         return any(each.kind is each.VAR_POSITIONAL for each in parameters)
 
     def resolved(self) -> dict[str, Any]:
-        """Its name, all its options, and the version of a registered one."""
+        """Its name, all its options, and the version of a registered one.
+
+        ``moco`` has no options here; they are in `ContrastConfig`.
+        """
+        if self.name == MOCO:
+            return {"name": self.name, "options": {}}
         component = self._component()
         found = {"name": self.name, "options": component.options(self.options)}
         return found if component.version is None else {**found, "version": component.version}

@@ -71,7 +71,7 @@ class Fit:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Something in which the data contradicts its layout; ``text`` says what and how to mend it."""
+    """Something in which the data contradicts its layout; ``text`` says what and how to fix it."""
 
     kind: DoubtKind
     severity: Literal["error", "note"]

@@ -73,13 +73,13 @@ def seen(
         clip: its coordinates.
         layout: its skeleton.
         done: what was done to the coordinates.
-        metre: how long a metre is in them; by default as the size of its bodies tells.
+        metre: how long a metre is in them; by default estimated from the size of its bodies.
     """
     values = np.asarray(clip, np.float64)
     values = values[np.any(values != 0, axis=(1, 2, 3))]
     there = np.any(values != 0, axis=-1)
     if done.centre and len(there):
-        # the main body's centre joint is at zero, which is no sign that it is missing
+        # the main body's centre joint is at zero, which does not mean that it is missing
         there[0][:, layout.at_origin] |= there[0].any(axis=-1)[:, None]
     axis, sign = _UP["z" if done.spine_to_z else layout.up]
     points = np.where(there[..., None], values[..., [0, axis]] * (1, sign), np.nan)
@@ -93,7 +93,11 @@ def seen(
 
 
 def _metre(points: NDArray[np.float64], there: NDArray[np.bool_]) -> float:
-    """1 if the bodies (M, T, V, 2) may be persons in metres, else what makes them tall ones."""
+    """The length of a metre in the bodies' unit, estimated.
+
+    1 if the size of the bodies (M, T, V, 2) is plausible in metres; else a value with which they
+    are ``_TALL`` metres tall.
+    """
     low, high = (
         ends(np.where(there[..., None], points, value), axis=2)
         for ends, value in ((np.min, np.inf), (np.max, -np.inf))

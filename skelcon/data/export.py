@@ -26,6 +26,7 @@ from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.naming import protocol_in
 from skelcon.data.importers.padded_npy import AS_THEY_ARE, LAYOUT
 from skelcon.data.normalise import Normalisation, normalise
+from skelcon.data.progress import Progress
 from skelcon.data.record import FILE, KEY, Record
 from skelcon.data.splits import Part, choose_protocol, split
 from skelcon.errors import UserError, nearest
@@ -33,7 +34,6 @@ from skelcon.errors import UserError, nearest
 FRAMES, BODIES = 300, 2
 """What other trainers expect of padded clips, at least."""
 
-Progress = Callable[[int, int], None]
 Row = NDArray[np.generic]
 _PARTS: dict[str, Part] = {"train": "train", "val": "test"}
 """The names of the sides in other trainers, and ours."""

@@ -29,7 +29,7 @@ class PackedIndex:
     rows: int = 0
 
     def extend(self, other: PackedIndex) -> None:
-        """Append the clips of ``other``, whose frames follow those of this one."""
+        """Append the clips of ``other``, whose frames follow the frames of this one."""
         self.infos += other.infos
         self.lengths += other.lengths
         for bodies in other.blocks:

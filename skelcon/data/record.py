@@ -28,7 +28,7 @@ KEY = "skelcon"
 FILE = "skelcon.json"
 """Its name beside arrays."""
 LARGEST = 1 << 28
-"""Bytes; more is no record."""
+"""Bytes; a larger member is not a record."""
 DAMAGED = "what skelcon's export wrote of the data is damaged"
 UNUSED = "the file is read as any other of its layout"
 
@@ -65,7 +65,7 @@ class Record(Config):
         """The record of some clips and protocols of a data set.
 
         Raises:
-            UserError: if a name is no text that UTF-8 can hold.
+            UserError: if a name is not a text that UTF-8 can hold.
         """
         names = [*dataset.clip_names, *dataset.class_names, *protocols, dataset.name]
         for name in names:

@@ -87,12 +87,11 @@ def canonical_protocol(name: str, own: Collection[str] = ()) -> str:
     return found
 
 
-def empty_side(sides: NDArray[np.integer], *parts: Part) -> str | None:
-    """Which of ``parts`` of a protocol, by default train and test, has no clip; None if all do."""
+def empty_sides(sides: NDArray[np.integer], *parts: Part) -> list[str]:
+    """Which of ``parts`` of a protocol, by default train and test, have no clip, in words."""
     known = {"train": ("training", TRAIN), "test": ("test", TEST)}
     asked = [known[part] for part in parts or known]
-    empty = [name for name, value in asked if not (sides == value).any()]
-    return " and no ".join(empty) or None
+    return [name for name, value in asked if not (sides == value).any()]
 
 
 def choose_protocol(dataset: SkeletonDataset, preferred: Sequence[str]) -> str:
@@ -123,12 +122,13 @@ def require_sides(dataset: SkeletonDataset, protocol: str, *parts: Part) -> None
         protocol: one that it has.
         parts: ``train``, ``test``; by default both.
     """
-    missing = empty_side(dataset.splits[protocol], *parts)
-    if missing is None:
+    missing = empty_sides(dataset.splits[protocol], *parts)
+    if not missing:
         return
-    others = [name for name in sorted(dataset.splits) if not empty_side(dataset.splits[name])]
+    others = [name for name in sorted(dataset.splits) if not empty_sides(dataset.splits[name])]
     cure = f"give --protocol {others[0]}" if others else "import data that has both sides"
-    raise UserError(f"data set '{dataset.name}', {protocol}: no {missing} clip: {cure}")
+    lacks = " and no ".join(missing)
+    raise UserError(f"data set '{dataset.name}', {protocol}: no {lacks} clip: {cure}")
 
 
 def split(

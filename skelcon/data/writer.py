@@ -28,6 +28,7 @@ from skelcon.data.layouts import SkeletonLayout
 from skelcon.data.normalise import Normalisation, check_steps
 from skelcon.data.packing import ClipPacker, PackedIndex
 from skelcon.errors import UserError
+from skelcon.wholefile import whole_file
 
 REPORT = "import-report.json"
 _HEADER = 128
@@ -119,10 +120,11 @@ class DatasetWriter:
         self._meta["clip_names"] = [info.name for info in index.infos]
         self._meta["fingerprint"] = fingerprint_of(self._packer.digest, arrays, sides, self._meta)
         columns = {**arrays, **{f"split_{name}": values for name, values in sides.items()}}
-        np.savez(self._tmp / "index.npz", **columns)  # type: ignore[arg-type]
-        (self._tmp / "meta.json").write_text(
-            json.dumps(self._meta, indent=1) + "\n", encoding="utf-8"
-        )
+        # On disk before the directory is renamed: the data set is whole even after a power failure.
+        with whole_file(self._tmp / "index.npz") as file:
+            np.savez(file, **columns)  # type: ignore[arg-type]
+        with whole_file(self._tmp / "meta.json") as file:
+            file.write((json.dumps(self._meta, indent=1) + "\n").encode())
 
     def close(
         self,

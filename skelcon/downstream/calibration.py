@@ -21,7 +21,7 @@ from skelcon.precision import computing
 from skelcon.seeding import generator
 
 CLIPS = 1024
-"""How many clips are used at most; they pass through the encoder once for each batch norm."""
+"""How many clips are used at most; for each batch norm they pass through the encoder up to it."""
 CROP = CropConfig(l_min=0.5)
 """As the training crops of a linear evaluation (A.1)."""
 BATCH = 256
@@ -29,7 +29,7 @@ BATCH = 256
 
 @torch.no_grad()
 def calibrate(encoder: Encoder, bank: ClipBank, clips: Tensor, seed: int) -> None:
-    """Set the batch-norm statistics of ``encoder`` to those of one random crop of each clip.
+    """Set the batch-norm statistics of ``encoder`` to the statistics of one random crop a clip.
 
     Layer by layer; a layer is in evaluation mode while the layers behind it are estimated.
     Afterwards the inputs of every batch norm have, over all crops and in evaluation mode, exactly

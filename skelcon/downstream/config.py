@@ -30,7 +30,7 @@ _SUBSETS = "random draws of the labelled clips; each is trained on from the star
 
 
 class LinearConfig(Config):
-    """Training of the linear classifier; defaults are those of A.1, else of the authors' code."""
+    """Training of the linear classifier; defaults are from A.1, else from the authors' code."""
 
     epochs: int = Field(80, ge=1, description="passes over the training clips")
     lr: float = Field(0.1, gt=0, description="learning rate of SGD")

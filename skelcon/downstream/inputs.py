@@ -51,7 +51,7 @@ class Inputs:
             object.__setattr__(self, "bank", self.bank.oriented(seen[0]))
 
     def features(self, clips: Tensor, ratio: float = 0.95, precision: Precision = "fp32") -> Tensor:
-        """The features of clips; those of several encoders are concatenated.
+        """The features of clips; the features of several encoders are concatenated.
 
         Args:
             clips: (n,) int64.

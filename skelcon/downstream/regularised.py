@@ -88,11 +88,11 @@ def hits_on_path(
     return hits.cpu(), float(losses.min())
 
 
-def deal(groups: Tensor, labels: Tensor, seed: int) -> Tensor:
+def assign_folds(groups: Tensor, labels: Tensor, seed: int) -> Tensor:
     """The fold of each clip, at most :data:`~skelcon.downstream.config.FOLDS` of them.
 
-    Groups are dealt as those of a cross-validation (`skelcon.data.splits`); with a single group the
-    clips of each class are dealt at random instead.
+    Whole groups go to folds, as in a cross-validation (`skelcon.data.splits`). With a single group
+    the clips of each class are distributed at random instead.
 
     Args:
         groups: (n,) int64 the group of each clip.

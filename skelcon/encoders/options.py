@@ -28,10 +28,11 @@ COORDINATES = "coordinates"
 
 
 def _reserved() -> Sequence[str]:
-    """Representations name submodules of an ``nn.ModuleDict`` and must not hide its attributes.
+    """Names that no representation may have.
 
-    Nor a key that stands beside them. (Encoders may have the same name: their settings are
-    ``encoders.stgcn``, the settings of a representation ``encoders.custom.stgcn``.)
+    Representations name submodules of an ``nn.ModuleDict``, whose attributes they must not hide,
+    and are keys beside ``frames`` and others. (An encoder may have a representation's name: its
+    settings are ``encoders.stgcn``, and the representation's are ``encoders.custom.stgcn``.)
     """
     from torch import nn
 

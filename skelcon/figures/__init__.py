@@ -1,4 +1,4 @@
 """Figures for a paper: how they look, and what an augmentation does to a clip.
 
-Those of a study's results are in `ablation.figures`.
+Figures of a study's results are in `ablation.figures`.
 """

@@ -32,7 +32,7 @@ class Strip:
     """A clip, or a view of one.
 
     Attributes:
-        title: what stands above it.
+        title: the text above it.
         points: (M, T, V, 2) metres, as `skelcon.data.draw.View` has them.
         colour: of its title and of a frame around it; None for no frame.
         marked: joints with a ring, as an augmentation has moved them.
@@ -52,7 +52,7 @@ class Strip:
 
 @style.styled
 def stacked(strips: Sequence[Strip], layout: SkeletonLayout) -> Figure:
-    """The strips as one figure; each picture stands around its own middle."""
+    """The strips as one figure; each picture is centred."""
     pictures = [[_centred(strip.points[:, at]) for at in strip.chosen()] for strip in strips]
     ends = [_ends(row) for row in pictures]
     heights = [high[1] - low[1] + 2 * _GAP for low, high in ends]

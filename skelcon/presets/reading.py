@@ -147,7 +147,10 @@ def _names(file: YamlFile, part: str) -> list[str]:
 
 
 def _check(file: YamlFile, tree: Json) -> None:
-    """:class:`UserError`, with the line, if the general settings or those of a part are invalid."""
+    """:class:`UserError`, with the line, for invalid settings, general or for a part of the work.
+
+    The parts are in :data:`PARTS`: data sets, and representations.
+    """
     general = {key: value for key, value in tree.items() if key not in PARTS}
 
     def valid(above: tuple[str, ...], *trees: Json) -> None:

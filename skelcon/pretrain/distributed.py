@@ -1,10 +1,10 @@
 """Distributed pre-training: every rank of a process group trains on its shard of each batch.
 
-A step is that of one process on the whole batch: the same order of clips, the same draws of
-augmentation and dropout (each rank draws for the whole batch and takes its rows), batch norm over
-all rows, one queue of all keys in the order of the batch, and averaged gradients. Only the order
-of floating-point sums differs. All ranks hold the same parameters, statistics and queues, bit by
-bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
+A step computes what one process computes on the whole batch: the same order of clips, the same
+draws of augmentation and dropout (each rank draws for the whole batch and takes its rows), batch
+norm over all rows, one queue of all keys in the order of the batch, and averaged gradients. Only
+the order of floating-point sums differs. All ranks hold the same parameters, statistics and queues,
+bit by bit, so rank 0 alone writes checkpoints, and a checkpoint can be resumed with any world size.
 
 A registered encoder that looks across a batch by other means than torch's batch norm and dropout
 modules sees only the rows of its rank; so does an objective that does not call its ``gather``.
@@ -174,7 +174,7 @@ class _SyncBodies(DistinctBodies):
 
     Attributes:
         rows: (n,) the positions of this rank's rows in the whole batch; None if all are computed.
-        total: rows of the whole batch, those of absent bodies counted once.
+        total: rows of the whole batch; all absent bodies count as one row.
         weights: (n,) the weight of each row; over all ranks they sum to ``total``.
     """
 

@@ -67,7 +67,7 @@ class Monitor:
         """The mean accuracy of ``encoders``, each by itself, in evaluation mode.
 
         Args:
-            encoders: those of a training in progress.
+            encoders: the encoders of a training in progress.
             calibrate: estimate the batch-norm statistics on the same clips first, in copies: for
                 encoders before their first step, whose statistics describe no data.
         """

@@ -63,10 +63,10 @@ def shown(
 
 
 def _in_words(metrics: EpochMetrics) -> str:
-    """``loss 3.210  top-1 12.3 %  810 clips/s``."""
+    """``loss 3.210  contrast top-1 12.3 %  810 clips/s``."""
     parts = [f"loss {metrics.loss:.3f}"]
     if metrics.top1 is not None:
-        parts.append(f"top-1 {100 * metrics.top1:.1f} %")
+        parts.append(f"contrast top-1 {100 * metrics.top1:.1f} %")
     if metrics.nn_top1 is not None:
         parts.append(f"nearest neighbour {100 * metrics.nn_top1:.1f} %")
     return "  ".join([*parts, f"{metrics.samples_per_s:.0f} clips/s"])

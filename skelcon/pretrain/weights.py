@@ -69,15 +69,11 @@ def load_encoders(path: Path) -> tuple[dict[str, Encoder], EncodersConfig]:
         raise UserError(f"no weights at '{path}'") from None
     except Exception as error:  # safetensors' own errors have no common base
         raise UserError(f"'{path}' is not a weights file of skelcon ({error})") from None
-    _check_plugins(path, header.get("plugins", []))
     try:
+        _check_plugins(path, header.get("plugins", []))
         return _built(header, tensors)
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # the header does not fit the code
+    # The header does not fit the code, or is damaged.
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(
             f"'{path}' has weights that this version of skelcon cannot use ({reason})"
@@ -104,8 +100,9 @@ def load_encoder(path: Path | str | CellLine, representation: str | None = None)
         representation: ``img``, ``stg`` or ``seq``; not needed where there is only one.
 
     Raises:
-        UserError: if the file is missing or is no weights file of skelcon; if it does not hold the
-            representation, or holds several and none is given; or if the line has no pre-training.
+        UserError: if the file is missing or is not a weights file of skelcon; if it does not hold
+            the representation, or holds several and none is given; or if the line has no
+            pre-training.
     """
     if not isinstance(path, (str, Path)):
         path, representation = _of_cell(path, representation)

@@ -280,7 +280,7 @@ class Chaos:
         return True
 
     def account(self) -> Account:
-        """What it cost, as the units' own provenance tells."""
+        """What it cost, by the units' provenance."""
         store, account = Store(self.results), Account()
         for done in self.results.glob("units/*/DONE"):
             unit, result = store.provenance(done.parent.name), store.result(done.parent.name)

@@ -48,7 +48,7 @@ def peaceful(words: tuple[object, ...], tmp_path_factory: pytest.TempPathFactory
 def test_a_disturbed_study_ends_with_the_bits_of_one_that_never_was(
     words: tuple[object, ...], peaceful: Path, tmp_path: Path
 ) -> None:
-    """Killed drivers, workers and Ray, two drivers at once, damaged files; no epoch untold."""
+    """Killed drivers, workers and Ray, two drivers at once, damaged files; each epoch is logged."""
     chaos = Chaos(words, tmp_path / "results", random.Random(5), only=KINDS)
     chaos.run(len(KINDS), longest=1.0)
     assert chaos.done.keys() - {"unit damaged"} == set(KINDS)
@@ -61,10 +61,10 @@ def test_a_disturbed_study_ends_with_the_bits_of_one_that_never_was(
     assert chaos.left_behind(patience=90) == []
 
 
-def test_who_waits_for_another_run_hears_ctrl_c(
+def test_ctrl_c_ends_a_run_that_waits_for_another(
     words: tuple[object, ...], peaceful: Path, tmp_path: Path
 ) -> None:
-    """All that is left is claimed by a run that is alive: it is left to it, and not waited out."""
+    """Another live run has claimed all units that are left; after Ctrl-C this run ends at once."""
     store = Store(tmp_path / "results")
     chaos = Chaos(words, store.results, random.Random(0))
     with Claims(store) as claims:

@@ -95,7 +95,7 @@ def test_results_that_a_node_does_not_see_are_refused(
 
 
 @pytest.mark.parametrize(("mode", "token"), [("disabled", ""), ("token", "another")])
-def test_a_cluster_that_asks_for_its_token_is_told_in_seconds(
+def test_a_cluster_that_asks_for_its_token_is_reported_in_seconds(
     address: str,
     dataset: SkeletonDataset,
     study_file: Path,
@@ -146,10 +146,10 @@ def test_results_at_a_uri_need_no_shared_directory(
     assert first == second
 
 
-def test_a_study_goes_on_without_a_node_that_is_lost(
+def test_a_study_continues_after_a_node_is_lost(
     dataset: SkeletonDataset, study_file: Path, tmp_path: Path
 ) -> None:
-    """Not even one of its retries is counted against the unit that ran there."""
+    """The unit that ran on the lost node loses none of its retries."""
     results, log = tmp_path / "r", tmp_path / "log"
     with process(log, CLUSTER, 2) as cluster:
         words = (

@@ -148,9 +148,11 @@ def test_a_damaged_unit_is_set_aside_and_run_again_by_two_drivers_at_once(
         )
         for _ in range(2)
     ]
-    told = [driver.communicate(timeout=240)[0] for driver in drivers]
-    assert [driver.returncode for driver in drivers] == [0, 0], told
-    assert any(f"unit {damaged.name} is damaged (result.json is not what" in text for text in told)
+    printed = [driver.communicate(timeout=240)[0] for driver in drivers]
+    assert [driver.returncode for driver in drivers] == [0, 0], printed
+    assert any(
+        f"unit {damaged.name} is damaged (result.json is not what" in text for text in printed
+    )
     assert [path.name for path in results.glob("damaged/*-*")] == [f"{damaged.name}-1"]
     assert (results / "tiny" / "cells.csv").read_bytes() == table
     for unit in (damaged, gone):
@@ -210,15 +212,15 @@ def test_ray_opens_no_port_beyond_loopback_and_is_started_again_if_it_dies(
         assert {each.name() for each in started} == {"gcs_server", "raylet"}
         (raylet,) = (pid for pid, name in processes(driver.pid).items() if name == "raylet")
         os.kill(raylet, signal.SIGKILL)
-        out, told = driver.communicate(timeout=240)
-    assert driver.returncode == 0, told
+        out, err = driver.communicate(timeout=240)
+    assert driver.returncode == 0, err
     assert len(units(tmp_path)) == 4
     assert addresses or not TCP.exists()
     loopback = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
     assert addresses <= loopback
     # Standard output holds one document, standard error a line of JSON for each event.
     assert json.loads(out)["study"] == "tiny"
-    events = [json.loads(line) for line in told.splitlines()]
+    events = [json.loads(line) for line in err.splitlines()]
     reasons = [event["reason"] for event in events if event["event"] == "waiting"]
     assert "Ray has died and is started again" in reasons
     names = [event["event"] for event in events]

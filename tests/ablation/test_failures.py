@@ -54,7 +54,7 @@ taken = take.remote()
 """
 
 
-def test_failures_are_told_apart(utd: Path, study_file: Path, tmp_path: Path) -> None:
+def test_failures_are_distinguished(utd: Path, study_file: Path, tmp_path: Path) -> None:
     """A busy cluster, out of memory, a worker that dies, --fail-fast, a trial that never starts."""
     plugin, study = tmp_path / "trouble.py", tmp_path / "troubled.yaml"
     plugin.write_text(TROUBLE)

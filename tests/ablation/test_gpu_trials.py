@@ -58,7 +58,7 @@ class Ended:
 
 @pytest.fixture(scope="module")
 def ended(utd: Path, study_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Ended:
-    """The first two run to their end; of the third a rank is killed, and then it hears Ctrl-C."""
+    """The first two run to their end; in the third a rank is killed, and then Ctrl-C is sent."""
     place = tmp_path_factory.mktemp("gpus")
     (place / "meet.py").write_text(MEET)
     (place / "here").mkdir()

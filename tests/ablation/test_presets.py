@@ -75,9 +75,9 @@ def test_a_table_is_made_again_without_the_file(
     recipe = "linear.lr=0.25, pretrain.encoders.orientation=as_recorded."
     assert f"Preset mine.yaml: the small preset, changed by {recipe}" in notes
     frame = cells_frame(again, Store(tmp_path))
-    told = document(make_table(again, frame), frame, [])
-    assert told["settings"]["preset"]["linear"]["lr"] == 0.25
-    assert told["preset"] == "mine.yaml"
+    written = document(make_table(again, frame), frame, [])
+    assert written["settings"]["preset"]["linear"]["lr"] == 0.25
+    assert written["preset"] == "mine.yaml"
     assert not any(
         "Preset" in note
         for note in table_notes(make_plan(study, dataset, preset="small", seeds=(0,)), tmp_path)[1]
@@ -135,7 +135,7 @@ def test_of_a_transfer_the_source_decides_the_pretraining(
         (Normalisation(), "agcn-npy", "its files hold them turned"),
     ],
 )
-def test_clips_that_were_turned_before_are_told(
+def test_clips_that_were_turned_before_are_reported(
     dataset: SkeletonDataset,
     study: Study,
     tmp_path: Path,
@@ -156,7 +156,7 @@ def test_clips_that_were_turned_before_are_told(
         assert dataset.name in found["as_recorded"][0]
 
 
-def test_clips_in_2d_are_told_to_stay_as_they_are(
+def test_clips_in_2d_stay_as_they_are_and_a_note_says_so(
     dataset: SkeletonDataset, study: Study, tmp_path: Path
 ) -> None:
     planar = replace(dataset, layout=replace(dataset.layout, dimensions=2))
@@ -164,9 +164,9 @@ def test_clips_in_2d_are_told_to_stay_as_they_are(
         overrides = {"pretrain": {"encoders": {"orientation": orientation}}}
         for data in (dataset, planar):
             plan = make_plan(study, data, preset="small", seeds=(0,), overrides=overrides)
-            told = [each for each in table_notes(plan, tmp_path)[1] if "in 2D" in each]
-            assert len(told) == (data is planar and orientation == "median")
-            assert all("as_recorded, not median" in each for each in told)
+            notes = [each for each in table_notes(plan, tmp_path)[1] if "in 2D" in each]
+            assert len(notes) == (data is planar and orientation == "median")
+            assert all("as_recorded, not median" in each for each in notes)
 
 
 @pytest.mark.parametrize("what", ["frames: 48", "orientation: median"])

@@ -1,4 +1,4 @@
-"""Columns of different tasks: one pre-training, a unit a task, a table that tells them apart."""
+"""Columns of different tasks: one pre-training, a unit for each task, a table that labels them."""
 
 from __future__ import annotations
 

@@ -106,13 +106,13 @@ def measure(path: Path) -> dict[str, float]:
 
 def in_fresh_process(path: Path) -> dict[str, float]:
     """:func:`measure` where nothing has been opened before."""
-    told = subprocess.run(
+    printed = subprocess.run(
         [sys.executable, __file__, "--measure", str(path)],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     )
-    measured: dict[str, float] = json.loads(told.stdout)
+    measured: dict[str, float] = json.loads(printed.stdout)
     return measured
 
 

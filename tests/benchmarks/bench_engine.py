@@ -71,7 +71,7 @@ def ran(*words: object) -> float:
 
 
 def trained(results: Path) -> dict[str, list[float]]:
-    """Kind of unit -> the seconds of training that each tells in its provenance."""
+    """Kind of unit -> the seconds of training in the provenance of each."""
     found: dict[str, list[float]] = {"pretrain": [], "evaluate": []}
     for done in results.glob("units/*/DONE"):
         kind = json.loads((done.parent / "config.json").read_text())["unit"]

@@ -8,7 +8,7 @@ Files are made the same every time, in a temporary directory: 60 to 110 frames, 
 quarter of them, numbers with seven significant digits as the sensor's have. Both readers parse a
 file and order its bodies by motion, in turn; their numbers are compared first.
 ``--whole`` imports as many clips (links to the same files) into a packed data set, each time in a
-process of its own, and tells the files per second of all of it and the peak memory of the largest
+process of its own, and prints the files per second of all of it and the peak memory of the largest
 process. Run nothing beside it.
 """
 

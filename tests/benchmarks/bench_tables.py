@@ -9,7 +9,7 @@ Counts the units of Tables 5, 6, 8, 9 and 10 in the paper preset at the size of 
 pre-training by its steps, an evaluation by its passes over the clips. Of several representations
 that were not measured together the steps are added. Here a unit that two tables ask for is run
 once, and reference rows are included; theirs are a run for each pre-training and each evaluation of
-each table, without reference rows. Nothing is trained: the hours are reckoned.
+each table, without reference rows. Nothing is trained: the hours are estimated.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ everything is measured in turn. Prints a JSON line for each case and precision: 
 over the rounds; ``floor_ms`` is what the products and convolutions alone would take at the rate of
 a large matrix product. Run nothing beside it.
 
-With ``--reference`` the authors' code is measured in the same rounds, once as it is and once told
-to keep freed memory (``kept``), by a script that is called as ``SCRIPT --ref CHECKOUT --cases CASE
+With ``--reference`` the authors' code is measured in the same rounds, once as it is and once set to
+keep freed memory (``kept``), by a script that is called as ``SCRIPT --ref CHECKOUT --cases CASE
 --batch B --threads N --steps N --warmup N`` and prints a JSON line with ``ms_per_step``. ``ratio``
-is theirs over ours: the median of the rounds, with the least and the greatest.
+is the authors' time over ours: the median of the rounds, with the least and the greatest.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def test_the_check_runs_on_a_cpu(tmp_path: Path) -> None:
     assert "| encoder seq, fp32 |" in page
 
 
-def test_an_unknown_part_is_told() -> None:
+def test_an_unknown_part_is_reported() -> None:
     done = run(HERE / "check.py", "--parts", "exact,speeed")
     assert done.returncode == 2
     assert "speeed: there are exact, repeat" in done.stderr

@@ -1,4 +1,4 @@
-"""A node of a Ray cluster loses its link, for a minute and for good; the study goes on without it.
+"""A node of a Ray cluster loses its link, for a minute and for good; the study continues.
 
     python tests/real/test_real_nodes.py
 

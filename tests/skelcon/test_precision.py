@@ -39,7 +39,7 @@ def test_tf32_is_on_where_it_was_asked_for(
 
 
 def test_tf32_needs_a_gpu_that_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="tf32 is one of NVIDIA's GPUs, not of 'cpu'"):
+    with pytest.raises(UserError, match="tf32 needs an NVIDIA GPU, not 'cpu'"):
         computing("tf32", CPU).__enter__()
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")

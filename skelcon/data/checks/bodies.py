@@ -13,7 +13,7 @@ from skelcon.data.anatomy import (
     up_axis,
 )
 from skelcon.data.checks.case import Case
-from skelcon.data.checks.finding import Finding, counted, of_clips
+from skelcon.data.checks.finding import Finding, number_of, of_clips
 
 LOOSE = 0.2
 """Bones whose length varies more over a clip are reported. Kinects have 0.02 to 0.09."""
@@ -98,7 +98,7 @@ def judge_bones(case: Case) -> list[Finding] | str:
         bad.sort(key=lambda clip: -seen[clip])
         if bad:
             text = (
-                f"{counted(bad, 'clip has', 'clips have')} bones that vary by up to "
+                f"{number_of(bad, 'clip has', 'clips have')} bones that vary by up to "
                 f"{seen[bad[0]]:.0%}, in other clips by {usual:.1%}; look at them (--sheet), and "
                 "leave out what is damaged (--exclude)"
             )

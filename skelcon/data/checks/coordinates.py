@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from skelcon.data.checks.case import Case
-from skelcon.data.checks.finding import Finding, counted, of_clips
+from skelcon.data.checks.finding import Finding, number_of, of_clips
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.importers.parts import FARTHEST
 
@@ -37,7 +37,7 @@ def judge_coordinates(case: Case) -> list[Finding] | str:
         ),
     )
     found = [
-        of_clips(kind, clips, case.dataset, f"{counted(clips, 'clip has', 'clips have')} {text}")
+        of_clips(kind, clips, case.dataset, f"{number_of(clips, 'clip has', 'clips have')} {text}")
         for kind, clips, text in kinds
         if clips
     ]
@@ -49,7 +49,7 @@ def judge_files(case: Case) -> list[Finding] | str:
     dataset, found = case.dataset, []
     if misplaced := np.flatnonzero(case.scan.misplaced).tolist():
         text = (
-            f"{counted(misplaced, 'clip has', 'clips have')} a label without a class, or frames "
+            f"{number_of(misplaced, 'clip has', 'clips have')} a label without a class, or frames "
             "beyond its end or the end of frames.npy: index.npz is damaged; import the data again"
         )
         found.append(of_clips("index", misplaced, dataset, text))
@@ -72,12 +72,11 @@ def judge_emptiness(case: Case) -> list[Finding] | str:
     dataset, found = case.dataset, []
     if zero := case.scan.zero:
         text = f"nothing but zeros, so no body is present: {AGAIN}"
-        text = f"{counted(zero, 'clip has', 'clips have')} {text}"
+        text = f"{number_of(zero, 'clip has', 'clips have')} {text}"
         found.append(of_clips("zero", zero, dataset, text))
     single = np.flatnonzero(dataset.lengths == 1).tolist()
     if single:
-        text = (
-            f"{counted(single, 'clip has', 'clips have')} a single frame: there is no motion in it"
-        )
+        have = number_of(single, "clip has", "clips have")
+        text = f"{have} a single frame: there is no motion in it"
         found.append(of_clips("single-frame", single, dataset, text, "note"))
     return found or "every clip has a body, and more than one frame"

@@ -94,6 +94,6 @@ def of_clips(
     return Finding(kind, severity, len(clips), text, names, places=places)
 
 
-def counted(of: Sized, one: str, many: str) -> str:
-    """``3 clips have``, ``1 clip has``."""
-    return f"{len(of)} {one if len(of) == 1 else many}"
+def number_of(found: Sized, one: str, many: str) -> str:
+    """``1,234 clips have``, ``1 clip has``."""
+    return f"{len(found):,} {one if len(found) == 1 else many}"

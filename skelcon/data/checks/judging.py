@@ -19,9 +19,10 @@ from skelcon.data.checks.coordinates import (
 from skelcon.data.checks.finding import Finding, Findings, Verdict
 from skelcon.data.checks.jumps import judge_jumps
 from skelcon.data.checks.repeats import judge_leaks, judge_repeats
-from skelcon.data.checks.scan import Progress, scan
+from skelcon.data.checks.scan import scan
 from skelcon.data.checks.sides import judge_classes, judge_groups, judge_sides
 from skelcon.data.dataset import SkeletonDataset
+from skelcon.data.progress import Progress
 
 
 class Judge(NamedTuple):

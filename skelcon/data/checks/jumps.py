@@ -6,12 +6,12 @@ import numpy as np
 
 from skelcon.data.anatomy import height_of
 from skelcon.data.checks.case import Case
-from skelcon.data.checks.finding import Finding, counted, of_clips
+from skelcon.data.checks.finding import Finding, number_of, of_clips
 
 FAR = 0.35
-"""The share of a body's height that is no movement from one frame to the next."""
+"""A move from one frame to the next by this share of a body's height is not a movement."""
 UNUSUAL = 10.0
-"""Times what the joints of the clip usually do."""
+"""A jump is at least this many times the usual move of the clip's joints."""
 
 
 def judge_jumps(case: Case) -> list[Finding] | str:
@@ -31,7 +31,7 @@ def judge_jumps(case: Case) -> list[Finding] | str:
     bad.sort(key=lambda clip: -jumps[clip].distance)
     farthest = jumps[bad[0]].distance / height
     text = (
-        f"{counted(bad, 'clip has', 'clips have')} a joint or a body that jumps: by up to "
+        f"{number_of(bad, 'clip has', 'clips have')} a joint or a body that jumps: by up to "
         f"{farthest:.2f} of a body's height in one frame; look at them (--sheet), and leave out "
         "what is damaged (--exclude)"
     )

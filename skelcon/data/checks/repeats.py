@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.checks.case import Case
-from skelcon.data.checks.finding import SHOWN, Finding, Severity, counted
+from skelcon.data.checks.finding import SHOWN, Finding, Severity, number_of
 from skelcon.data.checks.scan import scan
 from skelcon.data.dataset import SkeletonDataset
 from skelcon.data.splits import TEST, TRAIN
@@ -35,7 +35,7 @@ def judge_leaks(case: Case) -> list[Finding] | str:
         leaks = _pairs(sides == TEST, sides == TRAIN, case.scan.digests)
         if leaks:
             text = (
-                f"{counted(leaks, 'test clip repeats', 'test clips repeat')} a training clip to "
+                f"{number_of(leaks, 'test clip repeats', 'test clips repeat')} a training clip to "
                 f"the bit, of {(sides == TEST).sum()}{_relabelled(dataset, leaks)}: leave what "
                 "leaks out (--write-exclude FILE, then import with --exclude FILE), or say so "
                 "beside every number"
@@ -60,7 +60,7 @@ def judge_repeats(case: Case) -> list[Finding] | str:
         everything = np.ones(len(dataset), bool)
         if pairs := _pairs(everything, everything, digests):
             text = (
-                f"{counted(pairs, 'clip repeats', 'clips repeat')} another to the bit"
+                f"{number_of(pairs, 'clip repeats', 'clips repeat')} another to the bit"
                 f"{_relabelled(dataset, pairs)}: they count twice"
             )
             found.append(_paired("repeat", "note", dataset, pairs, text, None))
@@ -72,7 +72,7 @@ def _names(dataset: SkeletonDataset) -> list[Finding]:
     if not repeated:
         return []
     text = (
-        f"{counted(repeated, 'name is', 'names are')} shared by several clips: select those by "
+        f"{number_of(repeated, 'name is', 'names are')} shared by several clips: select those by "
         "number, and do not join tables by name"
     )
     return [Finding("name", "note", len(repeated), text, tuple(repeated[:SHOWN]))]

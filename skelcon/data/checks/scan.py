@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from skelcon.data.checks.motion import Jump, largest_jump
 from skelcon.data.dataset import BLOCK_COLUMNS, SkeletonDataset
 from skelcon.data.importers.parts import FARTHEST
-
-Progress = Callable[[int, int], None]
+from skelcon.data.progress import Progress
 
 
 @dataclass

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.checks.case import Case
-from skelcon.data.checks.finding import SHOWN, Finding, counted
+from skelcon.data.checks.finding import SHOWN, Finding, number_of
 from skelcon.data.dataset import SkeletonDataset
-from skelcon.data.splits import CROSSED, TEST, TRAIN
+from skelcon.data.splits import CROSSED, TEST, TRAIN, empty_sides
 
 UNBALANCED = 10
 """Times as many clips in the largest class as in the smallest that has some."""
@@ -18,7 +18,7 @@ def judge_sides(case: Case) -> list[Finding] | str:
     """Sides of a protocol without a clip."""
     dataset, found = case.dataset, []
     for name in sorted(dataset.splits):
-        empty = _empty(dataset, name)
+        empty = empty_sides(dataset.splits[name])
         if empty:
             text = (
                 f"the {' and the '.join(empty)} side of {name} has no clip: choose another "
@@ -32,12 +32,6 @@ def judge_sides(case: Case) -> list[Finding] | str:
     return found or (f"train / test: {', '.join(sizes)}" if sizes else "there is no protocol")
 
 
-def _empty(dataset: SkeletonDataset, protocol: str) -> list[str]:
-    sides = dataset.splits[protocol]
-    values = (("training", TRAIN), ("test", TEST))
-    return [side for side, value in values if not (sides == value).any()]
-
-
 def judge_classes(case: Case) -> list[Finding] | str:
     """Classes without clips, without training clips, and of very different sizes."""
     dataset, found = case.dataset, []
@@ -45,25 +39,25 @@ def judge_classes(case: Case) -> list[Finding] | str:
     unused = [dataset.class_names[at] for at in np.flatnonzero(everywhere == 0)]
     if unused:
         text = (
-            f"{counted(unused, 'class has', 'classes have')} no clip, of {dataset.num_classes}: "
+            f"{number_of(unused, 'class has', 'classes have')} no clip, of {dataset.num_classes}: "
             "a part of the data may be missing"
         )
         found.append(Finding("empty-class", "note", len(unused), text, tuple(unused[:SHOWN])))
     for name in sorted(dataset.splits):
-        if _empty(dataset, name):
+        if empty_sides(dataset.splits[name]):
             continue
         sides = dataset.splits[name]
         untrained = np.flatnonzero((_counts(dataset, sides == TRAIN) == 0) & (everywhere > 0))
         if len(untrained):
             text = (
-                f"{counted(untrained, 'class has', 'classes have')} no training clip in {name}, "
+                f"{number_of(untrained, 'class has', 'classes have')} no training clip in {name}, "
                 f"and {_counts(dataset, sides == TEST)[untrained].sum()} test clips: these cannot "
                 "be learned"
             )
             names = tuple(dataset.class_names[at] for at in untrained[:SHOWN])
             found.append(Finding("empty-class", "note", len(untrained), text, names, name))
     return (found + _balance(dataset, everywhere)) or (
-        f"{counted(dataset.class_names, 'class', 'classes')}, {everywhere.min():,} to "
+        f"{number_of(dataset.class_names, 'class', 'classes')}, {everywhere.min():,} to "
         f"{everywhere.max():,} clips each"
     )
 
@@ -99,7 +93,7 @@ def judge_groups(case: Case) -> list[Finding] | str:
         if both:
             clips = int(np.isin(groups[sides == TEST], both).sum())
             text = (
-                f"{counted(both, f'{kind} has', f'{kind}s have')} clips on both sides of {name}, "
+                f"{number_of(both, f'{kind} has', f'{kind}s have')} clips on both sides of {name}, "
                 f"{clips} of them in test: it is not a cross-{kind} protocol; split by {kind}, or "
                 "rename the protocol"
             )

@@ -22,7 +22,7 @@ from skelcon.data.importers.own.finding import NAME, described_source
 from skelcon.data.importers.own.finding import SOURCES as OWN
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.parts import ImportOptions
-from skelcon.data.importers.pipeline import MAX_BAD, Progress, import_digest, run_import
+from skelcon.data.importers.pipeline import MAX_BAD, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.registered import FAMILIES, faults_reported, register
@@ -30,6 +30,7 @@ from skelcon.data.importers.report import read_report
 from skelcon.data.importers.source import RAW, RawClip, SkippedFile, Source
 from skelcon.data.importers.utd_mhad import UtdMhad
 from skelcon.data.normalise import Normalisation, check_steps
+from skelcon.data.progress import Progress
 from skelcon.errors import UserError, nearest
 
 __all__ = [

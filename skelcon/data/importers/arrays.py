@@ -158,7 +158,7 @@ def archive_members(path: Path) -> dict[str, zipfile.ZipInfo]:
     """The arrays in an ``.npz`` archive, by the names that `numpy.savez` was given.
 
     Raises:
-        ValueError, OSError: if it is no archive that can be read.
+        ValueError, OSError: if it is not an archive that can be read.
     """
     check_file(path)
     with _zip_errors(), zipfile.ZipFile(path) as archive:
@@ -223,7 +223,7 @@ def read_header(file: IO[bytes], kinds: str = "fiu") -> Header:
         )
     if dtype.kind not in kinds:
         raise ValueError(f"holds {_brief(dtype)}, not {wanted}")
-    if dtype.kind == "U":  # numpy raises SystemError for what is no character
+    if dtype.kind == "U":  # numpy raises SystemError for an invalid character
         shape, dtype = (*shape, dtype.itemsize // 4), np.dtype(f"{dtype.byteorder}u4")
     if not shape or any(type(n) is not int or n < 0 for n in shape):
         raise ValueError(f"its header says that its shape is {_brief(shape)}")

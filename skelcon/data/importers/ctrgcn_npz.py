@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -62,12 +63,18 @@ class CtrgcnNpz(PaddedSource):
     def _place(self) -> Path:
         return self.files[0]
 
-    def _sides(self) -> list[Side]:
+    @cached_property
+    def _members(self) -> dict[str, zipfile.ZipInfo]:
+        """The arrays of the file; ``UserError`` if it cannot be read."""
         (file,) = self.files
         try:
-            members = archive_members(file)
+            return archive_members(file)
         except (ValueError, OSError) as error:
             raise UserError(f"'{file}' cannot be read: {error}") from None
+
+    def _sides(self) -> list[Side]:
+        (file,) = self.files
+        members = self._members
         parts = [part for part in PARTS if {f"x_{part}", f"y_{part}"} <= set(members)]
         if not parts:
             raise UserError(
@@ -111,7 +118,7 @@ class CtrgcnNpz(PaddedSource):
         """Also the arrays of the file that are not used."""
         yield from super().notes(infos)
         (file,) = self.files
-        members = archive_members(file)
+        members = self._members
         used = {"layout", "protocol"}
         for part in PARTS:
             if {f"x_{part}", f"y_{part}"} <= set(members):
@@ -122,14 +129,12 @@ class CtrgcnNpz(PaddedSource):
             yield Note("arrays", text, tuple(others))
 
     def _stated_layout(self) -> str | None:
-        return _text(self.files[0], archive_members(self.files[0]), "layout")
+        return _text(self.files[0], self._members, "layout")
 
     def _read_record(self) -> Record | None:
-        (file,) = self.files
-        members = archive_members(file)
-        if KEY not in members:
+        if KEY not in self._members:
             return None
-        array = StoredArray(file, KEY, members[KEY], "u")
+        array = StoredArray(self.files[0], KEY, self._members[KEY], "u")
         if array.header.dtype != np.uint8 or array.header.shape[:-1] != (1,):
             raise ValueError(f"{DAMAGED} ({array.header.dtype} {array.header.shape})")
         return Record.read(b"".join(row.tobytes() for row in array.rows(0, 1)))

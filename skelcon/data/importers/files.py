@@ -11,7 +11,7 @@ from typing import Any
 
 
 def check_file(path: Path, largest: int | None = None) -> None:
-    """``ValueError`` if ``path`` is no file (to open a pipe would never end) or too large."""
+    """``ValueError`` if ``path`` is not a file (a pipe would block) or is too large."""
     if not path.is_file():
         raise ValueError("is not a file")
     if largest is not None and path.stat().st_size > largest:

@@ -132,7 +132,7 @@ def read_lengths(open_array: Callable[[], StoredArray], count: int) -> NDArray[n
         if len(rows) < count:
             raise ValueError("is truncated")
         if not all(-_LONGEST < row < _LONGEST and row == int(row) for row in rows):
-            raise ValueError("holds values that are no numbers of frames")
+            raise ValueError("holds values that are not numbers of frames")
     except (ValueError, OSError) as error:
         return f"{error}: the clips' lengths are taken from their padding instead"
     return np.array([int(row) for row in rows], np.int64)

@@ -47,7 +47,7 @@ def ntu_info(name: str) -> ClipInfo:
     clip's name is without the suffix, its label is the action's counted from 0.
 
     Raises:
-        ValueError: if it is no such name, or one of the numbers is not in use.
+        ValueError: if it is not such a name, or one of the numbers is not in use.
     """
     match = _NAME.fullmatch(name)
     if match is None:

@@ -40,7 +40,7 @@ class NuclaJson(ClipFiles):
     """Northwestern-UCLA: 10 actions, 10 subjects, three views, one body, a file a clip.
 
     Clips of a single frame and clips that repeat others are kept as they are. The repetition
-    (``e``) is in a clip's name only: it is no setup.
+    (``e``) is in a clip's name only: it is not a setup.
     """
 
     family = "nucla-json"

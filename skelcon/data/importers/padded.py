@@ -349,7 +349,7 @@ class PaddedSource(Source):
     def _parts(self, infos: Sequence[ClipInfo], protocol: str | None) -> NDArray[np.int8]:
         """(N,) who trains and who tests in a protocol.
 
-        Clips with the same name are told apart by their order, where they are read from this
+        Clips with the same name are distinguished by their order, if they are read from this
         protocol: by the clips before and after them, and by the clips that are known to be lost.
         """
         read_here = protocol == self.sides[0].protocol

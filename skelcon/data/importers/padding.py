@@ -19,12 +19,12 @@ def zero_padded_length(clip: Clip) -> int:
 
 
 def replayed_length(clip: Clip) -> int:
-    """The frames before the main body, the first that is ever present, is seen again.
+    """The frames until the main body, the first that is ever present, repeats.
 
     The makers of such clips (2s-AGCN) repeat the frames of each body to the end, so that the
-    clip's length is the period of the main body. Another body with
-    another period is cut to the main body's length: once all are centred on the main body its own
-    period can no longer be seen. Where nothing repeats, all frames with a body count.
+    clip's length is the period of the main body. Another body with another period is cut to this
+    length: all are centred on the main body, which hides the other's period. If nothing repeats,
+    all frames with a body count.
     """
     length = zero_padded_length(clip)
     if not length:

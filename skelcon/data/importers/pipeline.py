@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -32,6 +32,7 @@ from skelcon.data.importers.registered import code_digest, faults_reported
 from skelcon.data.importers.report import ImportReport, notes_on_sides
 from skelcon.data.importers.source import Note, SkippedFile, Source, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
+from skelcon.data.progress import Progress
 from skelcon.data.protocols import sides, versions, with_registered
 from skelcon.data.writer import REPORT, DatasetWriter
 from skelcon.errors import UserError
@@ -43,7 +44,6 @@ MAX_BAD = 0.05
 PARALLEL_BYTES = 64 << 20
 """Sources smaller than this are read in this process: to start others would take longer."""
 
-Progress = Callable[[int, int], None]
 Imported = tuple[SkeletonDataset, list[SkippedFile]]
 
 
@@ -131,7 +131,8 @@ def _workers(source: Source) -> int:
 def _staging(directory: Path, recipe: str) -> Iterator[None]:
     """The ``directory`` of the parts, for one import at a time.
 
-    It stays where an import was interrupted, so that the next one resumes from it.
+    It stays if the import is interrupted or a worker process ends, and the next import resumes from
+    it. It is removed at the end, and after a :class:`UserError` or an :class:`OSError`.
     """
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _locked(directory):

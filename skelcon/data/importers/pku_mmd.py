@@ -214,6 +214,6 @@ def _cut(row: str, frames: int) -> tuple[int, int, int]:
         raise ValueError(f"class {values[0]:g} is not one of 1 to {len(CLASS_NAMES)}")
     if not 0 <= start < end <= frames:
         raise ValueError(
-            f"frames {values[1]:g} to {values[2]:g} are no part of a video of {frames} frames"
+            f"frames {values[1]:g} to {values[2]:g} are not in a video of {frames} frames"
         )
     return number - 1, start, end

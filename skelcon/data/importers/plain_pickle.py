@@ -166,7 +166,7 @@ def _check_values(values: Any, dtype: np.dtype[Any], shape: Any) -> None:
     if dtype.kind == "U":
         points = np.frombuffer(values, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
         if (points > 0x10FFFF).any():
-            raise ValueError("an array of strings that are no text")
+            raise ValueError("an array of strings that are not text")
 
 
 # What a pickle gets when it names numpy's functions.

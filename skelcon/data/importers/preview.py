@@ -16,6 +16,7 @@ from skelcon.data.importers.report import by_reason
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.errors import UserError
+from skelcon.printable import counted
 
 MOST_CLIPS = 40
 SECONDS = 10.0
@@ -27,7 +28,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Preview:
-    """What an import would make of a source, as far as its first items tell.
+    """What an import would make of a source, judged by some of its items.
 
     Attributes:
         clips: how many there are likely to be.
@@ -61,7 +62,9 @@ def preview(source: Source) -> Preview:
     infos = [clip.info for clip in good]
     lengths = [clip.coordinates.shape[1] for clip in good]
     bodies = Counter(int(np.any(clip.coordinates, axis=(1, 2, 3)).sum()) for clip in good)
-    shown = ", ".join(f"{count} in {clips} clips" for count, clips in sorted(bodies.items()))
+    shown = ", ".join(
+        f"{count} in {counted(clips, 'clip')}" for count, clips in sorted(bodies.items())
+    )
     layout = source.layout
     protocols, refused = _protocols(source)
     size, strange = _size(good, layout)
@@ -109,9 +112,9 @@ def _classes(source: Source) -> str:
         return f"{len(names)}: {shown}"
     sizes = Counter(fact.get("label") for fact in source.catalogue.facts)
     counts = [sizes.get(label, 0) for label in source.catalogue.labels]
-    each = f"{min(counts)} to {max(counts)} clips"
+    each = f"{min(counts):,} to {counted(max(counts), 'clip')}"
     if min(counts) == max(counts):
-        each = f"{min(counts)} clips each"
+        each = f"{counted(max(counts), 'clip')} each"
     return f"{len(names)} of {each}: {shown}"
 
 
@@ -119,7 +122,7 @@ def _groups(source: Source) -> str:
     if not isinstance(source, OwnSource):
         return ""
     return ", ".join(
-        f"{len(codes)} {group}s" for group, codes in source.catalogue.codes.items() if codes
+        counted(len(codes), group) for group, codes in source.catalogue.codes.items() if codes
     )
 
 
@@ -179,7 +182,8 @@ def _doubts(clips: Sequence[RawClip], source: Source) -> tuple[Doubt, ...]:
 def _odd(clips: Sequence[RawClip], bad: Sequence[SkippedFile]) -> Iterator[str]:
     for group in by_reason(bad):
         names = ", ".join(group.names[:_SHOWN])
-        yield f"{group.count} of the clips looked at are bad, such as {names}: {group.reason}"
+        count = counted(group.count, "bad clip")
+        yield f"{count} among those that were read, such as {names}: {group.reason}"
     counts: Counter[str] = Counter()
     for clip in clips:
         counts.update(clip.counts)

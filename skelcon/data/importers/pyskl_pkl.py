@@ -45,7 +45,8 @@ _OTHERS = (".npy", ".npz", ".mat", ".json", ".txt", ".csv", ".skeleton")
 class _Facts:
     """What a file says beside its clips; ``ntu`` is ``ntu60`` or ``ntu120`` if its names are.
 
-    ``infos`` are what the names say that are NTU's, and ``unknown`` what is no side of a protocol.
+    ``infos`` are the facts in names of NTU RGB+D; ``unknown`` are splits that are not a side of a
+    protocol.
     """
 
     count: int

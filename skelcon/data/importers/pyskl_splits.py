@@ -62,9 +62,9 @@ def row_of(sides: Mapping[str, frozenset[str]], names: Sequence[str]) -> NDArray
 
 
 def notes_on(sides: Sides, unknown: Sequence[str], clips: frozenset[str]) -> Iterator[Note]:
-    """What is odd in the splits of a file with such clips; ``unknown`` are no sides."""
+    """What is odd in the splits of a file with such clips; ``unknown`` are not sides."""
     if unknown:
-        yield Note("splits", "of the file that are no side of a protocol", tuple(unknown))
+        yield Note("splits", "of the file that are not a side of a protocol", tuple(unknown))
     if own := sorted(sides.keys() - set(PROTOCOLS)):
         yield Note("splits", "of the file under names of its own (--protocol)", tuple(own))
     for protocol, of_one in sides.items():

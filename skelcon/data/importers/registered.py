@@ -8,6 +8,7 @@ import hashlib
 import inspect
 import re
 from collections.abc import Iterator, Sequence
+from linecache import getlines
 from pathlib import Path
 
 from skelcon.data.importers.source import Source
@@ -21,7 +22,7 @@ def register(source: type[Source]) -> None:
     """Add an importer. The same class again (a notebook cell that is run again) replaces it.
 
     Raises:
-        UserError: if it is no importer, or its family's name is invalid or taken.
+        UserError: if it is not an importer, or its family's name is invalid or taken.
     """
     if not (inspect.isclass(source) and issubclass(source, Source)):
         raise UserError(f"importer {source!r:.60}: it must be a subclass of skelcon.data.Source")
@@ -54,17 +55,28 @@ def file_of(source: type[Source]) -> str | None:
 def code_digest(source: type[Source]) -> str:
     """Of the code of a user's importer; empty for one that is built in.
 
-    It covers the files of the class and of its bases, and the modules beside them that they import.
+    It covers the files of the class and of its bases, and the modules beside them that they import;
+    of a class in a notebook, which has no file, the cell.
     """
     digest = hashlib.sha256()
     users = [kind for kind in source.__mro__ if issubclass(kind, Source) and is_users(kind)]
     files = [Path(file_of(kind) or "") for kind in users]
     for kind, file in zip(users, files, strict=True):
         digest.update(f"{kind.__module__}.{kind.__qualname__}".encode())
-        digest.update(_content(file))
+        digest.update(_content(file) or _text_of(kind))
     for file in _imported_beside(files):
         digest.update(file.name.encode() + _content(file))
     return digest.hexdigest() if users else ""
+
+
+def _text_of(kind: type[Source]) -> bytes:
+    """The notebook cells that define the methods of a class; empty if they are not known.
+
+    (`inspect.getsource` needs a file for a class, but not for its methods.)
+    """
+    methods = (getattr(member, "__func__", member) for member in vars(kind).values())
+    cells = [method.__code__.co_filename for method in methods if inspect.isfunction(method)]
+    return "".join(line for cell in dict.fromkeys(cells) for line in getlines(cell)).encode()
 
 
 def _imported_beside(files: Sequence[Path]) -> list[Path]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from skelcon.data.importers.source import Note, SkippedFile, lost_clips
 from skelcon.data.importers.tracking import BodyCounts
-from skelcon.data.splits import empty_side
+from skelcon.data.splits import empty_sides
 from skelcon.data.writer import REPORT
 
 _VARIES = re.compile(r"'[^']*'|-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -118,5 +118,5 @@ def notes_on_sides(splits: Mapping[str, NDArray[np.integer]]) -> Iterator[Note]:
     if not splits:
         yield Note("splits", "there are none: no clip is assigned to training or test")
     for protocol, sides in splits.items():
-        if missing := empty_side(sides):
+        if missing := " and no ".join(empty_sides(sides)):
             yield Note("splits", f"{protocol} has no {missing} clip: nothing can be run on it")

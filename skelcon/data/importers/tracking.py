@@ -20,6 +20,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from skelcon.printable import counted
+
 SHORT = 11
 """Frames."""
 WIDE, OFTEN_WIDE = 0.8, 0.69754
@@ -61,11 +63,9 @@ class BodyCounts:
     def __str__(self) -> str:
         rules = {"short": self.short, "wide": self.wide, "motion": self.motion}
         why = ", ".join(f"{rule} {count:,}" for rule, count in rules.items() if count)
-        phantoms = sum(rules.values())
-        dropped = f"{phantoms:,} phantom{'' if phantoms == 1 else 's'} dropped"
         return (
-            f"{dropped}{f' ({why})' if why else ''}, "
-            f"{self.swaps:,} swap{'' if self.swaps == 1 else 's'} mended, {self.joined:,} joined"
+            f"{counted(sum(rules.values()), 'phantom')} dropped{f' ({why})' if why else ''}, "
+            f"{counted(self.swaps, 'swap')} corrected, {self.joined:,} joined"
         )
 
 

@@ -109,7 +109,7 @@ def _layout(values: Mapping[str, Any], at: Place) -> SkeletonLayout:
 
 
 class _Joints:
-    """Joint names to indices; an unknown name is an error that says where it stands."""
+    """Joint names to indices; the error for an unknown name says in which line it is."""
 
     def __init__(self, names: tuple[str, ...], at: Place) -> None:
         self.names, self.at = names, at

@@ -39,7 +39,7 @@ class Layouts(Mapping[str, SkeletonLayout]):
         return name in self._files or name in self._registered
 
     def register(self, layout: SkeletonLayout | Mapping[str, Any] | Path | str) -> SkeletonLayout:
-        """Add a layout, or the one in a mapping or in a YAML file; the same one again is no error.
+        """Add a layout, or the one in a mapping or in a YAML file; it may be added again.
 
         Raises:
             UserError: if it is not valid, or another layout has its name.

@@ -1,6 +1,6 @@
 """Linear evaluation: a linear classifier on a frozen encoder (A.1).
 
-Beside its accuracy stands that of the nearest neighbour on the same features, which depends on the
+A result also has the accuracy of the nearest neighbour on the same features, which depends on the
 features alone and not on a classifier's training.
 """
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS, LinearConfig
 from skelcon.downstream.inputs import Inputs
 from skelcon.downstream.linear.base import LinearEvaluation, standardisation
-from skelcon.downstream.regularised import deal, fit_path, hits_on_path
+from skelcon.downstream.regularised import assign_folds, fit_path, hits_on_path
 from skelcon.downstream.result import EvaluationResult
 
 
@@ -40,7 +40,7 @@ class RegularisedEvaluation(LinearEvaluation):
         return loss, top1, 1.0  # the first step that L-BFGS tries
 
     def _validate(self, fold: int) -> tuple[float, float]:
-        held_out = deal(self.inputs.groups, self._labels, self.inputs.seed).eq(fold)
+        held_out = assign_folds(self.inputs.groups, self._labels, self.inputs.seed).eq(fold)
         count = int(held_out.sum())
         if count in (0, len(held_out)):  # there are fewer groups than folds
             return 0.0, 0.0
@@ -70,7 +70,7 @@ class RegularisedEvaluation(LinearEvaluation):
     def _part(self, chosen: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
         """Standardised crops of the ``chosen`` (n,) training clips, their labels, shift and scale.
 
-        Shift and scale are those of the clips' first crop.
+        Shift and scale are computed from the clips' first crop.
         """
         crops = [self._crop(number)[chosen] for number in range(max(1, self.config.crops or 0))]
         shift, scale = standardisation(crops[0], self.config.standardise)

@@ -21,7 +21,7 @@ class SGDEvaluation(LinearEvaluation):
     """Plain SGD on random crops, as in the paper.
 
     Where crops are kept, an epoch of this evaluation is a block of the classifier's epochs
-    (:attr:`LinearConfig.block`); loss and accuracy are those of the last one.
+    (:attr:`LinearConfig.block`), and its loss and accuracy are from the last of them.
     """
 
     def __init__(self, inputs: Inputs, config: LinearConfig) -> None:

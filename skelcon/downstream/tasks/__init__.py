@@ -73,7 +73,8 @@ def register(name: str, version: str | int, kind: type[Task[Any]]) -> None:
     """Add a task. The same class again (a notebook cell that is run again) replaces it.
 
     Raises:
-        UserError: if the name is taken or invalid, the version is missing, or ``kind`` is no task.
+        UserError: if the name is taken or invalid, the version is missing, or ``kind`` is not a
+            task.
     """
     made = checked(f"task '{name}'", kind)
     REGISTERED.register(name, version, kind)

@@ -15,7 +15,7 @@ def checked(what: str, kind: object) -> Task[Any]:
     """An instance of the class that a plugin registers as ``what``.
 
     Raises:
-        UserError: if it is no task, or its attributes are not as `Task` describes.
+        UserError: if it is not a task, or its attributes are not as `Task` describes.
     """
     if not (isinstance(kind, type) and issubclass(kind, Task)):
         raise UserError(f"{what}: register a subclass of skelcon.downstream.Task")

@@ -2,7 +2,7 @@
 
 A source is a module and a line of :data:`SOURCES`. Its encoders give the same features as the
 original (the input of its classifier or projection head) for the same views. Sizes follow from the
-tensors. The joints are those of `KINECT_V2`, in its order.
+tensors. The joints are the joints of `KINECT_V2`, in its order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from skelcon.encoders import REPRESENTATIONS, Encoder, EncodersConfig, Represent
 from skelcon.errors import UserError, nearest
 from skelcon.pretrain.foreign.aimclr import AIMCLR
 from skelcon.pretrain.foreign.authors import AUTHORS
-from skelcon.pretrain.foreign.checkpoint import Checkpoint, Converted, Source, load
+from skelcon.pretrain.foreign.checkpoint import Checkpoint, CheckpointSource, Converted, load
 from skelcon.pretrain.foreign.cmd import CMD
 from skelcon.pretrain.foreign.mamp import MAMP
 from skelcon.pretrain.foreign.usdrl import USDRL
@@ -35,7 +35,7 @@ def import_weights(
     *,
     source: str | None = None,
     stream: str | None = None,
-) -> tuple[Source, dict[Representation, Encoder]]:
+) -> tuple[CheckpointSource, dict[Representation, Encoder]]:
     """Write the encoders of a checkpoint as :func:`skelcon.load_encoder` reads them.
 
     Args:
@@ -85,7 +85,7 @@ def read_checkpoint(
     return _built(checkpoint, _source(checkpoint, source), frames, stream)
 
 
-def _source(checkpoint: Checkpoint, asked: str | None) -> Source:
+def _source(checkpoint: Checkpoint, asked: str | None) -> CheckpointSource:
     if asked is not None and asked not in SOURCES:
         raise UserError(f"unknown source '{asked}': {nearest(asked, SOURCES)}")
     found = next((each for each in SOURCES.values() if checkpoint.has(each.mark)), None)
@@ -98,13 +98,13 @@ def _source(checkpoint: Checkpoint, asked: str | None) -> Source:
         known = ", ".join(each.title for each in SOURCES.values())
         names = ", ".join(f"'{name}'" for name in list(checkpoint.state)[:3])
         raise UserError(
-            f"'{checkpoint.path}' is no checkpoint of a pre-training of {known} (it has {names})"
+            f"'{checkpoint.path}' is not a checkpoint of a pre-training of {known} (it has {names})"
         )
     return found
 
 
 def _built(
-    checkpoint: Checkpoint, source: Source, frames: int | None, stream: str | None
+    checkpoint: Checkpoint, source: CheckpointSource, frames: int | None, stream: str | None
 ) -> tuple[dict[Representation, Encoder], EncodersConfig]:
     path = checkpoint.path
     try:
@@ -126,7 +126,9 @@ def _built(
     return encoders, config
 
 
-def _config(path: Path, source: Source, found: list[Converted], frames: int) -> EncodersConfig:
+def _config(
+    path: Path, source: CheckpointSource, found: list[Converted], frames: int
+) -> EncodersConfig:
     tree: dict[str, Any] = {"frames": frames, "orientation": source.orientation}
     stream = found[0].stream
     if stream != "joint":

@@ -17,13 +17,19 @@ from torch import Tensor
 from skelcon.data import KINECT_V2
 from skelcon.encoders import STGCNConfig
 from skelcon.encoders.stgcn import spatial_partition
-from skelcon.pretrain.foreign.checkpoint import BODIES, Checkpoint, Converted, Source, stream_of
+from skelcon.pretrain.foreign.checkpoint import (
+    BODIES,
+    Checkpoint,
+    CheckpointSource,
+    Converted,
+    stream_of,
+)
 from skelcon.pretrain.foreign.moco import query_encoder
 from skelcon.pretrain.foreign.tensors import COORDINATES, JOINTS, Tensors
 
 _STRIDES = STGCNConfig().strides
 _SUBSETS = [0, 2, 1]
-"""Where each of our subsets of links stands among theirs."""
+"""The position in AimCLR's subsets of links of each subset of `spatial_partition`."""
 
 
 def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
@@ -35,7 +41,7 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     return [Converted("stg", config, tensors, BODIES, encoder="stgcn", stream=chosen)]
 
 
-AIMCLR = Source(
+AIMCLR = CheckpointSource(
     "aimclr",
     "AimCLR, CrosSCLR or SkeletonCLR",
     r"encoder_q\.st_gcn_networks\.",

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from skelcon.encoders import AGCNConfig, BiGRUConfig, HCNConfig
 from skelcon.errors import UserError
-from skelcon.pretrain.foreign.checkpoint import Checkpoint, Converted, Source, stream_of
+from skelcon.pretrain.foreign.checkpoint import Checkpoint, CheckpointSource, Converted, stream_of
 from skelcon.pretrain.foreign.tensors import COORDINATES, JOINTS, Tensors
 
 _QUERIES = ("encoder_q", "encoder_r")
@@ -51,7 +51,7 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     return found
 
 
-AUTHORS = Source("authors", "the paper's authors", r"encoder_[qr]\.", convert)
+AUTHORS = CheckpointSource("authors", "the paper's authors", r"encoder_[qr]\.", convert)
 
 
 def _kind(t: Tensors) -> Callable[[Tensors], Converted]:

@@ -85,7 +85,7 @@ class Converted:
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """Where checkpoints come from.
 
     Attributes:

@@ -7,7 +7,7 @@ through time frame by frame, as in the code of the paper's authors, on which CMD
 from __future__ import annotations
 
 from skelcon.pretrain.foreign.authors import gru_tensors
-from skelcon.pretrain.foreign.checkpoint import Checkpoint, Converted, Source, stream_of
+from skelcon.pretrain.foreign.checkpoint import Checkpoint, CheckpointSource, Converted, stream_of
 from skelcon.pretrain.foreign.moco import query_encoder
 from skelcon.pretrain.foreign.tensors import COORDINATES, JOINTS
 
@@ -23,4 +23,4 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     return [Converted("seq", normed, tensors, bodies, stream=chosen)]
 
 
-CMD = Source("cmd", "CMD", r"encoder_q\.input_norm\.", convert)
+CMD = CheckpointSource("cmd", "CMD", r"encoder_q\.input_norm\.", convert)

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from skelcon.encoders import TransformerConfig
-from skelcon.pretrain.foreign.checkpoint import BODIES, Checkpoint, Converted, Source, stream_of
+from skelcon.pretrain.foreign.checkpoint import (
+    BODIES,
+    Checkpoint,
+    CheckpointSource,
+    Converted,
+    stream_of,
+)
 from skelcon.pretrain.foreign.tensors import COORDINATES, JOINTS
 
 _DROPPED = r"decoder_|mask_token$"
@@ -63,7 +69,7 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
 _STREAMS = {"bone": "bone", "motion": "vel"}
 """Stream -> what their feeder calls it."""
 
-MAMP = Source(
+MAMP = CheckpointSource(
     "mamp",
     "MAMP",
     r"joints_embed\.proj\.",

@@ -8,7 +8,7 @@ which gap it shifts.
 from __future__ import annotations
 
 from skelcon.errors import UserError
-from skelcon.pretrain.foreign.checkpoint import Checkpoint, Converted, Source
+from skelcon.pretrain.foreign.checkpoint import Checkpoint, CheckpointSource, Converted
 
 
 def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
@@ -20,4 +20,4 @@ def convert(checkpoint: Checkpoint, stream: str | None) -> list[Converted]:
     )
 
 
-USDRL = Source("usdrl", "USDRL", r"backbone\.ske_emb\.", convert)
+USDRL = CheckpointSource("usdrl", "USDRL", r"backbone\.ske_emb\.", convert)

@@ -115,7 +115,7 @@ def test_a_mistake_in_a_command_is_one_line(
 def test_what_this_machine_cannot_give_is_refused_before_ray_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And where Ray may know more, Ray is asked."""
+    """Ray decides where it may know more: in a cluster, or with a GPU device in the machine."""
     for name in ("CUDA_VISIBLE_DEVICES", "RAY_OVERRIDE_RESOURCES"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr("ablation.cli.studies.DEVICES", ("no-such-device",))

@@ -100,7 +100,7 @@ DIFFERING = {"--results", "--json", "--format", "--only", "--out"}
 
 
 def test_an_option_is_the_same_in_every_command() -> None:
-    """As it is written once."""
+    """Each option is defined once."""
     texts: dict[str, set[str]] = {}
 
     def collect(command: Any, context: Any) -> None:

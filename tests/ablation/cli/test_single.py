@@ -169,7 +169,7 @@ def test_a_failure_is_reported_with_its_log(trainer: Any) -> None:
 def test_ctrl_c_keeps_what_has_been_trained(
     trainer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And says how to go on; the end has the bits of a training that was not interrupted."""
+    """The command prints how to resume; the result has the bits of an uninterrupted training."""
     monkeypatch.setattr("ablation.scheduler.in_process.STEP_SECONDS", 0.0)
     words = ("pretrain", "--set", "pretrain.representations=[seq]", "--json")
     whole = json.loads(trainer(*words, "--results", tmp_path / "whole")[1])

@@ -1,7 +1,7 @@
 """Make the golden files again, after a change of keys, numbers or files that is meant.
 
-    python tests/ablation/golden/make.py            trains anew, for a minute or two
-    python tests/ablation/golden/make.py --tables   the same units; their tables anew
+    python tests/ablation/golden/make.py            trains all units again (a minute or two)
+    python tests/ablation/golden/make.py --tables   makes only the tables again
 
 Says whose keys have changed.
 """

@@ -92,10 +92,10 @@ def test_nothing_happens_without_a_signal(killed: list[Actor]) -> None:
 
 
 @pytest.mark.parametrize("here", [True, False])
-def test_tune_cleans_up_where_ray_goes_on(
+def test_tune_cleans_up_where_ray_continues(
     here: bool, killed: list[Actor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It does so for an ``Exception``, and waits for workers that are just starting."""
+    """Tune cleans up after an ``Exception`` only, and waits for workers that are just starting."""
     monkeypatch.setattr(stopping, "started_here", lambda: here)
     with pytest.raises(BaseException) as ended:  # noqa: PT011
         SaveOnSignal(Interrupt(requested=True)).on_step_end(1, [])

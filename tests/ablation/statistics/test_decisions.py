@@ -60,5 +60,5 @@ def test_with_too_small_a_test_sample_no_number_of_seeds_is_enough() -> None:
     tiny = Estimate(1e-4, seeds=3, groups=4, of_seeds=1e-3, of_groups=0.0)
     assert seeds_to_settle(tiny) is None  # above MOST_SEEDS
     assert MOST_SEEDS == 100
-    # One seed tells nothing of the others.
+    # One seed says nothing about the others.
     assert seeds_to_settle(Estimate(0.1, seeds=1, groups=4, of_seeds=0.0, of_groups=1e-6)) is None

@@ -188,7 +188,7 @@ def _main(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return end.value.code
 
 
-def test_clean_shows_and_deletes_only_when_told(
+def test_clean_shows_and_deletes_only_when_confirmed(
     mess: tuple[Store, dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -196,10 +196,10 @@ def test_clean_shows_and_deletes_only_when_told(
     store, keys = mess
     before = snapshot(store.results)
     assert _main(monkeypatch, "clean", "--results", store.results) == 0
-    told = capsys.readouterr().out
-    assert "failed: 1, " in told
-    assert keys["failed"] in told
-    assert "Nothing was deleted" in told
+    printed = capsys.readouterr().out
+    assert "failed: 1, " in printed
+    assert keys["failed"] in printed
+    assert "Nothing was deleted" in printed
     assert _main(monkeypatch, "clean", "--results", store.results, "--json") == 0
     document = json.loads(capsys.readouterr().out)
     assert document["deleted_bytes"] == 0
@@ -311,8 +311,8 @@ def test_the_command_merges_several_and_fails_on_a_conflict(
     assert [each["copied"] for each in document["merged"]] == [[key] for key in keys]
     unit(stores[1], 0, top1=0.1)
     assert _main(monkeypatch, "merge", *words[:2]) == 1
-    told = capsys.readouterr().out
-    assert f"{keys[0][:8]}: '{stores[1].results}' has different numbers" in told
+    printed = capsys.readouterr().out
+    assert f"{keys[0][:8]}: '{stores[1].results}' has different numbers" in printed
     assert _main(monkeypatch, "merge", words[0]) == 2
 
 

@@ -138,7 +138,7 @@ def test_an_interrupted_command_abandons_a_tracker_that_is_sending(
     plan: Plan, done: Store, wandb: FakeWandb, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ablation.interrupts.EXIT_SECONDS", 0.1)
-    monkeypatch.setattr(background, "hung", hung := threading.Event())
+    monkeypatch.setattr(background, "exit_at_once", exit_at_once := threading.Event())
     sending, hangs = threading.Event(), threading.Event()
     monkeypatch.setattr(wandb, "init", lambda **values: (sending.set(), hangs.wait()))
     tracking, out = tracked(plan, done, "wandb")
@@ -149,7 +149,7 @@ def test_an_interrupted_command_abandons_a_tracker_that_is_sending(
     assert time.monotonic() - start_time < 4
     text = "wandb has not finished in time and is abandoned: the next command sends the rest"
     assert text in out.getvalue()
-    assert hung.is_set()
+    assert exit_at_once.is_set()
     hangs.set()
 
 
@@ -158,7 +158,7 @@ def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
 ) -> None:
     monkeypatch.setattr(background, "NOTICE_AFTER", 0.05)
     monkeypatch.setattr(background, "TIMEOUT", 0.3)
-    monkeypatch.setattr(background, "hung", hung := threading.Event())
+    monkeypatch.setattr(background, "exit_at_once", exit_at_once := threading.Event())
     hangs = threading.Event()
     monkeypatch.setattr(wandb, "init", lambda **values: hangs.wait())
     tracking, out = tracked(plan, done, "wandb")
@@ -173,7 +173,7 @@ def test_a_tracker_that_hangs_holds_up_neither_tensorboard_nor_the_end(
         r"warning: wandb made no progress for \d s and is abandoned: the.*", lines[2]
     )
     assert len(lines) == 3
-    assert hung.is_set()
+    assert exit_at_once.is_set()
     hangs.set()
 
 
@@ -187,7 +187,7 @@ app = typer.Typer()
 def work():
     atexit.register(time.sleep, 300)  # as W&B does
     print("the table")
-    console.hung.set()
+    console.exit_at_once.set()
     raise typer.Exit({code})
 console.run_app(app)
 """

@@ -193,7 +193,7 @@ def test_coordinates_are_evaluated_without_parameters(
 def test_random_weights_are_calibrated_where_they_stay_frozen(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    """The same unit without it is another one, with another number's worth of features."""
+    """Without calibration the same settings give another unit, with other features."""
     study = load_study(study_file).only(("random",))
     study = study.model_copy(update={"columns": {"img": study.columns["img"]}})
     change = {"pretrain.encoders.img": {"batch_norm": True, "input_norm": True}}
@@ -341,7 +341,7 @@ def test_checkpoints_stay_as_asked(
 def test_a_unit_whose_log_of_epochs_is_no_text_begins_again(
     tmp_path: Path, dataset: SkeletonDataset, study_file: Path
 ) -> None:
-    """As after a power cut: zeros in the middle of what had not been synced."""
+    """After a power cut a file has zeros where it was not synced."""
     unit = units_of(dataset, study_file)[0]
     straight, broken = Store(tmp_path / "a"), Store(tmp_path / "b")
     run(unit, straight, dataset)

@@ -192,7 +192,7 @@ def test_a_rank_that_cannot_start_says_why(
 def test_a_rank_without_memory_is_out_of_memory(
     forked: None, tmp_path: Path, dataset: SkeletonDataset, unit: PretrainUnit
 ) -> None:
-    """And what it said stands in the unit's log."""
+    """What the rank printed is in the unit's log."""
     plugin = tmp_path / "hungry.py"
     plugin.write_text(
         "import sys\n"
@@ -244,7 +244,7 @@ else:
 def test_a_rank_ends_with_its_rank_0(
     dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
 ) -> None:
-    """Which is killed, or ends without a word to the group."""
+    """Rank 0 is killed, or exits without leaving the group."""
     words = [json.dumps(unit.to_json()), str(dataset.path), str(tmp_path)]
     with subprocess.Popen(
         [sys.executable, "-c", RANK_0, *words], stdout=subprocess.PIPE, text=True

@@ -102,7 +102,8 @@ def test_another_data_set_is_not_replaced(run: Run, raw: Path, here: Path):
 
 def test_plugins_may_be_named_to_see_data(run: Run, raw: Path, here: Path):
     (here / "seen_plugin.py").write_text("print('loaded')\nraise ValueError('seen')\n")
-    for command in (("info", raw), ("check", raw), ("show", "0", "--data", raw)):
+    export = ("export", raw, "out.pkl", "--format", "pyskl-pkl")
+    for command in (("info", raw), ("check", raw), ("show", "0", "--data", raw), export):
         code, _, error = run(*command, "--plugin", "seen_plugin.py")
         assert code == 2
         assert "plugin 'seen_plugin.py' cannot be imported: ValueError: seen" in error

@@ -164,7 +164,7 @@ def test_the_triple_is_the_sum_of_its_six_pairs():
 
 @pytest.mark.parametrize(("name", "other"), [("img", "seq"), ("seq", "img")])
 def test_a_query_meets_the_queue_of_the_other_and_not_its_own(name: str, other: str):
-    """Its gradient changes with the one queue, and not with the other."""
+    """The query's gradient changes with the other queue, and not with its own."""
     gradients = []
     for changed in (None, name, other):
         contrast = built(PAIR)

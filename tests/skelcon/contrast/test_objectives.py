@@ -24,7 +24,7 @@ from skelcon.contrast import (
 )
 from skelcon.contrast.barlow import barlow_twins
 from skelcon.contrast.byol import BYOL, regression_loss
-from skelcon.contrast.objectives import BUILTIN
+from skelcon.contrast.objectives import BUILTIN, MOCO, OBJECTIVES
 from skelcon.contrast.simclr import nt_xent_logits
 from skelcon.contrast.simsiam import negative_cosine
 from skelcon.contrast.vicreg import vicreg
@@ -230,3 +230,11 @@ def test_simsiam_is_half_of_each_direction() -> None:
     expected = negative_cosine(predict(first), second) / 2
     expected = expected + negative_cosine(predict(second), first) / 2
     torch.testing.assert_close(objective(query_view, key_view).loss, expected)
+
+
+def test_the_default_objective_is_built_in() -> None:
+    assert ObjectiveConfig().resolved() == {"name": MOCO, "options": {}}
+    with pytest.raises(ValueError, match="objective 'moco' is built in, not registered"):
+        OBJECTIVES[MOCO]
+    with pytest.raises(ValueError, match="unknown objective 'moca': did you mean 'moco'"):
+        OBJECTIVES["moca"]

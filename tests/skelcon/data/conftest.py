@@ -66,7 +66,7 @@ def write() -> Callable[..., SkeletonDataset]:
 
 @pytest.fixture(scope="session")
 def user_error() -> Callable[..., str]:
-    """Calls what must fail with a one-line `UserError` that tells all of ``named``."""
+    """Calls what must fail with a one-line `UserError` that contains all of ``named``."""
 
     def user_error(call: Callable[[], object], *named: object) -> str:
         try:
@@ -87,7 +87,7 @@ def user_error() -> Callable[..., str]:
 
 @pytest.fixture(scope="session")
 def mat_bytes() -> Callable[..., bytes]:
-    """A .mat file's content, as UTD-MHAD has it unless told otherwise."""
+    """A .mat file's content, by default as UTD-MHAD has it."""
 
     def mat_bytes(values: object, variable: str = "d_skel", *, packed: bool = True) -> bytes:
         buffer = io.BytesIO()

@@ -49,7 +49,7 @@ def as_written(frames: Sequence[Sequence[Body]]) -> np.ndarray:
 
 
 def plainly_read(text: str) -> np.ndarray:
-    """Line by line, as the layout is told: the numbers that every other way must give."""
+    """The numbers of a file read line by line; every other reader must give the same."""
     lines = iter(text.split("\n"))
     frames = []
     for _ in range(int(next(lines))):

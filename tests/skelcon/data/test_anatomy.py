@@ -97,7 +97,7 @@ def test_another_order_of_twenty_joints_is_reported_and_the_right_one_proposed(
 
 @settings(max_examples=15, deadline=None)
 @given(order=st.permutations(range(25)))
-def test_an_order_that_nobody_knows(
+def test_an_unknown_joint_order(
     write: Write,
     tmp_path_factory: pytest.TempPathFactory,
     takes: list[np.ndarray],

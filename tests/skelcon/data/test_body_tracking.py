@@ -126,7 +126,7 @@ def test_who_is_lost_and_found_again_is_one_body(
 
 
 @pytest.mark.parametrize("with_ids", [True, False])
-def test_who_comes_where_nobody_was_is_somebody_else(with_ids: bool):
+def test_a_body_that_appears_in_an_empty_place_is_a_new_one(with_ids: bool):
     rng = np.random.default_rng(0)
     first, second = person(rng, 60, 0.0), person(rng, 60, 4.0)
     made = scene(only(first, 0, 28), only(second, 30, 60))
@@ -146,7 +146,7 @@ def test_ids_that_cannot_be_used_are_not(ids: str):
 
 
 def test_ids_are_believed_where_people_meet():
-    """Two who walk through each other: their centres alone would not tell them apart."""
+    """Two people walk through each other: their centres alone could be confused."""
     rng = np.random.default_rng(2)
     one, other = person(rng, 40, 0.0, sway=0.02), person(rng, 40, 0.0, sway=0.02)
     one[..., 0] += np.linspace(-1.5, 1.5, 40)[:, None]
@@ -271,7 +271,7 @@ def test_a_phantom_does_not_push_the_person_out(tmp_path: Path):
     report = read_report(tmp_path / "tracked")
     assert report is not None
     assert report.bodies is not None
-    assert str(report.bodies) == "1 phantom dropped (short 1), 0 swaps mended, 0 joined"
+    assert str(report.bodies) == "1 phantom dropped (short 1), 0 swaps corrected, 0 joined"
     # The two are never taken for each other.
     assert tracked.meta["origin"]["bodies"] == "tracked"
     assert "bodies" not in listed.meta["origin"]

@@ -38,7 +38,7 @@ def infos_of(count: int) -> list[ClipInfo]:
 
 @pytest.fixture
 def made(write: Write, tmp_path: Path) -> Callable[..., SkeletonDataset]:
-    """Twelve clips, the first six of which train, unless told otherwise."""
+    """Twelve clips, the first six of which train, by default."""
 
     def made(
         clips: Sequence[np.ndarray] | None = None,

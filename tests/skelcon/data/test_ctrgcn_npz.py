@@ -144,7 +144,7 @@ def test_shapes_that_are_none(save: Save, tmp_path: Path, shape: tuple, user_err
         ("mydata", "xsub", "mydata", 9),
     ],
 )
-def test_the_files_name_tells(tmp_path: Path, file: str, protocol: str, name: str, classes: int):
+def test_the_file_name_decides(tmp_path: Path, file: str, protocol: str, name: str, classes: int):
     path = tmp_path / f"{file}.npz"
     np.savez(path, **arrays(classes=max(classes, 51)))
     dataset, _ = import_dataset(path, tmp_path / "set", RAW)
@@ -354,7 +354,7 @@ def test_mutations(tmp_path: Path):
         starts = [at for at in range(len(content)) if content[at : at + 2] == b"PK"]
         for _ in range(rng.integers(1, 4)):
             place = rng.integers(len(content))
-            if rng.random() < 0.5:  # where the archive tells of its members, and in their headers
+            if rng.random() < 0.5:  # in the archive's directory, and in the members' headers
                 near = starts[rng.integers(len(starts))] + int(rng.integers(190))
                 place = min(near, len(content) - 1)
             content[place] = rng.integers(256)

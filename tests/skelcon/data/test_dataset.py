@@ -179,7 +179,7 @@ def test_the_fingerprint_is_of_the_content_alone(write: Write, tmp_path: Path):
     assert SkeletonDataset.open(moved).fingerprint == first.fingerprint
 
 
-def test_the_digest_tells_a_flipped_bit(write: Write, tmp_path: Path):
+def test_the_digest_detects_a_flipped_bit(write: Write, tmp_path: Path):
     dataset = write(tmp_path / "set", INFOS, two_clips())
     frames = np.lib.format.open_memmap(tmp_path / "set" / "frames.npy", mode="r+")
     frames[3, 2, 1] = np.nextafter(frames[3, 2, 1], np.float32(9))

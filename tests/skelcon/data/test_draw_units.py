@@ -34,7 +34,7 @@ def test_another_unit_is_the_same_picture(clip: np.ndarray, factor: float):
 
 
 def test_an_image_is_drawn_as_it_was_seen(clip: np.ndarray):
-    """Its y points down; whoever faces the camera has the right hand on the left."""
+    """Its y points down; a person who faces the camera has the right hand on the left."""
     image = as_coco(clip)
     for view in (
         seen(image, COCO, RAW),

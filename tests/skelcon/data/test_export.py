@@ -222,7 +222,7 @@ def test_a_protocol_of_one_side(made: Made, write: Write, tmp_path: Path, format
         (["\ud800"], "xsub"),
     ],
 )
-def test_the_protocol_that_an_archive_tells(
+def test_the_protocol_that_an_archive_states(
     made: Made, tmp_path: Path, stated: object, protocol: str
 ):
     (out,) = export_dataset(made("own"), tmp_path / "own.npz", "ctrgcn-npz")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from utd_files import TOLD, mat_name, values_of
+from utd_files import TAKES, mat_name, values_of
 
 from skelcon.data import Normalisation, import_dataset, open_or_import
 
@@ -20,7 +20,7 @@ UserErrorOf = Callable[..., str]
 def source(tmp_path: Path, mat_bytes: MatBytes) -> Path:
     folder = tmp_path / "utd"
     folder.mkdir()
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         packed = bool(at % 2)
         (folder / mat_name(*take)).write_bytes(mat_bytes(values_of(*take), packed=packed))
     (folder / "Skeleton_joint_order.txt").write_text("head\n")
@@ -46,7 +46,7 @@ def reads() -> Iterator[list[str]]:
 def test_the_second_time_no_file_is_read(source: Path, cache: Path, reads: list[str]):
     (source / mat_name(3, 3, 3)).write_bytes(b"")
     first, skipped = open_or_import(source)
-    assert set(reads) == {mat_name(*take) for take in (*TOLD, (3, 3, 3))}
+    assert set(reads) == {mat_name(*take) for take in (*TAKES, (3, 3, 3))}
     reads.clear()
     second, again = open_or_import(source)
     assert reads == []
@@ -62,9 +62,9 @@ def test_what_has_changed_is_imported_again(
     source: Path, mat_bytes: MatBytes, reads: list[str], change: str
 ):
     first, _ = open_or_import(source)
-    file = source / mat_name(*TOLD[0])
+    file = source / mat_name(*TAKES[0])
     if change == "content":
-        file.write_bytes(mat_bytes(values_of(*TOLD[0]) + 1 + np.eye(20, 3)[:, :, None]))
+        file.write_bytes(mat_bytes(values_of(*TAKES[0]) + 1 + np.eye(20, 3)[:, :, None]))
     elif change == "time":
         stat = file.stat()
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
@@ -77,7 +77,7 @@ def test_what_has_changed_is_imported_again(
     reads.clear()
     second, _ = open_or_import(source)
     assert reads
-    assert len(second) == len(TOLD) + {"added": 1, "removed": -1}.get(change, 0)
+    assert len(second) == len(TAKES) + {"added": 1, "removed": -1}.get(change, 0)
     assert (second.fingerprint == first.fingerprint) == (change == "time")
 
 
@@ -87,7 +87,7 @@ def test_what_has_changed_is_imported_again(
     [None, b"", b"[]", b"null", b"{}", b'{"skipped": [1]}', b'{"skipped": 1}', b"\xff", "half"],
     ids=repr,
 )
-def test_a_damaged_cache_is_made_anew(
+def test_a_damaged_cache_is_made_again(
     source: Path, reads: list[str], name: str, content: bytes | str | None
 ):
     first, _ = open_or_import(source)
@@ -103,7 +103,7 @@ def test_a_damaged_cache_is_made_anew(
         damaged.write_bytes(content)
     reads.clear()
     second, skipped = open_or_import(source)
-    assert len(set(reads)) == len(TOLD)
+    assert len(set(reads)) == len(TAKES)
     assert skipped == []
     assert second.fingerprint == first.fingerprint == second.content_digest()
     reads.clear()

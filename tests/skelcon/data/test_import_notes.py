@@ -1,4 +1,4 @@
-"""What an import tells beside the clips that it lost, and how it counts these."""
+"""The notes of an import, and how it counts the clips that are lost."""
 
 import json
 import pickle
@@ -189,7 +189,7 @@ def test_a_file_whose_splits_have_their_own_names(tmp_path: Path):
     rows = {name: row.tolist() for name, row in dataset.splits.items()}
     assert rows == {"own": [0, 1], "sub1": [1, 0]}
     assert notes == {
-        "splits int,all,x_val": "of the file that are no side of a protocol",
+        "splits int,all,x_val": "of the file that are not a side of a protocol",
         "splits own,sub1": "of the file under names of its own (--protocol)",
     }
     assert split(dataset, "sub1", "train").tolist() == [1]

@@ -93,7 +93,7 @@ def interrupt_at(clips: int) -> Progress:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_import_goes_on_where_it_was_interrupted(
+def test_an_import_resumes_where_it_was_interrupted(
     source: Path, tmp_path: Path, fingerprint: str, reads: list[str], workers: int
 ):
     place = tmp_path / "sets" / "set"
@@ -112,7 +112,7 @@ def test_an_import_goes_on_where_it_was_interrupted(
     assert dataset.fingerprint == fingerprint
 
 
-def test_other_options_do_not_go_on_with_these_parts(
+def test_other_options_do_not_resume_from_these_parts(
     source: Path, tmp_path: Path, fingerprint: str
 ):
     place = tmp_path / "sets" / "set"
@@ -129,7 +129,7 @@ def test_other_options_do_not_go_on_with_these_parts(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b'{"index": 1}', None])
-def test_a_part_that_was_left_damaged_is_made_anew(
+def test_a_part_that_was_left_damaged_is_made_again(
     source: Path, tmp_path: Path, fingerprint: str, content: bytes | None
 ):
     place = tmp_path / "sets" / "set"
@@ -159,7 +159,7 @@ import_dataset(Path(sys.argv[1]), Path(sys.argv[2]), progress=progress, workers=
 """
 
 
-def test_an_import_goes_on_where_it_was_killed(source: Path, tmp_path: Path, fingerprint: str):
+def test_an_import_resumes_where_it_was_killed(source: Path, tmp_path: Path, fingerprint: str):
     place = tmp_path / "sets" / "set"
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(source), str(place)], stdout=subprocess.PIPE

@@ -82,7 +82,7 @@ def test_units_become_metres():
     assert (clip == 1.5).all()
 
 
-def test_nobody_is_no_clip():
+def test_a_clip_without_a_body_is_refused():
     with pytest.raises(ValueError, match="no body"):
         Treatment()(np.full((1, 3, 2, 3), NAN))
 

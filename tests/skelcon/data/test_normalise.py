@@ -165,7 +165,7 @@ def test_a_degenerate_bone_turns_nothing(layout: SkeletonLayout, what: str):
 
 
 def test_where_the_main_body_is_absent_the_others_stay_where_they_would_be():
-    """It comes late and is lost in between: nobody jumps, and its first frame turns the clip."""
+    """It comes late and is lost in between: no body jumps, and its first frame turns the clip."""
     clip = np.random.default_rng(0).normal(1, 0.5, (2, 6, 25, 3))
     clip[0, :, KINECT_V2.centre] = (1.0, 2.0, 3.0)  # who stands still
     whole = normalise(clip[:, 2:], KINECT_V2, ALL)

@@ -63,7 +63,7 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
         assert not dataset.clip(at)[len(expected) :].any()
 
 
-def test_coordinates_are_centred_unless_told_otherwise(source: Path, tmp_path: Path):
+def test_coordinates_are_centred_by_default(source: Path, tmp_path: Path):
     dataset, _ = import_dataset(source, tmp_path / "set")
     clip = as_written(bodies_of(NAMES[3], 8, 2))
     expected = normalise(clip, KINECT_V2, CENTRED).astype(np.float32)

@@ -25,7 +25,7 @@ UserErrorOf = Callable[..., str]
 Take = tuple[int, int, int, int]
 
 LABEL_OF = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 8: 7, 9: 8, 11: 9, 12: 10}
-TOLD: tuple[Take, ...] = tuple(
+TAKES: tuple[Take, ...] = tuple(
     (action, subject, 2, view) for action, subject, view in product(LABEL_OF, (1, 10), (1, 2, 3))
 )
 
@@ -36,7 +36,7 @@ def stem_of(take: Take) -> str:
 
 def values_of(take: Take) -> np.ndarray:
     """(T, 20, 3); the first of them has a single frame."""
-    frames = 1 if take == TOLD[0] else take[0] + 2
+    frames = 1 if take == TAKES[0] else take[0] + 2
     return np.random.default_rng(take).normal((0.1, -0.2, 2.5), 0.4, (frames, 20, 3))
 
 
@@ -51,7 +51,7 @@ def json_of(take: Take, **changes: object) -> bytes:
 
 def write_clips(folder: Path) -> Path:
     folder.mkdir(parents=True)
-    for take in TOLD:
+    for take in TAKES:
         (folder / f"{stem_of(take)}.json").write_bytes(json_of(take))
     (folder / "val_label.pkl").write_bytes(b"another's")
     return folder
@@ -66,31 +66,31 @@ def source(tmp_path: Path) -> Path:
 def test_what_was_written_is_imported(source: Path, tmp_path: Path, parent: bool):
     dataset, skipped = import_dataset(source.parent if parent else source, tmp_path / "set", RAW)
     assert skipped == []
-    assert dataset.clip_names == tuple(map(stem_of, TOLD))
-    assert dataset.labels.tolist() == [LABEL_OF[action] - 1 for action, *_ in TOLD]
-    assert dataset.columns["subject"].tolist() == [subject for _, subject, _, _ in TOLD]
-    assert dataset.columns["camera"].tolist() == [view for *_, view in TOLD]
+    assert dataset.clip_names == tuple(map(stem_of, TAKES))
+    assert dataset.labels.tolist() == [LABEL_OF[action] - 1 for action, *_ in TAKES]
+    assert dataset.columns["subject"].tolist() == [subject for _, subject, _, _ in TAKES]
+    assert dataset.columns["camera"].tolist() == [view for *_, view in TAKES]
     assert set(dataset.columns["setup"]) == {UNKNOWN}
     assert (dataset.name, dataset.family) == ("nucla", "nucla-json")
     assert dataset.layout == KINECT_V1_SDK
     assert dataset.num_classes == len(set(dataset.class_names)) == 10
     assert dataset.lengths[0] == 1
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         np.testing.assert_array_equal(dataset.clip(at)[0], values_of(take).astype(np.float32))
     assert list(dataset.splits) == ["xview"]
-    assert dataset.splits["xview"].tolist() == [int(view == 3) for *_, view in TOLD]
+    assert dataset.splits["xview"].tolist() == [int(view == 3) for *_, view in TAKES]
     cameras = dataset.columns["camera"]
     held_out = [split(dataset, "xview", "validation", Fold(index, 2)) for index in (0, 1)]
     assert sorted(set(cameras[clips]) for clips in held_out) == [{1}, {2}]
 
 
 def test_clips_that_repeat_others_are_kept(source: Path, tmp_path: Path):
-    again, first = (1, 1, 7, 3), TOLD[1]
+    again, first = (1, 1, 7, 3), TAKES[1]
     content = json_of(first, file_name=stem_of(again))
     (source / f"{stem_of(again)}.json").write_bytes(content)
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW)
     assert skipped == []
-    assert len(dataset) == len(TOLD) + 1
+    assert len(dataset) == len(TAKES) + 1
     one, other = (dataset.clip_names.index(stem_of(take)) for take in (first, again))
     np.testing.assert_array_equal(dataset.clip(one), dataset.clip(other))
 
@@ -138,7 +138,7 @@ BAD: dict[str, tuple[Take, bytes]] = {
     "action 13": ((13, 1, 1, 1), json_of((13, 1, 1, 1), label=11)),
     "view 4": ((1, 1, 1, 4), json_of((1, 1, 1, 4))),
     "view 0": ((1, 1, 1, 0), json_of((1, 1, 1, 0))),
-    "another file's name": (TAKE, json_of(TAKE, file_name=stem_of(TOLD[0]))),
+    "another file's name": (TAKE, json_of(TAKE, file_name=stem_of(TAKES[0]))),
     "a name that is a number": (TAKE, json_of(TAKE, file_name=8)),
     "the action as label": (TAKE, json_of(TAKE, label=8)),
     "a label from 0": (TAKE, json_of(TAKE, label=6)),
@@ -206,7 +206,7 @@ def test_what_is_no_clip_is_skipped(source: Path, tmp_path: Path, kind: str):
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW, workers=1)
     assert [only.name for only in skipped] == [bad.name]
     assert ("MiB" in skipped[0].reason) == (kind == "a huge file")
-    assert len(dataset) == len(TOLD)
+    assert len(dataset) == len(TAKES)
 
 
 def test_files_as_others_write_them(tmp_path: Path):

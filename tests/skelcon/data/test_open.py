@@ -63,7 +63,7 @@ def header(change: Callable[[dict], object]) -> Damage:
 
 
 def long_header(path: Path) -> None:
-    """An .npy whose header claims 40 kB, more than numpy will read without being told to."""
+    """An .npy whose header claims 40 kB, more than numpy reads by default."""
     text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 4, 3), }".ljust(39999) + b"\n"
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(48)
     (path / "frames.npy").write_bytes(content)

@@ -136,7 +136,7 @@ def test_names_that_are_there_twice_are_numbered_and_reported(tmp_path: Path, ow
     npz = write_npz(tmp_path / "own.npz", CLIPS, names=np.array(["a"] * len(CLIPS)))
     dataset, _ = imported(npz, tmp_path / "out", own)
     assert dataset.clip_names[:2] == ("a", "a-2")
-    assert "these clips are numbered" in (tmp_path / "out" / "import-report.json").read_text()
+    assert "these clips get numbers" in (tmp_path / "out" / "import-report.json").read_text()
 
 
 def test_a_bad_clip_is_skipped_and_the_others_are_not(tmp_path: Path, own: dict):

@@ -137,7 +137,7 @@ def test_a_manifest_cuts_and_describes(tmp_path: Path, own: dict):
     assert dataset.lengths.tolist() == [2] * 6 + [len(clip.values) for clip in CLIPS[6:]]
     assert [bad.reason for bad in skipped] == [
         "is not a file",
-        f"frames 2 to 99 are no part of a file of {len(CLIPS[0].values)} frames",
+        f"frames 2 to 99 are not in a file of {len(CLIPS[0].values)} frames",
         "line 16 of 'all.csv': 1 values in a table of 6 columns",
     ]
 

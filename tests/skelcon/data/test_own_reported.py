@@ -65,7 +65,7 @@ def test_a_frame_that_lacks_among_steps_stays_a_gap(tmp_path: Path, own: dict):
     assert (dataset.clip(0)[0, 1] == 0).all()
 
 
-def test_clips_with_nobody_in_many_frames_are_counted(tmp_path: Path, own: dict, plain: str):
+def test_clips_with_many_frames_without_a_body_are_counted(tmp_path: Path, own: dict, plain: str):
     assert "no body" not in notes(tmp_path / "out")
     values = padded([clip for clip in CLIPS if len(clip.values) >= 4])
     values[:3, 1:3] = 0
@@ -103,6 +103,25 @@ def test_texts_of_parquet_that_were_no_utf8_are_refused(
     changed = table().assign(**{column: table()[column].str.replace("sit", "t\ufffdt")})
     changed.to_parquet(path)
     user_error(lambda: imported(path, tmp_path / "out", own), "latin.parquet", "line 1", "as UTF-8")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("row", [0, 1])
+def test_one_line_with_texts_that_are_not_utf8_costs_its_clip(
+    tmp_path: Path, own: dict, suffix: str, row: int
+):
+    changed = table().astype({"subject": str})
+    changed.loc[row, ["label", "subject"]] = ["s\ufffdt", "\ufffd1"]
+    path = tmp_path / f"latin{suffix}"
+    if suffix == ".parquet":
+        changed.to_parquet(path)
+    else:
+        path.write_bytes(changed.to_csv(index=False).replace("\ufffd", "\xe9").encode("latin-1"))
+    dataset, (bad,) = imported(path, tmp_path / "out", own, max_bad=0.5)
+    assert CLIPS[0].name in bad.name
+    assert bad.line == row + (1 if suffix == ".parquet" else 2)
+    assert "as UTF-8" in bad.reason
+    assert len(dataset) == len(CLIPS) - 1
 
 
 def test_a_line_of_a_parquet_manifest_that_was_no_utf8_costs_its_clip(tmp_path: Path, own: dict):
@@ -160,7 +179,7 @@ def test_a_clip_that_a_manifest_lists_again_is_reported(tmp_path: Path, own: dic
     (tmp_path / "m.csv").write_text("\n".join(lines))
     imported(tmp_path / "m.csv", tmp_path / "out", own)
     message = notes(tmp_path / "out")
-    assert "1 line of the manifest list" in message
+    assert "1 line of the manifest repeats" in message
     assert f"'{CLIPS[1].name}" in message
 
 
@@ -190,8 +209,8 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
     rows = np.ones((6, 9, 7, 4))
     np.savez(folder / "four.npz", x=rows, y=np.arange(6) % 2)
     np.savez(folder / "mp.npz", landmarks=rows)
-    np.savez(folder / "told.npz", x=rows)
-    (folder / "told.yaml").write_text("layout: kinect-v2\n")
+    np.savez(folder / "described.npz", x=rows)
+    (folder / "described.yaml").write_text("layout: kinect-v2\n")
 
     def call(name: str, **options: str) -> Callable[[], object]:
         return lambda: imported(folder / name, out, {**own, **options})
@@ -204,7 +223,7 @@ def refusals(tmp_path: Path, own: dict) -> dict[str, tuple[Callable[[], object],
         "axes": (call("four.npz", axes="NTXY"), ("--axes: axes 'NTXY'",)),
         "numbers": (call("four.npz", layout=str(layout)), ("--columns x,y,z,confidence",)),
         "claimed": (lambda: detect(folder / "mp.npz").class_names, ("--layout NAME",)),
-        "kind": (lambda: detect(folder / "told.npz"), ("told.yaml", "kind: arrays")),
+        "kind": (lambda: detect(folder / "described.npz"), ("described.yaml", "kind: arrays")),
     }
 
 

@@ -104,7 +104,7 @@ def test_joints_that_are_called_otherwise(tmp_path: Path, own: dict, plain: str)
 @pytest.mark.parametrize(
     ("row", "column", "value", "reason"),
     [
-        (5, "x", "much", "x is 'much', no number"),
+        (5, "x", "much", "x is 'much', which is not a number"),
         (5, "joint", "tob", "unknown joint 'tob': did you mean 'top'?"),
         (5, "joint", "0", "a joint of a frame appears twice"),
         (5, "frame", "", "has no frame"),

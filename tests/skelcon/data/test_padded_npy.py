@@ -54,7 +54,7 @@ def test_both_protocols_are_joined_by_the_clips_names(layout: Layout, tmp_path: 
 
 
 @pytest.mark.parametrize("given", ["the directory", "an array"])
-def test_one_protocol_tells_the_other_by_names(layout: Layout, tmp_path: Path, given: str):
+def test_one_protocol_follows_from_the_other_by_names(layout: Layout, tmp_path: Path, given: str):
     path = layout.protocol(tmp_path, "xview")
     if given == "an array":
         path = path / f"train_{layout.array}.npy"
@@ -74,7 +74,7 @@ def test_the_directorys_own_split_wins(layout: Layout, tmp_path: Path):
     assert dataset.splits["xsub"].tolist() == [int(not trains(n, "xsub")) for n in NAMES[:20]]
 
 
-def test_a_directory_that_tells_no_protocol(tmp_path: Path):
+def test_a_directory_that_names_no_protocol(tmp_path: Path):
     STGCN.protocol(tmp_path, "xview").rename(tmp_path / "clips")
     dataset, _ = import_dataset(tmp_path / "clips", tmp_path / "set", RAW)
     for protocol in ("xsub", "xview"):
@@ -121,7 +121,7 @@ def test_frames_that_are_centred_are_not_centred_again(tmp_path: Path):
         np.testing.assert_allclose(far, expected, rtol=1e-5)
 
 
-def test_lengths_that_a_file_tells_win(tmp_path: Path):
+def test_lengths_in_a_file_win(tmp_path: Path):
     AGCN.write(tmp_path / "xsub", "train", NAMES[:20])
     lengths = np.arange(1, 21)
     lengths[3], lengths[5], lengths[8] = 0, 10**6, -1
@@ -208,7 +208,7 @@ def test_labels_without_names(tmp_path: Path, user_error: UserErrorOf):
         ("my set", "my set"),
     ],
 )
-def test_the_path_tells_the_data_set(tmp_path: Path, path: str, name: str):
+def test_the_path_names_the_data_set(tmp_path: Path, path: str, name: str):
     STGCN.write(tmp_path / path, "train", ["one A001", "two A003"], suffix="")
     assert detect(tmp_path / path).name == name
 

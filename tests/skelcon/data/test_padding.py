@@ -64,7 +64,7 @@ def test_lengths_at_the_ends(frames: int):
     assert zero_padded_length(padded) == frames
 
 
-def test_nobody_and_gaps():
+def test_clips_without_a_body_and_with_gaps():
     clip = np.zeros((2, 9, 3, 3), np.float32)
     assert zero_padded_length(clip) == replayed_length(clip) == 0
     clip[1, 2, 0, 2] = 1
@@ -108,7 +108,7 @@ def test_a_clip_that_is_nearly_all_alike_takes_no_time():
     assert time.perf_counter() - began < 3
 
 
-def test_a_clip_that_is_replayed_up_to_a_frame_in_which_nobody_is():
+def test_a_clip_that_is_replayed_up_to_a_frame_without_a_body():
     body = clip_of(0, 1, 23)[0]
     body[0] = 0
     clip = replayed(body, 300)[None]

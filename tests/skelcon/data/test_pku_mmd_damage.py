@@ -140,7 +140,7 @@ def test_a_coordinate_that_is_none_is_one_clip_less(source: Path, tmp_path: Path
     assert len(dataset) == 6
 
 
-def test_a_clip_of_nobody_is_skipped(source: Path, tmp_path: Path):
+def test_a_clip_without_a_body_is_skipped(source: Path, tmp_path: Path):
     values = values_of("0004-M")
     values[:20] = 0
     (source / "PKU_Skeleton_Renew" / "0004-M.txt").write_bytes(rows_of(values))
@@ -168,7 +168,7 @@ def test_a_video_of_which_a_file_is_none(source: Path, tmp_path: Path, folder: s
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW, max_bad=1)
     check_clips(dataset, {name: rows for name, rows in LABELS.items() if name != "0002-L"})
     if folder == "PKU_Skeleton_Renew" and kind == "missing":
-        assert skipped == []  # labels of more videos than there are hurt nobody
+        assert skipped == []  # labels of videos that are not there do no harm
         return
     assert [bad.name for bad in skipped] == ["0002-L.txt"]
     if folder != "PKU_Skeleton_Renew":

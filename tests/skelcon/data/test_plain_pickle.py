@@ -1,4 +1,4 @@
-"""Pickles of plain data come back, whoever wrote them."""
+"""Pickles of plain data are read, whatever wrote them."""
 
 import os
 import pickle

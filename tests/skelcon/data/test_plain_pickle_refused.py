@@ -333,7 +333,7 @@ def test_every_truncation_is_reported(refusal: Callable[[bytes], str], protocol:
 
 
 def mutants(path: Path) -> Iterator[str]:
-    """What becomes of thousands of mutated pickles, all in one process of limited memory."""
+    """The outcome of loading each of 3,000 mutated pickles, in one process of limited memory."""
     rng = random.Random(0)
     value = {
         "split": {"xsub_train": ["S001", "S002"], "xsub_val": ["S003"]},

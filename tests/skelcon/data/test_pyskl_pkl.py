@@ -352,7 +352,7 @@ def test_the_file_is_loaded_once(
 
 
 def mutants(path: Path) -> Iterator[str]:
-    """What becomes of a file that is mutated many times, all in one process."""
+    """The outcome of importing each of 1,200 mutations of a file, in one process."""
     rng = random.Random(1)
     good = path.read_bytes()
     for _ in range(1200):

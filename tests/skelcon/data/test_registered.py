@@ -1,9 +1,11 @@
 """Importers and protocols of a plug-in: found, used by every import, and refused if they clash."""
 
+import linecache
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -99,6 +101,22 @@ def test_a_change_beside_the_plugin_imports_the_cached_data_again(tmp_path: Path
     assert open_or_import(lab)[0].path == first.path
     (tmp_path / "lab_scale.py").write_text("SCALE = 2\n")
     assert open_or_import(lab)[0].path != first.path
+
+
+def test_another_importer_in_a_notebook_imports_the_cached_data_again(
+    lab: Path, monkeypatch: pytest.MonkeyPatch
+):
+    notebook = ModuleType("notebook")
+    monkeypatch.setitem(sys.modules, "notebook", notebook)
+    paths = []
+    for number, text in enumerate((PLUGIN, PLUGIN, PLUGIN.replace("1 - info", "info"))):
+        cell = f"<cell {number}>"
+        monkeypatch.setitem(linecache.cache, cell, (len(text), None, text.splitlines(True), cell))
+        del FAMILIES["lab"]
+        monkeypatch.setattr(protocols.REGISTERED, "_registered", {})
+        exec(compile(text, cell, "exec"), vars(notebook))
+        paths.append(open_or_import(lab)[0].path)
+    assert paths[0] == paths[1] != paths[2]
 
 
 def test_faults_of_a_plugin_are_reported(

@@ -244,7 +244,7 @@ def test_parts_of_a_fold_need_one(make: Make):
 def test_what_has_no_known_subjects_is_divided_by_setups(
     write: Write, tmp_path: Path, protocol: str
 ):
-    """As PKU-MMD I, whose files tell the recording but not who acts."""
+    """A data set as PKU-MMD I, whose file names have the recording but not the subject."""
     infos = [ClipInfo(f"{at}", 0, camera=1 + at // 12, setup=at % 6) for at in range(24)]
     dataset = write(tmp_path / "set", infos, splits={protocol: np.repeat([0, 1], 12)})
     setups = dataset.columns["setup"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import scipy.io
 import scipy.sparse
-from utd_files import TOLD, mat_name, values_of
+from utd_files import TAKES, mat_name, values_of
 
 from skelcon.data import (
     CENTRED,
@@ -33,7 +33,7 @@ UserErrorOf = Callable[..., str]
 def source(tmp_path: Path, mat_bytes: MatBytes) -> Path:
     folder = tmp_path / "utd"
     folder.mkdir()
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         packed = bool(at % 2)
         (folder / mat_name(*take)).write_bytes(mat_bytes(values_of(*take), packed=packed))
     (folder / "Skeleton_joint_order.txt").write_text("head\n")
@@ -47,21 +47,21 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
         source, tmp_path / "set", RAW, progress=lambda *counts: done.append(counts)
     )
     assert skipped == []
-    assert done[-len(TOLD) :] == [(at + 1, len(TOLD)) for at in range(len(TOLD))]
-    assert dataset.clip_names == tuple(f"a{a}_s{s}_t{t}" for a, s, t in TOLD)
-    assert dataset.labels.tolist() == [action - 1 for action, _, _ in TOLD]
-    assert dataset.columns["subject"].tolist() == [subject for _, subject, _ in TOLD]
+    assert done[-len(TAKES) :] == [(at + 1, len(TAKES)) for at in range(len(TAKES))]
+    assert dataset.clip_names == tuple(f"a{a}_s{s}_t{t}" for a, s, t in TAKES)
+    assert dataset.labels.tolist() == [action - 1 for action, _, _ in TAKES]
+    assert dataset.columns["subject"].tolist() == [subject for _, subject, _ in TAKES]
     assert set(dataset.columns["camera"]) == set(dataset.columns["setup"]) == {UNKNOWN}
-    assert dataset.lengths.tolist() == [4 + action for action, _, _ in TOLD]
+    assert dataset.lengths.tolist() == [4 + action for action, _, _ in TAKES]
     assert list(dataset.splits) == ["xsub"]
-    assert dataset.splits["xsub"].tolist() == [int(s % 2 == 0) for _, s, _ in TOLD]
+    assert dataset.splits["xsub"].tolist() == [int(s % 2 == 0) for _, s, _ in TAKES]
     assert dataset.max_bodies == 1
     assert dataset.num_classes == 27
     assert dataset.layout == KINECT_V1
     assert dataset.family == "utd-mhad"
     assert dataset.synthetic is False
     assert dataset.normalisation == RAW
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         expected = values_of(*take).transpose(2, 0, 1)[None].astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at), expected)
     report = json.loads((dataset.path / "import-report.json").read_text())
@@ -69,14 +69,14 @@ def test_what_was_written_is_imported(source: Path, tmp_path: Path):
     unused = ["Skeleton_joint_order.txt", "a1_s1_t1_inertial.mat"]
     note = {"about": "files", "text": "2 files of the folder not used", "names": unused}
     notes = [one for one in report.pop("notes") if one["about"] == "files"]
-    assert notes == [note]  # (the others say that these numbers are nobody's body)
+    assert notes == [note]  # (the others say that these numbers are not a body)
     assert report == counts
 
 
-def test_coordinates_are_centred_unless_told_otherwise(source: Path, tmp_path: Path):
+def test_coordinates_are_centred_by_default(source: Path, tmp_path: Path):
     dataset, _ = import_dataset(source, tmp_path / "set")
     assert dataset.normalisation == CENTRED
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         clip = values_of(*take).transpose(2, 0, 1)[None]
         expected = normalise(clip, KINECT_V1, CENTRED).astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at), expected)
@@ -142,9 +142,9 @@ def test_a_bad_file_is_skipped_and_listed(
     (source / name).write_bytes(content)
     dataset, skipped = import_dataset(source, tmp_path / "set", RAW)
     check_skipped(dataset.path, skipped, name)
-    assert dataset.clip_names == tuple(f"a{a}_s{s}_t{t}" for a, s, t in TOLD)
+    assert dataset.clip_names == tuple(f"a{a}_s{s}_t{t}" for a, s, t in TAKES)
     assert dataset.fingerprint == dataset.content_digest()
-    for at, take in enumerate(TOLD):
+    for at, take in enumerate(TAKES):
         expected = values_of(*take).transpose(2, 0, 1).astype(np.float32)
         np.testing.assert_array_equal(dataset.clip(at)[0], expected)
 
@@ -157,7 +157,7 @@ def test_a_number_out_of_range_is_skipped_when_normalising_too(
     (source / name).write_bytes(content)
     dataset, skipped = import_dataset(source, tmp_path / "set")
     check_skipped(dataset.path, skipped, name)
-    assert len(dataset) == len(TOLD)
+    assert len(dataset) == len(TAKES)
 
 
 @pytest.mark.parametrize("kind", ["a directory", "a link to nowhere"])
@@ -173,7 +173,7 @@ def test_what_is_no_file_is_skipped(source: Path, tmp_path: Path, kind: str, cac
     else:
         dataset, skipped = import_dataset(source, tmp_path / "set")
     check_skipped(dataset.path, skipped, bad.name)
-    assert len(dataset) == len(TOLD)
+    assert len(dataset) == len(TAKES)
 
 
 def check_skipped(path: Path, skipped: list[SkippedFile], *names: str) -> None:
@@ -210,7 +210,7 @@ def test_nothing_to_import(source: Path, tmp_path: Path, user_error: UserErrorOf
     if kind == "a file":
         path.write_text("x")
     if kind == "a clip's file":
-        path = source / mat_name(*TOLD[0])
+        path = source / mat_name(*TAKES[0])
     for call in (
         lambda: detect(path),
         lambda: import_dataset(path, tmp_path / "set"),

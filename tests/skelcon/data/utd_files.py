@@ -4,7 +4,7 @@ import numpy as np
 
 # By action, subject and trial, as numbers: not the order of the names.
 # (20 of them, so that one bad file is less than an import survives.)
-TOLD = (
+TAKES = (
     *((1, 1, 1), (1, 2, 1), (2, 1, 3), (2, 10, 1), (10, 3, 2)),
     *((11, subject, 1) for subject in range(1, 15)),
     (27, 8, 4),

@@ -15,7 +15,7 @@ from skelcon.data import ClipBank
 from skelcon.downstream import EvaluationResult, Inputs, LinearConfig, RetrievalConfig, retrieval
 from skelcon.downstream.config import FOLDS, WEIGHT_DECAYS
 from skelcon.downstream.linear import LinearEvaluation, kind_of
-from skelcon.downstream.regularised import deal, fit_path
+from skelcon.downstream.regularised import assign_folds, fit_path
 from skelcon.downstream.tasks import completed
 
 FRAMES, CLASSES = 16, 4
@@ -230,21 +230,21 @@ def test_the_test_side_does_not_choose(small_bank: ClipBank):
 
 def test_folds_never_mix_a_group_and_are_balanced():
     groups = torch.tensor([4] * 10 + [1] * 7 + [2] * 5 + [8] * 3 + [9] * 3 + [5] * 2 + [0])
-    folds = deal(groups, torch.zeros_like(groups), 0)
+    folds = assign_folds(groups, torch.zeros_like(groups), 0)
     for group in groups.unique():
         assert len(folds[groups == group].unique()) == 1
     assert sorted(folds.bincount(minlength=FOLDS).tolist()) == [4, 5, 5, 7, 10]
-    assert deal(groups[:22], groups[:22], 0).unique().tolist() == [0, 1, 2]
+    assert assign_folds(groups[:22], groups[:22], 0).unique().tolist() == [0, 1, 2]
 
 
 def test_without_groups_the_clips_of_each_class_are_dealt():
     labels = torch.tensor([0] * 11 + [1] * 10 + [2] * 4).roll(7)
-    folds = deal(torch.zeros_like(labels), labels, 0)
+    folds = assign_folds(torch.zeros_like(labels), labels, 0)
     for label in (0, 1, 2):
         counts = folds[labels == label].bincount(minlength=FOLDS)
         assert counts.max() - counts.min() <= 1
-    assert torch.equal(folds, deal(torch.full_like(labels, 5), labels, 0))
-    assert not torch.equal(folds, deal(torch.zeros_like(labels), labels, 1))
+    assert torch.equal(folds, assign_folds(torch.full_like(labels, 5), labels, 0))
+    assert not torch.equal(folds, assign_folds(torch.zeros_like(labels), labels, 1))
 
 
 def test_a_weight_decay_is_a_number_or_auto_and_auto_keeps_its_crops():

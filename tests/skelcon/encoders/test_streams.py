@@ -104,7 +104,7 @@ def test_of_another_body_the_centre_may_be_lost():
 
 @pytest.mark.parametrize("name", ["bone", "angle"])
 def test_clips_may_be_centred_on_their_root_body_by_body(name: str):
-    """As those of frame50 npy: its bones are those of the same clips that are not centred."""
+    """Clips of frame50 npy are; their bones equal the bones of the clips before centring."""
     away = view_of(KINECT_V2)
     view = away - away[:, :, :, [KINECT_V2.root]]
     view[1, 1] = 0

@@ -27,7 +27,7 @@ def mistake(tree: dict[str, Any]) -> str:
 
 
 def test_without_custom_components_nothing_of_them_shows():
-    """So that the keys of units without them are what they always were."""
+    """The keys of units without them do not change."""
     for count in (1, 2, 3):
         for used in itertools.combinations(REPRESENTATIONS, count):
             resolved = pretrain(representations=used).resolved()

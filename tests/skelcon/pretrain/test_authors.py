@@ -349,7 +349,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path):
         ({"epoch": 1}, "has no 'state_dict'"),
         ([1, 2], "has no 'state_dict'"),
         ({"state_dict": {"encoder_r.fc.weight": torch.ones(1)}}, "holds no 'encoder_q'"),
-        ({"state_dict": {"fc.weight": torch.ones(1)}}, "no checkpoint of"),
+        ({"state_dict": {"fc.weight": torch.ones(1)}}, "not a checkpoint of"),
         ({"state_dict": {"encoder_q.fc.weight": 3.0}}, "unexpected 'encoder_q.fc.weight'"),
         ({"state_dict": {"encoder_q.fc.weight": torch.ones(1)}}, "not one of the encoders"),
     ],

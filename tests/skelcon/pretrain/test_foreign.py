@@ -324,9 +324,9 @@ def test_a_source_that_it_is_not(tmp_path: Path):
     with pytest.raises(UserError, match="unknown source 'aim-clr': did you mean 'aimclr'"):
         read_checkpoint(path, source="aim-clr")
     other = saved(tmp_path / "b.pt", {"conv1.weight": torch.ones(2)})
-    with pytest.raises(UserError, match=r"no checkpoint of .* \(it has 'conv1.weight'\)"):
+    with pytest.raises(UserError, match=r"not a checkpoint of .* \(it has 'conv1.weight'\)"):
         read_checkpoint(other)
-    with pytest.raises(UserError, match="no checkpoint of"):
+    with pytest.raises(UserError, match="not a checkpoint of"):
         read_checkpoint(other, source="cmd")
 
 

@@ -103,7 +103,7 @@ def test_the_accuracy_is_that_of_the_nearest_clip_of_another_group(
 def test_random_weights_are_measured_with_statistics_of_the_clips(
     small_bank: ClipBank, small_layout: SkeletonLayout
 ) -> None:
-    """And so whatever the first values of the batch norms are."""
+    """The initial values of the batch norms do not count."""
     found = []
     for offset in (0.0, 1000.0):
         training = started(small_bank, small_layout, representations=("stg",), monitor=1)

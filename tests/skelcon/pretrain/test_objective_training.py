@@ -206,7 +206,7 @@ def test_the_objective_of_the_manual(bank: ClipBank, tmp_path: Path) -> None:
 
 
 class Loose(vicreg.VICReg):
-    """Its parameter belongs to no representation."""
+    """An objective with a parameter that belongs to no representation."""
 
     def __init__(self, encoders: dict[str, Encoder], generator: torch.Generator) -> None:
         super().__init__(encoders, generator, dim=8)

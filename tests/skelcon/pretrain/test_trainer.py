@@ -266,9 +266,9 @@ def test_a_run_trains_what_is_left_and_shows_that_it_is_alive(
 
 def test_a_terminal_has_a_bar():
     file = io.StringIO()
-    console = Console(file=file, force_terminal=True, width=120)
+    console = Console(file=file, force_terminal=True, width=140)
     metrics = EpochMetrics(epoch=1, loss=2.5, top1=0.25, lr=0.1, samples_per_s=80.0, seconds=1.0)
     with shown(4, done=1, console=console) as show:
         show(metrics)
     assert "2/4" in file.getvalue()
-    assert "loss 2.500  top-1 25.0 %  80 clips/s" in file.getvalue()
+    assert "loss 2.500  contrast top-1 25.0 %  80 clips/s" in file.getvalue()

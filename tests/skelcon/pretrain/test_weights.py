@@ -108,7 +108,17 @@ def test_of_several_encoders_one_must_be_named(tmp_path: Path):
         load_encoder(tmp_path)
 
 
-@pytest.mark.parametrize("change", ["unknown setting", "no layout", "lost tensor", "wrong shape"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "unknown setting",
+        "no layout",
+        "lost tensor",
+        "wrong shape",
+        "unknown kind of plug-in",
+        "not an object",
+    ],
+)
 @pytest.mark.usefixtures("saved")
 def test_weights_that_do_not_fit_their_header_are_an_error(change: str, tmp_path: Path):
     path = tmp_path / "weights.safetensors"
@@ -121,6 +131,10 @@ def test_weights_that_do_not_fit_their_header_are_an_error(change: str, tmp_path
         del header["layout"]
     elif change == "lost tensor":
         del tensors["seq.network.gru.bias_hh_l0"]
+    elif change == "unknown kind of plug-in":
+        header["plugins"] = [{"kind": "teacher", "name": "own", "version": "1", "module": "own"}]
+    elif change == "not an object":
+        header = [header]
     else:
         tensors["seq.network.gru.bias_hh_l0"] = torch.ones(2)
     save_file(tensors, path, {"skelcon": json.dumps(header)})

@@ -30,14 +30,20 @@ from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.sides import STRETCH, Stretch, stretches
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.errors import UserError, nearest
+from skelcon.printable import counted
 
 _PARTS = ("train", "val", "test")
 _MOST_TEXT = 1 << 12
 
 
-class Part(NamedTuple):
-    """One array of clips; ``suffix`` is what its keys end in (``_train``), ``first`` its clips'
-    place among all."""
+class ArrayPart(NamedTuple):
+    """One array of clips.
+
+    Attributes:
+        suffix: the end of its keys, such as ``_train``.
+        array: the clips.
+        first: the position of its first clip among the clips of all arrays.
+    """
 
     suffix: str
     array: StoredArray
@@ -98,7 +104,7 @@ class OwnArrays(OwnSource[ArraysDescription]):
         return None if found is None else found + suffix
 
     @cached_property
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[ArrayPart]:
         """The arrays of clips; ``UserError`` if there is none."""
         if self.path.suffix == ".npy":
             suffixes, keys = [""], [self.path.name]
@@ -117,14 +123,14 @@ class OwnArrays(OwnSource[ArraysDescription]):
                 raise UserError(
                     f"'{self.path}' has no array '{names[0]}' of clips: {hint}; say --key x=NAME"
                 )
-        out: list[Part] = []
+        out: list[ArrayPart] = []
         for suffix, key in zip(suffixes, keys, strict=True):
             try:
                 array = self._open(key)
             except (ValueError, OSError) as error:
                 raise UserError(f"'{self.path}': {key}: {error}") from None
             first = out[-1].first + out[-1].array.count if out else 0
-            out.append(Part(suffix, array, first))
+            out.append(ArrayPart(suffix, array, first))
         return out
 
     @cached_property
@@ -154,7 +160,7 @@ class OwnArrays(OwnSource[ArraysDescription]):
                     return {**known, "C": len(columns.names)}
         return known
 
-    def _column(self, key: str, part: Part) -> list[str] | None:
+    def _column(self, key: str, part: ArrayPart) -> list[str] | None:
         """A text for each clip of a part; None if the files have none."""
         name = self._key(key, part.suffix)
         if name is None:
@@ -213,7 +219,9 @@ class OwnArrays(OwnSource[ArraysDescription]):
     def _lengths(self) -> list[list[str] | None]:
         lengths = [self._column("lengths", part) for part in self.parts]
         if self.description.padding == "lengths" and None in lengths:
-            raise UserError(f"'{self.path}': padding lengths, but there are none: --key lengths=…")
+            raise UserError(
+                f"'{self.path}': padding lengths, but there are none: --key lengths=NAME"
+            )
         return lengths
 
     def check(self) -> None:
@@ -291,13 +299,15 @@ class OwnArrays(OwnSource[ArraysDescription]):
             if name != fact.name
         ]
         if changed:
-            reason = "appear twice or cannot be printed: these clips are numbered"
+            reason = "appear twice or cannot be printed: these clips get numbers"
+            if len(changed) == 1:
+                reason = "appears twice or cannot be printed: this clip gets a number"
             yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
         used = {key + part.suffix for part in self.parts for key in self._used(part)}
         if others := sorted(set(self._members) - used):
-            yield Note("arrays", f"{len(others)} of the file are not used", tuple(others))
+            yield Note("arrays", f"not used: {counted(len(others), 'array')}", tuple(others))
 
-    def _used(self, part: Part) -> Iterator[str]:
+    def _used(self, part: ArrayPart) -> Iterator[str]:
         for key in self.description.takes:
             name = self._key(key, part.suffix)
             if name is not None:

@@ -190,7 +190,7 @@ def layout_of(joints: Sequence[Joint]) -> SkeletonLayout:
     shoulders), the shoulders are the first joints of either side whose names say so.
 
     Raises:
-        ValueError: if the names do not tell the spine or the shoulders.
+        ValueError: if no name says where the spine or the shoulders are.
     """
     names = [plain_name(joint.name) for joint in joints]
     left, right = (
@@ -199,7 +199,7 @@ def layout_of(joints: Sequence[Joint]) -> SkeletonLayout:
     top = next((names.index(name) for name in _by_word(names, ("neck", "head"))), None)
     if left is None or right is None or top is None:
         raise ValueError(
-            "its joints' names do not tell where the shoulders and the neck are: give --layout"
+            "its joints' names do not say where the shoulders and the neck are: give --layout"
         )
     pairs = tuple(
         (at, names.index(other))

@@ -31,7 +31,7 @@ class Columns:
 
     @staticmethod
     def parse(names: Sequence[str], dimensions: int) -> Columns:
-        """The columns with these ``names``; ``ValueError`` if they are no coordinates."""
+        """The columns with these ``names``; ``ValueError`` if they are not coordinates."""
         names = [CONFIDENCE if name in CONFIDENCES else name for name in names]
         for name in names:
             if name not in NAMES:

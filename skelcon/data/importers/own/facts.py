@@ -17,7 +17,7 @@ GROUPS = ("subject", "camera", "setup")
 _WHOLE = re.compile(r"([+-]?)0*([0-9]{1,18})(?:\.0*)?")
 _LARGEST_GROUP = 10**6
 MOST_CLASSES = 1000
-"""More labels are no classes."""
+"""With more different labels the column of labels is taken for a mistake."""
 
 
 @dataclass(frozen=True)
@@ -95,11 +95,13 @@ class Catalogue:
             return tuple(self._named)
         found = sorted({fact.get("label") for fact in self.facts} - {""}, key=sort_key)
         if not found:
-            raise UserError(f"{self._where}: no clip has a label; say what holds it: --key label=…")
+            raise UserError(
+                f"{self._where}: no clip has a label; say what holds it: --key label=NAME"
+            )
         if len(found) > MOST_CLASSES:
             raise UserError(
                 f"{self._where}: {len(found):,} different labels ('{found[0]}', '{found[1]}', "
-                "...) are no classes"
+                f"...) are more than the {MOST_CLASSES:,} classes a data set can have"
             )
         return tuple(found)
 

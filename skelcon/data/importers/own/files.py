@@ -24,7 +24,6 @@ from skelcon.data.importers.own.tables import TABLES, read_rows
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.errors import UserError, nearest
-from skelcon.printable import counted
 
 _FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
@@ -201,8 +200,11 @@ class OwnFiles(OwnSource[FilesDescription]):
                 again.append(fact.name)
             seen.add(what)
         if again:
-            text = f"{counted(len(again), 'line')} of the manifest list a clip again: '{again[0]}'"
-            yield Note("names", f"{text} is the same part of the same file", tuple(again))
+            lines = "1 line of the manifest repeats"
+            if len(again) > 1:
+                lines = f"{len(again):,} lines of the manifest repeat"
+            text = f"{lines} an earlier one: '{again[0]}' is the same part of the same file"
+            yield Note("names", text, tuple(again))
 
 
 def _files_of(paths: Iterable[Path]) -> list[Path]:
@@ -229,7 +231,7 @@ def _cut(values: NDArray[np.floating], fact: ClipFacts) -> NDArray[np.floating]:
     start, end = map(whole_number, texts)
     if start is None or end is None or not start < end <= frames:
         shown = " to ".join(text[:20] for text in texts)
-        raise ValueError(f"frames {shown} are no part of a file of {frames} frames")
+        raise ValueError(f"frames {shown} are not in a file of {frames} frames")
     return values[:, start:end]
 
 
@@ -276,8 +278,8 @@ def pattern_of(text: str) -> re.Pattern[str]:
             raise UserError(f"--files '{text}': '{name}' appears twice")
         if name is not None and not name.isidentifier():
             raise UserError(f"--files '{text}': '{name}' is not a name")
-        names.add(name or "")
-        names.discard("")
+        if name:
+            names.add(name)
         out += f"(?P<{name}>[^/]+?)" if name else "[^/]*"
         at = match.end()
     return re.compile(out + re.escape(text[at:]))

@@ -23,6 +23,8 @@ NAME = "skelcon.yaml"
 """A description of the directory that it is in."""
 _TOGETHER = ("files", "manifest", "rows", "axes")
 """Settings that exclude each other."""
+_OPTIONS = {"keys": "key"}
+"""Setting -> the option that sets it, if its name differs."""
 _YAML = (".yaml", ".yml")
 _DATA = (".npz", ".npy", *TABLES)
 
@@ -61,7 +63,7 @@ def described_source(
 
     Args:
         path: the data, or a description.
-        options: values of a description, which win over those of a file.
+        options: values of a description, which override the values in a file.
         describe: a description that is elsewhere.
 
     Raises:
@@ -103,13 +105,18 @@ def described_source(
     return SOURCES[description.kind].of(Described(description, data, base))
 
 
+def option_of(key: str) -> str:
+    """The command-line option of a setting."""
+    return f"--{_OPTIONS.get(key, key).replace('_', '-')}"
+
+
 def _where(
     keys: tuple[str, ...], options: Mapping[str, Any], file: YamlFile, place: Path | None
 ) -> str:
     if not keys and any(key in options for key in _TOGETHER):
         return " ".join(f"--{key}" for key in _TOGETHER if key in options)
     if place is None or (keys and keys[0] in options):
-        return f"--{(keys[0] if keys else 'describe').replace('_', '-')}"
+        return option_of(keys[0] if keys else "describe")
     return file.at(keys)
 
 
@@ -132,9 +139,9 @@ def _data_of(file: YamlFile, stated: Path | None) -> Path:
 def _kind(
     values: dict[str, Any], data: Path, file: YamlFile, place: Path | None
 ) -> type[Description]:
-    """The stated kind, or the one that the data's name and the settings tell.
+    """The stated kind, or else the kind that follows from the data's name and the settings.
 
-    A table that lists files becomes the manifest.
+    A table that lists files is entered in ``values`` as the manifest.
     """
     if values.get("kind") is not None:
         kind = str(values["kind"])

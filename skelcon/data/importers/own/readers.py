@@ -41,10 +41,15 @@ class Reading:
 
 
 def read_file(path: Path, how: Reading, *, empty: bool = False) -> NDArray[np.floating]:
-    """The array in a file of one clip, or of one frame; it may be ``empty`` if that is said.
+    """The array in a file of one clip, or of one frame.
+
+    Args:
+        path: the file.
+        how: what decides how it is read.
+        empty: whether the array may have no numbers.
 
     Raises:
-        ValueError: if it is damaged, and :class:`BadLineError` if it is known where.
+        ValueError: if it is damaged; :class:`BadLineError` if the line is known.
         OSError: if it cannot be read.
     """
     check_file(path, LARGEST)
@@ -101,7 +106,7 @@ def number_of(text: str) -> float:
     if not text:
         return float("nan")
     if "_" in text or len(text) > 100:
-        raise ValueError("no number")
+        raise ValueError("not a number")
     return float(text)
 
 
@@ -167,7 +172,7 @@ def array_of(value: Any, columns: Sequence[str]) -> NDArray[np.float64]:
     """Nested lists as an array; an object is the numbers of a joint, null is NaN.
 
     Raises:
-        ValueError: if they are no array of numbers.
+        ValueError: if they are not an array of numbers.
     """
     shape: list[int] = []
     flat: list[Any] = [value]
@@ -176,7 +181,7 @@ def array_of(value: Any, columns: Sequence[str]) -> NDArray[np.float64]:
         sizes = {len(row) if isinstance(row, list) else -1 for row in rows}
         if len(sizes) != 1 or -1 in sizes:
             known = "frames" if not shape else "joints"
-            raise ValueError(f"has {known} of different sizes: its lists are no array")
+            raise ValueError(f"has {known} of different sizes: its lists are not an array")
         shape.append(sizes.pop())
         if len(shape) > 6:
             raise ValueError("is nested too deep")

@@ -1,8 +1,8 @@
 """One long table: a line for each joint of each body in each frame of each clip.
 
-A CSV file is gone through once to find which lines are whose, and clips are read from their lines:
-a table of any size takes little memory. The lines of a clip may stand anywhere. A Parquet file is
-read as a whole.
+A CSV file is read once to index the lines of each clip, and clips are then read from their lines: a
+table of any size takes little memory. The lines of a clip may be anywhere in the file. A Parquet
+file is read as a whole.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from skelcon.data.importers.own.tables import (
     PARQUET,
     TABLES,
     cells,
+    not_utf8,
     read_header,
     read_parquet,
     read_rows,
@@ -202,8 +203,9 @@ class OwnTable(OwnSource[TableDescription]):
     def read(self, item: str) -> Iterator[RawClip | SkippedFile]:
         """The one clip of that name."""
         fact = self.catalogue.by_name[item]
-        self.catalogue.info(fact)
         rows = _Rows(self._called, self._lines_of(item))
+        rows.check_texts()  # first: the facts leave such texts out
+        self.catalogue.info(fact)
         label = self._called.get("label")
         if label and (wrong := rows.other_than_first("label")):
             raise BadLineError("has two labels", wrong)
@@ -296,8 +298,15 @@ class _Rows:
     def texts(self, key: str) -> list[str]:
         return self._columns[self._called[key]]
 
+    def check_texts(self) -> None:
+        """:class:`BadLineError` for a text that is not UTF-8."""
+        for column in self._columns.values():
+            for number, text in zip(self.numbers, column, strict=True):
+                if NO_TEXT in text:
+                    raise BadLineError(not_utf8(text), number)
+
     def floats(self, key: str) -> NDArray[np.float64]:
-        """NaN where nothing stands; :class:`BadLineError` for what is not a number."""
+        """The numbers of a column, NaN for an empty text; :class:`BadLineError` for other texts."""
         texts = self.texts(key)
         try:
             return np.array([number_of(text) for text in texts])
@@ -309,7 +318,8 @@ class _Rows:
             try:
                 number_of(text)
             except ValueError:
-                raise BadLineError(f"{key} is {text[:24]!a}, no number", number) from None
+                reason = f"{key} is {text[:24]!a}, which is not a number"
+                raise BadLineError(reason, number) from None
         raise AssertionError(key)
 
     def codes(self, key: str) -> NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""Which lines of a long table are whose: one pass over it, before any clip is read."""
+"""The index of a long table: the lines of each clip, found in one pass before any clip is read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Steps:
         self._first: dict[str, int] = {}
 
     def add(self, clip: str, text: str) -> None:
-        """One line; what is no whole number says nothing."""
+        """One line; a text that is not a whole number is ignored."""
         if self.divisor == 1:
             return
         try:
@@ -93,7 +93,7 @@ def index_of_csv(path: Path, names: Mapping[str, Sequence[str]]) -> Index:
     clips: dict[str, Lines] = {}
     joints: set[str] = set()
     unread: list[int] = []
-    damaged: list[tuple[int, str]] = []
+    damaged: dict[int, str] = {}
     steps = _Steps()
     with path.open("rb") as file:
         offset = len(file.readline())
@@ -108,7 +108,7 @@ def index_of_csv(path: Path, names: Mapping[str, Sequence[str]]) -> Index:
             if NO_TEXT in line:
                 texts = (text for place, text in enumerate(found) if place in places)
                 if text := next((text for text in texts if NO_TEXT in text), None):
-                    damaged.append((number, text))
+                    damaged[number] = text
             name = found[at].strip() if at < len(found) else ""
             if not name or not name.isprintable():
                 unread.append(number)
@@ -139,13 +139,13 @@ def index_of_parquet(
     joints = table[columns[_place(names["joint"], columns, "joint", path)]]
     at_frame = _find(names["frame"], columns)
     places = {_find(words, columns) for key, words in names.items() if key not in _MEASURED}
-    damaged = sorted(
-        (number, text)
-        for place in places
-        if place is not None
-        for number, text in enumerate(table[columns[place]], 1)
-        if NO_TEXT in text
-    )
+    damaged: dict[int, str] = {}
+    for place in places:
+        if place is None:
+            continue
+        for number, text in enumerate(table[columns[place]], 1):
+            if NO_TEXT in text:
+                damaged.setdefault(number, text)
     _refuse(path, damaged)
     clips: dict[str, Lines] = {}
     unread: list[int] = []
@@ -165,8 +165,15 @@ def index_of_parquet(
     return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)
 
 
-def _refuse(path: Path, damaged: Sequence[tuple[int, str]]) -> None:
-    """:class:`UserError` if texts of several lines are not UTF-8; a single one costs its clip."""
+def _refuse(path: Path, damaged: Mapping[int, str]) -> None:
+    """:class:`UserError` if several lines have a text that is not UTF-8.
+
+    With one such line only the clip of the line is skipped, when it is read.
+
+    Args:
+        path: the table.
+        damaged: number of a line -> its text.
+    """
     if len(damaged) > 1:
-        number, text = damaged[0]
-        raise UserError(f"'{path}', line {number}: {not_utf8(text)}")
+        number = min(damaged)
+        raise UserError(f"'{path}', line {number}: {not_utf8(damaged[number])}")

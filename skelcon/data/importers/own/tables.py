@@ -38,16 +38,16 @@ def cells(line: str, delimiter: str) -> list[str]:
 
 
 NO_TEXT = "\ufffd"
-"""Stands in a decoded text for what is no UTF-8."""
+"""In a decoded text: a byte that is not UTF-8."""
 
 
 def not_utf8(text: str) -> str:
-    """What is wrong with a text that has :data:`NO_TEXT`, and the cure."""
+    """What is wrong with a text that has :data:`NO_TEXT`, and how to fix it."""
     return f"'{text[:40]}' is not UTF-8 text: save it, or what it was made from, as UTF-8"
 
 
 def read_header(path: Path) -> tuple[list[str], str]:
-    """The names of a CSV file's columns, and what stands between them; ``UserError`` if damaged."""
+    """The names of a CSV file's columns, and the delimiter; ``UserError`` if damaged."""
     try:
         check_file(path)
         with path.open("rb") as file:
@@ -63,7 +63,7 @@ def read_header(path: Path) -> tuple[list[str], str]:
     if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise UserError(f"'{path}', line 1: column '{twice}' appears twice")
     if not all(names):
-        raise UserError(f"'{path}', line 1: '{first[:60]}' are no names of columns")
+        raise UserError(f"'{path}', line 1: '{first[:60]}' has a column without a name")
     return names, delimiter
 
 

@@ -1,6 +1,6 @@
-"""What the paper's ten tables cost at its own setting, reckoned from counted work; trains nothing.
+"""What the paper's ten tables cost at its own setting, estimated from counted work; trains nothing.
 
-    python tests/benchmarks/reckon.py
+    python tests/benchmarks/estimate_tables.py
 
 Plans each study on made-up clips that are as many as NTU RGB+D 60's, one frame each, and gives the
 cost model of `skelcon-ablate plan` the seconds of a clip that :mod:`count_work` and the roof of a
@@ -106,11 +106,11 @@ def seconds_of_a_clip(unit: Unit, device: Device) -> float:
 def model_of(
     dataset: SkeletonDataset, place: Path, units: Sequence[Unit], device: Device, gpus: int = 8
 ) -> CostModel:
-    """The cost model, told what each unit takes on one of so many GPUs."""
+    """The cost model with an estimated time for each unit, on one node of ``gpus`` GPUs."""
     nodes = [{"CPU": 8.0 * gpus, "GPU": float(gpus)}]
     model = CostModel.of(Store(place), [dataset], Resources(gpus_per_trial=1), nodes)
     for unit in units:
-        rate = Rate(seconds_of_a_clip(unit, device), "reckoned")
+        rate = Rate(seconds_of_a_clip(unit, device), "estimated")
         model.history.add_measurement(unit, model.hardware, rate)
     return model
 
