@@ -66,7 +66,7 @@ from ablation.designs import Design, with_generated_rows
 from ablation.study_parts import Column, Downstream, Report, Row, check_fusion, check_report
 from skelcon.config import Config, InvalidValueError, Json, validated
 from skelcon.downstream.tasks import TASKS
-from skelcon.encoders import REGISTERED, Representation
+from skelcon.encoders import REPRESENTATION_PLUGINS, Representation
 from skelcon.errors import UserError, nearest
 from skelcon.plugins import load_plugins
 from skelcon.presets import DataNames, resolve_with_preset
@@ -260,7 +260,7 @@ class Study(Config):
         names = self.all_rows[row].downstream or of_column or self.downstream
         assert names is not None  # checked when the study was read
         # In a fixed order, so that the same encoders in another order are the same unit.
-        return tuple(sorted(names, key=REGISTERED.names().index))
+        return tuple(sorted(names, key=REPRESENTATION_PLUGINS.names().index))
 
     def only(self, names: tuple[str, ...]) -> Study:
         """The study with only the rows ``names``; :class:`UserError` for an unknown one."""

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
 from skelcon.downstream.tasks import register as add_task
-from skelcon.encoders import ENCODERS, REGISTERED, STREAMS
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS, STREAMS
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -135,7 +135,9 @@ def register_representation(
         UserError: if the name is taken or the function does not accept a view.
     """
 
-    return _decorator(lambda function: REGISTERED.register(name, version, function, encoder))
+    return _decorator(
+        lambda function: REPRESENTATION_PLUGINS.register(name, version, function, encoder)
+    )
 
 
 def register_stream(name: str, *, version: str | int) -> Callable[[StreamT], StreamT]:
@@ -204,9 +206,9 @@ def register_protocol(name: str, *, version: str | int) -> Callable[[ProtocolT],
         UserError: if the name is taken or the function does not accept infos.
     """
 
-    from skelcon.data.protocols import REGISTERED as PROTOCOLS  # which brings numpy along
+    from skelcon.data.protocols import PROTOCOL_PLUGINS  # which brings numpy along
 
-    return _decorator(lambda function: PROTOCOLS.register(name, version, function))
+    return _decorator(lambda function: PROTOCOL_PLUGINS.register(name, version, function))
 
 
 def register_task(name: str, *, version: str | int) -> Callable[[TaskT], TaskT]:

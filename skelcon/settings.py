@@ -13,7 +13,7 @@ import yaml
 from pydantic import Field, create_model, field_validator
 
 from skelcon.config import Config, Json, flat, merge, put, validated
-from skelcon.downstream.tasks import REGISTERED, TASKS, section, task
+from skelcon.downstream.tasks import TASK_PLUGINS, TASKS, section, task
 from skelcon.errors import UserError
 from skelcon.pretrain import PretrainConfig
 
@@ -32,7 +32,7 @@ _SECTIONS: dict[str, Any] = {
     **{
         each.name: (each.settings, each.settings())
         for each in TASKS.values()
-        if each.name not in REGISTERED
+        if each.name not in TASK_PLUGINS
     },
 }
 _Sections: Any = create_model("_Sections", __base__=Config, **_SECTIONS)
@@ -52,9 +52,9 @@ class Settings(_Sections):
     @classmethod
     def _of_registered(cls, tasks: dict[str, Json]) -> dict[str, Json]:
         for name, values in tasks.items():
-            if name in TASKS and name not in REGISTERED:
+            if name in TASKS and name not in TASK_PLUGINS:
                 raise ValueError(f"task '{name}' is built in: its settings are {name}.*")
-            REGISTERED.known(name)
+            TASK_PLUGINS.known(name)
             try:
                 validated(TASKS[name].settings, values, f"task '{name}'")
             except UserError as error:
@@ -64,7 +64,7 @@ class Settings(_Sections):
     def of(self, task_name: str) -> Config:
         """The settings of a downstream task; :class:`UserError` for an unknown one."""
         name = task(task_name).name
-        if name in REGISTERED:
+        if name in TASK_PLUGINS:
             given: Json = self.tasks.get(name, {})
             own: Config = validated(TASKS[name].settings, given, f"task '{name}'")
             return own
@@ -74,7 +74,7 @@ class Settings(_Sections):
     @classmethod
     def key_paths(cls) -> list[str]:
         """:func:`setting_paths`, and where the settings of registered tasks are."""
-        return [*setting_paths(), *map(section, REGISTERED.added)]
+        return [*setting_paths(), *map(section, TASK_PLUGINS.added)]
 
 
 def assignments(tree: Mapping[str, Any]) -> list[str]:
@@ -89,7 +89,7 @@ def assignments(tree: Mapping[str, Any]) -> list[str]:
 def setting_paths() -> list[str]:
     """The key path of every setting that has a default."""
     tree = Settings().model_dump(mode="json")
-    for name in REGISTERED.added:
+    for name in TASK_PLUGINS.added:
         put(tree, section(name), TASKS[name].settings().model_dump(mode="json"))
     return list(flat(tree))
 

@@ -17,7 +17,7 @@ from skelcon.data import (
     common_layout,
     require_sides,
 )
-from skelcon.encoders import REGISTERED
+from skelcon.encoders import REPRESENTATION_PLUGINS
 from skelcon.errors import UserError, nearest
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class TrainedWeights:
             if name not in loaded:
                 hint = nearest(name, loaded)
                 raise UserError(f"'{self.file}' has no encoder of '{name}': {hint}")
-        self.names = sorted(names or loaded, key=REGISTERED.names().index)
+        self.names = sorted(names or loaded, key=REPRESENTATION_PLUGINS.names().index)
         self._encoder: Encoder = next(iter(loaded.values()))
         self.unit = _pretraining_at(self.file, WEIGHTS_FILE)
         if self.unit is not None:

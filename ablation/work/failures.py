@@ -11,9 +11,8 @@ from pathlib import Path
 from ablation.store import Store
 from skelcon.augment import AUGMENTATIONS
 from skelcon.contrast import OBJECTIVES
-from skelcon.downstream.tasks import REGISTERED as TASKS
-from skelcon.encoders import ENCODERS, STREAMS
-from skelcon.encoders import REGISTERED as REPRESENTATIONS
+from skelcon.downstream.tasks import TASK_PLUGINS
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS, STREAMS
 
 OUT_OF_MEMORY = "failed: out of memory"
 """The reason of a unit that may succeed on a larger device, or alone on its device."""
@@ -71,9 +70,10 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 def _passed_a_plugin(error: Exception) -> bool:
     """Whether code of a plugin's module was running."""
+    registries = (AUGMENTATIONS, ENCODERS, OBJECTIVES, STREAMS)
     modules = (
         sys.modules.get(registry[name].module)
-        for registry in (AUGMENTATIONS, ENCODERS, OBJECTIVES, REPRESENTATIONS, STREAMS, TASKS)
+        for registry in (*registries, REPRESENTATION_PLUGINS, TASK_PLUGINS)
         for name in registry.added
     )
     files = {getattr(module, "__file__", None) for module in modules}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from skelcon.data.dataset import ClipInfo
 from skelcon.data.importers.ntu_facts import NOVEL, NTU120, dataset_name, ntu_info_or_none
-from skelcon.data.protocols import REGISTERED
+from skelcon.data.protocols import PROTOCOL_PLUGINS
 from skelcon.data.splits import TEST, TRAIN
 
 
@@ -27,4 +27,4 @@ def sides(infos: Sequence[ClipInfo]) -> list[int] | None:
     return [TEST if info.label + 1 in NOVEL else TRAIN for info in clips]
 
 
-REGISTERED.register("oneshot", 1, sides)
+PROTOCOL_PLUGINS.register("oneshot", 1, sides)

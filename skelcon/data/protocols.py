@@ -14,13 +14,15 @@ from skelcon.registry import Registry
 
 ProtocolFunction = Callable[[Sequence[ClipInfo]], ArrayLike | None]
 
-REGISTERED: Registry[ProtocolFunction] = Registry("protocol", ("infos",), PROTOCOLS, tuple(ALIASES))
+PROTOCOL_PLUGINS: Registry[ProtocolFunction] = Registry(
+    "protocol", ("infos",), PROTOCOLS, tuple(ALIASES)
+)
 """By name. A data set whose import computed it has it among its splits."""
 
 
 def versions() -> dict[str, str]:
     """The version of each registered protocol."""
-    return {name: str(REGISTERED[name].version) for name in sorted(REGISTERED.added)}
+    return {name: str(PROTOCOL_PLUGINS[name].version) for name in sorted(PROTOCOL_PLUGINS.added)}
 
 
 def with_registered(
@@ -32,8 +34,8 @@ def with_registered(
         UserError: if a name is taken, or a function fails or does not return (N,) sides.
     """
     out = dict(splits)
-    for name in sorted(REGISTERED.added):
-        component = REGISTERED[name]
+    for name in sorted(PROTOCOL_PLUGINS.added):
+        component = PROTOCOL_PLUGINS[name]
         try:
             answer = component.function(infos)
         except Exception as error:  # the user's code: anything may go wrong

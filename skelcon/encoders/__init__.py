@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from skelcon.encoders.config import ENCODERS, CustomEncoder, EncodersConfig
 from skelcon.encoders.options import (
     COORDINATES,
-    REGISTERED,
+    REPRESENTATION_PLUGINS,
     REPRESENTATIONS,
     STREAMS,
     AGCNConfig,
@@ -37,8 +37,8 @@ __all__ = [
     "CTRGCN",
     "ENCODERS",
     "HCN",
-    "REGISTERED",
     "REPRESENTATIONS",
+    "REPRESENTATION_PLUGINS",
     "STGCN",
     "STREAMS",
     "AGCNConfig",

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from skelcon.config import Config
 from skelcon.encoders.options import (
     COORDINATES,
-    REGISTERED,
+    REPRESENTATION_PLUGINS,
     REPRESENTATIONS,
     STREAMS,
     AGCNConfig,
@@ -175,13 +175,13 @@ class EncodersConfig(Config):
         elif self.stream_version is not None:
             raise ValueError(f"stream_version: {self.stream} is built in")
         for name, custom in self.custom.items():
-            if REGISTERED.known(name) in REPRESENTATIONS and custom.encoder is None:
+            if REPRESENTATION_PLUGINS.known(name) in REPRESENTATIONS and custom.encoder is None:
                 raise ValueError(
                     f"custom.{name} has no encoder: set custom.{name}.encoder, or the "
                     f"options of the paper's encoder in encoders.{name}"
                 )
-            if name in REGISTERED:
-                REGISTERED[name].expect(custom.representation_version)
+            if name in REPRESENTATION_PLUGINS:
+                REPRESENTATION_PLUGINS[name].expect(custom.representation_version)
             elif custom.representation_version is not None:
                 raise ValueError(f"custom.{name}.representation_version: {name} is built in")
             self.chosen(name).component.expect(custom.version)
@@ -196,7 +196,7 @@ class EncodersConfig(Config):
         if representation == COORDINATES:
             return ChosenEncoder(_FLAT, {})
         custom = self.custom.get(representation, CustomEncoder())
-        own = PAPER.get(representation) or REGISTERED[representation].encoder
+        own = PAPER.get(representation) or REPRESENTATION_PLUGINS[representation].encoder
         chosen = custom.encoder or own
         if chosen is None:
             raise ValueError(
@@ -222,7 +222,7 @@ class EncodersConfig(Config):
         """The registered components that ``representations`` use."""
         found: list[Component[Any]] = [STREAMS[self.stream]] if self.stream in STREAMS else []
         for name in representations:
-            found += [REGISTERED[name]] if name in REGISTERED else []
+            found += [REPRESENTATION_PLUGINS[name]] if name in REPRESENTATION_PLUGINS else []
             component = self.chosen(name).component
             found += [component] if component.name in ENCODERS else []
         return found
@@ -231,7 +231,7 @@ class EncodersConfig(Config):
         """What determines the encoders of ``representations``, in full, and nothing else."""
         kept: dict[str, Any] = {}
         custom: dict[str, dict[str, Any]] = {}
-        for name in REGISTERED.names():
+        for name in REPRESENTATION_PLUGINS.names():
             if name not in representations:
                 continue
             chosen = self.chosen(name)
@@ -241,8 +241,8 @@ class EncodersConfig(Config):
             custom[name] = {"encoder": chosen.component.name, "options": chosen.options}
             if chosen.component.version:
                 custom[name]["version"] = chosen.component.version
-            if name in REGISTERED:
-                custom[name]["representation_version"] = REGISTERED[name].version
+            if name in REPRESENTATION_PLUGINS:
+                custom[name]["representation_version"] = REPRESENTATION_PLUGINS[name].version
         kept |= {"frames": self.frames, "orientation": self.orientation}
         if self.stream != "joint":
             kept["stream"] = self.stream

@@ -39,12 +39,12 @@ def _reserved() -> Sequence[str]:
     return ("frames", "orientation", "custom", COORDINATES, *dir(nn.ModuleDict()))
 
 
-REGISTERED: Registry[Callable[[Tensor], Tensor]] = Registry(
+REPRESENTATION_PLUGINS: Registry[Callable[[Tensor], Tensor]] = Registry(
     "representation", ("view",), REPRESENTATIONS, reserved=_reserved
 )
 """The representations that plugins have registered, in addition to :data:`REPRESENTATIONS`."""
 
-Representation = Annotated[str, AfterValidator(REGISTERED.known)]
+Representation = Annotated[str, AfterValidator(REPRESENTATION_PLUGINS.known)]
 
 STREAMS: Registry[Callable[[Tensor, SkeletonLayout], Tensor]] = Registry(
     "stream", ("view", "layout"), ("joint", "bone", "motion", "angle")

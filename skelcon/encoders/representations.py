@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from skelcon.encoders.options import COORDINATES, REGISTERED
+from skelcon.encoders.options import COORDINATES, REPRESENTATION_PLUGINS
 from skelcon.errors import UserError
 
 
@@ -26,8 +26,8 @@ def represent(view: Tensor, name: str) -> Tensor:
     """
     if name == COORDINATES:
         return view
-    if name in REGISTERED:
-        result = REGISTERED[name].function(view)
+    if name in REPRESENTATION_PLUGINS:
+        result = REPRESENTATION_PLUGINS[name].function(view)
         if not isinstance(result, Tensor) or not result.dim() or len(result) != len(view):
             got = tuple(result.shape) if isinstance(result, Tensor) else type(result).__name__
             raise UserError(

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from skelcon.config import Json, validated
-from skelcon.encoders import REGISTERED
+from skelcon.encoders import REPRESENTATION_PLUGINS
 from skelcon.errors import UserError, nearest
 from skelcon.presets.names import BY_DATA, BY_REPRESENTATIONS, PARTS, canonical_data
 from skelcon.settings import Settings, merge
@@ -121,7 +121,7 @@ def _canonical(part: str, name: str) -> str:
     """The one spelling of a name in ``by_data`` or ``by_representations``."""
     if part == BY_DATA:
         return canonical_data(name)
-    return "+".join(sorted(name.split("+"), key=REGISTERED.names().index))
+    return "+".join(sorted(name.split("+"), key=REPRESENTATION_PLUGINS.names().index))
 
 
 def _names(file: YamlFile, part: str) -> list[str]:
@@ -135,7 +135,7 @@ def _names(file: YamlFile, part: str) -> list[str]:
         try:
             if part == BY_REPRESENTATIONS:
                 for each in str(name).split("+"):
-                    REGISTERED.known(each)
+                    REPRESENTATION_PLUGINS.known(each)
         except ValueError as error:
             raise UserError(f"{where}: {part}: {error}") from None
         if not isinstance(name, str) or not isinstance(settings, dict):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skelcon.config import Json
-from skelcon.encoders import REGISTERED
+from skelcon.encoders import REPRESENTATION_PLUGINS
 from skelcon.presets.names import BY_DATA, BY_REPRESENTATIONS, PARTS, DataNames, canonical_data
 from skelcon.presets.reading import Preset
 from skelcon.settings import Settings, resolve
@@ -93,7 +93,7 @@ def preset_layers(
         names = canonical_data(data.pretraining), canonical_data(data.task)
         found = zip(names, _for_data(preset.tree, data), strict=True)
         layers += [(f", {BY_DATA} {name}", tree) for name, tree in found]
-    together = "+".join(sorted(representations, key=REGISTERED.names().index))
+    together = "+".join(sorted(representations, key=REPRESENTATION_PLUGINS.names().index))
     special = preset.tree.get(BY_REPRESENTATIONS, {}).get(together, {})
     layers.append((f", {BY_REPRESENTATIONS} {together}", special))
     return [(f"preset {preset}{name}", tree) for name, tree in layers if tree]

@@ -12,7 +12,7 @@ from skelcon.augment import AugmentConfig, ViewsConfig
 from skelcon.augment.policies import completed
 from skelcon.config import Config
 from skelcon.contrast import MOCO, ContrastConfig, ObjectiveConfig
-from skelcon.encoders import REGISTERED, EncodersConfig, Representation
+from skelcon.encoders import REPRESENTATION_PLUGINS, EncodersConfig, Representation
 from skelcon.errors import UserError
 from skelcon.precision import PRECISION, Precision
 
@@ -112,7 +112,7 @@ class PretrainConfig(Config):
         if len(set(names)) != len(names):
             duplicate = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"duplicate representation '{duplicate}'")
-        return tuple(name for name in REGISTERED.names() if name in names)
+        return tuple(name for name in REPRESENTATION_PLUGINS.names() if name in names)
 
     @field_validator("optimiser")
     @classmethod

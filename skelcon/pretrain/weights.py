@@ -12,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from skelcon.data import SkeletonLayout
-from skelcon.encoders import ENCODERS, REGISTERED, STREAMS, Encoder, EncodersConfig
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS, STREAMS, Encoder, EncodersConfig
 from skelcon.errors import UserError, nearest
 from skelcon.registry import Registry
 from skelcon.wholefile import whole_file
@@ -152,7 +152,9 @@ def _built(
 
 def _check_plugins(path: Path, needed: Sequence[Mapping[str, str]]) -> None:
     """UserError unless the registered components that a file needs are loaded in its version."""
-    registries: dict[str, Registry[Any]] = {r.kind: r for r in (ENCODERS, REGISTERED, STREAMS)}
+    registries: dict[str, Registry[Any]] = {
+        r.kind: r for r in (ENCODERS, REPRESENTATION_PLUGINS, STREAMS)
+    }
     for need in needed:
         what, registry = f"{need['kind']} '{need['name']}'", registries[need["kind"]]
         if need["name"] not in registry:

@@ -18,7 +18,7 @@ from ablation.units import EvaluateUnit, read_unit
 from ablation.work import Context, UnitRun
 from skelcon.augment import AUGMENTATIONS
 from skelcon.data import SkeletonDataset
-from skelcon.encoders import ENCODERS, REGISTERED
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS
 from skelcon.errors import UserError
 from skelcon.plugins import load_plugins
 
@@ -81,7 +81,7 @@ columns:
 
 @pytest.fixture(autouse=True)
 def _registries_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for registry in (AUGMENTATIONS, ENCODERS, REGISTERED):
+    for registry in (AUGMENTATIONS, ENCODERS, REPRESENTATION_PLUGINS):
         monkeypatch.setattr(registry, "_registered", dict(registry._registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
     yield

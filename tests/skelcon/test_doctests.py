@@ -54,7 +54,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def registries():
-    return skelcon.encoders.ENCODERS, skelcon.encoders.REGISTERED
+    return skelcon.encoders.ENCODERS, skelcon.encoders.REPRESENTATION_PLUGINS
 
 
 def test_the_plugin_of_the_readme(plugin: None, small_bank: ClipBank):

@@ -10,7 +10,7 @@ from pydantic import Field
 import skelcon
 from skelcon.config import Config
 from skelcon.downstream import OneGo, Task
-from skelcon.downstream.tasks import REGISTERED, TASKS, task
+from skelcon.downstream.tasks import TASK_PLUGINS, TASKS, task
 from skelcon.errors import UserError
 from skelcon.settings import resolve, setting_paths
 
@@ -31,7 +31,7 @@ def chance(**attributes: object) -> type[Task]:
 
 @pytest.fixture(autouse=True)
 def _registry_of_its_own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(REGISTERED, "_registered", dict(REGISTERED._registered))
+    monkeypatch.setattr(TASK_PLUGINS, "_registered", dict(TASK_PLUGINS._registered))
     before = dict(TASKS)
     yield
     TASKS.clear()

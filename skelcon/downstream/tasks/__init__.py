@@ -25,8 +25,8 @@ from skelcon.registry import Registry
 
 __all__ = [
     "CUSTOM",
-    "REGISTERED",
     "TASKS",
+    "TASK_PLUGINS",
     "ClusteringTask",
     "EncoderSize",
     "Evaluation",
@@ -63,7 +63,7 @@ TASKS: dict[str, Task[Any]] = {each.name: each for each in ALL}
 CUSTOM = "tasks"
 """The key under which the settings of registered tasks are."""
 
-REGISTERED: Registry[type[Task[Any]]] = Registry(
+TASK_PLUGINS: Registry[type[Task[Any]]] = Registry(
     "task", (), tuple(TASKS), reserved=("pretrain", CUSTOM)
 )
 """The classes that plugins have registered."""
@@ -77,7 +77,7 @@ def register(name: str, version: str | int, kind: type[Task[Any]]) -> None:
             task.
     """
     made = checked(f"task '{name}'", kind)
-    REGISTERED.register(name, version, kind)
+    TASK_PLUGINS.register(name, version, kind)
     kind.name, made.version = name, str(version)
     TASKS[name] = made
 
@@ -88,7 +88,7 @@ def section(name: str) -> str:
     >>> section("linear")
     'linear'
     """
-    return f"{CUSTOM}.{name}" if name in REGISTERED else name
+    return f"{CUSTOM}.{name}" if name in TASK_PLUGINS else name
 
 
 def task(name: str) -> Task[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from study_helpers import TINY_STUDY
 
-from skelcon.downstream.tasks import REGISTERED, TASKS
+from skelcon.downstream.tasks import TASK_PLUGINS, TASKS
 
 README = (Path(__file__).parents[3] / "skelcon/README.md").read_text()
 (PLUGIN,) = re.findall(r"<!-- task -->\n```python\n(.*?)```", README, re.DOTALL)
@@ -26,14 +26,14 @@ columns:
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
     """What is registered is forgotten at the end, and whenever this is called."""
-    monkeypatch.setattr(REGISTERED, "_registered", dict(REGISTERED._registered))
+    monkeypatch.setattr(TASK_PLUGINS, "_registered", dict(TASK_PLUGINS._registered))
     monkeypatch.setattr(sys, "path", list(sys.path))
     before = dict(TASKS)
 
     def restore() -> None:
         TASKS.clear()
         TASKS.update(before)
-        REGISTERED._registered.clear()
+        TASK_PLUGINS._registered.clear()
         sys.modules.pop("centroids", None)
 
     yield restore

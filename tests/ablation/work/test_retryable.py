@@ -82,7 +82,7 @@ def test_a_plugins_own_error_is_not_retried(
 def test_an_error_of_a_plugins_task_is_not_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.REGISTERED, "_registered", dict(tasks.REGISTERED._registered))
+    monkeypatch.setattr(tasks.TASK_PLUGINS, "_registered", dict(tasks.TASK_PLUGINS._registered))
     monkeypatch.setattr(tasks, "TASKS", dict(tasks.TASKS))
     plugin = tmp_path / "broken_task.py"
     plugin.write_text(TASK)

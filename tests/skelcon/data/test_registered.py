@@ -25,7 +25,7 @@ README = (Path(skelcon.__file__).parent / "README.md").read_text(encoding="utf-8
 
 @pytest.fixture
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(protocols.REGISTERED, "_registered", {})
+    monkeypatch.setattr(protocols.PROTOCOL_PLUGINS, "_registered", {})
     before = dict(FAMILIES)
     yield
     FAMILIES.clear()
@@ -113,7 +113,7 @@ def test_another_importer_in_a_notebook_imports_the_cached_data_again(
         cell = f"<cell {number}>"
         monkeypatch.setitem(linecache.cache, cell, (len(text), None, text.splitlines(True), cell))
         del FAMILIES["lab"]
-        monkeypatch.setattr(protocols.REGISTERED, "_registered", {})
+        monkeypatch.setattr(protocols.PROTOCOL_PLUGINS, "_registered", {})
         exec(compile(text, cell, "exec"), vars(notebook))
         paths.append(open_or_import(lab)[0].path)
     assert paths[0] == paths[1] != paths[2]

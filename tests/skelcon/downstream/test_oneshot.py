@@ -10,7 +10,7 @@ from joint_means import Joints
 
 from skelcon.data import KINECT_V1, ClipBank, ClipInfo, DatasetWriter, Normalisation
 from skelcon.data.importers.ntu_facts import EXEMPLARS, NOVEL
-from skelcon.data.protocols import REGISTERED, with_registered
+from skelcon.data.protocols import PROTOCOL_PLUGINS, with_registered
 from skelcon.downstream import Inputs
 from skelcon.downstream.oneshot import exemplars
 from skelcon.downstream.tasks import completed, task
@@ -98,7 +98,7 @@ def test_a_test_side_of_exemplars_alone_is_an_error(bank: ClipBank) -> None:
 
 
 def test_the_protocol_is_that_of_ntu_120(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(REGISTERED, "_registered", {})
+    monkeypatch.setattr(PROTOCOL_PLUGINS, "_registered", {})
     monkeypatch.delitem(sys.modules, "skelcon.data.oneshot", raising=False)
     load_plugins(["skelcon.data.oneshot"])
     monkeypatch.delitem(sys.modules, "skelcon.data.oneshot")

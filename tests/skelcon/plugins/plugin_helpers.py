@@ -3,10 +3,10 @@
 from typing import Any
 
 from skelcon.augment import AUGMENTATIONS
-from skelcon.encoders import ENCODERS, REGISTERED
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS
 from skelcon.pretrain import PretrainConfig
 
-REGISTRIES = (AUGMENTATIONS, ENCODERS, REGISTERED)
+REGISTRIES = (AUGMENTATIONS, ENCODERS, REPRESENTATION_PLUGINS)
 BUILT_IN = ("hcn", "agcn", "bigru", "stgcn", "ctrgcn", "transformer")
 
 PLUGIN = """

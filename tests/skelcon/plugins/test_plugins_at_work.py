@@ -15,7 +15,7 @@ from skelcon.augment import AugmentConfig, augmented_view
 from skelcon.contrast import pairings
 from skelcon.data import ClipBank, SkeletonLayout
 from skelcon.downstream import extract
-from skelcon.encoders import ENCODERS, REGISTERED, Encoder, EncodersConfig
+from skelcon.encoders import ENCODERS, REPRESENTATION_PLUGINS, Encoder, EncodersConfig
 from skelcon.errors import UserError
 from skelcon.plugins import load_plugins
 from skelcon.pretrain import PretrainConfig, Pretraining
@@ -209,7 +209,7 @@ def test_weights_without_their_plugin_say_which_is_missing_and_load_nothing(
     assert "needs the encoder 'mean-net', version 2, which no loaded plugin registers" in text
     assert "--plugin my_plugin" in text
     assert "\n" not in text
-    monkeypatch.setattr(REGISTERED, "_registered", {})
+    monkeypatch.setattr(REPRESENTATION_PLUGINS, "_registered", {})
     with pytest.raises(UserError, match="needs the representation 'motion', version 1"):
         load_encoders(path)
 
