@@ -202,7 +202,7 @@ class Chaos:
         return False
 
     def kill_all(self) -> bool:
-        """As when the power goes: every process of a session at once."""
+        """Kill every process of a session at once, as a power failure would."""
         driver = self.rng.choice(self.drivers)
         for pid in processes(driver.pid):
             with contextlib.suppress(ProcessLookupError):

@@ -260,7 +260,7 @@ def test_what_is_neither_a_name_nor_a_file(asked: str, hint: str) -> None:
 
 
 def test_the_authors_preset_builds_the_encoders_of_their_checkpoints() -> None:
-    """As `read_checkpoint` configures them, which is tested against their features."""
+    """The settings equal the ones of `read_checkpoint`, which is tested against their features."""
     from skelcon.encoders import AGCNConfig, BiGRUConfig, HCNConfig
 
     config: PretrainConfig = on("authors", "ntu60").pretrain

@@ -154,7 +154,7 @@ def _keep_parts_of(directory: Path, recipe: str) -> None:
             for path in directory.glob("[0-9]*"):
                 path.unlink()
     for path in directory.glob("*.draft"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # a worker of a killed import may just have finished it
     for path in directory.glob(".*"):  # a data set that was being put together
         shutil.rmtree(path, ignore_errors=True)
     (directory / "recipe").write_text(recipe, encoding="utf-8")

@@ -337,7 +337,7 @@ def test_a_reference_without_the_metric_has_a_reason(finished: tuple[Plan, Store
 def test_the_spread_of_table_2_is_over_the_subsets_of_the_labels(
     dataset: SkeletonDataset, tmp_path: Path
 ) -> None:
-    """As in the paper; with several seeds it is over the subsets, too."""
+    """So it is in the paper; with several seeds the spread is over the subsets, too."""
     study = named_study("semi-supervised").only(("scratch",))
     plan = make_plan(study, dataset, preset="small", seeds=(0, 1))
     store, deviations = Store(tmp_path), (0.03, 0.05)

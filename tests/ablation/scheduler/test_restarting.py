@@ -58,7 +58,7 @@ def test_it_is_started_again(said: list[str], monkeypatch: pytest.MonkeyPatch) -
 def test_one_that_never_starts_is_reported_in_a_line(
     said: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is not the user's mistake: the exit code is 1."""
+    """The exit code is 1: this is not the user's mistake."""
     starts = Starts(STARTS)
     monkeypatch.setattr(ray, "init", starts)
     app = typer.Typer()

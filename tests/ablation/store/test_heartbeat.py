@@ -109,7 +109,7 @@ def test_another_process_of_the_same_number_is_another_driver(
 
 
 def test_only_what_dead_drivers_left_is_swept(tmp_path: Path) -> None:
-    """Not the table of a study that is called "drivers"."""
+    """The table of a study that is called "drivers" is kept."""
     file = far_away(tmp_path, 3600)
     left = file.with_name(f".{FAR}.tmp")
     table = file.with_name("table.json")

@@ -26,7 +26,7 @@ def test_one_at_a_time(tmp_path: Path) -> None:
 
 
 def test_a_process_that_waits_for_a_moved_unit_locks_the_new_directory(tmp_path: Path) -> None:
-    """Not the lock of the directory that has been moved away."""
+    """It does not take the lock of the directory that has been moved away."""
     store, got = Store(tmp_path), threading.Event()
 
     def wait() -> None:

@@ -317,7 +317,7 @@ def test_checkpoints_stay_as_asked(
     keep: Keep,
     kept: set[int],
 ) -> None:
-    """They hold what the training was at those epochs; clean lets them be."""
+    """Kept checkpoints have the training's state after their epochs; ``clean`` keeps them."""
     unit = units_of(dataset, study_file)[0]
     store = Store(tmp_path)
     for steps in (2, 9):

@@ -148,7 +148,7 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As with NCCL, whose exchanges wait for a process that is dead."""
+    """With NCCL an exchange waits for a dead process, so that rank 0 raises no error."""
     monkeypatch.setattr(worker_group, "GRACE_SECONDS", 0.1)
     errors: list[Exception] = []
     job = RankJob(unit, dataset.path, tmp_path)

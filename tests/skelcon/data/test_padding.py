@@ -15,7 +15,7 @@ def clip_of(seed: int, bodies: int, frames: int, joints: int = 3) -> np.ndarray:
 
 
 def replayed(body: np.ndarray, size: int) -> np.ndarray:
-    """Its frames again and again, up to ``size``."""
+    """The frames of ``body``, repeated up to ``size``."""
     return body[np.arange(size) % len(body)]
 
 

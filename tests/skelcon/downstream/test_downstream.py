@@ -242,7 +242,7 @@ def test_linear_evaluation_equals_gradient_descent_in_float64(
 
 
 def test_standardising_equals_an_encoder_that_does_it(small_bank: ClipBank):
-    """Also where a feature is constant: it then counts for nothing."""
+    """A constant feature has no influence."""
     options = {"l_min": 1.0, "epochs": 10, "lr": 0.3}
     seen = Pooled()(augment.evaluation_view(small_bank, TRAIN, 1.0, FRAMES))
     by_hand = Standardised(seen.mean(dim=0), 1 / seen.std(dim=0))

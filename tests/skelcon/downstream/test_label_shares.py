@@ -43,7 +43,7 @@ def settings_of(name: str, changes: Json):
 def test_each_subset_is_an_evaluation_on_its_labelled_clips(
     inputs: Inputs, name: str, changes: Json
 ) -> None:
-    """They are the clips that fine-tuning draws with the same seed."""
+    """A subset has the clips that fine-tuning draws with the same seed."""
     settings = settings_of(name, changes)
     evaluation = task(name).start(inputs, settings)
     assert evaluation.epochs == task(name).epochs(settings)

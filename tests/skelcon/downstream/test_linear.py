@@ -59,7 +59,7 @@ def started(bank: ClipBank, changes: Json, seed: int = 3) -> LinearEvaluation:
 
 
 def copied(state: Json) -> Json:
-    """As it is after it was written to a file and read again."""
+    """A state after it was written to a file and read again."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     buffer.seek(0)

@@ -28,7 +28,7 @@ def built(**options: bool) -> tuple[BiGRU, nn.GRU]:
 
 
 def frame_by_frame(gru: nn.GRU, x: Tensor) -> Tensor:
-    """As the paper's public code runs it: one frame a call, the state carried over."""
+    """The GRU as the paper's public code runs it: one frame a call, the state carried over."""
     state = torch.zeros(2 * LAYERS, len(x), H)
     for t in range(x.shape[1]):
         out, state = gru(x[:, t : t + 1], state)

@@ -86,7 +86,7 @@ def test_the_partition_is_of_the_degree_of_each_joint():
 
 
 def test_the_partition_of_the_public_code():
-    """It knows a and b of the chain a - b - c - d: of c - d both directions are one subset."""
+    """It handles a and b of the chain a - b - c - d: both directions of c - d are one subset."""
     chain = SkeletonLayout("chain", STAR.joints, ((1, 0), (2, 1), (3, 2)), 0, (0, 1), (2, 3))
     towards = np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 1], [0, 0, 1, 0]])  # [from, to]
     away = np.array([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])

@@ -168,7 +168,7 @@ def mamp_reference(w: State, view: Tensor, heads: int = HEADS) -> Tensor:
 
 
 def aimclr(**streams: State) -> State:
-    """As torchlight saves it: the state dict itself; of CrosSCLR an encoder for each stream."""
+    """A state dict as torchlight saves it; CrosSCLR has an encoder for each stream."""
     states = streams or {"joint": stgcn_state()}
     ends = {"joint": "", "bone": "_bone", "motion": "_motion"}
     whole: State = {}
@@ -181,14 +181,14 @@ def aimclr(**streams: State) -> State:
 
 
 def cmd(**streams: State) -> dict[str, Any]:
-    """As its training saves it, here from several processes."""
+    """A checkpoint as the training of CMD saves it, here from several processes."""
     states = {name: streams.get(name, gru_state()) for name in ("joint", "bone", "motion")}
     momentum = {"state": {0: {"momentum_buffer": torch.ones(2)}}, "param_groups": [{"lr": 0.01}]}
     return {"epoch": 451, "state_dict": under("module", aimclr(**states)), "optimizer": momentum}
 
 
 def mamp(state: State | None = None, **feeder: bool) -> dict[str, Any]:
-    """As its training saves it: with the command line."""
+    """A checkpoint as the training of MAMP saves it: with the command line."""
     arguments = Namespace(
         lr=1e-3,
         model_args={"dim_feat": DIM, "num_heads": HEADS},
