@@ -1,7 +1,6 @@
-"""Checkpoints of AimCLR, CMD and MAMP: their layouts written down, and what each encoder gives.
+"""Checkpoints of AimCLR, CMD and MAMP, against references written from the papers.
 
-The references are written here from the papers and the names and shapes of the public code.
-"""
+Names and shapes of weights are as in the public code."""
 
 import re
 from argparse import Namespace
