@@ -26,8 +26,8 @@ def nearest(value: str, choices: Iterable[str]) -> str:
     >>> nearest("xveiw", ["xsub", "xview"])
     "did you mean 'xview'?"
     """
-    known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    known = sorted(set(choices))
+    close = difflib.get_close_matches(value, known, n=1)
     if close:
         return f"did you mean '{close[0]}'?"
     more = f", and {len(known) - 30} more" if len(known) > 30 else ""

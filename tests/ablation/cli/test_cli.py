@@ -91,7 +91,7 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     ("words", "message"),
     [
         (["augmentation"], "did you mean 'augmentations'"),
-        (["run", "no.yaml"], "cannot read 'no.yaml'"),
+        (["run", "no.yaml"], "'no.yaml' does not exist: skelcon-ablate list names the built-in"),
         (["run", "augmentations"], "is a built-in study: run skelcon-ablate augmentations"),
         (["plan", "augmentation"], "'augmentation' is no study: did you mean 'augmentations'"),
         (["list", "no.yaml"], "cannot read 'no.yaml'"),
