@@ -48,7 +48,7 @@ Ablate = Callable[..., Any]
         (["--only", "crops"], "did you mean 'crop'"),
         (["--format", "pdf"], "unknown format 'pdf'"),
         (["--track", "wanbd"], "did you mean 'wandb'"),
-        (["--evaluate-on", "train"], "'train' is not one of 'test', 'validation'"),
+        (["--evaluate-on", "train"], "'--evaluate-on': 'train' is not one of 'test', 'validation'"),
         (["--folds", "3"], "--folds 3: only with --evaluate-on validation"),
         (["--evaluate-on", "validation", "--folds", "1"], "--folds"),
         (["--keep", "some"], "'some' is not one of 'none', 'last', 'all'"),
