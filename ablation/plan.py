@@ -14,6 +14,7 @@ from ablation.sides import Sides, protocol_of_source
 from ablation.study import Study
 from ablation.study_on_data import check_overrides, fitted, protocols_of
 from ablation.study_parts import Report
+from ablation.text import and_joined
 from ablation.units import (
     EncoderSource,
     EvaluateOn,
@@ -226,6 +227,7 @@ def make_plan(
         for cell in maker.cells(row, column, own or chosen)
     ]
     notes = (*notes, *maker.sides.notes(), *_notes_on_design(study, cells))
+    notes = (*notes, *_notes_on_equal_rows(study, cells))
     return replace(plan, cells=tuple(cells), units=maker.units, notes=notes)
 
 
@@ -240,6 +242,24 @@ def _notes_on_design(study: Study, cells: Sequence[Cell]) -> list[str]:
         if cell.row in runs and cell.unit is not None and column.unit == "percent":
             units.setdefault(column.label or cell.column, []).append((cell.row, cell.unit.key))
     return [*described(study.design, [*runs.values()]), *notes_on_shared_units(units)]
+
+
+def _notes_on_equal_rows(study: Study, cells: Sequence[Cell]) -> list[str]:
+    """Notes on rows with the same units in all columns; a design has its own note on its runs."""
+    keys = dict[str, list[str]]()
+    for cell in cells:
+        keys.setdefault(cell.row, []).append(cell.unit.key if cell.unit is not None else "")
+    rows = dict[tuple[str, ...], list[str]]()
+    for row, own in keys.items():
+        if any(own):
+            rows.setdefault(tuple(own), []).append(row)
+    runs = set(study.rows) if study.design is not None else set()
+    return [
+        f"Rows {and_joined(names)} are the same units: their settings do not differ on this data "
+        "with this preset."
+        for names in rows.values()
+        if len(names) > 1 and not runs.issuperset(names)
+    ]
 
 
 class _Maker:

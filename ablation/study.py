@@ -381,3 +381,8 @@ def named_study(name: str) -> Study:
         hint = nearest(name, studies)
         raise UserError(f"'{name}' is no study: {hint} (or the path of a .yaml file)")
     return load_study(studies[name])
+
+
+def whole_study(study: Study) -> Study:
+    """The built-in study with all its rows; ``study`` itself if it is not a built-in one."""
+    return named_study(study.name) if study.name in known_studies() else study

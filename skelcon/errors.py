@@ -25,9 +25,11 @@ def nearest(value: str, choices: Iterable[str]) -> str:
 
     >>> nearest("xveiw", ["xsub", "xview"])
     "did you mean 'xview'?"
+    >>> nearest("nope", ["mine"])
+    'valid: mine'
     """
-    known = sorted(choices)
-    close = difflib.get_close_matches(value, known, n=1, cutoff=0.5)
+    known = sorted(set(choices))
+    close = difflib.get_close_matches(value, known, n=1, cutoff=0.51)  # over half is the same
     if close:
         return f"did you mean '{close[0]}'?"
     more = f", and {len(known) - 30} more" if len(known) > 30 else ""

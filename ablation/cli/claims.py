@@ -12,12 +12,14 @@ from rich.table import Table as Grid
 
 from ablation.cli.options import JsonOption, ResultsOption, TableArgument
 from ablation.cli.studies import table_name
+from ablation.text import plural
 from skelcon.cli.terminal import PlainConsole, joined, styled
 from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.evidence.claims import Answer
     from ablation.report.table import Table
+    from ablation.study import Study
 
 STYLES = {"holds": "green", "not shown": "dim", "contradicted": "red"}
 MARKS = {"holds": "✓", "not shown": "·", "contradicted": "✗"}
@@ -51,10 +53,7 @@ def claims(
             f"table '{name}' shows {plan.shown}: claims are about the study's own metric"
         )
     if not table.answers:
-        raise UserError(
-            f"study '{plan.study.name}' makes no claim about the rows of this table: add one under "
-            "claims: in its file"
-        )
+        raise UserError(_why_no_claim(plan.study))
     if as_json:
         typer.echo(
             json.dumps({"caption": table.caption, "claims": to_json(table.answers)}, indent=1)
@@ -63,6 +62,25 @@ def claims(
         print_claims(PlainConsole(), table, every)
     if any(answer.verdict != "holds" for answer in table.answers):
         raise typer.Exit(1)
+
+
+def _why_no_claim(study: Study) -> str:
+    """Why there is no claim about a table with the rows of ``study``."""
+    from ablation.study import whole_study
+
+    whole = whole_study(study)
+    claims = [claim for claim in whole.claims if claim.along_rows]
+    named = {name for claim in claims for name in claim.names}
+    missing = [row for row in whole.all_rows if row in named and row not in study.all_rows]
+    if not missing:
+        return (
+            f"study '{study.name}' makes no claim about the rows of this table: add one under "
+            "claims: in its file"
+        )
+    return (
+        f"study '{study.name}' has {plural(len(claims), 'claim')} about rows that this table "
+        f"lacks ({', '.join(missing)}): run these rows"
+    )
 
 
 def print_claims(console: Console, table: Table, every: bool) -> None:

@@ -73,7 +73,10 @@ def print_pair(console: Console, pair: TablePair) -> None:
         grid.add_column(head, overflow="fold")
     for each in pair.differing:
         grid.add_row(each.what, each.first, each.second, each.where)
-    console.print(grid if pair.differing else "Only the numbers of the units differ.")
+    if pair.same:
+        line(console, "Nothing differs.")
+    else:
+        console.print(grid if pair.differing else "Only the numbers of the units differ.")
     if not pair.cells:
         line(console, "No cell is in both.")
         return

@@ -48,6 +48,8 @@ def open_study_file(path: Path) -> Study:
 
     if str(path) in known_studies() and not path.exists():
         raise UserError(f"'{path}' is a built-in study: run skelcon-ablate {path}")
+    if not path.exists():
+        raise UserError(f"'{path}' does not exist: skelcon-ablate list names the built-in studies")
     return load_study(path)
 
 
@@ -113,7 +115,7 @@ class StudyRequest(RequestOptions):
         """Open the data and plan; :class:`UserError` for what the data does not have."""
         dataset = open_data(self.data.data, console)
         plan = plan_study(self.study, dataset, self.data, self.options, console)
-        self.output.style.check(plan.study)
+        self.output.style.check(plan.study, self.study)
         return plan.showing(self.output.metric)
 
     def extended(self, plan: Plan, earlier: Json | None, console: Console) -> Plan:

@@ -191,11 +191,12 @@ def table(
     from ablation.report.from_results import load_plan, save_plan
     from ablation.report.questions import place_of
     from ablation.store import Store
+    from ablation.study import whole_study
 
     store = Store(output.results)
     name = table_name(study)
     plan = load_plan(store.results, name)
-    files.style.check(plan.study)
+    files.style.check(plan.study, whole_study(plan.study))
     if files.metric is not None:
         plan = plan.showing(files.metric)
     place = place_of(plan, store.results, base=name)

@@ -53,8 +53,9 @@ class Compared:
 
     @property
     def p(self) -> float | None:
-        """The p value of the difference, not corrected; None if it has no error."""
-        return self.difference.p if self.difference is not None else None
+        """The p value of the difference, not corrected; None if it has no error, or one seed."""
+        found = self.difference
+        return found.p if found is not None and found.seeds > 1 else None
 
     @property
     def as_claimed(self) -> bool:
@@ -148,11 +149,7 @@ def answers_of(plan: Plan, evidence: Evidence) -> tuple[Answer, ...]:
 
 def _p_of(comparisons: tuple[Compared, ...]) -> float | None:
     """The p value of a claim before the correction over all claims."""
-    found = [
-        each.p
-        for each in comparisons
-        if each.difference is not None and each.difference.seeds > 1 and each.p is not None
-    ]
+    found = [each.p for each in comparisons if each.p is not None]
     if len(found) < len(comparisons) or not all(each.same_steps for each in comparisons):
         return None
     if all(each.as_claimed for each in comparisons):

@@ -185,7 +185,7 @@ def _about(plan: Plan) -> list[str]:
 def _commands(name: str, asked: Asked) -> list[tuple[str, str]]:
     quoted, store = shlex.quote(name), asked.store
     known = (store.files(key).read_or_none(PROVENANCE) for key in asked.plan.units)
-    again = Commands(asked.plan).of(None, [each for each in known if each is not None])
+    again = Commands(asked.plan, name).of(None, [each for each in known if each is not None])
     return [
         (" ".join(("To reproduce this table.", *again.remarks)), again.line),
         ("As LaTeX, CSV and Markdown", f"skelcon-ablate table {quoted}"),

@@ -97,6 +97,12 @@ class TablePair:
     cells: tuple[CellPair, ...]
     differing: tuple[Differing, ...]
 
+    @property
+    def same(self) -> bool:
+        """Whether nothing differs: neither the facts nor the numbers."""
+        known = [cell for cell in self.cells if cell.first is not None or cell.second is not None]
+        return not self.differing and all(cell.same for cell in known)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -125,6 +131,9 @@ def compare_results(first: Path, second: Path, name: str | None = None) -> Compa
             first.name, *(ComparedTable.of(each.parent, each.name) for each in (first, second))
         )
         return _with_cells(Comparison(first, second, (pair,)))
+    for each in (first, second):
+        if not each.is_dir():
+            raise UserError(f"'{each}' does not exist: give a results directory or a table in one")
     known = [[table for table, _ in asked_tables(each)] for each in (first, second)]
     for results, names in zip((first, second), known, strict=True):
         if not names:

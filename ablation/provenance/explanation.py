@@ -163,7 +163,7 @@ class Explainer:
 
     @cached_property
     def _commands(self) -> Commands:
-        return Commands(self.table.plan)
+        return Commands(self.table.plan, self.name)
 
 
 def explain(results: Path, table: str, row: str, column: str) -> Explanation:

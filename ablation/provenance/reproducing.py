@@ -42,9 +42,10 @@ class Command:
 
 @dataclass(frozen=True)
 class Commands:
-    """Writes the commands that reproduce the cells of ``plan``."""
+    """Writes the commands that reproduce the cells of ``plan``, in a table called ``table``."""
 
     plan: Plan
+    table: str
 
     def of(self, cell: Where | None, ran: Iterable[dict[str, Any]]) -> Command:
         """The command for a cell, or for the whole table.
@@ -59,6 +60,8 @@ class Commands:
         if self.plan.shown is not None:
             words += ["--metric", self.plan.shown]
         words += [*_resources(ran), "--results", AGAIN]
+        if self.table != self.plan.study.name:
+            words += ["--name", self.table]
         if self._keys_today is not None and not keys_of(self.plan, cell) <= self._keys_today:
             remarks.append(
                 "This version plans other units for it: the study, a preset or a default has "

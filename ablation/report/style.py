@@ -39,16 +39,28 @@ class TableStyle:
     notes: Notes = "full"
     standalone: bool = False
 
-    def check(self, study: Study) -> None:
-        """Raise :class:`UserError` for an invalid label, or a row that ``study`` does not have."""
+    def check(self, study: Study, whole: Study) -> None:
+        """Raise :class:`UserError` for an invalid label, or a row that the table does not have.
+
+        Args:
+            study: the study with the rows of the table.
+            whole: the study with all its rows.
+        """
         if self.label is not None and to_latex_name(self.label) != self.label:
             raise UserError(
                 f"--label {self.label}: LaTeX takes letters, digits and :._+/- here, such as "
                 f"{to_latex_name(self.label)}"
             )
-        if self.delta is not None and self.delta not in study.all_rows:
-            hint = nearest(self.delta, study.all_rows)
-            raise UserError(f"--delta {self.delta}: study '{study.name}' has no such row: {hint}")
+        if self.delta is None or self.delta in study.all_rows:
+            return
+        if self.delta in whole.all_rows:
+            rows = [row for row in whole.all_rows if row in study.all_rows or row == self.delta]
+            raise UserError(
+                f"--delta {self.delta}: row '{self.delta}' is not in this table: run the study "
+                f"with it (--only {','.join(rows)})"
+            )
+        hint = nearest(self.delta, study.all_rows)
+        raise UserError(f"--delta {self.delta}: study '{study.name}' has no such row: {hint}")
 
 
 DEFAULT = TableStyle()

@@ -67,6 +67,7 @@ def _code_of(app: typer.Typer) -> int:
         code = app(standalone_mode=False)
     except _UsageError as error:
         text = error.format_message()  # type: ignore[attr-defined]
+        text = text.replace(": Value error, ", ": ")  # pydantic's, by which typer checks choices
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(text)  # the help
         else:

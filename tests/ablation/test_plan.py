@@ -329,6 +329,24 @@ def test_another_metric_has_the_same_units_and_no_paper_values(
             plan.showing(metric)
     with pytest.raises(UserError, match="did you mean 'nn_top1'"):
         plan.showing("nn_top")
+    with pytest.raises(UserError) as error:
+        plan.showing("accuracy")
+    assert str(error.value).count(" top1,") == 1
+
+
+def test_rows_with_the_same_units_in_all_columns_have_a_note(dataset: SkeletonDataset) -> None:
+    study = named_study("augmentations").only(("none", "jitter", "random"))
+    jitter = study.rows["jitter"]
+
+    def notes(joints: int) -> list[str]:
+        settings = {**jitter.set, "pretrain.augment.jitter.joints": joints}
+        rows = {**study.rows, "mine": jitter.model_copy(update={"set": settings})}
+        plan = plan_of(dataset, study.model_copy(update={"rows": rows}), preset="small")
+        return [note for note in plan.notes if "same units" in note]
+
+    assert notes(10) == []
+    (note,) = notes(5)  # as the preset small has it
+    assert note.startswith("Rows jitter and mine are the same units")
 
 
 def test_a_chosen_weight_decay_leaves_the_options_of_sgd_out_of_the_keys(

@@ -48,7 +48,7 @@ Ablate = Callable[..., Any]
         (["--only", "crops"], "did you mean 'crop'"),
         (["--format", "pdf"], "unknown format 'pdf'"),
         (["--track", "wanbd"], "did you mean 'wandb'"),
-        (["--evaluate-on", "train"], "'train' is not one of 'test', 'validation'"),
+        (["--evaluate-on", "train"], "'--evaluate-on': 'train' is not one of 'test', 'validation'"),
         (["--folds", "3"], "--folds 3: only with --evaluate-on validation"),
         (["--evaluate-on", "validation", "--folds", "1"], "--folds"),
         (["--keep", "some"], "'some' is not one of 'none', 'last', 'all'"),
@@ -91,7 +91,7 @@ def test_a_mistake_is_one_clear_line_and_leaves_nothing(
     ("words", "message"),
     [
         (["augmentation"], "did you mean 'augmentations'"),
-        (["run", "no.yaml"], "cannot read 'no.yaml'"),
+        (["run", "no.yaml"], "'no.yaml' does not exist: skelcon-ablate list names the built-in"),
         (["run", "augmentations"], "is a built-in study: run skelcon-ablate augmentations"),
         (["plan", "augmentation"], "'augmentation' is no study: did you mean 'augmentations'"),
         (["list", "no.yaml"], "cannot read 'no.yaml'"),

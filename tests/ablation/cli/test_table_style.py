@@ -20,10 +20,12 @@ from ablation.report import cells_frame, display
 from ablation.report.frame import COLUMNS
 from ablation.report.from_results import save_plan
 from ablation.report.numbers import ABOUT_ROW, IN_JSON, OF_CELL
+from ablation.report.style import TableStyle
 from ablation.store import Store, write_json
-from ablation.study import load_study
+from ablation.study import load_study, named_study
 from ablation.study_parts import Reported, Row
 from skelcon.data import SkeletonDataset
+from skelcon.errors import UserError
 
 ODD = {"none": "[x] 50 % & λ ≤ 1", "crop+jitter": "[/x] | --set \\\\[9em] 中 é"}
 NUMBERS = {("none", "img"): 0.5, ("none", "seq"): 0.4, ("crop+jitter", "img"): 0.7123}
@@ -207,6 +209,13 @@ def test_a_mistake_is_one_line(
     assert ended.err.startswith(message)
     assert ended.err.count("\n") == 1
     assert not (folder / "table.csv").exists()
+
+
+def test_a_row_of_the_study_that_the_table_lacks_is_named_with_the_cure() -> None:
+    whole = named_study("augmentations")
+    cure = r"'random' is not in this table: run the study with it \(--only none,crop,random\)"
+    with pytest.raises(UserError, match=cure):
+        TableStyle(delta="random").check(whole.only(("none", "crop")), whole)
 
 
 @pytest.mark.parametrize("options", ["", "twocolumn"])

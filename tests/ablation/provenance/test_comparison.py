@@ -136,6 +136,7 @@ def test_the_same_units_are_not_compared_and_machines_are_named(
     pair, cells = compared(tmp_path)
     changed = cells[plan.cells[0].row, plan.cells[0].column]
     assert (changed.same_units, changed.same, changed.paired) == (True, False, "seeds")
+    assert not pair.same
     assert any("1 cell with the same units but other numbers" in text for text in remarks(pair))
 
 
@@ -175,6 +176,7 @@ def test_the_command_prints_a_comparison_and_writes_it_as_json(
     assert "linear.epochs" in out
     assert "paired seed by seed and clip by clip" in out
     assert f"Only in {tmp_path / 'b'}: another" in out
+    assert "Nothing differs." in run(tmp_path / "a", tmp_path / "a")[1]
     code, out, _ = run(tmp_path / "a", tmp_path / "b", "tiny", "--json")
     (table,) = json.loads(out)["tables"]
     assert [cell["significant"] for cell in table["cells"]] == [True, True, False, False]
@@ -190,8 +192,11 @@ def test_tables_that_cannot_be_compared_are_an_error_of_one_line(
     make("b", eight, {}, name="another")
     with pytest.raises(UserError, match="no table in common"):
         compare_results(tmp_path / "a", tmp_path / "b")
-    with pytest.raises(UserError, match="has no tables"):
+    with pytest.raises(UserError, match="/nowhere' does not exist"):
         compare_results(tmp_path / "a", tmp_path / "nowhere")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="/none' has no tables"):
+        compare_results(tmp_path / "a", tmp_path / "none")
     make("b", eight, {}, rows=("random",))
     with pytest.raises(UserError, match="no cell of tiny is in both"):
         compare_results(tmp_path / "a", tmp_path / "b")

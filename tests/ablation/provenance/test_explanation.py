@@ -176,6 +176,15 @@ def test_the_command_plans_the_same_units(
     assert any(eight.fingerprint in remark for remark in found.command.remarks)
 
 
+def test_the_command_gives_the_name_of_a_table_that_is_not_named_after_its_study(
+    found: Explanation, plan: Plan, tmp_path: Path
+) -> None:
+    save_plan(plan, tmp_path / "r", tmp_path / "r" / "tiny-longer")
+    longer = explain(tmp_path / "r", "tiny-longer", "none", "seq")
+    assert found.command.line.endswith("--results reproduced")
+    assert longer.command.line == f"{found.command.line} --name tiny-longer"
+
+
 def test_the_command_of_a_cross_validation_and_of_a_study_that_has_changed(
     eight: SkeletonDataset, tmp_path: Path
 ) -> None:
