@@ -15,9 +15,10 @@ from rich.console import Console
 from search_helpers import SPACE, problem_of, record_of
 
 from ablation.search import report
+from ablation.search.importance import importance
 from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord
-from ablation.search.report import Summary, importance
+from ablation.search.report import Summary
 from ablation.search.run import lead_in_words
 from ablation.store import Store
 from skelcon.data import SkeletonDataset
