@@ -37,8 +37,8 @@ class TrialEvents:
             return
         output.say(
             f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: "
-            f"{self._total} trials of at most {problem.epochs} epochs in {_folds_of(problem)}, "
-            f"evaluated every {problem.every}; {ended} have ended"
+            f"{self._total} trials of at most {problem.most_epochs} epochs in "
+            f"{_folds_of(problem)}, evaluated every {problem.every}; {ended} have ended"
         )
 
     def started(self, trial: Trial) -> None:

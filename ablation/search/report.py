@@ -23,6 +23,7 @@ from ablation.search.recipe import PRESET, preset_yaml, settings_of
 from ablation.search.record import SearchRecord, State, Trial
 from ablation.store import Store, write_atomically, write_json
 from ablation.store.provenance import environment
+from ablation.text import plural
 from skelcon.cli.terminal import styled
 from skelcon.config import Json
 from skelcon.data import kind_of_groups, split
@@ -53,6 +54,7 @@ class Summary:
         ranked: trials with a value, the best first: trials that ran to their end before trials
             that were stopped, the later stopped before the earlier.
         best: the best of the trials that ran the furthest; of equal ones the first.
+        ahead: trials with a higher value than the best, but after fewer epochs.
         default: the trial that changes nothing.
         evidence: how sure these numbers are.
         lead: of the best over the default, where both ran to their end.
@@ -66,6 +68,8 @@ class Summary:
         usable = [t for t in self.trials if t.value is not None and t.state not in unusable]
         self.ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
         self.best = self.ranked[0] if self.ranked else None
+        best_value = (self.best.value if self.best is not None else None) or 0.0
+        self.ahead = [trial for trial in self.ranked if (trial.value or 0.0) > best_value]
         unchanged = [t for t in self.trials if t.number == DEFAULT and t.parameters == t.first]
         self.default = unchanged[0] if unchanged else None
         self.lead: Lead | None = None
@@ -96,7 +100,8 @@ class Summary:
     def verdict(self) -> str:
         """Whether the best is better than the default; empty if that is not known."""
         if self.best is not None and self.best is self.default:
-            return "No trial is better than the default."
+            as_far = " that was trained for as many epochs" if self.ahead else ""
+            return f"No trial{as_far} is better than the default."
         if self.lead is None:
             return ""
         within = "" if self.lead.clear else ": within one standard error of the default"
@@ -109,7 +114,10 @@ class Summary:
         counts = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
         epochs = sum(trial.epoch for trial in self.trials)
         most = len(self.trials) * self.problem.steps
-        notes = [f"{len(self.trials)} trials: {counts}; {epochs} epochs of {most}.", VALIDATION]
+        done = f"{epochs} epochs of {most}, counted over {plural(len(self.problem.folds), 'fold')}"
+        notes = [f"{len(self.trials)} trials: {counts}; {done}.", VALIDATION]
+        if self.best is not None and self.ahead:
+            notes.append(_not_compared(self.best, self.ahead))
         if EPOCHS in self.problem.space.space:
             notes.append(
                 "Trials of other lengths than the default's are compared at the same share of "
@@ -120,6 +128,19 @@ class Summary:
         if self.problem.population:
             notes.append(POPULATION)
         return notes
+
+
+def _not_compared(best: Trial, ahead: Sequence[Trial]) -> str:
+    """Why trials with a higher value than ``best`` are not the best."""
+    shown = [
+        f"trial {trial.number} ({100 * (trial.value or 0):.1f} after {trial.epoch}, {trial.state})"
+        for trial in ahead[:SHOWN]
+    ]
+    shown += [f"{len(ahead) - SHOWN} more"] if len(ahead) > SHOWN else []
+    return (
+        f"The best is chosen among the trials with the most epochs ({best.epoch}). Higher after "
+        f"fewer epochs, and not compared: {', '.join(shown)}."
+    )
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -140,7 +161,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         rank = "" if one.spearman is None else f"rank correlation {one.spearman:+.2f}"
         console.print(styled(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
     if summary.best is not None:
-        which = "the default" if summary.best is summary.default else "see best.yaml"
+        which = "default" if summary.best is summary.default else "see best.yaml"
         console.print(styled(f"Best: trial {summary.best.number} ({which})"))
     if summary.verdict:
         console.print(styled(summary.verdict))
@@ -151,7 +172,8 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
     short = short_names(list(summary.problem.space.space))
     grid = Grid(header_style="bold")
     metric = summary.problem.space.metric_in_words
-    for name in ("trial", metric, "epochs", *(short.values() if in_columns else ())):
+    epochs = f"epochs\nof {summary.problem.steps}"
+    for name in ("trial", metric, epochs, *(short.values() if in_columns else ())):
         grid.add_column(name, justify="right", no_wrap=True)
     if not in_columns:
         grid.add_column("settings", overflow="fold")
@@ -161,7 +183,7 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
         error = summary.evidence.error(trial)
         value += "" if error is None else f" ± {100 * error:.1f}"
         value = "diverged" if trial.state == "diverged" else value
-        number = "default" if trial is summary.default else str(trial.number)
+        number = f"{trial.number} (default)" if trial is summary.default else str(trial.number)
         cells = [shown(trial.parameters[path]) for path in short]
         if not in_columns:
             pairs = zip(short.values(), cells, strict=True)
