@@ -133,8 +133,8 @@ class SearchProblem:
     def most_epochs(self) -> int:
         """Epochs of the longest pre-training that a trial can have, in one fold."""
         domain = self.space.space.get(EPOCHS)
-        values = map(int, domain.values) if domain is not None else ()
-        return max((self.epochs, *values))
+        lengths: list[int] = [self.epochs, *(domain.values if domain is not None else ())]
+        return max(lengths)
 
     @property
     def every(self) -> int:
