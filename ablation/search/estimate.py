@@ -61,9 +61,7 @@ def plan_search(
     }
     show_search(output.console, about, units, as_json, model, probe)
     if units and not as_json:
-        early = (
-            "; asha stops most of them earlier" if problem.space.scheduler.name == "asha" else ""
-        )
+        early = "; asha stops bad ones earlier" if problem.space.scheduler.name == "asha" else ""
         output.say(f"This is for trials that run to their end{early}. --confirm is not included.")
 
 

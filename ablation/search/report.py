@@ -101,7 +101,9 @@ class Summary:
         """Whether the best is better than the default; empty if that is not known."""
         if self.best is not None and self.best is self.default:
             as_far = " that was trained for as many epochs" if self.ahead else ""
-            return f"No trial{as_far} is better than the default."
+            unfinished = sum(trial.state == "unfinished" for trial in self.trials)
+            so_far = f" so far ({unfinished} unfinished)" if unfinished else ""
+            return f"No trial{as_far} is better than the default{so_far}."
         if self.lead is None:
             return ""
         within = "" if self.lead.clear else ": within one standard error of the default"
