@@ -18,6 +18,7 @@ from ablation.cli.parsing import completes, parse_names, parse_seeds, parse_sett
 from skelcon.cli.flatten import group, option
 from skelcon.cli.options import PLUGIN, PROTOCOLS, DataOption
 from skelcon.config import Json
+from skelcon.errors import UserError
 
 if TYPE_CHECKING:
     from ablation.scheduler.resources import Resources
@@ -218,6 +219,11 @@ class PlanOptions(ProbeOptions):
     """Whether there is only a plan."""
 
     plan: bool = option(False, "Print what would run and its cost; run nothing.", "--plan")
+
+    def check(self) -> None:
+        """Raise :class:`UserError` if ``--probe`` is given without ``--plan``."""
+        if self.probe is not None and not self.plan:
+            raise UserError(f"--probe {self.probe}: only with --plan")
 
 
 @group("Output")

@@ -94,9 +94,8 @@ class StudyRequest(RequestOptions):
         """Load the plugins, then the study that may name their components."""
         from skelcon.plugins import load_plugins
 
-        probe, plugins = asked.planning.probe, asked.options.plugins
-        if probe is not None and not asked.planning.plan:
-            raise UserError(f"--probe {probe}: only with --plan")
+        plugins = asked.options.plugins
+        asked.planning.check()
         resources = asked.trial.resources()
         load_plugins(plugins)
         study = open_it()

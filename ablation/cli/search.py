@@ -13,6 +13,7 @@ from ablation.cli.options import (
     SEED,
     DataOptions,
     EvaluateOn,
+    PlanOptions,
     ResourceOptions,
     RunOutputOptions,
     SettingOptions,
@@ -70,6 +71,7 @@ def search(
     settings: SettingOptions,
     choices: SearchOptions,
     resources: ResourceOptions,
+    planning: PlanOptions,
     output: RunOutputOptions,
     space: Annotated[
         str | None,
@@ -92,6 +94,7 @@ def search(
     from ablation.search.space import named_space
     from skelcon.plugins import load_plugins
 
+    planning.check()
     limits = resources.resources(settings.plugins)
     load_plugins(settings.plugins)
     changes = {
@@ -106,16 +109,20 @@ def search(
         )
     check_used(settings.settings, ("pretrain", chosen.task))
     from ablation.monitor.output import output as open_output
+    from ablation.search.estimate import plan_search
     from ablation.search.problem import SearchProblem
     from ablation.search.run import Confirmation, run_search
 
-    as_json = output.as_json
-    with open_output(as_json=as_json, verbose=output.verbose, search=chosen.name) as shown:
+    as_json, events, name = output.as_json, not planning.plan, chosen.name
+    with open_output(as_json=as_json, verbose=output.verbose, events=events, search=name) as shown:
         store, mirror = open_results(output.results)
         dataset, wanted = open_data(data.data, shown.console), settings.settings
         problem = SearchProblem.of(
             chosen, dataset, preset=settings.preset, protocol=data.protocol, overrides=wanted
         )
+        if planning.plan:
+            plan_search(problem, store, mirror, limits, shown, as_json, planning.probe)
+            return
         options = _checking(run_options(limits, output, problem.preset))
         confirmation = Confirmation(choices.confirm_on, choices.confirm)
         if code := run_search(problem, store, mirror, options, shown, confirmation, as_json):

@@ -76,6 +76,34 @@ def show_plan(
         print_cost(console, together, model)
 
 
+def show_search(
+    console: Console,
+    about: Json,
+    units: Sequence[Unit],
+    as_json: bool,
+    model: CostModel,
+    probe_steps: int | None = None,
+) -> None:
+    """Print what the trials of a search cost that have not ended.
+
+    Args:
+        console: where to print.
+        about: what the JSON document says beside the cost.
+        units: units like those that these trials need.
+        as_json: print one JSON document on standard output instead.
+        model: estimates the cost.
+        probe_steps: first measure so many steps of units whose cost is not known.
+    """
+    if probe_steps is not None:
+        _probe(console, model, units, probe_steps)
+    cost = model.cost(units)
+    if as_json:
+        typer.echo(json.dumps({**about, "to_run": len(units), "cost": _cost_json(cost)}, indent=1))
+    elif units:
+        print_kinds(console, units, cost)
+        print_cost(console, cost, model, "--plan")
+
+
 def _probe(console: Console, model: CostModel, units: Sequence[Unit], steps: int) -> None:
     from ablation.costs.probe import probe  # imports torch
 
@@ -247,8 +275,8 @@ def describe_start(cost: Cost) -> str | None:
     )
 
 
-def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
-    """Time, GPU-hours and disk of the units to run, and how to estimate them better."""
+def print_cost(console: Console, cost: Cost, model: CostModel, command: str = "plan") -> None:
+    """Time, GPU-hours and disk of the units to run, and the ``command`` that estimates better."""
     at_least = "at least " if cost.units_of_unknown_size else ""
     parts = [*_times(cost), f"{at_least}{readable(cost.disk_bytes)} of disk with checkpoints"]
     say(console, f"{len(cost.estimates)} to run: {', '.join(parts)}; on {model.hardware}.")
@@ -257,10 +285,10 @@ def print_cost(console: Console, cost: Cost, model: CostModel) -> None:
         say(
             console,
             f"The time{of_some} is unknown, as no similar unit is finished in "
-            f"'{model.store.results}': plan --probe {PROBE_HINT} measures it.",
+            f"'{model.store.results}': {command} --probe {PROBE_HINT} measures it.",
         )
     elif any(model.needs_probe(each.unit) for each in cost.estimates.values()):
-        say(console, f"plan --probe {PROBE_HINT} measures what is rough in the table above.")
+        say(console, f"{command} --probe {PROBE_HINT} measures what is rough in the table above.")
     if cost.suggested_gpus_per_trial is not None:
         say(
             console,

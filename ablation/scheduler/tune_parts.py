@@ -113,19 +113,19 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
         return self._queue.units[trial.config["key"]]
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """A worker has started it."""
+        """A worker has started the trial."""
         self._started.add(trial.trial_id)
         self._queue.started(self._unit(trial))
 
     def on_trial_result(
         self, iteration: int, trials: Any, trial: Any, result: Any, **info: Any
     ) -> None:
-        """It has worked for about a second."""
+        """The trial has worked for about a second."""
         progress = (result[name] for name in ("epoch", "loss", "samples_per_s"))
         self._reporter.report(Progressed(self._unit(trial), *progress))
 
     def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """It has ended: its unit is done if the store says so too; else it was stopped."""
+        """The trial has ended: its unit is done if the store says so too; else it was stopped."""
         unit = self._ended(trial)
         # (Tune sets "done" for a trial that is stopped as well.)
         if not trial.last_result.get("unit_done"):
@@ -140,7 +140,7 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
         self._fail(unit, f"failed: it ended where the driver does not see it: {SHARED}")
 
     def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-        """It has failed, or its worker has died."""
+        """The trial has failed, or its worker has died."""
         check_session()  # what dies with Ray has not failed
         unit = self._ended(trial)
         try:

@@ -37,12 +37,12 @@ class TrialEvents:
             return
         output.say(
             f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: "
-            f"{self._total} trials of at most {problem.epochs} epochs in {_folds_of(problem)}, "
-            f"evaluated every {problem.every}; {ended} have ended"
+            f"{self._total} trials of at most {problem.most_epochs} epochs in "
+            f"{_folds_of(problem)}, evaluated every {problem.every}; {ended} have ended"
         )
 
     def started(self, trial: Trial) -> None:
-        """A worker has started it."""
+        """A worker has started the trial."""
         settings = [f"{self._short[key]} {shown(v)}" for key, v in trial.parameters.items()]
         text = f"started, {', '.join(settings)}"
         self._emit("started", trial, text, parameters=trial.parameters)
@@ -53,7 +53,7 @@ class TrialEvents:
         self._emit("progress", trial, self._result(trial), **values)
 
     def ended(self, trial: Trial) -> None:
-        """It has ended: see its state."""
+        """The trial has ended; its state says how."""
         self._ended[trial.number] = trial
         self._after()
         so_far = "; ".join(f"{label} {value}" for label, value in self.summary())

@@ -109,7 +109,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
         return {**found, "epoch": training.epoch, "value": value, "done": training.done}
 
     def _start(self) -> Pretraining:
-        """Its training, with the state that Tune handed over, or else of its last checkpoint."""
+        """The member's training, with the state from Tune, or else from its last checkpoint."""
         settings = self._settings
         load_plugins(settings["plugins"], Path(settings["directory"]))
         ((fingerprint, path),) = settings["data"].items()
@@ -226,11 +226,11 @@ class _Callback(WithoutState, tune.Callback):  # type: ignore[misc]
         self._record, self._reporter = record, reporter
 
     def on_trial_start(self, trial: Any, **info: Any) -> None:
-        """A worker has started it."""
+        """A worker has started the member."""
         self._reporter.started(self._record.trial(number_of(trial)))
 
     def on_trial_result(self, trial: Any, result: Json, **info: Any) -> None:
-        """It has been evaluated, perhaps with other parameters than before."""
+        """The member has been evaluated, perhaps with other parameters than before."""
         if "value" not in result:
             return
         number = number_of(trial)
@@ -240,7 +240,7 @@ class _Callback(WithoutState, tune.Callback):  # type: ignore[misc]
         self._reporter.progressed(self._record.trial(number))
 
     def on_trial_complete(self, trial: Any, **info: Any) -> None:
-        """It has ended, or Tune stops it."""
+        """The member has ended, or Tune stops it."""
         known, result = self._record.trial(number_of(trial)), trial.last_result
         if known.ended:
             return
@@ -250,7 +250,7 @@ class _Callback(WithoutState, tune.Callback):  # type: ignore[misc]
             self._end(trial, "completed")
 
     def on_trial_error(self, trial: Any, **info: Any) -> None:
-        """It has failed, or its worker has died."""
+        """The member has failed, or its worker has died."""
         check_session()  # what dies with Ray has not failed
         self._end(trial, "failed", reason_of_death(trial).removeprefix("failed: "))
 

@@ -130,6 +130,13 @@ class SearchProblem:
         return self.settings({}).pretrain.epochs
 
     @property
+    def most_epochs(self) -> int:
+        """Epochs of the longest pre-training that a trial can have, in one fold."""
+        domain = self.space.space.get(EPOCHS)
+        lengths: list[int] = [self.epochs, *(domain.values if domain is not None else ())]
+        return max(lengths)
+
+    @property
     def every(self) -> int:
         """Epochs of the default between two evaluations in training."""
         return min(self.epochs, self.space.evaluate_every or -(-self.epochs // EVALUATIONS))

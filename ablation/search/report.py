@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
-import optuna
 import pandas as pd
 import yaml
 from rich.console import Console
@@ -19,11 +17,13 @@ from rich.table import Table as Grid
 
 from ablation.report.notes import SYNTHETIC
 from ablation.search.evidence import Lead, TrialEvidence
+from ablation.search.importance import importance
 from ablation.search.problem import DEFAULT, EPOCHS
 from ablation.search.recipe import PRESET, preset_yaml, settings_of
 from ablation.search.record import SearchRecord, State, Trial
 from ablation.store import Store, write_atomically, write_json
 from ablation.store.provenance import environment
+from ablation.text import plural
 from skelcon.cli.terminal import styled
 from skelcon.config import Json
 from skelcon.data import kind_of_groups, split
@@ -32,8 +32,6 @@ SHOWN = 10
 """How many of the best trials are printed."""
 WIDTH = 80
 """Columns of the printed summary, unless the terminal is wider."""
-FEWEST = 5
-"""The fewest trials for which the settings' influence is computed."""
 PACKAGES = ("optuna", "scikit-learn")
 VALIDATION = (
     "The test side was not read. The best of many trials looks better than it is: --confirm "
@@ -43,29 +41,6 @@ POPULATION = (
     "Under pbt settings changed while trials trained, all on the first fold. The last settings are "
     "printed; a training with them alone need not give the same number."
 )
-
-
-@dataclass(frozen=True)
-class Influence:
-    """How much a setting mattered.
-
-    Attributes:
-        share: of the values' variance that the setting explains, alone or with others (fANOVA), as
-            a part of all settings'; None where that is not computed.
-        spearman: rank correlation with the value; None of a choice, or of a constant.
-    """
-
-    path: str
-    share: float | None
-    spearman: float | None
-
-
-@dataclass(frozen=True)
-class Importance:
-    """The influence of each setting, the largest first, and in words how it was computed."""
-
-    method: str
-    influences: tuple[Influence, ...] = ()
 
 
 class Summary:
@@ -79,6 +54,7 @@ class Summary:
         ranked: trials with a value, the best first: trials that ran to their end before trials
             that were stopped, the later stopped before the earlier.
         best: the best of the trials that ran the furthest; of equal ones the first.
+        ahead: trials with a higher value than the best, but after fewer epochs.
         default: the trial that changes nothing.
         evidence: how sure these numbers are.
         lead: of the best over the default, where both ran to their end.
@@ -92,6 +68,8 @@ class Summary:
         usable = [t for t in self.trials if t.value is not None and t.state not in unusable]
         self.ranked = sorted(usable, key=lambda t: (-t.epoch, -(t.value or 0.0), t.number))
         self.best = self.ranked[0] if self.ranked else None
+        best_value = (self.best.value if self.best is not None else None) or 0.0
+        self.ahead = [trial for trial in self.ranked if (trial.value or 0.0) > best_value]
         unchanged = [t for t in self.trials if t.number == DEFAULT and t.parameters == t.first]
         self.default = unchanged[0] if unchanged else None
         self.lead: Lead | None = None
@@ -122,7 +100,10 @@ class Summary:
     def verdict(self) -> str:
         """Whether the best is better than the default; empty if that is not known."""
         if self.best is not None and self.best is self.default:
-            return "No trial is better than the default."
+            as_far = " that was trained for as many epochs" if self.ahead else ""
+            unfinished = sum(trial.state == "unfinished" for trial in self.trials)
+            so_far = f" so far ({unfinished} unfinished)" if unfinished else ""
+            return f"No trial{as_far} is better than the default{so_far}."
         if self.lead is None:
             return ""
         within = "" if self.lead.clear else ": within one standard error of the default"
@@ -135,7 +116,10 @@ class Summary:
         counts = ", ".join(f"{count[state]} {state}" for state in get_args(State) if count[state])
         epochs = sum(trial.epoch for trial in self.trials)
         most = len(self.trials) * self.problem.steps
-        notes = [f"{len(self.trials)} trials: {counts}; {epochs} epochs of {most}.", VALIDATION]
+        done = f"{epochs} epochs of {most}, counted over {plural(len(self.problem.folds), 'fold')}"
+        notes = [f"{len(self.trials)} trials: {counts}; {done}.", VALIDATION]
+        if self.best is not None and self.ahead:
+            notes.append(_not_compared(self.best, self.ahead))
         if EPOCHS in self.problem.space.space:
             notes.append(
                 "Trials of other lengths than the default's are compared at the same share of "
@@ -148,49 +132,17 @@ class Summary:
         return notes
 
 
-def importance(record: SearchRecord) -> Importance:
-    """How much each setting mattered, from trials after the same number of epochs.
-
-    That is the last epoch that at least half of the trials have reached: ASHA stops most of them,
-    and values of different epochs are not comparable.
-    """
-    if record.problem.population:
-        return Importance("not computed: under pbt a trial's settings change while it trains")
-    trials = [t for t in record.study.get_trials(deepcopy=False) if t.params]  # inside the space
-    reported = [trial for trial in trials if trial.intermediate_values]
-    reached = Counter(epoch for trial in reported for epoch in trial.intermediate_values)
-    enough = [n for n, count in reached.items() if count >= max(FEWEST, len(reported) / 2)]
-    if not enough:
-        return Importance(f"not computed: {FEWEST} trials of as many epochs are needed")
-    epoch, last = max(enough), max(reached)
-    study = optuna.create_study(direction="maximize")
-    for trial in reported:
-        if epoch in trial.intermediate_values:
-            value, domains = trial.intermediate_values[epoch], trial.distributions
-            whole = optuna.trial.create_trial(
-                value=value, params=trial.params, distributions=domains
-            )
-            study.add_trial(whole)
-    method = f"Spearman's rank correlation of {reached[epoch]} trials after {epoch} epochs each"
-    if epoch < last:
-        method += f" of {last} (what learns fast is not always best at the end)"
-    frame = pd.DataFrame([{**trial.params, "value": trial.value} for trial in study.trials])
-    ranks = frame.corr("spearman", numeric_only=True)["value"].dropna()
-    paths, shares = list(record.problem.space.space), dict[str, float]()
-    needed = max(2 * FEWEST, 3 * len(paths))
-    if len(frame) < needed:
-        method += f" (no fANOVA: it needs {needed} trials for {len(paths)} settings)"
-    elif frame["value"].nunique() < 2:
-        method += " (no fANOVA: all trials have the same value)"
-    else:
-        method = f"fANOVA (share of the variance explained) and {method}"
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-            shares = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    found = [Influence(path, shares.get(path), ranks.get(path)) for path in paths]
-    found.sort(key=lambda one: (-(one.share or 0), -abs(one.spearman or 0)))
-    return Importance(method, tuple(found))
+def _not_compared(best: Trial, ahead: Sequence[Trial]) -> str:
+    """Why trials with a higher value than ``best`` are not the best."""
+    shown = [
+        f"trial {trial.number} ({100 * (trial.value or 0):.1f} after {trial.epoch}, {trial.state})"
+        for trial in ahead[:SHOWN]
+    ]
+    shown += [f"{len(ahead) - SHOWN} more"] if len(ahead) > SHOWN else []
+    return (
+        f"The best is chosen among the trials with the most epochs ({best.epoch}). Higher after "
+        f"fewer epochs, and not compared: {', '.join(shown)}."
+    )
 
 
 def print_summary(console: Console, summary: Summary) -> None:
@@ -211,7 +163,7 @@ def print_summary(console: Console, summary: Summary) -> None:
         rank = "" if one.spearman is None else f"rank correlation {one.spearman:+.2f}"
         console.print(styled(f"  {share}{one.path}  {rank}".rstrip()), soft_wrap=True)
     if summary.best is not None:
-        which = "the default" if summary.best is summary.default else "see best.yaml"
+        which = "default" if summary.best is summary.default else "see best.yaml"
         console.print(styled(f"Best: trial {summary.best.number} ({which})"))
     if summary.verdict:
         console.print(styled(summary.verdict))
@@ -222,7 +174,8 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
     short = short_names(list(summary.problem.space.space))
     grid = Grid(header_style="bold")
     metric = summary.problem.space.metric_in_words
-    for name in ("trial", metric, "epochs", *(short.values() if in_columns else ())):
+    epochs = f"epochs\nof {summary.problem.steps}"
+    for name in ("trial", metric, epochs, *(short.values() if in_columns else ())):
         grid.add_column(name, justify="right", no_wrap=True)
     if not in_columns:
         grid.add_column("settings", overflow="fold")
@@ -232,7 +185,7 @@ def _grid(summary: Summary, *, in_columns: bool) -> Grid:
         error = summary.evidence.error(trial)
         value += "" if error is None else f" ± {100 * error:.1f}"
         value = "diverged" if trial.state == "diverged" else value
-        number = "default" if trial is summary.default else str(trial.number)
+        number = f"{trial.number} (default)" if trial is summary.default else str(trial.number)
         cells = [shown(trial.parameters[path]) for path in short]
         if not in_columns:
             pairs = zip(short.values(), cells, strict=True)

@@ -21,6 +21,7 @@ from ablation.report import cells_frame, display, document, export, make_table, 
 from ablation.report.from_results import save_plan
 from ablation.running import RESUME, RunOptions, missing_units, resources_and_cost, run_job
 from ablation.search import report
+from ablation.search.estimate import expected_units
 from ablation.search.events import TrialEvents
 from ablation.search.evidence import Lead
 from ablation.search.problem import FoldUnits, SearchProblem
@@ -141,13 +142,10 @@ class _Search:
 
     def _run_population(self, options: RunOptions, events: TrialEvents) -> bool:
         """Run the members that are new or have not ended; False if it was interrupted."""
-        problem, output, known = self._problem, self._output, self._record.trials()
-        missing = max(problem.space.trials, len(known)) - sum(trial.ended for trial in known)
-        if not missing:
+        output, store, data = self._output, self._store, (self._problem.dataset,)
+        trainings = expected_units(self._record, store, events)
+        if not trainings:
             return True
-        units = problem.expected(2 * missing)  # the evaluations are no units of their own
-        trainings = [unit for unit in units if unit.kind == "pretrain"]
-        data, store = (problem.dataset,), self._store
         resources, _ = resources_and_cost(trainings, data, store, options.resources, output)
         options.confirm(resources)
         resources.stay_on_loopback()

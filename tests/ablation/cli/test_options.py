@@ -125,7 +125,7 @@ def test_an_option_is_the_same_in_every_command() -> None:
     ("words", "panels"),
     [
         (("augmentations",), ("Data", "Study", "Resources", "Plan", "Output", "Table")),
-        (("search",), ("Data", "Settings", "Search", "Resources", "Output")),
+        (("search",), ("Data", "Settings", "Search", "Resources", "Plan", "Output")),
         (("cluster", "slurm"), ("Nodes", "SLURM")),
         (("figures",), ("Figures", "Output")),
     ],

@@ -16,6 +16,7 @@ from ablation.costs.gpus import parse_gpus
 from ablation.monitor.output import output
 from ablation.running import RunOptions
 from ablation.scheduler.resources import Resources
+from ablation.search.estimate import plan_search
 from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord
 from ablation.search.run import Confirmation, run_search
@@ -92,6 +93,32 @@ def test_asha_stops_bad_trials_early_and_the_best_is_confirmed(
         "default": 2 * 2,
     }  # seeds, folds
     assert set(cells["seed"]) == {1, 2}  # 0, the search's own, chose the best
+
+
+@pytest.mark.parametrize("scheduler", ["fifo", "pbt"])
+def test_a_plan_counts_what_is_left_and_writes_nothing(
+    tmp_path: Path, dataset: SkeletonDataset, capsys: pytest.CaptureFixture[str], scheduler: str
+) -> None:
+    problem = problem_of(tmp_path, dataset, trials=3, scheduler={"name": scheduler})
+    store = Store(tmp_path / "r")
+    if scheduler == "fifo":
+        run_trials(problem, store.results, 1)
+    before = sorted(store.results.rglob("*"))
+
+    def planned(as_json: bool) -> str:
+        with output(as_json=as_json, events=False) as shown:
+            plan_search(problem, store, None, Resources(), shown, as_json, None)
+        return capsys.readouterr().out
+
+    ended, units = (1, 2 * 2 * 2) if scheduler == "fifo" else (0, 3)  # trials, folds, units
+    found = json.loads(planned(as_json=True))
+    assert (found["trials"], found["ended"], found["to_run"]) == (3, ended, units)
+    assert sum(kind["units"] for kind in found["cost"]["kinds"]) == units
+    text = planned(as_json=False)
+    assert "3 trials of at most 4 epochs in " in text
+    assert f"{units} to run: " in text
+    assert "--confirm is not included" in text
+    assert sorted(store.results.rglob("*")) == before
 
 
 def test_a_search_at_a_uri_is_known_on_another_machine(

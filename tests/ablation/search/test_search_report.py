@@ -14,10 +14,13 @@ import yaml
 from rich.console import Console
 from search_helpers import SPACE, problem_of, record_of
 
+from ablation.monitor.output import output
 from ablation.search import report
+from ablation.search.events import TrialEvents
+from ablation.search.importance import importance
 from ablation.search.problem import SearchProblem
 from ablation.search.record import SearchRecord
-from ablation.search.report import Summary, importance
+from ablation.search.report import Summary
 from ablation.search.run import lead_in_words
 from ablation.store import Store
 from skelcon.data import SkeletonDataset
@@ -146,3 +149,36 @@ def test_a_lead_that_may_be_chance_is_called_so() -> None:
     clear = lead_in_words(np.array([0.02, 0.021, 0.019]))
     assert clear == "Best less default: +2.0 ± 0.1 points, better in 3 of 3 seeds."
     assert "one seed" in lead_in_words(np.array([0.5]))
+
+
+def test_a_higher_value_after_fewer_epochs_is_explained(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem = problem_of(tmp_path, dataset)
+    record = record_of(problem, tmp_path / "s")
+    for number, value in ((record.ask().number, 0.583), (record.ask().number, 0.62)):
+        for epoch in (2, 4, 6)[: 3 - number]:
+            record.report(number, epoch, value, 0.1)
+    console = Console(width=200, record=True, file=(tmp_path / "out.txt").open("w"))
+    with console.file:
+        report.print_summary(console, Summary(record, Store(tmp_path / "r")))
+        text = console.export_text()
+    assert "the most epochs (6). Higher after fewer epochs, and not compared:" in text
+    assert "trial 1 (62.0 after 4, unfinished)." in text
+    assert "10 epochs of 16, counted over 2 folds" in text
+    verdict = "No trial that was trained for as many epochs is better than the default so far"
+    assert f"{verdict} (2 unfinished)." in text
+    assert "Best: trial 0 (default)" in text
+    assert any("0 (default)" in line and "58.3" in line for line in text.splitlines())
+
+
+def test_the_start_names_the_longest_training_of_the_space(
+    tmp_path: Path, dataset: SkeletonDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"pretrain.epochs": {"choice": [4, 10]}}
+    problem = problem_of(tmp_path, dataset, space=space, trials=2)
+    with output(as_json=False) as shown:
+        TrialEvents(shown, record_of(problem, tmp_path / "s"), lambda: None)
+    printed = capsys.readouterr()
+    words = " ".join((printed.out + printed.err).split())
+    assert "2 trials of at most 10 epochs in each of 2 folds" in words
