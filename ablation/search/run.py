@@ -98,7 +98,8 @@ def run_search(
         typer.echo(json.dumps(report.document(summary, confirmed), indent=1))
     else:
         place = f"{mirror.uri.rstrip('/')}/{search.name}" if mirror else directory
-        line(output.console, f"Written to {place}: {', '.join(written)}")
+        line(output.console, f"Written to {place}:")
+        output.say(", ".join(written))
         if summary.best is not None:
             line(output.console, f"With these settings: {report.usage(directory)}")
     return code
