@@ -11,6 +11,7 @@ from rich.console import Console
 from ablation.cli.options import FORMATS, ResultsOption, TableArgument
 from ablation.cli.parsing import parse_names
 from ablation.cli.studies import table_name
+from skelcon.cli.console import activity
 from skelcon.cli.flatten import group, option, with_options
 from skelcon.cli.opening import open_data
 from skelcon.cli.options import DATA
@@ -104,15 +105,17 @@ def figures(
     asked = Asked(plan, store, options.row, options.column, options.against, data)
     directory = output.out or store.results / name / "figures"
     drawn = 0
-    for kind in options.only or FIGURES:
-        try:
-            figure = FIGURES[kind](asked)
-        except DoesNotApplyError as reason:
-            line(console, styled(f"{kind}: not drawn, {reason}", "dim"))
-            continue
-        written = style.save(figure, directory, kind, options.formats)
-        line(console, f"{kind}: {', '.join(map(str, written))}")
-        drawn += 1
+    with activity(console, "drawing figures") as show:
+        for kind in options.only or FIGURES:
+            show(f"drawing {kind}")
+            try:
+                figure = FIGURES[kind](asked)
+            except DoesNotApplyError as reason:
+                line(console, styled(f"{kind}: not drawn, {reason}", "dim"))
+                continue
+            written = style.save(figure, directory, kind, options.formats)
+            line(console, f"{kind}: {', '.join(map(str, written))}")
+            drawn += 1
     if not drawn:
         raise typer.Exit(1)
 

@@ -12,7 +12,8 @@ from ablation.catalogue import known_studies
 from ablation.cli.options import ResultsOption
 from ablation.cli.parsing import completes
 from ablation.cli.studies import table_name
-from skelcon.cli.terminal import echo
+from skelcon.cli.console import activity
+from skelcon.cli.terminal import PlainConsole, echo
 from skelcon.errors import cannot_write
 
 NAMES = "Tables, as list --results prints them."
@@ -59,7 +60,8 @@ def report(
 
     html = form is ReportFormat.HTML
     found = read_results(results, [table_name(name) for name in names or ()])
-    page = make_page(found, figures=figures and html)
+    with activity(PlainConsole(stderr=True), "reading results") as show:
+        page = make_page(found, figures=figures and html, show=show)
     path = out or results / ("report.html" if html else "report.md")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

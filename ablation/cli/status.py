@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ablation.monitor.status import Status, UnitStatus
 
 WATCH_SECONDS = 2.0
+RESUME = "To resume abandoned units, run the command that started them again."
 STYLES = {"waiting": "dim", "failed": "red", "abandoned": "yellow"}
 
 
@@ -97,7 +98,8 @@ def _lines(now: Status) -> list[str]:
         f"{duration(study.seconds)} elapsed, ETA {eta(study.eta_s)}"
         for study in now.studies
     ]
-    return [_head(now), *studies, *("  ".join(_parts(unit)) for unit in now.units)]
+    units = ["  ".join(_parts(unit)) for unit in now.units]
+    return [_head(now), *studies, *units, *([RESUME] if now.count("abandoned") else [])]
 
 
 def _shown(now: Status, width: int) -> RenderableType:
@@ -117,4 +119,6 @@ def _shown(now: Status, width: int) -> RenderableType:
     for unit in rest:
         state, *others = _parts(unit)
         parts.append(joined((state, STYLES[unit.doing]), "  ", "  ".join(others)))
+    if now.count("abandoned"):
+        parts += ["", RESUME]
     return Group(*parts)

@@ -16,7 +16,7 @@ from ablation.cli.options import ResultsOptions, RunOutputOptions, TableArgument
 from ablation.cli.request import StudyRequest
 from ablation.cli.table_options import FormatOptions
 from skelcon.cli.flatten import with_options
-from skelcon.cli.terminal import PlainConsole, line
+from skelcon.cli.terminal import PlainConsole, line, say
 from skelcon.errors import cannot_write
 from skelcon.printable import printable
 
@@ -228,8 +228,8 @@ def show_table(
         typer.echo(to_json(written.table, written.cells, written.provenance))
     else:
         display.print_table(console, written.table, files.style)
-        names = ", ".join(path.name for path in written.files)
-        line(console, f"Written to {directory}: {names}")
+        line(console, f"Written to {directory}:")
+        say(console, ", ".join(path.name for path in written.files))
     return bool((written.cells["state"] == "failed").any())
 
 

@@ -20,6 +20,7 @@ from ablation.monitor.run_state import RunState, Snapshot
 from ablation.monitor.table import TableSoFar, is_whole
 from ablation.store import Store
 from ablation.store.heartbeat import Heartbeat
+from ablation.text import plural
 from ablation.units import Unit
 from skelcon.cli.terminal import PipeSafeConsole, PlainConsole, say
 
@@ -48,17 +49,20 @@ class Output:
         say(self.console, text)
 
     def announce(self, job: Job, missing: Sequence[Unit], cost: Cost | None) -> None:
-        """Print what is about to run.
+        """Print what is about to run, or that all units of a study are done (``cost`` None).
 
-        Nothing is printed for people if nothing runs (``cost`` None), or if only some units of a
-        study do. A search prints its own lines.
+        Nothing is printed for people if only some units of a study were asked for. A search prints
+        its own lines.
         """
         if job.source is not None:
             return
         if self.stream is not None:
             seconds = rounded(cost.seconds if cost else 0.0)
             self.stream.emit("plan", **_counts(job, missing), seconds=seconds)
-        elif cost is not None and job.plan is not None and is_whole(job.plan):
+        elif job.plan is not None and is_whole(job.plan):
+            if cost is None:
+                self.say(f"All {plural(len(job.units), 'unit')} are done: nothing to run.")
+                return
             self.say(describe(job.plan, missing))
             start = describe_start(cost)
             if start is not None:

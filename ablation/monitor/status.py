@@ -45,7 +45,8 @@ class UnitStatus:
     Attributes:
         doing: ``waiting`` will be run by a driver; ``abandoned`` was started, and no process works
             on it now.
-        label: from its driver, else its kind, augmentations, representations and seed.
+        label: as in the command that ran it last; if that is not known, its task, augmentations,
+            representations and seed.
         reason: why it failed.
         epoch, epochs: the progress of a training; None for what has no epochs.
         seconds_left: of a running training, estimated from its latest epochs.
@@ -163,7 +164,7 @@ def _unit_status(
     if config is None:
         return UnitStatus(files.key, "running", "(starting)") if held else None
     doing, unit = _doing(files, held, files.key in shown, drivers), _readable_unit(config)
-    label, reason = "a unit of another version" if unit is None else label_of(unit), ""
+    label = files.label() or ("a unit of another version" if unit is None else label_of(unit))
     if files.key in shown:
         label = shown[files.key].label
     failure = files.read_or_none(FAILED) if doing == "failed" else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -45,10 +46,16 @@ class Drawn:
     height: int
 
 
-def drawn_of(asked: Asked) -> tuple[tuple[Drawn, ...], tuple[tuple[str, str], ...]]:
-    """The figures that apply, and (name, reason) of those that do not."""
+def drawn_of(
+    asked: Asked, show: Callable[[str], None]
+) -> tuple[tuple[Drawn, ...], tuple[tuple[str, str], ...]]:
+    """The figures that apply, and (name, reason) of the others.
+
+    ``show`` is called with the name of each figure before it is drawn.
+    """
     drawn, left_out = [], []
     for name, draw in FIGURES.items():
+        show(name)
         try:
             figure = draw(asked)
         except DoesNotApplyError as reason:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class Section:
     Attributes:
         anchor: its id on the page.
         name: the name of its directory.
+        title: of the study, with ``name`` in parentheses if other tables have the same title.
         about: short facts below the title.
         numbers: how many cells have a number, and how many are applicable.
         verdicts: verdict -> number of claims.
@@ -108,11 +110,17 @@ def read_results(results: Path, names: Sequence[str] = ()) -> Results:
     return Results(found, tuple(damaged))
 
 
-def make_page(results: Results, *, figures: bool = True) -> Page:
-    """The page of some tables; without ``figures`` it is made much faster."""
-    anchors = _anchors(results.tables)
+def make_page(
+    results: Results, *, figures: bool = True, show: Callable[[str], None] = lambda text: None
+) -> Page:
+    """The page of some tables; without ``figures`` it is made much faster.
+
+    ``show`` is called with what is done next, such as ``augmentations: drawing ranks``.
+    """
+    anchors, titles = _anchors(results.tables), _titles(results.tables)
     sections = tuple(
-        _section(name, anchors[name], asked, figures) for name, asked in results.tables.items()
+        _section(name, anchors[name], titles[name], asked, figures, show)
+        for name, asked in results.tables.items()
     )
     plans = [asked.plan for asked in results.tables.values()]
     store = next(iter(results.tables.values())).store
@@ -146,16 +154,32 @@ def _anchors(names: Iterable[str]) -> dict[str, str]:
     return {name: f"t-{anchor}" for name, anchor in found.items()}
 
 
-def _section(name: str, anchor: str, asked: Asked, figures: bool) -> Section:
+def _titles(tables: Mapping[str, Asked]) -> dict[str, str]:
+    """Name -> title on the page, unique as a heading."""
+    titles = {name: asked.plan.study.title for name, asked in tables.items()}
+    count = Counter(titles.values())
+    return {
+        name: title if count[title] == 1 else f"{title} ({name})" for name, title in titles.items()
+    }
+
+
+def _section(
+    name: str, anchor: str, title: str, asked: Asked, figures: bool, show: Callable[[str], None]
+) -> Section:
+    show(f"{name}: reading results")
     plan, table = asked.plan, asked.table
-    drawn, left_out = drawn_of(asked) if figures else ((), ())
+
+    def show_figure(figure: str) -> None:
+        show(f"{name}: drawing {figure}")
+
+    drawn, left_out = drawn_of(asked, show_figure) if figures else ((), ())
     claims = claims_of(table)
     known = [entry for entry in table.entries.values() if entry.mean is not None]
     never = sum(e.reason.startswith("not applicable") for e in table.entries.values())
     return Section(
         anchor=anchor,
         name=name,
-        title=plan.study.title,
+        title=title,
         about=tuple(_about(plan)),
         numbers=(len(known), len(table.entries) - never),
         grid=grid_of(asked, name, anchor),

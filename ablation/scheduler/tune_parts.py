@@ -66,7 +66,7 @@ class UnitSearcher(WithoutState, Searcher):  # type: ignore[misc]
                     return self._later(OTHERS)
                 return Searcher.FINISHED if self._queue.exhausted else None
             unit = assignment.unit
-            self._driver.store.begin(unit.key, unit.to_json())
+            self._driver.store.begin(unit.key, unit.to_json(), unit.label)
             if self._mirror:
                 self._mirror.hand_out(unit.key)
         except (OSError, UnreachedError) as error:

@@ -32,6 +32,7 @@ from ablation.store import Store
 from ablation.store.locks import hold
 from ablation.units import EvaluateOn, Unit
 from skelcon.cli.console import INTERRUPTED
+from skelcon.cli.terminal import line
 from skelcon.config import Json
 from skelcon.errors import UserError
 
@@ -98,9 +99,10 @@ def run_search(
         typer.echo(json.dumps(report.document(summary, confirmed), indent=1))
     else:
         place = f"{mirror.uri.rstrip('/')}/{search.name}" if mirror else directory
-        output.say(f"Written to {place}: {', '.join(written)}")
+        line(output.console, f"Written to {place}:")
+        output.say(", ".join(written))
         if summary.best is not None:
-            output.say(f"With these settings: {report.usage(directory)}")
+            line(output.console, f"With these settings: {report.usage(directory)}")
     return code
 
 

@@ -22,12 +22,14 @@ from ablation.store.unit_files import (
     CONFIG,
     DONE,
     FAILED,
+    LABEL,
     PRODUCTS,
     PROVENANCE,
     RESULT,
     TEMPORARY,
     UnitFiles,
     UnitState,
+    write_atomically,
     write_json,
 )
 from skelcon.config import Json
@@ -113,11 +115,16 @@ class Store:
         """The provenance of a unit that is done."""
         return self.files(key).read(PROVENANCE)
 
-    def begin(self, key: str, config: Json) -> Path:
-        """The unit's directory, with its config and without an earlier failure."""
+    def begin(self, key: str, config: Json, label: str = "") -> Path:
+        """The unit's directory, with its config and without an earlier failure.
+
+        ``label`` is what ``status`` calls the unit; without one, an earlier label stays.
+        """
         directory = self.directory(key)
         directory.mkdir(parents=True, exist_ok=True)
         write_json(directory / CONFIG, config)
+        if label:
+            write_atomically(directory / LABEL, label)
         (directory / FAILED).unlink(missing_ok=True)
         return directory
 

@@ -29,13 +29,14 @@ CHECKPOINT = "checkpoint.pt"  # from which a training is resumed
 KEPT_CHECKPOINTS = "checkpoints"  # a directory of the checkpoints that stay
 STARTED_EPOCHS = "begun.jsonl"  # a line each time an epoch is started, so several if trained again
 FAILED = "failed.json"  # why the unit failed
+LABEL = "label.txt"  # what the command that runs the unit calls it; not part of its key
 DONE = "DONE"  # of a finished unit, with the checksums of its files; written last
 CLAIM = "claim"  # the driver that has claimed the unit
 LOCK = "lock"  # locked by the process that works on the unit; it is empty and stays
 
 PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
 """Files that a finished unit may have, and that never change again."""
-TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED)
+TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED, LABEL)
 """Files that are deleted when a unit is done."""
 COPIED = (*PRODUCTS, LOG, DONE)
 """Files that are copied of a finished unit, in this order."""
@@ -91,6 +92,12 @@ class UnitFiles:
         with contextlib.suppress(FileNotFoundError):
             return self.path(CLAIM).read_text(encoding="utf-8")
         return None
+
+    def label(self) -> str:
+        """What the command that ran the unit last calls it; empty if that is not known."""
+        with contextlib.suppress(FileNotFoundError):
+            return self.path(LABEL).read_text(encoding="utf-8", errors="replace")
+        return ""
 
     def read(self, name: str) -> Json:
         """What a JSON file of the unit holds; :class:`UserError` if it cannot be read."""

@@ -65,7 +65,7 @@ class UnitRun:
     def _start(self, stack: contextlib.ExitStack) -> None:
         unit, context = self.unit, self._context
         path = context.data[unit.side.data]
-        self.store.begin(unit.key, unit.to_json())
+        self.store.begin(unit.key, unit.to_json(), unit.label)
         reset_peak_memory()
         self.dataset, bank = bank_of(unit.side, path, context.device)
         if self.dataset.fingerprint != unit.side.data:

@@ -141,6 +141,16 @@ def progress_bar(console: Console, what: str) -> Iterator[Callable[[int, int], N
 
 
 @contextmanager
+def activity(console: Console, what: str) -> Iterator[Callable[[str], None]]:
+    """Show ``what`` beside a spinner, on a terminal only; yields a function that replaces it."""
+    if not console.is_terminal:
+        yield lambda text: None
+        return
+    with console.status(styled(what)) as status:
+        yield lambda text: status.update(styled(text))
+
+
+@contextmanager
 def can_write(out: Path) -> Iterator[None]:
     """Make the directory of ``out``; an error of this or of writing becomes one line."""
     try:

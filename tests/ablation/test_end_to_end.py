@@ -81,7 +81,7 @@ def test_the_same_command_again_runs_nothing_and_does_not_start_ray(
     assert again.returncode == 0, again.stderr
     assert units(results) == before
     table = first.stdout[first.stdout.index("A tiny study") :]
-    assert again.stdout == table
+    assert again.stdout == f"All 10 units are done: nothing to run.\n{table}"
 
 
 def test_a_new_seed_runs_that_seed_only_and_a_failure_spoils_no_other_unit(

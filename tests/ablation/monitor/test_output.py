@@ -126,7 +126,8 @@ def test_a_study_says_what_it_is_about_to_do(plan: Plan, tmp_path: Path) -> None
         seen.announce(job, missing, cost)
         seen.announce(job, [], None)
         seen.announce(part, missing[:2], cost)
-    (line,) = text.getvalue().splitlines()
+    line, nothing = text.getvalue().splitlines()
+    assert nothing == "All 20 units are done: nothing to run."
     assert "3 rows, 12 cells, 20 distinct units" in line
     assert line.endswith("0 done, 20 to run.")
     study, done, some = lines_of(events)

@@ -46,7 +46,7 @@ def test_every_state_is_shown_while_a_unit_runs(
     while not run.step().done:
         pass
     run.close()
-    store.begin(pretrain[1].key, pretrain[1].to_json())
+    store.begin(pretrain[1].key, pretrain[1].to_json(), "pretrain mine / seq / seed 0")
     store.begin(pretrain[2].key, pretrain[2].to_json())
     store.fail(pretrain[2].key, "failed: out of memory")
     (store.units / ("0" * 16)).mkdir()  # nothing was started in it
@@ -66,7 +66,10 @@ def test_every_state_is_shown_while_a_unit_runs(
         (pretrain[1].key, "abandoned"),
     ]
     running, failed, left = now.units
-    assert running.label == "pretrain crop+jitter / seq / seed 0"
+    assert running.label == pretrain[3].label
+    assert failed.label == "pretrain crop+jitter / img / seed 0"  # started without a label
+    assert left.label == "pretrain mine / seq / seed 0"
+    assert not (store.directory(pretrain[0].key) / "label.txt").exists()  # it is done
     assert (running.epoch, running.epochs) == (1, 3)
     assert running.loss is not None
     assert running.loss > 0
@@ -111,6 +114,10 @@ def test_the_commands_print_plain_lines(
         document = json.loads(capsys.readouterr().out)
         assert (document["done"], document["running"], document["failed"]) == (1, 1, 1)
         assert document["units"][0]["key"] == held.key
+    assert _main(monkeypatch, "status", "--results", tmp_path) == 0
+    *_, left, hint = capsys.readouterr().out.splitlines()
+    assert left.startswith(f"abandoned  {held.key[:8]}  ")
+    assert hint == "To resume abandoned units, run the command that started them again."
     assert _main(monkeypatch, "logs", done.key, "--results", tmp_path) == 0
     assert f"started {done.label}" in capsys.readouterr().out
     assert _main(monkeypatch, "logs", failed.key[:6], "--results", tmp_path) == 1

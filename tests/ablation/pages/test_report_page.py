@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,6 +132,20 @@ def test_the_page_has_figures_and_ten_such_tables_are_not_too_large(results: Pat
 
 def test_every_figure_has_a_caption() -> None:
     assert CAPTIONS.keys() == FIGURES.keys()
+
+
+def test_tables_with_the_same_title_have_their_names_in_the_headings(
+    results: Path, tmp_path: Path
+) -> None:
+    both = shutil.copytree(results, tmp_path / "both")
+    shutil.copytree(both / "tiny", both / "tiny-small")
+    shown = list[str]()
+    page = make_page(read_results(both), figures=False, show=shown.append)
+    assert [section.title for section in page.sections] == [
+        f"{TITLE} (tiny)",
+        f"{TITLE} (tiny-small)",
+    ]
+    assert shown == ["tiny: reading results", "tiny-small: reading results"]
 
 
 def test_markdown_has_tables_and_claims(results: Path) -> None:

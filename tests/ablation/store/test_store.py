@@ -14,17 +14,19 @@ from skelcon.errors import UserError
 def test_the_state_of_a_unit_follows_from_its_files(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store.state("k") == "absent"
-    directory = store.begin("k", {"a": 1})
+    directory = store.begin("k", {"a": 1}, "pretrain crop / seq / seed 0")
     assert store.state("k") == "started"
     store.fail("k", "failed: out of memory")
     assert store.state("k") == "failed"
     assert store.failure("k") == "failed: out of memory"
-    store.begin("k", {"a": 1})
+    store.begin("k", {"a": 1})  # as a worker does, which does not know the label
     assert store.state("k") == "started"
+    assert store.files("k").label() == "pretrain crop / seq / seed 0"
     (directory / "checkpoint.pt").write_bytes(b"x")
     store.finish("k")
     assert store.state("k") == "done"
     assert not (directory / "checkpoint.pt").exists()
+    assert store.files("k").label() == ""
 
 
 def test_an_atomic_write_leaves_the_old_file_or_the_new_one(

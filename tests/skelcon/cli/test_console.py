@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
 import typer
 
-from skelcon.cli.console import INTERRUPTED, run_app
+from skelcon.cli.console import INTERRUPTED, activity, run_app
+from skelcon.cli.terminal import PlainConsole
 
 
 def ending(error: BaseException) -> typer.Typer:
@@ -37,3 +40,14 @@ def test_an_interrupt_is_reported_once(
     err = capsys.readouterr().err
     assert expected in err
     assert len(err.splitlines()) == bool(expected)
+
+
+def test_an_activity_is_shown_on_a_terminal_only() -> None:
+    terminal, pipe = io.StringIO(), io.StringIO()
+    for file in (terminal, pipe):
+        console = PlainConsole(file=file, force_terminal=file is terminal, width=80)
+        with activity(console, "reading") as show:
+            show("drawing [tsne]")
+            console.print("intervals: a.png")
+    assert "drawing [tsne]" in terminal.getvalue()
+    assert pipe.getvalue() == "intervals: a.png\n"
