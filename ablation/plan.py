@@ -5,7 +5,7 @@ Cells and studies that need the same work share a unit (`ablation.units`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ablation.designs.describe import described, notes_on_shared_units
@@ -220,12 +220,7 @@ def make_plan(
         folds=folds,
     )
     maker = _Maker(plan)
-    cells = [
-        cell
-        for row in study.all_rows
-        for column, own in protocols.items()
-        for cell in maker.cells(row, column, own or chosen)
-    ]
+    cells = maker.all_cells({column: own or chosen for column, own in protocols.items()})
     notes = (*notes, *maker.sides.notes(), *_notes_on_design(study, cells))
     notes = (*notes, *_notes_on_equal_rows(study, cells))
     return replace(plan, cells=tuple(cells), units=maker.units, notes=notes)
@@ -274,6 +269,15 @@ class _Maker:
             asked, protocols = plan.asked_protocol, self.study.protocols
             protocol = protocol_of_source(source, plan.dataset, asked, protocols)
         self.sides = Sides(plan.dataset, source, protocol, plan.evaluate_on, plan.seeds, plan.folds)
+
+    def all_cells(self, protocols: Mapping[str, str]) -> list[Cell]:
+        """The cells of all rows, given each column's protocol."""
+        return [
+            cell
+            for row in self.study.all_rows
+            for column, protocol in protocols.items()
+            for cell in self.cells(row, column, protocol)
+        ]
 
     def cells(self, row: str, column: str, protocol: str) -> Iterator[Cell]:
         """The cells of a row in a column; their units are added to :attr:`units`."""

@@ -29,6 +29,7 @@ from skelcon.errors import UserError
 if TYPE_CHECKING:
     from ablation.running import RunOptions
     from ablation.scheduler.resources import Resources
+    from ablation.search.space import Space
 
 Scheduling = Literal["asha", "pbt", "fifo"]
 Algorithm = Literal["optuna", "random"]
@@ -91,22 +92,12 @@ def search(
         for name, path in known_spaces().items():
             echo(f"{name:<20} {headline(path)[0]}")
         return
-    from ablation.search.space import named_space
     from skelcon.plugins import load_plugins
 
     planning.check()
     limits = resources.resources(settings.plugins)
     load_plugins(settings.plugins)
-    changes = {
-        name: getattr(choices, name)
-        for name in ("trials", "scheduler", "algorithm", "folds", "seed")
-    }
-    chosen = named_space(space).chosen(**changes)
-    if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:
-        raise UserError(
-            f"--max-concurrent {limits.max_concurrent}: not with pbt, whose members wait for each "
-            "other; set how many fit at once with --cpus-per-trial"
-        )
+    chosen = _chosen_space(space, choices, limits)
     check_used(settings.settings, ("pretrain", chosen.task))
     from ablation.monitor.output import output as open_output
     from ablation.search.estimate import plan_search
@@ -127,6 +118,23 @@ def search(
         confirmation = Confirmation(choices.confirm_on, choices.confirm)
         if code := run_search(problem, store, mirror, options, shown, confirmation, as_json):
             raise typer.Exit(code)
+
+
+def _chosen_space(space: str, choices: SearchOptions, limits: Resources) -> Space:
+    """A search's file with the choices of the command line."""
+    from ablation.search.space import named_space
+
+    changes = {
+        name: getattr(choices, name)
+        for name in ("trials", "scheduler", "algorithm", "folds", "seed")
+    }
+    chosen = named_space(space).chosen(**changes)
+    if chosen.scheduler.name == "pbt" and limits.max_concurrent is not None:
+        raise UserError(
+            f"--max-concurrent {limits.max_concurrent}: not with pbt, whose members wait for each "
+            "other; set how many fit at once with --cpus-per-trial"
+        )
+    return chosen
 
 
 def _checking(options: RunOptions) -> RunOptions:
