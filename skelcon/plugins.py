@@ -19,13 +19,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import importlib.machinery
 import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from skelcon.augment import AUGMENTATIONS
@@ -270,6 +271,13 @@ def _import_module(name: str, directory: Path) -> None:
         raise UserError("it is a directory, not a module")
 
 
+class _SourceLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the file each time: Python's cache misses a change within the same second."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _import_file(file: str, directory: Path) -> None:
     """Import a file by its stem, as if its directory were the current one."""
     path = (directory / file).resolve()
@@ -281,14 +289,14 @@ def _import_file(file: str, directory: Path) -> None:
         return
     if known is not None or name in sys.stdlib_module_names:
         raise UserError(f"another module has the name '{name}': rename the file")
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _SourceLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     _search_too(path.parent)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

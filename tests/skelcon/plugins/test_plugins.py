@@ -1,6 +1,7 @@
 """Loading and registering components from a module outside the package."""
 
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,21 @@ def test_a_plugin_is_found_by_module_and_by_path_and_loading_again_changes_nothi
     load_plugins(["my_plugin.py"], tmp_path)
     assert names() == once
     assert AUGMENTATIONS["mirror"].function is function
+
+
+def test_a_file_that_has_just_been_edited_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Python's cache of byte code goes by size and second of the file."""
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    file, stamp = tmp_path / "just_edited.py", 1_700_000_000
+    for number in (1, 2):
+        file.write_text(f"NUMBER = {number}")
+        os.utime(file, (stamp, stamp))
+        monkeypatch.delitem(sys.modules, "just_edited", raising=False)
+        load_plugins([str(file)])
+        assert number == sys.modules["just_edited"].NUMBER
+    del sys.modules["just_edited"]
 
 
 def test_the_current_directory_is_searched_but_shadows_nothing_that_is_installed(
