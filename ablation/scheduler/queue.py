@@ -31,7 +31,7 @@ POLL_SECONDS = 2.0
 
 
 def unwritable(error: OSError) -> str:
-    """Why nothing is handed out at present, if a unit could not be claimed or begun."""
+    """Why nothing is handed out at present, if a unit could not be claimed or started."""
     return f"the results directory cannot be written to ({error.strerror or error})"
 
 

@@ -95,8 +95,10 @@ def test_a_handler_that_python_has_not_installed_is_left_alone(
     monkeypatch.setattr(
         signal, "getsignal", lambda number: None if number == signal.SIGHUP else known(number)
     )
+    before = known(signal.SIGHUP)
     with graceful(lambda: None), keeping_handlers():
-        pass
+        assert known(signal.SIGHUP) is before
+    assert known(signal.SIGHUP) is before
 
 
 def test_a_library_that_starts_does_not_keep_the_signals() -> None:

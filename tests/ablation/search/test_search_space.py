@@ -224,4 +224,5 @@ def test_a_setting_that_some_trials_read_is_no_mistake(
     }
     base = {"pretrain.batch": 4, "pretrain.objective.name": "simclr"}
     space = load_space(written(tmp_path, base=base, space=searched))
-    SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides={})
+    problem = SearchProblem.of(space, dataset, preset="quick", protocol=None, overrides={})
+    assert TEMPERATURE in problem.space.space

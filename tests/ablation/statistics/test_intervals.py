@@ -71,7 +71,10 @@ def test_groups_alone_give_the_interval_of_a_t_test_over_them() -> None:
 
 
 def test_interval_and_p_have_their_degrees_of_freedom() -> None:
-    """By Satterthwaite's formula; for p the harmonic mean with those of three seeds."""
+    """The interval has Satterthwaite's degrees of freedom.
+
+    The p value has their harmonic mean with the two degrees of freedom of three seeds.
+    """
     found = Estimate(0.08, seeds=3, groups=9, of_seeds=3e-4, of_groups=5e-4)
     error = math.sqrt(8e-4)
     freedom = 8e-4**2 / (3e-4**2 / 2 + 5e-4**2 / 8)

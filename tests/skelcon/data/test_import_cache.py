@@ -7,25 +7,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from utd_files import TAKES, mat_name, values_of
+from utd_files import TAKES, MatBytes, mat_name, values_of, write_takes
 
 from skelcon.data import Normalisation, import_dataset, open_or_import
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
-MatBytes = Callable[..., bytes]
 UserErrorOf = Callable[..., str]
 
 
 @pytest.fixture
 def source(tmp_path: Path, mat_bytes: MatBytes) -> Path:
-    folder = tmp_path / "utd"
-    folder.mkdir()
-    for at, take in enumerate(TAKES):
-        packed = bool(at % 2)
-        (folder / mat_name(*take)).write_bytes(mat_bytes(values_of(*take), packed=packed))
-    (folder / "Skeleton_joint_order.txt").write_text("head\n")
-    (folder / "a1_s1_t1_inertial.mat").write_bytes(b"another sensor's")
-    return folder
+    return write_takes(tmp_path / "utd", mat_bytes)
 
 
 @pytest.fixture
