@@ -5,7 +5,6 @@ Importing this module imports Ray Tune (a second).
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from ray import tune
 
 from ablation.scheduler.queue import Driver, Queue
-from ablation.scheduler.stopping import INTERRUPTIONS, SaveOnSignal
+from ablation.scheduler.stopping import SaveOnSignal, fit
 from ablation.scheduler.trainables import UnitTrainable
 from ablation.scheduler.tune_parts import Stop, UnitCallback, UnitSearcher
 from ablation.store.mirror import Mirror
@@ -43,6 +42,9 @@ def run_experiment(
 
     Returns:
         Whether something is left that cannot be handed out at present.
+
+    Raises:
+        SessionLostError: if Ray has died.
     """
     searcher = UnitSearcher(queue, driver, mirror, slots)
     tuner = tune.Tuner(
@@ -65,6 +67,5 @@ def run_experiment(
             verbose=0,
         ),
     )
-    with contextlib.suppress(*INTERRUPTIONS):
-        tuner.fit()
+    fit(tuner)
     return searcher.paused

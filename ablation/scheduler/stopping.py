@@ -16,7 +16,7 @@ import ray
 from ray import tune
 
 from ablation.interrupts import ENDING_SECONDS, WRITING_SECONDS, Interrupt
-from ablation.scheduler.session import started_here
+from ablation.scheduler.session import check_session, started_here
 from skelcon.config import Json
 
 
@@ -35,7 +35,19 @@ class ClusterInterruptionError(Exception):
     """Ends an experiment on a Ray that goes on: there Tune has to clean up."""
 
 
-INTERRUPTIONS = InterruptionError, ClusterInterruptionError
+def fit(tuner: tune.Tuner) -> None:
+    """Run an experiment until it ends or a signal ends it (:class:`SaveOnSignal`).
+
+    Raises:
+        SessionLostError: if its Ray has died.
+    """
+    try:
+        tuner.fit()
+    except (InterruptionError, ClusterInterruptionError):
+        pass
+    except Exception:
+        check_session()  # Tune wraps what its callbacks raise, or notices it in a way of its own
+        raise
 
 
 class SaveOnSignal(WithoutState, tune.Callback):  # type: ignore[misc]

@@ -11,7 +11,6 @@ Importing this module imports Ray (seconds): only a search that has something to
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -41,7 +40,7 @@ from ablation.scheduler.monitored import validate
 from ablation.scheduler.nodes import check_nodes
 from ablation.scheduler.queue import Monitor
 from ablation.scheduler.resources import Resources, check_fits
-from ablation.scheduler.stopping import INTERRUPTIONS, SaveOnSignal, WithoutState
+from ablation.scheduler.stopping import SaveOnSignal, WithoutState, fit
 from ablation.scheduler.tune_parts import reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
@@ -356,7 +355,6 @@ def _fit(
     pending = os.environ[PENDING]
     os.environ[PENDING] = str(len(trials))  # all start before they exchange
     try:
-        with contextlib.suppress(*INTERRUPTIONS):
-            tuner.fit()
+        fit(tuner)
     finally:
         os.environ[PENDING] = pending  # a confirmation may follow

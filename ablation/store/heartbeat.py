@@ -77,6 +77,7 @@ class Heartbeat:
         self._thread.join(INTERVAL)  # longer only if the file system hangs
         with contextlib.suppress(OSError):
             self._file.unlink(missing_ok=True)
+            self.drivers.sweep()  # of those that were killed in the meantime
 
     def _run(self) -> None:
         while True:
@@ -91,7 +92,10 @@ class Heartbeat:
         """Write the whole file, as another driver may have deleted it; without a sync."""
         try:
             self._temporary.write_text(json.dumps(self._values), encoding="utf-8")
-            self._temporary.replace(self._file)
+            if self._over.is_set():  # a slow snapshot or disk: the file has been deleted by now
+                self._temporary.unlink()
+            else:
+                self._temporary.replace(self._file)
         except (OSError, ValueError, TypeError):
             with contextlib.suppress(OSError):  # possible even on a full disk
                 os.utime(self._file)

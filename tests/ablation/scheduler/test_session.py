@@ -10,9 +10,11 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray.tune.error import TuneError
 
 from ablation.scheduler.resources import Resources
 from ablation.scheduler.session import SessionLostError, cluster
+from ablation.scheduler.stopping import fit
 
 RAYLET = """#!/bin/sh
 sleep 60 >/dev/null &
@@ -81,6 +83,29 @@ def test_nothing_stays_of_a_ray_that_does_not_start(
         raise AssertionError("not reached")
     wait_for_end(workers[0])
     started[0].communicate(timeout=10)
+
+
+def test_an_experiment_whose_ray_has_died_has_not_failed(
+    raylet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tune wraps what its callbacks raise in an error of its own."""
+    started: list[subprocess.Popen[bytes]] = []
+    monkeypatch.setattr(ray, "init", lambda *_, **__: started.append(subprocess.Popen([raylet])))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "nodes", list)
+
+    class Fails:
+        def fit(self) -> None:
+            raise TuneError("a callback failed")
+
+    with cluster(Resources()):
+        with pytest.raises(TuneError):
+            fit(Fails())
+        started[0].kill()
+        started[0].wait()
+        with pytest.raises(SessionLostError):
+            fit(Fails())
 
 
 class Reference:

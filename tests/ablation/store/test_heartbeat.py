@@ -75,6 +75,7 @@ def test_a_file_system_that_hangs_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "INTERVAL", 0.1)
+    threads = threading.active_count()
     hangs = threading.Event()
 
     def look() -> dict[str, int]:
@@ -85,6 +86,8 @@ def test_a_file_system_that_hangs_does_not_hold_up_the_end(
         start_time = time.monotonic()
     assert time.monotonic() - start_time < 3
     hangs.set()
+    until(lambda: threading.active_count() == threads)
+    assert list((tmp_path / "drivers").iterdir()) == []
 
 
 @pytest.mark.parametrize(("silent", "alive"), [(0, True), (30, True), (90, False)])
@@ -120,6 +123,8 @@ def test_only_what_dead_drivers_left_is_swept(tmp_path: Path) -> None:
         assert table.exists()
         assert not file.exists()
         assert not left.exists()
+        far_away(tmp_path, 3600)  # of a driver that is killed in the meantime
+    assert not file.exists()
     table.with_name("old-1-12345678.json").write_text("{")
     assert live_drivers(tmp_path) == []
     assert heartbeat.live_drivers(tmp_path / "nowhere") == []
