@@ -139,7 +139,8 @@ def _document(plan: Plan, missing: list[Unit], model: CostModel) -> Json:
     ]
     done = counts_of(plan, missing)
     del done["to_run"]  # the document lists these units themselves
-    return {**about, **done, "cost": _cost_json(cost), "to_run": to_run}
+    notes = list(plan.notes)
+    return {**about, **done, "notes": notes, "cost": _cost_json(cost), "to_run": to_run}
 
 
 def counts_of(plan: Plan, missing: Sequence[Unit]) -> dict[str, int]:

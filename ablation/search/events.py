@@ -38,7 +38,7 @@ class TrialEvents:
         output.say(
             f"{problem.space.name} on {problem.dataset.name}, {problem.preset} preset: "
             f"{self._total} trials of at most {problem.most_epochs} epochs in "
-            f"{_folds_of(problem)}, evaluated every {problem.every}; {ended} have ended"
+            f"{_folds_of(problem)}, evaluated every {problem.every}; {ended} ended before"
         )
 
     def started(self, trial: Trial) -> None:

@@ -246,6 +246,7 @@ def test_a_plan_says_what_it_costs_and_from_what(
     assert _main(monkeypatch, *words, *more) == 0
     (document,) = json.loads(capsys.readouterr().out)
     assert (document["rows"], document["cells"], document["units"]) == (2, 4, 6)
+    assert document["notes"] == []
     cost = document["cost"]
     assert cost["slots"] == 1
     assert cost["seconds"] == pytest.approx(cost["trial_seconds"])
@@ -266,6 +267,12 @@ def test_a_plan_says_what_it_costs_and_from_what(
     assert [d["together"]["to_run"] for d in documents] == [10, 10]
     assert documents[0]["cost"]["seconds"] is None
     assert documents[0]["to_run"][0]["basis"].startswith("unknown")
+    twin = tmp_path / "twin.yaml"
+    row = "rows:\n  twin: {set: {pretrain.augment.use: []}}\n"
+    twin.write_text(study_file.read_text().replace("rows:\n", row))
+    assert _main(monkeypatch, "plan", twin, *words[2:], "--json") == 0
+    ((note,),) = (each["notes"] for each in json.loads(capsys.readouterr().out))
+    assert note.startswith("Rows twin and none are the same units")
     assert _main(monkeypatch, "run", *words[1:], "--probe", 3) == 2
     assert "only with --plan" in capsys.readouterr().err
 
