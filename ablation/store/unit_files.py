@@ -36,7 +36,7 @@ LOCK = "lock"  # locked by the process that works on the unit; it is empty and s
 
 PRODUCTS = (CONFIG, RESULT, PROVENANCE, METRICS, PREDICTIONS, WEIGHTS)
 """Files that a finished unit may have, and that never change again."""
-TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED, LABEL)
+TEMPORARY = (CHECKPOINT, STARTED_EPOCHS, FAILED, LABEL, CLAIM)
 """Files that are deleted when a unit is done."""
 COPIED = (*PRODUCTS, LOG, DONE)
 """Files that are copied of a finished unit, in this order."""

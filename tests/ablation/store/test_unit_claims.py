@@ -80,6 +80,15 @@ def test_a_killed_driver_on_this_machine_is_dead_at_once(tmp_path: Path) -> None
     assert not list(tmp_path.glob("units/k/claim"))
 
 
+def test_a_finished_unit_has_no_claim(tmp_path: Path) -> None:
+    """Its driver may be killed before it releases it, and the next one has nothing to claim."""
+    store, key = Store(tmp_path), KEYS[1]
+    with Claims(store) as mine:
+        assert mine.take(key)
+        store.finish(key)
+        assert not list(tmp_path.glob("units/*/claim"))
+
+
 def test_a_claim_of_an_unknown_driver_does_not_count(tmp_path: Path) -> None:
     claim = tmp_path / "units" / "k" / "claim"
     claim.parent.mkdir(parents=True)
