@@ -40,7 +40,8 @@ def seeded_globally(seed: int, name: str) -> Iterator[None]:
     """
     import torch
 
-    devices = list(range(torch.cuda.device_count()))
+    # Reading a GPU's generator would start CUDA, which a training on the CPU does not need.
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         torch.manual_seed(derive(seed, name))
         yield

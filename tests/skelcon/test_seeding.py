@@ -30,3 +30,14 @@ def test_the_global_generator_is_seeded_inside_and_restored_after():
     with pytest.raises(TypeError), seeded_globally(1, "dropout"):
         torch.rand(torch.rand(4))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_training_on_the_cpu_does_not_start_cuda(monkeypatch: pytest.MonkeyPatch):
+    started: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", started.append)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", lambda state, device: None)
+    with seeded_globally(1, "dropout"):
+        pass
+    assert started == []
