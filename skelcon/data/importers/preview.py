@@ -135,7 +135,7 @@ def _protocols(source: Source) -> tuple[list[str], list[str]]:
     if not isinstance(source, OwnSource):
         return [], []
     facts = source.catalogue.facts
-    rows = [(each, each.row(facts, source.found.base)) for each in source.divisions]
+    rows = [(each, each.row(facts, source.base)) for each in source.divisions]
     return [f"{each.name} ({each.rule}): {described(row, facts, '')}" for each, row in rows] or [
         "none"
     ], []

@@ -24,7 +24,7 @@ from skelcon.data.importers.own.facts import (
     unique,
     whole_number,
 )
-from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.own.tables import NO_TEXT, not_utf8
 from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.sides import STRETCH, Stretch, stretches
@@ -57,19 +57,18 @@ class OwnArrays(OwnSource[ArraysDescription]):
     title = "arrays of own recordings"
 
     @classmethod
-    def of(cls, found: Described[ArraysDescription]) -> OwnArrays:
+    def of(cls, description: ArraysDescription, path: Path, base: Path) -> OwnArrays:
         """The ``.npz`` or ``.npy`` file, and the files that ``keys`` name."""
-        path = found.path
         if path.is_dir():
             inside = sorted(path.glob("*.npz")) or sorted(path.glob("*.npy"))
             if len(inside) != 1:
                 raise UserError(f"'{path}' has {len(inside)} arrays: give the path of one")
             (path,) = inside
         if path.suffix not in (".npz", ".npy"):
-            raise UserError(f"'{path}' is no .npz or .npy file: kind '{found.description.kind}'")
-        stated = found.description.keys.values()
+            raise UserError(f"'{path}' is no .npz or .npy file: kind '{description.kind}'")
+        stated = description.keys.values()
         beside = [path.parent / name for name in stated if Path(name).suffix in (".npy", ".txt")]
-        return cls(Described(found.description, path, found.base), [path, *beside])
+        return cls(path, [path, *beside], description, base)
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,30 +27,22 @@ NONE = "none"
 DescriptionT = TypeVar("DescriptionT", bound=Description)
 
 
-@dataclass(frozen=True)
-class Described(Generic[DescriptionT]):
-    """A description, where its files are, and what its paths are relative to.
-
-    Attributes:
-        description: what the files are.
-        path: the file or the directory that holds them.
-        base: the directory to which paths in the description are relative.
-    """
-
-    description: DescriptionT
-    path: Path
-    base: Path = field(default_factory=Path)
-
-
 class OwnSource(Source, Generic[DescriptionT]):
     """The user's own files, as a description says what they are.
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
+
+    Attributes:
+        description: what the files are.
+        base: the directory to which paths in the description are relative.
     """
 
-    def __init__(self, found: Described[DescriptionT], files: Sequence[Path]) -> None:
-        super().__init__(found.path, files)
-        self.found = found
+    def __init__(
+        self, path: Path, files: Sequence[Path], description: DescriptionT, base: Path
+    ) -> None:
+        super().__init__(path, files)
+        self.description = description
+        self.base = base
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
@@ -60,8 +51,8 @@ class OwnSource(Source, Generic[DescriptionT]):
 
     @classmethod
     @abstractmethod
-    def of(cls, found: Described[Any]) -> OwnSource[DescriptionT]:
-        """The source that a description is of.
+    def of(cls, description: Any, path: Path, base: Path) -> OwnSource[DescriptionT]:
+        """The source at ``path`` that a description is of.
 
         Raises:
             UserError: if there are no such files.
@@ -71,18 +62,13 @@ class OwnSource(Source, Generic[DescriptionT]):
     def _facts(self) -> Sequence[ClipFacts]:
         """The facts of all clips, in the order of the data set; ``UserError`` if there are none."""
 
-    @property
-    def description(self) -> DescriptionT:
-        """The description of the files."""
-        return self.found.description
-
     @cached_property
     def layout(self) -> SkeletonLayout:
         """The stated layout; a path is relative to the description, or to where we are."""
         stated = self.description.layout
         if stated is None:
             raise UserError(f"'{self.path}': say which joints the files have: --layout NAME")
-        beside = self.found.base / stated
+        beside = self.base / stated
         return layout_from(str(beside) if beside.is_file() else stated)
 
     @property
@@ -189,16 +175,16 @@ class OwnSource(Source, Generic[DescriptionT]):
                 )
             )
         for division in self.divisions:
-            division.row(self.catalogue.facts, self.found.base)
+            division.row(self.catalogue.facts, self.base)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each division of all clips, of those that were read."""
-        rows = {}
         place = {fact.name: at for at, fact in enumerate(self.catalogue.facts)}
         chosen = [place[info.name] for info in infos]
-        for division in self.divisions:
-            rows[division.name] = division.row(self.catalogue.facts, self.found.base)[chosen]
-        return rows
+        return {
+            division.name: division.row(self.catalogue.facts, self.base)[chosen]
+            for division in self.divisions
+        }
 
     def clip(
         self, fact: ClipFacts, values: NDArray[np.floating], columns: Columns, file: str = ""
