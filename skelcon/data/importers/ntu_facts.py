@@ -97,11 +97,9 @@ def beyond_note(infos: Iterable[ClipInfo]) -> Iterator[Note]:
         yield Note("names", text, tuple(beyond))
 
 
-def class_names(count: int) -> tuple[str, ...]:
-    """The names of the first ``count`` actions: 60 or 120 of them."""
-    if not 0 < count <= len(CLASS_NAMES):
-        raise ValueError(f"NTU RGB+D has {len(CLASS_NAMES)} actions, not {count}")
-    return CLASS_NAMES[:count]
+def class_names(name: str) -> tuple[str, ...]:
+    """The actions of ``name`` (``ntu60`` or ``ntu120``)."""
+    return CLASS_NAMES[:NTU60_CLASSES] if name == NTU60 else CLASS_NAMES
 
 
 def protocols(infos: Sequence[ClipInfo], name: str) -> dict[str, NDArray[np.int8]]:

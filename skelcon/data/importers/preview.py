@@ -12,6 +12,7 @@ import numpy as np
 from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts, seen_joints
 from skelcon.data.importers.own.division import described
 from skelcon.data.importers.own.source import OwnSource
+from skelcon.data.importers.parts import clips_of
 from skelcon.data.importers.report import by_reason
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
@@ -91,15 +92,13 @@ def _looked_at(source: Source) -> tuple[list[RawClip], list[SkippedFile]]:
     until = time.monotonic() + SECONDS
     count = len(source.items)
     for at in sorted({*np.linspace(0, count - 1, min(count, MOST_CLIPS)).astype(int).tolist()}):
-        item = source.items[at]
-        try:
-            for found in source.read(item):
-                (good if isinstance(found, RawClip) else bad).append(found)  # type: ignore[arg-type]
-                if len(good) + len(bad) >= MOST_CLIPS:
-                    break
-        except (ValueError, OSError, MemoryError) as error:
-            line = getattr(error, "line", None)
-            bad.append(SkippedFile(source.name_of(item), " ".join(str(error).split()), line))
+        for found in clips_of(source, at):
+            if isinstance(found, RawClip):
+                good.append(found)
+            else:
+                bad.append(found)
+            if len(good) + len(bad) >= MOST_CLIPS:
+                break
         if len(good) + len(bad) >= MOST_CLIPS or time.monotonic() > until:
             break
     return good, bad

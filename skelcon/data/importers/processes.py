@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from skelcon.data.importers.files import check_file
 from skelcon.data.importers.parts import PartWriter, keep_freed_memory
 from skelcon.errors import UserError
 
@@ -177,8 +178,10 @@ def isolated(
         seconds: of processor time, beside one for each 10 MB of the file.
 
     Raises:
-        ValueError, OSError: if the function raises it, runs out of memory or time, or crashes.
+        ValueError, OSError: if the function raises it, runs out of memory or time, or crashes, or
+            ``path`` is no file.
     """
+    check_file(path)
     size = path.stat().st_size
     limits = memory + 3 * size, seconds + size // 10**7
     context = _context()

@@ -164,7 +164,7 @@ class Source(ABC):
     @property
     def normalised(self) -> Normalisation:
         """The steps that the makers of such files have applied to the coordinates."""
-        return RAW
+        return RAW if self.record is None else self.record.normalisation
 
     @property
     def record(self) -> Record | None:

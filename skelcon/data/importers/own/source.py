@@ -119,17 +119,15 @@ class OwnSource(Source, Generic[DescriptionT]):
         return Treatment(layout.dimensions, UNITS[unit], stated.missing, stated.min_confidence)
 
     @cached_property
-    def columns(self) -> Columns | None:
-        """The stated columns."""
-        try:
-            return self.description.columns_of(self.layout.dimensions)
-        except ValueError as error:
-            raise UserError(f"'{self.path}': {error}") from None
-
-    @property
     def possible_columns(self) -> tuple[Columns, ...]:
         """The stated columns, or all usual ones."""
-        return (self.columns,) if self.columns else Columns.usual(self.layout.dimensions)
+        stated, dimensions = self.description.columns, self.layout.dimensions
+        if stated is None:
+            return Columns.usual(dimensions)
+        try:
+            return (Columns.parse(stated, dimensions),)
+        except ValueError as error:
+            raise UserError(f"'{self.path}': {error}") from None
 
     def columns_with(self, numbers: int) -> Columns:
         """The columns where a joint has so many numbers; ``ValueError`` if that is not known."""

@@ -32,6 +32,7 @@ from skelcon.data.importers.own.tables import (
     NO_TEXT,
     PARQUET,
     TABLES,
+    column_names,
     csv_lines,
     manifest_path,
     not_utf8,
@@ -83,7 +84,7 @@ class OwnTable(OwnSource[TableDescription]):
     @cached_property
     def _called(self) -> dict[str, str]:
         """What the table holds -> its column; ``UserError`` if one is missing."""
-        names = self._index.columns
+        names = column_names(self.path)
         needed = {*_COMMON} - ({"z"} if self.layout.dimensions == 2 else set())
         called = {}
         for key in self.description.takes:
@@ -97,15 +98,12 @@ class OwnTable(OwnSource[TableDescription]):
 
     @cached_property
     def _index(self) -> Index:
-        path = self.path
-        names = {key: self.description.names_of(key) for key in self.description.takes}
-        index = (
-            index_of_parquet(path, self._whole, names)
-            if path.suffix in PARQUET
-            else index_of_csv(path, names)
-        )
+        if self.path.suffix in PARQUET:
+            index = index_of_parquet(self.path, self._whole, self._called)
+        else:
+            index = index_of_csv(self.path, self._called)
         if not index.clips:
-            raise UserError(f"'{path}' has no clip")
+            raise UserError(f"'{self.path}' has no clip")
         return index
 
     @cached_property

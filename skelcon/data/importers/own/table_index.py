@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from skelcon.data.importers.own.tables import NO_TEXT, csv_lines, not_utf8, read_header
-from skelcon.errors import UserError, nearest
+from skelcon.errors import UserError
 
 _MEASURED = ("frame", "x", "y", "z", "confidence")
 _LARGEST = 1e15
@@ -67,48 +67,39 @@ class _Steps:
             self.divisor = math.gcd(self.divisor, frame - self._first.setdefault(clip, frame))
 
 
-def _find(names: Sequence[str], columns: Sequence[str]) -> int | None:
-    return next((columns.index(name) for name in names if name in columns), None)
+def index_of_csv(path: Path, called: Mapping[str, str]) -> Index:
+    """The index of a CSV file.
 
-
-def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) -> int:
-    at = _find(names, columns)
-    if at is None:
-        hint = nearest(names[0], columns)
-        raise UserError(f"'{path}': there is no '{names[0]}', the {what}: {hint}")
-    return at
-
-
-def index_of_csv(path: Path, names: Mapping[str, Sequence[str]]) -> Index:
-    """The index of a CSV file; ``names`` are what its columns may be called.
+    Args:
+        path: the file.
+        called: what the table holds (clip, frame, joint, x, ...) -> the name of its column.
 
     Raises:
-        UserError: if the column of clips or joints is missing, or texts are not UTF-8.
+        UserError: if texts are not UTF-8.
     """
     columns, delimiter = read_header(path)
     with path.open("rb") as file:
         file.readline()
-        return _index(path, columns, csv_lines(file, delimiter, 2), names)
+        return _index(path, columns, csv_lines(file, delimiter, 2), called)
 
 
 def index_of_parquet(
-    path: Path, table: Mapping[str, list[str]], names: Mapping[str, Sequence[str]]
+    path: Path, table: Mapping[str, list[str]], called: Mapping[str, str]
 ) -> Index:
     """The index of a table in memory, column by column; see :func:`index_of_csv`."""
     rows = enumerate(zip(*table.values(), strict=True), 1)
-    return _index(path, list(table), ((number, 0, list(row)) for number, row in rows), names)
+    return _index(path, list(table), ((number, 0, list(row)) for number, row in rows), called)
 
 
 def _index(
     path: Path,
     columns: list[str],
     lines: Iterable[tuple[int, int, list[str]]],
-    names: Mapping[str, Sequence[str]],
+    called: Mapping[str, str],
 ) -> Index:
     """The index of ``lines``: (number, offset in the file, values) of each."""
-    at, at_joint = (_place(names[key], columns, key, path) for key in ("clip", "joint"))
-    at_frame = _find(names["frame"], columns)
-    places = {_find(words, columns) for key, words in names.items() if key not in _MEASURED}
+    at, at_joint, at_frame = (columns.index(called[key]) for key in ("clip", "joint", "frame"))
+    places = {columns.index(name) for key, name in called.items() if key not in _MEASURED}
     clips: dict[str, Lines] = {}
     joints: set[str] = set()
     unread: list[int] = []
@@ -132,7 +123,7 @@ def _index(
             clip.runs.append([offset, number, 1])
         if at_joint < len(values):
             joints.add(values[at_joint].strip())
-        if at_frame is not None and at_frame < len(values):
+        if at_frame < len(values):
             steps.add(name, values[at_frame])
     _refuse(path, damaged)
     return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)

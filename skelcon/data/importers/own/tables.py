@@ -105,7 +105,7 @@ def csv_lines(file: IO[bytes], delimiter: str, first: int) -> Iterator[tuple[int
     offset = file.tell()
     for number, raw in enumerate(file, first):
         line = raw.decode("utf-8", "replace").rstrip("\r\n")
-        if line.strip():
+        if line and not line.isspace():
             yield number, offset, _cells(line, delimiter)
         offset += len(raw)
 
