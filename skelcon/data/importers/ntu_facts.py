@@ -73,14 +73,10 @@ def ntu_info_or_none(name: str) -> ClipInfo | None:
         return None
 
 
-def dataset_name(clips: Iterable[ClipInfo | int]) -> str:
-    """``ntu120`` if a clip, or a label counted from 0, is beyond NTU-60, else ``ntu60``."""
+def dataset_name(clips: Iterable[ClipInfo]) -> str:
+    """``ntu120`` if a clip is beyond NTU-60, else ``ntu60``."""
     for clip in clips:
-        if not isinstance(clip, ClipInfo):
-            beyond = clip >= NTU60_CLASSES
-        else:
-            beyond = clip.label >= NTU60_CLASSES or clip.setup > NTU60_SETUPS
-        if beyond:
+        if clip.label >= NTU60_CLASSES or clip.setup > NTU60_SETUPS:
             return NTU120
     return NTU60
 

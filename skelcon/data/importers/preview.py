@@ -1,4 +1,4 @@
-"""What would become of files: a bounded look at them, for ``--dry-run``."""
+"""What an import would make of files, by a look at some of their clips, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -32,23 +32,11 @@ class Preview:
     """What an import would make of a source, judged by some of its items.
 
     Attributes:
-        clips: how many there are likely to be.
-        read: how many were looked at.
-        classes, groups, layout, frames, size: in words; empty where nothing is known.
-        protocols: each with what it gives.
-        odd: what one should look at.
+        facts: (what, text) of each. A ``protocol`` is one fact; ``odd`` are facts to look at.
         first: the first clip that is good.
     """
 
-    clips: int
-    read: int
-    classes: str
-    groups: str
-    layout: str
-    frames: str
-    size: str
-    protocols: tuple[str, ...]
-    odd: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
     first: RawClip | None
 
 
@@ -67,23 +55,25 @@ def preview(source: Source) -> Preview:
         f"{count} in {counted(clips, 'clip')}" for count, clips in sorted(bodies.items())
     )
     layout = source.layout
+    joints = f"{layout.name}: {layout.num_joints} joints, {layout.dimensions}D"
     protocols, refused = _protocols(source)
     size, strange = _size(good, layout)
     doubted = [each.text for each in _doubts(good, source) if not (strange and each.kind == "unit")]
     odd = [*refused, *strange, *doubted, *_odd(good, bad)]
     odd += [note.text for note in source.notes(infos)]
-    return Preview(
-        clips=sum(source.clips_in(item) for item in source.items),
-        read=len(good) + len(bad),
-        classes=_classes(source),
-        groups=_groups(source),
-        layout=f"{layout.name}: {layout.num_joints} joints, {layout.dimensions}D; bodies: {shown}",
-        frames=f"{min(lengths)} to {max(lengths)}, median {np.median(lengths):g}" if good else "",
-        size=size,
-        protocols=tuple(protocols),
-        odd=tuple(odd),
-        first=good[0] if good else None,
-    )
+    clips = sum(source.clips_in(item) for item in source.items)
+    frames = f"{min(lengths)} to {max(lengths)}, median {np.median(lengths):g}" if good else ""
+    facts = [
+        ("clips", f"{clips:,}; {counted(len(good) + len(bad), 'clip')} read"),
+        ("classes", _classes(source)),
+        ("groups", _groups(source)),
+        ("layout", f"{joints}; bodies: {shown}"),
+        ("frames", frames),
+        ("size", size),
+        *(("protocol", text) for text in protocols),
+        *(("odd", text) for text in odd),
+    ]
+    return Preview(tuple((name, text) for name, text in facts if text), good[0] if good else None)
 
 
 def _looked_at(source: Source) -> tuple[list[RawClip], list[SkippedFile]]:

@@ -141,23 +141,15 @@ class OwnArrays(OwnSource[ArraysDescription]):
         try:
             if stated is not None:
                 axes = Axes.parse(stated)
-                numbers = axes.sizes(shape, self._known(shape, axes))["C"]
             else:
                 sizes = [len(columns.names) for columns in self.possible_columns]
                 axes = fitting(OF_CLIPS, shape, joints, sizes)
-                numbers = next(n for n in sizes if _fits(axes, shape, {"V": joints, "C": n}))
-            return axes, self.columns_with(numbers)
+            for columns in self.possible_columns:
+                if _fits(axes, shape, {"V": joints, "C": len(columns.names)}):
+                    return axes, columns
+            return axes, self.columns_with(axes.sizes(shape, {"V": joints})["C"])
         except ValueError as error:
             raise UserError(f"'{self.path}': {self.parts[0].array.where}: {error}") from None
-
-    def _known(self, shape: Sequence[int], axes: Axes) -> dict[str, int]:
-        """V, and C where it does not follow from an axis of its own."""
-        known = {"V": self.layout.num_joints}
-        if "C" not in axes.groups:
-            for columns in self.possible_columns:
-                if _fits(axes, shape, {**known, "C": len(columns.names)}):
-                    return {**known, "C": len(columns.names)}
-        return known
 
     def _column(self, key: str, part: ArrayPart) -> list[str] | None:
         """A text for each clip of a part; None if the files have none."""
