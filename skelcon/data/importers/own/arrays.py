@@ -294,15 +294,11 @@ class OwnArrays(OwnSource[ArraysDescription]):
             if len(changed) == 1:
                 reason = "appears twice or cannot be printed: this clip gets a number"
             yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
-        used = {key + part.suffix for part in self.parts for key in self._used(part)}
-        if others := sorted(set(self._members) - used):
+        used = {
+            self._key(key, part.suffix) for part in self.parts for key in self.description.takes
+        }
+        if others := sorted(self._members.keys() - used):
             yield Note("arrays", f"not used: {counted(len(others), 'array')}", tuple(others))
-
-    def _used(self, part: ArrayPart) -> Iterator[str]:
-        for key in self.description.takes:
-            name = self._key(key, part.suffix)
-            if name is not None:
-                yield name.removesuffix(part.suffix)
 
 
 def _fits(axes: Axes, shape: Sequence[int], known: dict[str, int]) -> bool:

@@ -40,7 +40,8 @@ def read_file(
     check_file(path, LARGEST)
     kind = path.suffix.lower()
     if kind == ".json":
-        values: NDArray[Any] = _json(path, how.path, columns)
+        keys = how.path.split(".") if how.path else []
+        values: NDArray[Any] = array_of(_at(read_json(path), keys), columns)
     elif kind == ".mat":
         arrays = read_mat(path, how.variable, LARGEST)
         values = arrays[chosen(arrays, how.variable)]
@@ -126,11 +127,6 @@ def chosen(names: Mapping[str, Any], stated: str | None) -> str:
     if stated not in names:
         raise ValueError(f"has no variable '{stated}': {nearest(stated, names)}")
     return stated
-
-
-def _json(path: Path, place: str | None, columns: Sequence[str]) -> NDArray[np.float64]:
-    keys = place.split(".") if place else []
-    return array_of(_at(read_json(path), keys), columns)
 
 
 def _at(value: Any, keys: Sequence[str]) -> Any:

@@ -193,9 +193,10 @@ class OwnTable(OwnSource[TableDescription]):
         rows = _Rows(self._called, self._lines_of(item))
         rows.check_texts()  # first: the facts leave such texts out
         self.catalogue.info(fact)
-        label = self._called.get("label")
-        if label and (wrong := rows.other_than_first("label")):
-            raise BadLineError("has two labels", wrong)
+        labels = rows.texts("label") if "label" in self._called else []
+        for number, label in zip(rows.numbers, labels, strict=False):
+            if label != labels[0]:
+                raise BadLineError("has two labels", number)
         frames = _places_of_frames(rows, self._index.step)
         bodies = rows.codes("body") if "body" in self._called else np.zeros(len(rows), np.int64)
         if bodies.max(initial=0) >= MOST_BODIES:
@@ -303,12 +304,6 @@ class _Rows:
         """Texts as numbers from 0, by their first appearance."""
         seen: dict[str, int] = {}
         return np.array([seen.setdefault(plain(text), len(seen)) for text in self.texts(key)])
-
-    def other_than_first(self, key: str) -> int | None:
-        """The line of the first text that differs from the first line's."""
-        texts = self.texts(key)
-        pairs = zip(self.numbers, texts, strict=True)
-        return next((number for number, text in pairs if text != texts[0]), None)
 
 
 def _places_of_frames(rows: _Rows, step: int) -> NDArray[np.int64]:
