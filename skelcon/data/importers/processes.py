@@ -172,7 +172,7 @@ def isolated(
     """What ``function(path)`` yields, in a process of limited memory and time.
 
     Args:
-        function: a generator function of a module. It runs a little ahead of who iterates.
+        function: a generator function of a module. It runs a little ahead of the caller.
         path: the file that it reads.
         memory: bytes that it may take, beside three times the size of the file.
         seconds: of processor time, beside one for each 10 MB of the file.

@@ -91,7 +91,7 @@ class OwnSource(Source, Generic[DescriptionT]):
 
     @property
     def origin(self) -> dict[str, object]:
-        """What numbers do not say: the texts of subjects, cameras and setups."""
+        """The texts of subjects, cameras and setups that are not numbers."""
         texts = self.catalogue.texts_of_groups()
         return {"groups": texts} if texts else {}
 
