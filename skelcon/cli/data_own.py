@@ -13,11 +13,9 @@ from skelcon.cli.console import can_write
 from skelcon.cli.flatten import group, option
 from skelcon.cli.terminal import PlainConsole, echo, joined, line
 from skelcon.errors import UserError, nearest
-from skelcon.printable import counted
 
 if TYPE_CHECKING:
     from skelcon.data import Source
-    from skelcon.data.importers.preview import Preview
 
 _LABEL = 10
 
@@ -162,7 +160,7 @@ def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
     from skelcon.data.importers.preview import preview
 
     found = preview(source)
-    for name, text in _lines(found):
+    for name, text in found.facts:
         for number, row in enumerate(text.splitlines()):
             line(console, joined((f"  {name if not number else '':<{_LABEL}}", "dim"), row))
     if found.first is None:
@@ -178,18 +176,3 @@ def dry_run(console: PlainConsole, source: Source, out: Path) -> None:
             clip.coordinates, source.layout, normalisation=source.normalised, title=title
         ).savefig(picture)
     echo(f"nothing was imported; the first clip is drawn in '{picture}'")
-
-
-def _lines(found: Preview) -> list[tuple[str, str]]:
-    """The facts of a preview, each under its name."""
-    facts = [
-        ("clips", f"{found.clips:,}; {counted(found.read, 'clip')} read"),
-        ("classes", found.classes),
-        ("groups", found.groups),
-        ("layout", found.layout),
-        ("frames", found.frames),
-        ("size", found.size),
-        *(("protocol", text) for text in found.protocols),
-        *(("odd", text) for text in found.odd),
-    ]
-    return [(name, text) for name, text in facts if text]

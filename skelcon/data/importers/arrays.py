@@ -48,8 +48,6 @@ class Header:
 class StoredArray:
     """An array in a file, read row by row (a row is one index of the first axis).
 
-    It is an ``.npy`` file, or a member of an ``.npz`` archive.
-
     Args:
         path: the file.
         where: what messages call the array.
@@ -59,7 +57,7 @@ class StoredArray:
     Attributes:
         where: what messages call it.
         header: what the file says of it; it may hold fewer rows.
-        seekable: whether to start in the middle costs no more than to start at the beginning.
+        seekable: whether a row can be read without the rows before it.
 
     Raises:
         ValueError, OSError: if the file holds no such array.
@@ -166,7 +164,7 @@ def archive_members(path: Path) -> dict[str, zipfile.ZipInfo]:
 
 
 def _content_of(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where in an archive the content of a member starts that is stored as it is."""
+    """The offset in an archive of the content of a member that is not compressed."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
         local = file.read(_LOCAL_HEADER.size)

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from skelcon.data.importers.arrays import StoredArray
-from skelcon.data.importers.plain_pickle import load_plain, read_isolated
+from skelcon.data.importers.plain_pickle import load_plain
+from skelcon.data.importers.processes import isolated
 
 Label = int | str
 """A class index, counted from 0, or why there is none."""
@@ -92,7 +93,7 @@ def pickled_labels(path: Path, where: str) -> Labels:
     Raises:
         ValueError, OSError: if the file is damaged, or holds anything else.
     """
-    ((names, values),) = read_isolated(_names_and_labels, path)
+    ((names, values),) = isolated(_names_and_labels, path)
     return Labels(where, values, len(values), names)
 
 

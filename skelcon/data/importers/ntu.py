@@ -22,7 +22,7 @@ from skelcon.data.importers import ntu_facts
 from skelcon.data.importers.files import check_file, files_named, folders_in, text_of
 from skelcon.data.importers.numbers import NumberError, read_numbers
 from skelcon.data.importers.parts import FARTHEST
-from skelcon.data.importers.source import BadLineError, ClipFiles, Note, RawClip, Source
+from skelcon.data.importers.source import BadLineError, Note, RawClip, Source
 from skelcon.data.layouts import KINECT_V2
 from skelcon.errors import UserError
 
@@ -38,11 +38,12 @@ _NAME = re.compile(r"S[0-9]{3}C[0-9]{3}P[0-9]{3}R[0-9]{3}A[0-9]{3}\.skeleton")
 _SIMILAR = re.compile(r"[^.].*\.skeleton", re.DOTALL)
 
 
-class Ntu(ClipFiles):
+class Ntu(Source):
     """NTU RGB+D and NTU RGB+D 120: 25 joints, one clip per file, named after what it is."""
 
     family = "ntu"
     title = "NTU RGB+D"
+    batch = 64
     layout = KINECT_V2
     bodies = "tracked"
 
@@ -81,20 +82,13 @@ class Ntu(ClipFiles):
     @property
     def class_names(self) -> Sequence[str]:
         """All actions of the data set, whichever of them are there."""
-        return ntu_facts.class_names(60 if self.name == ntu_facts.NTU60 else 120)
-
-    def info(self, name: str) -> ClipInfo:
-        """What a file's name says."""
-        return ntu_facts.ntu_info(name)
-
-    def coordinates(self, path: Path, info: ClipInfo) -> NDArray[np.float64]:
-        """(M, T, 25, 3) metres, the bodies as each frame lists them."""
-        return _read(path)[0]
+        return ntu_facts.class_names(self.name)
 
     def read(self, item: Path) -> Iterator[RawClip]:
         """The one clip of a file, and which bodies they are."""
-        info = self.info(item.name)
-        coordinates, ids = _read(item)
+        info = ntu_facts.ntu_info(item.name)
+        check_file(item)
+        coordinates, ids = read_skeleton(text_of(item))
         yield RawClip(info, coordinates, item.name, ids)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
@@ -106,11 +100,6 @@ def _files_in(directory: Path) -> list[Path]:
     """Its clips; if there are any, also what only ends alike, so that a misnamed file is listed."""
     files = files_named(directory, _SIMILAR)
     return files if any(_NAME.fullmatch(file.name) for file in files) else []
-
-
-def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    check_file(path)
-    return read_skeleton(text_of(path))
 
 
 def read_skeleton(data: bytes) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -73,14 +73,10 @@ def ntu_info_or_none(name: str) -> ClipInfo | None:
         return None
 
 
-def dataset_name(clips: Iterable[ClipInfo | int]) -> str:
-    """``ntu120`` if a clip, or a label counted from 0, is beyond NTU-60, else ``ntu60``."""
+def dataset_name(clips: Iterable[ClipInfo]) -> str:
+    """``ntu120`` if a clip is beyond NTU-60, else ``ntu60``."""
     for clip in clips:
-        if not isinstance(clip, ClipInfo):
-            beyond = clip >= NTU60_CLASSES
-        else:
-            beyond = clip.label >= NTU60_CLASSES or clip.setup > NTU60_SETUPS
-        if beyond:
+        if clip.label >= NTU60_CLASSES or clip.setup > NTU60_SETUPS:
             return NTU120
     return NTU60
 
@@ -97,11 +93,9 @@ def beyond_note(infos: Iterable[ClipInfo]) -> Iterator[Note]:
         yield Note("names", text, tuple(beyond))
 
 
-def class_names(count: int) -> tuple[str, ...]:
-    """The names of the first ``count`` actions: 60 or 120 of them."""
-    if not 0 < count <= len(CLASS_NAMES):
-        raise ValueError(f"NTU RGB+D has {len(CLASS_NAMES)} actions, not {count}")
-    return CLASS_NAMES[:count]
+def class_names(name: str) -> tuple[str, ...]:
+    """The actions of ``name`` (``ntu60`` or ``ntu120``)."""
+    return CLASS_NAMES[:NTU60_CLASSES] if name == NTU60 else CLASS_NAMES
 
 
 def protocols(infos: Sequence[ClipInfo], name: str) -> dict[str, NDArray[np.int8]]:

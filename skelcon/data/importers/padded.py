@@ -41,9 +41,8 @@ from skelcon.data.importers.sides import (
     runs,
     stretches,
 )
-from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source
+from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
-from skelcon.data.normalise import Normalisation
 from skelcon.data.record import KEY, Record
 from skelcon.data.splits import PROTOCOLS
 from skelcon.errors import UserError
@@ -105,11 +104,6 @@ class PaddedSource(Source):
     def record(self) -> Record | None:
         """What skelcon's export wrote of the data, if these are its clips."""
         return self._read_record() if self.sides[0].recorded is not None else None
-
-    @property
-    def normalised(self) -> Normalisation:
-        """What the record says; else the coordinates are as the sensor has them."""
-        return RAW if self.record is None else self.record.normalisation
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -177,7 +171,7 @@ class PaddedSource(Source):
             return self.record.class_names
         count = self._columns or CLASSES.get(self.name) or self._labelled_classes
         if self.name in (NTU60, NTU120) and count == CLASSES[self.name]:
-            return ntu_facts.class_names(count)
+            return ntu_facts.class_names(self.name)
         return tuple(f"class {number}" for number in range(1, count + 1))
 
     @cached_property

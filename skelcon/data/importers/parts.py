@@ -72,6 +72,34 @@ def keep_freed_memory() -> None:
     np.empty(16 << 20, np.uint8)
 
 
+def clips_of(
+    source: Source, at: int, fatal: Collection[int] = ()
+) -> Iterator[RawClip | SkippedFile]:
+    """The clips of the item ``at`` of a source; what cannot be read is an entry that says why.
+
+    Items in ``fatal`` are not read, as the process that reads them dies.
+    """
+    item = source.items[at]
+    kind, clips, line = type(source), source.clips_in(item), None
+    reason = "the process that reads it dies (damaged, or out of memory?)"
+    if at not in fatal:
+        try:
+            for found in source.read(item):
+                yield found
+                clips -= found.clips if isinstance(found, SkippedFile) else 1
+            return
+        except (ValueError, OSError, MemoryError) as error:
+            reason = " ".join(str(error).split()) or "too large for the memory of this machine"
+            if is_users(kind):
+                reason += place_in(error, file_of(kind))
+            line = getattr(error, "line", None)
+        except Exception as error:  # a user's importer may raise anything
+            if not is_users(kind):
+                raise
+            reason = reason_of(error, file_of(kind))
+    yield SkippedFile(source.name_of(item), reason, line, max(1, clips))
+
+
 @dataclass(frozen=True)
 class PartWriter:
     """Writes the parts of an import of ``source`` to ``directory``, and reads them back."""
@@ -154,7 +182,7 @@ class PartWriter:
             for at in self._items(number):
                 journal.seek(0)
                 journal.write(b"%010d" % at)
-                for found in self._clips(at, fatal):
+                for found in clips_of(self.source, at, fatal):
                     advance(found.clips if isinstance(found, SkippedFile) else 1)
                     if self._is_excluded(found, at):
                         excluded += 1
@@ -177,28 +205,6 @@ class PartWriter:
         }
         draft.write_text(json.dumps(values), encoding="utf-8")
         draft.replace(path)
-
-    def _clips(self, at: int, fatal: Collection[int]) -> Iterator[RawClip | SkippedFile]:
-        """The clips of an item, or one entry that says why it has none."""
-        item = self.source.items[at]
-        name, clips, line = self.source.name_of(item), self.source.clips_in(item), None
-        reason = "the process that reads it dies (damaged, or out of memory?)"
-        if at not in fatal:
-            try:
-                for found in self.source.read(item):
-                    yield found
-                    clips -= found.clips if isinstance(found, SkippedFile) else 1
-                return
-            except (ValueError, OSError, MemoryError) as error:
-                reason = " ".join(str(error).split()) or "too large for the memory of this machine"
-                if is_users(type(self.source)):
-                    reason += place_in(error, file_of(type(self.source)))
-                line = getattr(error, "line", None)
-            except Exception as error:  # a user's importer may raise anything
-                if not is_users(type(self.source)):
-                    raise
-                reason = reason_of(error, file_of(type(self.source)))
-        yield SkippedFile(name, reason, line, max(1, clips))
 
     def _is_excluded(self, found: RawClip | SkippedFile, at: int) -> bool:
         """Whether an option excludes a clip by its name, or by the name of its file or item."""

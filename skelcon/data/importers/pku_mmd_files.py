@@ -172,7 +172,7 @@ def _beside(path: Path, called: re.Pattern[str], *, itself: bool = False) -> lis
 def _kind(folder: _Folder) -> str | None:
     """``skeletons``, ``labels``, or None: by the first rows of files, else by the folder's name.
 
-    It takes two files more than there are of the other kind: one may be in the wrong place.
+    A kind needs two files more than the other has: one may be in the wrong place.
     """
     votes: Counter[str] = Counter()
     for name in folder.videos[:_TRIED]:

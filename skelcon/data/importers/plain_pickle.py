@@ -12,7 +12,7 @@ Two things that the libraries promise are not enough, and are done here instead:
   `find_class` returns has no state that can be set.
 
 A pickle can still ask for much memory or time, or nest so deep that the process crashes. It is
-therefore read in a process of limited memory and time (:func:`read_isolated`).
+therefore read in a process of limited memory and time (`processes.isolated`).
 """
 
 from __future__ import annotations
@@ -20,32 +20,18 @@ from __future__ import annotations
 import math
 import pickle
 import re
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from skelcon.data.importers.files import check_file
-from skelcon.data.importers.processes import isolated
-
-T = TypeVar("T")
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16|[US]\d{0,6}|O[48]?)")
 
 
 class RefusedError(ValueError):
     """A pickle that is not damaged, but asks for more than plain data."""
-
-
-def read_isolated(function: Callable[[Path], Iterator[T]], path: Path) -> Generator[T]:
-    """What ``function(path)``, which loads the pickle ``path``, yields in another process.
-
-    Raises:
-        ValueError, OSError: as :func:`load_plain`; also if memory or time are used up.
-    """
-    check_file(path)
-    yield from isolated(function, path)
 
 
 def load_plain(path: Path) -> Any:

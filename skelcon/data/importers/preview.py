@@ -1,4 +1,4 @@
-"""What would become of files: a bounded look at them, for ``--dry-run``."""
+"""What an import would make of files, by a look at some of their clips, for ``--dry-run``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from skelcon.data.anatomy import FRAMES, Doubt, anatomy_of_bodies, doubts, seen_joints
 from skelcon.data.importers.own.division import described
 from skelcon.data.importers.own.source import OwnSource
+from skelcon.data.importers.parts import clips_of
 from skelcon.data.importers.report import by_reason
 from skelcon.data.importers.source import RawClip, SkippedFile, Source
 from skelcon.data.layouts import SkeletonLayout
@@ -31,23 +32,11 @@ class Preview:
     """What an import would make of a source, judged by some of its items.
 
     Attributes:
-        clips: how many there are likely to be.
-        read: how many were looked at.
-        classes, groups, layout, frames, size: in words; empty where nothing is known.
-        protocols: each with what it gives.
-        odd: what one should look at.
+        facts: (what, text) of each. A ``protocol`` is one fact; ``odd`` are facts to look at.
         first: the first clip that is good.
     """
 
-    clips: int
-    read: int
-    classes: str
-    groups: str
-    layout: str
-    frames: str
-    size: str
-    protocols: tuple[str, ...]
-    odd: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
     first: RawClip | None
 
 
@@ -66,23 +55,25 @@ def preview(source: Source) -> Preview:
         f"{count} in {counted(clips, 'clip')}" for count, clips in sorted(bodies.items())
     )
     layout = source.layout
+    joints = f"{layout.name}: {layout.num_joints} joints, {layout.dimensions}D"
     protocols, refused = _protocols(source)
     size, strange = _size(good, layout)
     doubted = [each.text for each in _doubts(good, source) if not (strange and each.kind == "unit")]
     odd = [*refused, *strange, *doubted, *_odd(good, bad)]
     odd += [note.text for note in source.notes(infos)]
-    return Preview(
-        clips=sum(source.clips_in(item) for item in source.items),
-        read=len(good) + len(bad),
-        classes=_classes(source),
-        groups=_groups(source),
-        layout=f"{layout.name}: {layout.num_joints} joints, {layout.dimensions}D; bodies: {shown}",
-        frames=f"{min(lengths)} to {max(lengths)}, median {np.median(lengths):g}" if good else "",
-        size=size,
-        protocols=tuple(protocols),
-        odd=tuple(odd),
-        first=good[0] if good else None,
-    )
+    clips = sum(source.clips_in(item) for item in source.items)
+    frames = f"{min(lengths)} to {max(lengths)}, median {np.median(lengths):g}" if good else ""
+    facts = [
+        ("clips", f"{clips:,}; {counted(len(good) + len(bad), 'clip')} read"),
+        ("classes", _classes(source)),
+        ("groups", _groups(source)),
+        ("layout", f"{joints}; bodies: {shown}"),
+        ("frames", frames),
+        ("size", size),
+        *(("protocol", text) for text in protocols),
+        *(("odd", text) for text in odd),
+    ]
+    return Preview(tuple((name, text) for name, text in facts if text), good[0] if good else None)
 
 
 def _looked_at(source: Source) -> tuple[list[RawClip], list[SkippedFile]]:
@@ -91,15 +82,13 @@ def _looked_at(source: Source) -> tuple[list[RawClip], list[SkippedFile]]:
     until = time.monotonic() + SECONDS
     count = len(source.items)
     for at in sorted({*np.linspace(0, count - 1, min(count, MOST_CLIPS)).astype(int).tolist()}):
-        item = source.items[at]
-        try:
-            for found in source.read(item):
-                (good if isinstance(found, RawClip) else bad).append(found)  # type: ignore[arg-type]
-                if len(good) + len(bad) >= MOST_CLIPS:
-                    break
-        except (ValueError, OSError, MemoryError) as error:
-            line = getattr(error, "line", None)
-            bad.append(SkippedFile(source.name_of(item), " ".join(str(error).split()), line))
+        for found in clips_of(source, at):
+            if isinstance(found, RawClip):
+                good.append(found)
+            else:
+                bad.append(found)
+            if len(good) + len(bad) >= MOST_CLIPS:
+                break
         if len(good) + len(bad) >= MOST_CLIPS or time.monotonic() > until:
             break
     return good, bad
@@ -135,7 +124,7 @@ def _protocols(source: Source) -> tuple[list[str], list[str]]:
     if not isinstance(source, OwnSource):
         return [], []
     facts = source.catalogue.facts
-    rows = [(each, each.row(facts, source.found.base)) for each in source.divisions]
+    rows = [(each, each.row(facts, source.base)) for each in source.divisions]
     return [f"{each.name} ({each.rule}): {described(row, facts, '')}" for each, row in rows] or [
         "none"
     ], []

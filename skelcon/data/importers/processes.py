@@ -19,6 +19,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from skelcon.data.importers.files import check_file
 from skelcon.data.importers.parts import PartWriter, keep_freed_memory
 from skelcon.errors import UserError
 
@@ -171,14 +172,16 @@ def isolated(
     """What ``function(path)`` yields, in a process of limited memory and time.
 
     Args:
-        function: a generator function of a module. It runs a little ahead of who iterates.
+        function: a generator function of a module. It runs a little ahead of the caller.
         path: the file that it reads.
         memory: bytes that it may take, beside three times the size of the file.
         seconds: of processor time, beside one for each 10 MB of the file.
 
     Raises:
-        ValueError, OSError: if the function raises it, runs out of memory or time, or crashes.
+        ValueError, OSError: if the function raises it, runs out of memory or time, or crashes, or
+            ``path`` is no file.
     """
+    check_file(path)
     size = path.stat().st_size
     limits = memory + 3 * size, seconds + size // 10**7
     context = _context()

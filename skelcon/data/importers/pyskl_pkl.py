@@ -26,11 +26,11 @@ from skelcon.data.importers.files import starts_with
 from skelcon.data.importers.labels import LARGEST_CLASS
 from skelcon.data.importers.naming import PKUMMD1, PKUMMD2, dataset_in, layout_of
 from skelcon.data.importers.ntu_facts import ntu_info_or_none
-from skelcon.data.importers.plain_pickle import load_plain, read_isolated
+from skelcon.data.importers.plain_pickle import load_plain
+from skelcon.data.importers.processes import isolated
 from skelcon.data.importers.pyskl_splits import Sides, notes_on, plain_name, row_of, sides_in
-from skelcon.data.importers.source import RAW, Note, RawClip, SkippedFile, Source, single_file
+from skelcon.data.importers.source import Note, RawClip, SkippedFile, Source, single_file
 from skelcon.data.layouts import LAYOUTS, SkeletonLayout
-from skelcon.data.normalise import Normalisation
 from skelcon.data.record import KEY, Record
 from skelcon.errors import UserError
 
@@ -119,11 +119,6 @@ class PysklPkl(Source):
         """What skelcon's export wrote of the data, if it is about this file."""
         return self._facts.record
 
-    @property
-    def normalised(self) -> Normalisation:
-        """What the record says."""
-        return RAW if self.record is None else self.record.normalisation
-
     def clips_in(self, item: Path) -> int:
         """The number of annotations. The file is loaded for it, as is needed to read it."""
         return self._facts.count
@@ -133,7 +128,7 @@ class PysklPkl(Source):
         assert self._facts
         clips, self._clips = self._clips, None
         if clips is None:  # it has been read before
-            clips = read_isolated(_contents, item)
+            clips = isolated(_contents, item)
             next(clips)
         with contextlib.closing(clips):
             yield from clips
@@ -168,7 +163,7 @@ class PysklPkl(Source):
         """The facts, for which the file is loaded once; the clips wait to be read."""
         if self._loaded is None:
             path = self.files[0]
-            clips: Generator[Any] = read_isolated(_contents, path)
+            clips: Generator[Any] = isolated(_contents, path)
             try:
                 facts: _Facts = next(clips)
             except ValueError as error:
@@ -220,7 +215,7 @@ def _facts_of(content: dict[Any, Any], size: int) -> _Facts:
     if len(known) * 2 > len(names):
         ntu = ntu_facts.NTU60 if "xview" in sides else ntu_facts.dataset_name(known)
         ntu = ntu_facts.NTU120 if "xsetup" in sides else ntu
-        class_names = ntu_facts.class_names(60 if ntu == ntu_facts.NTU60 else 120)
+        class_names = ntu_facts.class_names(ntu)
     return _Facts(
         len(content["annotations"]),
         layout,

@@ -116,7 +116,10 @@ def recorded(sides: list[Side], read: Callable[[], Record | None], where: str) -
 
 
 def places_of(sides: Sequence[Side]) -> list[tuple[int, int]]:
-    """Side and place of each clip, in a record's order; none if it has none that costs no more."""
+    """(side, position) of each clip in the record's order.
+
+    Empty if there is no record, or an array cannot be read from the middle.
+    """
     places: dict[int, tuple[int, int]] = {}
     for number, side in enumerate(sides):
         whole = isinstance(side.clips, StoredArray) and side.clips.seekable

@@ -70,9 +70,9 @@ NoteKind = (
 
 @dataclass(frozen=True)
 class Note:
-    """What to know of an import beside the clips that are lost: ``about`` what, and a sentence.
+    """Something to know about an import, beside the clips that are lost.
 
-    ``names`` are what it is true of.
+    ``about`` is its topic, ``text`` a sentence, ``names`` are the clips or files that it is about.
     """
 
     about: NoteKind
@@ -164,7 +164,7 @@ class Source(ABC):
     @property
     def normalised(self) -> Normalisation:
         """The steps that the makers of such files have applied to the coordinates."""
-        return RAW
+        return RAW if self.record is None else self.record.normalisation
 
     @property
     def record(self) -> Record | None:

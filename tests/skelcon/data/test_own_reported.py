@@ -273,7 +273,9 @@ def test_a_dry_run_counts_classes_and_doubts_the_joints(tmp_path: Path):
         )
         assert source is not None
         found = preview(source)
-        assert "2 / 2 of 2 classes" in found.protocols[0]
-        odd[name] = " ".join(found.odd)
+        assert any(
+            what == "protocol" and "2 / 2 of 2 classes" in text for what, text in found.facts
+        )
+        odd[name] = " ".join(text for what, text in found.facts if what == "odd")
     assert "in the order of" not in odd["right"]
     assert "in the order of" in odd["wrong"]

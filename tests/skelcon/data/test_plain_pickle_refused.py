@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from pickle_cases import ARRAYS, PROTOCOLS, same
 
-from skelcon.data.importers.plain_pickle import load_plain, read_isolated
+from skelcon.data.importers.plain_pickle import load_plain
 from skelcon.data.importers.processes import isolated
 
 Load = Callable[[bytes], Any]
@@ -382,7 +382,7 @@ def test_mutated_pickles_are_plain_data_or_refused(tmp_path: Path):
 
 def test_a_file_that_is_none(tmp_path: Path):
     with pytest.raises(ValueError, match="is not a file"):
-        list(read_isolated(plainly, tmp_path / "some.pkl"))
+        list(isolated(plainly, tmp_path / "some.pkl"))
 
 
 def test_reading_imports_nothing(tmp_path: Path):

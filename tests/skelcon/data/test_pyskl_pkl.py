@@ -330,13 +330,13 @@ def test_the_file_is_loaded_once(
     write_pickle: WritePickle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     loads = []
-    read = pyskl_pkl.read_isolated
+    read = pyskl_pkl.isolated
 
     def counted(function: Any, path: Path) -> Any:
         loads.append(path)
         return read(function, path)
 
-    monkeypatch.setattr(pyskl_pkl, "read_isolated", counted)
+    monkeypatch.setattr(pyskl_pkl, "isolated", counted)
     path = write_pickle(ntu_content())
     source = detect(path)
     assert loads == []

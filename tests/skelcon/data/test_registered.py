@@ -15,6 +15,7 @@ import skelcon
 from skelcon.data import ClipInfo, import_dataset, open_or_import, protocols
 from skelcon.data.importers import FAMILIES, detect
 from skelcon.data.importers import registered as importers
+from skelcon.data.importers.preview import preview
 from skelcon.plugins import load_plugins
 
 README = (Path(skelcon.__file__).parent / "README.md").read_text(encoding="utf-8")
@@ -131,6 +132,8 @@ def test_faults_of_a_plugin_are_reported(
     monkeypatch.setattr(plugin.Lab, "coordinates", one_fails)
     dataset, (bad,) = import_dataset(lab, tmp_path / "out", max_bad=0.5)
     assert (len(dataset), bad.name, bad.reason) == (7, "sit-2.lab", "KeyError: 'left'")
+    fault = "1 bad clip among those that were read, such as sit-2.lab: KeyError: 'left'"
+    assert ("odd", fault) in preview(detect(lab)).facts
 
     monkeypatch.setattr(
         plugin.Lab, "coordinates", lambda self, path, info: read(self, path, info)[0]

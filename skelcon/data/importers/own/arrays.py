@@ -24,7 +24,7 @@ from skelcon.data.importers.own.facts import (
     unique,
     whole_number,
 )
-from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.own.tables import NO_TEXT, not_utf8
 from skelcon.data.importers.padding import given_length, replayed_length
 from skelcon.data.importers.sides import STRETCH, Stretch, stretches
@@ -57,19 +57,18 @@ class OwnArrays(OwnSource[ArraysDescription]):
     title = "arrays of own recordings"
 
     @classmethod
-    def of(cls, found: Described[ArraysDescription]) -> OwnArrays:
+    def of(cls, description: ArraysDescription, path: Path, base: Path) -> OwnArrays:
         """The ``.npz`` or ``.npy`` file, and the files that ``keys`` name."""
-        path = found.path
         if path.is_dir():
             inside = sorted(path.glob("*.npz")) or sorted(path.glob("*.npy"))
             if len(inside) != 1:
                 raise UserError(f"'{path}' has {len(inside)} arrays: give the path of one")
             (path,) = inside
         if path.suffix not in (".npz", ".npy"):
-            raise UserError(f"'{path}' is no .npz or .npy file: kind '{found.description.kind}'")
-        stated = found.description.keys.values()
+            raise UserError(f"'{path}' is no .npz or .npy file: kind '{description.kind}'")
+        stated = description.keys.values()
         beside = [path.parent / name for name in stated if Path(name).suffix in (".npy", ".txt")]
-        return cls(Described(found.description, path, found.base), [path, *beside])
+        return cls(path, [path, *beside], description, base)
 
     @cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
@@ -142,23 +141,15 @@ class OwnArrays(OwnSource[ArraysDescription]):
         try:
             if stated is not None:
                 axes = Axes.parse(stated)
-                numbers = axes.sizes(shape, self._known(shape, axes))["C"]
             else:
                 sizes = [len(columns.names) for columns in self.possible_columns]
                 axes = fitting(OF_CLIPS, shape, joints, sizes)
-                numbers = next(n for n in sizes if _fits(axes, shape, {"V": joints, "C": n}))
-            return axes, self.columns_with(numbers)
+            for columns in self.possible_columns:
+                if _fits(axes, shape, {"V": joints, "C": len(columns.names)}):
+                    return axes, columns
+            return axes, self.columns_with(axes.sizes(shape, {"V": joints})["C"])
         except ValueError as error:
             raise UserError(f"'{self.path}': {self.parts[0].array.where}: {error}") from None
-
-    def _known(self, shape: Sequence[int], axes: Axes) -> dict[str, int]:
-        """V, and C where it does not follow from an axis of its own."""
-        known = {"V": self.layout.num_joints}
-        if "C" not in axes.groups:
-            for columns in self.possible_columns:
-                if _fits(axes, shape, {**known, "C": len(columns.names)}):
-                    return {**known, "C": len(columns.names)}
-        return known
 
     def _column(self, key: str, part: ArrayPart) -> list[str] | None:
         """A text for each clip of a part; None if the files have none."""
@@ -303,15 +294,11 @@ class OwnArrays(OwnSource[ArraysDescription]):
             if len(changed) == 1:
                 reason = "appears twice or cannot be printed: this clip gets a number"
             yield Note("names", f"{len(changed):,} {reason}", tuple(changed))
-        used = {key + part.suffix for part in self.parts for key in self._used(part)}
-        if others := sorted(set(self._members) - used):
+        used = {
+            self._key(key, part.suffix) for part in self.parts for key in self.description.takes
+        }
+        if others := sorted(self._members.keys() - used):
             yield Note("arrays", f"not used: {counted(len(others), 'array')}", tuple(others))
-
-    def _used(self, part: ArrayPart) -> Iterator[str]:
-        for key in self.description.takes:
-            name = self._key(key, part.suffix)
-            if name is not None:
-                yield name.removesuffix(part.suffix)
 
 
 def _fits(axes: Axes, shape: Sequence[int], known: dict[str, int]) -> bool:

@@ -99,7 +99,7 @@ class Axes:
 def fitting(
     candidates: Sequence[str], shape: Sequence[int], joints: int, numbers: Sequence[int]
 ) -> Axes:
-    """The only ones of ``candidates`` that an array of this ``shape`` can have.
+    """The only axes among ``candidates`` that an array of this ``shape`` can have.
 
     Args:
         candidates: axes.

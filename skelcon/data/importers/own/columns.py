@@ -14,7 +14,7 @@ from skelcon.errors import nearest
 Missing = Literal["absent", "interpolate", "drop", "reject"]
 CONFIDENCE = "confidence"
 CONFIDENCES = (CONFIDENCE, "visibility", "score", "likelihood", "presence")
-"""What files call it."""
+"""What files call the confidence."""
 IGNORED = "_"
 MOST_EMPTY = 0.2
 """A larger share of frames without a body is noted."""
@@ -25,7 +25,7 @@ MARKED = "joints at exactly -1 in all coordinates (taken as seen: write NaN or z
 
 @dataclass(frozen=True)
 class Columns:
-    """Which of a joint's numbers is what: some of :data:`NAMES`, in the order of the file."""
+    """The meaning of each of a joint's numbers: :data:`NAMES` in the order of the file."""
 
     names: tuple[str, ...]
 
@@ -146,7 +146,7 @@ def _count(counts: dict[str, int], what: str, number: int | np.integer) -> None:
 
 
 def gaps_of(known: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """(M, T, V) where a joint is missing that others frames of the clip have.
+    """(M, T, V) where a joint is missing that other frames of the clip have.
 
     A joint that no frame has (or is always at the origin, as the centre of centred data) leaves no
     gap, nor does a body but the main one, the first that is ever present, in frames without it.

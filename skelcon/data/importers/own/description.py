@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from skelcon.config import Config
 from skelcon.data.importers.own.axes import Axes
-from skelcon.data.importers.own.columns import Columns, Missing
+from skelcon.data.importers.own.columns import Missing
 from skelcon.data.importers.source import RAW
 from skelcon.data.normalise import Normalisation
 from skelcon.errors import nearest
@@ -111,10 +111,6 @@ class Description(Config):
             name = self.names_of(key)[0]
             raise ValueError(f"there is no '{name}', the {key}: {nearest(name, among)}")
         return None
-
-    def columns_of(self, dimensions: int) -> Columns | None:
-        """The stated columns; ``ValueError`` if they do not fit a layout of ``dimensions``."""
-        return None if self.columns is None else Columns.parse(self.columns, dimensions)
 
 
 class ArraysDescription(Description):

@@ -18,9 +18,9 @@ from skelcon.data.importers.own.columns import Columns
 from skelcon.data.importers.own.description import SYNONYMS, FilesDescription
 from skelcon.data.importers.own.facts import ClipFacts, facts_from, plain, unique, whole_number
 from skelcon.data.importers.own.frame_files import frame_files, natural_order, read_frames
-from skelcon.data.importers.own.readers import Reading, read_file
-from skelcon.data.importers.own.source import Described, OwnSource
-from skelcon.data.importers.own.tables import TABLES, read_rows
+from skelcon.data.importers.own.readers import read_file
+from skelcon.data.importers.own.source import OwnSource
+from skelcon.data.importers.own.tables import TABLES, manifest_path, read_rows
 from skelcon.data.importers.source import Note, RawClip, SkippedFile
 from skelcon.data.layouts import SkeletonLayout
 from skelcon.errors import UserError, nearest
@@ -37,32 +37,34 @@ class OwnFiles(OwnSource[FilesDescription]):
 
     def __init__(
         self,
-        found: Described[FilesDescription],
+        path: Path,
         files: Sequence[Path],
+        description: FilesDescription,
+        base: Path,
         facts: Sequence[ClipFacts],
     ) -> None:
-        super().__init__(found, files)
+        super().__init__(path, files, description, base)
         self._found_facts = tuple(facts)
 
     @classmethod
-    def of(cls, found: Described[FilesDescription]) -> OwnFiles:
+    def of(cls, description: FilesDescription, path: Path, base: Path) -> OwnFiles:
         """The files that match the pattern, or that the manifest lists."""
-        description = found.description
         if description.manifest is not None:
-            return cls._listed(found)
-        directory = found.path if found.path.is_dir() else found.path.parent
+            return cls._listed(description, description.manifest, path, base)
+        directory = path if path.is_dir() else path.parent
         paths, facts = _matching(directory, description.files or "")
         if not paths:
             raise UserError(
                 f"'{directory}': no file is called '{description.files}'"
                 + (f", such as '{example}'" if (example := _example(directory)) else "")
             )
-        return cls(Described(description, directory, found.base), _files_of(paths), facts)
+        return cls(directory, _files_of(paths), description, base, facts)
 
     @classmethod
-    def _listed(cls, found: Described[FilesDescription]) -> OwnFiles:
-        description = found.description
-        manifest = _manifest_path(found, description.manifest or "")
+    def _listed(
+        cls, description: FilesDescription, stated: str, path: Path, base: Path
+    ) -> OwnFiles:
+        manifest = manifest_path(stated, base, path)
         columns, rows = read_rows(manifest)
         called: dict[str, str] = {}
         try:
@@ -74,7 +76,7 @@ class OwnFiles(OwnSource[FilesDescription]):
             raise UserError(f"'{manifest}': {error}") from None
         listed = list(rows)
         texts = [row.values.get(called["path"], "") for row in listed]
-        base = found.path if found.path.is_dir() else manifest.parent
+        directory = path if path.is_dir() else manifest.parent
         names = _clip_names(
             [
                 (row.values.get(called.get("name", ""), ""), text)
@@ -85,13 +87,13 @@ class OwnFiles(OwnSource[FilesDescription]):
         for row, text, name in zip(listed, texts, names, strict=True):
             bad = f"line {row.number} of '{manifest.name}': {row.bad}" if row.bad else ""
             fact = facts_from(name, row.values, called, bad)
-            path = str(_place(text, base, manifest.parent))
-            facts.append(ClipFacts(name, {**fact.values, "path": path}, bad))
+            place = str(_place(text, directory, manifest.parent))
+            facts.append(ClipFacts(name, {**fact.values, "path": place}, bad))
         if not facts:
             raise UserError(f"'{manifest}' lists no clip")
         paths = dict.fromkeys(Path(fact.get("path")) for fact in facts)
         files = [manifest, *_files_of(paths)]
-        return cls(Described(description, base, found.base), files, facts)
+        return cls(directory, files, description, base, facts)
 
     @cached_property
     def layout(self) -> SkeletonLayout:
@@ -139,29 +141,19 @@ class OwnFiles(OwnSource[FilesDescription]):
         if path.suffix.lower() == ".bvh":
             values: NDArray[np.floating] = self._of_joints(bvh.read_clip(path))
             columns = Columns(("x", "y", "z"))
-        elif path.is_dir():
-            sizes = [len(columns.names) for columns in self.possible_columns]
-            values = read_frames(path, self._reading, self.layout.num_joints, sizes)
-            columns = self.columns_with(values.shape[-1])
         else:
-            values, columns = self._arranged(read_file(path, self._reading))
+            values, columns = self._numbers_of(path)
         yield self.clip(fact, _cut(values, fact), columns, path.name)
 
-    @cached_property
-    def _reading(self) -> Reading:
-        stated = self.description
-        return Reading(
-            stated.skip_rows,
-            stated.skip_columns,
-            stated.variable,
-            stated.path,
-            self.possible_columns[0].names,
-        )
-
-    def _arranged(self, values: NDArray[np.floating]) -> tuple[NDArray[np.floating], Columns]:
-        """The array of a file as (M, T, V, C), and what its C numbers are."""
+    def _numbers_of(self, path: Path) -> tuple[NDArray[np.floating], Columns]:
+        """(M, T, V, C) of a file, or of a folder of frames, and what its C numbers are."""
         joints, bodies = self.layout.num_joints, self.description.bodies
+        names = self.possible_columns[0].names
         sizes = [len(columns.names) for columns in self.possible_columns]
+        if path.is_dir():
+            frames = read_frames(path, self.description, names, joints, sizes)
+            return frames, self.columns_with(frames.shape[-1])
+        values = read_file(path, self.description, names)
         axes = self.description.stated_axes or fitting(OF_ONE_CLIP, values.shape, joints, sizes)
         reason: ValueError | None = None
         for size in sizes:
@@ -233,16 +225,6 @@ def _cut(values: NDArray[np.floating], fact: ClipFacts) -> NDArray[np.floating]:
         shown = " to ".join(text[:20] for text in texts)
         raise ValueError(f"frames {shown} are not in a file of {frames} frames")
     return values[:, start:end]
-
-
-def _manifest_path(found: Described[FilesDescription], stated: str) -> Path:
-    """Where the manifest is: beside the description, or in the directory of the data."""
-    directory = found.path if found.path.is_dir() else found.path.parent
-    places = (found.base / stated, directory / stated, Path(stated))
-    path = next((place for place in places if place.is_file()), None)
-    if path is None:
-        raise UserError(f"there is no manifest '{stated}'")
-    return path
 
 
 def _place(text: str, base: Path, other: Path) -> Path:

@@ -8,9 +8,9 @@ from typing import Any
 
 from skelcon.config import InvalidValueError, validated
 from skelcon.data.importers.own.arrays import OwnArrays
-from skelcon.data.importers.own.description import KINDS, Description
+from skelcon.data.importers.own.description import KINDS
 from skelcon.data.importers.own.files import OwnFiles, is_manifest
-from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.own.table import OwnTable
 from skelcon.data.importers.own.tables import TABLES, column_names
 from skelcon.errors import UserError, nearest
@@ -81,18 +81,19 @@ def described_source(
     if isinstance(stated, Mapping) and options and "keys" in options:
         values["keys"] = {**stated, **options["keys"]}
     kind = _kind(values, data, file, place)
+    settings = KINDS[kind]
     given = options or {}
     for key in values:
         others = [name for name, each in KINDS.items() if key in each.model_fields]
-        if others and key not in kind.model_fields:
+        if others and key not in settings.model_fields:
             where = _where((key,), given, file, place)
             raise UserError(
                 f"{where}: '{key}' is a setting of {' and '.join(others)}, and '{data}' is of "
-                f"kind {_name_of(kind)}"
+                f"kind {kind}"
             )
     try:
         description = validated(
-            kind, {**values, "kind": _name_of(kind)}, lambda keys: _where(keys, given, file, place)
+            settings, {**values, "kind": kind}, lambda keys: _where(keys, given, file, place)
         )
     except InvalidValueError as error:
         where = _where(error.keys, given, file, place)
@@ -102,7 +103,7 @@ def described_source(
         text = text.removeprefix(f"{'.'.join(error.keys) or 'value'}: ")
         raise InvalidValueError(f"{where}: {text}", error.keys) from None
     base = Path() if place is None else place.parent
-    return SOURCES[description.kind].of(Described(description, data, base))
+    return SOURCES[kind].of(description, data, base)
 
 
 def option_of(key: str) -> str:
@@ -136,9 +137,7 @@ def _data_of(file: YamlFile, stated: Path | None) -> Path:
     return found[0] if found else folder
 
 
-def _kind(
-    values: dict[str, Any], data: Path, file: YamlFile, place: Path | None
-) -> type[Description]:
+def _kind(values: dict[str, Any], data: Path, file: YamlFile, place: Path | None) -> str:
     """The stated kind, or else the kind that follows from the data's name and the settings.
 
     A table that lists files is entered in ``values`` as the manifest.
@@ -148,25 +147,21 @@ def _kind(
         if kind not in KINDS:
             where = file.at(("kind",)) if place else "--kind"
             raise UserError(f"{where}: unknown kind '{kind}': {nearest(kind, KINDS)}")
-        return KINDS[kind]
+        return kind
     if values.get("files") or (values.get("manifest") and data.is_dir()):
-        return KINDS["files"]
+        return "files"
     if data.suffix in (".npz", ".npy"):
-        return KINDS["arrays"]
+        return "arrays"
     if data.suffix in TABLES:
         keys = values.get("keys")
         if is_manifest(data, column_names(data)) or (isinstance(keys, Mapping) and "path" in keys):
             values.setdefault("manifest", data.name)
-            return KINDS["files"]
-        return KINDS["table"]
+            return "files"
+        return "table"
     inside = sorted(path.suffix for path in data.iterdir()) if data.is_dir() else []
     if inside.count(".npz") == 1 or (".npy" in inside and ".npz" not in inside):
-        return KINDS["arrays"]
+        return "arrays"
     raise UserError(
         f"'{data}': say what it is: --files PATTERN for a file a clip, or --manifest FILE, or give "
         "the path of an .npz, .npy, .csv or .parquet file"
     )
-
-
-def _name_of(kind: type[Description]) -> str:
-    return next(name for name, each in KINDS.items() if each is kind)

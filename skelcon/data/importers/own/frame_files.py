@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from skelcon.data.importers.own.readers import Reading, read_file
+from skelcon.data.importers.own.description import FilesDescription
+from skelcon.data.importers.own.readers import read_file
 
 _DIGITS = re.compile(r"(\d+)")
 MOST_BODIES = 64
@@ -30,13 +31,15 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def read_frames(
-    folder: Path, how: Reading, joints: int, sizes: Sequence[int]
+    folder: Path, how: FilesDescription, columns: Sequence[str], joints: int, sizes: Sequence[int]
 ) -> NDArray[np.float64]:
     """(M, T, V, C) of a folder; where a frame has fewer bodies, the others are NaN.
 
     Args:
         folder: of the clip.
-        how: a file of one frame is read: (M, V * C), (M, V, C), (V, C) or V * C numbers, or none.
+        how: what the files are. The array of a frame is (M, V * C), (M, V, C), (V, C), V * C
+            numbers, or empty.
+        columns: the names of a joint's numbers, for objects in .json.
         joints: V.
         sizes: possible values of C.
 
@@ -47,7 +50,7 @@ def read_frames(
     frames = []
     for file in frame_files(folder):
         try:
-            frames.append(_bodies(read_file(file, how, empty=True), joints, sizes))
+            frames.append(_bodies(read_file(file, how, columns, empty=True), joints, sizes))
         except ValueError as error:
             raise ValueError(f"{file.name}: {error}") from None
     sizes_found = {frame.shape[-1] for frame in frames if len(frame)}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from skelcon.data.importers.arrays import StoredArray, archive_members
 from skelcon.data.importers.files import check_file, read_json
 from skelcon.data.importers.mat import read_mat
 from skelcon.data.importers.own.columns import CONFIDENCE, CONFIDENCES
+from skelcon.data.importers.own.description import FilesDescription
 from skelcon.data.importers.source import BadLineError
 from skelcon.errors import nearest
 
@@ -22,30 +22,15 @@ LARGEST = 1 << 28
 _LONGEST_LINE = 1 << 20
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What decides how a file of one clip is read.
-
-    Attributes:
-        skip_rows, skip_columns: of text.
-        variable: of .mat and .npz.
-        path: of .json: keys, with ``*`` for all entries of a list.
-        columns: the names of a joint's numbers, for objects in .json.
-    """
-
-    skip_rows: int = 0
-    skip_columns: int = 0
-    variable: str | None = None
-    path: str | None = None
-    columns: tuple[str, ...] = ("x", "y", "z")
-
-
-def read_file(path: Path, how: Reading, *, empty: bool = False) -> NDArray[np.floating]:
+def read_file(
+    path: Path, how: FilesDescription, columns: Sequence[str], *, empty: bool = False
+) -> NDArray[np.floating]:
     """The array in a file of one clip, or of one frame.
 
     Args:
         path: the file.
-        how: what decides how it is read.
+        how: what the files are.
+        columns: the names of a joint's numbers, for objects in .json.
         empty: whether the array may have no numbers.
 
     Raises:
@@ -53,14 +38,27 @@ def read_file(path: Path, how: Reading, *, empty: bool = False) -> NDArray[np.fl
         OSError: if it cannot be read.
     """
     check_file(path, LARGEST)
-    reader = _READERS.get(path.suffix.lower(), _text)
-    values = reader(path, how)
+    kind = path.suffix.lower()
+    if kind == ".json":
+        keys = how.path.split(".") if how.path else []
+        values: NDArray[Any] = array_of(_at(read_json(path), keys), columns)
+    elif kind == ".mat":
+        arrays = read_mat(path, how.variable, LARGEST)
+        values = arrays[chosen(arrays, how.variable)]
+    elif kind == ".npy":
+        values = whole(StoredArray(path, path.name))
+    elif kind == ".npz":
+        members = archive_members(path)
+        name = chosen(members, how.variable)
+        values = whole(StoredArray(path, name, members[name]))
+    else:
+        values = _text(path, how)
     if values.dtype.kind not in "fiu" or not (values.size or empty):
         raise ValueError("holds no numbers" if values.size == 0 else f"holds {values.dtype}")
     return values if values.dtype.kind == "f" else values.astype(np.float64)
 
 
-def _text(path: Path, how: Reading) -> NDArray[np.float64]:
+def _text(path: Path, how: FilesDescription) -> NDArray[np.float64]:
     content = path.read_bytes().removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     numbered = [
         (number, line)
@@ -110,16 +108,6 @@ def number_of(text: str) -> float:
     return float(text)
 
 
-def _npy(path: Path, how: Reading) -> NDArray[Any]:
-    return whole(StoredArray(path, path.name))
-
-
-def _npz(path: Path, how: Reading) -> NDArray[Any]:
-    members = archive_members(path)
-    name = chosen(members, how.variable)
-    return whole(StoredArray(path, name, members[name]))
-
-
 def whole(array: StoredArray) -> NDArray[Any]:
     """All rows of an array; ``ValueError`` if it is truncated."""
     rows = list(array.rows(0, array.count))
@@ -139,16 +127,6 @@ def chosen(names: Mapping[str, Any], stated: str | None) -> str:
     if stated not in names:
         raise ValueError(f"has no variable '{stated}': {nearest(stated, names)}")
     return stated
-
-
-def _mat(path: Path, how: Reading) -> NDArray[Any]:
-    values = read_mat(path, how.variable, LARGEST)
-    return values[chosen(values, how.variable)]
-
-
-def _json(path: Path, how: Reading) -> NDArray[np.float64]:
-    keys = how.path.split(".") if how.path else []
-    return array_of(_at(read_json(path), keys), how.columns)
 
 
 def _at(value: Any, keys: Sequence[str]) -> Any:
@@ -202,11 +180,3 @@ def _numbers_of(joint: Mapping[str, Any], columns: Sequence[str]) -> list[Any]:
             raise ValueError(f"a joint has no '{name}': it has {', '.join(map(ascii, joint))[:60]}")
         out.append(found)
     return out
-
-
-_READERS: Mapping[str, Callable[[Path, Reading], NDArray[Any]]] = {
-    ".npy": _npy,
-    ".npz": _npz,
-    ".mat": _mat,
-    ".json": _json,
-}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -28,30 +27,22 @@ NONE = "none"
 DescriptionT = TypeVar("DescriptionT", bound=Description)
 
 
-@dataclass(frozen=True)
-class Described(Generic[DescriptionT]):
-    """A description, where its files are, and what its paths are relative to.
-
-    Attributes:
-        description: what the files are.
-        path: the file or the directory that holds them.
-        base: the directory to which paths in the description are relative.
-    """
-
-    description: DescriptionT
-    path: Path
-    base: Path = field(default_factory=Path)
-
-
 class OwnSource(Source, Generic[DescriptionT]):
     """The user's own files, as a description says what they are.
 
     A subclass finds the files and the facts of the clips, and reads their coordinates.
+
+    Attributes:
+        description: what the files are.
+        base: the directory to which paths in the description are relative.
     """
 
-    def __init__(self, found: Described[DescriptionT], files: Sequence[Path]) -> None:
-        super().__init__(found.path, files)
-        self.found = found
+    def __init__(
+        self, path: Path, files: Sequence[Path], description: DescriptionT, base: Path
+    ) -> None:
+        super().__init__(path, files)
+        self.description = description
+        self.base = base
 
     @classmethod
     def find(cls, path: Path) -> Source | None:
@@ -60,8 +51,8 @@ class OwnSource(Source, Generic[DescriptionT]):
 
     @classmethod
     @abstractmethod
-    def of(cls, found: Described[Any]) -> OwnSource[DescriptionT]:
-        """The source that a description is of.
+    def of(cls, description: Any, path: Path, base: Path) -> OwnSource[DescriptionT]:
+        """The source at ``path`` that a description is of.
 
         Raises:
             UserError: if there are no such files.
@@ -71,18 +62,13 @@ class OwnSource(Source, Generic[DescriptionT]):
     def _facts(self) -> Sequence[ClipFacts]:
         """The facts of all clips, in the order of the data set; ``UserError`` if there are none."""
 
-    @property
-    def description(self) -> DescriptionT:
-        """The description of the files."""
-        return self.found.description
-
     @cached_property
     def layout(self) -> SkeletonLayout:
         """The stated layout; a path is relative to the description, or to where we are."""
         stated = self.description.layout
         if stated is None:
             raise UserError(f"'{self.path}': say which joints the files have: --layout NAME")
-        beside = self.found.base / stated
+        beside = self.base / stated
         return layout_from(str(beside) if beside.is_file() else stated)
 
     @property
@@ -105,7 +91,7 @@ class OwnSource(Source, Generic[DescriptionT]):
 
     @property
     def origin(self) -> dict[str, object]:
-        """What numbers do not say: the texts of subjects, cameras and setups."""
+        """The texts of subjects, cameras and setups that are not numbers."""
         texts = self.catalogue.texts_of_groups()
         return {"groups": texts} if texts else {}
 
@@ -133,17 +119,15 @@ class OwnSource(Source, Generic[DescriptionT]):
         return Treatment(layout.dimensions, UNITS[unit], stated.missing, stated.min_confidence)
 
     @cached_property
-    def columns(self) -> Columns | None:
-        """The stated columns."""
-        try:
-            return self.description.columns_of(self.layout.dimensions)
-        except ValueError as error:
-            raise UserError(f"'{self.path}': {error}") from None
-
-    @property
     def possible_columns(self) -> tuple[Columns, ...]:
         """The stated columns, or all usual ones."""
-        return (self.columns,) if self.columns else Columns.usual(self.layout.dimensions)
+        stated, dimensions = self.description.columns, self.layout.dimensions
+        if stated is None:
+            return Columns.usual(dimensions)
+        try:
+            return (Columns.parse(stated, dimensions),)
+        except ValueError as error:
+            raise UserError(f"'{self.path}': {error}") from None
 
     def columns_with(self, numbers: int) -> Columns:
         """The columns where a joint has so many numbers; ``ValueError`` if that is not known."""
@@ -189,16 +173,16 @@ class OwnSource(Source, Generic[DescriptionT]):
                 )
             )
         for division in self.divisions:
-            division.row(self.catalogue.facts, self.found.base)
+            division.row(self.catalogue.facts, self.base)
 
     def splits(self, infos: Sequence[ClipInfo]) -> dict[str, NDArray[np.int8]]:
         """Each division of all clips, of those that were read."""
-        rows = {}
         place = {fact.name: at for at, fact in enumerate(self.catalogue.facts)}
         chosen = [place[info.name] for info in infos]
-        for division in self.divisions:
-            rows[division.name] = division.row(self.catalogue.facts, self.found.base)[chosen]
-        return rows
+        return {
+            division.name: division.row(self.catalogue.facts, self.base)[chosen]
+            for division in self.divisions
+        }
 
     def clip(
         self, fact: ClipFacts, values: NDArray[np.floating], columns: Columns, file: str = ""

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,26 +22,28 @@ from skelcon.data.importers.own.facts import (
     ClipFacts,
     facts_from,
     plain,
-    text_of,
     whole_number,
 )
+from skelcon.data.importers.own.frame_files import MOST_BODIES
 from skelcon.data.importers.own.readers import number_of
-from skelcon.data.importers.own.source import Described, OwnSource
+from skelcon.data.importers.own.source import OwnSource
 from skelcon.data.importers.own.table_index import Index, index_of_csv, index_of_parquet
 from skelcon.data.importers.own.tables import (
     NO_TEXT,
     PARQUET,
     TABLES,
-    cells,
+    column_names,
+    csv_lines,
+    manifest_path,
     not_utf8,
     read_header,
     read_parquet,
     read_rows,
+    wrong_count,
 )
 from skelcon.data.importers.source import BadLineError, Note, RawClip, SkippedFile
 from skelcon.errors import UserError, nearest
 
-MOST_BODIES = 64
 _MOST_FRAMES = 4
 """Frames of a clip for each that is in the table; more are damage, or no numbers of frames."""
 _COORDINATES = ("x", "y", "z")
@@ -54,22 +57,12 @@ class OwnTable(OwnSource[TableDescription]):
     title = "a table of own recordings"
     batch = 16
 
-    def __init__(self, found: Described[TableDescription], files: Sequence[Path]) -> None:
-        super().__init__(found, files)
-        self._table: Any = None
-
     @classmethod
-    def of(cls, found: Described[TableDescription]) -> OwnTable:
+    def of(cls, description: TableDescription, path: Path, base: Path) -> OwnTable:
         """The table, and its manifest."""
-        description = found.description
-        path = found.path
         manifest = None
         if description.manifest is not None:
-            directory = path if path.is_dir() else path.parent
-            places = (found.base / description.manifest, directory / description.manifest)
-            manifest = next((place for place in places if place.is_file()), None)
-            if manifest is None:
-                raise UserError(f"there is no manifest '{description.manifest}'")
+            manifest = manifest_path(description.manifest, base, path)
         if path.is_dir():
             inside = [each for each in sorted(path.iterdir()) if each.suffix in TABLES]
             inside = [each for each in inside if manifest is None or not each.samefile(manifest)]
@@ -77,10 +70,11 @@ class OwnTable(OwnSource[TableDescription]):
                 raise UserError(f"'{path}' has {len(inside)} tables: give the path of one")
             (path,) = inside
         files = [path] if manifest is None else [path, manifest]
-        return cls(Described(description, path, found.base), files)
+        return cls(path, files, description, base)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_table": None}  # a worker reads its own
+        # A worker reads its own.
+        return {name: value for name, value in self.__dict__.items() if name != "_whole"}
 
     @property
     def settings(self) -> str:
@@ -90,7 +84,7 @@ class OwnTable(OwnSource[TableDescription]):
     @cached_property
     def _called(self) -> dict[str, str]:
         """What the table holds -> its column; ``UserError`` if one is missing."""
-        names = self._index.columns
+        names = column_names(self.path)
         needed = {*_COMMON} - ({"z"} if self.layout.dimensions == 2 else set())
         called = {}
         for key in self.description.takes:
@@ -104,25 +98,18 @@ class OwnTable(OwnSource[TableDescription]):
 
     @cached_property
     def _index(self) -> Index:
-        path = self.path
-        names = {key: self.description.names_of(key) for key in self.description.takes}
-        index = (
-            index_of_parquet(path, self._whole(), names)
-            if path.suffix in PARQUET
-            else index_of_csv(path, names)
-        )
+        if self.path.suffix in PARQUET:
+            index = index_of_parquet(self.path, self._whole, self._called)
+        else:
+            index = index_of_csv(self.path, self._called)
         if not index.clips:
-            raise UserError(f"'{path}' has no clip")
+            raise UserError(f"'{self.path}' has no clip")
         return index
 
+    @cached_property
     def _whole(self) -> dict[str, list[str]]:
-        if self._table is None:
-            table = read_parquet(self.path)
-            self._table = {
-                name: [text_of(value) for value in table.column(name).to_pylist()]
-                for name in table.column_names
-            }
-        return cast("dict[str, list[str]]", self._table)
+        """The columns of a Parquet file."""
+        return read_parquet(self.path)
 
     def _facts(self) -> list[ClipFacts]:
         called = {key: self._called[key] for key in SYNONYMS if key in self._called}
@@ -206,9 +193,10 @@ class OwnTable(OwnSource[TableDescription]):
         rows = _Rows(self._called, self._lines_of(item))
         rows.check_texts()  # first: the facts leave such texts out
         self.catalogue.info(fact)
-        label = self._called.get("label")
-        if label and (wrong := rows.other_than_first("label")):
-            raise BadLineError("has two labels", wrong)
+        labels = rows.texts("label") if "label" in self._called else []
+        for number, label in zip(rows.numbers, labels, strict=False):
+            if label != labels[0]:
+                raise BadLineError("has two labels", number)
         frames = _places_of_frames(rows, self._index.step)
         bodies = rows.codes("body") if "body" in self._called else np.zeros(len(rows), np.int64)
         if bodies.max(initial=0) >= MOST_BODIES:
@@ -246,7 +234,7 @@ class OwnTable(OwnSource[TableDescription]):
         names = self._index.columns
         lines = self._index.clips[item]
         if self.path.suffix in PARQUET:
-            table = self._whole()
+            table = self._whole
             for _, first, count in lines.runs:
                 for row in range(first - 1, first - 1 + count):
                     yield row + 1, {name: table[name][row] for name in names}
@@ -255,14 +243,10 @@ class OwnTable(OwnSource[TableDescription]):
         with self.path.open("rb") as file:
             for offset, first, count in lines.runs:
                 file.seek(offset)
-                for number in range(first, first + count):
-                    text = file.readline().decode("utf-8", "replace").rstrip("\r\n")
-                    found = cells(text, delimiter)
-                    if len(found) != len(names):
-                        raise BadLineError(
-                            f"{len(found)} values in a table of {len(names)} columns", number
-                        )
-                    yield number, dict(zip(names, map(str.strip, found), strict=True))
+                for number, _, values in islice(csv_lines(file, delimiter, first), count):
+                    if len(values) != len(names):
+                        raise BadLineError(wrong_count(values, names), number)
+                    yield number, dict(zip(names, map(str.strip, values), strict=True))
 
     def notes(self, infos: Sequence[Any]) -> Iterator[Note]:
         """Lines that belong to no clip, clips that only the manifest has, and what was guessed."""
@@ -307,31 +291,19 @@ class _Rows:
 
     def floats(self, key: str) -> NDArray[np.float64]:
         """The numbers of a column, NaN for an empty text; :class:`BadLineError` for other texts."""
-        texts = self.texts(key)
-        try:
-            return np.array([number_of(text) for text in texts])
-        except ValueError:
-            self._complain(key, texts)
-
-    def _complain(self, key: str, texts: Sequence[str]) -> NoReturn:
-        for number, text in zip(self.numbers, texts, strict=True):
+        values = []
+        for number, text in zip(self.numbers, self.texts(key), strict=True):
             try:
-                number_of(text)
+                values.append(number_of(text))
             except ValueError:
                 reason = f"{key} is {text[:24]!a}, which is not a number"
                 raise BadLineError(reason, number) from None
-        raise AssertionError(key)
+        return np.array(values)
 
     def codes(self, key: str) -> NDArray[np.int64]:
         """Texts as numbers from 0, by their first appearance."""
         seen: dict[str, int] = {}
         return np.array([seen.setdefault(plain(text), len(seen)) for text in self.texts(key)])
-
-    def other_than_first(self, key: str) -> int | None:
-        """The line of the first text that differs from the first line's."""
-        texts = self.texts(key)
-        pairs = zip(self.numbers, texts, strict=True)
-        return next((number for number, text in pairs if text != texts[0]), None)
 
 
 def _places_of_frames(rows: _Rows, step: int) -> NDArray[np.int64]:

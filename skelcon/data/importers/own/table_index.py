@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skelcon.data.importers.own.tables import NO_TEXT, cells, not_utf8, read_header
-from skelcon.errors import UserError, nearest
+from skelcon.data.importers.own.tables import NO_TEXT, csv_lines, not_utf8, read_header
+from skelcon.errors import UserError
 
 _MEASURED = ("frame", "x", "y", "z", "confidence")
 _LARGEST = 1e15
@@ -68,100 +67,65 @@ class _Steps:
             self.divisor = math.gcd(self.divisor, frame - self._first.setdefault(clip, frame))
 
 
-def _find(names: Sequence[str], columns: Sequence[str]) -> int | None:
-    return next((columns.index(name) for name in names if name in columns), None)
+def index_of_csv(path: Path, called: Mapping[str, str]) -> Index:
+    """The index of a CSV file.
 
-
-def _place(names: Sequence[str], columns: Sequence[str], what: str, path: Path) -> int:
-    at = _find(names, columns)
-    if at is None:
-        hint = nearest(names[0], columns)
-        raise UserError(f"'{path}': there is no '{names[0]}', the {what}: {hint}")
-    return at
-
-
-def index_of_csv(path: Path, names: Mapping[str, Sequence[str]]) -> Index:
-    """The index of a CSV file; ``names`` are what its columns may be called.
+    Args:
+        path: the file.
+        called: what the table holds (clip, frame, joint, x, ...) -> the name of its column.
 
     Raises:
-        UserError: if the column of clips or joints is missing, or texts are not UTF-8.
+        UserError: if texts are not UTF-8.
     """
     columns, delimiter = read_header(path)
-    at, at_joint = (_place(names[key], columns, key, path) for key in ("clip", "joint"))
-    at_frame = _find(names["frame"], columns)
-    places = {_find(words, columns) for key, words in names.items() if key not in _MEASURED}
+    with path.open("rb") as file:
+        file.readline()
+        return _index(path, columns, csv_lines(file, delimiter, 2), called)
+
+
+def index_of_parquet(
+    path: Path, table: Mapping[str, list[str]], called: Mapping[str, str]
+) -> Index:
+    """The index of a table in memory, column by column; see :func:`index_of_csv`."""
+    rows = enumerate(zip(*table.values(), strict=True), 1)
+    return _index(path, list(table), ((number, 0, list(row)) for number, row in rows), called)
+
+
+def _index(
+    path: Path,
+    columns: list[str],
+    lines: Iterable[tuple[int, int, list[str]]],
+    called: Mapping[str, str],
+) -> Index:
+    """The index of ``lines``: (number, offset in the file, values) of each."""
+    at, at_joint, at_frame = (columns.index(called[key]) for key in ("clip", "joint", "frame"))
+    places = {columns.index(name) for key, name in called.items() if key not in _MEASURED}
     clips: dict[str, Lines] = {}
     joints: set[str] = set()
     unread: list[int] = []
     damaged: dict[int, str] = {}
     steps = _Steps()
-    with path.open("rb") as file:
-        offset = len(file.readline())
-        before = None
-        for number, raw in enumerate(file, 2):
-            start, offset = offset, offset + len(raw)
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line.strip():
-                before = None
-                continue
-            found = cells(line, delimiter)
-            if NO_TEXT in line:
-                texts = (text for place, text in enumerate(found) if place in places)
-                if text := next((text for text in texts if NO_TEXT in text), None):
-                    damaged[number] = text
-            name = found[at].strip() if at < len(found) else ""
-            if not name or not name.isprintable():
-                unread.append(number)
-                before = None
-                continue
-            lines = clips.get(name)
-            if lines is None:
-                lines = clips[name] = Lines([value.strip() for value in found])
-            if name == before:
-                lines.runs[-1][2] += 1
-            else:
-                lines.runs.append([start, number, 1])
-            if at_joint < len(found):
-                joints.add(found[at_joint].strip())
-            if at_frame is not None and at_frame < len(found):
-                steps.add(name, found[at_frame])
-            before = name
-    _refuse(path, damaged)
-    return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)
-
-
-def index_of_parquet(
-    path: Path, table: Mapping[str, list[str]], names: Mapping[str, Sequence[str]]
-) -> Index:
-    """The index of a table in memory, column by column; see :func:`index_of_csv`."""
-    columns = list(table)
-    labels = table[columns[_place(names["clip"], columns, "clip", path)]]
-    joints = table[columns[_place(names["joint"], columns, "joint", path)]]
-    at_frame = _find(names["frame"], columns)
-    places = {_find(words, columns) for key, words in names.items() if key not in _MEASURED}
-    damaged: dict[int, str] = {}
-    for place in places:
-        if place is None:
+    for number, offset, values in lines:
+        if NO_TEXT in "".join(values):
+            texts = (text for place, text in enumerate(values) if place in places)
+            if text := next((text for text in texts if NO_TEXT in text), None):
+                damaged[number] = text
+        name = values[at].strip() if at < len(values) else ""
+        if not name or not name.isprintable():
+            unread.append(number)
             continue
-        for number, text in enumerate(table[columns[place]], 1):
-            if NO_TEXT in text:
-                damaged.setdefault(number, text)
+        clip = clips.get(name)
+        if clip is None:
+            clip = clips[name] = Lines([value.strip() for value in values])
+        if clip.runs and clip.runs[-1][1] + clip.runs[-1][2] == number:
+            clip.runs[-1][2] += 1
+        else:
+            clip.runs.append([offset, number, 1])
+        if at_joint < len(values):
+            joints.add(values[at_joint].strip())
+        if at_frame < len(values):
+            steps.add(name, values[at_frame])
     _refuse(path, damaged)
-    clips: dict[str, Lines] = {}
-    unread: list[int] = []
-    rows: dict[str, list[int]] = defaultdict(list)
-    for number, name in enumerate(labels, 1):
-        (rows[name] if name and name.isprintable() else unread).append(number)
-    steps = _Steps()
-    for name, numbers in rows.items():
-        lines = clips[name] = Lines([table[column][numbers[0] - 1] for column in columns])
-        for number in numbers:
-            if at_frame is not None:
-                steps.add(name, table[columns[at_frame]][number - 1])
-            if lines.runs and sum(lines.runs[-1][1:]) == number:
-                lines.runs[-1][2] += 1
-            else:
-                lines.runs.append([0, number, 1])
     return Index(columns, clips, frozenset(joints), unread, steps.divisor or 1)
 
 

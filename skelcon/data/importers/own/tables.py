@@ -7,7 +7,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from skelcon.data.importers.files import check_file
 from skelcon.data.importers.own.facts import text_of
@@ -27,7 +27,7 @@ class Row:
     bad: str = ""
 
 
-def cells(line: str, delimiter: str) -> list[str]:
+def _cells(line: str, delimiter: str) -> list[str]:
     """The values of a line of CSV. (A quoted value does not go on in the next line.)"""
     if '"' not in line:
         return line.split(delimiter)
@@ -59,7 +59,7 @@ def read_header(path: Path) -> tuple[list[str], str]:
     if NO_TEXT in first:
         raise UserError(f"'{path}', line 1: {not_utf8(first)}")
     delimiter = max(",;\t", key=first.count)
-    names = [name.strip() for name in cells(first, delimiter)]
+    names = [name.strip() for name in _cells(first, delimiter)]
     if twice := next((name for name in names if name and names.count(name) > 1), None):
         raise UserError(f"'{path}', line 1: column '{twice}' appears twice")
     if not all(names):
@@ -75,11 +75,10 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
     """
     if path.suffix in PARQUET:
         table = read_parquet(path)
-        names = list(table.column_names)
-        columns = [table.column(name).to_pylist() for name in names]
+        names = list(table)
         rows = (
-            _row(number, names, list(map(text_of, values)))
-            for number, values in enumerate(zip(*columns, strict=True), 1)
+            _row(number, names, list(values))
+            for number, values in enumerate(zip(*table.values(), strict=True), 1)
         )
         return names, rows
     names, delimiter = read_header(path)
@@ -89,17 +88,31 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[Row]]:
 def _csv_rows(path: Path, names: Sequence[str], delimiter: str) -> Iterator[Row]:
     with path.open("rb") as file:
         file.readline()
-        for number, raw in enumerate(file, 2):
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
-            if not line.strip():
-                continue
-            found = [text.strip() for text in cells(line, delimiter)]
-            bad = (
-                ""
-                if len(found) == len(names)
-                else f"{len(found)} values in a table of {len(names)} columns"
-            )
-            yield _row(number, names, found, bad)
+        for number, _, found in csv_lines(file, delimiter, 2):
+            values = [text.strip() for text in found]
+            bad = "" if len(values) == len(names) else wrong_count(values, names)
+            yield _row(number, names, values, bad)
+
+
+def csv_lines(file: IO[bytes], delimiter: str, first: int) -> Iterator[tuple[int, int, list[str]]]:
+    """(number, offset in the file, values) of the lines of CSV that are not blank.
+
+    Args:
+        file: it is read from where it is, at the start of a line.
+        delimiter: what is between the values.
+        first: the number of that line.
+    """
+    offset = file.tell()
+    for number, raw in enumerate(file, first):
+        line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        if line and not line.isspace():
+            yield number, offset, _cells(line, delimiter)
+        offset += len(raw)
+
+
+def wrong_count(values: Sequence[str], names: Sequence[str]) -> str:
+    """What is wrong with a line that has another number of values than the table has columns."""
+    return f"{len(values)} values in a table of {len(names)} columns"
 
 
 def _row(number: int, names: Sequence[str], values: list[str], bad: str = "") -> Row:
@@ -110,6 +123,20 @@ def _row(number: int, names: Sequence[str], values: list[str], bad: str = "") ->
     return Row(number, dict(zip(names, values, strict=False)), bad)
 
 
+def manifest_path(stated: str, base: Path, data: Path) -> Path:
+    """Where the manifest ``stated`` is, relative to the description, the data or where we are.
+
+    Raises:
+        UserError: if there is no such file.
+    """
+    directory = data if data.is_dir() else data.parent
+    places = (base / stated, directory / stated, Path(stated))
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise UserError(f"there is no manifest '{stated}'")
+    return path
+
+
 def column_names(path: Path) -> list[str]:
     """The names of a table's columns; ``UserError`` if it cannot be read."""
     if path.suffix not in PARQUET:
@@ -118,20 +145,18 @@ def column_names(path: Path) -> list[str]:
         return list(file.schema_arrow.names)
 
 
-def read_parquet(path: Path) -> Any:
-    """A Parquet file as a table of pyarrow; ``UserError`` if it cannot be read."""
+def read_parquet(path: Path) -> dict[str, list[str]]:
+    """The columns of a Parquet file, all values as texts; ``UserError`` if it cannot be read."""
     with _parquet(path) as file:
         table = file.read()
         table.validate(full=True)  # also that texts are texts
-        return table
+    return {name: list(map(text_of, table.column(name).to_pylist())) for name in table.column_names}
 
 
 @contextlib.contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
-    try:
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError(f"'{path}': Parquet needs pyarrow: pip install pyarrow") from None
+    from pyarrow import parquet  # takes a moment that others need not spend
+
     try:
         check_file(path)
         with parquet.ParquetFile(path) as file:
