@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import threading
@@ -150,3 +151,31 @@ def test_a_reader_that_closes_its_end_does_not_end_the_run() -> None:
         console.print("nobody reads this")  # rich itself would end the process here
         assert console.quiet
         console.print("nor this")
+
+
+def test_a_terminal_that_is_closed_does_not_end_the_run() -> None:
+    """As with ``trap '' HUP``, or after ``disown``."""
+    terminal, ours = os.openpty()
+    state, unit = RunState("tiny", [pretraining(0)]), pretraining(0)
+    with os.fdopen(ours, "w") as out:
+        console = PipeSafeConsole(file=out)
+        assert console.is_terminal
+        with LiveView(console, state, state.snapshot, verbose=True) as view:
+            os.close(terminal)
+            view.report(Started(unit))
+        assert console.quiet
+        console.print("a table")
+
+
+def test_a_full_disk_under_the_printed_lines_does_not_end_the_run() -> None:
+    state, unit = RunState("tiny", [pretraining(0)]), pretraining(0)
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    console = PipeSafeConsole(file=Full())
+    with LiveView(console, state, state.snapshot) as view:
+        view.report(Started(unit))
+    with pytest.raises(OSError, match="No space"):  # what is not repeated is not lost silently
+        console.print("a table")
