@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -26,7 +27,7 @@ from ablation.monitor.run_state import RunState
 from ablation.plan import Plan
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from skelcon.errors import UserError
+from skelcon.errors import MachineError, UserError
 
 
 def lines_of(out: io.StringIO) -> list[dict[str, object]]:
@@ -86,7 +87,9 @@ def test_a_reader_of_events_that_closes_its_end_stops_nothing() -> None:
         (typer.Exit(130), "interrupted", 130),
         (KeyboardInterrupt(), "interrupted", 130),
         (UserError("--results x: no"), "error", 2),
+        (MachineError("Ray has died, 5 times"), "error", 1),
         (PermissionError(13, "denied", "x"), "error", 2),
+        (OSError(errno.ENOSPC, "No space left on device"), "error", 2),
         (typer.Exit(2), "error", 2),
         (SystemExit(2), "error", 2),
         (SystemExit("a library's own words"), "error", "a library's own words"),
