@@ -172,3 +172,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path):
         file.write(b"after")
     assert path.read_text() == "after"
     assert [found.name for found in tmp_path.iterdir()] == ["x"]
+
+
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path):
+    """Two drivers write one table, in containers in which both are process 1."""
+    path = tmp_path / "x"
+    with whole_file(path) as first:
+        with whole_file(path) as second:
+            second.write(b"second")
+        first.write(b"first")
+    assert path.read_text() == "first"
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
