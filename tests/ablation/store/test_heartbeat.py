@@ -79,14 +79,14 @@ def test_a_file_system_that_hangs_does_not_hold_up_the_end(
     hangs = threading.Event()
 
     def look() -> dict[str, int]:
-        hangs.wait(5)
+        hangs.wait(60)
         return {}
 
     with Heartbeat(Store(tmp_path), look):
         start_time = time.monotonic()
-    assert time.monotonic() - start_time < 3
+    assert time.monotonic() - start_time < 20
     hangs.set()
-    until(lambda: threading.active_count() == threads)
+    until(lambda: threading.active_count() <= threads)
     assert list((tmp_path / "drivers").iterdir()) == []
 
 
