@@ -147,9 +147,9 @@ class Drivers:
         file = self.file(driver)
         try:  # the file may be deleted at this moment, or be of another version
             values: Json = json.loads(file.read_bytes())
-            if values["machine"] == _machine():
-                alive = _is_running(values["process"])
-            else:
+            here = values["machine"] == _machine()
+            alive = _is_running(values["process"]) if here else None
+            if alive is None:
                 alive = self._seconds_since(file) < STALE_SECONDS
         except (OSError, ValueError, LookupError, TypeError):
             return None
@@ -185,11 +185,13 @@ def _machine() -> str:
         return f"{platform.node()} {uuid.getnode()}"
 
 
-def _is_running(process: Json) -> bool:
-    """Whether the process that wrote this still runs; a zombie does not."""
+def _is_running(process: Json) -> bool | None:
+    """Whether the process that wrote this still runs; a zombie does not. None if that is hidden."""
     try:
         found = psutil.Process(process["pid"])
         same = abs(found.create_time() - process["started"]) < SAME_START_SECONDS
         return same and found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:  # of another user, where /proc is mounted with hidepid
+        return None

@@ -63,11 +63,20 @@ for _source in _BUILT_IN:
 
 
 def cache_directory() -> Path:
-    """Where imported data is kept: $SKELCON_CACHE, else the user's cache directory."""
+    """Where imported data is kept: $SKELCON_CACHE, else the user's cache directory.
+
+    Raises:
+        UserError: if neither is known.
+    """
     override = os.environ.get("SKELCON_CACHE")
     if override:
         return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skelcon"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skelcon"
+    except RuntimeError:  # a container's user who has no entry in /etc/passwd, and no HOME
+        raise UserError(
+            "this user has no home directory: set SKELCON_CACHE to a directory for imported data"
+        ) from None
 
 
 def detect(path: Path, family: str | None = None) -> Source:

@@ -111,6 +111,22 @@ def test_another_process_of_the_same_number_is_another_driver(
         assert not mine.drivers.is_alive(mine.driver)
 
 
+def test_a_driver_of_another_user_whose_process_is_hidden_counts_by_its_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hidden(*_: object) -> None:
+        raise psutil.AccessDenied(1)
+
+    with Heartbeat(Store(tmp_path)) as mine:
+        (file,) = tmp_path.glob("drivers/*.json")
+        content = file.read_bytes()
+    file.write_bytes(content)
+    monkeypatch.setattr(psutil.Process, "create_time", hidden)
+    assert live_drivers(tmp_path) == [(mine.driver, None)]
+    os.utime(file, (0, 0))
+    assert live_drivers(tmp_path) == []
+
+
 def test_only_what_dead_drivers_left_is_swept(tmp_path: Path) -> None:
     """The table of a study that is called "drivers" is kept."""
     file = far_away(tmp_path, 3600)
