@@ -103,7 +103,7 @@ def run_import(
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
     done = 0
-    with _staging(directory, import_digest(source, options)):
+    with staging(directory, import_digest(source, options)):
         if (existing := made()) is not None:
             return existing
 
@@ -134,7 +134,7 @@ def _workers(source: Source) -> int:
 
 
 @contextlib.contextmanager
-def _staging(directory: Path, recipe: str) -> Iterator[None]:
+def staging(directory: Path, recipe: str) -> Iterator[None]:
     """The ``directory`` of the parts, for one import at a time.
 
     It stays if the import is interrupted or a worker process ends, and the next import resumes from
