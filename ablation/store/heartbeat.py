@@ -60,6 +60,7 @@ class Heartbeat:
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
         # With its start time, as process numbers are reused.
         process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        process["ticks"] = _ticks(os.getpid())
         self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -190,8 +191,20 @@ def _is_running(process: Json) -> bool | None:
     try:
         found = psutil.Process(process["pid"])
         same = abs(found.create_time() - process["started"]) < SAME_START_SECONDS
+        # In a container that is started again at once, the process may have the same number.
+        if process.get("ticks") is not None:
+            same = same and _ticks(found.pid) == process["ticks"]
         return same and found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:  # of another user, where /proc is mounted with hidepid
         return None
+
+
+def _ticks(process: int) -> int | None:
+    """When a process started, as its system counts it from the boot; None if that is not known."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        # After the program's name in brackets, which may hold any characters: field 22 of proc(5).
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(text.rpartition(")")[2].split()[19])
+    return None

@@ -111,6 +111,21 @@ def test_another_process_of_the_same_number_is_another_driver(
         assert not mine.drivers.is_alive(mine.driver)
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_driver_of_the_same_process_number_that_started_a_moment_earlier_is_dead(
+    tmp_path: Path,
+) -> None:
+    """A container is killed for its memory and started again; its driver is process 1 each time."""
+    with Heartbeat(Store(tmp_path)) as mine:
+        (file,) = tmp_path.glob("drivers/*.json")
+        values = json.loads(file.read_bytes())
+    process = values["process"]
+    earlier = {**process, "started": process["started"] - 5, "ticks": process["ticks"] - 500}
+    for written, alive in ((process, [mine.driver]), (earlier, [])):
+        file.write_text(json.dumps({**values, "process": written}))
+        assert [name for name, _ in live_drivers(tmp_path)] == alive
+
+
 def test_a_driver_of_another_user_whose_process_is_hidden_counts_by_its_heartbeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
