@@ -11,6 +11,7 @@ machine when its file has not been renewed for a minute.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -147,7 +148,7 @@ class Drivers:
         """What a driver's file holds; None if the driver is dead."""
         file = self.file(driver)
         try:  # the file may be deleted at this moment, or be of another version
-            values: Json = json.loads(file.read_bytes())
+            values: Json = json.loads(_content(file))
             here = values["machine"] == _machine()
             alive = _is_running(values["process"]) if here else None
             if alive is None:
@@ -170,6 +171,15 @@ class Drivers:
             now = probe.stat().st_mtime
             probe.unlink(missing_ok=True)
         return now - time.monotonic()
+
+
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return file.read_bytes()  # on NFS, as its driver has just replaced it
 
 
 def live_drivers(results: Path) -> list[tuple[str, Json | None]]:

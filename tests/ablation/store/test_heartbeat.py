@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -109,6 +110,23 @@ def test_another_process_of_the_same_number_is_another_driver(
         assert mine.drivers.is_alive(mine.driver)
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: 1.0)
         assert not mine.drivers.is_alive(mine.driver)
+
+
+def test_a_heartbeat_that_is_replaced_while_it_is_read_is_alive(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS has no content any more for a file that another machine has replaced."""
+    far_away(tmp_path, 0)
+    read, stale = Path.read_bytes, [OSError(errno.ESTALE, "Stale file handle")]
+
+    def read_bytes(path: Path) -> bytes:
+        if stale:
+            raise stale.pop()
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert live_drivers(tmp_path) == [(FAR, None)]
+    assert not stale
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
