@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import cast
@@ -162,6 +163,21 @@ def test_an_interrupt_is_acknowledged_at_once() -> None:
     assert out.getvalue() == (
         "Interrupted: saving what has been trained. Interrupt again to leave at once.\n"
     )
+
+
+def test_an_interrupt_is_acknowledged_on_no_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    threads = threading.active_count()
+    Output(Console(file=Full())).acknowledge()
+    deadline = time.monotonic() + 30
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert failed == []
 
 
 def test_text_becomes_messages_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:
