@@ -60,7 +60,7 @@ class Heartbeat:
         self._file = self.drivers.file(self.driver)
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
         # With its start time, as process numbers are reused.
-        process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        process: Json = {"pid": os.getpid(), "started": psutil.Process().create_time()}
         process["ticks"] = _ticks(os.getpid())
         self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()
