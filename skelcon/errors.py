@@ -52,6 +52,8 @@ _CURES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EFBIG: "files may not be this large there (ulimit -f); write to another disk",
+    errno.EIO: "check the disk, or the connection to it",
+    errno.ESTALE: "check the connection to the disk",
     errno.EROFS: "write to another disk (SKELCON_CACHE and TMPDIR, if you gave no path there)",
 }
 
@@ -69,6 +71,8 @@ def disk_error(error: OSError) -> str | None:
     'No space left on device: free some space, or write to another disk'
     """
     cure = _CURES.get(error.errno or 0)
+    if error.errno == errno.ENOENT and error.filename is None:  # of Python's tempfile
+        cure = "set TMPDIR to a directory that can be written"
     if cure is None and error.filename is None:
         return None
     where = "" if error.filename is None else f"'{error.filename}': "

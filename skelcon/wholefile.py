@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -12,7 +13,8 @@ from typing import IO
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """A file to write, which becomes ``path`` at the end; nothing is left of it after an error."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Not named by the process alone: in containers that share a disk all may have the same number.
+    draft = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.tmp")
     try:
         with draft.open("wb") as file:
             yield file

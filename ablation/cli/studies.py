@@ -96,8 +96,14 @@ def run_plan(
     whole = request.extended(plan, place.earlier, output.console)
 
     def save_and_report() -> bool:
-        save_plan(whole, store.results, place.directory)
-        return report(whole, place.directory)
+        # Another command may have written a table there while this one ran.
+        now, shown = place_of(plan, store.results, request.output.name), whole
+        if now.earlier != place.earlier:
+            shown = request.extended(plan, now.earlier, output.console)
+        if now.directory != place.directory:
+            output.say(now.message)
+        save_plan(shown, store.results, now.directory)
+        return report(shown, now.directory)
 
     job = Job.of_plan(plan, place.directory)
     return run_job(job, store, options, output, save_and_report, mirror)

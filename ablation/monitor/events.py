@@ -35,7 +35,7 @@ from pydantic import JsonValue
 from ablation.events import Event, Failed, Finished, Progressed, Started, Waiting
 from ablation.monitor.run_state import RunState
 from skelcon.cli.console import INTERRUPTED
-from skelcon.errors import UserError
+from skelcon.errors import MachineError, UserError, disk_error
 
 EVERY = 2.0
 """Seconds between two progress events of a unit."""
@@ -88,12 +88,11 @@ class EventStream(io.TextIOBase):
             state = "interrupted"
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
-            reason, users = str(error), isinstance(error, UserError)
-            if isinstance(error, OSError) and error.filename is not None:
-                reason, users = f"'{error.filename}': {error.strerror}", True
-            if users:
-                raise typer.Exit(2) from None
-            raise
+            of_disk = disk_error(error) if isinstance(error, OSError) else None
+            reason = of_disk or str(error)
+            if of_disk is None and not isinstance(error, UserError):
+                raise
+            raise typer.Exit(1 if isinstance(error, MachineError) else 2) from None
         finally:
             more: dict[str, JsonValue] = {} if reason is None else {"reason": reason}
             self.emit("finished", state=state, **more, seconds=rounded(time.monotonic() - started))

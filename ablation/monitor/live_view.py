@@ -110,7 +110,8 @@ class LiveView(contextlib.ExitStack):
 
     def _print(self, text: Text) -> None:
         self._printed = time.monotonic()
-        line(self._console, text)
+        with contextlib.suppress(OSError):  # of a disk that is full: the run goes on
+            line(self._console, text)
 
     def _print_state(self, over: threading.Event) -> None:
         """In a thread: print the state whenever nothing has been printed for long."""

@@ -98,7 +98,11 @@ class Output:
     def acknowledge(self) -> None:
         """Print that a signal was received; may be called in its handler."""
         # In a thread, as the handler may have interrupted a print, which is not reentrant.
-        threading.Thread(target=self.say, args=(ACKNOWLEDGEMENT,)).start()
+        threading.Thread(target=self._acknowledge).start()
+
+    def _acknowledge(self) -> None:
+        with contextlib.suppress(OSError):  # of a disk that is full
+            self.say(ACKNOWLEDGEMENT)
 
 
 def _snapshots(job: Job, store: Store, state: RunState) -> Callable[[], Snapshot]:

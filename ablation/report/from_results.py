@@ -7,7 +7,6 @@ everything but the frames.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,9 +72,7 @@ def _copy_header(source: Path, place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for name in (*HEADER_FILES, LEAKS):
         if (source / name).exists() and not (place / name).exists():
-            temporary = place / f".{name}.tmp"
-            shutil.copyfile(source / name, temporary)
-            temporary.replace(place / name)
+            write_atomically(place / name, (source / name).read_bytes())
 
 
 def load_plan(results: Path, name: str) -> Plan:

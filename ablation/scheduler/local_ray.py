@@ -68,13 +68,13 @@ def _token() -> Iterator[None]:
 
     Its processes inherit it; it is removed here afterwards, as another cluster requires its own.
     """
-    home = Path.home() / ".ray"
     try:
+        home = Path.home() / ".ray"
         home.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=home) as file:
             file.write(bytes(1 << 10))
         kept = True
-    except OSError:
+    except (OSError, RuntimeError):  # it is read-only, or unknown
         kept = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
     if not kept:
         os.environ["RAY_AUTH_TOKEN"] = _own_token()

@@ -6,7 +6,6 @@ Importing this module imports Ray (seconds): only a command that has something t
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -65,7 +64,7 @@ def check_nodes(
 
 def _check_results(store: Store, nodes: Sequence[Mapping[str, Any]]) -> None:
     """Write a file, and have a task on each of ``nodes``, as Ray describes them, look for it."""
-    probe = store.units.resolve() / f".probe-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    probe = store.units.resolve() / f".probe-{uuid.uuid4().hex[:8]}.tmp"
     probe.parent.mkdir(parents=True, exist_ok=True)
     probe.touch()
     problems = []
@@ -98,7 +97,7 @@ def look_at(path: str) -> str:
             return "does not see"
         time.sleep(0.2)
     try:
-        neighbour = Path(f"{path}-{uuid.uuid4().hex[:8]}")
+        neighbour = Path(path).with_name(f".probe-{uuid.uuid4().hex[:8]}.tmp")
         neighbour.touch()
         neighbour.unlink()
     except OSError as error:

@@ -190,7 +190,7 @@ class Queue:
         """What can run now; evaluations first, so that the table fills early.
 
         Raises:
-            OSError: if it cannot be claimed; ask again later.
+            OSError: if the results directory cannot be read or written to; ask again later.
         """
         if self._elsewhere and time.monotonic() - self._polled > POLL_SECONDS:
             for unit in self._elsewhere.values():
@@ -200,17 +200,22 @@ class Queue:
             if not self._ready and not self._ask_source():
                 return None
             unit = heapq.heappop(self._ready)[-1]
-            if self._store.is_done(unit.key):
+            try:
+                claimed = not self._store.is_done(unit.key) and self._claims.take(unit.key)
+                is_done = self._store.is_done(unit.key)  # by another driver, until just now
+            except OSError:  # of a disk that is full, or does not answer, for a moment
+                self._push(unit)
+                raise
+            if is_done:
+                if claimed:
+                    self._claims.release(unit.key)
                 self.done(unit)
-            elif not self._claim(unit):
-                self._elsewhere[unit.key] = unit
-                self._polled = time.monotonic()
-            elif self._store.is_done(unit.key):  # by the driver that had the claim until now
-                self._claims.release(unit.key)
-                self.done(unit)
-            else:
+            elif claimed:
                 self._running[unit.key] = unit
                 return Assignment(unit, unit.key in self._alone)
+            else:
+                self._elsewhere[unit.key] = unit
+                self._polled = time.monotonic()
         return None
 
     def started(self, unit: Unit) -> None:
@@ -301,13 +306,6 @@ class Queue:
         if self._source is not None and not self._source.exhausted:
             self.add(self._source.ask())
         return bool(self._ready)
-
-    def _claim(self, unit: Unit) -> bool:
-        try:
-            return self._claims.take(unit.key)
-        except OSError:  # of a disk that is full for a moment: nothing is lost
-            self._push(unit)
-            raise
 
     def _is_over(self, key: str) -> bool:
         """Whether a unit that was added before is done."""

@@ -14,10 +14,12 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.error import TuneError
 
 from ablation.interrupts import ENDING_SECONDS, WRITING_SECONDS, Interrupt
 from ablation.scheduler.session import check_session, started_here
 from skelcon.config import Json
+from skelcon.errors import UserError
 
 
 class WithoutState:
@@ -40,13 +42,16 @@ def fit(tuner: tune.Tuner) -> None:
 
     Raises:
         SessionLostError: if its Ray has died.
+        UserError, OSError: if a part that Tune calls raised it.
     """
     try:
         tuner.fit()
     except (InterruptionError, ClusterInterruptionError):
         pass
-    except Exception:
+    except Exception as error:
         check_session()  # Tune wraps what its callbacks raise, or notices it in a way of its own
+        if isinstance(error, TuneError) and isinstance(error.__context__, UserError | OSError):
+            raise error.__context__ from None
         raise
 
 

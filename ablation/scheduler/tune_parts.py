@@ -72,7 +72,7 @@ class UnitSearcher(WithoutState, Searcher):  # type: ignore[misc]
         except (OSError, UnreachedError) as error:
             if assignment is not None:
                 self._queue.stop(assignment.unit)
-            return self._later(unwritable(error) if isinstance(error, OSError) else str(error))
+            return self._later(reason_to_wait(error))
         monitor = self._queue.monitor(unit)
         return {
             "key": unit.key,
@@ -133,7 +133,7 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
         try:
             if self._mirror:
                 self._mirror.fetch([unit.key])
-        except UnreachedError as error:
+        except (UnreachedError, OSError) as error:
             return self._retry_later(unit, error)
         if self._appears(unit):
             return self._queue.done(unit)
@@ -146,11 +146,15 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
         try:
             if self._mirror:
                 self._mirror.fetch_failure(unit.key)
-        except UnreachedError as error:
+        except (UnreachedError, OSError) as error:
             return self._retry_later(unit, error)
         store, key = self._store, unit.key
-        with contextlib.suppress(UserError):  # half a file, of a disk that is full
-            if store.state(key) == "failed":
+        # Half a file, of a disk that is full; or a disk that does not answer.
+        with contextlib.suppress(UserError, OSError):
+            state = store.state(key)
+            if state == "done":  # its worker has died since
+                return self._queue.done(unit)
+            if state == "failed":
                 return self._fail(unit, store.failure(key), store.failed_for_good(key))
         self._fail(unit, reason_of_death(trial))
 
@@ -164,22 +168,23 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
             kept.metric_analysis, kept.metric_n_steps = {}, {}
         return self._unit(trial)
 
-    def _retry_later(self, unit: Unit, error: UnreachedError) -> None:
-        """Take ``unit`` back, as the URI of the results cannot be reached at present."""
+    def _retry_later(self, unit: Unit, error: UnreachedError | OSError) -> None:
+        """Take ``unit`` back: the URI of the results or their copy here cannot be used now."""
         self._queue.stop(unit)
         if not self._queue.running:
-            self._reporter.report(Waiting(str(error)))
+            self._reporter.report(Waiting(reason_to_wait(error)))
 
     def _appears(self, unit: Unit) -> bool:
         """Whether the unit is done here too: a network file system may show it a moment late."""
         until = time.monotonic() + CATCH_UP_SECONDS
-        while not self._store.is_done(unit.key):
+        while True:
+            with contextlib.suppress(OSError):
+                if self._store.is_done(unit.key):
+                    return True
+                list(self._store.directory(unit.key).iterdir())  # makes the file system look again
             if time.monotonic() > until:
                 return False
             time.sleep(0.5)
-            with contextlib.suppress(OSError):
-                list(self._store.directory(unit.key).iterdir())  # makes the file system look again
-        return True
 
     def _fail(self, unit: Unit, reason: str, deterministic: bool = False) -> None:
         with contextlib.suppress(OSError):  # of a disk that is full: the table says so too
@@ -200,6 +205,11 @@ class UnitCallback(WithoutState, tune.Callback):  # type: ignore[misc]
                 asked = self._driver.resources.in_words
                 reason = f"a trial requests {asked}; {free_resources()}"
                 self._reporter.report(Waiting(reason))
+
+
+def reason_to_wait(error: UnreachedError | OSError) -> str:
+    """Why nothing is handed out at present."""
+    return unwritable(error) if isinstance(error, OSError) else str(error)
 
 
 def reason_of_death(trial: Any) -> str:

@@ -11,6 +11,7 @@ machine when its file has not been renewed for a minute.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
@@ -59,7 +60,8 @@ class Heartbeat:
         self._file = self.drivers.file(self.driver)
         self._temporary = self._file.with_name(f".{self.driver}.tmp")
         # With its start time, as process numbers are reused.
-        process = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        process: Json = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+        process["ticks"] = _ticks(os.getpid())
         self._values: Json = {"machine": _machine(), "process": process, "snapshot": None}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -146,10 +148,10 @@ class Drivers:
         """What a driver's file holds; None if the driver is dead."""
         file = self.file(driver)
         try:  # the file may be deleted at this moment, or be of another version
-            values: Json = json.loads(file.read_bytes())
-            if values["machine"] == _machine():
-                alive = _is_running(values["process"])
-            else:
+            values: Json = json.loads(_content(file))
+            here = values["machine"] == _machine()
+            alive = _is_running(values["process"]) if here else None
+            if alive is None:
                 alive = self._seconds_since(file) < STALE_SECONDS
         except (OSError, ValueError, LookupError, TypeError):
             return None
@@ -171,6 +173,15 @@ class Drivers:
         return now - time.monotonic()
 
 
+def _content(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return file.read_bytes()  # on NFS, as its driver has just replaced it
+
+
 def live_drivers(results: Path) -> list[tuple[str, Json | None]]:
     """The drivers that run on a results directory, and the latest snapshot of each."""
     return Drivers(results).alive()
@@ -185,11 +196,25 @@ def _machine() -> str:
         return f"{platform.node()} {uuid.getnode()}"
 
 
-def _is_running(process: Json) -> bool:
-    """Whether the process that wrote this still runs; a zombie does not."""
+def _is_running(process: Json) -> bool | None:
+    """Whether the process that wrote this still runs; a zombie does not. None if that is hidden."""
     try:
         found = psutil.Process(process["pid"])
         same = abs(found.create_time() - process["started"]) < SAME_START_SECONDS
+        # In a container that is started again at once, the process may have the same number.
+        if process.get("ticks") is not None:
+            same = same and _ticks(found.pid) == process["ticks"]
         return same and found.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
     except psutil.NoSuchProcess:
         return False
+    except psutil.AccessDenied:  # of another user, where /proc is mounted with hidepid
+        return None
+
+
+def _ticks(process: int) -> int | None:
+    """When a process started, as its system counts it from the boot; None if that is not known."""
+    with contextlib.suppress(OSError, ValueError, LookupError):
+        # After the program's name in brackets, which may hold any characters: field 22 of proc(5).
+        text = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+        return int(text.rpartition(")")[2].split()[19])
+    return None

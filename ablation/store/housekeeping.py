@@ -20,7 +20,7 @@ from typing import Literal
 from ablation.canonical import digest
 from ablation.store.locks import hold, is_held
 from ablation.store.store import Store
-from ablation.store.unit_files import CHECKPOINT, CONFIG, KEY, UnitFiles
+from ablation.store.unit_files import CHECKPOINT, CONFIG, KEY, TEMPORARY, UnitFiles
 from ablation.units import RECIPE
 
 Reason = Literal["orphan", "leftover", "superseded", "checkpoint", "failed", "started"]
@@ -63,18 +63,22 @@ def find(
     items: list[Item] = []
     busy: list[Path] = []
     for entry in sorted(store.units.glob("*")):
-        found = {
-            path: reason
-            for path, reason in _useless(entry).items()
-            if not (reason == "failed" and keep_failed) and (reason != "started" or started)
-        }
-        if found and is_held(entry):
-            busy.append(entry)
-            continue
-        for path, reason in found.items():
-            size = UnitFiles(path).size() if path.is_dir() else path.stat().st_size
-            items.append(Item(reason, path, size))
+        # Files come and go where units run: such an entry is for the next time.
+        with contextlib.suppress(FileNotFoundError):
+            found = {
+                path: reason
+                for path, reason in _useless(entry).items()
+                if not (reason == "failed" and keep_failed) and (reason != "started" or started)
+            }
+            if found and is_held(entry):
+                busy.append(entry)
+                continue
+            items += [Item(reason, path, _size(path)) for path, reason in found.items()]
     return items, busy
+
+
+def _size(path: Path) -> int:
+    return UnitFiles(path).size() if path.is_dir() else path.stat().st_size
 
 
 def _useless(entry: Path) -> dict[Path, Reason]:
@@ -90,8 +94,10 @@ def _useless(entry: Path) -> dict[Path, Reason]:
     found: dict[Path, Reason] = {
         path: "leftover" for path in sorted(entry.iterdir()) if _is_leftover(path)
     }
-    if files.is_done and files.has(CHECKPOINT):
-        found[files.path(CHECKPOINT)] = "checkpoint"
+    if files.is_done:  # what a process that was killed at that moment has left
+        for name in TEMPORARY:
+            if files.has(name):
+                found[files.path(name)] = "checkpoint" if name == CHECKPOINT else "leftover"
     return found
 
 
@@ -155,7 +161,8 @@ def _delete(store: Store, path: Path) -> bool:
                 return True
             if not TEMPORARY_NAME.fullmatch(path.name):
                 path = path.rename(store.units / f".{path.name}.clean-{os.getpid()}.tmp")
-            shutil.rmtree(path)
-            return True
+        # The lock is closed before: NFS keeps an open file, and so its directory.
+        shutil.rmtree(path)
+        return True
     except FileNotFoundError:  # another command has deleted it
         return False

@@ -135,7 +135,8 @@ class Store:
         sums = {p.name: {"bytes": p.stat().st_size, "sha256": _sha256(p)} for p in present}
         write_json(directory / DONE, sums)
         for name in TEMPORARY:
-            (directory / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # it is done all the same; `clean` finds the file
+                (directory / name).unlink(missing_ok=True)
 
     def fail(self, key: str, reason: str, *, deterministic: bool = False) -> None:
         """Record why the unit failed, and whether a retry would fail in the same way."""

@@ -56,9 +56,9 @@ class Claims:
         me, drivers = self._heartbeat.driver, self._heartbeat.drivers
         claim = self._store.directory(key) / CLAIM
         claim.parent.mkdir(parents=True, exist_ok=True)
-        mine = claim.with_name(f".claim.{me}")
-        mine.write_text(me, encoding="utf-8")
+        mine = claim.with_name(f".claim.{me}.tmp")
         try:
+            mine.write_text(me, encoding="utf-8")
             with FileLock(drivers.lock).acquire(poll_interval=POLL_SECONDS):
                 owner = self._store.files(key).claimed_by()
                 if owner not in (None, me) and drivers.is_alive(owner):

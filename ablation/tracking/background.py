@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -96,4 +97,5 @@ class TrackerThread(threading.Thread):
                 self._print(f"warning: {self._tracker} is skipped from now on: {kind}: {reason}")
 
     def _print(self, text: str) -> None:
-        line(self._console, styled(text, "yellow"))
+        with contextlib.suppress(OSError):  # of a disk that is full
+            line(self._console, styled(text, "yellow"))

@@ -97,12 +97,16 @@ def _write(path: Path, events: Iterator[dict[str, Any]]) -> None:
     from tensorboardX.record_writer import RecordWriter
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    writer = RecordWriter(str(temporary))
-    for fields in events:
-        writer.write(Event(**fields).SerializeToString())
-    writer.close()
-    temporary.replace(path)
+    # Without PREFIX in its name: TensorBoard would read what a killed process leaves of it.
+    temporary = path.with_name(f".{time.time_ns()}.{os.getpid()}.tmp")
+    try:
+        writer = RecordWriter(str(temporary))
+        for fields in events:
+            writer.write(Event(**fields).SerializeToString())
+        writer.close()
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
     for other in path.parent.glob(f"{PREFIX}*"):
         if other != path:
             other.unlink(missing_ok=True)

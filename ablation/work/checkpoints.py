@@ -66,16 +66,20 @@ class Checkpoints:
         """What was saved last; None if nothing was.
 
         Raises:
-            Exception: of any kind, if the file is damaged.
+            OSError: if it cannot be read.
+            Exception: of another kind, if it is damaged.
         """
         import torch
 
         if not self._file.exists():
             return None
-        with zipfile.ZipFile(self._file) as archive:  # torch does not verify the checksums
+        # Read first: an OSError from here on would be of a damaged archive.
+        content = io.BytesIO(self._file.read_bytes())
+        with zipfile.ZipFile(content) as archive:  # torch does not verify the checksums
             if (name := archive.testzip()) is not None:
                 raise ValueError(f"'{name}' in it is damaged")
-        state: Json = torch.load(self._file, map_location=device, weights_only=True)
+        content.seek(0)
+        state: Json = torch.load(content, map_location=device, weights_only=True)
         return state
 
     def due(self, *, done: bool) -> bool:

@@ -23,7 +23,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from skelcon.cli.terminal import PlainConsole, line, styled
+from skelcon.cli.terminal import PipeSafeConsole, line, styled
 from skelcon.errors import MachineError, UserError, cannot_write, disk_error
 
 # Recent versions of typer contain their own click, older ones use the package.
@@ -161,4 +161,4 @@ def can_write(out: Path) -> Iterator[None]:
 
 
 def _complain(text: str) -> None:
-    line(PlainConsole(stderr=True), styled(f"error: {text}", "red"))
+    line(PipeSafeConsole(stderr=True), styled(f"error: {text}", "red"))

@@ -7,6 +7,7 @@ text with a style see :func:`styled`.
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
@@ -29,7 +30,7 @@ class PlainConsole(Console):
 
 
 class PipeSafeConsole(PlainConsole):
-    """Becomes quiet when the reader of a pipe exits, so that the work is still finished."""
+    """Becomes quiet when the reader of a pipe exits, or the terminal closes: the work goes on."""
 
     def on_broken_pipe(self) -> None:
         """Called by rich, which would end the process."""
@@ -38,6 +39,17 @@ class PipeSafeConsole(PlainConsole):
         devnull = os.open(os.devnull, os.O_WRONLY)
         os.dup2(devnull, self.file.fileno())
         os.close(devnull)
+
+    def _check_buffer(self) -> None:
+        # Called by rich to write what was printed. (Where a version has it elsewhere, a terminal
+        # that closes ends the work.)
+        try:
+            super()._check_buffer()
+        except OSError as error:
+            del self._buffer[:]
+            if error.errno != errno.EIO:  # of a terminal that was closed, with SIGHUP ignored
+                raise
+            self.on_broken_pipe()
 
 
 def styled(text: str, style: str = "", **how: Any) -> Text:

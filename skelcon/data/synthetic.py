@@ -18,6 +18,7 @@ from numpy.random import Generator
 
 from skelcon.data.dataset import FORMAT_VERSION, ClipInfo, SkeletonDataset
 from skelcon.data.importers import cache_directory
+from skelcon.data.importers.pipeline import staging
 from skelcon.data.layouts import KINECT_V2
 from skelcon.data.normalise import CENTRED, Normalisation, normalise
 from skelcon.data.splits import PROTOCOLS, sides_of
@@ -187,12 +188,20 @@ def open_embedded(seed: int = 0) -> SkeletonDataset:
     """
     name = f"synthetic-{GENERATOR_VERSION}-{FORMAT_VERSION}" + (f"-{seed}" if seed else "")
     cached = cache_directory() / name
-    with contextlib.suppress(UserError):  # the writer replaces what is damaged
-        dataset = SkeletonDataset.open(cached)
-        if dataset.content_digest() == dataset.fingerprint:
-            return dataset
+
+    def made() -> SkeletonDataset | None:
+        with contextlib.suppress(UserError):  # the writer replaces what is damaged
+            dataset = SkeletonDataset.open(cached)
+            if dataset.content_digest() == dataset.fingerprint:
+                return dataset
+        return None
+
+    if (existing := made()) is not None:
+        return existing
     try:
-        return synthesize(cached, seed=seed)
+        # Another command may be making it, and then workers may be reading it.
+        with staging(cached.with_name(f".{name}.importing"), name):
+            return made() or synthesize(cached, seed=seed)
     except OSError as error:
         raise UserError(
             f"cannot write the cache of synthetic data in '{cache_directory()}' "

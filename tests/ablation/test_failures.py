@@ -40,16 +40,15 @@ ROWS = "".join(
     for kind in ("memory", "dies", "always")
 )
 
-# All of the cluster is taken until the first command has looked for some seconds.
+# All of the cluster is taken until the first command shows that it waits for it.
 BUSY = """
 import os, time
 from pathlib import Path
 @ray.remote(num_cpus=2)
 def take():
     drivers = Path(os.environ["TROUBLE"]).parent / "survived" / "drivers"
-    while not any(drivers.glob("*.json")):
+    while not any("free at present" in path.read_text() for path in drivers.glob("*.json")):
         time.sleep(0.2)
-    time.sleep(6)
 taken = take.remote()
 """
 

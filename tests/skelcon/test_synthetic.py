@@ -1,4 +1,5 @@
 import re
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -236,6 +237,24 @@ def test_the_embedded_set_is_generated_once(quick_cache: list[Path], tmp_path: P
     assert len(quick_cache) == 1
     monkeypatch.setattr(synthetic, "GENERATOR_VERSION", synthetic.GENERATOR_VERSION + 1)
     assert synthetic.open_embedded().path != first.path
+
+
+def test_commands_that_start_at_once_make_it_once(quick_cache: list[Path], tmp_path: Path):
+    together = threading.Barrier(3)
+    found: list[int] = []
+
+    def run() -> None:
+        together.wait(60)
+        found.append(synthetic.open_embedded().path.stat().st_ino)
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(found) == 3
+    assert len(set(found)) == len(quick_cache) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 @pytest.mark.parametrize("file", ["meta.json", "index.npz", "frames.npy"])

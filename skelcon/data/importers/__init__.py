@@ -22,7 +22,7 @@ from skelcon.data.importers.own.finding import NAME, described_source
 from skelcon.data.importers.own.finding import SOURCES as OWN
 from skelcon.data.importers.padded_npy import AgcnNpy, Frame50Npy, StgcnNpy
 from skelcon.data.importers.parts import ImportOptions
-from skelcon.data.importers.pipeline import MAX_BAD, import_digest, run_import
+from skelcon.data.importers.pipeline import MAX_BAD, Imported, import_digest, run_import
 from skelcon.data.importers.pku_mmd import PkuMmd
 from skelcon.data.importers.pyskl_pkl import PysklPkl
 from skelcon.data.importers.registered import FAMILIES, faults_reported, register
@@ -63,11 +63,20 @@ for _source in _BUILT_IN:
 
 
 def cache_directory() -> Path:
-    """Where imported data is kept: $SKELCON_CACHE, else the user's cache directory."""
+    """Where imported data is kept: $SKELCON_CACHE, else the user's cache directory.
+
+    Raises:
+        UserError: if neither is known.
+    """
     override = os.environ.get("SKELCON_CACHE")
     if override:
         return Path(override)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skelcon"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skelcon"
+    except RuntimeError:  # a container's user who has no entry in /etc/passwd, and no HOME
+        raise UserError(
+            "this user has no home directory: set SKELCON_CACHE to a directory for imported data"
+        ) from None
 
 
 def detect(path: Path, family: str | None = None) -> Source:
@@ -191,13 +200,20 @@ def open_or_import(
     source = detect(path)
     options = ImportOptions(bodies=source.bodies)
     cached = cache_directory() / f"{source.family}-{import_digest(source, options)}"
-    with contextlib.suppress(UserError):  # a damaged cache is written again
-        dataset = SkeletonDataset.open(cached)
-        report = read_report(cached)
-        if report is not None:
-            return dataset, list(report.skipped)
+
+    def made() -> Imported | None:
+        with contextlib.suppress(UserError):  # a damaged cache is written again
+            dataset = SkeletonDataset.open(cached)
+            report = read_report(cached)
+            if report is not None:
+                return dataset, list(report.skipped)
+        return None
+
+    if (existing := made()) is not None:
+        return existing
     try:
-        return run_import(source, cached, options, progress=progress)
+        # Another command may be importing it, and then workers may be reading it.
+        return run_import(source, cached, options, progress=progress, made=made)
     except OSError as error:
         if error.filename is not None and Path(error.filename).is_relative_to(path):
             raise UserError(f"cannot read '{error.filename}': {error.strerror}") from None

@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -79,8 +79,12 @@ def run_import(
     max_bad: float = MAX_BAD,
     workers: int | None = None,
     progress: Progress | None = None,
+    made: Callable[[], Imported | None] = lambda: None,
 ) -> Imported:
-    """Import ``source`` to the packed data set ``destination``; see `import_dataset`."""
+    """Import ``source`` to the packed data set ``destination``; see `import_dataset`.
+
+    ``made`` is called when it is this import's turn: what another one has made, which is then used.
+    """
     keep_freed_memory()
     if options.bodies == "tracked" and source.normalised.centre:
         raise UserError(
@@ -99,7 +103,9 @@ def run_import(
     writer = PartWriter(directory, source, options)
     sizes = [writer.clips(number) for number in range(writer.count)]
     done = 0
-    with _staging(directory, import_digest(source, options)):
+    with staging(directory, import_digest(source, options)):
+        if (existing := made()) is not None:
+            return existing
 
         def advance(clips: int) -> None:
             nonlocal done
@@ -128,7 +134,7 @@ def _workers(source: Source) -> int:
 
 
 @contextlib.contextmanager
-def _staging(directory: Path, recipe: str) -> Iterator[None]:
+def staging(directory: Path, recipe: str) -> Iterator[None]:
     """The ``directory`` of the parts, for one import at a time.
 
     It stays if the import is interrupted or a worker process ends, and the next import resumes from

@@ -187,9 +187,9 @@ def isolated(
     context = _context()
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_send_all, args=(sender, function, path, *limits), daemon=True)
+    with sender, _starting():
+        process.start()
     try:
-        with sender, _starting():
-            process.start()
         with receiver:
             for value in iter(partial(_received, receiver, process), _END):
                 if isinstance(value, Exception):

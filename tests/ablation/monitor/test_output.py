@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import cast
@@ -26,7 +28,7 @@ from ablation.monitor.run_state import RunState
 from ablation.plan import Plan
 from ablation.scheduler.resources import Resources
 from ablation.store import Store
-from skelcon.errors import UserError
+from skelcon.errors import MachineError, UserError
 
 
 def lines_of(out: io.StringIO) -> list[dict[str, object]]:
@@ -86,7 +88,9 @@ def test_a_reader_of_events_that_closes_its_end_stops_nothing() -> None:
         (typer.Exit(130), "interrupted", 130),
         (KeyboardInterrupt(), "interrupted", 130),
         (UserError("--results x: no"), "error", 2),
+        (MachineError("Ray has died, 5 times"), "error", 1),
         (PermissionError(13, "denied", "x"), "error", 2),
+        (OSError(errno.ENOSPC, "No space left on device"), "error", 2),
         (typer.Exit(2), "error", 2),
         (SystemExit(2), "error", 2),
         (SystemExit("a library's own words"), "error", "a library's own words"),
@@ -159,6 +163,21 @@ def test_an_interrupt_is_acknowledged_at_once() -> None:
     assert out.getvalue() == (
         "Interrupted: saving what has been trained. Interrupt again to leave at once.\n"
     )
+
+
+def test_an_interrupt_is_acknowledged_on_no_full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    failed: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", failed.append)
+    threads = threading.active_count()
+    Output(Console(file=Full())).acknowledge()
+    deadline = time.monotonic() + 30
+    while threading.active_count() > threads and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert failed == []
 
 
 def test_text_becomes_messages_for_a_script(capsys: pytest.CaptureFixture[str]) -> None:

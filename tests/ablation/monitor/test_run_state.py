@@ -174,6 +174,6 @@ def test_the_eta_of_thousands_of_units_is_quick() -> None:
         state.report(Started(unit))
         for epoch in (1, 2):
             state.report(progressed(unit, epoch))
-    started = time.perf_counter()
+    started = time.process_time()  # other processes may be at work
     assert state.snapshot().eta_s is not None
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5

@@ -204,7 +204,7 @@ def test_another_shell_sees_what_the_driver_shows(plan: Plan, store: Store) -> N
     now = running(plan, store, 2)
     assert now.table is not None
     with Heartbeat(store, lambda: asdict(now)):
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while not (found := status_of(store).studies) and time.monotonic() < deadline:
             time.sleep(0.02)
     assert found == (now,)

@@ -173,3 +173,21 @@ def test_a_merge_completes_a_header_that_was_copied_in_part(
     shutil.copyfile(source / part, into / part)
     merge_studies(into, source)
     assert load_plan(into, "tiny").units.keys() == plan.units.keys()
+
+
+def test_two_commands_that_end_at_once_both_write_their_table(
+    study: Study, dataset: SkeletonDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, replace = plan_of(study, dataset), Path.replace
+    others = [lambda: save_plan(plan, tmp_path, tmp_path / "tiny")]
+
+    def late(path: Path, target: Path) -> Path:
+        if others:
+            others.pop()()  # the other command is faster
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", late)
+    save_plan(plan, tmp_path, tmp_path / "tiny")
+    assert not others
+    assert load_plan(tmp_path, "tiny").units.keys() == plan.units.keys()
+    assert not list(tmp_path.rglob(".*"))

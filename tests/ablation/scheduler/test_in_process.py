@@ -99,12 +99,14 @@ def test_a_failure_that_cannot_be_written_is_reported(
 def test_a_signal_ends_the_wait_for_a_lock(
     dataset: SkeletonDataset, pretraining: Unit, tmp_path: Path
 ) -> None:
-    store, recorded = Store(tmp_path), Recorded()
+    class Signalled(Recorded):
+        def report(self, event: Event) -> None:
+            super().report(event)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    store, recorded = Store(tmp_path), Signalled()
     with store.locked(pretraining.key):
-        timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM))
-        timer.start()
         assert not run([pretraining], store, dataset, recorded)
-        timer.join()
     assert {type(event) for event in recorded.events} == {Waiting}
 
 

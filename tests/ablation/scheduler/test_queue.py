@@ -221,18 +221,19 @@ def test_each_unit_of_a_thousand_is_handed_out_once_and_fast(
     assert looked <= 4 * len(units)
 
 
+@pytest.mark.parametrize("call", ["is_done", "take"])
 def test_a_unit_that_cannot_be_claimed_at_present_is_not_lost(
-    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+    store: Store, claims: Claims, recorded: Recorded, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """On a disk that is full, or read-only, for a moment."""
+    """On a disk that is full, or read-only, or does not answer, for a moment."""
     first, _ = chain()
     queue = queue_of([first], store, claims, recorded)
 
-    def full(key: str) -> bool:
+    def fails(key: str) -> bool:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims, "take", full)
+        patch.setattr(store if call == "is_done" else claims, call, fails)
         for _ in range(2):
             with pytest.raises(OSError, match="No space"):
                 queue.ask()

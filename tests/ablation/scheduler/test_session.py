@@ -38,7 +38,7 @@ def worker_of(raylet: subprocess.Popen[str]) -> psutil.Process:
 
 
 def wait_for_end(process: psutil.Process) -> None:
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < give_up
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,10 +31,15 @@ def token(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
     return seen
 
 
+def unknown() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
+@pytest.mark.parametrize("home", [lambda: Path("/proc/none"), unknown])
 def test_a_session_has_its_own_token_where_the_home_cannot_be_written(
-    token: list[str | None], monkeypatch: pytest.MonkeyPatch
+    token: list[str | None], monkeypatch: pytest.MonkeyPatch, home: Callable[[], Path]
 ) -> None:
-    monkeypatch.setenv("HOME", "/proc/none")
+    monkeypatch.setattr(Path, "home", home)
     for _ in range(2):  # Ray keeps the first that it sees
         with cluster(Resources()):
             assert "RAY_AUTH_TOKEN" not in os.environ

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from concurrent.futures import Future, wait
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import ray
+from ray.tune.error import TuneError
 
 from ablation.interrupts import Interrupt
 from ablation.scheduler import stopping
-from ablation.scheduler.stopping import ClusterInterruptionError, InterruptionError, SaveOnSignal
+from ablation.scheduler.stopping import (
+    ClusterInterruptionError,
+    InterruptionError,
+    SaveOnSignal,
+    fit,
+)
+from skelcon.errors import UserError
 
 
 class Actor:
@@ -63,9 +71,13 @@ def interrupted(*trials: Any) -> float:
     return time.monotonic() - start_time
 
 
-def test_a_checkpoint_that_is_being_written_is_waited_for(killed: list[Actor]) -> None:
+def test_a_checkpoint_that_is_being_written_is_waited_for(
+    killed: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Longer than the command may take otherwise: no training is lost to a slow disk."""
-    assert interrupted(trial(Actor(0.1, writing=0.8))) > 0.8
+    monkeypatch.setattr("ablation.interrupts.EXIT_SECONDS", 1.0)
+    monkeypatch.setattr(stopping, "WRITING_SECONDS", 60.0)
+    assert interrupted(trial(Actor(0.1, writing=1.2))) > 1.2
     assert killed == []
 
 
@@ -81,8 +93,11 @@ def test_a_checkpoint_that_is_never_written_does_not_hold_up_the_end(killed: lis
     assert killed == [stuck]
 
 
-def test_what_does_not_run_is_not_waited_for(killed: list[Actor]) -> None:
-    assert interrupted(trial(None), trial(Actor(30.0), "PENDING")) < 0.3
+def test_what_does_not_run_is_not_waited_for(
+    killed: list[Actor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ablation.interrupts.EXIT_SECONDS", 60.0)
+    assert interrupted(trial(None), trial(Actor(30.0), "PENDING")) < 10
     assert killed == []
 
 
@@ -100,3 +115,17 @@ def test_tune_cleans_up_where_ray_continues(
     with pytest.raises(BaseException) as ended:  # noqa: PT011
         SaveOnSignal(Interrupt(requested=True)).on_step_end(1, [])
     assert isinstance(ended.value, Exception) is not here
+
+
+@pytest.mark.parametrize("raised", [UserError("a mistake"), OSError(errno.ENOSPC, "No space")])
+def test_what_a_part_raises_is_not_hidden_in_an_error_of_tune(raised: Exception) -> None:
+    class Wraps:
+        def fit(self) -> None:
+            try:
+                raise raised
+            except Exception:
+                raise TuneError("a traceback")  # noqa: B904  (as Tune does)
+
+    with pytest.raises(type(raised)) as found:
+        fit(cast(Any, Wraps()))
+    assert found.value is raised

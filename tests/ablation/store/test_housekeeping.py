@@ -15,6 +15,7 @@ from ablation.canonical import digest
 from ablation.cli import main
 from ablation.store import Store, merging, write_json
 from ablation.store.housekeeping import delete, find
+from ablation.store.locks import is_held
 from ablation.store.merging import merge
 from ablation.store.unit_files import LOCK
 from ablation.units import RECIPE
@@ -157,6 +158,51 @@ def test_a_unit_that_was_finished_meanwhile_is_left(mess: tuple[Store, dict[str,
     _, left = delete(store, items)
     assert [item.path.name for item in left] == [keys["failed"]]
     assert store.is_done(keys["failed"])
+
+
+def test_what_a_worker_that_was_killed_as_it_finished_has_left_is_deleted(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    key = unit(store, 1)
+    left = {_touched(store.directory(key) / name) for name in ("begun.jsonl", "claim")}
+    items, _ = find(store)
+    assert {(item.reason, item.path) for item in items} == {("leftover", path) for path in left}
+    delete(store, items)
+    assert find(store) == ([], [])
+    assert store.damage(key, thorough=True) is None
+
+
+def test_files_that_disappear_meanwhile_do_not_end_a_clean(
+    mess: tuple[Store, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, keys = mess
+    real = Path.stat
+
+    def stat(path: Path, **how: bool) -> os.stat_result:
+        if path.name == ".config.json.77.tmp":  # it has just been renamed by its writer
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        return real(path, **how)
+
+    monkeypatch.setattr(Path, "stat", stat)
+    items, _ = find(store)
+    assert keys["failed"] in {item.path.name for item in items}
+    assert ".config.json.77.tmp" not in {item.path.name for item in items}
+
+
+def test_no_file_is_open_in_what_is_deleted(
+    mess: tuple[Store, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS renames an open file in place of deleting it, and its directory cannot be deleted."""
+    store, _ = mess
+    real, held = shutil.rmtree, []
+
+    def rmtree(path: Path) -> None:
+        held.append(is_held(path))
+        real(path)
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)
+    delete(store, find(store)[0])
+    assert held
+    assert not any(held)
 
 
 def test_a_clean_that_is_killed_leaves_no_half_unit(

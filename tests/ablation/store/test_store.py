@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import threading
@@ -27,6 +28,22 @@ def test_the_state_of_a_unit_follows_from_its_files(tmp_path: Path) -> None:
     assert store.state("k") == "done"
     assert not (directory / "checkpoint.pt").exists()
     assert store.files("k").label() == ""
+
+
+def test_a_disk_that_becomes_read_only_as_a_unit_ends_does_not_fail_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, unlink = Store(tmp_path), Path.unlink
+    store.begin("k", {}, "a label")
+
+    def fails(path: Path, **how: bool) -> None:
+        if path.name == "label.txt":
+            raise OSError(errno.EROFS, "Read-only file system")
+        unlink(path, **how)
+
+    monkeypatch.setattr(Path, "unlink", fails)
+    store.finish("k")
+    assert store.state("k") == "done"
 
 
 def test_an_atomic_write_leaves_the_old_file_or_the_new_one(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from ablation.store import Store
 from ablation.store.heartbeat import Heartbeat, live_drivers
@@ -87,6 +90,20 @@ def test_a_finished_unit_has_no_claim(tmp_path: Path) -> None:
         assert mine.take(key)
         store.finish(key)
         assert not list(tmp_path.glob("units/*/claim"))
+
+
+def test_a_full_disk_leaves_nothing_of_a_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **how: str) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with Claims(Store(tmp_path)) as mine, monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match="No space"):
+            mine.take("k")
+        assert list((tmp_path / "units" / "k").iterdir()) == []
 
 
 def test_a_claim_of_an_unknown_driver_does_not_count(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 from dataclasses import replace
@@ -144,6 +145,24 @@ def test_a_tensorboard_that_cannot_be_written_is_one_warning(plan: Plan, done: S
         pass
     (line,) = out.getvalue().splitlines()
     assert line.startswith("warning: TensorBoard is skipped from now on: NotADirectoryError")
+
+
+def test_half_an_event_file_is_never_read(
+    plan: Plan, done: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, run = TensorBoard(done.results / "tiny", done), next(iter(runs_of(plan).values()))
+    names: list[str] = []
+
+    def fails(path: Path, target: Path) -> None:
+        names.append(path.name)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fails)
+    with pytest.raises(OSError, match="No space"):
+        board.write(run)
+    assert names
+    assert "tfevents" not in names[0]  # what TensorBoard recognises a file by, hidden or not
+    assert list(board.directory(run).iterdir()) == []
 
 
 def test_a_curve_ends_before_a_line_that_is_still_being_written(plan: Plan, tmp_path: Path) -> None:

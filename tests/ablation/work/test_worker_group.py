@@ -82,13 +82,19 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def timeout() -> float:
+    """Seconds that a rank waits for the others: many, as other processes may be at work."""
+    return 60.0
+
+
+@pytest.fixture
 def two(
-    forked: None, dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path
+    forked: None, dataset: SkeletonDataset, unit: PretrainUnit, tmp_path: Path, timeout: float
 ) -> Iterator[tuple[WorkerGroup, RankJob]]:
     """A group of two ranks that trains ``unit``."""
     job = RankJob(unit, dataset.path, tmp_path)
     found: list[Exception] = []
-    made = WorkerGroup(GroupOptions(2, timeout=3), job, torch.device("cpu"), found.append)
+    made = WorkerGroup(GroupOptions(2, timeout=timeout), job, torch.device("cpu"), found.append)
     yield made, job
     made.close()
     assert not found
@@ -113,9 +119,10 @@ def test_a_rank_that_is_killed_is_named_at_once(two: tuple[WorkerGroup, RankJob]
     began = time.monotonic()
     with pytest.raises(RankError, match=r"^rank 1 of 2 was ended by SIGKILL$"):
         trained(made, job)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
 
 
+@pytest.mark.parametrize("timeout", [3.0])
 def test_a_rank_that_does_not_answer_is_an_error_and_is_ended(
     two: tuple[WorkerGroup, RankJob], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +161,7 @@ def test_a_death_that_rank_0_does_not_notice_ends_it(
     job = RankJob(unit, dataset.path, tmp_path)
     made = WorkerGroup(GroupOptions(2), job, torch.device("cpu"), errors.append)
     os.kill(made.processes[1], signal.SIGKILL)
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not errors and time.monotonic() < give_up:
         time.sleep(0.05)
     made.close()
@@ -255,7 +262,7 @@ def test_a_rank_ends_with_its_rank_0(
         for (rank_0, _), sent in zip(groups, (signal.SIGKILL, signal.SIGUSR1), strict=True):
             os.kill(rank_0, sent)
         assert program.wait(30) == 0
-    give_up = time.monotonic() + 10
+    give_up = time.monotonic() + 60
     while not all(ended(rank) for _, rank in groups):
         assert time.monotonic() < give_up
         time.sleep(0.05)

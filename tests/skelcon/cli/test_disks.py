@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -129,6 +130,8 @@ def ended(error: Exception, capsys: pytest.CaptureFixture[str]) -> tuple[int, st
         (errno.EDQUOT, "free some space"),
         (errno.EFBIG, "ulimit -f"),
         (errno.EROFS, "SKELCON_CACHE"),
+        (errno.EIO, "check the disk"),
+        (errno.ESTALE, "check the connection"),
     ],
 )
 def test_an_error_of_a_disk_anywhere_is_one_line(
@@ -141,6 +144,34 @@ def test_an_error_of_a_disk_anywhere_is_one_line(
         assert os.strerror(number) in printed
         assert cure in printed
         assert all(f"'{name}'" in printed for name in where)
+
+
+def test_no_directory_for_temporary_files_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    with pytest.raises(FileNotFoundError) as found:
+        tempfile.gettempdir()
+    code, printed = ended(found.value, capsys)
+    assert code == 2
+    assert printed.count("\n") == 1
+    assert "['/proc/none']: set TMPDIR" in printed
+
+
+def test_a_user_without_a_home_is_one_line(run: Run, raw: Path, monkeypatch: pytest.MonkeyPatch):
+    """As in a container whose user has no entry in /etc/passwd."""
+
+    def unknown() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("SKELCON_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", unknown)
+    code, printed = run("data", "info", raw)
+    assert code == 2
+    assert "set SKELCON_CACHE" in printed
+    assert printed.count("\n") == 1
 
 
 def test_another_error_keeps_its_traceback(capsys: pytest.CaptureFixture[str]):
@@ -171,4 +202,15 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path):
     with whole_file(path) as file:
         file.write(b"after")
     assert path.read_text() == "after"
+    assert [found.name for found in tmp_path.iterdir()] == ["x"]
+
+
+def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path):
+    """Two drivers write one table, in containers in which both are process 1."""
+    path = tmp_path / "x"
+    with whole_file(path) as first:
+        with whole_file(path) as second:
+            second.write(b"second")
+        first.write(b"first")
+    assert path.read_text() == "first"
     assert [found.name for found in tmp_path.iterdir()] == ["x"]

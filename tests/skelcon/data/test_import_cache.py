@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from utd_files import TAKES, MatBytes, mat_name, values_of, write_takes
 
 from skelcon.data import Normalisation, import_dataset, open_or_import
+from skelcon.data.progress import Progress
 
 RAW = Normalisation(centre=False, spine_to_z=False, shoulders_to_x=False)
 UserErrorOf = Callable[..., str]
@@ -47,6 +49,35 @@ def test_the_second_time_no_file_is_read(source: Path, cache: Path, reads: list[
     assert [bad.name for bad in again] == [mat_name(3, 3, 3)]
     assert second.path.parent == cache
     assert [path.name for path in cache.iterdir()] == [second.path.name]
+
+
+def test_two_commands_at_once_import_it_once(source: Path, cache: Path):
+    """A SLURM array starts at once; no data set is replaced that another command reads."""
+    started, waiting = threading.Event(), threading.Event()
+    places: list[int] = []
+    again: list[int] = []
+
+    def run(progress: Progress) -> None:
+        dataset, _ = open_or_import(source, progress)
+        places.append(dataset.path.stat().st_ino)
+
+    def hold(done: int, clips: int) -> None:
+        started.set()
+        waiting.wait(60)
+
+    first = threading.Thread(target=run, args=(hold,))
+    second = threading.Thread(target=run, args=(lambda done, clips: again.append(done),))
+    first.start()
+    assert started.wait(60)
+    second.start()
+    second.join(0.3)  # it waits for the first one
+    waiting.set()
+    for thread in (first, second):
+        thread.join(60)
+    assert again == []
+    assert len(places) == 2
+    assert len(set(places)) == 1
+    assert len(list(cache.iterdir())) == 1
 
 
 @pytest.mark.parametrize("change", ["content", "time", "added", "removed", "renamed"])

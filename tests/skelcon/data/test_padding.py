@@ -103,9 +103,9 @@ def test_a_given_number_of_frames():
 def test_a_clip_that_is_nearly_all_alike_takes_no_time():
     clip = np.ones((1, 60_000, 1, 3), np.float32)
     clip[0, 29_999] = 2
-    began = time.perf_counter()
+    began = time.process_time()  # other processes may be at work
     assert replayed_length(clip) == 30_001  # only what comes before the 2 is seen again
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
 
 
 def test_a_clip_that_is_replayed_up_to_a_frame_without_a_body():

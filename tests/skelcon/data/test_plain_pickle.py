@@ -1,9 +1,11 @@
 """Pickles of plain data are read, whatever wrote them."""
 
+import errno
 import os
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,16 @@ def test_a_process_that_is_not_read_to_the_end_is_ended(tmp_path: Path):
     assert next(values) == pid
     values.close()
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_process_that_cannot_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def start(process: ForkServerProcess) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(ForkServerProcess, "start", start)
+    (tmp_path / "some.pkl").touch()
+    with pytest.raises(OSError, match="temporarily unavailable"):
+        next(isolated(endless, tmp_path / "some.pkl"))
 
 
 def endless(path: Path) -> Iterator[int]:
