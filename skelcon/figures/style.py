@@ -24,6 +24,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.legend import Legend
 
 from skelcon.errors import UserError, cannot_write, nearest
+from skelcon.wholefile import whole_file
 
 WIDTH = 3.3
 """Inches: a column of a page with two."""
@@ -224,11 +225,10 @@ def save(figure: Figure, directory: Path, name: str, formats: Sequence[str]) -> 
     written = []
     for kind in formats:
         path, content = directory / f"{name}.{kind}", encoded(figure, kind)
-        draft = path.with_name(f".draft.{path.name}")
         try:
             directory.mkdir(parents=True, exist_ok=True)
-            draft.write_bytes(content)
-            draft.replace(path)
+            with whole_file(path) as file:
+                file.write(content)
         except OSError as error:
             raise cannot_write(path, error) from None
         written.append(path)

@@ -81,7 +81,10 @@ def _found(asked: str, beside: Path, above: tuple[Path, ...]) -> Preset:
         with resources.as_file(resources.files("skelcon") / "presets" / f"{asked}.yaml") as path:
             read = _read(path, (*above, path))
             return Preset(asked, read.tree, chosen=read.chosen)
-    path = beside / Path(asked).expanduser()
+    try:
+        path = beside / Path(asked).expanduser()
+    except RuntimeError:
+        raise UserError(f"preset '{asked}': this home directory is unknown") from None
     if not (os.sep in asked or path.suffix in (".yaml", ".yml") or path.is_file()):
         hint = nearest(asked, PRESETS)
         raise UserError(f"unknown preset '{asked}': {hint} (or the path of a .yaml file)")

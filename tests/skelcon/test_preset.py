@@ -257,6 +257,8 @@ def test_what_is_neither_a_name_nor_a_file(asked: str, hint: str) -> None:
     assert "path of a .yaml file" in str(caught.value)
     with pytest.raises(UserError, match="cannot read"):
         Preset.of(f"{asked}.yaml")
+    with pytest.raises(UserError, match=r"~nobody-here/x\.yaml': this home directory is unknown"):
+        Preset.of("~nobody-here/x.yaml")
 
 
 def test_the_authors_preset_builds_the_encoders_of_their_checkpoints() -> None:
