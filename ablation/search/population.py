@@ -181,6 +181,12 @@ class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
         self._space, self._config_of = problem.space, config_of
         random.seed(derive(self._space.seed, "whom to copy"))  # Tune uses the global generator
 
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Json) -> str:
+        """Continue after an exchange also if all members were resumed at the same epoch."""
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        self._wait_no_longer(tune_controller)
+        return decision
+
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Json) -> None:
         """Do not wait for a member that has ended (done, diverged)."""
         super().on_trial_complete(tune_controller, trial, result)
@@ -191,9 +197,10 @@ class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
         super().on_trial_error(tune_controller, trial)
         self._wait_no_longer(tune_controller, trial)
 
-    def _wait_no_longer(self, tune_controller: Any, ended: Any) -> None:
-        # Tune only checks when a member reports: if ``ended`` was the last that the others waited
-        # for, they would never continue. This exchange is left out.
+    def _wait_no_longer(self, tune_controller: Any, ended: Any = None) -> None:
+        # Tune continues members that are before the next exchange. There are none if ``ended`` was
+        # the last that the others waited for (this exchange is left out), or after the first
+        # exchange of members that were all resumed at one epoch: Tune takes it for the next one.
         others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
         times = [self._trial_state[trial].last_train_time for trial in others]
         if times and min(times) >= self._next_perturbation_sync:
