@@ -128,10 +128,11 @@ def _shut_down() -> None:
 def _disconnect() -> None:
     """``ray.shutdown()`` without garbage collection, in this thread or another one.
 
-    Ray ends a process in which an ``ObjectRef`` is released while it shuts down.
+    Ray ends a process in which an ``ObjectRef`` is released while it shuts down. It also removes
+    the handler of SIGTERM: such a signal would end the process at once.
     """
     gc.collect()
-    with no_collection():
+    with no_collection(), keeping_handlers():
         ray.shutdown()
 
 

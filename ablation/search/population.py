@@ -11,7 +11,6 @@ Importing this module imports Ray (seconds): only a search that has something to
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import random
@@ -45,9 +44,12 @@ from ablation.scheduler.tune_parts import reason_of_death
 from ablation.search.events import TrialEvents
 from ablation.search.problem import DEFAULT, SearchProblem
 from ablation.search.record import SearchRecord, State
-from ablation.store import Store, write_atomically
+from ablation.store import Store
+from ablation.store.unit_files import CHECKPOINT
 from ablation.units import PretrainUnit, read_unit
 from ablation.work import cap_memory, prepare
+from ablation.work.checkpoints import CheckpointPolicy, Checkpoints
+from ablation.work.failures import log
 from ablation.work.kinds import bank_of, pretraining_of
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
@@ -55,7 +57,6 @@ from skelcon.pretrain import Pretraining
 from skelcon.pretrain.distributed import SINGLE
 from skelcon.seeding import derive
 
-CHECKPOINT = "checkpoint.pt"
 PENDING = "TUNE_MAX_PENDING_TRIALS_PG"
 
 # A member that diverges has no value to report.
@@ -85,7 +86,8 @@ class Member(tune.Trainable):  # type: ignore[misc]
         self._settings, self._member = new_config, json.loads(new_config["member"])
         self._validation = Monitor.from_json(self._member["monitor"])
         name = f"{self._member['number']:04d}"
-        self._checkpoint = Path(new_config["search"]) / "trials" / name / CHECKPOINT
+        self._directory = Path(new_config["search"]) / "trials" / name
+        self._checkpoints = Checkpoints(self._directory, CheckpointPolicy())
         return True
 
     def step(self) -> Json:
@@ -102,9 +104,7 @@ class Member(tune.Trainable):  # type: ignore[misc]
             # A result of these parameters, not a failure.
             self._training = None
             return {**found, "done": True, "diverged": str(error)}
-        buffer = io.BytesIO()
-        torch.save(training.state_dict(), buffer)
-        write_atomically(self._checkpoint, buffer.getvalue())
+        self._checkpoints.save(training.state_dict(), training.epoch)
         return {**found, "epoch": training.epoch, "value": value, "done": training.done}
 
     def _start(self) -> Pretraining:
@@ -117,18 +117,17 @@ class Member(tune.Trainable):  # type: ignore[misc]
         assert isinstance(unit, PretrainUnit)
         self._dataset, bank = bank_of(unit.side, data, self._device)
         training = pretraining_of(unit, self._dataset, bank, SINGLE)
-        self._checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        state = self._state
-        if state is None and self._checkpoint.exists():
-            state = torch.load(self._checkpoint, map_location=bank.device, weights_only=True)
-        if state is not None:
-            # The state holds the optimiser's settings too, which the current ones replace.
-            optimiser = training.config.optimiser
-            for group in state["optimiser"]["param_groups"]:
-                group["weight_decay"] = optimiser.weight_decay
-                if "momentum" in group:
-                    group["momentum"] = optimiser.momentum
-            training.load_state_dict(state)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        if self._state is not None:
+            _load(training, self._state)
+            return training
+        try:
+            state = self._checkpoints.read(bank.device)
+            if state is not None:
+                _load(training, state)
+        except Exception as error:  # of any kind, if the file is damaged
+            log(self._directory, f"checkpoint unusable ({error!r}); training starts from scratch")
+            training = pretraining_of(unit, self._dataset, bank, SINGLE)
         return training
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
@@ -142,6 +141,17 @@ class Member(tune.Trainable):  # type: ignore[misc]
         if path.exists():
             self._state = torch.load(path, map_location=self._device, weights_only=True)
             self._training = None
+
+
+def _load(training: Pretraining, state: Json) -> None:
+    """Continue from ``state``, with the settings of ``training``."""
+    # The state holds the optimiser's settings too.
+    optimiser = training.config.optimiser
+    for group in state["optimiser"]["param_groups"]:
+        group["weight_decay"] = optimiser.weight_decay
+        if "momentum" in group:
+            group["momentum"] = optimiser.momentum
+    training.load_state_dict(state)
 
 
 class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
@@ -171,6 +181,12 @@ class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
         self._space, self._config_of = problem.space, config_of
         random.seed(derive(self._space.seed, "whom to copy"))  # Tune uses the global generator
 
+    def on_trial_result(self, tune_controller: Any, trial: Any, result: Json) -> str:
+        """Continue after an exchange also if all members were resumed at the same epoch."""
+        decision = str(super().on_trial_result(tune_controller, trial, result))
+        self._wait_no_longer(tune_controller)
+        return decision
+
     def on_trial_complete(self, tune_controller: Any, trial: Any, result: Json) -> None:
         """Do not wait for a member that has ended (done, diverged)."""
         super().on_trial_complete(tune_controller, trial, result)
@@ -181,9 +197,10 @@ class Pbt(WithoutState, PopulationBasedTraining):  # type: ignore[misc]
         super().on_trial_error(tune_controller, trial)
         self._wait_no_longer(tune_controller, trial)
 
-    def _wait_no_longer(self, tune_controller: Any, ended: Any) -> None:
-        # Tune only checks when a member reports: if ``ended`` was the last that the others waited
-        # for, they would never continue. This exchange is left out.
+    def _wait_no_longer(self, tune_controller: Any, ended: Any = None) -> None:
+        # Tune continues members that are before the next exchange. There are none if ``ended`` was
+        # the last that the others waited for (this exchange is left out), or after the first
+        # exchange of members that were all resumed at one epoch: Tune takes it for the next one.
         others = [trial for trial in tune_controller.get_live_trials() if trial is not ended]
         times = [self._trial_state[trial].last_train_time for trial in others]
         if times and min(times) >= self._next_perturbation_sync:

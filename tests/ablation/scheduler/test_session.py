@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -137,3 +139,22 @@ def test_nothing_is_collected_while_ray_shuts_down(monkeypatch: pytest.MonkeyPat
         Reference(released, "before")
     assert seen == [["before"]]
     assert gc.isenabled()
+
+
+def test_sigterm_is_handled_after_ray_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray's C++ code removes the handler, which Python does not notice."""
+    c_library = ctypes.CDLL(None)
+    c_library.signal.restype = ctypes.c_void_p
+    c_library.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    for name, value in (("init", lambda *_, **__: None), ("nodes", list)):
+        monkeypatch.setattr(ray, name, value)
+    monkeypatch.setattr(ray, "shutdown", lambda: c_library.signal(signal.SIGTERM, None))
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        with cluster(Resources()):
+            pass
+        handler = c_library.signal(signal.SIGTERM, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert handler is not None

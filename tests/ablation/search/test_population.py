@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.tune.experiment import Trial
 from search_helpers import Quiet, problem_of, record_of
 
 from ablation.interrupts import Interrupt
 from ablation.scheduler.resources import Resources
 from ablation.scheduler.session import SessionLostError
 from ablation.search import population
-from ablation.search.population import PENDING, run_population
+from ablation.search.population import PENDING, Pbt, run_population
 from ablation.store import Store
 from skelcon.data import SkeletonDataset
 
@@ -89,3 +92,24 @@ def test_tunes_limit_is_restored_after_an_error(
     with pytest.raises(RuntimeError, match="no"):
         run(lambda: None, Interrupt())
     assert (Tuner.started, os.environ[PENDING]) == (1, "7")
+
+
+def test_members_resumed_at_one_epoch_continue_after_their_first_exchange(
+    tmp_path: Path, dataset: SkeletonDataset
+) -> None:
+    problem = problem_of(tmp_path, dataset, scheduler={"name": "pbt"})
+    pbt = Pbt(problem, lambda number, parameters: "")
+    members = [
+        Trial("member", config={"member": json.dumps({"number": number})}, stub=True)
+        for number in range(2)
+    ]
+    tune = SimpleNamespace(
+        search_alg=None, get_trials=lambda: members, get_live_trials=lambda: members
+    )
+    for member in members:
+        member.set_status(Trial.PAUSED)
+        pbt.on_trial_add(tune, member)
+    for epoch in (70, 72):
+        for member in members:
+            assert pbt.choose_trial_to_run(tune) is member
+            pbt.on_trial_result(tune, member, {"epoch": epoch, "value": 0.5})

@@ -353,6 +353,12 @@ def test_a_member_takes_the_state_of_another_with_settings_of_its_own(
     handed_over.mkdir()
     first.save_checkpoint(str(handed_over))
     assert member(1, 0.01, 0.1).step() == undisturbed[1]  # from its checkpoint
+    checkpoint = tmp_path / "trials" / "0001" / "checkpoint.pt"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    for damaged in (content, content[: len(content) // 2]):
+        checkpoint.write_bytes(damaged)
+        assert member(1, 0.01, 0.1).step() == undisturbed[0]  # from scratch
     copy = member(2, 0.05, 0.3)
     copy.load_checkpoint(str(handed_over))
     assert copy.step()["epoch"] == 4
