@@ -49,7 +49,7 @@ from ablation.store.unit_files import CHECKPOINT
 from ablation.units import PretrainUnit, read_unit
 from ablation.work import cap_memory, prepare
 from ablation.work.checkpoints import CheckpointPolicy, Checkpoints
-from ablation.work.failures import log
+from ablation.work.failures import is_of_the_machine, log
 from ablation.work.kinds import bank_of, pretraining_of
 from skelcon.config import Json
 from skelcon.plugins import load_plugins
@@ -126,6 +126,8 @@ class Member(tune.Trainable):  # type: ignore[misc]
             if state is not None:
                 _load(training, state)
         except Exception as error:  # of any kind, if the file is damaged
+            if is_of_the_machine(error):
+                raise  # the checkpoint stays for the next attempt
             log(self._directory, f"checkpoint unusable ({error!r}); training starts from scratch")
             training = pretraining_of(unit, self._dataset, bank, SINGLE)
         return training

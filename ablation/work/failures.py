@@ -44,7 +44,7 @@ def record_failure(store: Store, key: str, error: Exception) -> str:
         The reason in one line, as a table prints it.
     """
     reason = f"failed: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    if is_out_of_memory(error):
+    if _is_out_of_memory(error):
         reason = OUT_OF_MEMORY
     with contextlib.suppress(OSError):
         store.directory(key).mkdir(parents=True, exist_ok=True)
@@ -56,13 +56,17 @@ def record_failure(store: Store, key: str, error: Exception) -> str:
 
 def is_deterministic(error: Exception) -> bool:
     """Whether a retry would fail in the same way: by its type, or because a plugin raised it."""
-    if is_out_of_memory(error) or isinstance(error, OSError):
+    if is_of_the_machine(error):
         return False
     return isinstance(error, DETERMINISTIC) or _passed_a_plugin(error)
 
 
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether a unit may succeed with more memory."""
+def is_of_the_machine(error: Exception) -> bool:
+    """Whether the machine's memory or a disk is the cause, so that a retry may succeed."""
+    return isinstance(error, OSError) or _is_out_of_memory(error)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
     # (torch's error by its name: the driver imports this module, and does not import torch.)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True

@@ -21,7 +21,7 @@ from ablation.store.provenance import arithmetic, environment, peak_memory, rese
 from ablation.units import PretrainUnit, Unit
 from ablation.work.checkpoints import Checkpoints, EpochLog
 from ablation.work.context import Context
-from ablation.work.failures import is_out_of_memory, log, record_failure
+from ablation.work.failures import is_of_the_machine, log, record_failure
 from ablation.work.kinds import Training, bank_of, work_of
 from ablation.work.worker_group import RankJob, WorkerGroup
 from skelcon.config import Json
@@ -145,7 +145,7 @@ class UnitRun:
                 again = self._epochs.resume(training.epoch)
                 self._seconds = float(state["seconds"])
         except Exception as error:  # of any kind: a training from scratch gives the same
-            if isinstance(error, OSError) or is_out_of_memory(error):
+            if is_of_the_machine(error):
                 raise  # the checkpoint stays for the next attempt
             log(self.directory, f"checkpoint unusable ({error!r}); training starts from scratch")
             training = self._work.start()
