@@ -16,7 +16,6 @@ from skelcon.settings import assignments
 
 if TYPE_CHECKING:
     from ablation.plan import Cell, Plan
-    from ablation.search.space import Space
 
 CONTRAST, OBJECTIVE = "pretrain.contrast.", "pretrain.objective"
 
@@ -37,15 +36,6 @@ def check_unused(plan: Plan) -> None:
         own = [cell for cell in cells if cell.column == name]
         where = f"study '{study.name}', column '{name}'"
         check_shared(where, column.set, _pretrainings(plan, own))
-
-
-def check_space(space: Space, overrides: Json, units: Sequence[PretrainUnit]) -> None:
-    """:func:`check_unused` of a search, some of whose trials have the pre-trainings ``units``."""
-    check_contrast("--set", overrides, units)
-    check_shared(space.at("base"), space.base, units)
-    for path, domain in space.space.items():
-        for value in domain.values:
-            check_contrast(space.at("space", path), {path: value}, units)
 
 
 def check_shared(where: str, tree: Json, units: Iterable[PretrainUnit]) -> None:

@@ -18,7 +18,7 @@ from ablation.search.steps import Steps
 from ablation.study import Study
 from ablation.study_parts import Column, Row
 from ablation.units import EvaluateOn, EvaluateUnit, PretrainUnit, Unit
-from ablation.unused import check_space
+from ablation.unused import check_contrast, check_shared
 from skelcon.config import Json
 from skelcon.data import Fold, SkeletonDataset, choose_protocol, num_folds, require_sides, split
 from skelcon.encoders import Representation
@@ -86,8 +86,17 @@ class SearchProblem:
         for fold in problem.units({}):
             clips = len(fold.pretraining.side.clips(dataset))
             check_batch(fold.pretraining.settings, clips, where)
-        check_space(space, overrides, problem._tried())
+        problem._check_unused(overrides)
         return problem
+
+    def _check_unused(self, overrides: Json) -> None:
+        """:class:`UserError` for a setting of the contrast that none of its trials reads."""
+        space, tried = self.space, self._tried()
+        check_contrast("--set", overrides, tried)
+        check_shared(space.at("base"), space.base, tried)
+        for path, domain in space.space.items():
+            for value in domain.values:
+                check_contrast(space.at("space", path), {path: value}, tried)
 
     def _tried(self) -> list[PretrainUnit]:
         """The pre-trainings of the default, and of each value that the space lists."""
