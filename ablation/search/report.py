@@ -291,6 +291,7 @@ def _head(summary: Summary, best: Trial) -> list[str]:
         summary.caption,
         f"Data {problem.dataset.fingerprint}. Chosen by cross-validation on the training side.",
     ]
+    head += [_not_compared(best, summary.ahead)] if summary.ahead else []
     head += [POPULATION] if problem.population else []
     return [line for line in head if line]
 

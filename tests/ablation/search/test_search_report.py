@@ -160,9 +160,12 @@ def test_a_higher_value_after_fewer_epochs_is_explained(
         for epoch in (2, 4, 6)[: 3 - number]:
             record.report(number, epoch, value, 0.1)
     console = Console(width=200, record=True, file=(tmp_path / "out.txt").open("w"))
+    summary = Summary(record, Store(tmp_path / "r"))
     with console.file:
-        report.print_summary(console, Summary(record, Store(tmp_path / "r")))
+        report.print_summary(console, summary)
         text = console.export_text()
+    assert summary.best is not None
+    assert "# The best is chosen among the trials" in report.to_yaml(summary, summary.best)
     assert "the most epochs (6). Higher after fewer epochs, and not compared:" in text
     assert "trial 1 (62.0 after 4, unfinished)." in text
     assert "10 epochs of 16, counted over 2 folds" in text
