@@ -46,9 +46,9 @@ def merge(into: Store, source: Store) -> Merged:
     if source.units.samefile(into.units):
         raise UserError(f"'{source.results}' and '{into.results}' are the same directory")
     merged = Merged()
-    for directory in sorted(source.units.glob("[!.]*")):
+    for directory in sorted(source.units.iterdir()):
         files, ours = UnitFiles(directory), into.files(directory.name)
-        if not files.is_done:
+        if directory.name.startswith(".") or not files.is_done:
             continue
         problem = _problem(source, files)
         if problem is not None:
@@ -106,6 +106,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):  # another file system, or one without links
             os.link(source, target)
             return
-    shutil.copy2(source, target)
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        if error.filename2 is not None:  # the target; the first is the source, also if it is full
+            raise OSError(error.errno, error.strerror, error.filename2) from None
+        raise
     with target.open("rb") as file:
         os.fsync(file.fileno())
