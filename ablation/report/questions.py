@@ -67,7 +67,7 @@ def asked(plan: Plan) -> Json:
 def read_asked(directory: Path) -> Json | None:
     """The question of the table in ``directory``; None if there is none, or it is damaged."""
     try:
-        values = json.loads((directory / ASKED).read_text(encoding="utf-8"))
+        values: Json = json.loads((directory / ASKED).read_text(encoding="utf-8"))
         check_question(values)
     except (OSError, ValueError):
         return None

@@ -87,8 +87,13 @@ def _copy_unit(into: Store, files: UnitFiles) -> bool:
             if files.has(name):
                 _link_or_copy(files.path(name), temporary / name)
         if not place.is_dir():
-            temporary.rename(place)
-            return True
+            try:
+                temporary.rename(place)
+            except OSError:
+                if not place.is_dir():  # else another command has made it in the meantime
+                    raise
+            else:
+                return True
         with try_lock(place) as held:  # started or failed here: replaced by the finished one
             if not held or into.is_done(files.key):
                 return False

@@ -1,4 +1,4 @@
-"""Units that cannot be read or written are an error of one line, which names the right path."""
+"""Units that cannot be read or written are an error of one line; two merges at once are none."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ def test_a_merge_to_a_full_disk_names_the_target(
     printed = capsys.readouterr().err
     assert str(ours.units) in printed
     assert str(theirs.units) not in printed
+
+
+def test_two_merges_at_once_copy_a_unit_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, theirs = Store(tmp_path / "a"), Store(tmp_path / "b")
+    unit(theirs)
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        monkeypatch.setattr(Path, "rename", real)
+        unit(ours)  # by the other command, just before
+        return path.rename(target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    assert run(monkeypatch, "merge", ours.results, theirs.results) == 0
+    (left,) = ours.units.iterdir()
+    assert ours.is_done(left.name)
 
 
 def test_units_that_cannot_be_listed_are_an_error(
