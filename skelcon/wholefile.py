@@ -21,5 +21,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(error.filename) == draft:
+            error.filename = str(path)  # the name that the user knows
+        raise
     finally:
         draft.unlink(missing_ok=True)

@@ -154,9 +154,13 @@ def list_studies(
 
 def _list_tables(results: Path, as_json: bool) -> None:
     """The tables of a results directory: name and study, data and settings of each."""
-    from ablation.report.questions import asked_tables, in_words, why_none
+    from ablation.report.questions import ASKED, asked_tables, in_words, table_names, why_none
 
     tables = dict(asked_tables(results))
+    for name in table_names(results):
+        if name not in tables:
+            path = results / name / ASKED
+            echo(f"left out '{name}': '{path}' is damaged: run the study again", err=True)
     if as_json:
         found = [{"name": name, "question": in_words(asked)} for name, asked in tables.items()]
         typer.echo(json.dumps({"tables": found}, indent=1))

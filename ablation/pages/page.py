@@ -21,7 +21,7 @@ from ablation.provenance.configurations import Facts
 from ablation.provenance.reproducing import Commands
 from ablation.report.from_results import load_plan
 from ablation.report.notes import SYNTHETIC
-from ablation.report.questions import asked_tables, why_none
+from ablation.report.questions import table_names, why_none
 from ablation.store import Store
 from ablation.store.unit_files import PROVENANCE
 from ablation.text import and_joined, plural
@@ -98,7 +98,7 @@ def read_results(results: Path, names: Sequence[str] = ()) -> Results:
     """
     store = Store(results)
     found, damaged = dict[str, Asked](), list[tuple[str, str]]()
-    for name in dict.fromkeys(names) or [name for name, _ in asked_tables(results)]:
+    for name in dict.fromkeys(names) or table_names(results):
         try:
             found[name] = Asked(load_plan(results, name), store)
         except UserError as error:

@@ -18,6 +18,7 @@ from ablation.report.questions import (
     ASKED,
     asked,
     asked_tables,
+    check_question,
     read_asked,
     same_question,
     why_none,
@@ -93,6 +94,7 @@ def load_plan(results: Path, name: str) -> Plan:
         raise UserError(f"'{results}' has no study '{name}': {hint}")
     try:
         values: Json = json.loads(path.read_text(encoding="utf-8"))
+        check_question(values)
         load_plugins(tuple(values["study"].get("plugins", ())))
         study = Study.model_validate(values["study"])
         dataset, source = (

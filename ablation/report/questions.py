@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
+from typing import Any
 
 from ablation.canonical import digest
 from ablation.plan import Plan
@@ -32,6 +34,14 @@ _OF_COLUMN: tuple[str, ...] = ("set", "downstream", "protocol", "task", "separat
 _OF_COLUMN += ("unit", "fuse", "weights")
 _OF_STUDY = ("task", "metric", "downstream", "base", "transfer")
 _PARTS = ("rows", "references", "columns")
+_TYPES: dict[str, type | UnionType] = {
+    "study": dict,
+    "data": str,
+    "preset": dict | str,
+    "seeds": list,
+    "set": dict,
+    "evaluate_on": str,
+}
 _LONGEST = 60
 _SHORT = 4
 """Digits of a hash, where two questions do not differ in anything that has a name."""
@@ -57,18 +67,33 @@ def asked(plan: Plan) -> Json:
 def read_asked(directory: Path) -> Json | None:
     """The question of the table in ``directory``; None if there is none, or it is damaged."""
     try:
-        values = json.loads((directory / ASKED).read_text(encoding="utf-8"))
+        values: Json = json.loads((directory / ASKED).read_text(encoding="utf-8"))
+        check_question(values)
     except (OSError, ValueError):
         return None
-    return values if isinstance(values, dict) and "study" in values else None
+    return values
+
+
+def check_question(values: Any) -> None:
+    """``ValueError`` unless ``values``, read from a file, have what every question has."""
+    if not isinstance(values, dict):
+        raise ValueError("it is no mapping")
+    for name, kind in _TYPES.items():
+        if not isinstance(values.get(name), kind):
+            raise ValueError(f"{name} is missing or of another type")
+
+
+def table_names(results: Path) -> list[str]:
+    """The names of all tables in ``results``, also of damaged ones."""
+    return sorted(path.parent.name for path in results.glob(f"*/{ASKED}"))
 
 
 def asked_tables(results: Path) -> Iterator[tuple[str, Json]]:
-    """The name and the question of each table in ``results``."""
-    for path in sorted(results.glob(f"*/{ASKED}")):
-        values = read_asked(path.parent)
+    """The name and the question of each table in ``results`` that is not damaged."""
+    for name in table_names(results):
+        values = read_asked(results / name)
         if values is not None:
-            yield path.parent.name, values
+            yield name, values
 
 
 def why_none(results: Path) -> str:
@@ -87,7 +112,7 @@ def in_words(values: Json) -> str:
     study, preset = values["study"], values["preset"]
     parts = [
         values.get("data_name", values["data"]),
-        *([values["protocol"]] if values["protocol"] else []),
+        *([values["protocol"]] if values.get("protocol") else []),
         *(["cross-validation"] if values["evaluate_on"] == "validation" else []),
         f"{preset['name'] if isinstance(preset, dict) else preset} preset",
         *assignments(values["set"]),

@@ -62,7 +62,7 @@ def find(
     """
     items: list[Item] = []
     busy: list[Path] = []
-    for entry in sorted(store.units.glob("*")):
+    for entry in sorted(store.units.iterdir()):
         # Files come and go where units run: such an entry is for the next time.
         with contextlib.suppress(FileNotFoundError):
             found = {

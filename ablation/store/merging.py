@@ -46,9 +46,9 @@ def merge(into: Store, source: Store) -> Merged:
     if source.units.samefile(into.units):
         raise UserError(f"'{source.results}' and '{into.results}' are the same directory")
     merged = Merged()
-    for directory in sorted(source.units.glob("[!.]*")):
+    for directory in sorted(source.units.iterdir()):
         files, ours = UnitFiles(directory), into.files(directory.name)
-        if not files.is_done:
+        if directory.name.startswith(".") or not files.is_done:
             continue
         problem = _problem(source, files)
         if problem is not None:
@@ -87,8 +87,13 @@ def _copy_unit(into: Store, files: UnitFiles) -> bool:
             if files.has(name):
                 _link_or_copy(files.path(name), temporary / name)
         if not place.is_dir():
-            temporary.rename(place)
-            return True
+            try:
+                temporary.rename(place)
+            except OSError:
+                if not place.is_dir():  # else another command has made it in the meantime
+                    raise
+            else:
+                return True
         with try_lock(place) as held:  # started or failed here: replaced by the finished one
             if not held or into.is_done(files.key):
                 return False
@@ -106,6 +111,11 @@ def _link_or_copy(source: Path, target: Path) -> None:
         with contextlib.suppress(OSError):  # another file system, or one without links
             os.link(source, target)
             return
-    shutil.copy2(source, target)
+    try:
+        shutil.copy2(source, target)
+    except OSError as error:
+        if error.filename2 is not None:  # the target; the first is the source, also if it is full
+            raise OSError(error.errno, error.strerror, error.filename2) from None
+        raise
     with target.open("rb") as file:
         os.fsync(file.fileno())

@@ -125,6 +125,8 @@ def _detected(path: Path, family: str | None) -> Source:
             f"'{path}' holds clips of several formats ({names}): say --format, or give "
             "the path of one of them"
         )
+    if (path / "meta.json").is_file() and (path / "frames.npy").is_file():
+        raise UserError(f"'{path}' is a packed data set already: give it to the other commands")
     known = ", ".join(kind.title for name, kind in FAMILIES.items() if name not in OWN)
     raise UserError(
         f"'{path}' holds no clip of a known layout ({known}; or a packed data set); any other "

@@ -189,10 +189,13 @@ def test_a_table_that_cannot_be_read_is_named_and_the_others_are_shown(
 ) -> None:
     results = tmp_path / "results"
     write_results(results, eight)
-    (results / "broken").mkdir()
-    (results / "broken" / "study.json").write_text('{"study": {}}')
+    for name, content in (("broken", '{"study": {}}'), ("cut", '{"study": ')):
+        (results / name).mkdir()
+        (results / name / "study.json").write_text(content)
     assert run(monkeypatch, "--results", results, "--no-figures") == 0
-    assert "left out 'broken': " in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "left out 'broken': " in printed
+    assert "left out 'cut': " in printed
     assert "Left out" in Reader((results / "report.html").read_text()).text
     assert run(monkeypatch, "broken", "--results", results) == 2
     assert run(monkeypatch, "tinny", "--results", results) == 2

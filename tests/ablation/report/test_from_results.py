@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from ablation.cli import main
 from ablation.plan import Plan, make_plan
 from ablation.report.from_results import load_plan, merge_studies, save_plan
 from ablation.study import load_study
@@ -70,6 +73,38 @@ def test_unknown_and_damaged_tables_are_errors_of_one_line(
     (tmp_path / "tiny" / "study.json").write_text('{"study": {}}')
     with pytest.raises(UserError, match=r"study\.json' is damaged"):
         load_plan(tmp_path, "tiny")
+
+
+CHANGES: dict[str, dict[str, object]] = {
+    "study": {"study": None},
+    "seeds": {"seeds": "x"},
+    "set": {"set": None},
+    "preset": {"preset": None},
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_question_of_other_types_is_damaged_and_left_out_of_the_list(
+    dataset: SkeletonDataset,
+    study_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    asked(dataset, study_file, tmp_path, (0,))
+    shutil.copytree(tmp_path / "tiny", tmp_path / "other")
+    path = tmp_path / "tiny" / "study.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | CHANGES[name]))
+    with pytest.raises(UserError, match=f"'{path}' is damaged \\({name} is missing"):
+        load_plan(tmp_path, "tiny")
+    monkeypatch.setattr("sys.argv", ["skelcon-ablate", "list", "--results", str(tmp_path)])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    printed = capsys.readouterr()
+    assert ended.value.code == 0
+    assert [line.split()[0] for line in printed.out.splitlines()] == ["other"]
+    assert f"left out 'tiny': '{path}' is damaged" in printed.err
 
 
 def test_references_alone_are_a_table_too(

@@ -304,6 +304,8 @@ def test_synthesize(run: Run, here: Path):
     assert facts["fingerprint"] == SkeletonDataset.open(here / "out").fingerprint
     assert facts["classes"] == "18, 12 clips each"
     assert facts["cameras"] == "3: 1-3"
+    error = run("import", "out", "again")[2]
+    assert error == "error: 'out' is a packed data set already: give it to the other commands\n"
     (here / "mine").write_text("mine")
     assert run("synthesize", "mine")[0] == 2
     assert (here / "mine").read_text() == "mine"

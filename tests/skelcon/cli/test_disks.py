@@ -205,6 +205,16 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path):
     assert [found.name for found in tmp_path.iterdir()] == ["x"]
 
 
+@pytest.mark.parametrize("taken", [True, False])
+def test_an_error_names_the_file_and_not_its_draft(tmp_path: Path, taken: bool):
+    path = tmp_path / "x" if taken else tmp_path / "nowhere" / "x"
+    if taken:
+        path.mkdir()
+    with pytest.raises(OSError, match="directory") as caught, whole_file(path) as file:
+        file.write(b"x")
+    assert caught.value.filename == str(path)
+
+
 def test_two_writers_of_a_file_do_not_disturb_each_other(tmp_path: Path):
     """Two drivers write one table, in containers in which both are process 1."""
     path = tmp_path / "x"
