@@ -154,7 +154,7 @@ def _output(results: Location, name: str | None) -> OutputOptions:
 
 def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
     """Run a request and write the table's files, as its command does."""
-    from ablation.cli.studies import run_plan, write_table
+    from ablation.cli.studies import Aggregated, run_plan
     from ablation.monitor.output import Output
     from skelcon.cli.console import INTERRUPTED
     from skelcon.cli.terminal import PipeSafeConsole
@@ -164,7 +164,9 @@ def _run(request: StudyRequest, in_process: bool, progress: bool) -> Table:
     tables: list[Table] = []
 
     def report(whole: Plan, directory: Path) -> bool:
-        tables.append(write_table(whole, store, directory, request.output).table)
+        found = Aggregated.of(whole, store)
+        found.write(directory, request.output)
+        tables.append(found.table)
         return False
 
     code = run_plan(request, plan, store, mirror, output, report, in_process=in_process)

@@ -224,44 +224,51 @@ def show_table(
 ) -> bool:
     """Aggregate, write the files, and print; whether a cell has failed.
 
-    With ``as_json`` one JSON document is printed on standard output in place of the table.
+    With ``as_json`` one JSON document is printed on standard output in place of the table. Where
+    the files cannot be written the table is printed all the same.
     """
     from ablation.report import display
     from ablation.report.export import to_json
 
-    written = write_table(plan, store, directory, files)
-    if as_json:
-        typer.echo(to_json(written.table, written.cells, written.provenance))
-    else:
-        display.print_table(console, written.table, files.style)
+    found = Aggregated.of(plan, store)
+    try:
+        written = found.write(directory, files)
+    finally:
+        if as_json:
+            typer.echo(to_json(found.table, found.cells, found.provenance))
+        else:
+            display.print_table(console, found.table, files.style)
+    if not as_json:
         line(console, f"Written to {directory}:")
-        say(console, ", ".join(path.name for path in written.files))
-    return bool((written.cells["state"] == "failed").any())
+        say(console, ", ".join(path.name for path in written))
+    return bool((found.cells["state"] == "failed").any())
 
 
-class Written(NamedTuple):
-    """A table, its cells and the provenance of their units, and the files that were written."""
+class Aggregated(NamedTuple):
+    """A table, its cells, and the provenance of their units."""
 
     table: Table
     cells: pd.DataFrame
     provenance: list[Json]
-    files: list[Path]
 
+    @classmethod
+    def of(cls, plan: Plan, store: Store) -> Aggregated:
+        """Aggregate what the store has."""
+        from ablation.report import cells_frame, make_table
 
-def write_table(plan: Plan, store: Store, directory: Path, files: FormatOptions) -> Written:
-    """Aggregate what the store has, and write the table's files."""
-    from ablation.report import cells_frame, make_table
-    from ablation.report.export import FORMATS, export
+        cells = cells_frame(plan, store)
+        provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
+        return cls(make_table(plan, cells, store), cells, provenance)
 
-    cells = cells_frame(plan, store)
-    table = make_table(plan, cells, store)
-    provenance = [store.provenance(key) for key in plan.units if store.is_done(key)]
-    formats = FORMATS if files.formats is None else files.formats
-    try:
-        paths = export(table, cells, provenance, directory, formats, files.style)
-    except OSError as error:
-        raise cannot_write(directory, error) from None
-    return Written(table, cells, provenance, paths)
+    def write(self, directory: Path, files: FormatOptions) -> list[Path]:
+        """Write the table's files."""
+        from ablation.report.export import FORMATS, export
+
+        formats = FORMATS if files.formats is None else files.formats
+        try:
+            return export(self.table, self.cells, self.provenance, directory, formats, files.style)
+        except OSError as error:
+            raise cannot_write(directory, error) from None
 
 
 def table_name(text: str) -> str:

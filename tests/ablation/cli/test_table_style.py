@@ -80,6 +80,18 @@ def folder(plan: Plan, tmp_path: Path) -> Path:
     return tmp_path / plan.study.name
 
 
+def test_a_table_whose_files_cannot_be_written_is_printed(
+    table: Callable[..., Any], folder: Path
+) -> None:
+    printed, _, _ = table().out.partition("Written to")
+    (folder / "table.csv").unlink()
+    (folder / "table.csv").mkdir()
+    ended = table()
+    assert ended.code == 2
+    assert "cannot write" in ended.err
+    assert ended.out == printed != ""
+
+
 def test_odd_labels_are_printed_and_written_as_they_are(
     table: Callable[..., Any], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
