@@ -355,6 +355,12 @@ def test_a_member_takes_the_state_of_another_with_settings_of_its_own(
     assert member(1, 0.01, 0.1).step() == undisturbed[1]  # from its checkpoint
     checkpoint = tmp_path / "trials" / "0001" / "checkpoint.pt"
     content = bytearray(checkpoint.read_bytes())
+    checkpoint.unlink()
+    checkpoint.mkdir()  # as on a disk that does not answer: it cannot be read
+    with pytest.raises(OSError, match="Is a directory"):
+        member(1, 0.01, 0.1).step()
+    assert not checkpoint.with_name("log.txt").exists()  # no training from scratch
+    checkpoint.rmdir()
     content[len(content) // 2] ^= 1
     for damaged in (content, content[: len(content) // 2]):
         checkpoint.write_bytes(damaged)
